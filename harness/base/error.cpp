@@ -1,0 +1,55 @@
+#include "base/error.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace farcall {
+namespace {
+
+constexpr std::array kNames = {
+#define FARCALL_ERROR_CODE_TEXT(name, text) std::string_view{text},
+    FARCALL_ERROR_CODES(FARCALL_ERROR_CODE_TEXT)
+#undef FARCALL_ERROR_CODE_TEXT
+};
+
+}  // namespace
+
+std::string_view name(ErrorCode code) { return kNames[static_cast<std::size_t>(code)]; }
+
+std::optional<ErrorCode> error_code_named(std::string_view text) {
+  const auto* const found = std::ranges::find(kNames, text);
+  if (found == kNames.end()) {
+    return std::nullopt;
+  }
+  return static_cast<ErrorCode>(found - kNames.begin());
+}
+
+std::string to_string(const SourceLocation& where) {
+  if (where.line == 0) {
+    return where.file;
+  }
+  if (where.column == 0) {
+    return fmt::format("{}:{}", where.file, where.line);
+  }
+  return fmt::format("{}:{}:{}", where.file, where.line, where.column);
+}
+
+std::string to_string(const Error& error) {
+  std::string text;
+  if (!error.where.file.empty()) {
+    text = to_string(error.where) + ": ";
+  }
+  text += "error: ";
+  if (!error.site.empty()) {
+    text += error.site + ": ";
+  }
+  text += fmt::format("{} [{}]", error.message, name(error.code));
+  if (!error.hint.empty()) {
+    text += "\n  " + error.hint;
+  }
+  return text;
+}
+
+}  // namespace farcall

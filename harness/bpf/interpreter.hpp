@@ -1,0 +1,37 @@
+// The reference: runs a BPF program on the host, one instruction at a time, as RFC 9669 says.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "base/address.hpp"
+#include "base/error.hpp"
+#include "bpf/address_space.hpp"
+#include "bpf/program.hpp"
+
+namespace farcall::bpf {
+
+// The BPF stack frame of each function, in bytes, as in Linux.
+inline constexpr std::uint64_t kFrameBytes = 512;
+
+struct InterpreterLimits {
+  std::uint64_t instructions = 1'000'000;
+  std::uint32_t call_depth = 32;  // frames alive at the same time, the first included
+};
+
+struct InterpreterRun {
+  std::uint64_t r0 = 0;
+  std::uint64_t instructions = 0;
+  std::vector<PseudoCall> calls;  // every call executed, in the order of execution
+};
+
+// Runs `program`, which validate() accepts, from its first slot with r1 … r5 = `arguments` until the
+// first function exits. Function frames are taken downwards from `stack_top`, kFrameBytes each:
+// r10 of the first function is `stack_top`. `memory` holds what is left of it afterwards.
+// Fails with interpreter.bad-access, interpreter.budget, interpreter.call-depth.
+Result<InterpreterRun> interpret(const Program& program, const std::array<std::uint64_t, 5>& arguments,
+                                 GuestAddress stack_top, AddressSpace& memory,
+                                 const InterpreterLimits& limits = {});
+
+}  // namespace farcall::bpf

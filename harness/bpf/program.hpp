@@ -1,0 +1,81 @@
+// A BPF program as values: instruction slots, functions, call sites. RFC 9669 section 3.
+//
+// Slots are the unit of everything that counts BPF instructions: jump and call displacements, the
+// extent of a function, a program counter. A 64-bit immediate load takes two slots.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+
+namespace farcall::bpf {
+
+// One 8-byte slot with its fields apart. How they lie in memory is the codec's business.
+struct Slot {
+  std::uint8_t opcode = 0;
+  std::uint8_t dst = 0;  // 0 … 15
+  std::uint8_t src = 0;  // 0 … 15
+  std::int16_t offset = 0;
+  std::int32_t imm = 0;
+
+  friend bool operator==(const Slot&, const Slot&) = default;
+};
+
+// A position in a program, in slots from its start.
+using SlotIndex = std::uint32_t;
+
+// src of a `call`: how its target is named.
+inline constexpr std::uint8_t kPseudoCall = 1;  // callee's slot relative to the next slot
+
+struct Function {
+  std::string name;
+  SlotIndex begin = 0;
+  SlotIndex end = 0;  // one past the last slot
+
+  friend bool operator==(const Function&, const Function&) = default;
+};
+
+// Functions lie back to back: the first begins at slot 0, each begins where the one before ends, and
+// the last ends with the program. The first is the entry.
+struct Program {
+  std::vector<Slot> slots;
+  std::vector<Function> functions;
+
+  // Where each slot came from, for messages: as many as slots, or none.
+  std::vector<SourceLocation> origins;
+
+  friend bool operator==(const Program& a, const Program& b) {
+    return a.slots == b.slots && a.functions == b.functions;
+  }
+};
+
+// The `ordinal`-th call instruction of function number `function`, both from 0, in program order.
+// Every call instruction counts, whether it is ever reached or not. Written `main[0]`.
+struct CallSite {
+  std::uint32_t function = 0;
+  std::uint32_t ordinal = 0;
+
+  friend auto operator<=>(const CallSite&, const CallSite&) = default;
+};
+
+// A pseudo call of a program and whom it calls.
+struct PseudoCall {
+  CallSite site;
+  SlotIndex slot = 0;
+  std::uint32_t callee = 0;  // number of the function
+
+  friend bool operator==(const PseudoCall&, const PseudoCall&) = default;
+};
+
+std::string to_string(const Program& program, CallSite site);
+std::optional<std::uint32_t> function_named(const Program& program, std::string_view name);
+std::optional<std::uint32_t> function_at(const Program& program, SlotIndex slot);
+
+// All pseudo calls in program order. The program is one that validate() accepts.
+std::vector<PseudoCall> pseudo_calls(const Program& program);
+
+}  // namespace farcall::bpf

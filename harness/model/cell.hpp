@@ -1,0 +1,85 @@
+// Cell: one point of a case's matrix, with everything resolved that later stages need.
+//
+// A cell is self-contained: program, placement, memory and expectation are all in it, so it can be
+// written as JSON, carried elsewhere and run from there.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.hpp"
+#include "base/error.hpp"
+#include "bpf/address_space.hpp"
+#include "bpf/program.hpp"
+#include "model/axes.hpp"
+
+namespace farcall::model {
+
+// The guest's page, in bytes. Code and data of a cell are mapped in whole pages.
+inline constexpr std::uint64_t kPageBytes = 4096;
+
+// Where everything of a cell lies in the guest.
+struct Placement {
+  std::vector<GuestAddress> functions;  // one for each function of the program
+  GuestAddress stack;                   // lowest byte; kStackBytes long, page aligned
+  GuestAddress call_base;               // __bpf_call_base, the origin of imm32
+  GuestAddress toc;                     // r2
+
+  friend bool operator==(const Placement&, const Placement&) = default;
+};
+
+// Room for 24 nested frames of the largest size that the JIT makes.
+inline constexpr std::uint64_t kStackBytes = 16 * 1024;
+
+// `-- calls`: the call at `site` goes to function `callee` and is made exactly `count` times.
+struct ExpectedCall {
+  bpf::CallSite site;
+  std::uint32_t callee = 0;
+  std::uint64_t count = 1;
+
+  friend bool operator==(const ExpectedCall&, const ExpectedCall&) = default;
+};
+
+// `-- mem-after`: the bytes at `offset` of the region `region` after the run.
+struct ExpectedMemory {
+  std::string region;
+  std::uint64_t offset = 0;
+  std::vector<std::byte> bytes;
+
+  friend bool operator==(const ExpectedMemory&, const ExpectedMemory&) = default;
+};
+
+// `-- fail`: the cell must fail with this code at this site (empty: the failure is about no site).
+struct ExpectedFailure {
+  ErrorCode code{};
+  std::string site;
+
+  friend bool operator==(const ExpectedFailure&, const ExpectedFailure&) = default;
+};
+
+// What the case says. Either `failure`, or `result` with what else is said.
+struct Expectation {
+  std::optional<std::uint64_t> result;
+  std::vector<ExpectedCall> calls;    // sites not named here: as often as the interpreter calls
+  std::vector<ExpectedMemory> memory;  // regions that are named keep their other bytes
+  std::optional<ExpectedFailure> failure;
+
+  friend bool operator==(const Expectation&, const Expectation&) = default;
+};
+
+struct Cell {
+  std::string case_path;  // as it was given on the command line
+  std::string name;       // `far-2g@imm32`: the case's name, `@`, the values of its declared axes
+  AxisValues axes;
+  std::shared_ptr<const bpf::Program> program;
+  Placement placement;
+  std::vector<bpf::MemoryRegion> memory;        // initial contents; `mem` is one of them
+  std::array<std::uint64_t, 5> arguments = {};  // r1 … r5
+  Expectation expected;
+};
+
+}  // namespace farcall::model

@@ -1,0 +1,88 @@
+// Job and Observations: what a guest is asked to run, and what it saw.
+//
+// A job is all that a guest needs to know: memory, registers, where to begin, when to give up. It
+// does not say what the right answer is.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.hpp"
+#include "model/cell.hpp"
+#include "model/code_image.hpp"
+#include "ppc64/registers.hpp"
+
+namespace farcall::model {
+
+enum class Access : std::uint8_t { execute, read, read_write };
+
+// Bytes at an address. Only the pages that regions touch are mapped; within these pages, code pages
+// hold trap words and data pages a fill pattern outside the regions. Regions do not overlap; two
+// that share a page have the same access.
+struct JobRegion {
+  GuestAddress address;
+  std::vector<std::byte> bytes;
+  Access access = Access::read;
+  bool reported = false;  // its bytes after the run are wanted
+
+  GuestAddress end() const { return address + bytes.size(); }
+  friend bool operator==(const JobRegion&, const JobRegion&) = default;
+};
+
+struct Job {
+  std::vector<JobRegion> regions;
+  ppc64::Registers entry;   // on entry; lr is the address to return to, ctr and r12 the entry point
+  GuestAddress entry_point;
+  GuestAddress gate;        // the return address: a word of its own, mapped by the guest's runner
+  std::uint64_t budget_instructions = 10'000'000;
+  std::uint32_t trace_events = 256;  // how many calls and returns are recorded at most
+};
+
+enum class Ending : std::uint8_t { returned, faulted, out_of_budget };
+
+// A branch that the CPU took, from the hardware's branch trace. `link` is LR right after it, so a
+// branch-and-link has link = from + 4, and a return has to = link.
+struct TakenBranch {
+  GuestAddress from;
+  GuestAddress to;
+  GuestAddress link;
+
+  bool is_call() const { return link == from + 4; }
+  bool is_return() const { return !is_call() && to == link; }
+  friend bool operator==(const TakenBranch&, const TakenBranch&) = default;
+};
+
+// Why the CPU left the program. `data_address` and `data_status` (DAR, DSISR) only where the vector
+// sets them.
+struct Fault {
+  std::uint32_t vector = 0;  // 0x300 data storage, 0x400 instruction storage, 0x700 program …
+  GuestAddress address;      // SRR0: the instruction
+  std::uint64_t status = 0;  // SRR1
+  std::optional<GuestAddress> data_address;
+  std::optional<std::uint32_t> data_status;
+  GuestAddress came_from;  // CFAR: the last branch taken before it
+
+  friend bool operator==(const Fault&, const Fault&) = default;
+};
+
+struct Observations {
+  Ending ending = Ending::returned;
+  ppc64::Registers registers;         // at the end, whatever the ending
+  std::optional<Fault> fault;         // faulted and out_of_budget
+  std::vector<TakenBranch> trace;     // calls and returns in order of execution
+  std::uint64_t trace_events = 0;     // how many there were; more than trace.size(): it overflowed
+  std::uint64_t taken_branches = 0;   // all events of the branch trace, loops included
+  std::vector<TakenBranch> last;      // the last few branches of any kind, oldest first
+  std::vector<JobRegion> memory;      // the reported regions, with their bytes after the run
+  std::vector<GuestAddress> stray_writes;  // bytes that changed outside all regions, lowest first
+
+  friend bool operator==(const Observations&, const Observations&) = default;
+};
+
+// The job for a cell and its code: code, gate, stack and memory at their places, and a distinct
+// value made of `seed` in every register that must survive.
+Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed);
+
+}  // namespace farcall::model

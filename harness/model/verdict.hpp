@@ -1,0 +1,45 @@
+// Verdict: what the witnesses say about a cell, and whether they agree.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.hpp"
+#include "base/error.hpp"
+#include "bpf/program.hpp"
+
+namespace farcall::model {
+
+enum class Outcome : std::uint8_t { pass, fail, skip, error };
+std::string_view name(Outcome outcome);
+
+// One thing that is not as it should be: code and site are stable, the text is for people.
+struct Finding {
+  ErrorCode code{};
+  std::string site;  // `main[0]`, or empty
+  std::string text;  // what was expected and what was seen
+};
+
+// What each witness says of one call site.
+struct SiteStory {
+  bpf::CallSite site;
+  std::string name;                       // `main[0]`
+  std::string callee;                     // the callee's name
+  std::optional<GuestAddress> at;         // the branch-and-link, as the decoder found it
+  GuestAddress expected;                  // where the callee was placed
+  std::optional<GuestAddress> decoded;    // where the emitted bytes go
+  std::vector<GuestAddress> reached;      // distinct addresses that the CPU reached from here
+  std::optional<std::uint64_t> interpreted;  // how often the interpreter called; none: no program
+  std::optional<std::uint64_t> executed;  // how often the CPU called; none: it was never run
+};
+
+struct Verdict {
+  Outcome outcome = Outcome::error;
+  std::vector<Finding> findings;  // why it is not a pass; most telling first
+  std::vector<SiteStory> sites;   // in program order
+  std::optional<std::uint64_t> result;  // r0 as the guest returned it
+};
+
+}  // namespace farcall::model
