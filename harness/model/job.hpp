@@ -18,16 +18,18 @@ namespace farcall::model {
 
 enum class Access : std::uint8_t { execute, read, read_write };
 
-// Bytes at an address. Only the pages that regions touch are mapped; within these pages, code pages
-// hold trap words and data pages a fill pattern outside the regions. Regions do not overlap; two
-// that share a page have the same access.
+// `size_bytes` bytes at an address, the first of them given, the others undefined (a stack has none
+// given). Only the pages that regions touch are mapped; within these pages, code pages hold trap
+// words and data pages a fill pattern outside the regions. Regions do not overlap; two that share a
+// page have the same access.
 struct JobRegion {
   GuestAddress address;
-  std::vector<std::byte> bytes;
+  std::uint64_t size_bytes = 0;
+  std::vector<std::byte> bytes;  // at most size_bytes
   Access access = Access::read;
   bool reported = false;  // its bytes after the run are wanted
 
-  GuestAddress end() const { return address + bytes.size(); }
+  GuestAddress end() const { return address + size_bytes; }
   friend bool operator==(const JobRegion&, const JobRegion&) = default;
 };
 
