@@ -1,0 +1,102 @@
+#include "model/job.hpp"
+
+#include <algorithm>
+
+#include "base/bits.hpp"
+#include "base/byte_order.hpp"
+
+namespace farcall::model {
+namespace {
+
+// The frame header that the ELFv2 ABI gives every caller: back chain, CR, LR and TOC save words. A
+// callee may write them, so they belong to the stack region; what lies above does not.
+constexpr std::uint64_t kFrameHeaderBytes = 32;
+
+// Between r1 at entry and the stack's end, so that a write above the frame header is a stray one.
+constexpr std::uint64_t kAboveEntryBytes = 128;
+
+// Where the search for a free page for the gate begins.
+constexpr GuestAddress kFirstGate = {0xc000'0000'0000'4000};
+
+// The finalizer of SplitMix64: a bijection, so distinct inputs give distinct values.
+constexpr std::uint64_t scramble(std::uint64_t value) {
+  value += 0x9e37'79b9'7f4a'7c15;
+  value = (value ^ (value >> 30)) * 0xbf58'476d'1ce4'e5b9;
+  value = (value ^ (value >> 27)) * 0x94d0'49bb'1331'11eb;
+  return value ^ (value >> 31);
+}
+
+// Registers that no value of a program is likely to equal, different in each job.
+ppc64::Registers marked_registers(std::uint64_t seed) {
+  std::uint64_t next = scramble(seed);
+  const auto mark = [&next] { return scramble(next++); };
+  ppc64::Registers marked;
+  std::ranges::generate(marked.gpr, mark);
+  std::ranges::generate(marked.fpr, mark);
+  for (auto& vector : marked.vr) {
+    std::ranges::generate(vector, mark);
+  }
+  marked.cr = static_cast<std::uint32_t>(mark());
+  return marked;
+}
+
+bool touches_page(const JobRegion& region, GuestAddress page) {
+  return region.address.value < page.value + kPageBytes && region.end() > page;
+}
+
+// The first page from kFirstGate on that no region touches.
+GuestAddress free_page(const std::vector<JobRegion>& regions) {
+  GuestAddress page = kFirstGate;
+  while (std::ranges::any_of(
+      regions, [page](const JobRegion& region) { return touches_page(region, page); })) {
+    page = page + kPageBytes;
+  }
+  return page;
+}
+
+JobRegion code_region(const CodeFunction& function, std::endian order) {
+  JobRegion region{.address = function.address,
+                   .size_bytes = function.words.size() * 4,
+                   .bytes = std::vector<std::byte>(function.words.size() * 4),
+                   .access = Access::execute};
+  std::byte* at = region.bytes.data();
+  for (const std::uint32_t word : function.words) {
+    store(at, word, order);
+    at += 4;
+  }
+  return region;
+}
+
+}  // namespace
+
+Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed) {
+  Job job;
+  job.regions.reserve(image.functions.size() + cell.memory.size() + 1);
+  for (const CodeFunction& function : image.functions) {
+    job.regions.push_back(code_region(function, byte_order(cell.axes.endian)));
+  }
+  for (const bpf::MemoryRegion& memory : cell.memory) {
+    job.regions.push_back({.address = memory.address,
+                           .size_bytes = memory.bytes.size(),
+                           .bytes = memory.bytes,
+                           .access = memory.writable ? Access::read_write : Access::read,
+                           .reported = true});
+  }
+  const GuestAddress stack_pointer = cell.placement.stack + (kStackBytes - kAboveEntryBytes);
+  job.regions.push_back({.address = cell.placement.stack,
+                         .size_bytes = kStackBytes - kAboveEntryBytes + kFrameHeaderBytes,
+                         .access = Access::read_write});
+
+  job.entry_point = image.entry;
+  job.gate = free_page(job.regions);
+  job.entry = marked_registers(seed);
+  job.entry.gpr[1] = stack_pointer.value;
+  job.entry.gpr[2] = cell.placement.toc.value;
+  std::ranges::copy(cell.arguments, job.entry.gpr.begin() + 3);
+  job.entry.gpr[12] = image.entry.value;  // ELFv2: a global entry finds its own address here
+  job.entry.ctr = image.entry.value;
+  job.entry.lr = job.gate.value;
+  return job;
+}
+
+}  // namespace farcall::model
