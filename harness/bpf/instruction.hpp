@@ -1,0 +1,360 @@
+// The BPF instruction set, declared once: one row for each instruction, RFC 9669 sections 3 to 5.
+//
+// Assembler, disassembler, validator, interpreter and JIT all read this table; nothing else in the
+// product knows an opcode byte. A row says which instruction an opcode is, how it is written, and
+// what each field of the slot is for. Instructions that share an opcode (be16 and be32; later div
+// and sdiv) are rows of their own, next to each other, told apart by a field that selects.
+//
+// find() is how to get from a slot to its row. The meaning of the row:
+//   operation, width   what is done, on 32 or 64 bits. A 32-bit ALU operation zeroes the upper half
+//                      of dst; a 32-bit jump compares the lower halves only.
+//   source             the second operand: none, `imm` sign-extended to the width, or register src
+//   memory_bytes       loads and stores: 1, 2, 4 or 8. Loads extend with zeros. The address is
+//                      src + offset for loads and dst + offset for stores.
+//   swap_bits          to_little and to_big: 16, 32 or 64; dst becomes that many low bits of
+//                      itself, in the named byte order, extended with zeros to 64 bits
+// Jump displacements are in slots, relative to the next slot, in `offset`; a pseudo call's is in
+// `imm`. load_immediate64 takes two slots: `imm` of the first is the lower half, `imm` of the
+// second the upper half, and all other fields of the second are zero.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "bpf/program.hpp"
+
+namespace farcall::bpf {
+
+// r0 … r10 exist, in 4-bit fields; r10 is the frame pointer and never written.
+inline constexpr std::uint8_t kRegisterCount = 11;
+inline constexpr std::uint8_t kFramePointer = 10;
+
+// The low three bits of an opcode.
+enum class InstructionClass : std::uint8_t { ld, ldx, st, stx, alu, jmp, jmp32, alu64 };
+
+// clang-format off
+enum class Operation : std::uint8_t {
+  add, sub, mul, div, bit_or, bit_and, lsh, rsh, neg, mod, bit_xor, mov, arsh,
+  to_little, to_big,
+  load, store_register, store_immediate, load_immediate64,
+  jump,
+  jump_if_equal, jump_if_not_equal, jump_if_set,
+  jump_if_greater, jump_if_greater_equal, jump_if_less, jump_if_less_equal,
+  jump_if_signed_greater, jump_if_signed_greater_equal,
+  jump_if_signed_less, jump_if_signed_less_equal,
+  call, exit,
+};
+// clang-format on
+
+// Where the second operand comes from. RFC 9669's K is immediate, X is src_register.
+enum class Source : std::uint8_t { none, immediate, src_register };
+
+// How the operands are written.
+enum class Form : std::uint8_t {
+  dst_source,    // add %r1, %r2      mov %r1, -5
+  dst,           // neg %r1           be16 %r1
+  dst_imm64,     // lddw %r1, 0x123456789
+  load,          // ldxw %r1, [%r2+4]
+  store,         // stxw [%r1-8], %r2 stw [%r1-8], 5
+  target,        // ja label
+  branch,        // jeq %r1, 5, label
+  local_callee,  // call local label
+  nothing,       // exit
+};
+
+// What a field of the slot is for: an operand, nothing (it must be zero), or a part of the opcode
+// that tells this row from others of the same opcode byte.
+struct FieldRule {
+  enum class Kind : std::uint8_t { zero, operand, selector };
+  Kind kind = Kind::zero;
+  std::int32_t value = 0;  // of a selector
+
+  friend bool operator==(const FieldRule&, const FieldRule&) = default;
+};
+
+struct InstructionInfo {
+  std::uint8_t opcode = 0;
+  std::string_view mnemonic;  // with the width or size: `add32`, `ldxdw`, `be16`
+  Operation operation{};
+  Form form{};
+  Source source = Source::none;
+  std::uint8_t width = 64;        // in bits: 32 or 64
+  std::uint8_t memory_bytes = 0;  // 0: does not access memory
+  std::uint8_t swap_bits = 0;     // 0: does not swap
+  FieldRule dst = {};
+  FieldRule src = {};
+  FieldRule offset = {};
+  FieldRule imm = {};
+
+  constexpr InstructionClass instruction_class() const {
+    return static_cast<InstructionClass>(opcode & 7);
+  }
+  constexpr bool is_jump() const { return form == Form::target || form == Form::branch; }
+  constexpr bool writes_dst() const {
+    return form == Form::dst_source || form == Form::dst || form == Form::dst_imm64 ||
+           form == Form::load;
+  }
+};
+
+namespace rows {
+
+inline constexpr FieldRule kOperand{FieldRule::Kind::operand, 0};
+inline constexpr FieldRule kZero{};
+constexpr FieldRule selects(std::int32_t value) {
+  return {FieldRule::Kind::selector, value};
+}
+
+using enum Operation;
+inline constexpr Source K = Source::immediate;
+inline constexpr Source X = Source::src_register;
+
+// The fields that hold the second operand.
+constexpr InstructionInfo with_source(InstructionInfo row, Source source) {
+  row.source = source;
+  row.src = source == X ? kOperand : kZero;
+  row.imm = source == K ? kOperand : kZero;
+  return row;
+}
+constexpr InstructionInfo alu(std::uint8_t opcode, std::string_view mnemonic, Operation operation,
+                              std::uint8_t width, Source source) {
+  return with_source({.opcode = opcode,
+                      .mnemonic = mnemonic,
+                      .operation = operation,
+                      .form = Form::dst_source,
+                      .width = width,
+                      .dst = kOperand},
+                     source);
+}
+constexpr InstructionInfo negate(std::uint8_t opcode, std::string_view mnemonic,
+                                 std::uint8_t width) {
+  return {.opcode = opcode,
+          .mnemonic = mnemonic,
+          .operation = neg,
+          .form = Form::dst,
+          .width = width,
+          .dst = kOperand};
+}
+constexpr InstructionInfo swap(std::uint8_t opcode, std::string_view mnemonic, Operation operation,
+                               std::uint8_t bits) {
+  return {.opcode = opcode,
+          .mnemonic = mnemonic,
+          .operation = operation,
+          .form = Form::dst,
+          .swap_bits = bits,
+          .dst = kOperand,
+          .imm = selects(bits)};
+}
+constexpr InstructionInfo ldx(std::uint8_t opcode, std::string_view mnemonic, std::uint8_t bytes) {
+  return {.opcode = opcode,
+          .mnemonic = mnemonic,
+          .operation = load,
+          .form = Form::load,
+          .memory_bytes = bytes,
+          .dst = kOperand,
+          .src = kOperand,
+          .offset = kOperand};
+}
+constexpr InstructionInfo store(std::uint8_t opcode, std::string_view mnemonic, std::uint8_t bytes,
+                                Source source) {
+  return with_source({.opcode = opcode,
+                      .mnemonic = mnemonic,
+                      .operation = source == X ? store_register : store_immediate,
+                      .form = Form::store,
+                      .memory_bytes = bytes,
+                      .dst = kOperand,
+                      .offset = kOperand},
+                     source);
+}
+constexpr InstructionInfo branch(std::uint8_t opcode, std::string_view mnemonic,
+                                 Operation operation, std::uint8_t width, Source source) {
+  return with_source({.opcode = opcode,
+                      .mnemonic = mnemonic,
+                      .operation = operation,
+                      .form = Form::branch,
+                      .width = width,
+                      .dst = kOperand,
+                      .offset = kOperand},
+                     source);
+}
+
+}  // namespace rows
+
+// clang-format off
+inline constexpr auto kInstructions = [] {
+  using namespace rows;
+  return std::array{
+      alu(0x07, "add", add, 64, K),        alu(0x0f, "add", add, 64, X),
+      alu(0x04, "add32", add, 32, K),      alu(0x0c, "add32", add, 32, X),
+      alu(0x17, "sub", sub, 64, K),        alu(0x1f, "sub", sub, 64, X),
+      alu(0x14, "sub32", sub, 32, K),      alu(0x1c, "sub32", sub, 32, X),
+      alu(0x27, "mul", mul, 64, K),        alu(0x2f, "mul", mul, 64, X),
+      alu(0x24, "mul32", mul, 32, K),      alu(0x2c, "mul32", mul, 32, X),
+      alu(0x37, "div", div, 64, K),        alu(0x3f, "div", div, 64, X),
+      alu(0x34, "div32", div, 32, K),      alu(0x3c, "div32", div, 32, X),
+      alu(0x47, "or", bit_or, 64, K),      alu(0x4f, "or", bit_or, 64, X),
+      alu(0x44, "or32", bit_or, 32, K),    alu(0x4c, "or32", bit_or, 32, X),
+      alu(0x57, "and", bit_and, 64, K),    alu(0x5f, "and", bit_and, 64, X),
+      alu(0x54, "and32", bit_and, 32, K),  alu(0x5c, "and32", bit_and, 32, X),
+      alu(0x67, "lsh", lsh, 64, K),        alu(0x6f, "lsh", lsh, 64, X),
+      alu(0x64, "lsh32", lsh, 32, K),      alu(0x6c, "lsh32", lsh, 32, X),
+      alu(0x77, "rsh", rsh, 64, K),        alu(0x7f, "rsh", rsh, 64, X),
+      alu(0x74, "rsh32", rsh, 32, K),      alu(0x7c, "rsh32", rsh, 32, X),
+      negate(0x87, "neg", 64),             negate(0x84, "neg32", 32),
+      alu(0x97, "mod", mod, 64, K),        alu(0x9f, "mod", mod, 64, X),
+      alu(0x94, "mod32", mod, 32, K),      alu(0x9c, "mod32", mod, 32, X),
+      alu(0xa7, "xor", bit_xor, 64, K),    alu(0xaf, "xor", bit_xor, 64, X),
+      alu(0xa4, "xor32", bit_xor, 32, K),  alu(0xac, "xor32", bit_xor, 32, X),
+      alu(0xb7, "mov", mov, 64, K),        alu(0xbf, "mov", mov, 64, X),
+      alu(0xb4, "mov32", mov, 32, K),      alu(0xbc, "mov32", mov, 32, X),
+      alu(0xc7, "arsh", arsh, 64, K),      alu(0xcf, "arsh", arsh, 64, X),
+      alu(0xc4, "arsh32", arsh, 32, K),    alu(0xcc, "arsh32", arsh, 32, X),
+
+      swap(0xd4, "le16", to_little, 16),   swap(0xd4, "le32", to_little, 32),
+      swap(0xd4, "le64", to_little, 64),   swap(0xdc, "be16", to_big, 16),
+      swap(0xdc, "be32", to_big, 32),      swap(0xdc, "be64", to_big, 64),
+
+      ldx(0x71, "ldxb", 1),                ldx(0x69, "ldxh", 2),
+      ldx(0x61, "ldxw", 4),                ldx(0x79, "ldxdw", 8),
+      store(0x73, "stxb", 1, X),           store(0x72, "stb", 1, K),
+      store(0x6b, "stxh", 2, X),           store(0x6a, "sth", 2, K),
+      store(0x63, "stxw", 4, X),           store(0x62, "stw", 4, K),
+      store(0x7b, "stxdw", 8, X),          store(0x7a, "stdw", 8, K),
+
+      InstructionInfo{.opcode = 0x18, .mnemonic = "lddw", .operation = load_immediate64,
+                      .form = Form::dst_imm64, .source = K, .dst = kOperand, .src = selects(0),
+                      .imm = kOperand},
+
+      InstructionInfo{.opcode = 0x05, .mnemonic = "ja", .operation = jump, .form = Form::target,
+                      .offset = kOperand},
+      branch(0x15, "jeq", jump_if_equal, 64, K),
+      branch(0x1d, "jeq", jump_if_equal, 64, X),
+      branch(0x16, "jeq32", jump_if_equal, 32, K),
+      branch(0x1e, "jeq32", jump_if_equal, 32, X),
+      branch(0x25, "jgt", jump_if_greater, 64, K),
+      branch(0x2d, "jgt", jump_if_greater, 64, X),
+      branch(0x26, "jgt32", jump_if_greater, 32, K),
+      branch(0x2e, "jgt32", jump_if_greater, 32, X),
+      branch(0x35, "jge", jump_if_greater_equal, 64, K),
+      branch(0x3d, "jge", jump_if_greater_equal, 64, X),
+      branch(0x36, "jge32", jump_if_greater_equal, 32, K),
+      branch(0x3e, "jge32", jump_if_greater_equal, 32, X),
+      branch(0x45, "jset", jump_if_set, 64, K),
+      branch(0x4d, "jset", jump_if_set, 64, X),
+      branch(0x46, "jset32", jump_if_set, 32, K),
+      branch(0x4e, "jset32", jump_if_set, 32, X),
+      branch(0x55, "jne", jump_if_not_equal, 64, K),
+      branch(0x5d, "jne", jump_if_not_equal, 64, X),
+      branch(0x56, "jne32", jump_if_not_equal, 32, K),
+      branch(0x5e, "jne32", jump_if_not_equal, 32, X),
+      branch(0x65, "jsgt", jump_if_signed_greater, 64, K),
+      branch(0x6d, "jsgt", jump_if_signed_greater, 64, X),
+      branch(0x66, "jsgt32", jump_if_signed_greater, 32, K),
+      branch(0x6e, "jsgt32", jump_if_signed_greater, 32, X),
+      branch(0x75, "jsge", jump_if_signed_greater_equal, 64, K),
+      branch(0x7d, "jsge", jump_if_signed_greater_equal, 64, X),
+      branch(0x76, "jsge32", jump_if_signed_greater_equal, 32, K),
+      branch(0x7e, "jsge32", jump_if_signed_greater_equal, 32, X),
+      branch(0xa5, "jlt", jump_if_less, 64, K),
+      branch(0xad, "jlt", jump_if_less, 64, X),
+      branch(0xa6, "jlt32", jump_if_less, 32, K),
+      branch(0xae, "jlt32", jump_if_less, 32, X),
+      branch(0xb5, "jle", jump_if_less_equal, 64, K),
+      branch(0xbd, "jle", jump_if_less_equal, 64, X),
+      branch(0xb6, "jle32", jump_if_less_equal, 32, K),
+      branch(0xbe, "jle32", jump_if_less_equal, 32, X),
+      branch(0xc5, "jslt", jump_if_signed_less, 64, K),
+      branch(0xcd, "jslt", jump_if_signed_less, 64, X),
+      branch(0xc6, "jslt32", jump_if_signed_less, 32, K),
+      branch(0xce, "jslt32", jump_if_signed_less, 32, X),
+      branch(0xd5, "jsle", jump_if_signed_less_equal, 64, K),
+      branch(0xdd, "jsle", jump_if_signed_less_equal, 64, X),
+      branch(0xd6, "jsle32", jump_if_signed_less_equal, 32, K),
+      branch(0xde, "jsle32", jump_if_signed_less_equal, 32, X),
+
+      InstructionInfo{.opcode = 0x85, .mnemonic = "call", .operation = call,
+                      .form = Form::local_callee, .src = selects(kPseudoCall), .imm = kOperand},
+      InstructionInfo{.opcode = 0x95, .mnemonic = "exit", .operation = Operation::exit,
+                      .form = Form::nothing},
+  };
+}();
+// clang-format on
+
+namespace rows {
+
+constexpr bool told_apart(const FieldRule& a, const FieldRule& b) {
+  return a.kind == FieldRule::Kind::selector && b.kind == FieldRule::Kind::selector &&
+         a.value != b.value;
+}
+constexpr bool told_apart(const InstructionInfo& a, const InstructionInfo& b) {
+  return told_apart(a.dst, b.dst) || told_apart(a.src, b.src) || told_apart(a.offset, b.offset) ||
+         told_apart(a.imm, b.imm);
+}
+
+// No slot can be two instructions, and rows of one opcode are neighbours.
+constexpr bool each_opcode_claimed_once() {
+  for (std::size_t i = 0; i < kInstructions.size(); ++i) {
+    for (std::size_t j = i + 1; j < kInstructions.size(); ++j) {
+      const bool same = kInstructions[i].opcode == kInstructions[j].opcode;
+      if (same && (kInstructions[j - 1].opcode != kInstructions[j].opcode ||
+                   !told_apart(kInstructions[i], kInstructions[j]))) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+static_assert(each_opcode_claimed_once());
+
+constexpr bool selects(const FieldRule& rule, std::int32_t value) {
+  return rule.kind != FieldRule::Kind::selector || rule.value == value;
+}
+
+// The first row of each opcode; kInstructions.size() where there is none.
+inline constexpr auto kFirstOf = [] {
+  static_assert(kInstructions.size() < 256);
+  std::array<std::uint8_t, 256> first{};
+  first.fill(kInstructions.size());
+  for (std::size_t i = kInstructions.size(); i-- > 0;) {
+    first[kInstructions[i].opcode] = static_cast<std::uint8_t>(i);
+  }
+  return first;
+}();
+
+}  // namespace rows
+
+// The first row of `opcode`, whatever the other fields are; null if there is none. Enough where
+// only what all rows of an opcode share is of interest, such as its operation's kind.
+constexpr const InstructionInfo* find(std::uint8_t opcode) {
+  const std::size_t first = rows::kFirstOf[opcode];
+  return first < kInstructions.size() ? &kInstructions[first] : nullptr;
+}
+
+// The instruction that `slot` is, or null. Fields that must be zero are not looked at: validate()
+// does that, and call schemes use the free fields of a call.
+constexpr const InstructionInfo* find(const Slot& slot) {
+  for (std::size_t i = rows::kFirstOf[slot.opcode];
+       i < kInstructions.size() && kInstructions[i].opcode == slot.opcode; ++i) {
+    const InstructionInfo& row = kInstructions[i];
+    if (rows::selects(row.dst, slot.dst) && rows::selects(row.src, slot.src) &&
+        rows::selects(row.offset, slot.offset) && rows::selects(row.imm, slot.imm)) {
+      return &row;
+    }
+  }
+  return nullptr;
+}
+
+// How many slots the instruction takes that begins with `opcode`; 1 for an unknown one.
+constexpr SlotIndex slots_of(std::uint8_t opcode) {
+  const InstructionInfo* info = find(opcode);
+  return info != nullptr && info->form == Form::dst_imm64 ? 2 : 1;
+}
+
+// The 64-bit immediate of a load_immediate64.
+constexpr std::uint64_t immediate64(const Slot& first, const Slot& second) {
+  return static_cast<std::uint64_t>(static_cast<std::uint32_t>(second.imm)) << 32 |
+         static_cast<std::uint32_t>(first.imm);
+}
+
+}  // namespace farcall::bpf
