@@ -38,4 +38,7 @@ struct CodeImage {
   friend bool operator==(const CodeImage&, const CodeImage&) = default;
 };
 
+// `main[0]`, with the image's own name of the function.
+std::string site_name(const CodeImage& image, bpf::CallSite site);
+
 }  // namespace farcall::model

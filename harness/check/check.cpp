@@ -1,0 +1,259 @@
+#include "check/check.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "check/findings.hpp"
+
+namespace farcall::check {
+namespace {
+
+using model::Outcome;
+
+void append(Findings& findings, Findings more) {
+  std::ranges::move(more, std::back_inserter(findings));
+}
+
+std::uint64_t interpreted_count(const Interpretation& source, bpf::CallSite site) {
+  return static_cast<std::uint64_t>(
+      std::ranges::count(source.run.calls, site, &bpf::PseudoCall::site));
+}
+
+// The interpreter on the source, if it ran to its end.
+const Interpretation* source_of(const Testimony& testimony) {
+  return testimony.source && testimony.source->has_value() ? &testimony.source->value() : nullptr;
+}
+
+model::Finding as_finding(const Error& error) { return {error.code, error.site, error.message}; }
+
+// Linking moves code, so the linked program is interpreted too, and must do the same.
+Findings linked_findings(const Interpretation& source, const Result<Interpretation>& linked) {
+  if (!linked) {
+    return {{ErrorCode::linked_differs, linked.error().site,
+             "the linked program does not run: " + linked.error().message}};
+  }
+  const bpf::InterpreterRun& run = linked.value().run;
+  if (run.r0 != source.run.r0) {
+    return {{ErrorCode::linked_differs, "",
+             fmt::format("the linked program returns {:#x}, the source {:#x}", run.r0,
+                         source.run.r0)}};
+  }
+  const auto same = [](const bpf::PseudoCall& a, const bpf::PseudoCall& b) {
+    return a.site == b.site && a.callee == b.callee;
+  };
+  if (!std::ranges::equal(run.calls, source.run.calls, same) ||
+      linked.value().memory != source.memory) {
+    return {{ErrorCode::linked_differs, "",
+             "the linked program makes other calls or leaves other memory than the source"}};
+  }
+  return {};
+}
+
+// What a program must leave in memory when no interpreter says it: its memory as it was, with what
+// the case expects.
+std::vector<bpf::MemoryRegion> expected_memory(const model::Cell& cell) {
+  std::vector<bpf::MemoryRegion> memory = cell.memory;
+  for (const model::ExpectedMemory& expected : cell.expected.memory) {
+    for (bpf::MemoryRegion& region : memory) {
+      if (region.name == expected.region) {
+        std::ranges::copy(expected.bytes,
+                          region.bytes.begin() + static_cast<std::ptrdiff_t>(expected.offset));
+      }
+    }
+  }
+  return memory;
+}
+
+Findings result_findings(const model::Cell& cell, const Interpretation* source,
+                         std::uint64_t result) {
+  const auto expected =
+      source != nullptr ? std::optional(source->run.r0) : cell.expected.result;
+  if (expected && *expected != result) {
+    return {{ErrorCode::result_mismatch, "",
+             fmt::format("expected r0 = {:#x}, as {} says; the CPU returned {:#x}", *expected,
+                         source != nullptr ? "the interpreter" : "the case", result)}};
+  }
+  return {};
+}
+
+// All that the run of an image shows. The order is that of explanation: a call that goes astray
+// explains a fault, a fault explains a missing result.
+Findings run_findings(const model::Cell& cell, const Testimony& testimony) {
+  const model::CodeImage& image = *testimony.image;
+  const model::Observations& observed = *testimony.observations;
+  const Interpretation* const source = source_of(testimony);
+  Findings findings = trace_findings(image, testimony.decoded, observed, *testimony.job);
+  append(findings, ending_findings(image, observed, *testimony.job));
+  if (source != nullptr) {
+    append(findings,
+           call_count_findings(image, testimony.decoded, observed, source->run.calls));
+  }
+  if (observed.ending == model::Ending::returned) {
+    append(findings, result_findings(cell, source, observed.registers.gpr[3]));
+    append(findings, memory_findings(source != nullptr ? source->memory : expected_memory(cell),
+                                     observed));
+    append(findings, abi_findings(observed, *testimony.job));
+  }
+  return findings;
+}
+
+std::vector<model::SiteStory> stories(const Testimony& testimony) {
+  std::vector<model::SiteStory> all;
+  const model::CodeImage& image = *testimony.image;
+  const Interpretation* const source = source_of(testimony);
+  for (const model::CodeCall& call : image.calls) {
+    model::SiteStory story{.site = call.site,
+                           .name = site_name(image, call.site),
+                           .callee = image.functions[call.callee].name,
+                           .expected = call.target};
+    const auto found = std::ranges::find(testimony.decoded, call.site, &model::DecodedCall::site);
+    if (found != testimony.decoded.end()) {
+      story.at = found->at;
+      story.decoded = found->target;
+    }
+    if (source != nullptr) {
+      story.interpreted = interpreted_count(*source, call.site);
+    }
+    if (testimony.observations && story.at) {
+      std::uint64_t executed = 0;
+      for (const model::TakenBranch& branch : testimony.observations->trace) {
+        if (branch.is_call() && branch.from == *story.at) {
+          ++executed;
+          if (std::ranges::find(story.reached, branch.to) == story.reached.end()) {
+            story.reached.push_back(branch.to);
+          }
+        }
+      }
+      story.executed = executed;
+    }
+    all.push_back(std::move(story));
+  }
+  return all;
+}
+
+// Turns what was found into an outcome, given the failure that the case expects.
+model::Verdict against_expected_failure(const model::ExpectedFailure& expected,
+                                        model::Verdict verdict) {
+  const std::string wanted =
+      expected.site.empty() ? std::string(name(expected.code))
+                            : fmt::format("{} at {}", name(expected.code), expected.site);
+  if (verdict.findings.empty()) {
+    verdict.outcome = Outcome::fail;
+    verdict.findings.push_back({ErrorCode::expected_failure_missing, expected.site,
+                                fmt::format("expected {}; nothing failed", wanted)});
+    return verdict;
+  }
+  const model::Finding& first = verdict.findings.front();
+  if (first.code == expected.code && first.site == expected.site) {
+    verdict.outcome = Outcome::pass;
+    verdict.findings.clear();
+    return verdict;
+  }
+  verdict.outcome = Outcome::fail;
+  verdict.findings.insert(
+      verdict.findings.begin(),
+      {ErrorCode::expected_failure_missing, expected.site,
+       fmt::format("expected {}; what failed first is below", wanted)});
+  return verdict;
+}
+
+}  // namespace
+
+std::vector<model::Finding> objections(const model::Cell& cell, const Interpretation& source) {
+  Findings findings;
+  const model::Expectation& expected = cell.expected;
+  if (expected.failure) {
+    return findings;  // result and calls of such a cell are not looked at
+  }
+  if (expected.result && *expected.result != source.run.r0) {
+    findings.push_back({ErrorCode::case_contradicts_interpreter, "",
+                        fmt::format("the case expects r0 = {:#x}; the interpreter returns {:#x}",
+                                    *expected.result, source.run.r0)});
+  }
+  const std::vector<bpf::PseudoCall> calls = pseudo_calls(*cell.program);
+  for (const model::ExpectedCall& call : expected.calls) {
+    const std::string site = bpf::to_string(*cell.program, call.site);
+    const auto found = std::ranges::find(calls, call.site, &bpf::PseudoCall::site);
+    if (found == calls.end() || found->callee != call.callee) {
+      findings.push_back({ErrorCode::case_contradicts_interpreter, site,
+                          fmt::format("the case expects a call of {}; the program calls {}",
+                                      cell.program->functions[call.callee].name,
+                                      found == calls.end()
+                                          ? "nothing here"
+                                          : cell.program->functions[found->callee].name)});
+    } else if (const auto count = interpreted_count(source, call.site); count != call.count) {
+      findings.push_back({ErrorCode::case_contradicts_interpreter, site,
+                          fmt::format("the case expects {} calls; the interpreter makes {}",
+                                      call.count, count)});
+    }
+  }
+  for (const bpf::PseudoCall& call : calls) {
+    const bool mentioned = std::ranges::find(expected.calls, call.site,
+                                             &model::ExpectedCall::site) != expected.calls.end();
+    if (!mentioned && interpreted_count(source, call.site) == 0) {
+      const std::string site = bpf::to_string(*cell.program, call.site);
+      findings.push_back({ErrorCode::case_site_not_reached, site,
+                          fmt::format("no run reaches this call; if it is meant so, say `{} {} *0` "
+                                      "under -- calls",
+                                      site, cell.program->functions[call.callee].name)});
+    }
+  }
+  // Every region that `-- mem-after` names must be all that the case says, unnamed bytes unchanged.
+  const std::vector<bpf::MemoryRegion> memory = expected_memory(cell);
+  for (std::size_t i = 0; i < memory.size(); ++i) {
+    const bool named = std::ranges::find(expected.memory, memory[i].name,
+                                         &model::ExpectedMemory::region) != expected.memory.end();
+    const auto [wanted, seen] = std::ranges::mismatch(memory[i].bytes, source.memory[i].bytes);
+    if (named && wanted != memory[i].bytes.end()) {
+      findings.push_back(
+          {ErrorCode::case_contradicts_interpreter, "",
+           fmt::format("the case expects {:02x} at offset {} of {}; the interpreter leaves {:02x}",
+                       std::to_integer<unsigned>(*wanted), wanted - memory[i].bytes.begin(),
+                       memory[i].name, std::to_integer<unsigned>(*seen))});
+    }
+  }
+  return findings;
+}
+
+model::Verdict check(const model::Cell& cell, const Testimony& testimony) {
+  model::Verdict verdict;
+  if (testimony.source && !*testimony.source) {
+    verdict.findings.push_back(as_finding(testimony.source->error()));
+    return verdict;
+  }
+  if (const Interpretation* const source = source_of(testimony)) {
+    verdict.findings = objections(cell, *source);
+    if (!verdict.findings.empty()) {
+      return verdict;
+    }
+  }
+  if (testimony.refusal) {
+    verdict.findings.push_back(as_finding(*testimony.refusal));
+  }
+  if (testimony.linked) {
+    append(verdict.findings, linked_findings(*source_of(testimony), *testimony.linked));
+  }
+  if (testimony.image) {
+    append(verdict.findings, decoder_findings(*testimony.image, testimony.decoded));
+    verdict.sites = stories(testimony);
+  }
+  if (testimony.observations) {
+    append(verdict.findings, run_findings(cell, testimony));
+    if (testimony.observations->ending == model::Ending::returned) {
+      verdict.result = testimony.observations->registers.gpr[3];
+    }
+  }
+  if (cell.expected.failure) {
+    return against_expected_failure(*cell.expected.failure, std::move(verdict));
+  }
+  // No finding and no run is no pass: nothing has been seen.
+  if (!verdict.findings.empty()) {
+    verdict.outcome = Outcome::fail;
+  } else if (testimony.observations) {
+    verdict.outcome = Outcome::pass;
+  }
+  return verdict;
+}
+
+}  // namespace farcall::check

@@ -1,0 +1,49 @@
+// The witnesses of a cell, and what they agree on.
+//
+// Pure: everything that was seen comes in, a Verdict comes out. The witnesses (DESIGN: independent
+// witnesses) are the expectation written in the case, the interpreter on the source program and on
+// the linked one, the decoder of the emitted bytes, the CPU's branch trace, and the ABI.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "base/error.hpp"
+#include "bpf/interpreter.hpp"
+#include "model/cell.hpp"
+#include "model/code_image.hpp"
+#include "model/decoded_call.hpp"
+#include "model/job.hpp"
+#include "model/verdict.hpp"
+
+namespace farcall::check {
+
+// What the interpreter did with a program: its run, and the memory it left.
+struct Interpretation {
+  bpf::InterpreterRun run;
+  std::vector<bpf::MemoryRegion> memory;
+};
+
+// What the harness did with a cell, as far as it came.
+struct Testimony {
+  // The interpreter on the source program; absent if the image came without a program.
+  std::optional<Result<Interpretation>> source;
+  // The interpreter on the linked program; absent as above, or if linking failed.
+  std::optional<Result<Interpretation>> linked;
+  // Why there is no code: the failure of the linker or of the JIT.
+  std::optional<Error> refusal;
+  std::optional<model::CodeImage> image;
+  std::vector<model::DecodedCall> decoded;
+  std::optional<model::Job> job;
+  std::optional<model::Observations> observations;
+};
+
+// The verdict on a cell. With an expected failure, the first finding must be that failure; findings
+// are ordered by how much they explain, so what follows from it does not matter.
+model::Verdict check(const model::Cell& cell, const Testimony& testimony);
+
+// Whether the case itself is at odds with the interpreter, or leaves a call site unreached without
+// saying so: an error in the case, found before anything runs. Empty: nothing to object.
+std::vector<model::Finding> objections(const model::Cell& cell, const Interpretation& source);
+
+}  // namespace farcall::check

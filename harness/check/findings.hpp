@@ -1,0 +1,52 @@
+// What each witness has to object. Every function returns its findings, none if all is well.
+#pragma once
+
+#include <vector>
+
+#include "bpf/interpreter.hpp"
+#include "check/check.hpp"
+#include "model/verdict.hpp"
+
+namespace farcall::check {
+
+using Findings = std::vector<model::Finding>;
+
+// The emitted bytes: every call site that the JIT must have made is there, where it says, and goes
+// to its callee; no other branch-and-link is there.
+Findings decoder_findings(const model::CodeImage& image,
+                          const std::vector<model::DecodedCall>& decoded);
+
+// The CPU's branches: every call left from a known site, reached its callee, and came back to where
+// it was called from.
+Findings trace_findings(const model::CodeImage& image,
+                        const std::vector<model::DecodedCall>& decoded,
+                        const model::Observations& observed, const model::Job& job);
+
+// How often and in which order the CPU called, beside the interpreter.
+Findings call_count_findings(const model::CodeImage& image,
+                             const std::vector<model::DecodedCall>& decoded,
+                             const model::Observations& observed,
+                             const std::vector<bpf::PseudoCall>& interpreted);
+
+// Fault or exhausted budget.
+Findings ending_findings(const model::CodeImage& image, const model::Observations& observed,
+                         const model::Job& job);
+
+// Registers that the ABI preserves.
+Findings abi_findings(const model::Observations& observed, const model::Job& job);
+
+// Memory beside `expected`, and bytes written outside of everything.
+Findings memory_findings(const std::vector<bpf::MemoryRegion>& expected,
+                         const model::Observations& observed);
+
+// The call that the JIT was to make at `site`; null if there is none.
+const model::CodeCall* call_at_site(const model::CodeImage& image, bpf::CallSite site);
+
+// The call that the decoder found at `at`; null if there is none.
+const model::DecodedCall* decoded_at(const std::vector<model::DecodedCall>& decoded,
+                                     GuestAddress at);
+
+// `main`, `main+12` or the bare address where no function lies.
+std::string describe(const model::CodeImage& image, GuestAddress address);
+
+}  // namespace farcall::check

@@ -1,0 +1,134 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "check/findings.hpp"
+#include "ppc64/abi.hpp"
+
+namespace farcall::check {
+namespace {
+
+// Power ISA 3.1, Book III, section 7.5: interrupt vectors that code in problem state can cause.
+struct VectorName {
+  std::uint32_t vector;
+  std::string_view text;
+};
+constexpr std::array kVectors = {
+    VectorName{0x300, "data storage: the page is not mapped, or not for this access"},
+    VectorName{0x380, "data segment: the MMU has no such address"},
+    VectorName{0x400, "instruction storage: the page is not mapped, or not for execution"},
+    VectorName{0x480, "instruction segment: the MMU has no such address"},
+    VectorName{0x600, "alignment"},
+    VectorName{0x700, "program: illegal or privileged instruction, or a trap word"},
+    VectorName{0x800, "floating point unavailable"},
+    VectorName{0xc00, "a system call that is not at the return gate"},
+    VectorName{0xf20, "vector unavailable"},
+    VectorName{0xf40, "VSX unavailable"},
+    VectorName{0xf60, "facility unavailable"},
+};
+
+std::string_view vector_text(std::uint32_t vector) {
+  const auto* const found = std::ranges::find(kVectors, vector, &VectorName::vector);
+  return found == kVectors.end() ? "unexpected interrupt" : found->text;
+}
+
+// The site of the last call under way: where to begin looking.
+std::string last_call_site(const model::CodeImage& image, const model::Observations& observed) {
+  for (auto branch = observed.trace.rbegin(); branch != observed.trace.rend(); ++branch) {
+    if (branch->is_call()) {
+      const auto call = std::ranges::find(image.calls, branch->from, &model::CodeCall::at);
+      return call == image.calls.end() ? "" : site_name(image, call->site);
+    }
+    if (branch->is_return()) {
+      break;  // that call is over
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+Findings ending_findings(const model::CodeImage& image, const model::Observations& observed,
+                         const model::Job& job) {
+  if (observed.ending == model::Ending::returned || !observed.fault) {
+    return {};
+  }
+  const model::Fault& fault = *observed.fault;
+  if (observed.ending == model::Ending::out_of_budget) {
+    return {{ErrorCode::guest_budget, "",
+             fmt::format("no end after {} guest instructions; the CPU was at {}, {} branches taken",
+                         job.budget_instructions, describe(image, fault.address),
+                         observed.taken_branches)}};
+  }
+  std::string text = fmt::format("interrupt {:#x} at {}: {}", fault.vector,
+                                 describe(image, fault.address), vector_text(fault.vector));
+  if (fault.data_address) {
+    text += fmt::format("; data address {}", to_string(*fault.data_address));
+  }
+  text += fmt::format("; last branch from {}", describe(image, fault.came_from));
+  return {{ErrorCode::guest_fault, last_call_site(image, observed), std::move(text)}};
+}
+
+Findings memory_findings(const std::vector<bpf::MemoryRegion>& expected,
+                         const model::Observations& observed) {
+  Findings findings;
+  for (const bpf::MemoryRegion& region : expected) {
+    const auto found =
+        std::ranges::find(observed.memory, region.address, &model::JobRegion::address);
+    if (found == observed.memory.end() || region.bytes.empty()) {
+      continue;
+    }
+    const auto [wanted, seen] = std::ranges::mismatch(region.bytes, found->bytes);
+    if (wanted != region.bytes.end()) {
+      findings.push_back(
+          {ErrorCode::memory_mismatch, "",
+           fmt::format("expected {:02x} at {} ({}+{}); the CPU left {:02x}",
+                       std::to_integer<unsigned>(*wanted),
+                       to_string(region.address +
+                                 static_cast<std::uint64_t>(wanted - region.bytes.begin())),
+                       region.name, wanted - region.bytes.begin(),
+                       seen == found->bytes.end() ? 0U : std::to_integer<unsigned>(*seen))});
+    }
+  }
+  if (!observed.stray_writes.empty()) {
+    findings.push_back(
+        {ErrorCode::memory_stray_write, "",
+         fmt::format("{} bytes outside the program's own memory were written, the first at {}",
+                     observed.stray_writes.size(), to_string(observed.stray_writes.front()))});
+  }
+  return findings;
+}
+
+Findings abi_findings(const model::Observations& observed, const model::Job& job) {
+  const ppc64::Registers& before = job.entry;
+  const ppc64::Registers& after = observed.registers;
+  std::vector<std::string> changed;
+  const auto compare = [&changed](std::string name, auto wanted, auto seen) {
+    if (wanted != seen) {
+      changed.push_back(fmt::format("{} is {:#x}, was {:#x}", name, seen, wanted));
+    }
+  };
+  for (std::size_t i = 0; i < 32; ++i) {
+    if (ppc64::gpr_is_preserved(i)) {
+      compare(fmt::format("r{}", i), before.gpr[i], after.gpr[i]);
+    }
+    if (ppc64::fpr_is_preserved(i)) {
+      compare(fmt::format("f{}", i), before.fpr[i], after.fpr[i]);
+    }
+    if (ppc64::vr_is_preserved(i)) {
+      compare(fmt::format("v{} (high)", i), before.vr[i][0], after.vr[i][0]);
+      compare(fmt::format("v{} (low)", i), before.vr[i][1], after.vr[i][1]);
+    }
+  }
+  compare("CR2–CR4", before.cr & ppc64::kPreservedCrMask, after.cr & ppc64::kPreservedCrMask);
+  if (changed.empty()) {
+    return {};
+  }
+  return {{ErrorCode::abi_register, "",
+           fmt::format("registers that a callee must preserve changed: {}",
+                       fmt::join(changed, "; "))}};
+}
+
+}  // namespace farcall::check

@@ -1,0 +1,116 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "check/findings.hpp"
+
+namespace farcall::check {
+namespace {
+
+std::string site_or_address(const model::CodeImage& image,
+                            const std::vector<model::DecodedCall>& decoded, GuestAddress from) {
+  const model::DecodedCall* const call = decoded_at(decoded, from);
+  return call == nullptr ? describe(image, from) : site_name(image, call->site);
+}
+
+// One call of the trace: from a site that is known, to its callee.
+void check_call(const model::CodeImage& image, const std::vector<model::DecodedCall>& decoded,
+                const model::TakenBranch& branch, Findings& findings) {
+  const model::DecodedCall* const from = decoded_at(decoded, branch.from);
+  const model::CodeCall* const call =
+      from == nullptr ? nullptr : call_at_site(image, from->site);
+  if (call == nullptr) {
+    findings.push_back({ErrorCode::call_unexpected_site, "",
+                        fmt::format("the CPU called {} from {}, where no call was to be made",
+                                    describe(image, branch.to), describe(image, branch.from))});
+  } else if (branch.to != call->target) {
+    findings.push_back(
+        {ErrorCode::call_reached_elsewhere, site_name(image, call->site),
+         fmt::format("expected the CPU to reach {}; it reached {}, {} off",
+                     describe(image, call->target), describe(image, branch.to),
+                     to_string(branch.to - call->target))});
+  }
+}
+
+}  // namespace
+
+Findings trace_findings(const model::CodeImage& image,
+                        const std::vector<model::DecodedCall>& decoded,
+                        const model::Observations& observed, const model::Job& job) {
+  Findings findings;
+  std::vector<GuestAddress> open = {job.gate};  // where calls that are under way must return to
+  for (const model::TakenBranch& branch : observed.trace) {
+    if (branch.is_call()) {
+      check_call(image, decoded, branch, findings);
+      open.push_back(branch.link);
+    } else if (branch.is_return()) {
+      if (open.empty() || branch.to != open.back()) {
+        findings.push_back(
+            {ErrorCode::call_returned_elsewhere,
+             open.size() < 2
+                 ? ""
+                 : site_or_address(image, decoded, open.back() + static_cast<Displacement>(-4)),
+             fmt::format("the return at {} went to {}; expected {}", describe(image, branch.from),
+                         describe(image, branch.to),
+                         open.empty() ? "no return at all" : describe(image, open.back()))});
+        return findings;  // from here on, every return looks wrong
+      }
+      open.pop_back();
+    }
+    // In a loop that calls astray, one finding says it all.
+    if (!findings.empty()) {
+      return findings;
+    }
+  }
+  const bool complete = observed.trace_events == observed.trace.size();
+  if (complete && observed.ending == model::Ending::returned && !open.empty()) {
+    findings.push_back(
+        {ErrorCode::call_returned_elsewhere, "",
+         fmt::format("the program ended with {} calls under way; expected a return from each",
+                     open.size())});
+  }
+  return findings;
+}
+
+Findings call_count_findings(const model::CodeImage& image,
+                             const std::vector<model::DecodedCall>& decoded,
+                             const model::Observations& observed,
+                             const std::vector<bpf::PseudoCall>& interpreted) {
+  if (observed.trace_events > observed.trace.size()) {
+    return {{ErrorCode::trace_overflow, "",
+             fmt::format("the CPU made {} calls and returns, of which {} were recorded; expected {} "
+                         "calls",
+                         observed.trace_events, observed.trace.size(), interpreted.size())}};
+  }
+  std::vector<bpf::CallSite> executed;
+  for (const model::TakenBranch& branch : observed.trace) {
+    if (const auto* const from = decoded_at(decoded, branch.from);
+        branch.is_call() && from != nullptr) {
+      executed.push_back(from->site);
+    }
+  }
+  Findings findings;
+  for (const model::CodeCall& call : image.calls) {
+    const auto wanted = std::ranges::count(interpreted, call.site, &bpf::PseudoCall::site);
+    const auto seen = std::ranges::count(executed, call.site);
+    if (wanted != seen) {
+      findings.push_back({ErrorCode::call_count, site_name(image, call.site),
+                          fmt::format("the interpreter called {} times, the CPU {} times", wanted,
+                                      seen)});
+    }
+  }
+  if (!findings.empty() || executed.size() != interpreted.size()) {
+    return findings;
+  }
+  const auto [seen, wanted] = std::ranges::mismatch(executed, interpreted, {}, {},
+                                                    &bpf::PseudoCall::site);
+  if (seen != executed.end()) {
+    findings.push_back({ErrorCode::call_order, site_name(image, *seen),
+                        fmt::format("call number {} of the run is the CPU's {}, the interpreter's {}",
+                                    seen - executed.begin() + 1, site_name(image, *seen),
+                                    site_name(image, wanted->site))});
+  }
+  return findings;
+}
+
+}  // namespace farcall::check

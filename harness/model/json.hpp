@@ -1,0 +1,59 @@
+// Stage values as JSON: what `farcall dump --json` writes, `farcall run --from` reads, and reports
+// are made of.
+//
+// Shape of a document, format 1:
+//   {"farcall": {"format": 1, "version": "0.1.0"}, "stage": "image",
+//    "cell": {…}, "linked": {…}, "image": {…}}
+// `cell` is always there, the others as far as the stage has come. Addresses and 64-bit values are
+// strings of hex digits behind 0x (JSON numbers are doubles to many readers), instruction words
+// likewise, bytes are strings of hex digits. `cell.program` may be null: an image that another JIT
+// made needs no BPF program, and then the interpreter is no witness.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/error.hpp"
+#include "model/cell.hpp"
+#include "model/code_image.hpp"
+#include "model/decoded_call.hpp"
+#include "model/job.hpp"
+#include "model/linked_program.hpp"
+#include "model/verdict.hpp"
+
+namespace farcall::model {
+
+inline constexpr int kJsonFormat = 1;
+
+// Keeps the order in which keys are written, so that documents read like the pipeline.
+using Json = nlohmann::ordered_json;
+
+Json to_json(const bpf::Program& program);
+Json to_json(const Cell& cell);
+Json to_json(const LinkedProgram& linked);
+Json to_json(const CodeImage& image);
+Json to_json(const std::vector<DecodedCall>& calls, const CodeImage& image);
+Json to_json(const Observations& observations);
+Json to_json(const Verdict& verdict);
+
+// The {"format", "version"} object that opens every document.
+Json document_header();
+
+// How far a cell has come; what is absent is made by the stages that follow.
+struct Document {
+  Cell cell;
+  std::optional<LinkedProgram> linked;
+  std::optional<CodeImage> image;
+};
+
+// `stage` is the name of the last stage that the document holds.
+Json to_json(const Document& document, std::string_view stage);
+
+// Reads a document back. Everything is checked that later stages rely on: indices, sizes, the
+// program itself. Fails with json.malformed, json.version, or a code of validate(), located in
+// `path` as closely as the JSON reader knows.
+Result<Document> read_document(std::string_view text, const std::string& path);
+
+}  // namespace farcall::model

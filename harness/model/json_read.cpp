@@ -1,0 +1,332 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <stdexcept>
+
+#include "bpf/validator.hpp"
+#include "model/json.hpp"
+
+// nlohmann::json reports what does not fit by exceptions that name the place; they end at
+// read_document(), which makes an Error of them. What is well-formed but means nothing throws
+// BadDocument, and goes the same way.
+namespace farcall::model {
+namespace {
+
+struct BadDocument : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Larger than any honest document by an order of magnitude: 4 MiB of code or data.
+constexpr std::size_t kMaximumBytes = std::size_t{4} << 20;
+
+std::uint64_t read_hex(const Json& json) {
+  const auto& text = json.get_ref<const std::string&>();
+  std::uint64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const bool prefixed = text.starts_with("0x");
+  const auto parsed = std::from_chars(text.data() + (prefixed ? 2 : 0), end, value, 16);
+  if (!prefixed || parsed.ec != std::errc() || parsed.ptr != end) {
+    throw BadDocument(fmt::format("'{}' is no 64-bit number in hex; expected 0x…", text));
+  }
+  return value;
+}
+
+GuestAddress read_address(const Json& json) { return {read_hex(json)}; }
+
+std::vector<std::byte> read_bytes(const Json& json) {
+  const auto& text = json.get_ref<const std::string&>();
+  if (text.size() % 2 != 0 || text.size() / 2 > kMaximumBytes) {
+    throw BadDocument("a string of bytes has an odd number of digits or is beyond 4 MiB");
+  }
+  std::vector<std::byte> bytes(text.size() / 2);
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    unsigned value = 0;
+    const char* const at = text.data() + (2 * i);
+    const auto parsed = std::from_chars(at, at + 2, value, 16);
+    if (parsed.ec != std::errc() || parsed.ptr != at + 2) {
+      throw BadDocument(fmt::format("'{}' is no byte in hex", std::string_view(at, 2)));
+    }
+    bytes[i] = static_cast<std::byte>(value);
+  }
+  return bytes;
+}
+
+template <typename One>
+auto read_array(const Json& json, One one) {
+  std::vector<std::decay_t<decltype(one(json))>> values;
+  values.reserve(json.size());
+  for (const Json& element : json.get_ref<const Json::array_t&>()) {
+    values.push_back(one(element));
+  }
+  return values;
+}
+
+// A number that must be in the range of `Number`; JSON's own conversion would truncate it.
+template <typename Number>
+Number read_number(const Json& json) {
+  const auto value = json.get<std::int64_t>();
+  if (!json.is_number_integer() || !std::in_range<Number>(value)) {
+    throw BadDocument(fmt::format("{} is out of range", json.dump()));
+  }
+  return static_cast<Number>(value);
+}
+
+AxisValues read_axes(const Json& json) {
+  AxisValues axes;
+  for (const auto& [key, value] : json.items()) {
+    const auto axis = axis_named(key);
+    if (!axis) {
+      throw BadDocument(fmt::format("unknown axis '{}'", key));
+    }
+    const auto& text = value.get_ref<const std::string&>();
+    const auto names = value_names(*axis);
+    const auto found = std::ranges::find(names, text);
+    if (found == names.end()) {
+      throw BadDocument(fmt::format("unknown value '{}' of axis {}; expected one of {}", text, key,
+                                    fmt::join(names, " ")));
+    }
+    set_value(axes, *axis, static_cast<std::size_t>(found - names.begin()));
+  }
+  return axes;
+}
+
+bpf::CallSite read_site(const Json& json) {
+  return {.function = read_number<std::uint32_t>(json.at("function")),
+          .ordinal = read_number<std::uint32_t>(json.at("ordinal"))};
+}
+
+bpf::Slot read_slot(const Json& json) {
+  if (json.size() != 5) {
+    throw BadDocument("a slot is [opcode, dst, src, off, imm]");
+  }
+  const bpf::Slot slot{.opcode = read_number<std::uint8_t>(json.at(0)),
+                       .dst = read_number<std::uint8_t>(json.at(1)),
+                       .src = read_number<std::uint8_t>(json.at(2)),
+                       .offset = read_number<std::int16_t>(json.at(3)),
+                       .imm = read_number<std::int32_t>(json.at(4))};
+  if (slot.dst > 15 || slot.src > 15) {
+    throw BadDocument("a register field of a slot holds more than four bits");
+  }
+  return slot;
+}
+
+bpf::Program read_program(const Json& json) {
+  bpf::Program program;
+  program.slots = read_array(json.at("slots"), read_slot);
+  program.functions = read_array(json.at("functions"), [](const Json& one) {
+    return bpf::Function{.name = one.at("name").get<std::string>(),
+                         .begin = read_number<bpf::SlotIndex>(one.at("begin")),
+                         .end = read_number<bpf::SlotIndex>(one.at("end"))};
+  });
+  bpf::SlotIndex next = 0;
+  for (const bpf::Function& function : program.functions) {
+    if (function.begin != next || function.end <= function.begin) {
+      throw BadDocument(fmt::format("function {} does not begin where the one before ends", function.name));
+    }
+    next = function.end;
+  }
+  if (next != program.slots.size()) {
+    throw BadDocument("the last function does not end with the program");
+  }
+  return program;
+}
+
+Expectation read_expectation(const Json& json) {
+  Expectation expected;
+  if (const Json& result = json.at("result"); !result.is_null()) {
+    expected.result = read_hex(result);
+  }
+  expected.calls = read_array(json.at("calls"), [](const Json& one) {
+    return ExpectedCall{.site = read_site(one.at("site")),
+                        .callee = read_number<std::uint32_t>(one.at("callee")),
+                        .count = one.at("count").get<std::uint64_t>()};
+  });
+  expected.memory = read_array(json.at("memory"), [](const Json& one) {
+    return ExpectedMemory{.region = one.at("region").get<std::string>(),
+                          .offset = one.at("offset").get<std::uint64_t>(),
+                          .bytes = read_bytes(one.at("bytes"))};
+  });
+  if (const Json& failure = json.at("failure"); !failure.is_null()) {
+    const auto text = failure.at("code").get<std::string>();
+    const auto code = error_code_named(text);
+    if (!code) {
+      throw BadDocument(fmt::format("unknown failure code '{}'", text));
+    }
+    expected.failure = ExpectedFailure{.code = *code, .site = failure.at("site").get<std::string>()};
+  }
+  return expected;
+}
+
+Placement read_placement(const Json& json) {
+  return {.functions = read_array(json.at("functions"), read_address),
+          .stack = read_address(json.at("stack")),
+          .call_base = read_address(json.at("call_base")),
+          .toc = read_address(json.at("toc"))};
+}
+
+Cell read_cell(const Json& json) {
+  Cell cell{.case_path = json.at("case").get<std::string>(),
+            .name = json.at("name").get<std::string>(),
+            .axes = read_axes(json.at("axes")),
+            .placement = read_placement(json.at("placement")),
+            .memory = read_array(json.at("memory"),
+                                 [](const Json& one) {
+                                   return bpf::MemoryRegion{
+                                       .name = one.at("name").get<std::string>(),
+                                       .address = read_address(one.at("address")),
+                                       .bytes = read_bytes(one.at("bytes")),
+                                       .writable = one.at("writable").get<bool>()};
+                                 }),
+            .expected = read_expectation(json.at("expected"))};
+  const auto arguments = read_array(json.at("arguments"), read_hex);
+  if (arguments.size() != cell.arguments.size()) {
+    throw BadDocument("expected five arguments");
+  }
+  std::ranges::copy(arguments, cell.arguments.begin());
+  if (const Json& program = json.at("program"); !program.is_null()) {
+    cell.program = std::make_shared<const bpf::Program>(read_program(program));
+    if (cell.placement.functions.size() != cell.program->functions.size()) {
+      throw BadDocument("the placement has not one address for each function of the program");
+    }
+  } else if (!cell.expected.result) {
+    throw BadDocument("without a program, the cell must say which result it expects");
+  }
+  return cell;
+}
+
+LinkedProgram read_linked(const Json& json) {
+  LinkedProgram linked{.program = read_program(json.at("program")),
+                       .addresses = read_array(json.at("addresses"), read_address),
+                       .call_base = read_address(json.at("call_base")),
+                       .calls = read_array(json.at("calls"),
+                                           [](const Json& one) {
+                                             return LinkedCall{
+                                                 .site = read_site(one.at("site")),
+                                                 .slot = read_number<bpf::SlotIndex>(one.at("slot")),
+                                                 .callee = read_number<std::uint32_t>(one.at("callee")),
+                                                 .target = read_address(one.at("target"))};
+                                           }),
+                       .side_table = read_array(json.at("side_table"), read_address)};
+  AxisValues axes = read_axes({{"call", json.at("scheme")}});
+  linked.scheme = axes.call;
+  const std::size_t functions = linked.program.functions.size();
+  const bool calls_fit = std::ranges::all_of(linked.calls, [&](const LinkedCall& call) {
+    return call.slot < linked.program.slots.size() && call.callee < functions &&
+           call.site.function < functions;
+  });
+  const bool table_fits =
+      linked.scheme != CallScheme::aux64 || linked.side_table.size() == linked.calls.size();
+  if (linked.addresses.size() != functions || !calls_fit || !table_fits) {
+    throw BadDocument("the linked program's addresses, calls or side table do not fit it");
+  }
+  return linked;
+}
+
+CodeImage read_image(const Json& json) {
+  CodeImage image;
+  image.entry = read_address(json.at("entry"));
+  image.functions = read_array(json.at("functions"), [](const Json& one) {
+    return CodeFunction{
+        .name = one.at("name").get<std::string>(),
+        .address = read_address(one.at("address")),
+        .words = read_array(one.at("words"),
+                            [](const Json& word) {
+                              const std::uint64_t value = read_hex(word);
+                              if (!std::in_range<std::uint32_t>(value)) {
+                                throw BadDocument("an instruction word has more than 32 bits");
+                              }
+                              return static_cast<std::uint32_t>(value);
+                            }),
+        .pass_words = read_array(one.at("pass_words"), read_number<std::uint32_t>)};
+  });
+  image.calls = read_array(json.at("calls"), [](const Json& one) {
+    return CodeCall{.site = read_site(one.at("site")),
+                    .at = read_address(one.at("at")),
+                    .callee = read_number<std::uint32_t>(one.at("callee")),
+                    .target = read_address(one.at("target"))};
+  });
+  std::size_t words = 0;
+  for (const CodeFunction& function : image.functions) {
+    words += function.words.size();
+    if (function.words.empty() || function.address.value % 4 != 0) {
+      throw BadDocument(fmt::format("function {} is empty or not word aligned", function.name));
+    }
+  }
+  const std::size_t functions = image.functions.size();
+  const bool calls_fit = std::ranges::all_of(image.calls, [functions](const CodeCall& call) {
+    return call.site.function < functions && call.callee < functions;
+  });
+  if (functions == 0 || words * 4 > kMaximumBytes || !calls_fit) {
+    throw BadDocument("an image needs functions, at most 4 MiB of code, and calls among them");
+  }
+  return image;
+}
+
+Document read_checked(const Json& json) {
+  const int format = json.at("farcall").at("format").get<int>();
+  if (format != kJsonFormat) {
+    throw BadDocument(fmt::format("format {} is not the one that this farcall reads, {}", format,
+                                  kJsonFormat));
+  }
+  Document document{.cell = read_cell(json.at("cell"))};
+  if (json.contains("linked")) {
+    document.linked = read_linked(json.at("linked"));
+  }
+  if (json.contains("image")) {
+    document.image = read_image(json.at("image"));
+  }
+  if (!document.cell.program && !document.image) {
+    throw BadDocument("there is neither a program nor an image to run");
+  }
+  return document;
+}
+
+bool same_call(const bpf::PseudoCall& found, const LinkedCall& stated) {
+  return found.site == stated.site && found.slot == stated.slot && found.callee == stated.callee;
+}
+
+// Line and column of the byte number `byte`, from 1.
+SourceLocation locate(std::string_view text, std::size_t byte, const std::string& path) {
+  const std::string_view before = text.substr(0, byte == 0 ? 0 : byte - 1);
+  const auto line_start = before.rfind('\n');
+  return {.file = path,
+          .line = 1 + static_cast<unsigned>(std::ranges::count(before, '\n')),
+          .column = 1 + static_cast<unsigned>(line_start == std::string_view::npos
+                                                  ? before.size()
+                                                  : before.size() - line_start - 1)};
+}
+
+}  // namespace
+
+Result<Document> read_document(std::string_view text, const std::string& path) {
+  constexpr std::string_view kHint = "farcall dump --json --stage=image FILE@CELL writes a good one";
+  const auto malformed = [&](std::string message, SourceLocation where) {
+    return Error{.code = ErrorCode::json_malformed,
+                 .message = std::move(message),
+                 .where = std::move(where),
+                 .hint = std::string(kHint)};
+  };
+  try {
+    Document document = read_checked(Json::parse(text));
+    if (document.cell.program) {
+      BOOST_OUTCOME_TRY(bpf::validate(*document.cell.program));
+    }
+    if (document.linked) {
+      const bpf::Program view = interpreter_view(*document.linked);
+      BOOST_OUTCOME_TRY(bpf::validate(view));
+      if (!std::ranges::equal(pseudo_calls(view), document.linked->calls, same_call)) {
+        throw BadDocument("the linked program's calls are not those of its slots");
+      }
+    }
+    return document;
+  } catch (const Json::parse_error& error) {
+    return malformed("this is no JSON", locate(text, error.byte, path));
+  } catch (const Json::exception& error) {
+    return malformed(error.what(), {path});
+  } catch (const BadDocument& error) {
+    return malformed(error.what(), {path});
+  }
+}
+
+}  // namespace farcall::model

@@ -1,0 +1,248 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <span>
+
+#include "model/json.hpp"
+
+namespace farcall::model {
+namespace {
+
+std::string hex(std::uint64_t value) { return fmt::format("{:#x}", value); }
+std::string hex(GuestAddress address) { return hex(address.value); }
+
+std::string hex(std::span<const std::byte> bytes) {
+  std::string text;
+  text.reserve(bytes.size() * 2);
+  for (const std::byte byte : bytes) {
+    fmt::format_to(std::back_inserter(text), "{:02x}", std::to_integer<unsigned>(byte));
+  }
+  return text;
+}
+
+// A JSON array of what `one` makes of each element.
+template <typename Range, typename One>
+Json array_of(const Range& range, One one) {
+  Json array = Json::array();
+  for (const auto& element : range) {
+    array.push_back(one(element));
+  }
+  return array;
+}
+
+template <typename Value, typename One>
+Json or_null(const std::optional<Value>& value, One one) {
+  return value ? Json(one(*value)) : Json(nullptr);
+}
+
+Json hex_array(const auto& values) {
+  return array_of(values, [](const auto& value) { return hex(value); });
+}
+
+Json to_json(const AxisValues& axes) {
+  Json json = Json::object();
+  for (std::size_t i = 0; i < kAxisCount; ++i) {
+    const auto axis = static_cast<Axis>(i);
+    json[std::string(name(axis))] = value_name(axes, axis);
+  }
+  return json;
+}
+
+Json to_json(const Placement& placement) {
+  return {{"functions", hex_array(placement.functions)},
+          {"stack", hex(placement.stack)},
+          {"call_base", hex(placement.call_base)},
+          {"toc", hex(placement.toc)}};
+}
+
+Json to_json(bpf::CallSite site) {
+  return {{"function", site.function}, {"ordinal", site.ordinal}};
+}
+
+Json to_json(const Expectation& expected) {
+  Json json = Json::object();
+  json["result"] = or_null(expected.result, [](std::uint64_t value) { return hex(value); });
+  json["calls"] = array_of(expected.calls, [](const ExpectedCall& call) {
+    return Json{{"site", to_json(call.site)}, {"callee", call.callee}, {"count", call.count}};
+  });
+  json["memory"] = array_of(expected.memory, [](const ExpectedMemory& memory) {
+    return Json{
+        {"region", memory.region}, {"offset", memory.offset}, {"bytes", hex(memory.bytes)}};
+  });
+  json["failure"] = or_null(expected.failure, [](const ExpectedFailure& failure) {
+    return Json{{"code", name(failure.code)}, {"site", failure.site}};
+  });
+  return json;
+}
+
+Json to_json(const TakenBranch& branch) {
+  return {{"from", hex(branch.from)}, {"to", hex(branch.to)}, {"link", hex(branch.link)}};
+}
+
+Json to_json(const ppc64::Registers& registers) {
+  Json json = Json::object();
+  json["gpr"] = hex_array(registers.gpr);
+  json["lr"] = hex(registers.lr);
+  json["ctr"] = hex(registers.ctr);
+  json["xer"] = hex(registers.xer);
+  json["cr"] = hex(std::uint64_t{registers.cr});
+  json["fpr"] = hex_array(registers.fpr);
+  json["vr"] = array_of(registers.vr, [](const auto& value) {
+    return fmt::format("0x{:016x}{:016x}", value[0], value[1]);
+  });
+  return json;
+}
+
+Json to_json(const Fault& fault) {
+  return {{"vector", hex(std::uint64_t{fault.vector})},
+          {"address", hex(fault.address)},
+          {"status", hex(fault.status)},
+          {"data_address", or_null(fault.data_address, [](GuestAddress at) { return hex(at); })},
+          {"data_status",
+           or_null(fault.data_status, [](std::uint32_t bits) { return hex(std::uint64_t{bits}); })},
+          {"came_from", hex(fault.came_from)}};
+}
+
+std::string_view name(Ending ending) {
+  using namespace std::string_view_literals;
+  static constexpr std::array kNames = {"returned"sv, "faulted"sv, "out-of-budget"sv};
+  return kNames[static_cast<std::size_t>(ending)];
+}
+
+Json to_json(const SiteStory& story) {
+  const auto address = [](GuestAddress at) { return hex(at); };
+  const auto number = [](std::uint64_t count) { return count; };
+  return {{"site", story.name},
+          {"callee", story.callee},
+          {"at", or_null(story.at, address)},
+          {"expected", hex(story.expected)},
+          {"decoded", or_null(story.decoded, address)},
+          {"reached", hex_array(story.reached)},
+          {"interpreted", or_null(story.interpreted, number)},
+          {"executed", or_null(story.executed, number)}};
+}
+
+}  // namespace
+
+Json to_json(const bpf::Program& program) {
+  Json json = Json::object();
+  json["functions"] = array_of(program.functions, [](const bpf::Function& function) {
+    return Json{{"name", function.name}, {"begin", function.begin}, {"end", function.end}};
+  });
+  json["slots"] = array_of(program.slots, [](const bpf::Slot& slot) {
+    return Json::array({slot.opcode, slot.dst, slot.src, slot.offset, slot.imm});
+  });
+  return json;
+}
+
+Json to_json(const Cell& cell) {
+  Json json = Json::object();
+  json["case"] = cell.case_path;
+  json["name"] = cell.name;
+  json["axes"] = to_json(cell.axes);
+  json["placement"] = to_json(cell.placement);
+  json["memory"] = array_of(cell.memory, [](const bpf::MemoryRegion& region) {
+    return Json{{"name", region.name},
+                {"address", hex(region.address)},
+                {"writable", region.writable},
+                {"bytes", hex(region.bytes)}};
+  });
+  json["arguments"] = hex_array(cell.arguments);
+  json["expected"] = to_json(cell.expected);
+  json["program"] = cell.program ? to_json(*cell.program) : Json(nullptr);
+  return json;
+}
+
+Json to_json(const LinkedProgram& linked) {
+  Json json = Json::object();
+  json["scheme"] = value_names(Axis::call)[static_cast<std::size_t>(linked.scheme)];
+  json["addresses"] = hex_array(linked.addresses);
+  json["call_base"] = hex(linked.call_base);
+  json["calls"] = array_of(linked.calls, [](const LinkedCall& call) {
+    return Json{{"site", to_json(call.site)},
+                {"slot", call.slot},
+                {"callee", call.callee},
+                {"target", hex(call.target)}};
+  });
+  json["side_table"] = hex_array(linked.side_table);
+  json["program"] = to_json(linked.program);
+  return json;
+}
+
+Json to_json(const CodeImage& image) {
+  Json json = Json::object();
+  json["entry"] = hex(image.entry);
+  json["functions"] = array_of(image.functions, [](const CodeFunction& function) {
+    Json one = Json::object();
+    one["name"] = function.name;
+    one["address"] = hex(function.address);
+    one["pass_words"] = function.pass_words;
+    one["words"] = array_of(function.words,
+                            [](std::uint32_t word) { return fmt::format("0x{:08x}", word); });
+    return one;
+  });
+  json["calls"] = array_of(image.calls, [](const CodeCall& call) {
+    return Json{{"site", to_json(call.site)},
+                {"at", hex(call.at)},
+                {"callee", call.callee},
+                {"target", hex(call.target)}};
+  });
+  return json;
+}
+
+Json to_json(const std::vector<DecodedCall>& calls, const CodeImage& image) {
+  return array_of(calls, [&image](const DecodedCall& call) {
+    return Json{{"site", site_name(image, call.site)},
+                {"at", hex(call.at)},
+                {"target", or_null(call.target, [](GuestAddress at) { return hex(at); })}};
+  });
+}
+
+Json to_json(const Observations& observations) {
+  const auto branch = [](const TakenBranch& taken) { return to_json(taken); };
+  const auto address = [](GuestAddress at) { return hex(at); };
+  Json json = Json::object();
+  json["ending"] = name(observations.ending);
+  json["fault"] = or_null(observations.fault, [](const Fault& fault) { return to_json(fault); });
+  json["trace"] = array_of(observations.trace, branch);
+  json["trace_events"] = observations.trace_events;
+  json["taken_branches"] = observations.taken_branches;
+  json["last"] = array_of(observations.last, branch);
+  json["memory"] = array_of(observations.memory, [](const JobRegion& region) {
+    return Json{{"address", hex(region.address)}, {"bytes", hex(region.bytes)}};
+  });
+  json["stray_writes"] = array_of(observations.stray_writes, address);
+  json["registers"] = to_json(observations.registers);
+  return json;
+}
+
+Json to_json(const Verdict& verdict) {
+  Json json = Json::object();
+  json["outcome"] = name(verdict.outcome);
+  json["result"] = or_null(verdict.result, [](std::uint64_t value) { return hex(value); });
+  json["findings"] = array_of(verdict.findings, [](const Finding& finding) {
+    return Json{
+        {"code", name(finding.code)}, {"site", finding.site}, {"text", finding.text}};
+  });
+  json["sites"] = array_of(verdict.sites, [](const SiteStory& story) { return to_json(story); });
+  return json;
+}
+
+Json document_header() {
+  return {{"farcall", {{"format", kJsonFormat}, {"version", FARCALL_VERSION}}}};
+}
+
+Json to_json(const Document& document, std::string_view stage) {
+  Json json = document_header();
+  json["stage"] = stage;
+  json["cell"] = to_json(document.cell);
+  if (document.linked) {
+    json["linked"] = to_json(*document.linked);
+  }
+  if (document.image) {
+    json["image"] = to_json(*document.image);
+  }
+  return json;
+}
+
+}  // namespace farcall::model
