@@ -57,6 +57,9 @@ namespace farcall {
   X(elf_unsupported,               "elf.unsupported")                           \
   X(elf_unknown_entry,             "elf.unknown-entry")                         \
   X(elf_unrelocated_call,          "elf.unrelocated-call")                      \
+  X(elf_undefined_symbol,          "elf.undefined-symbol")                      \
+  X(bpf_truncated_slot,            "bpf.truncated-slot")                        \
+  X(bpf_bad_functions,             "bpf.bad-functions")                         \
   X(bpf_unknown_opcode,            "bpf.unknown-opcode")                        \
   X(bpf_reserved_field,            "bpf.reserved-field")                        \
   X(bpf_bad_register,              "bpf.bad-register")                          \
