@@ -12,13 +12,32 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace farcall {
+
+// `value` with its bytes in opposite order.
+template <std::unsigned_integral T>
+constexpr T byte_swapped(T value) {
+  if constexpr (sizeof(T) == 1) {
+    return value;
+  } else if constexpr (sizeof(T) == 2) {
+    return __builtin_bswap16(value);
+  } else if constexpr (sizeof(T) == 4) {
+    return __builtin_bswap32(value);
+  } else {
+    return __builtin_bswap64(value);
+  }
+}
 
 // The value of the `sizeof(T)` bytes at `bytes`, read in `order`.
 template <std::unsigned_integral T>
 constexpr T load(const std::byte* bytes, std::endian order) {
   T value = 0;
+  if (!std::is_constant_evaluated()) {  // one load: compilers do not see through the loop below
+    __builtin_memcpy(&value, bytes, sizeof(T));
+    return order == std::endian::native ? value : byte_swapped(value);
+  }
   for (std::size_t i = 0; i < sizeof(T); ++i) {
     const std::size_t at = order == std::endian::big ? i : sizeof(T) - 1 - i;
     value = static_cast<T>((value << 7 << 1) | std::to_integer<T>(bytes[at]));
@@ -29,6 +48,11 @@ constexpr T load(const std::byte* bytes, std::endian order) {
 // Writes `value` as `sizeof(T)` bytes at `bytes` in `order`.
 template <std::unsigned_integral T>
 constexpr void store(std::byte* bytes, T value, std::endian order) {
+  if (!std::is_constant_evaluated()) {
+    const T ordered = order == std::endian::native ? value : byte_swapped(value);
+    __builtin_memcpy(bytes, &ordered, sizeof(T));
+    return;
+  }
   for (std::size_t i = 0; i < sizeof(T); ++i) {
     const std::size_t at = order == std::endian::big ? sizeof(T) - 1 - i : i;
     bytes[at] = static_cast<std::byte>(value & 0xff);
