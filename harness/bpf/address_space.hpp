@@ -33,6 +33,7 @@ class AddressSpace {
   Result<void> store(GuestAddress address, unsigned size, std::uint64_t value);
 
   const std::vector<MemoryRegion>& regions() const { return regions_; }
+  std::endian order() const { return order_; }
 
  private:
   std::vector<MemoryRegion> regions_;

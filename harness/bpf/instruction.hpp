@@ -31,6 +31,9 @@ namespace farcall::bpf {
 inline constexpr std::uint8_t kRegisterCount = 11;
 inline constexpr std::uint8_t kFramePointer = 10;
 
+// The opcode that takes two slots.
+inline constexpr std::uint8_t kLoadImmediate64 = 0x18;
+
 // The low three bits of an opcode.
 enum class InstructionClass : std::uint8_t { ld, ldx, st, stx, alu, jmp, jmp32, alu64 };
 
@@ -63,6 +66,42 @@ enum class Form : std::uint8_t {
   local_callee,  // call local label
   nothing,       // exit
 };
+
+enum class Operand : std::uint8_t {
+  none,
+  dst,           // %r1
+  source,        // %r2 or 5, as the row's Source says
+  imm64,         // 0x123456789
+  memory_dst,    // [%r1-8], based on dst
+  memory_src,    // [%r2+4], based on src
+  target,        // label
+  local_callee,  // local label
+};
+
+// What a form's operands are, in the order in which they are written.
+constexpr std::array<Operand, 3> operands_of(Form form) {
+  switch (form) {
+    case Form::dst_source:
+      return {Operand::dst, Operand::source};
+    case Form::dst:
+      return {Operand::dst};
+    case Form::dst_imm64:
+      return {Operand::dst, Operand::imm64};
+    case Form::load:
+      return {Operand::dst, Operand::memory_src};
+    case Form::store:
+      return {Operand::memory_dst, Operand::source};
+    case Form::target:
+      return {Operand::target};
+    case Form::branch:
+      return {Operand::dst, Operand::source, Operand::target};
+    case Form::local_callee:
+      return {Operand::local_callee};
+    case Form::nothing:
+      break;
+  }
+  return {};
+}
 
 // What a field of the slot is for: an operand, nothing (it must be zero), or a part of the opcode
 // that tells this row from others of the same opcode byte.
@@ -222,7 +261,7 @@ inline constexpr auto kInstructions = [] {
       store(0x63, "stxw", 4, X),           store(0x62, "stw", 4, K),
       store(0x7b, "stxdw", 8, X),          store(0x7a, "stdw", 8, K),
 
-      InstructionInfo{.opcode = 0x18, .mnemonic = "lddw", .operation = load_immediate64,
+      InstructionInfo{.opcode = kLoadImmediate64, .mnemonic = "lddw", .operation = load_immediate64,
                       .form = Form::dst_imm64, .source = K, .dst = kOperand, .src = selects(0),
                       .imm = kOperand},
 
@@ -345,10 +384,9 @@ constexpr const InstructionInfo* find(const Slot& slot) {
   return nullptr;
 }
 
-// How many slots the instruction takes that begins with `opcode`; 1 for an unknown one.
+// How many slots the instruction takes that begins with `opcode`.
 constexpr SlotIndex slots_of(std::uint8_t opcode) {
-  const InstructionInfo* info = find(opcode);
-  return info != nullptr && info->form == Form::dst_imm64 ? 2 : 1;
+  return opcode == kLoadImmediate64 ? 2 : 1;
 }
 
 // The 64-bit immediate of a load_immediate64.

@@ -26,11 +26,12 @@ struct InterpreterRun {
   std::vector<PseudoCall> calls;  // every call executed, in the order of execution
 };
 
-// Runs `program`, which validate() accepts, from its first slot with r1 … r5 = `arguments` until the
-// first function exits. Function frames are taken downwards from `stack_top`, kFrameBytes each:
+// Runs `program`, which validate() accepts, from its first slot with r1 … r5 = `arguments` until
+// the first function exits. Function frames are taken downwards from `stack_top`, kFrameBytes each:
 // r10 of the first function is `stack_top`. `memory` holds what is left of it afterwards.
 // Fails with interpreter.bad-access, interpreter.budget, interpreter.call-depth.
-Result<InterpreterRun> interpret(const Program& program, const std::array<std::uint64_t, 5>& arguments,
+Result<InterpreterRun> interpret(const Program& program,
+                                 const std::array<std::uint64_t, 5>& arguments,
                                  GuestAddress stack_top, AddressSpace& memory,
                                  const InterpreterLimits& limits = {});
 

@@ -39,8 +39,8 @@ struct Function {
   friend bool operator==(const Function&, const Function&) = default;
 };
 
-// Functions lie back to back: the first begins at slot 0, each begins where the one before ends, and
-// the last ends with the program. The first is the entry.
+// Functions lie back to back: the first begins at slot 0, each begins where the one before ends,
+// and the last ends with the program. The first is the entry.
 struct Program {
   std::vector<Slot> slots;
   std::vector<Function> functions;

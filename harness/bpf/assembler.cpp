@@ -1,0 +1,390 @@
+#include "bpf/assembler.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "bpf/assembly_line.hpp"
+#include "bpf/codec.hpp"
+#include "bpf/instruction.hpp"
+
+namespace farcall::bpf {
+namespace {
+
+// Rows of the instruction table in the order of their mnemonics.
+constexpr auto kByMnemonic = [] {
+  std::array<const InstructionInfo*, kInstructions.size()> rows{};
+  std::ranges::transform(kInstructions, rows.begin(),
+                         [](const InstructionInfo& row) { return &row; });
+  std::ranges::sort(rows, {}, [](const InstructionInfo* row) { return row->mnemonic; });
+  return rows;
+}();
+
+using Rows = std::span<const InstructionInfo* const>;
+
+Rows rows_named(std::string_view mnemonic) {
+  const auto found = std::ranges::equal_range(
+      kByMnemonic, mnemonic, {}, [](const InstructionInfo* row) { return row->mnemonic; });
+  return {found.begin(), found.end()};
+}
+
+struct Label {
+  std::string_view name;
+  Place place;
+  SlotIndex slot = 0;
+  bool called = false;
+};
+
+// A use of a label that is filled in at the end.
+struct Reference {
+  std::string_view label;
+  Place place;
+  SlotIndex slot = 0;  // of the jump or call
+  bool call = false;
+};
+
+struct Instruction {
+  const InstructionInfo* info = nullptr;
+  Slot slot = {};
+  Slot second = {};  // of an instruction that takes two
+};
+
+class Assembler {
+ public:
+  explicit Assembler(const SourceLocation& start) : start_(start) {}
+
+  Result<Program> run(std::string_view text) {
+    unsigned number = start_.line;
+    while (!text.empty()) {
+      const std::size_t end = text.find('\n');
+      BOOST_OUTCOME_TRY(read_line(AssemblyLine(text.substr(0, end), number)));
+      text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+      ++number;
+    }
+    if (program_.slots.empty()) {
+      return Error{.code = ErrorCode::bpf_empty,
+                   .message = "expected at least one instruction",
+                   .where = start_};
+    }
+    if (!labels_.empty() && labels_.back().slot == program_.slots.size()) {
+      return error(ErrorCode::asm_syntax, labels_.back().place,
+                   fmt::format("no instruction follows label '{}'", labels_.back().name));
+    }
+    BOOST_OUTCOME_TRY(resolve_calls());
+    BOOST_OUTCOME_TRY(divide_into_functions());
+    BOOST_OUTCOME_TRY(resolve_jumps());
+    return std::move(program_);
+  }
+
+ private:
+  SourceLocation location(Place place) const {
+    return {.file = start_.file, .line = place.line, .column = place.column};
+  }
+  Error error(ErrorCode code, Place place, std::string message) const {
+    return {.code = code, .message = std::move(message), .where = location(place)};
+  }
+  Error expected(AssemblyLine& line, std::string_view what) const {
+    return error(ErrorCode::asm_syntax, line.place(),
+                 fmt::format("expected {}, found {}", what, line.found()));
+  }
+
+  Result<void> read_line(AssemblyLine line) {
+    while (!line.at_end()) {
+      const Place place = line.place();
+      const std::string_view word = line.take_name();
+      if (word.empty()) {
+        return expected(line, "an instruction or a label");
+      }
+      if (line.take(':')) {
+        BOOST_OUTCOME_TRY(define(word, place));
+        continue;
+      }
+      BOOST_OUTCOME_TRY(read_instruction(word, place, line));
+      if (!line.at_end()) {
+        return expected(line, "the line's end");
+      }
+    }
+    return success();
+  }
+
+  Result<void> define(std::string_view name, Place place) {
+    const auto [known, is_new] = label_numbers_.try_emplace(name, labels_.size());
+    if (!is_new) {
+      return error(ErrorCode::asm_duplicate_label, place,
+                   fmt::format("label '{}' is defined in line {} already", name,
+                               labels_[known->second].place.line));
+    }
+    labels_.push_back({.name = name, .place = place, .slot = next_slot()});
+    return success();
+  }
+
+  Result<void> read_instruction(std::string_view mnemonic, Place place, AssemblyLine& line) {
+    const Rows rows = rows_named(mnemonic);
+    if (rows.empty()) {
+      return error(ErrorCode::asm_unknown_mnemonic, place,
+                   fmt::format("there is no instruction '{}'", mnemonic));
+    }
+    Instruction read{.info = rows.front()};
+    bool first = true;
+    for (const Operand operand : operands_of(read.info->form)) {
+      if (operand == Operand::none) {
+        break;
+      }
+      if (!first && !line.take(',')) {
+        return expected(line, "','");
+      }
+      first = false;
+      BOOST_OUTCOME_TRY(read_operand(operand, line, rows, read));
+    }
+    set_selectors(*read.info, read.slot);
+    append(read.slot, place);
+    if (slots_of(read.info->opcode) == 2) {
+      append(read.second, place);
+    }
+    return success();
+  }
+
+  Result<void> read_operand(Operand operand, AssemblyLine& line, Rows rows, Instruction& read) {
+    Slot& slot = read.slot;
+    switch (operand) {
+      case Operand::none:
+        break;
+      case Operand::dst:
+        return read_register(line, slot.dst);
+      case Operand::source:
+        return read_source(line, rows, read);
+      case Operand::imm64: {
+        BOOST_OUTCOME_TRY(value, read_number(line, 64));
+        std::tie(slot, read.second) = load_immediate64_slots(slot.dst, value);
+        break;
+      }
+      case Operand::memory_dst:
+        return read_memory(line, slot.dst, slot.offset);
+      case Operand::memory_src:
+        return read_memory(line, slot.src, slot.offset);
+      case Operand::target:
+        return read_target(line, slot);
+      case Operand::local_callee:
+        return read_callee(line);
+    }
+    return success();
+  }
+
+  static void set_selectors(const InstructionInfo& info, Slot& slot) {
+    slot.opcode = info.opcode;
+    const auto set = [](const FieldRule& rule, auto& field) {
+      if (rule.kind == FieldRule::Kind::selector) {
+        field = static_cast<std::remove_reference_t<decltype(field)>>(rule.value);
+      }
+    };
+    set(info.dst, slot.dst);
+    set(info.src, slot.src);
+    set(info.offset, slot.offset);
+    set(info.imm, slot.imm);
+  }
+
+  SlotIndex next_slot() const { return static_cast<SlotIndex>(program_.slots.size()); }
+
+  void append(const Slot& slot, Place place) {
+    program_.slots.push_back(slot);
+    program_.origins.push_back(location(place));
+  }
+
+  Result<void> read_register(AssemblyLine& line, std::uint8_t& number) const {
+    const auto found = line.take_register();
+    if (!found) {
+      return expected(line, "a register, %r0 to %r10");
+    }
+    number = *found;
+    return success();
+  }
+
+  // The second operand, which says which of a mnemonic's rows is meant.
+  Result<void> read_source(AssemblyLine& line, Rows rows, Instruction& read) const {
+    const Source source = line.peek() == '%' ? Source::src_register : Source::immediate;
+    const auto row = std::ranges::find(rows, source, &InstructionInfo::source);
+    if (row == rows.end()) {
+      return expected(line, source == Source::immediate ? "a register, %r0 to %r10" : "a number");
+    }
+    read.info = *row;
+    if (source == Source::src_register) {
+      return read_register(line, read.slot.src);
+    }
+    BOOST_OUTCOME_TRY(value, read_number(line, 32));
+    read.slot.imm = static_cast<std::int32_t>(static_cast<std::uint32_t>(value));
+    return success();
+  }
+
+  // `[%r1+12]`
+  Result<void> read_memory(AssemblyLine& line, std::uint8_t& base, std::int16_t& offset) const {
+    if (!line.take('[')) {
+      return expected(line, "'['");
+    }
+    BOOST_OUTCOME_TRY(read_register(line, base));
+    if (line.peek() == '+' || line.peek() == '-') {
+      BOOST_OUTCOME_TRY(read_offset(line, offset));
+    }
+    if (!line.take(']')) {
+      return expected(line, "']'");
+    }
+    return success();
+  }
+
+  Result<void> read_target(AssemblyLine& line, Slot& slot) {
+    if (line.peek() == '+' || line.peek() == '-') {
+      return read_offset(line, slot.offset);
+    }
+    return read_label(line, "a label, or a number of slots with its sign", false);
+  }
+
+  Result<void> read_callee(AssemblyLine& line) {
+    if (!line.take_word("local")) {
+      return expected(line, "'local' and a label: other calls are not supported");
+    }
+    return read_label(line, "a label", true);
+  }
+
+  Result<void> read_label(AssemblyLine& line, std::string_view what, bool call) {
+    const Place place = line.place();
+    const std::string_view label = line.take_name();
+    if (label.empty()) {
+      return expected(line, what);
+    }
+    references_.push_back({.label = label, .place = place, .slot = next_slot(), .call = call});
+    return success();
+  }
+
+  // A signed 16-bit number with its sign.
+  Result<void> read_offset(AssemblyLine& line, std::int16_t& offset) const {
+    const Place place = line.place();
+    const auto number = line.take_number();
+    if (!number) {
+      return expected(line, "a number");
+    }
+    if (number->overflow || number->magnitude > (number->negative ? 0x8000U : 0x7fffU)) {
+      return error(ErrorCode::asm_out_of_range, place, "expected an offset of -32768 to 32767");
+    }
+    offset = static_cast<std::int16_t>(number->bits());
+    return success();
+  }
+
+  // A number that fits in `bits` bits, either as a signed one or as an unsigned one.
+  Result<std::uint64_t> read_number(AssemblyLine& line, unsigned bits) const {
+    const Place place = line.place();
+    const auto number = line.take_number();
+    if (!number) {
+      return expected(line, "a number");
+    }
+    const std::uint64_t most = number->negative
+                                   ? std::uint64_t{1} << (bits - 1)
+                                   : std::numeric_limits<std::uint64_t>::max() >> (64 - bits);
+    if (number->overflow || number->magnitude > most) {
+      return error(ErrorCode::asm_out_of_range, place,
+                   fmt::format("the number does not fit in {} bits", bits));
+    }
+    return number->bits();
+  }
+
+  // Where a label is, the function of `exit` aside. `main` may go without a definition.
+  Result<SlotIndex> slot_of(const Reference& reference) {
+    const auto known = label_numbers_.find(reference.label);
+    if (known != label_numbers_.end()) {
+      Label& label = labels_[known->second];
+      label.called = label.called || reference.call;
+      return label.slot;
+    }
+    if (reference.label == kMain) {
+      return 0;
+    }
+    return error(ErrorCode::asm_unknown_label, reference.place,
+                 fmt::format("label '{}' is not defined", reference.label));
+  }
+
+  Result<void> resolve_calls() {
+    for (const Reference& reference : references_) {
+      if (reference.call) {
+        BOOST_OUTCOME_TRY(target, slot_of(reference));
+        program_.slots[reference.slot].imm = static_cast<std::int32_t>(target - reference.slot - 1);
+      }
+    }
+    return success();
+  }
+
+  // Labels are in the order of their slots; of several at one slot the first that is called counts.
+  Result<void> divide_into_functions() {
+    std::vector<Function>& functions = program_.functions;
+    functions.push_back({.name = std::string(kMain)});
+    for (const Label& label : labels_) {
+      if (!label.called || label.slot == functions.back().begin) {
+        continue;
+      }
+      if (label.name == kMain) {
+        return error(ErrorCode::asm_duplicate_label, label.place,
+                     "the first function is called main: expected another label for this one");
+      }
+      functions.back().end = label.slot;
+      functions.push_back({.name = std::string(label.name), .begin = label.slot});
+    }
+    functions.back().end = next_slot();
+    return success();
+  }
+
+  Result<void> resolve_jumps() {
+    for (const Reference& reference : references_) {
+      if (reference.call) {
+        continue;
+      }
+      const auto exit = implicit_exit(reference);
+      BOOST_OUTCOME_TRY(target, exit ? Result<SlotIndex>(*exit) : slot_of(reference));
+      const std::int64_t offset = std::int64_t{target} - reference.slot - 1;
+      if (offset < std::numeric_limits<std::int16_t>::min() ||
+          offset > std::numeric_limits<std::int16_t>::max()) {
+        return error(ErrorCode::asm_out_of_range, reference.place,
+                     fmt::format("label '{}' is {} slots away: expected -32768 to 32767",
+                                 reference.label, offset));
+      }
+      program_.slots[reference.slot].offset = static_cast<std::int16_t>(offset);
+    }
+    return success();
+  }
+
+  std::optional<SlotIndex> implicit_exit(const Reference& reference) const {
+    if (reference.label != "exit" || label_numbers_.contains(reference.label)) {
+      return std::nullopt;
+    }
+    const Function& function = program_.functions[*function_at(program_, reference.slot)];
+    for (SlotIndex at = function.begin; at < function.end;
+         at += slots_of(program_.slots[at].opcode)) {
+      if (find(program_.slots[at].opcode)->operation == Operation::exit) {
+        return at;
+      }
+    }
+    return std::nullopt;
+  }
+
+  static constexpr std::string_view kMain = "main";
+
+  const SourceLocation& start_;
+  Program program_;
+  std::vector<Label> labels_;
+  std::unordered_map<std::string_view, std::size_t> label_numbers_;
+  std::vector<Reference> references_;
+};
+
+}  // namespace
+
+Result<Program> assemble(std::string_view text, const SourceLocation& start) {
+  return Assembler(start).run(text);
+}
+
+}  // namespace farcall::bpf

@@ -1,0 +1,35 @@
+// BPF assembly to programs, in the dialect of the public conformance suite (bpf_conformance).
+//
+//   # a comment, to the end of the line
+//   mov %r0, 1             mnemonics, operands and registers as in bpf/instruction.hpp
+//   ldxw %r3, [%r1+12]     offsets: -32768 … 32767; [%r1] is [%r1+0]
+//   lddw %r1, 0x123456789  64 bits; a negative number, or the bit pattern
+//   add32 %r0, 0xffffffff  32 bits; likewise, and sign-extended where the operation has 64 bits
+//   jeq %r1, %r2, done     a label, or `+2`, `-3`: slots relative to the next slot
+//   call local callee      a label
+//   done: exit             labels stand on a line of their own, or before an instruction
+//
+// Labels are letters, digits, `_`, `.` and `$`, do not begin with a digit, and are known in the
+// whole text. Two need no definition: `exit`, in a jump, is the first exit instruction of the
+// jump's function, and `main` is the first slot.
+//
+// Functions: slot 0 begins one, called `main` whatever its labels are, and so does each label that
+// is the target of a call; a function extends to the next one. Registers up to %r15 can be written;
+// it is validate() that refuses those beyond %r10, as it does jumps across functions.
+#pragma once
+
+#include <string_view>
+
+#include "base/error.hpp"
+#include "bpf/program.hpp"
+
+namespace farcall::bpf {
+
+// `text` is what follows the line `-- asm`; its first line is `start.line` of `start.file`. The
+// program's origins are the mnemonics' places. An error's place is that of the token which is
+// wrong, or of the line's end where something is missing: asm.syntax, asm.unknown-mnemonic,
+// asm.unknown-label, asm.duplicate-label, asm.out-of-range; bpf.empty, at `start`, for a text
+// without an instruction.
+Result<Program> assemble(std::string_view text, const SourceLocation& start);
+
+}  // namespace farcall::bpf

@@ -1,0 +1,64 @@
+#include "bpf/codec.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/byte_order.hpp"
+#include "bpf/instruction.hpp"
+
+namespace farcall::bpf {
+
+SlotBytes encode(const Slot& slot, std::endian order) {
+  const unsigned low = order == std::endian::little ? slot.dst : slot.src;
+  const unsigned high = order == std::endian::little ? slot.src : slot.dst;
+  SlotBytes bytes{};
+  bytes[0] = std::byte{slot.opcode};
+  bytes[1] = static_cast<std::byte>((high & 15) << 4 | (low & 15));
+  store(&bytes[2], static_cast<std::uint16_t>(slot.offset), order);
+  store(&bytes[4], static_cast<std::uint32_t>(slot.imm), order);
+  return bytes;
+}
+
+Slot decode(std::span<const std::byte, kSlotBytes> bytes, std::endian order) {
+  const auto registers = std::to_integer<unsigned>(bytes[1]);
+  const auto low = static_cast<std::uint8_t>(registers & 15);
+  const auto high = static_cast<std::uint8_t>(registers >> 4);
+  return {.opcode = std::to_integer<std::uint8_t>(bytes[0]),
+          .dst = order == std::endian::little ? low : high,
+          .src = order == std::endian::little ? high : low,
+          .offset = static_cast<std::int16_t>(load<std::uint16_t>(&bytes[2], order)),
+          .imm = static_cast<std::int32_t>(load<std::uint32_t>(&bytes[4], order))};
+}
+
+std::vector<std::byte> encode(std::span<const Slot> slots, std::endian order) {
+  std::vector<std::byte> bytes(slots.size() * kSlotBytes);
+  auto at = bytes.begin();
+  for (const Slot& slot : slots) {
+    at = std::ranges::copy(encode(slot, order), at).out;
+  }
+  return bytes;
+}
+
+Result<std::vector<Slot>> decode_slots(std::span<const std::byte> bytes, std::endian order) {
+  if (bytes.size() % kSlotBytes != 0) {
+    return Error{.code = ErrorCode::bpf_truncated_slot,
+                 .message = fmt::format("{} bytes of BPF: expected a multiple of {}", bytes.size(),
+                                        kSlotBytes)};
+  }
+  std::vector<Slot> slots;
+  slots.reserve(bytes.size() / kSlotBytes);
+  for (; !bytes.empty(); bytes = bytes.subspan(kSlotBytes)) {
+    slots.push_back(decode(bytes.first<kSlotBytes>(), order));
+  }
+  return slots;
+}
+
+std::pair<Slot, Slot> load_immediate64_slots(std::uint8_t dst, std::uint64_t value) {
+  const auto half = [](std::uint64_t bits) {
+    return static_cast<std::int32_t>(static_cast<std::uint32_t>(bits));
+  };
+  return {{.opcode = kLoadImmediate64, .dst = dst, .imm = half(value)}, {.imm = half(value >> 32)}};
+}
+
+}  // namespace farcall::bpf

@@ -1,0 +1,241 @@
+#include "bpf/interpreter.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/bits.hpp"
+#include "base/byte_order.hpp"
+#include "bpf/instruction.hpp"
+
+namespace farcall::bpf {
+namespace {
+
+constexpr std::size_t kFirstSaved = 6;  // r6 … r9 belong to the caller
+constexpr std::size_t kSavedCount = 4;
+
+using RegisterFile = std::array<std::uint64_t, kRegisterCount>;
+
+// What a call keeps for its return.
+struct Caller {
+  SlotIndex resume = 0;
+  std::array<std::uint64_t, kSavedCount> saved = {};
+};
+
+struct Machine {
+  const Program& program;
+  AddressSpace& memory;
+  RegisterFile registers = {};
+  SlotIndex pc = 0;
+};
+
+// A value as a two's complement number of 32 or 64 bits.
+std::int64_t as_signed(std::uint64_t value, unsigned width) {
+  return sign_extend(value, width);
+}
+
+// An operand or a result of 32 or 64 bits: the upper half of a 32-bit one is zero.
+std::uint64_t truncate(std::uint64_t value, unsigned width) {
+  return bit_field(value, 0, width);
+}
+
+// ALU operations on operands that are truncated to `width` already. RFC 9669 section 4.1.
+std::uint64_t compute(Operation operation, std::uint64_t a, std::uint64_t b, unsigned width) {
+  const auto shift = static_cast<unsigned>(b & (width - 1));
+  switch (operation) {
+    case Operation::add:
+      return a + b;
+    case Operation::sub:
+      return a - b;
+    case Operation::mul:
+      return a * b;
+    case Operation::div:
+      return b == 0 ? 0 : a / b;
+    case Operation::mod:
+      return b == 0 ? a : a % b;
+    case Operation::bit_or:
+      return a | b;
+    case Operation::bit_and:
+      return a & b;
+    case Operation::bit_xor:
+      return a ^ b;
+    case Operation::lsh:
+      return a << shift;
+    case Operation::rsh:
+      return a >> shift;
+    case Operation::arsh:
+      return static_cast<std::uint64_t>(as_signed(a, width) >> shift);
+    case Operation::neg:
+      return 0 - a;
+    default:
+      return b;  // mov
+  }
+}
+
+// Jump conditions on operands that are truncated to `width` already. RFC 9669 section 4.3.
+bool holds(Operation operation, std::uint64_t a, std::uint64_t b, unsigned width) {
+  const std::int64_t signed_a = as_signed(a, width);
+  const std::int64_t signed_b = as_signed(b, width);
+  switch (operation) {
+    case Operation::jump_if_equal:
+      return a == b;
+    case Operation::jump_if_not_equal:
+      return a != b;
+    case Operation::jump_if_set:
+      return (a & b) != 0;
+    case Operation::jump_if_greater:
+      return a > b;
+    case Operation::jump_if_greater_equal:
+      return a >= b;
+    case Operation::jump_if_less:
+      return a < b;
+    case Operation::jump_if_less_equal:
+      return a <= b;
+    case Operation::jump_if_signed_greater:
+      return signed_a > signed_b;
+    case Operation::jump_if_signed_greater_equal:
+      return signed_a >= signed_b;
+    case Operation::jump_if_signed_less:
+      return signed_a < signed_b;
+    case Operation::jump_if_signed_less_equal:
+      return signed_a <= signed_b;
+    default:
+      return true;  // jump
+  }
+}
+
+// The low `bits` bits of `value`, in the machine's order, as a number of the other order.
+std::uint64_t reverse_bytes(std::uint64_t value, unsigned bits) {
+  std::array<std::byte, 8> bytes{};
+  store(bytes.data(), value << (64 - bits), std::endian::big);
+  return load<std::uint64_t>(bytes.data(), std::endian::little);
+}
+
+std::uint64_t to_order(std::endian wanted, std::endian machine, std::uint64_t value,
+                       unsigned bits) {
+  return wanted == machine ? truncate(value, bits) : reverse_bytes(value, bits);
+}
+
+// `main+3`, the slot that an error is about.
+std::string name_of(const Program& program, SlotIndex slot) {
+  const auto number = function_at(program, slot);
+  const Function& function = program.functions[number.value_or(0)];
+  return fmt::format("{}+{}", function.name, slot - function.begin);
+}
+
+Error located(const Machine& machine, Error error) {
+  if (machine.pc < machine.program.origins.size()) {
+    error.where = machine.program.origins[machine.pc];
+  }
+  error.message = fmt::format("{}: {}", name_of(machine.program, machine.pc), error.message);
+  return error;
+}
+
+Result<void> access_memory(Machine& machine, const InstructionInfo& info, const Slot& slot) {
+  const auto address_from = [&](std::uint8_t base) {
+    return GuestAddress{machine.registers[base]} + static_cast<Displacement>(slot.offset);
+  };
+  if (info.operation == Operation::load) {
+    BOOST_OUTCOME_TRY(value, machine.memory.load(address_from(slot.src), info.memory_bytes));
+    machine.registers[slot.dst] = value;
+    return success();
+  }
+  const std::uint64_t value = info.source == Source::immediate
+                                  ? static_cast<std::uint64_t>(std::int64_t{slot.imm})
+                                  : machine.registers[slot.src];
+  return machine.memory.store(address_from(slot.dst), info.memory_bytes, value);
+}
+
+}  // namespace
+
+Result<InterpreterRun> interpret(const Program& program,
+                                 const std::array<std::uint64_t, 5>& arguments,
+                                 GuestAddress stack_top, AddressSpace& memory,
+                                 const InterpreterLimits& limits) {
+  Machine machine{.program = program, .memory = memory};
+  RegisterFile& registers = machine.registers;
+  std::ranges::copy(arguments, registers.begin() + 1);
+  registers[kFramePointer] = stack_top.value;
+
+  const std::vector<PseudoCall> sites = pseudo_calls(program);
+  std::vector<Caller> callers;
+  InterpreterRun run;
+  SlotIndex& pc = machine.pc;
+  while (true) {
+    if (run.instructions == limits.instructions) {
+      return located(machine, {.code = ErrorCode::interpreter_budget,
+                               .message = fmt::format("still running after {} instructions",
+                                                      limits.instructions)});
+    }
+    ++run.instructions;
+    const Slot& slot = program.slots[pc];
+    const InstructionInfo& info = *find(slot);
+    switch (info.operation) {
+      case Operation::load:
+      case Operation::store_register:
+      case Operation::store_immediate: {
+        const Result<void> done = access_memory(machine, info, slot);
+        if (!done) {
+          return located(machine, done.error());
+        }
+        ++pc;
+        break;
+      }
+      case Operation::load_immediate64:
+        registers[slot.dst] = immediate64(slot, program.slots[pc + 1]);
+        pc += 2;
+        break;
+      case Operation::to_little:
+      case Operation::to_big: {
+        const std::endian wanted =
+            info.operation == Operation::to_big ? std::endian::big : std::endian::little;
+        registers[slot.dst] = to_order(wanted, memory.order(), registers[slot.dst], info.swap_bits);
+        ++pc;
+        break;
+      }
+      case Operation::call: {
+        const auto call = std::ranges::lower_bound(sites, pc, {}, &PseudoCall::slot);
+        if (callers.size() + 1 >= limits.call_depth) {
+          Error error =
+              located(machine, {.code = ErrorCode::interpreter_call_depth,
+                                .message = fmt::format("more than {} frames", limits.call_depth)});
+          error.site = to_string(program, call->site);
+          return error;
+        }
+        run.calls.push_back(*call);
+        Caller& caller = callers.emplace_back(Caller{.resume = pc + 1});
+        std::copy_n(registers.begin() + kFirstSaved, kSavedCount, caller.saved.begin());
+        registers[kFramePointer] -= kFrameBytes;
+        pc = program.functions[call->callee].begin;
+        break;
+      }
+      case Operation::exit:
+        if (callers.empty()) {
+          run.r0 = registers[0];
+          return run;
+        }
+        std::ranges::copy(callers.back().saved, registers.begin() + kFirstSaved);
+        registers[kFramePointer] += kFrameBytes;
+        pc = callers.back().resume;
+        callers.pop_back();
+        break;
+      default: {
+        const std::uint64_t operand = info.source == Source::immediate
+                                          ? static_cast<std::uint64_t>(std::int64_t{slot.imm})
+                                          : registers[slot.src];
+        const std::uint64_t a = truncate(registers[slot.dst], info.width);
+        const std::uint64_t b = truncate(operand, info.width);
+        if (info.is_jump()) {
+          pc += holds(info.operation, a, b, info.width) ? static_cast<SlotIndex>(slot.offset) : 0;
+        } else {
+          registers[slot.dst] = truncate(compute(info.operation, a, b, info.width), info.width);
+        }
+        ++pc;
+        break;
+      }
+    }
+  }
+}
+
+}  // namespace farcall::bpf

@@ -1,0 +1,253 @@
+#include "bpf/validator.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "bpf/instruction.hpp"
+
+namespace farcall::bpf {
+namespace {
+
+// One instruction under examination.
+struct Examined {
+  const Program& program;
+  std::uint32_t function;  // its number
+  SlotIndex at;
+  std::uint32_t calls_before;  // in the same function
+
+  const Slot& slot() const { return program.slots[at]; }
+};
+
+Error error_at(const Examined& examined, SlotIndex slot, ErrorCode code, std::string_view message) {
+  const Function& function = examined.program.functions[examined.function];
+  Error error{.code = code,
+              .message = fmt::format("{}+{}: {}", function.name, slot - function.begin, message)};
+  if (slot < examined.program.origins.size()) {
+    error.where = examined.program.origins[slot];
+  }
+  return error;
+}
+
+Error error_at(const Examined& examined, ErrorCode code, std::string_view message) {
+  return error_at(examined, examined.at, code, message);
+}
+
+// Functions lie back to back from slot 0 to the end, none is empty, names are distinct.
+Result<void> check_functions(const Program& program) {
+  const auto bad = [](std::string message) {
+    return Error{.code = ErrorCode::bpf_bad_functions, .message = std::move(message)};
+  };
+  SlotIndex expected = 0;
+  for (const Function& function : program.functions) {
+    if (function.begin != expected || function.end <= function.begin) {
+      return bad(
+          fmt::format("function {} is slots {} to {}: expected it to begin at slot {} and "
+                      "not to be empty",
+                      function.name, function.begin, function.end, expected));
+    }
+    expected = function.end;
+  }
+  if (expected != program.slots.size()) {
+    return bad(fmt::format("functions end at slot {}: expected the program's end, {}", expected,
+                           program.slots.size()));
+  }
+  std::vector<std::string_view> names(program.functions.size());
+  std::ranges::transform(program.functions, names.begin(), &Function::name);
+  std::ranges::sort(names);
+  const auto twice = std::ranges::adjacent_find(names);
+  if (twice != names.end()) {
+    return bad(fmt::format("two functions are called {}", *twice));
+  }
+  return success();
+}
+
+struct NamedField {
+  std::string_view name;
+  FieldRule rule;
+  std::int32_t value;
+};
+
+std::array<NamedField, 4> fields_of(const Slot& slot, const InstructionInfo& info) {
+  return {{{"dst", info.dst, slot.dst},
+           {"src", info.src, slot.src},
+           {"offset", info.offset, slot.offset},
+           {"imm", info.imm, slot.imm}}};
+}
+
+// Why an opcode that is in the table has no row for this slot: `src is 0, expected 1`.
+Error unknown_variant(const Examined& examined, const InstructionInfo& first) {
+  const std::array<NamedField, 4> fields = fields_of(examined.slot(), first);
+  const auto* const field = std::ranges::find(fields, FieldRule::Kind::selector,
+                                              [](const NamedField& f) { return f.rule.kind; });
+  const auto index = static_cast<std::size_t>(field - fields.begin());
+  std::string expected;
+  for (const InstructionInfo& row : kInstructions) {
+    if (row.opcode == first.opcode) {
+      expected += fmt::format("{}{}", expected.empty() ? "" : " or ",
+                              fields_of(examined.slot(), row)[index].rule.value);
+    }
+  }
+  return error_at(examined, ErrorCode::bpf_reserved_field,
+                  fmt::format("{} of opcode {:#04x} ({}) is {}: expected {}", field->name,
+                              first.opcode, first.mnemonic, field->value, expected));
+}
+
+Result<const InstructionInfo*> check_opcode(const Examined& examined) {
+  const Slot& slot = examined.slot();
+  const InstructionInfo* info = find(slot);
+  if (info != nullptr) {
+    return info;
+  }
+  const InstructionInfo* first = find(slot.opcode);
+  if (first != nullptr) {
+    return unknown_variant(examined, *first);
+  }
+  return error_at(examined, ErrorCode::bpf_unknown_opcode,
+                  fmt::format("opcode {:#04x} is not supported", slot.opcode));
+}
+
+Result<void> check_fields(const Examined& examined, const InstructionInfo& info) {
+  for (const NamedField& field : fields_of(examined.slot(), info)) {
+    if (field.rule.kind == FieldRule::Kind::zero && field.value != 0) {
+      return error_at(examined, ErrorCode::bpf_reserved_field,
+                      fmt::format("{} of {} is {}: expected 0, as it is not used", field.name,
+                                  info.mnemonic, field.value));
+    }
+  }
+  return success();
+}
+
+Result<void> check_registers(const Examined& examined, const InstructionInfo& info) {
+  const Slot& slot = examined.slot();
+  for (const std::uint8_t number : {slot.dst, slot.src}) {
+    if (number >= kRegisterCount) {
+      return error_at(
+          examined, ErrorCode::bpf_bad_register,
+          fmt::format("{} names register r{}: expected r0 to r10", info.mnemonic, number));
+    }
+  }
+  if (info.writes_dst() && slot.dst == kFramePointer) {
+    return error_at(
+        examined, ErrorCode::bpf_bad_register,
+        fmt::format("{} writes r10, the frame pointer, which is read-only", info.mnemonic));
+  }
+  return success();
+}
+
+Result<void> check_second_slot(const Examined& examined, const InstructionInfo& info) {
+  if (examined.at + 1 >= examined.program.functions[examined.function].end) {
+    return error_at(examined, ErrorCode::bpf_falls_off_end,
+                    fmt::format("{} takes two slots: the second is missing", info.mnemonic));
+  }
+  const Slot& second = examined.program.slots[examined.at + 1];
+  if (second != Slot{.imm = second.imm}) {
+    return error_at(
+        examined, examined.at + 1, ErrorCode::bpf_reserved_field,
+        fmt::format("second slot of {}: expected all fields but imm to be 0", info.mnemonic));
+  }
+  return success();
+}
+
+// Targets are checked in 64 bits: a displacement may lead anywhere.
+std::int64_t target_of(const Examined& examined, std::int32_t displacement) {
+  return std::int64_t{examined.at} + 1 + displacement;
+}
+
+// `begins[i]`: an instruction begins at slot i.
+Result<void> check_jump(const Examined& examined, const InstructionInfo& info,
+                        const std::vector<bool>& begins) {
+  const std::int64_t target = target_of(examined, examined.slot().offset);
+  const Function& function = examined.program.functions[examined.function];
+  if (target < function.begin || target >= function.end) {
+    return error_at(examined, ErrorCode::bpf_jump_target,
+                    fmt::format("{} leads to slot {}, outside its function ({} to {})",
+                                info.mnemonic, target, function.begin, function.end - 1));
+  }
+  if (!begins[static_cast<std::size_t>(target)]) {
+    return error_at(examined, ErrorCode::bpf_jump_target,
+                    fmt::format("{} leads to slot {}, the second half of an instruction",
+                                info.mnemonic, target));
+  }
+  return success();
+}
+
+Result<void> check_call(const Examined& examined) {
+  const std::int64_t target = target_of(examined, examined.slot().imm);
+  const bool inside = target >= 0 && target < std::ssize(examined.program.slots);
+  if (inside) {
+    const auto slot = static_cast<SlotIndex>(target);
+    const auto callee = function_at(examined.program, slot);
+    if (callee && examined.program.functions[*callee].begin == slot) {
+      return success();
+    }
+  }
+  Error error = error_at(examined, ErrorCode::bpf_call_target,
+                         fmt::format("call leads to slot {}, where no function begins", target));
+  error.site = to_string(examined.program,
+                         {.function = examined.function, .ordinal = examined.calls_before});
+  return error;
+}
+
+// All that can be said of an instruction without knowing where others begin.
+Result<void> check_alone(const Examined& examined) {
+  BOOST_OUTCOME_TRY(info, check_opcode(examined));
+  BOOST_OUTCOME_TRY(check_fields(examined, *info));
+  BOOST_OUTCOME_TRY(check_registers(examined, *info));
+  if (info->form == Form::dst_imm64) {
+    BOOST_OUTCOME_TRY(check_second_slot(examined, *info));
+  }
+  return success();
+}
+
+Result<void> check_targets(const Examined& examined, const std::vector<bool>& begins) {
+  const InstructionInfo& info = *find(examined.slot());
+  if (info.is_jump()) {
+    BOOST_OUTCOME_TRY(check_jump(examined, info, begins));
+  }
+  if (info.operation == Operation::call) {
+    BOOST_OUTCOME_TRY(check_call(examined));
+  }
+  const SlotIndex next = examined.at + slots_of(info.opcode);
+  const bool last = next == examined.program.functions[examined.function].end;
+  if (last && info.operation != Operation::exit && info.operation != Operation::jump) {
+    return error_at(examined, ErrorCode::bpf_falls_off_end,
+                    fmt::format("{} is the last instruction of {}: expected exit or ja",
+                                info.mnemonic, examined.program.functions[examined.function].name));
+  }
+  return success();
+}
+
+}  // namespace
+
+Result<void> validate(const Program& program) {
+  if (program.slots.empty()) {
+    return Error{.code = ErrorCode::bpf_empty, .message = "the program has no instruction"};
+  }
+  BOOST_OUTCOME_TRY(check_functions(program));
+  std::vector<bool> begins(program.slots.size(), false);
+  const auto for_each_instruction = [&program](const auto& check) -> Result<void> {
+    for (std::uint32_t number = 0; number < program.functions.size(); ++number) {
+      const Function& function = program.functions[number];
+      std::uint32_t calls = 0;
+      for (SlotIndex at = function.begin; at < function.end;
+           at += slots_of(program.slots[at].opcode)) {
+        BOOST_OUTCOME_TRY(check(Examined{program, number, at, calls}));
+        calls += find(program.slots[at])->operation == Operation::call ? 1U : 0U;
+      }
+    }
+    return success();
+  };
+  BOOST_OUTCOME_TRY(for_each_instruction([&begins](const Examined& examined) {
+    begins[examined.at] = true;
+    return check_alone(examined);
+  }));
+  return for_each_instruction(
+      [&begins](const Examined& examined) { return check_targets(examined, begins); });
+}
+
+}  // namespace farcall::bpf
