@@ -47,6 +47,8 @@ namespace farcall {
   X(place_misaligned,              "place.misaligned")                          \
   X(place_overlap,                 "place.overlap")                             \
   X(place_unmappable,              "place.unmappable")                          \
+  X(place_duplicate,               "place.duplicate")                           \
+  X(place_cycle,                   "place.cycle")                               \
   /* BPF assembly, objects, programs */                                         \
   X(asm_syntax,                    "asm.syntax")                                \
   X(asm_unknown_mnemonic,          "asm.unknown-mnemonic")                      \

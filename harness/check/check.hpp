@@ -34,7 +34,7 @@ struct Testimony {
   std::optional<Error> refusal;
   std::optional<model::CodeImage> image;
   std::vector<model::DecodedCall> decoded;
-  std::optional<model::Job> job;
+  const model::Job* job = nullptr;  // what the guest was given; set where observations are
   std::optional<model::Observations> observations;
 };
 

@@ -105,24 +105,36 @@ Findings abi_findings(const model::Observations& observed, const model::Job& job
   const ppc64::Registers& before = job.entry;
   const ppc64::Registers& after = observed.registers;
   std::vector<std::string> changed;
-  const auto compare = [&changed](std::string name, auto wanted, auto seen) {
+  const auto compare = [&changed](std::string_view file, std::size_t number, auto wanted,
+                                  auto seen) {
     if (wanted != seen) {
-      changed.push_back(fmt::format("{} is {:#x}, was {:#x}", name, seen, wanted));
+      changed.push_back(fmt::format("{}{} is {:#x}, was {:#x}", file, number, seen, wanted));
     }
   };
+  const ppc64::CallingConvention& abi = ppc64::kElfv2;
+  const auto in = [](std::uint32_t registers, std::size_t number) {
+    return (registers >> number & 1) != 0;
+  };
+  // All functions of a job share one TOC, so none has a reason to change r2.
+  const std::uint32_t gprs = abi.preserved_gpr | 1U << static_cast<unsigned>(abi.toc);
   for (std::size_t i = 0; i < 32; ++i) {
-    if (ppc64::gpr_is_preserved(i)) {
-      compare(fmt::format("r{}", i), before.gpr[i], after.gpr[i]);
+    if (in(gprs, i)) {
+      compare("r", i, before.gpr[i], after.gpr[i]);
     }
-    if (ppc64::fpr_is_preserved(i)) {
-      compare(fmt::format("f{}", i), before.fpr[i], after.fpr[i]);
+    if (in(abi.preserved_fpr, i)) {
+      compare("f", i, before.fpr[i], after.fpr[i]);
     }
-    if (ppc64::vr_is_preserved(i)) {
-      compare(fmt::format("v{} (high)", i), before.vr[i][0], after.vr[i][0]);
-      compare(fmt::format("v{} (low)", i), before.vr[i][1], after.vr[i][1]);
+    if (in(abi.preserved_vr, i)) {
+      compare("upper half of v", i, before.vr[i][0], after.vr[i][0]);
+      compare("lower half of v", i, before.vr[i][1], after.vr[i][1]);
     }
   }
-  compare("CR2–CR4", before.cr & ppc64::kPreservedCrMask, after.cr & ppc64::kPreservedCrMask);
+  for (std::size_t field = 0; field < 8; ++field) {
+    const std::size_t shift = 28 - (4 * field);
+    if (in(abi.preserved_cr, field)) {
+      compare("CR", field, (before.cr >> shift) & 0xf, (after.cr >> shift) & 0xf);
+    }
+  }
   if (changed.empty()) {
     return {};
   }

@@ -1,0 +1,66 @@
+// What a run tells its user. One interface, one file for each form.
+#pragma once
+
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "model/cell.hpp"
+#include "model/code_image.hpp"
+#include "model/job.hpp"
+#include "model/verdict.hpp"
+
+namespace farcall::report {
+
+// One finished cell. What the cell did not come to is null.
+struct CellReport {
+  const model::Cell& cell;
+  const model::Verdict& verdict;
+  const model::CodeImage* image = nullptr;
+  const model::Observations* observations = nullptr;
+  std::string replay;  // the command that runs this cell again
+};
+
+struct Totals {
+  std::size_t passed = 0;
+  std::size_t failed = 0;
+  std::size_t skipped = 0;
+  std::size_t errors = 0;
+  std::size_t sites = 0;          // call sites of all cells that came to code
+  std::size_t agreed_sites = 0;   // where interpreter, emitted bytes and CPU agree
+  double seconds = 0;
+
+  std::size_t cells() const { return passed + failed + skipped + errors; }
+};
+
+// Calls come in this order, from one thread: begin, cell for each, end.
+class Report {
+ public:
+  Report() = default;
+  Report(const Report&) = delete;
+  Report& operator=(const Report&) = delete;
+  virtual ~Report() = default;
+
+  virtual void begin(std::size_t cells) = 0;
+  virtual void cell(const CellReport& report) = 0;
+  virtual void end(const Totals& totals) = 0;
+};
+
+struct TextStyle {
+  bool colour = false;
+  bool progress = false;  // a line on standard error that is overwritten
+};
+
+// Lines for people on `out`: each cell with its call sites; a failure with its evidence.
+std::unique_ptr<Report> text_report(std::FILE* out, TextStyle style);
+
+// One JSON document on `out`, format model::kJsonFormat, written as a whole at the end.
+std::unique_ptr<Report> json_report(std::FILE* out);
+
+// Whether everyone who can speak of a call site says the same.
+bool agrees(const model::SiteStory& story);
+
+}  // namespace farcall::report

@@ -1,0 +1,211 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include "bpf/disassembler.hpp"
+#include "ppc64/disassembler.hpp"
+#include "report/report.hpp"
+#include "run/commands.hpp"
+#include "run/pipeline.hpp"
+#include "run/select.hpp"
+
+namespace farcall::run {
+namespace {
+
+// Everything that is known of the cell at the stage that is dumped.
+struct View {
+  model::Document document;
+  Prepared prepared;
+  std::optional<model::Observations> observations;
+  model::Verdict verdict;
+};
+
+void print_placement(std::string_view what, GuestAddress address) {
+  fmt::print("  {:<20} {}\n", what, to_string(address));
+}
+
+void print_cell(const View& view) {
+  const model::Cell& cell = view.document.cell;
+  fmt::print("{}  ({})\n\naxes\n", cell.name, cell.case_path);
+  for (std::size_t i = 0; i < model::kAxisCount; ++i) {
+    const auto axis = static_cast<model::Axis>(i);
+    fmt::print("  {:<20} {}\n", name(axis), value_name(cell.axes, axis));
+  }
+  fmt::print("\nplacement\n");
+  for (std::size_t i = 0; i < cell.placement.functions.size(); ++i) {
+    print_placement(cell.program->functions[i].name, cell.placement.functions[i]);
+  }
+  for (const bpf::MemoryRegion& region : cell.memory) {
+    print_placement(fmt::format("{} ({} bytes)", region.name, region.bytes.size()), region.address);
+  }
+  print_placement("stack", cell.placement.stack);
+  print_placement("callbase", cell.placement.call_base);
+  print_placement("toc", cell.placement.toc);
+  fmt::print("\nprogram\n{}", bpf::disassemble(*cell.program));
+}
+
+void print_linked(const View& view) {
+  const model::LinkedProgram& linked = *view.prepared.linked;
+  const auto scheme = model::value_names(model::Axis::call)[static_cast<std::size_t>(linked.scheme)];
+  fmt::print("{} linked by {}, call base {}\n", view.document.cell.name, scheme,
+             to_string(linked.call_base));
+  for (std::size_t i = 0; i < linked.program.functions.size(); ++i) {
+    const bpf::Function& function = linked.program.functions[i];
+    fmt::print("\n{} {}\n", to_string(linked.addresses[i]), function.name);
+    for (bpf::SlotIndex at = function.begin; at < function.end; ++at) {
+      const bpf::Slot& slot = linked.program.slots[at];
+      fmt::print("  {:>5}: {:02x} dst={} src={} off={} imm={:#x}\n", at, slot.opcode, slot.dst,
+                 slot.src, slot.offset, static_cast<std::uint32_t>(slot.imm));
+    }
+  }
+  fmt::print("\ncalls\n");
+  for (std::size_t i = 0; i < linked.calls.size(); ++i) {
+    const model::LinkedCall& call = linked.calls[i];
+    fmt::print("  {:<12} slot {:<5} → {:<16} placed at {}, the JIT reads {}\n",
+               bpf::to_string(linked.program, call.site), call.slot,
+               linked.program.functions[call.callee].name, to_string(call.target),
+               to_string(jit_target(linked, i)));
+  }
+}
+
+void print_image(const View& view) {
+  const check::Testimony& testimony = view.prepared.testimony;
+  for (const model::CodeFunction& function : testimony.image->functions) {
+    fmt::print("{} <{}>: {} words, passes {}\n", to_string(function.address), function.name,
+               function.words.size(), fmt::join(function.pass_words, " "));
+    for (std::size_t i = 0; i < function.words.size(); ++i) {
+      const GuestAddress at = function.address + i * 4;
+      const auto call = std::ranges::find(testimony.decoded, at, &model::DecodedCall::at);
+      const std::string note =
+          call == testimony.decoded.end()
+              ? ""
+              : fmt::format("  # {} → {}", site_name(*testimony.image, call->site),
+                            call->target ? to_string(*call->target) : "no fixed address");
+      fmt::print("  {}  {:08x}  {}{}\n", to_string(at), function.words[i],
+                 ppc64::disassemble(function.words[i], at), note);
+    }
+    fmt::print("\n");
+  }
+}
+
+void print_observations(const View& view) {
+  const model::Observations& observed = *view.observations;
+  static constexpr std::array kEndings = {"returned", "faulted", "out of budget"};
+  fmt::print("{}: {}, r3 = {:#x}, {} branches taken\n\ncalls and returns\n",
+             view.document.cell.name, kEndings[static_cast<std::size_t>(observed.ending)],
+             observed.registers.gpr[3], observed.taken_branches);
+  for (const model::TakenBranch& branch : observed.trace) {
+    fmt::print("  {:<6} {} → {}  {}\n", branch.is_call() ? "call" : "return",
+               to_string(branch.from), to_string(branch.to), to_string(branch.to - branch.from));
+  }
+  if (observed.fault) {
+    fmt::print("\nfault: interrupt {:#x} at {}\n", observed.fault->vector,
+               to_string(observed.fault->address));
+  }
+}
+
+void print_verdict(const View& view) {
+  const check::Testimony& testimony = view.prepared.testimony;
+  report::text_report(stdout, {})
+      ->cell({.cell = view.document.cell,
+              .verdict = view.verdict,
+              .image = testimony.image ? &*testimony.image : nullptr,
+              .observations = view.observations ? &*view.observations : nullptr});
+}
+
+model::Json with(const View& view, std::string_view stage, model::Json value) {
+  model::Json json = to_json(model::Document{.cell = view.document.cell}, stage);
+  json[std::string(stage)] = std::move(value);
+  return json;
+}
+
+// A stage: whether this cell came to it, how it looks to people, and as JSON.
+struct Stage {
+  std::string name;
+  bool needs_guest;
+  std::function<bool(const View&)> reached;
+  std::function<void(const View&)> print;
+  std::function<model::Json(const View&)> json;
+};
+
+const std::vector<Stage>& stages() {
+  static const std::vector<Stage> kStages = {
+      {"cell", false, [](const View&) { return true; }, print_cell,
+       [](const View& view) { return to_json(view.document, "cell"); }},
+      {"linked", false, [](const View& view) { return view.prepared.linked.has_value(); },
+       print_linked,
+       [](const View& view) {
+         return to_json({.cell = view.document.cell, .linked = view.prepared.linked}, "linked");
+       }},
+      {"image", false,
+       [](const View& view) { return view.prepared.testimony.image.has_value(); }, print_image,
+       [](const View& view) {
+         return to_json(
+             {.cell = view.document.cell, .image = view.prepared.testimony.image}, "image");
+       }},
+      {"observations", true, [](const View& view) { return view.observations.has_value(); },
+       print_observations,
+       [](const View& view) {
+         return with(view, "observations", model::to_json(*view.observations));
+       }},
+      {"verdict", true, [](const View&) { return true; }, print_verdict,
+       [](const View& view) { return with(view, "verdict", model::to_json(view.verdict)); }},
+  };
+  return kStages;
+}
+
+// Runs the cell as far as the stage needs.
+View look_at(model::Document document, bool needs_guest, const RunnerOptions& runner) {
+  View view{.document = std::move(document), .prepared = {}, .observations = {}, .verdict = {}};
+  view.prepared = prepare(view.document, 1);
+  if (needs_guest) {
+    run_all({view.document}, runner, [&view](const Outcome& outcome) {
+      view.observations = outcome.testimony.observations;
+      view.verdict = outcome.verdict;
+    });
+  }
+  return view;
+}
+
+}  // namespace
+
+const std::vector<std::string>& stage_names() {
+  static const std::vector<std::string> kNames = [] {
+    std::vector<std::string> names;
+    for (const Stage& stage : stages()) {
+      names.push_back(stage.name);
+    }
+    return names;
+  }();
+  return kNames;
+}
+
+ExitCode dump_command(const DumpArguments& arguments) {
+  auto document = select_cell(arguments.cell);
+  if (!document) {
+    return report_error(document.error());
+  }
+  const Stage& stage = *std::ranges::find(stages(), arguments.stage, &Stage::name);
+  const View view = look_at(std::move(document).value(), stage.needs_guest, arguments.runner);
+  if (!stage.reached(view)) {
+    if (view.prepared.testimony.refusal) {
+      return report_error(*view.prepared.testimony.refusal);
+    }
+    return report_error(
+        {.code = view.verdict.findings.empty() ? ErrorCode::case_no_outcome
+                                               : view.verdict.findings.front().code,
+         .message = fmt::format("the cell does not come to the stage {}", stage.name),
+         .where = {view.document.cell.case_path},
+         .hint = "farcall dump --stage=verdict says why"});
+  }
+  if (arguments.format == Format::json) {
+    fmt::print("{}\n", stage.json(view).dump(1));
+  } else {
+    stage.print(view);
+  }
+  return ExitCode::passed;
+}
+
+}  // namespace farcall::run

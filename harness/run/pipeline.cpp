@@ -1,0 +1,79 @@
+#include "run/pipeline.hpp"
+
+#include "decode/call_sites.hpp"
+#include "jit/compile.hpp"
+#include "link/link.hpp"
+
+namespace farcall::run {
+namespace {
+
+// The guest's budget for one instruction of the interpreter's run: the longest sequence that the
+// JIT makes for one, with a branch trace interrupt for every branch in it, and room to spare.
+constexpr std::uint64_t kGuestInstructionsEach = 512;
+constexpr std::uint64_t kGuestInstructionsAtLeast = 50'000;
+
+// Room in the trace for calls that should not be, so that they can be shown.
+constexpr std::size_t kSpareTraceEvents = 64;
+
+Result<check::Interpretation> interpret(const bpf::Program& program, const model::Cell& cell) {
+  std::vector<bpf::MemoryRegion> regions = cell.memory;
+  regions.push_back({.name = "stack",
+                     .address = cell.placement.stack,
+                     .bytes = std::vector<std::byte>(model::kStackBytes)});
+  bpf::AddressSpace memory(std::move(regions), byte_order(cell.axes.endian));
+  BOOST_OUTCOME_TRY(run, bpf::interpret(program, cell.arguments,
+                                        cell.placement.stack + model::kStackBytes, memory));
+  check::Interpretation result{.run = std::move(run), .memory = memory.regions()};
+  result.memory.pop_back();
+  return result;
+}
+
+// Links and compiles as far as it goes; the reason for going no further is a refusal.
+Result<void> make_image(const model::Document& document, Prepared& prepared) {
+  if (document.linked) {
+    prepared.linked = document.linked;
+  } else {
+    BOOST_OUTCOME_TRY(linked, link::link_program(document.cell));
+    prepared.linked = std::move(linked);
+  }
+  BOOST_OUTCOME_TRY(image, jit::compile(*prepared.linked, document.cell.axes));
+  prepared.testimony.image = std::move(image);
+  return success();
+}
+
+}  // namespace
+
+Prepared prepare(const model::Document& document, std::uint64_t seed) {
+  Prepared prepared;
+  const model::Cell& cell = document.cell;
+  check::Testimony& testimony = prepared.testimony;
+  if (cell.program) {
+    testimony.source = interpret(*cell.program, cell);
+    if (!*testimony.source || !objections(cell, testimony.source->value()).empty()) {
+      return prepared;  // the case is wrong: nothing of it is run
+    }
+  }
+  if (document.image) {
+    testimony.image = document.image;
+  } else if (auto made = make_image(document, prepared); !made) {
+    testimony.refusal = std::move(made).error();
+  }
+  if (prepared.linked) {
+    testimony.linked = interpret(interpreter_view(*prepared.linked), cell);
+  }
+  if (!testimony.image) {
+    return prepared;
+  }
+  testimony.decoded = decode::call_sites(*testimony.image);
+  prepared.job = make_job(cell, *testimony.image, seed);
+  if (testimony.source) {
+    const bpf::InterpreterRun& run = testimony.source->value().run;
+    prepared.job->budget_instructions =
+        kGuestInstructionsAtLeast + (kGuestInstructionsEach * run.instructions);
+    prepared.job->trace_events =
+        static_cast<std::uint32_t>((2 * run.calls.size()) + kSpareTraceEvents);
+  }
+  return prepared;
+}
+
+}  // namespace farcall::run

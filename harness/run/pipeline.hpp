@@ -1,0 +1,25 @@
+// The way of one cell through all stages on the host: the only place that knows them all.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "check/check.hpp"
+#include "model/job.hpp"
+#include "model/json.hpp"
+#include "model/verdict.hpp"
+
+namespace farcall::run {
+
+// What is known of a cell before any guest has run it.
+struct Prepared {
+  check::Testimony testimony;
+  std::optional<model::LinkedProgram> linked;
+  std::optional<model::Job> job;  // absent: there is nothing to run, the verdict is final
+};
+
+// Interprets, links, compiles and decodes; what the document holds already is taken as it is.
+// `seed` makes the marks in the job's registers.
+Prepared prepare(const model::Document& document, std::uint64_t seed);
+
+}  // namespace farcall::run

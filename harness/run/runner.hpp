@@ -1,0 +1,32 @@
+// Runs many cells: groups them by the machine they need, keeps each machine busy, hands out what
+// came of each cell.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <vector>
+
+#include "check/check.hpp"
+#include "model/json.hpp"
+#include "model/verdict.hpp"
+
+namespace farcall::run {
+
+struct RunnerOptions {
+  unsigned machines = 1;  // at most so many at the same time
+  std::filesystem::path images;  // the folder of guest images
+};
+
+// What came of one cell, valid during the call of the sink.
+struct Outcome {
+  const model::Document& document;
+  const check::Testimony& testimony;
+  const model::Verdict& verdict;
+};
+
+// Runs all of `documents` and calls `sink` for each, in their order, one at a time. A machine that
+// fails makes errors of the cells that it still had to run; the other machines go on.
+void run_all(const std::vector<model::Document>& documents, const RunnerOptions& options,
+             const std::function<void(const Outcome&)>& sink);
+
+}  // namespace farcall::run
