@@ -1,3 +1,5 @@
 #include "run/command_line.hpp"
 
-int main(int argc, char** argv) { return farcall::run::command_line(argc, argv); }
+int main(int argc, char** argv) {
+  return farcall::run::command_line(argc, argv);
+}

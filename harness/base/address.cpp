@@ -7,7 +7,9 @@
 
 namespace farcall {
 
-std::string to_string(GuestAddress address) { return fmt::format("{:016x}", address.value); }
+std::string to_string(GuestAddress address) {
+  return fmt::format("{:016x}", address.value);
+}
 
 std::string to_string(Displacement displacement) {
   static constexpr std::array<std::string_view, 6> kUnits = {"KiB", "MiB", "GiB",

@@ -64,8 +64,12 @@ template <std::unsigned_integral T, std::endian Order>
 class Ordered {
  public:
   constexpr Ordered() = default;
-  constexpr Ordered(T value) { store(bytes_, value, Order); }  // NOLINT(google-explicit-constructor)
-  constexpr operator T() const { return load<T>(bytes_, Order); }  // NOLINT(google-explicit-constructor)
+  constexpr Ordered(T value) {
+    store(bytes_, value, Order);
+  }  // NOLINT(google-explicit-constructor)
+  constexpr operator T() const {
+    return load<T>(bytes_, Order);
+  }  // NOLINT(google-explicit-constructor)
 
  private:
   std::byte bytes_[sizeof(T)] = {};

@@ -16,7 +16,9 @@ constexpr std::array kNames = {
 
 }  // namespace
 
-std::string_view name(ErrorCode code) { return kNames[static_cast<std::size_t>(code)]; }
+std::string_view name(ErrorCode code) {
+  return kNames[static_cast<std::size_t>(code)];
+}
 
 std::optional<ErrorCode> error_code_named(std::string_view text) {
   const auto* const found = std::ranges::find(kNames, text);

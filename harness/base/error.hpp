@@ -139,8 +139,9 @@ std::string to_string(const Error& error);
 // Either a T or an Error. Looking at the one that is not there ends the program: that is a bug.
 // Propagate with BOOST_OUTCOME_TRY(value, expression), which declares `value`.
 template <typename T>
-using Result = BOOST_OUTCOME_V2_NAMESPACE::basic_result<
-    T, Error, BOOST_OUTCOME_V2_NAMESPACE::policy::terminate>;
+using Result =
+    BOOST_OUTCOME_V2_NAMESPACE::basic_result<T, Error,
+                                             BOOST_OUTCOME_V2_NAMESPACE::policy::terminate>;
 
 using BOOST_OUTCOME_V2_NAMESPACE::success;
 

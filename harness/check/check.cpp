@@ -25,7 +25,9 @@ const Interpretation* source_of(const Testimony& testimony) {
   return testimony.source && testimony.source->has_value() ? &testimony.source->value() : nullptr;
 }
 
-model::Finding as_finding(const Error& error) { return {error.code, error.site, error.message}; }
+model::Finding as_finding(const Error& error) {
+  return {error.code, error.site, error.message};
+}
 
 // Linking moves code, so the linked program is interpreted too, and must do the same.
 Findings linked_findings(const Interpretation& source, const Result<Interpretation>& linked) {
@@ -35,9 +37,9 @@ Findings linked_findings(const Interpretation& source, const Result<Interpretati
   }
   const bpf::InterpreterRun& run = linked.value().run;
   if (run.r0 != source.run.r0) {
-    return {{ErrorCode::linked_differs, "",
-             fmt::format("the linked program returns {:#x}, the source {:#x}", run.r0,
-                         source.run.r0)}};
+    return {
+        {ErrorCode::linked_differs, "",
+         fmt::format("the linked program returns {:#x}, the source {:#x}", run.r0, source.run.r0)}};
   }
   const auto same = [](const bpf::PseudoCall& a, const bpf::PseudoCall& b) {
     return a.site == b.site && a.callee == b.callee;
@@ -67,8 +69,7 @@ std::vector<bpf::MemoryRegion> expected_memory(const model::Cell& cell) {
 
 Findings result_findings(const model::Cell& cell, const Interpretation* source,
                          std::uint64_t result) {
-  const auto expected =
-      source != nullptr ? std::optional(source->run.r0) : cell.expected.result;
+  const auto expected = source != nullptr ? std::optional(source->run.r0) : cell.expected.result;
   if (expected && *expected != result) {
     return {{ErrorCode::result_mismatch, "",
              fmt::format("expected r0 = {:#x}, as {} says; the CPU returned {:#x}", *expected,
@@ -86,13 +87,12 @@ Findings run_findings(const model::Cell& cell, const Testimony& testimony) {
   Findings findings = trace_findings(image, testimony.decoded, observed, *testimony.job);
   append(findings, ending_findings(image, observed, *testimony.job));
   if (source != nullptr) {
-    append(findings,
-           call_count_findings(image, testimony.decoded, observed, source->run.calls));
+    append(findings, call_count_findings(image, testimony.decoded, observed, source->run.calls));
   }
   if (observed.ending == model::Ending::returned) {
     append(findings, result_findings(cell, source, observed.registers.gpr[3]));
-    append(findings, memory_findings(source != nullptr ? source->memory : expected_memory(cell),
-                                     observed));
+    append(findings,
+           memory_findings(source != nullptr ? source->memory : expected_memory(cell), observed));
     append(findings, abi_findings(observed, *testimony.job));
   }
   return findings;
@@ -135,9 +135,9 @@ std::vector<model::SiteStory> stories(const Testimony& testimony) {
 // Turns what was found into an outcome, given the failure that the case expects.
 model::Verdict against_expected_failure(const model::ExpectedFailure& expected,
                                         model::Verdict verdict) {
-  const std::string wanted =
-      expected.site.empty() ? std::string(name(expected.code))
-                            : fmt::format("{} at {}", name(expected.code), expected.site);
+  const std::string wanted = expected.site.empty()
+                                 ? std::string(name(expected.code))
+                                 : fmt::format("{} at {}", name(expected.code), expected.site);
   if (verdict.findings.empty()) {
     verdict.outcome = Outcome::fail;
     verdict.findings.push_back({ErrorCode::expected_failure_missing, expected.site,
@@ -151,10 +151,9 @@ model::Verdict against_expected_failure(const model::ExpectedFailure& expected,
     return verdict;
   }
   verdict.outcome = Outcome::fail;
-  verdict.findings.insert(
-      verdict.findings.begin(),
-      {ErrorCode::expected_failure_missing, expected.site,
-       fmt::format("expected {}; what failed first is below", wanted)});
+  verdict.findings.insert(verdict.findings.begin(),
+                          {ErrorCode::expected_failure_missing, expected.site,
+                           fmt::format("expected {}; what failed first is below", wanted)});
   return verdict;
 }
 
@@ -176,16 +175,16 @@ std::vector<model::Finding> objections(const model::Cell& cell, const Interpreta
     const std::string site = bpf::to_string(*cell.program, call.site);
     const auto found = std::ranges::find(calls, call.site, &bpf::PseudoCall::site);
     if (found == calls.end() || found->callee != call.callee) {
-      findings.push_back({ErrorCode::case_contradicts_interpreter, site,
-                          fmt::format("the case expects a call of {}; the program calls {}",
-                                      cell.program->functions[call.callee].name,
-                                      found == calls.end()
-                                          ? "nothing here"
-                                          : cell.program->functions[found->callee].name)});
+      findings.push_back(
+          {ErrorCode::case_contradicts_interpreter, site,
+           fmt::format("the case expects a call of {}; the program calls {}",
+                       cell.program->functions[call.callee].name,
+                       found == calls.end() ? "nothing here"
+                                            : cell.program->functions[found->callee].name)});
     } else if (const auto count = interpreted_count(source, call.site); count != call.count) {
-      findings.push_back({ErrorCode::case_contradicts_interpreter, site,
-                          fmt::format("the case expects {} calls; the interpreter makes {}",
-                                      call.count, count)});
+      findings.push_back(
+          {ErrorCode::case_contradicts_interpreter, site,
+           fmt::format("the case expects {} calls; the interpreter makes {}", call.count, count)});
     }
   }
   for (const bpf::PseudoCall& call : calls) {

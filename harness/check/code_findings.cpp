@@ -45,15 +45,13 @@ Findings decoder_findings(const model::CodeImage& image,
                           fmt::format("expected the branch-and-link at {}; the bytes hold it at {}",
                                       describe(image, call.at), describe(image, found->at))});
     } else if (!found->target) {
-      findings.push_back(
-          {ErrorCode::call_unresolved, site,
-           fmt::format("expected the bytes to lead to {}; they fix no address",
-                       describe(image, call.target))});
+      findings.push_back({ErrorCode::call_unresolved, site,
+                          fmt::format("expected the bytes to lead to {}; they fix no address",
+                                      describe(image, call.target))});
     } else if (*found->target != call.target) {
       findings.push_back({ErrorCode::call_decoded_elsewhere, site,
                           fmt::format("expected the bytes to lead to {}; they lead to {}, {} off",
-                                      describe(image, call.target),
-                                      describe(image, *found->target),
+                                      describe(image, call.target), describe(image, *found->target),
                                       to_string(*found->target - call.target))});
     }
   }

@@ -138,9 +138,9 @@ Findings abi_findings(const model::Observations& observed, const model::Job& job
   if (changed.empty()) {
     return {};
   }
-  return {{ErrorCode::abi_register, "",
-           fmt::format("registers that a callee must preserve changed: {}",
-                       fmt::join(changed, "; "))}};
+  return {
+      {ErrorCode::abi_register, "",
+       fmt::format("registers that a callee must preserve changed: {}", fmt::join(changed, "; "))}};
 }
 
 }  // namespace farcall::check

@@ -17,18 +17,16 @@ std::string site_or_address(const model::CodeImage& image,
 void check_call(const model::CodeImage& image, const std::vector<model::DecodedCall>& decoded,
                 const model::TakenBranch& branch, Findings& findings) {
   const model::DecodedCall* const from = decoded_at(decoded, branch.from);
-  const model::CodeCall* const call =
-      from == nullptr ? nullptr : call_at_site(image, from->site);
+  const model::CodeCall* const call = from == nullptr ? nullptr : call_at_site(image, from->site);
   if (call == nullptr) {
     findings.push_back({ErrorCode::call_unexpected_site, "",
                         fmt::format("the CPU called {} from {}, where no call was to be made",
                                     describe(image, branch.to), describe(image, branch.from))});
   } else if (branch.to != call->target) {
-    findings.push_back(
-        {ErrorCode::call_reached_elsewhere, site_name(image, call->site),
-         fmt::format("expected the CPU to reach {}; it reached {}, {} off",
-                     describe(image, call->target), describe(image, branch.to),
-                     to_string(branch.to - call->target))});
+    findings.push_back({ErrorCode::call_reached_elsewhere, site_name(image, call->site),
+                        fmt::format("expected the CPU to reach {}; it reached {}, {} off",
+                                    describe(image, call->target), describe(image, branch.to),
+                                    to_string(branch.to - call->target))});
   }
 }
 
@@ -77,10 +75,11 @@ Findings call_count_findings(const model::CodeImage& image,
                              const model::Observations& observed,
                              const std::vector<bpf::PseudoCall>& interpreted) {
   if (observed.trace_events > observed.trace.size()) {
-    return {{ErrorCode::trace_overflow, "",
-             fmt::format("the CPU made {} calls and returns, of which {} were recorded; expected {} "
-                         "calls",
-                         observed.trace_events, observed.trace.size(), interpreted.size())}};
+    return {
+        {ErrorCode::trace_overflow, "",
+         fmt::format("the CPU made {} calls and returns, of which {} were recorded; expected {} "
+                     "calls",
+                     observed.trace_events, observed.trace.size(), interpreted.size())}};
   }
   std::vector<bpf::CallSite> executed;
   for (const model::TakenBranch& branch : observed.trace) {
@@ -94,21 +93,22 @@ Findings call_count_findings(const model::CodeImage& image,
     const auto wanted = std::ranges::count(interpreted, call.site, &bpf::PseudoCall::site);
     const auto seen = std::ranges::count(executed, call.site);
     if (wanted != seen) {
-      findings.push_back({ErrorCode::call_count, site_name(image, call.site),
-                          fmt::format("the interpreter called {} times, the CPU {} times", wanted,
-                                      seen)});
+      findings.push_back(
+          {ErrorCode::call_count, site_name(image, call.site),
+           fmt::format("the interpreter called {} times, the CPU {} times", wanted, seen)});
     }
   }
   if (!findings.empty() || executed.size() != interpreted.size()) {
     return findings;
   }
-  const auto [seen, wanted] = std::ranges::mismatch(executed, interpreted, {}, {},
-                                                    &bpf::PseudoCall::site);
+  const auto [seen, wanted] =
+      std::ranges::mismatch(executed, interpreted, {}, {}, &bpf::PseudoCall::site);
   if (seen != executed.end()) {
-    findings.push_back({ErrorCode::call_order, site_name(image, *seen),
-                        fmt::format("call number {} of the run is the CPU's {}, the interpreter's {}",
-                                    seen - executed.begin() + 1, site_name(image, *seen),
-                                    site_name(image, wanted->site))});
+    findings.push_back(
+        {ErrorCode::call_order, site_name(image, *seen),
+         fmt::format("call number {} of the run is the CPU's {}, the interpreter's {}",
+                     seen - executed.begin() + 1, site_name(image, *seen),
+                     site_name(image, wanted->site))});
   }
   return findings;
 }

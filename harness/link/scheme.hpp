@@ -1,8 +1,8 @@
 // What a call scheme is to the linker. Each scheme is one file, declared here, listed in link.cpp.
 //
-// A scheme gets the program with every call still pc-relative in `imm`, and addresses, call base and
-// calls filled in. It leaves every call as its encoding wants it. model/linked_program.cpp reads the
-// encodings back.
+// A scheme gets the program with every call still pc-relative in `imm`, and addresses, call base
+// and calls filled in. It leaves every call as its encoding wants it. model/linked_program.cpp
+// reads the encodings back.
 #pragma once
 
 #include "base/error.hpp"

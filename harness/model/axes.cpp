@@ -7,7 +7,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::array kAxisNames = {"endian"sv, "cpu"sv, "mmu"sv, "abi"sv,
+constexpr std::array kAxisNames = {"endian"sv, "cpu"sv,   "mmu"sv,  "abi"sv,
                                    "call"sv,   "reach"sv, "guest"sv};
 static_assert(kAxisNames.size() == kAxisCount);
 
@@ -46,7 +46,9 @@ decltype(auto) with_field(Values& values, Axis axis, Use use) {
 
 }  // namespace
 
-std::string_view name(Axis axis) { return kAxisNames[static_cast<std::size_t>(axis)]; }
+std::string_view name(Axis axis) {
+  return kAxisNames[static_cast<std::size_t>(axis)];
+}
 
 std::optional<Axis> axis_named(std::string_view text) {
   const auto* const found = std::ranges::find(kAxisNames, text);

@@ -17,7 +17,7 @@ enum class Cpu : std::uint8_t { power8, power9, power10 };
 enum class Mmu : std::uint8_t { hash, radix };
 enum class Abi : std::uint8_t { elfv1, elfv2 };
 enum class CallScheme : std::uint8_t { imm32, aux64, pair64, table };  // DESIGN: call schemes
-enum class Reach : std::uint8_t { bl, toc, abs64, pcrel };             // how code gets to an address
+enum class Reach : std::uint8_t { bl, toc, abs64, pcrel };  // how code gets to an address
 enum class GuestKind : std::uint8_t { bare, linux };
 
 // The order is that of DESIGN and of the values in a cell's name.

@@ -64,7 +64,7 @@ struct ExpectedFailure {
 // What the case says. Either `failure`, or `result` with what else is said.
 struct Expectation {
   std::optional<std::uint64_t> result;
-  std::vector<ExpectedCall> calls;    // sites not named here: as often as the interpreter calls
+  std::vector<ExpectedCall> calls;     // sites not named here: as often as the interpreter calls
   std::vector<ExpectedMemory> memory;  // regions that are named keep their other bytes
   std::optional<ExpectedFailure> failure;
 

@@ -8,8 +8,8 @@
 
 namespace farcall::model {
 
-// `site.ordinal` counts the branch-and-links of a function in address order. `target` is empty where
-// the bytes alone do not fix the address.
+// `site.ordinal` counts the branch-and-links of a function in address order. `target` is empty
+// where the bytes alone do not fix the address.
 struct DecodedCall {
   bpf::CallSite site;
   GuestAddress at;  // of the branch-and-link

@@ -35,9 +35,9 @@ struct JobRegion {
 
 struct Job {
   std::vector<JobRegion> regions;
-  ppc64::Registers entry;   // on entry; lr is the address to return to, ctr and r12 the entry point
+  ppc64::Registers entry;  // on entry; lr is the address to return to, ctr and r12 the entry point
   GuestAddress entry_point;
-  GuestAddress gate;        // the return address: a word of its own, mapped by the guest's runner
+  GuestAddress gate;  // the return address: a word of its own, mapped by the guest's runner
   std::uint64_t budget_instructions = 10'000'000;
   std::uint32_t trace_events = 256;  // how many calls and returns are recorded at most
 };
@@ -71,13 +71,13 @@ struct Fault {
 
 struct Observations {
   Ending ending = Ending::returned;
-  ppc64::Registers registers;         // at the end, whatever the ending
-  std::optional<Fault> fault;         // faulted and out_of_budget
-  std::vector<TakenBranch> trace;     // calls and returns in order of execution
-  std::uint64_t trace_events = 0;     // how many there were; more than trace.size(): it overflowed
-  std::uint64_t taken_branches = 0;   // all events of the branch trace, loops included
-  std::vector<TakenBranch> last;      // the last few branches of any kind, oldest first
-  std::vector<JobRegion> memory;      // the reported regions, with their bytes after the run
+  ppc64::Registers registers;        // at the end, whatever the ending
+  std::optional<Fault> fault;        // faulted and out_of_budget
+  std::vector<TakenBranch> trace;    // calls and returns in order of execution
+  std::uint64_t trace_events = 0;    // how many there were; more than trace.size(): it overflowed
+  std::uint64_t taken_branches = 0;  // all events of the branch trace, loops included
+  std::vector<TakenBranch> last;     // the last few branches of any kind, oldest first
+  std::vector<JobRegion> memory;     // the reported regions, with their bytes after the run
   std::vector<GuestAddress> stray_writes;  // bytes that changed outside all regions, lowest first
 
   friend bool operator==(const Observations&, const Observations&) = default;

@@ -32,7 +32,9 @@ std::uint64_t read_hex(const Json& json) {
   return value;
 }
 
-GuestAddress read_address(const Json& json) { return {read_hex(json)}; }
+GuestAddress read_address(const Json& json) {
+  return {read_hex(json)};
+}
 
 std::vector<std::byte> read_bytes(const Json& json) {
   const auto& text = json.get_ref<const std::string&>();
@@ -122,7 +124,8 @@ bpf::Program read_program(const Json& json) {
   bpf::SlotIndex next = 0;
   for (const bpf::Function& function : program.functions) {
     if (function.begin != next || function.end <= function.begin) {
-      throw BadDocument(fmt::format("function {} does not begin where the one before ends", function.name));
+      throw BadDocument(
+          fmt::format("function {} does not begin where the one before ends", function.name));
     }
     next = function.end;
   }
@@ -153,7 +156,8 @@ Expectation read_expectation(const Json& json) {
     if (!code) {
       throw BadDocument(fmt::format("unknown failure code '{}'", text));
     }
-    expected.failure = ExpectedFailure{.code = *code, .site = failure.at("site").get<std::string>()};
+    expected.failure =
+        ExpectedFailure{.code = *code, .site = failure.at("site").get<std::string>()};
   }
   return expected;
 }
@@ -196,18 +200,19 @@ Cell read_cell(const Json& json) {
 }
 
 LinkedProgram read_linked(const Json& json) {
-  LinkedProgram linked{.program = read_program(json.at("program")),
-                       .addresses = read_array(json.at("addresses"), read_address),
-                       .call_base = read_address(json.at("call_base")),
-                       .calls = read_array(json.at("calls"),
-                                           [](const Json& one) {
-                                             return LinkedCall{
-                                                 .site = read_site(one.at("site")),
-                                                 .slot = read_number<bpf::SlotIndex>(one.at("slot")),
-                                                 .callee = read_number<std::uint32_t>(one.at("callee")),
-                                                 .target = read_address(one.at("target"))};
-                                           }),
-                       .side_table = read_array(json.at("side_table"), read_address)};
+  LinkedProgram linked{
+      .program = read_program(json.at("program")),
+      .addresses = read_array(json.at("addresses"), read_address),
+      .call_base = read_address(json.at("call_base")),
+      .calls = read_array(json.at("calls"),
+                          [](const Json& one) {
+                            return LinkedCall{
+                                .site = read_site(one.at("site")),
+                                .slot = read_number<bpf::SlotIndex>(one.at("slot")),
+                                .callee = read_number<std::uint32_t>(one.at("callee")),
+                                .target = read_address(one.at("target"))};
+                          }),
+      .side_table = read_array(json.at("side_table"), read_address)};
   AxisValues axes = read_axes({{"call", json.at("scheme")}});
   linked.scheme = axes.call;
   const std::size_t functions = linked.program.functions.size();
@@ -266,8 +271,8 @@ CodeImage read_image(const Json& json) {
 Document read_checked(const Json& json) {
   const int format = json.at("farcall").at("format").get<int>();
   if (format != kJsonFormat) {
-    throw BadDocument(fmt::format("format {} is not the one that this farcall reads, {}", format,
-                                  kJsonFormat));
+    throw BadDocument(
+        fmt::format("format {} is not the one that this farcall reads, {}", format, kJsonFormat));
   }
   Document document{.cell = read_cell(json.at("cell"))};
   if (json.contains("linked")) {
@@ -300,7 +305,8 @@ SourceLocation locate(std::string_view text, std::size_t byte, const std::string
 }  // namespace
 
 Result<Document> read_document(std::string_view text, const std::string& path) {
-  constexpr std::string_view kHint = "farcall dump --json --stage=image FILE@CELL writes a good one";
+  constexpr std::string_view kHint =
+      "farcall dump --json --stage=image FILE@CELL writes a good one";
   const auto malformed = [&](std::string message, SourceLocation where) {
     return Error{.code = ErrorCode::json_malformed,
                  .message = std::move(message),

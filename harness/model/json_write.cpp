@@ -8,8 +8,12 @@
 namespace farcall::model {
 namespace {
 
-std::string hex(std::uint64_t value) { return fmt::format("{:#x}", value); }
-std::string hex(GuestAddress address) { return hex(address.value); }
+std::string hex(std::uint64_t value) {
+  return fmt::format("{:#x}", value);
+}
+std::string hex(GuestAddress address) {
+  return hex(address.value);
+}
 
 std::string hex(std::span<const std::byte> bytes) {
   std::string text;
@@ -66,8 +70,7 @@ Json to_json(const Expectation& expected) {
     return Json{{"site", to_json(call.site)}, {"callee", call.callee}, {"count", call.count}};
   });
   json["memory"] = array_of(expected.memory, [](const ExpectedMemory& memory) {
-    return Json{
-        {"region", memory.region}, {"offset", memory.offset}, {"bytes", hex(memory.bytes)}};
+    return Json{{"region", memory.region}, {"offset", memory.offset}, {"bytes", hex(memory.bytes)}};
   });
   json["failure"] = or_null(expected.failure, [](const ExpectedFailure& failure) {
     return Json{{"code", name(failure.code)}, {"site", failure.site}};
@@ -177,8 +180,8 @@ Json to_json(const CodeImage& image) {
     one["name"] = function.name;
     one["address"] = hex(function.address);
     one["pass_words"] = function.pass_words;
-    one["words"] = array_of(function.words,
-                            [](std::uint32_t word) { return fmt::format("0x{:08x}", word); });
+    one["words"] =
+        array_of(function.words, [](std::uint32_t word) { return fmt::format("0x{:08x}", word); });
     return one;
   });
   json["calls"] = array_of(image.calls, [](const CodeCall& call) {
@@ -221,8 +224,7 @@ Json to_json(const Verdict& verdict) {
   json["outcome"] = name(verdict.outcome);
   json["result"] = or_null(verdict.result, [](std::uint64_t value) { return hex(value); });
   json["findings"] = array_of(verdict.findings, [](const Finding& finding) {
-    return Json{
-        {"code", name(finding.code)}, {"site", finding.site}, {"text", finding.text}};
+    return Json{{"code", name(finding.code)}, {"site", finding.site}, {"text", finding.text}};
   });
   json["sites"] = array_of(verdict.sites, [](const SiteStory& story) { return to_json(story); });
   return json;

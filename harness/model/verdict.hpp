@@ -25,20 +25,20 @@ struct Finding {
 // What each witness says of one call site.
 struct SiteStory {
   bpf::CallSite site;
-  std::string name;                       // `main[0]`
-  std::string callee;                     // the callee's name
-  std::optional<GuestAddress> at;         // the branch-and-link, as the decoder found it
-  GuestAddress expected;                  // where the callee was placed
-  std::optional<GuestAddress> decoded;    // where the emitted bytes go
-  std::vector<GuestAddress> reached;      // distinct addresses that the CPU reached from here
+  std::string name;                          // `main[0]`
+  std::string callee;                        // the callee's name
+  std::optional<GuestAddress> at;            // the branch-and-link, as the decoder found it
+  GuestAddress expected;                     // where the callee was placed
+  std::optional<GuestAddress> decoded;       // where the emitted bytes go
+  std::vector<GuestAddress> reached;         // distinct addresses that the CPU reached from here
   std::optional<std::uint64_t> interpreted;  // how often the interpreter called; none: no program
-  std::optional<std::uint64_t> executed;  // how often the CPU called; none: it was never run
+  std::optional<std::uint64_t> executed;     // how often the CPU called; none: it was never run
 };
 
 struct Verdict {
   Outcome outcome = Outcome::error;
-  std::vector<Finding> findings;  // why it is not a pass; most telling first
-  std::vector<SiteStory> sites;   // in program order
+  std::vector<Finding> findings;        // why it is not a pass; most telling first
+  std::vector<SiteStory> sites;         // in program order
   std::optional<std::uint64_t> result;  // r0 as the guest returned it
 };
 

@@ -29,10 +29,14 @@ class JsonReport : public Report {
   void end(const Totals& totals) override {
     model::Json json = model::document_header();
     json["report"] = "run";
-    json["totals"] = {{"cells", totals.cells()},        {"passed", totals.passed},
-                      {"failed", totals.failed},        {"skipped", totals.skipped},
-                      {"errors", totals.errors},        {"call_sites", totals.sites},
-                      {"agreed_call_sites", totals.agreed_sites}, {"seconds", totals.seconds}};
+    json["totals"] = {{"cells", totals.cells()},
+                      {"passed", totals.passed},
+                      {"failed", totals.failed},
+                      {"skipped", totals.skipped},
+                      {"errors", totals.errors},
+                      {"call_sites", totals.sites},
+                      {"agreed_call_sites", totals.agreed_sites},
+                      {"seconds", totals.seconds}};
     json["cells"] = std::move(cells_);
     fmt::print(out_, "{}\n", json.dump(1));
   }
@@ -44,6 +48,8 @@ class JsonReport : public Report {
 
 }  // namespace
 
-std::unique_ptr<Report> json_report(std::FILE* out) { return std::make_unique<JsonReport>(out); }
+std::unique_ptr<Report> json_report(std::FILE* out) {
+  return std::make_unique<JsonReport>(out);
+}
 
 }  // namespace farcall::report

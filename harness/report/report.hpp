@@ -29,8 +29,8 @@ struct Totals {
   std::size_t failed = 0;
   std::size_t skipped = 0;
   std::size_t errors = 0;
-  std::size_t sites = 0;          // call sites of all cells that came to code
-  std::size_t agreed_sites = 0;   // where interpreter, emitted bytes and CPU agree
+  std::size_t sites = 0;         // call sites of all cells that came to code
+  std::size_t agreed_sites = 0;  // where interpreter, emitted bytes and CPU agree
   double seconds = 0;
 
   std::size_t cells() const { return passed + failed + skipped + errors; }

@@ -66,7 +66,8 @@ class TextReport : public Report {
 
   void end(const Totals& totals) override {
     clear_progress();
-    fmt::print(out_, "\n{} cells: {}, {}, {} errors; at {} of {} call sites interpreter, bytes and "
+    fmt::print(out_,
+               "\n{} cells: {}, {}, {} errors; at {} of {} call sites interpreter, bytes and "
                "CPU agree; {:.2f} s\n",
                totals.cells(), paint(fmt::format("{} passed", totals.passed), Colour::green),
                paint(fmt::format("{} failed", totals.failed),
@@ -100,8 +101,8 @@ class TextReport : public Report {
     const std::string distance = story.at ? to_string(story.expected - *story.at) : "";
     // fmt counts the arrow as one column, as terminals do.
     fmt::print(out_, "         {:<24} {} {:>11}   interpreter {:<5} bytes {:<18} cpu {:<5} {}\n",
-               call, to_string(story.expected), distance, times(story.interpreted),
-               decoded(story), times(story.executed), reached(story));
+               call, to_string(story.expected), distance, times(story.interpreted), decoded(story),
+               times(story.executed), reached(story));
   }
 
   std::string decoded(const model::SiteStory& story) const {
@@ -214,8 +215,7 @@ class TextReport : public Report {
 
 bool agrees(const model::SiteStory& story) {
   const bool reached_right =
-      story.executed == 0 ||
-      (story.reached.size() == 1 && story.reached.front() == story.expected);
+      story.executed == 0 || (story.reached.size() == 1 && story.reached.front() == story.expected);
   return story.decoded == story.expected && story.executed && reached_right &&
          (!story.interpreted || story.interpreted == story.executed);
 }

@@ -72,9 +72,10 @@ ExitCode bench_command(std::size_t programs, const RunnerOptions& runner) {
     passed += outcome.verdict.outcome == model::Outcome::pass ? 1U : 0U;
   });
   const double all = seconds_since(begin);
-  fmt::print("{} fresh programs of two functions: {} passed, {:.2f} s, {:.0f} a second; of that "
-             "{:.2f} s reading cases\n",
-             programs, passed, all, static_cast<double>(programs) / all, reading);
+  fmt::print(
+      "{} fresh programs of two functions: {} passed, {:.2f} s, {:.0f} a second; of that "
+      "{:.2f} s reading cases\n",
+      programs, passed, all, static_cast<double>(programs) / all, reading);
   return passed == programs ? ExitCode::passed : ExitCode::failed;
 }
 

@@ -43,7 +43,9 @@ void add_selection(CLI::App& command, RunArguments& arguments) {
       ->type_name("GLOB");
 }
 
-int exit_code(ExitCode code) { return static_cast<int>(code); }
+int exit_code(ExitCode code) {
+  return static_cast<int>(code);
+}
 
 }  // namespace
 
@@ -82,7 +84,8 @@ int command_line(int argc, char** argv) {
       ->check(CLI::IsMember(stage_names()));
   dump->add_flag("--json", arguments.dump_json, "As JSON, which `farcall run --from` reads");
 
-  CLI::App* const bench = app.add_subcommand("bench", "Measure how many fresh programs a second run");
+  CLI::App* const bench =
+      app.add_subcommand("bench", "Measure how many fresh programs a second run");
   bench->add_option("--programs", arguments.bench_programs, "How many programs")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}));
   add_jobs(*bench, arguments.runner);

@@ -16,9 +16,9 @@ enum class Format { text, json };
 
 struct RunArguments {
   std::vector<std::string> paths;
-  std::string filter;    // shell pattern over cell names; empty: all
-  std::string from;      // a stage document instead of paths
-  std::string program;   // how the user called farcall, for replay commands
+  std::string filter;   // shell pattern over cell names; empty: all
+  std::string from;     // a stage document instead of paths
+  std::string program;  // how the user called farcall, for replay commands
   Format format = Format::text;
   RunnerOptions runner;
 };

@@ -48,7 +48,8 @@ void print_cell(const View& view) {
 
 void print_linked(const View& view) {
   const model::LinkedProgram& linked = *view.prepared.linked;
-  const auto scheme = model::value_names(model::Axis::call)[static_cast<std::size_t>(linked.scheme)];
+  const auto scheme =
+      model::value_names(model::Axis::call)[static_cast<std::size_t>(linked.scheme)];
   fmt::print("{} linked by {}, call base {}\n", view.document.cell.name, scheme,
              to_string(linked.call_base));
   for (std::size_t i = 0; i < linked.program.functions.size(); ++i) {
@@ -139,11 +140,11 @@ const std::vector<Stage>& stages() {
        [](const View& view) {
          return to_json({.cell = view.document.cell, .linked = view.prepared.linked}, "linked");
        }},
-      {"image", false,
-       [](const View& view) { return view.prepared.testimony.image.has_value(); }, print_image,
+      {"image", false, [](const View& view) { return view.prepared.testimony.image.has_value(); },
+       print_image,
        [](const View& view) {
-         return to_json(
-             {.cell = view.document.cell, .image = view.prepared.testimony.image}, "image");
+         return to_json({.cell = view.document.cell, .image = view.prepared.testimony.image},
+                        "image");
        }},
       {"observations", true, [](const View& view) { return view.observations.has_value(); },
        print_observations,

@@ -88,8 +88,7 @@ ExitCode run_command(const RunArguments& arguments) {
                   .observations = testimony.observations ? &*testimony.observations : nullptr,
                   .replay = replay_command(arguments, outcome.document.cell)});
   });
-  totals.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  totals.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   report->end(totals);
   if (harness_failed) {
     return ExitCode::harness_failed;

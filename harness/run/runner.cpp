@@ -17,8 +17,8 @@ namespace {
 // Jobs of one batch: enough to hide the round trip, few enough that the first results come soon.
 constexpr std::size_t kBatchJobs = 256;
 
-// A second machine of the same kind pays when it has this many cells to itself: a boot costs as much
-// as running about a thousand.
+// A second machine of the same kind pays when it has this many cells to itself: a boot costs as
+// much as running about a thousand.
 constexpr std::size_t kCellsForAnotherMachine = 2000;
 
 // Calls the sink in the order of the documents, whatever the order of completion.
@@ -60,8 +60,9 @@ struct Batch {
   // Splits off everything behind the first `count`.
   Batch split(std::size_t count) {
     const auto take = [count](auto& from) {
-      std::decay_t<decltype(from)> tail(std::make_move_iterator(from.begin() + static_cast<std::ptrdiff_t>(count)),
-                                        std::make_move_iterator(from.end()));
+      std::decay_t<decltype(from)> tail(
+          std::make_move_iterator(from.begin() + static_cast<std::ptrdiff_t>(count)),
+          std::make_move_iterator(from.end()));
       from.resize(count);
       return tail;
     };
@@ -200,8 +201,8 @@ std::vector<std::vector<std::size_t>> groups(const std::vector<model::Document>&
 
   std::vector<std::vector<std::size_t>> all;
   for (auto begin = order.begin(); begin != order.end();) {
-    const auto end = std::find_if(begin, order.end(),
-                                  [&](std::size_t i) { return key(i) != key(*begin); });
+    const auto end =
+        std::find_if(begin, order.end(), [&](std::size_t i) { return key(i) != key(*begin); });
     const auto cells = static_cast<std::size_t>(end - begin);
     const std::size_t parts = std::clamp(cells / kCellsForAnotherMachine, std::size_t{1}, machines);
     for (std::size_t part = 0; part < parts; ++part) {

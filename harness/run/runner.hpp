@@ -13,7 +13,7 @@
 namespace farcall::run {
 
 struct RunnerOptions {
-  unsigned machines = 1;  // at most so many at the same time
+  unsigned machines = 1;         // at most so many at the same time
   std::filesystem::path images;  // the folder of guest images
 };
 

@@ -51,7 +51,8 @@ Result<model::Document> select_cell(std::string_view file_at_cell) {
   BOOST_OUTCOME_TRY(cells, cells_of(file));
   std::string known;
   for (model::Cell& cell : cells) {
-    const auto suffix = std::string_view(cell.name).substr(std::min(cell.name.find('@'), cell.name.size()));
+    const auto suffix =
+        std::string_view(cell.name).substr(std::min(cell.name.find('@'), cell.name.size()));
     if (suffix == (at == std::string_view::npos ? "" : file_at_cell.substr(at))) {
       return model::Document{.cell = std::move(cell)};
     }
@@ -71,10 +72,10 @@ Result<model::Document> read_document_file(const std::string& path) {
                  .hint = "farcall dump --json --stage=image FILE@CELL writes such a file"};
   }
   if (text.size() > kMaximumDocumentBytes) {
-    return Error{.code = ErrorCode::file_too_large,
-                 .message = fmt::format("{} bytes; expected at most {}", text.size(),
-                                        kMaximumDocumentBytes),
-                 .where = {path}};
+    return Error{
+        .code = ErrorCode::file_too_large,
+        .message = fmt::format("{} bytes; expected at most {}", text.size(), kMaximumDocumentBytes),
+        .where = {path}};
   }
   return model::read_document(text, path);
 }

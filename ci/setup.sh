@@ -1,0 +1,52 @@
+# Sourced by ci/run and ci/test: what a new Debian 12 machine lacks, and how farcall is built.
+
+# Everything that the build and the tests use. Guests are built by one cross toolchain for both
+# byte orders.
+packages=(
+  cmake ninja-build g++ pkg-config git
+  libboost-dev libboost-filesystem-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libelf-dev
+  libgtest-dev libgmock-dev
+  qemu-system-ppc g++-powerpc64-linux-gnu clang
+)
+
+fail() {
+  printf 'error: %s\n' "$@" >&2
+  exit 3
+}
+
+missing_packages() {
+  local installed
+  installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null || true)
+  local package
+  for package in "${packages[@]}"; do
+    grep -qxF "installed $package" <<<"$installed" || printf '%s\n' "$package"
+  done
+}
+
+# Installs what is missing, as root or through sudo, and asks nothing.
+install_packages() {
+  command -v dpkg-query >/dev/null || fail "this is no Debian system" "install by hand what these packages hold: ${packages[*]}"
+  local missing
+  mapfile -t missing < <(missing_packages)
+  ((${#missing[@]} == 0)) && return
+  local as_root=()
+  if ((EUID != 0)); then
+    command -v sudo >/dev/null || fail "packages are missing, and neither root nor sudo is here to install them" "missing: ${missing[*]}"
+    as_root=(sudo -n)
+  fi
+  printf 'Installing %s\n' "${missing[*]}"
+  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
+  "${apt[@]}" update >/dev/null || fail "apt-get update failed"
+  "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null ||
+    fail "apt-get could not install: ${missing[*]}"
+}
+
+# build FOLDER [CMake option…]
+build() {
+  local folder=$1
+  shift
+  if [[ ! -f $folder/build.ninja ]]; then
+    cmake -S . -B "$folder" -G Ninja --log-level=WARNING "$@"
+  fi
+  ninja -C "$folder" --quiet
+}
