@@ -1,0 +1,96 @@
+// Case: a `.case` file as it was written, names resolved, before its matrix is multiplied out.
+//
+// The grammar is in DESIGN.md and, as far as it is supported now, in cases/README.md. Whatever is
+// not in it is refused with line and column: an unknown word never passes for a comment.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+#include "bpf/program.hpp"
+#include "case/expression.hpp"
+#include "case/selector.hpp"
+#include "case/text.hpp"
+#include "model/axes.hpp"
+#include "model/cell.hpp"
+
+namespace farcall::cases {
+
+inline constexpr std::size_t kMaxCaseBytes = 1024 * 1024;
+
+// One axis of the matrix and its values, as indices into value_names(), in the file's order.
+struct AxisChoice {
+  model::Axis axis = {};
+  std::vector<std::size_t> values;
+  Position where;
+};
+
+// A line of a section, read.
+template <typename T>
+struct Located {
+  T value;
+  Position where;
+};
+
+// A section that is about the cells that `selector` selects; `where` is the section's word.
+template <typename T>
+struct Selected {
+  Selector selector;
+  Position where;
+  T value;
+};
+
+// `NAME = EXPR`.
+struct PlacedItem {
+  Item item = {};
+  Expression address;
+};
+
+struct PlaceSection {
+  std::optional<std::uint32_t> placement;  // index into Case::placements; none: common to all
+  std::vector<Located<PlacedItem>> items;
+};
+
+// A line of `-- calls`; `call` is an index into Case::calls_of_program.
+struct CallLine {
+  std::uint32_t call = 0;
+  std::uint64_t count = 1;
+};
+
+struct Case {
+  std::string path;     // as given
+  std::string name;     // the file's name without folders and extension
+  std::string summary;  // the file's first comment
+
+  std::vector<AxisChoice> axes;         // declared ones, in the order of model::Axis
+  std::vector<std::string> placements;  // named ones, in the file's order
+
+  std::shared_ptr<const bpf::Program> program;
+  std::vector<bpf::PseudoCall> calls_of_program;
+  Position program_where;
+
+  std::optional<std::vector<std::byte>> mem;
+  std::array<std::optional<std::uint64_t>, 5> registers;  // r1 … r5
+
+  std::vector<Selected<PlaceSection>> places;
+  std::vector<Selected<std::uint64_t>> results;
+  std::vector<Selected<std::vector<Located<CallLine>>>> calls;
+  std::vector<Selected<std::vector<Located<model::ExpectedMemory>>>> memory;
+  std::vector<Selected<model::ExpectedFailure>> failures;
+};
+
+// Reads the file `path`. file.unreadable, and what parse_case() fails with.
+Result<Case> read_case(const std::string& path);
+
+// `path` is for messages and names, and files that the case names are relative to its folder.
+// file.empty, file.too-large, case.*, and what assembler, object reader and validator fail with.
+Result<Case> parse_case(std::string_view text, const std::string& path);
+
+}  // namespace farcall::cases

@@ -1,0 +1,168 @@
+#include "case/expression.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "case/region.hpp"
+
+namespace farcall::cases {
+namespace {
+
+constexpr std::string_view kGrammar =
+    "an address is REGION, NAME or N, followed by any number of +N or -N, N with K, M, G, T or P";
+
+// Words of the grammar that come with later versions.
+constexpr std::array<std::string_view, 3> kUnsupported = {"sweep", "site", "addr"};
+
+unsigned unit_shift(char unit) {
+  switch (unit) {
+    case 'K':
+      return 10;
+    case 'M':
+      return 20;
+    case 'G':
+      return 30;
+    case 'T':
+      return 40;
+    case 'P':
+      return 50;
+    default:
+      return 0;
+  }
+}
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+Result<void> refuse_unsupported(Word word) {
+  if (std::ranges::find(kUnsupported, word.text) != kUnsupported.end()) {
+    return error_at(word.where, ErrorCode::case_unsupported,
+                    fmt::format("'{}' is not supported yet", word.text), std::string{kGrammar});
+  }
+  return success();
+}
+
+// N[KMGTP].
+Result<std::uint64_t> parse_amount(Word word) {
+  if (word.text.empty()) {
+    return error_at(word.where, ErrorCode::case_syntax, "expected a number", std::string{kGrammar});
+  }
+  const unsigned shift = unit_shift(word.text.back());
+  const std::string_view digits = word.text.substr(0, word.text.size() - (shift == 0 ? 0 : 1));
+  BOOST_OUTCOME_TRY(value, unsigned_number({.text = digits, .where = word.where}));
+  if (value > std::numeric_limits<std::uint64_t>::max() >> shift) {
+    return error_at(word.where, ErrorCode::case_bad_number,
+                    fmt::format("{} does not fit 64 bits", word.text));
+  }
+  return value << shift;
+}
+
+// Which of the words that both a function and something else could mean is this?
+bool is_reserved(std::string_view name) {
+  return std::ranges::find(kFixedItems, name) != kFixedItems.end() || is_region(name);
+}
+
+Result<void> refuse_ambiguity(Word word, const bpf::Program& program) {
+  if (is_reserved(word.text) && bpf::function_named(program, word.text)) {
+    return error_at(
+        word.where, ErrorCode::case_syntax,
+        fmt::format("'{}' is a word of the grammar and a function of the program", word.text),
+        "give the function another name");
+  }
+  return success();
+}
+
+std::optional<Item> find_item(std::string_view name, const bpf::Program& program) {
+  const auto* const fixed = std::ranges::find(kFixedItems, name);
+  if (fixed != kFixedItems.end()) {
+    return static_cast<Item>(program.functions.size() +
+                             static_cast<std::size_t>(fixed - kFixedItems.begin()));
+  }
+  if (const auto function = bpf::function_named(program, name)) {
+    return function_item(*function);
+  }
+  return std::nullopt;
+}
+
+std::string known_items(const bpf::Program& program) {
+  constexpr std::size_t kShown = 16;
+  std::string text;
+  for (std::size_t i = 0; i < program.functions.size() && i < kShown; ++i) {
+    text += program.functions[i].name + ", ";
+  }
+  if (program.functions.size() > kShown) {
+    text += "..., ";
+  }
+  return text + list(kFixedItems);
+}
+
+Result<Expression> parse_base(Cursor& cursor, const bpf::Program& program) {
+  const Word word = cursor.name();
+  if (word.text.empty()) {
+    return error_at(word.where, ErrorCode::case_syntax, "expected an address",
+                    std::string{kGrammar});
+  }
+  if (is_digit(word.text.front())) {
+    BOOST_OUTCOME_TRY(value, parse_amount(word));
+    return Expression{.base = GuestAddress{value}, .offset = {}};
+  }
+  if (!bpf::function_named(program, word.text)) {
+    BOOST_OUTCOME_TRYV(refuse_unsupported(word));
+  }
+  BOOST_OUTCOME_TRYV(refuse_ambiguity(word, program));
+  if (is_region(word.text)) {
+    return Expression{.base = RegionBase{std::string{word.text}}, .offset = {}};
+  }
+  if (const auto item = find_item(word.text, program)) {
+    return Expression{.base = *item, .offset = {}};
+  }
+  return error_at(word.where, ErrorCode::place_unknown_region,
+                  fmt::format("no region and nothing placed is called '{}'", word.text),
+                  fmt::format("regions: {}; placed: {}", region_names(), known_items(program)));
+}
+
+}  // namespace
+
+std::string_view item_name(const bpf::Program& program, Item item) {
+  const std::size_t functions = program.functions.size();
+  return index(item) < functions ? std::string_view{program.functions[index(item)].name}
+                                 : kFixedItems[index(item) - functions];
+}
+
+Result<Item> parse_item(Word word, const bpf::Program& program) {
+  BOOST_OUTCOME_TRYV(refuse_ambiguity(word, program));
+  if (const auto item = find_item(word.text, program)) {
+    return *item;
+  }
+  return error_at(word.where, ErrorCode::case_unknown_name,
+                  fmt::format("nothing that can be placed is called '{}'", word.text),
+                  fmt::format("known: {}", known_items(program)));
+}
+
+Result<Expression> parse_expression(Cursor& cursor, const bpf::Program& program) {
+  BOOST_OUTCOME_TRY(expression, parse_base(cursor, program));
+  std::int64_t offset = 0;
+  while (!cursor.at_end()) {
+    const bool minus = cursor.peek() == '-';
+    if (!cursor.take('-') && !cursor.take('+')) {
+      return error_at(cursor.here(), ErrorCode::case_syntax, "expected + or -, or the end of line",
+                      std::string{kGrammar});
+    }
+    const Word word = cursor.name();
+    BOOST_OUTCOME_TRYV(refuse_unsupported(word));
+    BOOST_OUTCOME_TRY(amount, parse_amount(word));
+    const bool wrapped = minus ? __builtin_sub_overflow(offset, amount, &offset)
+                               : __builtin_add_overflow(offset, amount, &offset);
+    if (wrapped) {
+      return error_at(word.where, ErrorCode::case_bad_number,
+                      "what is added does not fit a signed 64-bit displacement");
+    }
+  }
+  expression.offset = static_cast<Displacement>(offset);
+  return std::move(expression);
+}
+
+}  // namespace farcall::cases

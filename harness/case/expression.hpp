@@ -1,0 +1,73 @@
+// The address expressions of `-- place`: a base and what is added to it, `vmalloc+64K-4`.
+//
+//   EXPR = BASE { (+|-) N[K|M|G|T|P] }     BASE = region | NAME | N[K|M|G|T|P]
+//
+// NAME is one of the things that have a place of their own: a function of the program, `mem`,
+// `stack`, `callbase`, `toc`. These are numbered: functions first, in program order, then the four.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/address.hpp"
+#include "bpf/program.hpp"
+#include "case/text.hpp"
+
+namespace farcall::cases {
+
+inline constexpr std::array<std::string_view, 4> kFixedItems = {"mem", "stack", "callbase", "toc"};
+
+// Number of a thing that is placed.
+enum class Item : std::uint32_t {};
+
+constexpr std::size_t index(Item item) {
+  return static_cast<std::size_t>(item);
+}
+
+constexpr Item function_item(std::size_t function) {
+  return static_cast<Item>(function);
+}
+constexpr Item mem_item(std::size_t functions) {
+  return static_cast<Item>(functions);
+}
+constexpr Item stack_item(std::size_t functions) {
+  return static_cast<Item>(functions + 1);
+}
+constexpr Item call_base_item(std::size_t functions) {
+  return static_cast<Item>(functions + 2);
+}
+constexpr Item toc_item(std::size_t functions) {
+  return static_cast<Item>(functions + 3);
+}
+constexpr std::size_t item_count(std::size_t functions) {
+  return functions + kFixedItems.size();
+}
+
+std::string_view item_name(const bpf::Program& program, Item item);
+
+struct RegionBase {
+  std::string name;  // is_region(); short enough never to be allocated
+
+  friend bool operator==(const RegionBase&, const RegionBase&) = default;
+};
+
+struct Expression {
+  std::variant<GuestAddress, RegionBase, Item> base;
+  Displacement offset = {};
+
+  friend bool operator==(const Expression&, const Expression&) = default;
+};
+
+// The thing called `word`. case.unknown-name; a function that is called like one of the four or
+// like a region is case.syntax, since nobody could tell which one is meant.
+Result<Item> parse_item(Word word, const bpf::Program& program);
+
+// An expression up to the end of the line. case.syntax, case.bad-number, place.unknown-region,
+// case.unsupported for what DESIGN has and this version has not.
+Result<Expression> parse_expression(Cursor& cursor, const bpf::Program& program);
+
+}  // namespace farcall::cases

@@ -1,0 +1,315 @@
+#include "case/matrix.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "case/hardware.hpp"
+#include "case/placement.hpp"
+
+namespace farcall::cases {
+namespace {
+
+// A cell in the making: its coordinates.
+struct Point {
+  model::AxisValues axes;
+  std::optional<std::uint32_t> placement;
+};
+
+// Sections of one kind that had a say in some cell.
+using Used = std::vector<bool>;
+
+struct Usage {
+  Used places;
+  Used results;
+  Used calls;
+  Used memory;
+  Used failures;
+};
+
+std::string cell_name(const Case& parsed, const Point& point) {
+  std::string name = parsed.name;
+  char separator = '@';
+  for (const AxisChoice& choice : parsed.axes) {
+    name += separator;
+    name += value_name(point.axes, choice.axis);
+    separator = '-';
+  }
+  if (point.placement) {
+    name += separator;
+    name += parsed.placements[*point.placement];
+  }
+  return name;
+}
+
+// All combinations that hardware has, the last axis fastest.
+Result<std::vector<model::AxisValues>> combinations(const Case& parsed) {
+  std::vector<model::AxisValues> all(1);
+  for (const AxisChoice& choice : parsed.axes) {
+    std::vector<model::AxisValues> next;
+    next.reserve(all.size() * choice.values.size());
+    for (const model::AxisValues& values : all) {
+      for (const std::size_t value : choice.values) {
+        next.push_back(values);
+        set_value(next.back(), choice.axis, value);
+      }
+    }
+    all = std::move(next);
+  }
+  std::erase_if(all, [](const model::AxisValues& values) { return !is_possible(values); });
+  if (all.empty()) {
+    return error_at(parsed.axes.front().where, ErrorCode::case_selects_nothing,
+                    "no hardware combines values of this matrix");
+  }
+  return all;
+}
+
+// The lines of `-- place` that apply, or none if the point's placement is not in this cell at all.
+Result<std::optional<std::vector<const Located<PlacedItem>*>>> lines_of(const Case& parsed,
+                                                                        const Point& point,
+                                                                        Used& used) {
+  using Lines = std::vector<const Located<PlacedItem>*>;
+  bool exists = !point.placement;
+  for (const auto& section : parsed.places) {
+    exists = exists || (section.value.placement == point.placement &&
+                        selects(section.selector, point.axes, point.placement));
+  }
+  if (!exists) {
+    return std::optional<Lines>{};
+  }
+  Lines lines;
+  for (std::size_t i = 0; i < parsed.places.size(); ++i) {
+    const auto& section = parsed.places[i];
+    if ((section.value.placement && section.value.placement != point.placement) ||
+        !selects(section.selector, point.axes, point.placement)) {
+      continue;
+    }
+    used[i] = true;
+    for (const Located<PlacedItem>& line : section.value.items) {
+      lines.push_back(&line);
+    }
+  }
+  return std::optional{std::move(lines)};
+}
+
+Result<void> refuse_placed_twice(const Case& parsed,
+                                 std::span<const Located<PlacedItem>* const> lines) {
+  std::vector<const Located<PlacedItem>*> by_item(item_count(parsed.program->functions.size()));
+  for (const Located<PlacedItem>* const line : lines) {
+    const Located<PlacedItem>*& earlier = by_item[index(line->value.item)];
+    if (earlier != nullptr) {
+      return error_at(
+          line->where, ErrorCode::place_duplicate,
+          fmt::format("{} is placed in line {} already",
+                      item_name(*parsed.program, line->value.item), earlier->where.line));
+    }
+    earlier = line;
+  }
+  return success();
+}
+
+// The one section that selects the point, if there is one; two are an error.
+template <typename T>
+Result<const Selected<T>*> only_section(const std::vector<Selected<T>>& sections,
+                                        const Point& point, Used& used) {
+  const Selected<T>* found = nullptr;
+  for (std::size_t i = 0; i < sections.size(); ++i) {
+    if (!selects(sections[i].selector, point.axes, point.placement)) {
+      continue;
+    }
+    if (found != nullptr) {
+      return error_at(sections[i].where, ErrorCode::case_two_outcomes,
+                      fmt::format("the section in line {} is for the same cell: expected one",
+                                  found->where.line));
+    }
+    used[i] = true;
+    found = &sections[i];
+  }
+  return found;
+}
+
+Result<std::vector<model::ExpectedCall>> expected_calls(const Case& parsed, const Point& point,
+                                                        Used& used) {
+  std::vector<model::ExpectedCall> expected;
+  if (parsed.calls.empty()) {
+    return expected;
+  }
+  std::vector<unsigned> lines(parsed.calls_of_program.size());  // 0: not named yet
+  for (std::size_t i = 0; i < parsed.calls.size(); ++i) {
+    if (!selects(parsed.calls[i].selector, point.axes, point.placement)) {
+      continue;
+    }
+    used[i] = true;
+    for (const Located<CallLine>& line : parsed.calls[i].value) {
+      const bpf::PseudoCall& call = parsed.calls_of_program[line.value.call];
+      unsigned& earlier = lines[line.value.call];
+      if (earlier != 0) {
+        return error_at(line.where, ErrorCode::case_two_outcomes,
+                        fmt::format("{} is in line {} already",
+                                    to_string(*parsed.program, call.site), earlier));
+      }
+      earlier = line.where.line;
+      expected.push_back({.site = call.site, .callee = call.callee, .count = line.value.count});
+    }
+  }
+  return expected;
+}
+
+Result<std::vector<model::ExpectedMemory>> expected_memory(const Case& parsed, const Point& point,
+                                                           Used& used) {
+  std::vector<model::ExpectedMemory> expected;
+  if (parsed.memory.empty()) {
+    return expected;
+  }
+  std::vector<bool> named(parsed.mem->size());
+  for (std::size_t i = 0; i < parsed.memory.size(); ++i) {
+    if (!selects(parsed.memory[i].selector, point.axes, point.placement)) {
+      continue;
+    }
+    used[i] = true;
+    for (const auto& [piece, where] : parsed.memory[i].value) {
+      for (std::size_t k = 0; k < piece.bytes.size(); ++k) {
+        if (named[piece.offset + k]) {
+          return error_at(where, ErrorCode::case_two_outcomes,
+                          fmt::format("the byte at {} is there twice", piece.offset + k));
+        }
+        named[piece.offset + k] = true;
+      }
+      expected.push_back(piece);
+    }
+  }
+  return expected;
+}
+
+Result<model::Expectation> expectation(const Case& parsed, const Point& point, Usage& usage) {
+  model::Expectation expected;
+  BOOST_OUTCOME_TRY(failure, only_section(parsed.failures, point, usage.failures));
+  if (failure != nullptr) {
+    expected.failure = failure->value;
+    return expected;
+  }
+  BOOST_OUTCOME_TRY(result, only_section(parsed.results, point, usage.results));
+  if (result == nullptr) {
+    return error_at(parsed.program_where, ErrorCode::case_no_outcome,
+                    "expected a section '-- result' or '-- fail' for every cell");
+  }
+  expected.result = result->value;
+  BOOST_OUTCOME_TRY(calls, expected_calls(parsed, point, usage.calls));
+  expected.calls = std::move(calls);
+  BOOST_OUTCOME_TRY(memory, expected_memory(parsed, point, usage.memory));
+  expected.memory = std::move(memory);
+  return expected;
+}
+
+Result<model::Cell> make_cell(const Case& parsed, const Point& point,
+                              std::span<const Located<PlacedItem>* const> lines, Usage& usage) {
+  BOOST_OUTCOME_TRYV(refuse_placed_twice(parsed, lines));
+  BOOST_OUTCOME_TRY(resolved, resolve_placement(parsed, point.axes.mmu, lines));
+  BOOST_OUTCOME_TRY(expected, expectation(parsed, point, usage));
+  model::Cell cell{.case_path = parsed.path,
+                   .name = {},
+                   .axes = point.axes,
+                   .program = parsed.program,
+                   .placement = std::move(resolved.placement),
+                   .memory = {},
+                   .arguments = {},
+                   .expected = std::move(expected)};
+  if (parsed.mem) {
+    cell.memory.push_back(
+        {.name = "mem", .address = resolved.mem, .bytes = *parsed.mem, .writable = true});
+    cell.arguments[0] = resolved.mem.value;
+    cell.arguments[1] = parsed.mem->size();
+  }
+  for (std::size_t i = 0; i < cell.arguments.size(); ++i) {
+    cell.arguments[i] = parsed.registers[i].value_or(cell.arguments[i]);
+  }
+  return cell;
+}
+
+template <typename T>
+Result<void> refuse_unused(const std::vector<Selected<T>>& sections, const Used& used,
+                           std::string_view why) {
+  const auto unused = std::ranges::find(used, false);
+  if (unused == used.end()) {
+    return success();
+  }
+  return error_at(sections[static_cast<std::size_t>(unused - used.begin())].where,
+                  ErrorCode::case_selects_nothing, std::string{why});
+}
+
+Result<void> refuse_unused_sections(const Case& parsed, const Usage& usage) {
+  constexpr std::string_view kNoCell = "this section is for no cell";
+  constexpr std::string_view kNoCellOrFail =
+      "this section is for no cell, or only for cells that '-- fail' is for";
+  BOOST_OUTCOME_TRYV(refuse_unused(parsed.places, usage.places, kNoCell));
+  BOOST_OUTCOME_TRYV(refuse_unused(parsed.failures, usage.failures, kNoCell));
+  BOOST_OUTCOME_TRYV(refuse_unused(parsed.results, usage.results, kNoCellOrFail));
+  BOOST_OUTCOME_TRYV(refuse_unused(parsed.calls, usage.calls, kNoCellOrFail));
+  return refuse_unused(parsed.memory, usage.memory, kNoCellOrFail);
+}
+
+// Adds to `made` the cells for `axes`, one for each placement.
+Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, Usage& usage,
+                       std::vector<model::Cell>& made) {
+  const std::size_t before = made.size();
+  const std::size_t placements = std::max<std::size_t>(parsed.placements.size(), 1);
+  for (std::size_t i = 0; i < placements; ++i) {
+    Point point{.axes = axes, .placement = {}};
+    if (!parsed.placements.empty()) {
+      point.placement = static_cast<std::uint32_t>(i);
+    }
+    BOOST_OUTCOME_TRY(lines, lines_of(parsed, point, usage.places));
+    if (!lines) {
+      continue;
+    }
+    std::string name = cell_name(parsed, point);
+    Result<model::Cell> cell = make_cell(parsed, point, *lines, usage);
+    if (!cell) {
+      cell.error().hint +=
+          fmt::format("{}in the cell {}", cell.error().hint.empty() ? "" : "; ", name);
+      return std::move(cell).error();
+    }
+    cell.value().name = std::move(name);
+    made.push_back(std::move(cell).value());
+  }
+  if (made.size() == before) {
+    return error_at(parsed.places.front().where, ErrorCode::case_selects_nothing,
+                    fmt::format("there is no placement for the cell {}",
+                                cell_name(parsed, {.axes = axes, .placement = {}})));
+  }
+  return success();
+}
+
+Result<std::vector<model::Cell>> make_cells(const Case& parsed) {
+  BOOST_OUTCOME_TRY(all, combinations(parsed));
+  const std::size_t count = all.size() * std::max<std::size_t>(parsed.placements.size(), 1);
+  if (count > kMaxCells) {
+    return error_at(parsed.program_where, ErrorCode::case_unsupported,
+                    fmt::format("this case has {} cells: expected at most {}", count, kMaxCells));
+  }
+  Usage usage{.places = Used(parsed.places.size()),
+              .results = Used(parsed.results.size()),
+              .calls = Used(parsed.calls.size()),
+              .memory = Used(parsed.memory.size()),
+              .failures = Used(parsed.failures.size())};
+  std::vector<model::Cell> made;
+  made.reserve(count);
+  for (const model::AxisValues& axes : all) {
+    BOOST_OUTCOME_TRYV(add_cells(parsed, axes, usage, made));
+  }
+  BOOST_OUTCOME_TRYV(refuse_unused_sections(parsed, usage));
+  return made;
+}
+
+}  // namespace
+
+Result<std::vector<model::Cell>> cells(const Case& parsed) {
+  Result<std::vector<model::Cell>> made = make_cells(parsed);
+  if (!made && made.error().where.file.empty()) {
+    made.error().where.file = parsed.path;
+  }
+  return made;
+}
+
+}  // namespace farcall::cases

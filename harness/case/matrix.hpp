@@ -1,0 +1,29 @@
+// The cells of a case: its matrix multiplied out.
+#pragma once
+
+#include <vector>
+
+#include "base/error.hpp"
+#include "case/case_file.hpp"
+#include "model/cell.hpp"
+
+namespace farcall::cases {
+
+// More cells than this in one case are a slip of the pen.
+inline constexpr std::size_t kMaxCells = 4096;
+
+// One cell for each possible combination of the declared axes' values, in the order of the axes and
+// of the values in the file, and in each for each named placement. A named placement is in a cell
+// if one of its sections selects it; the lines of all its sections and of unnamed ones then apply.
+//
+// A cell's name is the case's, and behind an `@` the values of the axes that the case declares and
+// the name of the placement, joined by `-`: `far-2g@imm32-near`.
+//
+// r1 is the address of mem and r2 its length, both 0 without memory, unless `-- regs` says more.
+// Every cell has one outcome: the result of the one `-- result` that selects it along with all
+// lines of `-- calls` and `-- mem-after` that do, or the one `-- fail`, which replaces them all.
+//
+// case.two-outcomes, case.no-outcome, case.selects-nothing, case.unsupported, place.*
+Result<std::vector<model::Cell>> cells(const Case& parsed);
+
+}  // namespace farcall::cases

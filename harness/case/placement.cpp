@@ -1,0 +1,236 @@
+#include "case/placement.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/bits.hpp"
+#include "case/region.hpp"
+
+namespace farcall::cases {
+namespace {
+
+constexpr std::int64_t kKiB = 1024;
+constexpr std::int64_t kMiB = 1024 * kKiB;
+constexpr std::int64_t kFunctionGap = 64 * kKiB;
+constexpr std::uint64_t kWordBytes = 4;
+
+Expression default_address(Item item, std::size_t functions) {
+  const auto in_text = [](std::int64_t offset) {
+    return Expression{.base = RegionBase{"text"}, .offset = static_cast<Displacement>(offset)};
+  };
+  if (item == mem_item(functions)) {
+    return in_text(16 * kMiB);
+  }
+  if (item == stack_item(functions)) {
+    return in_text(32 * kMiB);
+  }
+  if (item == call_base_item(functions)) {
+    return in_text(1 * kMiB);
+  }
+  if (item == toc_item(functions)) {
+    return in_text(24 * kMiB);
+  }
+  const auto gap = static_cast<Displacement>(kFunctionGap);
+  if (index(item) == 0) {
+    return {.base = RegionBase{"vmalloc"}, .offset = gap};
+  }
+  return {.base = function_item(index(item) - 1), .offset = gap};
+}
+
+enum class State : std::uint8_t { open, begun, done };
+
+struct ItemState {
+  const Located<PlacedItem>* line = nullptr;  // none: the default
+  GuestAddress address;
+  State state = State::open;
+};
+
+struct Work {
+  const Case& parsed;
+  model::Mmu mmu;
+  std::size_t functions;
+  std::vector<ItemState> items;  // by number
+};
+
+std::string_view name(const Work& work, Item item) {
+  return item_name(*work.parsed.program, item);
+}
+
+// The line that decides where the item is: its own, or that of the function before it.
+Position where(const Work& work, Item item) {
+  for (std::size_t i = index(item);; --i) {
+    if (work.items[i].line != nullptr) {
+      return work.items[i].line->where;
+    }
+    if (i == 0 || i >= work.functions) {
+      return work.parsed.program_where;
+    }
+  }
+}
+
+Expression address_of(const Work& work, Item item) {
+  const auto* const line = work.items[index(item)].line;
+  return line != nullptr ? line->value.address : default_address(item, work.functions);
+}
+
+Result<GuestAddress> evaluate(const Work& work, Item item, const Expression& expression) {
+  GuestAddress base;
+  if (const auto* const absolute = std::get_if<GuestAddress>(&expression.base)) {
+    base = *absolute;
+  } else if (const auto* const other = std::get_if<Item>(&expression.base)) {
+    base = work.items[index(*other)].address;
+  } else {
+    const std::string& region = std::get<RegionBase>(expression.base).name;
+    const auto start = region_start(work.mmu, region);
+    if (!start) {
+      const auto mmu = model::value_names(model::Axis::mmu)[static_cast<std::size_t>(work.mmu)];
+      return error_at(where(work, item), ErrorCode::place_unknown_region,
+                      fmt::format("{} has no region '{}'", mmu, region));
+    }
+    base = *start;
+  }
+  const GuestAddress address = base + expression.offset;
+  if ((bytes(expression.offset) < 0) != (address < base)) {
+    return error_at(where(work, item), ErrorCode::place_unmappable,
+                    fmt::format("{} is outside the 64-bit address space: {} {}", name(work, item),
+                                to_string(base), to_string(expression.offset)));
+  }
+  return address;
+}
+
+// Resolves `first` and what its address is counted from.
+Result<void> resolve_item(Work& work, Item first) {
+  std::vector<Item> chain;
+  std::vector<Expression> addresses;
+  for (Item item = first; work.items[index(item)].state != State::done;) {
+    ItemState& state = work.items[index(item)];
+    if (state.state == State::begun) {
+      std::string circle;
+      for (auto i = std::ranges::find(chain, item); i != chain.end(); ++i) {
+        circle += fmt::format("{} is placed by ", name(work, *i));
+      }
+      return error_at(where(work, item), ErrorCode::place_cycle,
+                      fmt::format("{}{}", circle, name(work, item)),
+                      "a function that is not placed lies 64K after the one before");
+    }
+    state.state = State::begun;
+    chain.push_back(item);
+    addresses.push_back(address_of(work, item));
+    const Item* const base = std::get_if<Item>(&addresses.back().base);
+    if (base == nullptr) {
+      break;
+    }
+    item = *base;
+  }
+  for (std::size_t i = chain.size(); i-- > 0;) {
+    BOOST_OUTCOME_TRY(address, evaluate(work, chain[i], addresses[i]));
+    work.items[index(chain[i])].address = address;
+    work.items[index(chain[i])].state = State::done;
+  }
+  return success();
+}
+
+Result<void> check_item(const Work& work, Item item, std::uint64_t size, std::uint64_t alignment) {
+  const GuestAddress address = work.items[index(item)].address;
+  if (address.value % alignment != 0) {
+    return error_at(where(work, item), ErrorCode::place_misaligned,
+                    fmt::format("{} is at {}: expected a multiple of {}", name(work, item),
+                                to_string(address), alignment));
+  }
+  if (!admits(work.mmu, address, size)) {
+    return error_at(
+        where(work, item), ErrorCode::place_unmappable,
+        fmt::format("{} is at {}, where nothing can be mapped", name(work, item),
+                    to_string(address)),
+        fmt::format("{} maps {}",
+                    model::value_names(model::Axis::mmu)[static_cast<std::size_t>(work.mmu)],
+                    admitted_ranges(work.mmu)));
+  }
+  return success();
+}
+
+// Addresses that no other item may begin in; `last` is one of them.
+struct Extent {
+  GuestAddress first;
+  GuestAddress last;
+  Item item = {};
+};
+
+Extent pages_of(const Work& work, Item item, std::uint64_t size) {
+  const GuestAddress address = work.items[index(item)].address;
+  return {.first = {align_down(address.value, model::kPageBytes)},
+          .last = {align_down(address.value + size - 1, model::kPageBytes) + model::kPageBytes - 1},
+          .item = item};
+}
+
+Error overlap(const Work& work, const Extent& a, const Extent& b) {
+  const Position where_a = where(work, a.item);
+  const Position where_b = where(work, b.item);
+  return error_at(where_a.line > where_b.line ? where_a : where_b, ErrorCode::place_overlap,
+                  fmt::format("{} at {} and {} at {} overlap", name(work, a.item),
+                              to_string(work.items[index(a.item)].address), name(work, b.item),
+                              to_string(work.items[index(b.item)].address)),
+                  "mem and stack need pages of their own");
+}
+
+Result<void> check_items(const Work& work) {
+  std::vector<Extent> extents;
+  extents.reserve(work.functions + 2);
+  for (std::size_t i = 0; i < work.functions; ++i) {
+    const Item item = function_item(i);
+    BOOST_OUTCOME_TRYV(check_item(work, item, kWordBytes, kWordBytes));
+    const GuestAddress address = work.items[i].address;
+    extents.push_back({.first = address, .last = address + (kWordBytes - 1), .item = item});
+  }
+  const Item stack = stack_item(work.functions);
+  BOOST_OUTCOME_TRYV(check_item(work, stack, model::kStackBytes, model::kPageBytes));
+  extents.push_back(pages_of(work, stack, model::kStackBytes));
+  if (work.parsed.mem) {
+    const Item mem = mem_item(work.functions);
+    BOOST_OUTCOME_TRYV(check_item(work, mem, work.parsed.mem->size(), 1));
+    extents.push_back(pages_of(work, mem, work.parsed.mem->size()));
+  }
+  std::ranges::sort(extents, {}, &Extent::first);
+  for (std::size_t i = 1; i < extents.size(); ++i) {
+    if (extents[i].first <= extents[i - 1].last) {
+      return overlap(work, extents[i - 1], extents[i]);
+    }
+  }
+  return success();
+}
+
+}  // namespace
+
+Result<ResolvedPlacement> resolve_placement(const Case& parsed, model::Mmu mmu,
+                                            std::span<const Located<PlacedItem>* const> lines) {
+  const std::size_t functions = parsed.program->functions.size();
+  Work work{.parsed = parsed,
+            .mmu = mmu,
+            .functions = functions,
+            .items = std::vector<ItemState>(item_count(functions))};
+  for (const Located<PlacedItem>* const line : lines) {
+    work.items[index(line->value.item)].line = line;
+  }
+  for (std::size_t i = 0; i < work.items.size(); ++i) {
+    BOOST_OUTCOME_TRYV(resolve_item(work, static_cast<Item>(i)));
+  }
+  BOOST_OUTCOME_TRYV(check_items(work));
+
+  const auto address = [&](Item item) { return work.items[index(item)].address; };
+  ResolvedPlacement resolved;
+  resolved.placement.functions.reserve(functions);
+  for (std::size_t i = 0; i < functions; ++i) {
+    resolved.placement.functions.push_back(work.items[i].address);
+  }
+  resolved.placement.stack = address(stack_item(functions));
+  resolved.placement.call_base = address(call_base_item(functions));
+  resolved.placement.toc = address(toc_item(functions));
+  resolved.mem = address(mem_item(functions));
+  return resolved;
+}
+
+}  // namespace farcall::cases

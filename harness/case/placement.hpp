@@ -1,0 +1,37 @@
+// Placement: from the expressions of a case to addresses for one cell.
+//
+// What the case does not place has a default, far apart as in a real kernel:
+//   functions  vmalloc+64K, each further one 64 KiB after the one before
+//   callbase   text+1M
+//   mem        text+16M
+//   toc        text+24M
+//   stack      text+32M
+#pragma once
+
+#include <span>
+
+#include "base/address.hpp"
+#include "base/error.hpp"
+#include "case/case_file.hpp"
+#include "case/expression.hpp"
+#include "model/axes.hpp"
+#include "model/cell.hpp"
+
+namespace farcall::cases {
+
+struct ResolvedPlacement {
+  model::Placement placement;
+  GuestAddress mem;  // as if it were there, in a case without memory
+};
+
+// `lines` are those that apply, each item at most once.
+//
+// Functions must be word aligned and the stack page aligned; functions, mem and stack must lie
+// where the MMU can map them, and none of them may begin in what another one covers: mem and stack
+// their pages, a function its first word (how long its code is, only the JIT knows).
+// place.misaligned, place.unmappable, place.overlap, place.cycle, place.unknown-region; the error
+// is where the item was placed, or where the program begins if all that matters are defaults.
+Result<ResolvedPlacement> resolve_placement(const Case& parsed, model::Mmu mmu,
+                                            std::span<const Located<PlacedItem>* const> lines);
+
+}  // namespace farcall::cases

@@ -1,0 +1,163 @@
+#include "case/section.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
+namespace farcall::cases {
+namespace {
+
+struct SectionRow {
+  std::string_view word;
+  std::string_view contents;  // for messages
+  bool has_body;
+  bool repeatable;  // with another name or selector
+};
+
+// In the order of SectionKind.
+constexpr std::array<SectionRow, kSectionKindCount> kSections = {{
+    {"matrix", "lines AXIS VALUE...", true, false},
+    {"asm", "BPF assembly", true, false},
+    {"elf", "nothing", false, false},
+    {"mem", "bytes of two hex digits each", true, false},
+    {"regs", "lines rN = INTEGER", true, false},
+    {"place", "lines NAME = ADDRESS", true, true},
+    {"result", "an integer", true, true},
+    {"mem-after", "lines OFFSET: BYTES", true, true},
+    {"calls", "lines SITE CALLEE [*COUNT]", true, true},
+    {"fail", "CODE [SITE]", true, true},
+}};
+
+// Words of the grammar that come with later versions.
+constexpr std::array<std::string_view, 5> kUnsupported = {"raw", "program", "array", "data",
+                                                          "helper"};
+
+std::string known_words() {
+  std::string text;
+  for (const SectionRow& row : kSections) {
+    text += text.empty() ? row.word : fmt::format(", {}", row.word);
+  }
+  return text;
+}
+
+constexpr std::string_view kHeaderMark = "--";
+
+Result<Section> parse_header(Line line) {
+  Cursor cursor{line};
+  const Word mark = cursor.word();
+  const Word word = cursor.word();
+  if (mark.text != kHeaderMark || word.text.empty()) {
+    return error_at(mark.where, ErrorCode::case_syntax, "expected '-- SECTION'",
+                    fmt::format("sections: {}", known_words()));
+  }
+  const auto* const row = std::ranges::find(kSections, word.text, &SectionRow::word);
+  if (row != kSections.end()) {
+    return Section{.kind = static_cast<SectionKind>(row - kSections.begin()),
+                   .where = word.where,
+                   .arguments = cursor,
+                   .body = {},
+                   .body_line = line.number + 1};
+  }
+  if (std::ranges::find(kUnsupported, word.text) != kUnsupported.end()) {
+    return error_at(word.where, ErrorCode::case_unsupported,
+                    fmt::format("the section '{}' is not supported yet", word.text),
+                    fmt::format("supported now: {}", known_words()));
+  }
+  return error_at(word.where, ErrorCode::case_unknown_section,
+                  fmt::format("there is no section '{}'", word.text),
+                  fmt::format("sections: {}", known_words()));
+}
+
+const SectionRow& row_of(SectionKind kind) {
+  return kSections[static_cast<std::size_t>(kind)];
+}
+
+Result<void> check_body(const Section& section) {
+  const SectionRow& row = row_of(section.kind);
+  const auto first = LineReader{section.body, section.body_line}.next();
+  if (row.has_body && !first) {
+    return error_at(section.where, ErrorCode::case_syntax,
+                    fmt::format("the section '{}' is empty: expected {}", row.word, row.contents));
+  }
+  if (!row.has_body && first) {
+    return error_at(Cursor{*first}.here(), ErrorCode::case_syntax,
+                    fmt::format("expected nothing below '-- {}'", row.word));
+  }
+  return success();
+}
+
+Result<void> check_repetition(const std::vector<Section>& sections, const Section& section) {
+  if (row_of(section.kind).repeatable) {
+    return success();
+  }
+  const auto earlier = std::ranges::find(sections, section.kind, &Section::kind);
+  if (earlier != sections.end()) {
+    return error_at(section.where, ErrorCode::case_duplicate_section,
+                    fmt::format("there is a section '{}' in line {} already: expected one",
+                                word_of(section.kind), earlier->where.line));
+  }
+  return success();
+}
+
+std::string_view trimmed(std::string_view text) {
+  const std::size_t begin = std::min(text.find_first_not_of(" \t"), text.size());
+  const std::size_t end = text.find_last_not_of(" \t") + 1;
+  return text.substr(begin, std::max(begin, end) - begin);
+}
+
+}  // namespace
+
+std::string_view word_of(SectionKind kind) {
+  return row_of(kind).word;
+}
+
+Result<SectionedFile> split_sections(std::string_view text) {
+  SectionedFile file;
+  std::optional<Section> section;
+  std::size_t body_begin = 0;
+  unsigned number = 0;
+
+  const auto finish = [&](std::size_t body_end) -> Result<void> {
+    if (section) {
+      section->body = text.substr(body_begin, body_end - body_begin);
+      BOOST_OUTCOME_TRYV(check_body(*section));
+      file.sections.push_back(*section);
+    }
+    return success();
+  };
+
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view raw = text.substr(begin, end - begin);
+    ++number;
+    if (raw.starts_with(kHeaderMark)) {
+      BOOST_OUTCOME_TRYV(finish(begin));
+      const auto line = LineReader{raw, number}.next();
+      BOOST_OUTCOME_TRY(header, parse_header(line.value_or(Line{.text = {}, .number = number})));
+      BOOST_OUTCOME_TRYV(check_repetition(file.sections, header));
+      section = header;
+      body_begin = std::min(end + 1, text.size());
+    } else if (!section) {
+      if (file.summary.empty() && raw.starts_with('#')) {
+        file.summary = trimmed(raw.substr(1));
+      }
+      if (const auto line = LineReader{raw, number}.next()) {
+        return error_at(Cursor{*line}.here(), ErrorCode::case_syntax,
+                        "expected '-- SECTION' or a comment",
+                        fmt::format("sections: {}", known_words()));
+      }
+    }
+    begin = end + 1;
+  }
+  BOOST_OUTCOME_TRYV(finish(text.size()));
+  if (file.sections.empty()) {
+    return error_at({}, ErrorCode::case_missing_section, "there are no sections in this file",
+                    fmt::format("sections: {}", known_words()));
+  }
+  return file;
+}
+
+}  // namespace farcall::cases

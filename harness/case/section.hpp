@@ -1,0 +1,50 @@
+// A case file cut into its sections: `-- WORD ARGUMENTS` and the lines below it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+#include "case/text.hpp"
+
+namespace farcall::cases {
+
+// In the order in which they are read: what comes later may name what comes earlier. The order in
+// the file is free.
+enum class SectionKind : std::uint8_t {
+  matrix,
+  assembly,
+  elf,
+  mem,
+  regs,
+  place,
+  result,
+  mem_after,
+  calls,
+  fail,
+};
+inline constexpr std::size_t kSectionKindCount = 10;
+
+std::string_view word_of(SectionKind kind);
+
+struct Section {
+  SectionKind kind = {};
+  Position where;          // of the word
+  Cursor arguments;        // the header line behind the word
+  std::string_view body;   // the lines below, comments included
+  unsigned body_line = 0;  // number of the first of them
+};
+
+struct SectionedFile {
+  std::string_view summary;  // the first comment above the first section
+  std::vector<Section> sections;
+};
+
+// `text` has no carriage returns and no NULs. Every section has a body, except `elf`, which has
+// none, and the sections that take no selector are there at most once. case.syntax,
+// case.unknown-section, case.unsupported, case.duplicate-section, case.missing-section.
+Result<SectionedFile> split_sections(std::string_view text);
+
+}  // namespace farcall::cases
