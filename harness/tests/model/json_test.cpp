@@ -1,0 +1,141 @@
+#include "model/json.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "tests/model/samples.hpp"
+
+namespace farcall::model {
+namespace {
+
+using testing::HasSubstr;
+
+std::string sample_text() { return to_json(samples::document(), "image").dump(); }
+
+TEST(Json, DocumentsComeBackAsTheyWere) {
+  const auto read = read_document(sample_text(), "image.json");
+  ASSERT_TRUE(read.has_value()) << to_string(read.error());
+  const Document& document = read.value();
+  const Cell wanted = samples::cell();
+  EXPECT_EQ(document.cell.name, wanted.name);
+  EXPECT_EQ(document.cell.case_path, wanted.case_path);
+  EXPECT_EQ(document.cell.axes, wanted.axes);
+  EXPECT_EQ(*document.cell.program, *wanted.program);
+  EXPECT_EQ(document.cell.placement, wanted.placement);
+  EXPECT_EQ(document.cell.memory, wanted.memory);
+  EXPECT_EQ(document.cell.arguments, wanted.arguments);
+  EXPECT_EQ(document.cell.expected, wanted.expected);
+  EXPECT_EQ(document.linked, samples::linked());
+  EXPECT_EQ(document.image, samples::image());
+}
+
+TEST(Json, ExpectedFailuresComeBackToo) {
+  Document wanted = samples::document();
+  wanted.cell.expected = {};
+  wanted.cell.expected.failure = {{ErrorCode::call_out_of_range, "main[0]"}};
+  const auto read = read_document(to_json(wanted, "cell").dump(), "cell.json");
+  ASSERT_TRUE(read.has_value()) << to_string(read.error());
+  EXPECT_EQ(read.value().cell.expected, wanted.cell.expected);
+}
+
+TEST(Json, AnImageNeedsNoProgramIfItSaysWhatToExpect) {
+  Document foreign = samples::document();
+  foreign.cell.program = nullptr;
+  foreign.linked = std::nullopt;
+  const auto read = read_document(to_json(foreign, "image").dump(), "image.json");
+  ASSERT_TRUE(read.has_value()) << to_string(read.error());
+  EXPECT_EQ(read.value().cell.program, nullptr);
+
+  foreign.cell.expected.result = std::nullopt;
+  EXPECT_FALSE(read_document(to_json(foreign, "image").dump(), "image.json").has_value());
+}
+
+struct Spoiled {
+  const char* pointer;  // JSON pointer of the value that is replaced
+  Json value;
+  const char* message;  // part of what the error says
+};
+
+class JsonSpoiled : public testing::TestWithParam<Spoiled> {};
+
+TEST_P(JsonSpoiled, IsRefusedWithAReason) {
+  Json json = to_json(samples::document(), "image");
+  json.at(Json::json_pointer(GetParam().pointer)) = GetParam().value;
+  const auto read = read_document(json.dump(), "spoiled.json");
+  ASSERT_FALSE(read.has_value());
+  EXPECT_EQ(read.error().code, ErrorCode::json_malformed);
+  EXPECT_EQ(read.error().where.file, "spoiled.json");
+  EXPECT_THAT(read.error().message, HasSubstr(GetParam().message));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Values, JsonSpoiled,
+    testing::Values(
+        Spoiled{"/farcall/format", 2, "format 2"}, Spoiled{"/cell/axes/cpu", "power11", "power10"},
+        Spoiled{"/cell/placement/stack", 12, "must be string"},
+        Spoiled{"/cell/placement/stack", "0x", "hex"},
+        Spoiled{"/cell/placement/stack", "c000", "hex"},
+        Spoiled{"/cell/placement/stack", "0x12345678123456789", "hex"},
+        Spoiled{"/cell/placement/functions", Json::array(), "one address for each"},
+        Spoiled{"/cell/arguments", Json::array({"0x1"}), "five arguments"},
+        Spoiled{"/cell/memory/0/bytes", "abc", "odd number"},
+        Spoiled{"/cell/memory/0/bytes", "zz", "no byte"},
+        Spoiled{"/cell/expected/failure", Json{{"code", "no.such"}, {"site", ""}}, "no.such"},
+        Spoiled{"/cell/program/slots/0", Json::array({1, 2, 3}), "slot is"},
+        Spoiled{"/cell/program/slots/0/0", 256, "out of range"},
+        Spoiled{"/cell/program/slots/0/1", 16, "four bits"},
+        Spoiled{"/cell/program/functions/1/begin", 0, "begin"},
+        Spoiled{"/cell/program/functions/1/end", 99, "end with the program"},
+        Spoiled{"/linked/calls/0/slot", 99, "do not fit"},
+        Spoiled{"/linked/calls/0/callee", 0, "not those of its slots"},
+        Spoiled{"/linked/calls", Json::array(), "do not fit"},
+        Spoiled{"/linked/side_table", Json::array(), "do not fit"},
+        Spoiled{"/image/functions/0/address", "0xc000000000010002", "word aligned"},
+        Spoiled{"/image/functions/0/words", Json::array(), "empty"},
+        Spoiled{"/image/functions/0/words/0", "0x123456789", "32 bits"},
+        Spoiled{"/image/calls/0/callee", 7, "calls among them"},
+        Spoiled{"/image/calls/0/site/function", 7, "calls among them"}));
+
+TEST(Json, WhatIsNoJsonIsLocated) {
+  const auto read = read_document("{\n  \"farcall\": {]\n}", "broken.json");
+  ASSERT_FALSE(read.has_value());
+  EXPECT_EQ(read.error().where, (SourceLocation{"broken.json", 2, 15}));
+}
+
+TEST(Json, AProgramThatIsNoProgramIsRefused) {
+  Json json = to_json(samples::document(), "cell");
+  json["cell"]["program"]["slots"][2][0] = 0xff;
+  const auto read = read_document(json.dump(), "bad.json");
+  ASSERT_FALSE(read.has_value());
+  EXPECT_EQ(read.error().code, ErrorCode::bpf_unknown_opcode);
+}
+
+// Whatever is done to a document, reading it ends with a value or an error.
+TEST(Json, NoDocumentCrashesTheReader) {
+  std::mt19937 random(20261122);  // NOLINT(cert-msc51-cpp): the same documents every time
+  const std::string good = sample_text();
+  std::size_t refused = 0;
+  for (int i = 0; i < 3000; ++i) {
+    std::string text = good;
+    for (auto edits = 1 + (random() % 3); edits > 0; --edits) {
+      const std::size_t at = random() % text.size();
+      switch (random() % 3) {
+        case 0:
+          text[at] = static_cast<char>(random() % 128);
+          break;
+        case 1:
+          text.erase(at, random() % 8);
+          break;
+        default:
+          text.insert(at, text.substr(random() % text.size(), random() % 8));
+      }
+    }
+    refused += read_document(text, "edited.json").has_value() ? 0U : 1U;
+  }
+  EXPECT_GT(refused, 1000U);
+}
+
+}  // namespace
+}  // namespace farcall::model
