@@ -1,0 +1,160 @@
+#include "bpf/disassembler.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <iterator>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "bpf/instruction.hpp"
+
+namespace farcall::bpf {
+namespace {
+
+using Text = fmt::memory_buffer;
+
+// A label for each slot that needs one, else empty.
+using Labels = std::vector<std::string>;
+
+template <typename... Arguments>
+void append(Text& text, fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+  fmt::format_to(std::back_inserter(text), format, std::forward<Arguments>(arguments)...);
+}
+
+std::int64_t target_of(SlotIndex slot, std::int32_t displacement) {
+  return std::int64_t{slot} + 1 + displacement;
+}
+
+// `[%r1+8]`
+void append_memory(Text& text, std::uint8_t base, std::int16_t offset) {
+  append(text, "[%r{}{:+}]", base, offset);
+}
+
+// The label at `displacement` from `slot`, or the displacement where there is none.
+void append_target(Text& text, const Labels& labels, SlotIndex slot, std::int32_t displacement) {
+  const std::int64_t target = target_of(slot, displacement);
+  const bool inside = target >= 0 && target < std::ssize(labels);
+  if (inside && !labels[static_cast<std::size_t>(target)].empty()) {
+    append(text, "{}", labels[static_cast<std::size_t>(target)]);
+  } else {
+    append(text, "{:+}", displacement);
+  }
+}
+
+void append_operand(Text& text, const Program& program, const Labels& labels, SlotIndex at,
+                    const InstructionInfo& info, Operand operand) {
+  const Slot& slot = program.slots[at];
+  switch (operand) {
+    case Operand::none:
+      break;
+    case Operand::dst:
+      append(text, "%r{}", slot.dst);
+      break;
+    case Operand::source:
+      if (info.source == Source::src_register) {
+        append(text, "%r{}", slot.src);
+      } else {
+        append(text, "{}", slot.imm);
+      }
+      break;
+    case Operand::imm64:
+      append(text, "{:#x}", immediate64(slot, program.slots[at + 1]));
+      break;
+    case Operand::memory_dst:
+      append_memory(text, slot.dst, slot.offset);
+      break;
+    case Operand::memory_src:
+      append_memory(text, slot.src, slot.offset);
+      break;
+    case Operand::target:
+      append_target(text, labels, at, slot.offset);
+      break;
+    case Operand::local_callee:
+      append(text, "local ");
+      append_target(text, labels, at, slot.imm);
+      break;
+  }
+}
+
+void append_instruction(Text& text, const Program& program, const Labels& labels, SlotIndex at) {
+  const Slot& slot = program.slots[at];
+  const InstructionInfo* info = find(slot);
+  if (info == nullptr || at + slots_of(slot.opcode) > program.slots.size()) {
+    append(text, "opcode {:#04x}", slot.opcode);
+    return;
+  }
+  append(text, "{}", info->mnemonic);
+  std::string_view separator = " ";
+  for (const Operand operand : operands_of(info->form)) {
+    if (operand == Operand::none) {
+      break;
+    }
+    append(text, "{}", separator);
+    append_operand(text, program, labels, at, *info, operand);
+    separator = ", ";
+  }
+}
+
+Labels function_labels(const Program& program) {
+  Labels labels(program.slots.size());
+  for (const Function& function : program.functions) {
+    labels[function.begin] = function.name;
+  }
+  return labels;
+}
+
+template <typename Visit>
+void for_each_instruction(const Program& program, Visit visit) {
+  for (SlotIndex at = 0; at < program.slots.size(); at += slots_of(program.slots[at].opcode)) {
+    visit(at);
+  }
+}
+
+void add_jump_labels(const Program& program, Labels& labels) {
+  std::vector<bool> is_target(labels.size(), false);
+  for_each_instruction(program, [&](SlotIndex at) {
+    const Slot& slot = program.slots[at];
+    const InstructionInfo* info = find(slot);
+    const std::int64_t target = target_of(at, slot.offset);
+    if (info != nullptr && info->is_jump() && target >= 0 && target < std::ssize(labels)) {
+      is_target[static_cast<std::size_t>(target)] = true;
+    }
+  });
+  unsigned number = 0;
+  for (std::size_t slot = 0; slot < labels.size(); ++slot) {
+    if (!is_target[slot] || !labels[slot].empty()) {
+      continue;
+    }
+    do {
+      labels[slot] = fmt::format("L{}", ++number);
+    } while (function_named(program, labels[slot]));
+  }
+}
+
+}  // namespace
+
+std::string disassemble(const Program& program) {
+  Labels labels = function_labels(program);
+  add_jump_labels(program, labels);
+  Text text;
+  for_each_instruction(program, [&](SlotIndex at) {
+    if (!labels[at].empty()) {
+      append(text, "{}:\n", labels[at]);
+    }
+    append_instruction(text, program, labels, at);
+    append(text, "\n");
+  });
+  return fmt::to_string(text);
+}
+
+std::string disassemble_instruction(const Program& program, SlotIndex slot) {
+  const InstructionInfo* info = find(program.slots[slot]);
+  const bool is_call = info != nullptr && info->operation == Operation::call;
+  Text text;
+  append_instruction(text, program, is_call ? function_labels(program) : Labels{}, slot);
+  return fmt::to_string(text);
+}
+
+}  // namespace farcall::bpf

@@ -1,0 +1,225 @@
+#include "bpf/elf_code.hpp"
+
+#include <elf.h>
+#include <fmt/format.h>
+#include <gelf.h>
+#include <libelf.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "bpf/codec.hpp"
+
+namespace farcall::bpf {
+namespace {
+
+using ElfHandle = std::unique_ptr<Elf, decltype(&elf_end)>;
+
+struct Section {
+  Elf_Scn* handle = nullptr;
+  GElf_Shdr header = {};
+  std::string name = {};
+
+  std::size_t number() const { return elf_ndxscn(handle); }
+};
+
+class Reader {
+ public:
+  Reader(std::span<const std::byte> object, const std::string& file) : object_(object) {
+    code_.file = file;
+  }
+
+  Result<ElfCode> run() {
+    BOOST_OUTCOME_TRY(open());
+    BOOST_OUTCOME_TRY(read_sections());
+    for (const Section& section : sections_) {
+      BOOST_OUTCOME_TRY(read_code(section));
+    }
+    BOOST_OUTCOME_TRY(read_symbols());
+    for (const Section& section : sections_) {
+      BOOST_OUTCOME_TRY(read_relocations(section));
+    }
+    return std::move(code_);
+  }
+
+ private:
+  Error malformed(std::string message) const {
+    return {.code = ErrorCode::elf_malformed,
+            .message = std::move(message),
+            .where = {.file = code_.file}};
+  }
+  // An error about a section as a whole.
+  Error in_section(const Section& section, ErrorCode code, std::string message) const {
+    return {.code = code,
+            .message = std::move(message),
+            .where = {.file = fmt::format("{}:{}", code_.file, section.name)}};
+  }
+
+  Result<void> open() {
+    elf_version(EV_CURRENT);
+    // libelf does not write to the image, though its type says that it may.
+    auto* const image = const_cast<char*>(reinterpret_cast<const char*>(object_.data()));
+    elf_.reset(elf_memory(image, object_.size()));
+    GElf_Ehdr header = {};
+    if (elf_ == nullptr || elf_kind(elf_.get()) != ELF_K_ELF ||
+        gelf_getehdr(elf_.get(), &header) == nullptr) {
+      return malformed("not an ELF file, or one cut short");
+    }
+    if (gelf_getclass(elf_.get()) != ELFCLASS64 || header.e_machine != EM_BPF ||
+        header.e_type != ET_REL) {
+      return malformed(fmt::format(
+          "expected a 64-bit relocatable object for BPF (class {}, "
+          "machine {}, type {}), found class {}, machine {}, type {}",
+          ELFCLASS64, EM_BPF, ET_REL, gelf_getclass(elf_.get()), header.e_machine, header.e_type));
+    }
+    code_.order = header.e_ident[EI_DATA] == ELFDATA2MSB ? std::endian::big : std::endian::little;
+    return success();
+  }
+
+  Result<void> read_sections() {
+    std::size_t names = 0;
+    if (elf_getshdrstrndx(elf_.get(), &names) != 0) {
+      return malformed("it does not say where the names of its sections are");
+    }
+    for (Elf_Scn* handle = elf_nextscn(elf_.get(), nullptr); handle != nullptr;
+         handle = elf_nextscn(elf_.get(), handle)) {
+      Section section{.handle = handle};
+      if (gelf_getshdr(handle, &section.header) == nullptr) {
+        return malformed(fmt::format("section {} has no header", section.number()));
+      }
+      const char* name = elf_strptr(elf_.get(), names, section.header.sh_name);
+      if (name == nullptr) {
+        return malformed(fmt::format("section {} has no name", section.number()));
+      }
+      section.name = name;
+      sections_.push_back(std::move(section));
+    }
+    return success();
+  }
+
+  Result<void> read_code(const Section& section) {
+    if (section.header.sh_type != SHT_PROGBITS || (section.header.sh_flags & SHF_EXECINSTR) == 0) {
+      return success();
+    }
+    if ((section.header.sh_flags & SHF_COMPRESSED) != 0) {
+      return in_section(section, ErrorCode::elf_unsupported, "code is compressed");
+    }
+    const std::uint64_t begin = section.header.sh_offset;
+    const std::uint64_t size = section.header.sh_size;
+    if (begin > object_.size() || size > object_.size() - begin) {
+      return in_section(section, ErrorCode::elf_malformed,
+                        fmt::format("{} bytes from {:#x} on are not all in the file of {} bytes",
+                                    size, begin, object_.size()));
+    }
+    if (size % kSlotBytes != 0) {
+      return in_section(
+          section, ErrorCode::elf_malformed,
+          fmt::format("{} bytes of code: expected a multiple of {}", size, kSlotBytes));
+    }
+    code_.sections[section.number()] = {.name = section.name,
+                                        .bytes = object_.subspan(begin, size)};
+    return success();
+  }
+
+  // The entries of a table, whose size libelf must agree with.
+  Result<Elf_Data*> table_of(const Section& section, std::size_t entry_bytes) const {
+    Elf_Data* const data = elf_getdata(section.handle, nullptr);
+    if (data == nullptr || section.header.sh_entsize != entry_bytes ||
+        data->d_size != section.header.sh_size || data->d_size % entry_bytes != 0 ||
+        (data->d_buf == nullptr && data->d_size != 0)) {
+      return in_section(section, ErrorCode::elf_malformed, "the table does not hold together");
+    }
+    return data;
+  }
+
+  Result<void> read_symbols() {
+    const auto table = std::ranges::find(sections_, SHT_SYMTAB, [](const Section& section) {
+      return static_cast<int>(section.header.sh_type);
+    });
+    if (table == sections_.end()) {
+      return malformed("there is no symbol table");
+    }
+    symbol_table_ = table->number();
+    BOOST_OUTCOME_TRY(data, table_of(*table, sizeof(Elf64_Sym)));
+    const auto count = static_cast<int>(data->d_size / sizeof(Elf64_Sym));
+    for (int number = 0; number < count; ++number) {
+      GElf_Sym symbol = {};
+      if (gelf_getsym(data, number, &symbol) == nullptr) {
+        return in_section(*table, ErrorCode::elf_malformed,
+                          fmt::format("symbol {} cannot be read", number));
+      }
+      BOOST_OUTCOME_TRY(name, name_of(*table, number, symbol));
+      const int binding = GELF_ST_BIND(symbol.st_info);
+      code_.symbols.push_back({.name = std::move(name),
+                               .is_function = GELF_ST_TYPE(symbol.st_info) == STT_FUNC,
+                               .is_global = binding == STB_GLOBAL || binding == STB_WEAK,
+                               .section = symbol.st_shndx,
+                               .value = symbol.st_value,
+                               .size = symbol.st_size});
+    }
+    return success();
+  }
+
+  Result<std::string> name_of(const Section& table, int number, const GElf_Sym& symbol) const {
+    if (GELF_ST_TYPE(symbol.st_info) == STT_SECTION) {
+      const auto section = code_.sections.find(symbol.st_shndx);
+      return section == code_.sections.end() ? fmt::format("section {}", symbol.st_shndx)
+                                             : section->second.name;
+    }
+    const char* name = elf_strptr(elf_.get(), table.header.sh_link, symbol.st_name);
+    if (name == nullptr) {
+      return in_section(table, ErrorCode::elf_malformed,
+                        fmt::format("symbol {} has no name", number));
+    }
+    return std::string(name);
+  }
+
+  Result<void> read_relocations(const Section& section) {
+    const bool is_rela = section.header.sh_type == SHT_RELA;
+    const auto relocated = code_.sections.find(section.header.sh_info);
+    if ((section.header.sh_type != SHT_REL && !is_rela) || relocated == code_.sections.end()) {
+      return success();
+    }
+    if (is_rela) {
+      return in_section(section, ErrorCode::elf_unsupported,
+                        "relocations with addends: expected those of clang, without");
+    }
+    if (section.header.sh_link != symbol_table_) {
+      return in_section(section, ErrorCode::elf_malformed,
+                        fmt::format("its symbol table is section {}: expected {}",
+                                    section.header.sh_link, symbol_table_));
+    }
+    BOOST_OUTCOME_TRY(data, table_of(section, sizeof(Elf64_Rel)));
+    const auto count = static_cast<int>(data->d_size / sizeof(Elf64_Rel));
+    std::vector<ElfRelocation>& relocations = relocated->second.relocations;
+    for (int number = 0; number < count; ++number) {
+      GElf_Rel relocation = {};
+      if (gelf_getrel(data, number, &relocation) == nullptr ||
+          GELF_R_SYM(relocation.r_info) >= code_.symbols.size()) {
+        return in_section(section, ErrorCode::elf_malformed,
+                          fmt::format("relocation {} names no symbol", number));
+      }
+      relocations.push_back({.offset = relocation.r_offset,
+                             .type = static_cast<std::uint32_t>(GELF_R_TYPE(relocation.r_info)),
+                             .symbol = static_cast<std::uint32_t>(GELF_R_SYM(relocation.r_info))});
+    }
+    std::ranges::sort(relocations, {}, &ElfRelocation::offset);
+    return success();
+  }
+
+  std::span<const std::byte> object_;
+  ElfHandle elf_{nullptr, &elf_end};
+  std::vector<Section> sections_;
+  std::size_t symbol_table_ = 0;
+  ElfCode code_;
+};
+
+}  // namespace
+
+Result<ElfCode> read_elf_code(std::span<const std::byte> object, const std::string& file) {
+  return Reader(object, file).run();
+}
+
+}  // namespace farcall::bpf

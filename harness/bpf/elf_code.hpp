@@ -1,0 +1,57 @@
+// What an ELF object for BPF says about its code, as a value: sections with instructions, their
+// relocations, and the symbols. A part of the object reader, and the only one that knows libelf.
+#pragma once
+
+#include <bit>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+
+namespace farcall::bpf {
+
+struct ElfRelocation {
+  std::uint64_t offset = 0;  // in its section, in bytes
+  std::uint32_t type = 0;
+  std::uint32_t symbol = 0;  // a number within ElfCode::symbols
+};
+
+struct ElfCodeSection {
+  std::string name;
+  std::span<const std::byte> bytes;             // of the object; whole slots
+  std::vector<ElfRelocation> relocations = {};  // by offset
+};
+
+struct ElfSymbol {
+  std::string name;  // of the section, for a section's symbol
+  bool is_function = false;
+  bool is_global = false;
+  std::size_t section = 0;  // 0: undefined
+  std::uint64_t value = 0;  // in bytes from the section's start
+  std::uint64_t size = 0;   // in bytes
+};
+
+struct ElfCode {
+  std::string file;  // the object's name
+  std::endian order = std::endian::little;
+  std::map<std::size_t, ElfCodeSection> sections;  // by number
+  std::vector<ElfSymbol> symbols;                  // by number
+};
+
+// A place in the code of an object, in bytes.
+struct ElfAddress {
+  std::size_t section = 0;
+  std::uint64_t offset = 0;
+
+  friend auto operator<=>(const ElfAddress&, const ElfAddress&) = default;
+};
+
+// Fails with elf.malformed and elf.unsupported. The result refers to `object`'s bytes.
+Result<ElfCode> read_elf_code(std::span<const std::byte> object, const std::string& file);
+
+}  // namespace farcall::bpf
