@@ -21,7 +21,7 @@ struct BadDocument : std::runtime_error {
 constexpr std::size_t kMaximumBytes = std::size_t{4} << 20;
 
 std::uint64_t read_hex(const Json& json) {
-  const auto& text = json.get_ref<const std::string&>();
+  const auto text = json.get<std::string>();
   std::uint64_t value = 0;
   const char* const end = text.data() + text.size();
   const bool prefixed = text.starts_with("0x");
@@ -37,7 +37,7 @@ GuestAddress read_address(const Json& json) {
 }
 
 std::vector<std::byte> read_bytes(const Json& json) {
-  const auto& text = json.get_ref<const std::string&>();
+  const auto text = json.get<std::string>();
   if (text.size() % 2 != 0 || text.size() / 2 > kMaximumBytes) {
     throw BadDocument("a string of bytes has an odd number of digits or is beyond 4 MiB");
   }
@@ -57,6 +57,9 @@ std::vector<std::byte> read_bytes(const Json& json) {
 template <typename One>
 auto read_array(const Json& json, One one) {
   std::vector<std::decay_t<decltype(one(json))>> values;
+  if (!json.is_array()) {
+    static_cast<void>(json.get<Json::array_t>());  // throws, and says where
+  }
   values.reserve(json.size());
   for (const Json& element : json.get_ref<const Json::array_t&>()) {
     values.push_back(one(element));
@@ -81,7 +84,7 @@ AxisValues read_axes(const Json& json) {
     if (!axis) {
       throw BadDocument(fmt::format("unknown axis '{}'", key));
     }
-    const auto& text = value.get_ref<const std::string&>();
+    const auto text = value.get<std::string>();
     const auto names = value_names(*axis);
     const auto found = std::ranges::find(names, text);
     if (found == names.end()) {
@@ -291,6 +294,13 @@ bool same_call(const bpf::PseudoCall& found, const LinkedCall& stated) {
   return found.site == stated.site && found.slot == stated.slot && found.callee == stated.callee;
 }
 
+// What nlohmann::json says, without its own name and number in front.
+std::string reason(const Json::exception& error) {
+  const std::string_view text = error.what();
+  const auto bracket = text.find("] ");
+  return std::string(text.substr(bracket == std::string_view::npos ? 0 : bracket + 2));
+}
+
 // Line and column of the byte number `byte`, from 1.
 SourceLocation locate(std::string_view text, std::size_t byte, const std::string& path) {
   const std::string_view before = text.substr(0, byte == 0 ? 0 : byte - 1);
@@ -329,7 +339,7 @@ Result<Document> read_document(std::string_view text, const std::string& path) {
   } catch (const Json::parse_error& error) {
     return malformed("this is no JSON", locate(text, error.byte, path));
   } catch (const Json::exception& error) {
-    return malformed(error.what(), {path});
+    return malformed(reason(error), {path});
   } catch (const BadDocument& error) {
     return malformed(error.what(), {path});
   }

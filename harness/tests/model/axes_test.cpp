@@ -28,7 +28,8 @@ TEST(Axes, EveryValueOfEveryAxisCanBeSetAndReadBack) {
       for (std::size_t other = 0; other < kAxisCount; ++other) {
         const auto untouched = static_cast<Axis>(other);
         if (untouched != axis) {
-          EXPECT_EQ(value_of(axes, untouched), value_of(AxisValues{}, untouched)) << name(untouched);
+          EXPECT_EQ(value_of(axes, untouched), value_of(AxisValues{}, untouched))
+              << name(untouched);
         }
       }
     }

@@ -12,7 +12,9 @@ namespace {
 
 using testing::HasSubstr;
 
-std::string sample_text() { return to_json(samples::document(), "image").dump(); }
+std::string sample_text() {
+  return to_json(samples::document(), "image").dump();
+}
 
 TEST(Json, DocumentsComeBackAsTheyWere) {
   const auto read = read_document(sample_text(), "image.json");
@@ -58,6 +60,10 @@ struct Spoiled {
   const char* message;  // part of what the error says
 };
 
+void PrintTo(const Spoiled& spoiled, std::ostream* out) {
+  *out << spoiled.pointer;
+}
+
 class JsonSpoiled : public testing::TestWithParam<Spoiled> {};
 
 TEST_P(JsonSpoiled, IsRefusedWithAReason) {
@@ -74,7 +80,8 @@ INSTANTIATE_TEST_SUITE_P(
     Values, JsonSpoiled,
     testing::Values(
         Spoiled{"/farcall/format", 2, "format 2"}, Spoiled{"/cell/axes/cpu", "power11", "power10"},
-        Spoiled{"/cell/placement/stack", 12, "must be string"},
+        Spoiled{"/cell/placement/stack", 12, "(/cell/placement/stack) type must be string"},
+        Spoiled{"/cell/memory", 12, "(/cell/memory) type must be array"},
         Spoiled{"/cell/placement/stack", "0x", "hex"},
         Spoiled{"/cell/placement/stack", "c000", "hex"},
         Spoiled{"/cell/placement/stack", "0x12345678123456789", "hex"},

@@ -42,15 +42,18 @@ inline LinkedProgram linked() {
 }
 
 inline CodeImage image() {
-  return {.functions = {{.name = "main",
-                         .address = kMain,
-                         .words = {0x3d80c008, 0x4e800421, 0x4e800020},
-                         .pass_words = {3, 3}},
-                        {.name = "callee", .address = kCallee, .words = {0x4e800020}, .pass_words = {1}}},
+  return {.functions =
+              {{.name = "main",
+                .address = kMain,
+                .words = {0x3d80c008, 0x4e800421, 0x4e800020},
+                .pass_words = {3, 3}},
+               {.name = "callee", .address = kCallee, .words = {0x4e800020}, .pass_words = {1}}},
           .entry = kMain,
           .calls = {{.site = {0, 0}, .at = kMain + 4, .callee = 1, .target = kCallee}}};
 }
 
-inline Document document() { return {.cell = cell(), .linked = linked(), .image = image()}; }
+inline Document document() {
+  return {.cell = cell(), .linked = linked(), .image = image()};
+}
 
 }  // namespace farcall::model::samples
