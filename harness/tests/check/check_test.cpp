@@ -1,0 +1,329 @@
+#include "check/check.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+
+#include "bpf/assembler.hpp"
+
+namespace farcall::check {
+namespace {
+
+using model::Outcome;
+using testing::HasSubstr;
+
+constexpr GuestAddress kMain = {0xc000'0000'0001'0000};
+constexpr GuestAddress kCallee = {0xc008'0000'0012'a468};
+constexpr GuestAddress kSite = kMain + 0x20;  // the branch-and-link
+constexpr GuestAddress kMem = {0xc000'0000'0100'0000};
+
+// A cell whose program calls `callee` twice from main[0], and everything that a good run of it
+// shows. Each test spoils one thing.
+struct Scene {
+  model::Cell cell;
+  model::Job job;
+  Testimony testimony;
+
+  Scene() {
+    const auto program = bpf::assemble(
+        "mov %r6, 2\nagain: call local callee\nsub %r6, 1\njne %r6, 0, again\nexit\ncallee:\nmov "
+        "%r0, 41\nexit\n",
+        {"scene.case", 1, 1});
+    cell = {.case_path = "scene.case",
+            .name = "scene",
+            .program = std::make_shared<const bpf::Program>(program.value()),
+            .placement = {.functions = {kMain, kCallee}},
+            .memory = {{.name = "mem", .address = kMem, .bytes = {std::byte{1}, std::byte{2}}}}};
+    cell.expected.result = 41;
+
+    const bpf::PseudoCall call{.site = {0, 0}, .slot = 1, .callee = 1};
+    const Interpretation run{.run = {.r0 = 41, .instructions = 11, .calls = {call, call}},
+                             .memory = cell.memory};
+    testimony.source = run;
+    testimony.linked = run;
+    testimony.image = {
+        .functions = {{.name = "main", .address = kMain, .words = std::vector<std::uint32_t>(20)},
+                      {.name = "callee", .address = kCallee, .words = {0, 0}}},
+        .entry = kMain,
+        .calls = {{.site = {0, 0}, .at = kSite, .callee = 1, .target = kCallee}}};
+    testimony.decoded = {{.site = {0, 0}, .at = kSite, .target = kCallee}};
+
+    for (std::size_t i = 0; i < 32; ++i) {
+      job.entry.gpr[i] = 0x1000 + i;
+      job.entry.fpr[i] = 0x2000 + i;
+      job.entry.vr[i] = {0x3000 + i, 0x4000 + i};
+    }
+    job.entry.cr = 0x1234'5678;
+    job.gate = {0xc000'0000'0000'4000};
+    testimony.job = &job;
+
+    model::Observations seen;
+    seen.registers = job.entry;
+    seen.registers.gpr[3] = 41;
+    const model::TakenBranch there{.from = kSite, .to = kCallee, .link = kSite + 4};
+    const model::TakenBranch back{.from = kCallee + 4, .to = kSite + 4, .link = kSite + 4};
+    seen.trace = {there, back, there, back, {kMain + 0x4c, job.gate, job.gate}};
+    seen.trace_events = seen.trace.size();
+    seen.memory = {{.address = kMem, .size_bytes = 2, .bytes = cell.memory[0].bytes}};
+    testimony.observations = seen;
+  }
+  Scene(const Scene&) = delete;
+  Scene& operator=(const Scene&) = delete;
+  ~Scene() = default;
+
+  model::Observations& seen() { return *testimony.observations; }
+  model::Verdict verdict() const { return check(cell, testimony); }
+};
+
+TEST(Check, PassesWhenAllWitnessesAgree) {
+  const Scene scene;
+  const model::Verdict verdict = scene.verdict();
+  EXPECT_EQ(verdict.outcome, Outcome::pass);
+  EXPECT_TRUE(verdict.findings.empty());
+  EXPECT_EQ(verdict.result, 41U);
+  ASSERT_EQ(verdict.sites.size(), 1U);
+  const model::SiteStory& story = verdict.sites[0];
+  EXPECT_EQ(story.name, "main[0]");
+  EXPECT_EQ(story.callee, "callee");
+  EXPECT_EQ(story.decoded, kCallee);
+  EXPECT_EQ(story.reached, std::vector<GuestAddress>{kCallee});
+  EXPECT_EQ(story.interpreted, 2U);
+  EXPECT_EQ(story.executed, 2U);
+}
+
+TEST(Check, NothingExecutedIsNoPass) {
+  Scene scene;
+  scene.testimony.observations = std::nullopt;
+  EXPECT_EQ(scene.verdict().outcome, Outcome::error);
+}
+
+// One thing is wrong, and the first finding must say which.
+struct Spoiled {
+  const char* what;
+  std::function<void(Scene&)> spoil;
+  ErrorCode code;
+  const char* site;
+  Outcome outcome = Outcome::fail;
+};
+
+void PrintTo(const Spoiled& spoiled, std::ostream* out) {
+  *out << spoiled.what;
+}
+
+class CheckSpoiled : public testing::TestWithParam<Spoiled> {};
+
+TEST_P(CheckSpoiled, IsFound) {
+  Scene scene;
+  GetParam().spoil(scene);
+  const model::Verdict verdict = scene.verdict();
+  EXPECT_EQ(verdict.outcome, GetParam().outcome);
+  ASSERT_FALSE(verdict.findings.empty());
+  EXPECT_EQ(name(verdict.findings[0].code), name(GetParam().code));
+  EXPECT_EQ(verdict.findings[0].site, GetParam().site);
+}
+
+// As an expected failure, the same thing is what the case wants.
+TEST_P(CheckSpoiled, IsAPassWhereTheCaseExpectsIt) {
+  if (GetParam().outcome == Outcome::error) {
+    return;  // the case itself is wrong
+  }
+  Scene scene;
+  GetParam().spoil(scene);
+  scene.cell.expected = {};
+  scene.cell.expected.failure = {{GetParam().code, GetParam().site}};
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+  scene.cell.expected.failure->site = "other[7]";
+  EXPECT_EQ(scene.verdict().outcome, Outcome::fail);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Everything, CheckSpoiled,
+    testing::Values(
+        Spoiled{"result", [](Scene& s) { s.seen().registers.gpr[3] = 40; },
+                ErrorCode::result_mismatch, ""},
+        Spoiled{"decoded target",
+                [](Scene& s) { s.testimony.decoded[0].target = kCallee + 0x1'0000'0000; },
+                ErrorCode::call_decoded_elsewhere, "main[0]"},
+        Spoiled{"undecidable target", [](Scene& s) { s.testimony.decoded[0].target.reset(); },
+                ErrorCode::call_unresolved, "main[0]"},
+        Spoiled{"call not in the bytes", [](Scene& s) { s.testimony.decoded.clear(); },
+                ErrorCode::call_not_decoded, "main[0]"},
+        Spoiled{"call at another word", [](Scene& s) { s.testimony.decoded[0].at = kSite + 4; },
+                ErrorCode::call_unexpected_site, "main[0]"},
+        Spoiled{"one call too many in the bytes",
+                [](Scene& s) {
+                  s.testimony.decoded.push_back({.site = {1, 0}, .at = kCallee, .target = kMain});
+                },
+                ErrorCode::call_unexpected_site, "callee[0]"},
+        Spoiled{"truncated by the CPU's way",
+                [](Scene& s) { s.seen().trace[2].to = {0xc000'0000'0012'a468}; },
+                ErrorCode::call_reached_elsewhere, "main[0]"},
+        Spoiled{"a call from nowhere",
+                [](Scene& s) {
+                  s.seen().trace[0] = {kMain, kCallee, kMain + 4};
+                },
+                ErrorCode::call_unexpected_site, ""},
+        Spoiled{"one call less",
+                [](Scene& s) {
+                  s.seen().trace.erase(s.seen().trace.begin(), s.seen().trace.begin() + 2);
+                  s.seen().trace_events -= 2;
+                },
+                ErrorCode::call_count, "main[0]"},
+        Spoiled{"return to elsewhere",
+                [](Scene& s) {
+                  s.seen().trace[1].to = kMain;
+                  s.seen().trace[1].link = kMain;
+                },
+                ErrorCode::call_returned_elsewhere, "main[0]"},
+        Spoiled{"a return that never came",
+                [](Scene& s) {
+                  s.seen().trace.pop_back();
+                  --s.seen().trace_events;
+                },
+                ErrorCode::call_returned_elsewhere, ""},
+        Spoiled{"trace too long", [](Scene& s) { s.seen().trace_events = 99; },
+                ErrorCode::trace_overflow, ""},
+        Spoiled{"fault",
+                [](Scene& s) {
+                  s.seen().ending = model::Ending::faulted;
+                  s.seen().fault = {.vector = 0x300, .address = kCallee};
+                  s.seen().trace = {{kSite, kCallee, kSite + 4}};
+                  s.seen().trace_events = 1;
+                },
+                ErrorCode::guest_fault, "main[0]"},
+        Spoiled{"endless loop",
+                [](Scene& s) {
+                  s.seen().ending = model::Ending::out_of_budget;
+                  s.seen().fault = {.vector = 0x900, .address = kCallee};
+                },
+                ErrorCode::guest_budget, ""},
+        Spoiled{"memory", [](Scene& s) { s.seen().memory[0].bytes[1] = std::byte{9}; },
+                ErrorCode::memory_mismatch, ""},
+        Spoiled{"stray write", [](Scene& s) { s.seen().stray_writes = {kMem + 2}; },
+                ErrorCode::memory_stray_write, ""},
+        Spoiled{"stack pointer", [](Scene& s) { ++s.seen().registers.gpr[1]; },
+                ErrorCode::abi_register, ""},
+        Spoiled{"TOC pointer", [](Scene& s) { ++s.seen().registers.gpr[2]; },
+                ErrorCode::abi_register, ""},
+        Spoiled{"r14", [](Scene& s) { ++s.seen().registers.gpr[14]; }, ErrorCode::abi_register, ""},
+        Spoiled{"r31", [](Scene& s) { ++s.seen().registers.gpr[31]; }, ErrorCode::abi_register, ""},
+        Spoiled{"f14", [](Scene& s) { ++s.seen().registers.fpr[14]; }, ErrorCode::abi_register, ""},
+        Spoiled{"v20", [](Scene& s) { ++s.seen().registers.vr[20][1]; }, ErrorCode::abi_register,
+                ""},
+        Spoiled{"CR4", [](Scene& s) { s.seen().registers.cr ^= 0x1000; }, ErrorCode::abi_register,
+                ""},
+        Spoiled{"linker refuses",
+                [](Scene& s) {
+                  s.testimony.image.reset();
+                  s.testimony.observations.reset();
+                  s.testimony.linked.reset();
+                  s.testimony.refusal = {
+                      .code = ErrorCode::call_out_of_range, .message = "far", .site = "main[0]"};
+                },
+                ErrorCode::call_out_of_range, "main[0]"},
+        Spoiled{"linked program returns something else",
+                [](Scene& s) { s.testimony.linked->value().run.r0 = 7; }, ErrorCode::linked_differs,
+                ""},
+        Spoiled{"linked program calls someone else",
+                [](Scene& s) { s.testimony.linked->value().run.calls[1].callee = 0; },
+                ErrorCode::linked_differs, ""},
+        Spoiled{"case and interpreter disagree on r0", [](Scene& s) { s.cell.expected.result = 1; },
+                ErrorCode::case_contradicts_interpreter, "", Outcome::error},
+        Spoiled{"case and interpreter disagree on a count",
+                [](Scene& s) {
+                  s.cell.expected.calls = {{{0, 0}, 1, 3}};
+                },
+                ErrorCode::case_contradicts_interpreter, "main[0]", Outcome::error},
+        Spoiled{"case and interpreter disagree on a callee",
+                [](Scene& s) {
+                  s.cell.expected.calls = {{{0, 0}, 0, 2}};
+                },
+                ErrorCode::case_contradicts_interpreter, "main[0]", Outcome::error},
+        Spoiled{"case and interpreter disagree on memory",
+                [](Scene& s) {
+                  s.cell.expected.memory = {{"mem", 0, {std::byte{7}}}};
+                },
+                ErrorCode::case_contradicts_interpreter, "", Outcome::error},
+        Spoiled{"a site that no run reaches",
+                [](Scene& s) { s.testimony.source->value().run.calls.clear(); },
+                ErrorCode::case_site_not_reached, "main[0]", Outcome::error},
+        Spoiled{"interpreter fails",
+                [](Scene& s) {
+                  s.testimony.source =
+                      Error{.code = ErrorCode::interpreter_bad_access, .message = "no"};
+                },
+                ErrorCode::interpreter_bad_access, "", Outcome::error}));
+
+TEST(Check, VolatileRegistersMayChange) {
+  Scene scene;
+  for (const std::size_t i : {0U, 4U, 8U, 11U, 12U}) {
+    ++scene.seen().registers.gpr[i];
+  }
+  ++scene.seen().registers.fpr[13];
+  ++scene.seen().registers.vr[19][0];
+  scene.seen().registers.cr ^= 0xff00'0fff;  // CR0, CR1 and CR5–CR7
+  ++scene.seen().registers.ctr;
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+}
+
+TEST(Check, AnExpectedFailureThatDoesNotComeIsAFailure) {
+  Scene scene;
+  scene.cell.expected = {};
+  scene.cell.expected.failure = {{ErrorCode::call_out_of_range, "main[0]"}};
+  const model::Verdict verdict = scene.verdict();
+  EXPECT_EQ(verdict.outcome, Outcome::fail);
+  EXPECT_EQ(verdict.findings[0].code, ErrorCode::expected_failure_missing);
+}
+
+TEST(Check, AnotherFailureThanTheExpectedOneIsShownToo) {
+  Scene scene;
+  scene.seen().registers.gpr[3] = 40;
+  scene.cell.expected = {};
+  scene.cell.expected.failure = {{ErrorCode::call_out_of_range, "main[0]"}};
+  const model::Verdict verdict = scene.verdict();
+  EXPECT_EQ(verdict.outcome, Outcome::fail);
+  ASSERT_EQ(verdict.findings.size(), 2U);
+  EXPECT_EQ(verdict.findings[1].code, ErrorCode::result_mismatch);
+}
+
+TEST(Check, CallsInAnotherOrderThanTheInterpretersAreFound) {
+  Scene scene;
+  // A second site in main; the interpreter goes 0, 1, the CPU 1, 0.
+  const GuestAddress second = kSite + 0x10;
+  scene.testimony.image->calls.push_back(
+      {.site = {0, 1}, .at = second, .callee = 1, .target = kCallee});
+  scene.testimony.decoded.push_back({.site = {0, 1}, .at = second, .target = kCallee});
+  scene.testimony.source.reset();  // keeps objections() out of the way …
+  scene.seen().trace = {{second, kCallee, second + 4},
+                        {kCallee + 4, second + 4, second + 4},
+                        {kSite, kCallee, kSite + 4},
+                        {kCallee + 4, kSite + 4, kSite + 4},
+                        {kMain + 0x4c, scene.job.gate, scene.job.gate}};
+  scene.testimony.linked.reset();
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);  // … where nobody knows an order
+
+  const auto program = bpf::assemble(
+      "call local callee\ncall local callee\nexit\ncallee:\nmov %r0, 41\nexit\n", {"x", 1, 1});
+  scene.cell.program = std::make_shared<const bpf::Program>(program.value());
+  const auto calls = pseudo_calls(*scene.cell.program);
+  scene.testimony.source =
+      Interpretation{.run = {.r0 = 41, .calls = calls}, .memory = scene.cell.memory};
+  const model::Verdict verdict = scene.verdict();
+  ASSERT_FALSE(verdict.findings.empty());
+  EXPECT_EQ(verdict.findings[0].code, ErrorCode::call_order);
+}
+
+TEST(Check, AFaultNamesItsPlaceInTheProgram) {
+  Scene scene;
+  scene.seen().ending = model::Ending::faulted;
+  scene.seen().fault = {.vector = 0x700, .address = kCallee + 4, .came_from = kSite};
+  const model::Verdict verdict = scene.verdict();
+  ASSERT_FALSE(verdict.findings.empty());
+  EXPECT_THAT(verdict.findings[0].text, HasSubstr("c00800000012a46c (callee+0x4)"));
+  EXPECT_THAT(verdict.findings[0].text, HasSubstr("illegal or privileged"));
+}
+
+}  // namespace
+}  // namespace farcall::check
