@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "bpf/disassembler.hpp"
+#include "check/findings.hpp"
 #include "ppc64/disassembler.hpp"
 #include "report/report.hpp"
 #include "run/commands.hpp"
@@ -97,13 +98,16 @@ void print_observations(const View& view) {
   fmt::print("{}: {}, r3 = {:#x}, {} branches taken\n\ncalls and returns\n",
              view.document.cell.name, kEndings[static_cast<std::size_t>(observed.ending)],
              observed.registers.gpr[3], observed.taken_branches);
+  const auto place = [&view](GuestAddress address) {
+    return check::describe(*view.prepared.testimony.image, address);
+  };
   for (const model::TakenBranch& branch : observed.trace) {
-    fmt::print("  {:<6} {} → {}  {}\n", branch.is_call() ? "call" : "return",
-               to_string(branch.from), to_string(branch.to), to_string(branch.to - branch.from));
+    fmt::print("  {:<6} {} → {}  {}\n", branch.is_call() ? "call" : "return", place(branch.from),
+               place(branch.to), to_string(branch.to - branch.from));
   }
   if (observed.fault) {
     fmt::print("\nfault: interrupt {:#x} at {}\n", observed.fault->vector,
-               to_string(observed.fault->address));
+               place(observed.fault->address));
   }
 }
 

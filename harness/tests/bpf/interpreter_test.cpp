@@ -280,7 +280,7 @@ exit
   const InterpreterRun result = run(text, memory).value();
   EXPECT_EQ(result.r0, 55);
   EXPECT_EQ(result.calls.size(), 11);
-  // The innermost frame is the eleventh below main's: its slot holds 0, the one above holds 1.
+  // sum(10) has the first frame below main's, sum(1) the tenth.
   EXPECT_EQ(memory.load({kStackTop.value - 10 * kFrameBytes - 8}, 8).value(), 1);
   EXPECT_EQ(memory.load({kStackTop.value - 9 * kFrameBytes - 8}, 8).value(), 2);
 }

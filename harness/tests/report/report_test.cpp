@@ -1,0 +1,166 @@
+#include "report/report.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <functional>
+
+#include "model/json.hpp"
+
+namespace farcall::report {
+namespace {
+
+using model::Outcome;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr GuestAddress kMain = {0xc000'0000'0001'0000};
+constexpr GuestAddress kCallee = {0xc008'0000'0012'a468};
+constexpr GuestAddress kTruncated = {0xc000'0000'0012'a468};
+
+// What `use` writes to the stream that it gets.
+std::string written(const std::function<void(std::FILE*)>& use) {
+  char* text = nullptr;
+  std::size_t size = 0;
+  std::FILE* const stream = open_memstream(&text, &size);
+  use(stream);
+  std::fclose(stream);
+  std::string result(text, size);
+  free(text);  // NOLINT(cppcoreguidelines-no-malloc): open_memstream's contract
+  return result;
+}
+
+struct Sample {
+  model::Cell cell{.case_path = "far.case", .name = "far@aux64"};
+  model::CodeImage image{
+      .functions = {{.name = "main",
+                     .address = kMain,
+                     .words = {0x3d80c008, 0x4e800421, 0x4e800020}},
+                    {.name = "callee", .address = kCallee, .words = {0x4e800020}}},
+      .entry = kMain,
+      .calls = {{.site = {0, 0}, .at = kMain + 4, .callee = 1, .target = kCallee}}};
+  model::Verdict verdict{.outcome = Outcome::pass,
+                         .sites = {{.site = {0, 0},
+                                    .name = "main[0]",
+                                    .callee = "callee",
+                                    .at = kMain + 4,
+                                    .expected = kCallee,
+                                    .decoded = kCallee,
+                                    .reached = {kCallee},
+                                    .interpreted = 1,
+                                    .executed = 1}},
+                         .result = 42};
+
+  void fail() {
+    verdict.outcome = Outcome::fail;
+    verdict.sites[0].decoded = kTruncated;
+    verdict.sites[0].reached = {kTruncated};
+    verdict.findings = {{ErrorCode::call_decoded_elsewhere, "main[0]", "it goes astray"}};
+  }
+
+  std::string text(TextStyle style = {}) const {
+    return written([&](std::FILE* out) {
+      text_report(out, style)
+          ->cell({.cell = cell, .verdict = verdict, .image = &image, .replay = "farcall run it"});
+    });
+  }
+};
+
+TEST(TextReport, APassIsOneLineAndOneForEachCallSite) {
+  const std::string text = Sample().text();
+  EXPECT_THAT(text, HasSubstr("pass   far@aux64"));
+  EXPECT_THAT(text, HasSubstr("r0 = 0x2a"));
+  EXPECT_THAT(text, HasSubstr("main[0] → callee"));
+  EXPECT_THAT(text, HasSubstr("c00800000012a468    +2.0 PiB   interpreter 1×"));
+  EXPECT_EQ(std::ranges::count(text, '\n'), 2);
+  EXPECT_THAT(text, Not(HasSubstr("replay")));
+  EXPECT_THAT(text, Not(HasSubstr("\033")));
+}
+
+TEST(TextReport, AFailureShowsFindingsCodeAndReplay) {
+  Sample sample;
+  sample.fail();
+  const std::string text = sample.text();
+  EXPECT_THAT(text, HasSubstr("FAIL   far@aux64"));
+  EXPECT_THAT(text, HasSubstr("bytes c00000000012a468"));
+  EXPECT_THAT(text, HasSubstr("main[0]: it goes astray [call.decoded-elsewhere]"));
+  EXPECT_THAT(text, HasSubstr("→ c000000000010004  4e800421  bctrl"));
+  EXPECT_THAT(text, HasSubstr("replay: farcall run it"));
+}
+
+TEST(TextReport, ColoursOnlyWhereAskedTo) {
+  EXPECT_THAT(Sample().text({.colour = true}), HasSubstr("\033[32mpass \033[0m"));
+}
+
+TEST(TextReport, AFaultShowsTheRegisters) {
+  Sample sample;
+  sample.fail();
+  model::Observations seen{.ending = model::Ending::faulted};
+  seen.fault = {.vector = 0x400};
+  seen.registers.gpr[12] = 0x1234'5678'9abc'def0;
+  const std::string text = written([&](std::FILE* out) {
+    text_report(out, {})->cell({.cell = sample.cell,
+                                .verdict = sample.verdict,
+                                .image = &sample.image,
+                                .observations = &seen});
+  });
+  EXPECT_THAT(text, HasSubstr("r12 123456789abcdef0"));
+}
+
+TEST(TextReport, EndsWithTheSummary) {
+  const std::string text = written([](std::FILE* out) {
+    text_report(out, {})->end(
+        {.passed = 3, .failed = 1, .sites = 5, .agreed_sites = 4, .seconds = 0.25});
+  });
+  EXPECT_EQ(
+      text,
+      "\n4 cells: 3 passed, 1 failed, 0 errors; at 4 of 5 call sites interpreter, bytes and CPU "
+      "agree; 0.25 s\n");
+}
+
+TEST(JsonReport, IsOneDocumentOfTheCurrentFormat) {
+  Sample sample;
+  sample.fail();
+  const std::string text = written([&](std::FILE* out) {
+    const auto report = json_report(out);
+    report->begin(1);
+    report->cell({.cell = sample.cell, .verdict = sample.verdict, .replay = "farcall run it"});
+    report->end({.failed = 1, .sites = 1});
+  });
+  const model::Json json = model::Json::parse(text);
+  EXPECT_EQ(json.at("farcall").at("format"), model::kJsonFormat);
+  EXPECT_EQ(json.at("totals").at("failed"), 1);
+  const model::Json& cell = json.at("cells").at(0);
+  EXPECT_EQ(cell.at("cell"), "far@aux64");
+  EXPECT_EQ(cell.at("outcome"), "fail");
+  EXPECT_EQ(cell.at("findings").at(0).at("code"), "call.decoded-elsewhere");
+  EXPECT_EQ(cell.at("sites").at(0).at("decoded"), "0xc00000000012a468");
+  EXPECT_EQ(cell.at("replay"), "farcall run it");
+}
+
+TEST(Agreement, NeedsEveryWitness) {
+  const model::SiteStory good = Sample().verdict.sites[0];
+  EXPECT_TRUE(agrees(good));
+  model::SiteStory story = good;
+  story.decoded.reset();
+  EXPECT_FALSE(agrees(story));
+  story = good;
+  story.reached = {kCallee, kTruncated};
+  EXPECT_FALSE(agrees(story));
+  story = good;
+  story.interpreted = 2;
+  EXPECT_FALSE(agrees(story));
+  story = good;
+  story.executed.reset();
+  EXPECT_FALSE(agrees(story));
+  story = good;
+  story.interpreted.reset();  // no program, no such witness
+  EXPECT_TRUE(agrees(story));
+  story.interpreted = story.executed = 0;
+  story.reached = {};
+  EXPECT_TRUE(agrees(story)) << "never called, and rightly so";
+}
+
+}  // namespace
+}  // namespace farcall::report

@@ -1,0 +1,216 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <boost/process.hpp>
+#include <filesystem>
+#include <set>
+#include <thread>
+
+#include "model/json.hpp"
+#include "tests/run/farcall_process.hpp"
+
+namespace farcall::run {
+namespace {
+
+using model::Json;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+constexpr const char* kFarCase =
+    "# A callee 2 PiB away.\n"
+    "-- asm\n"
+    "mov %r1, 41\n"
+    "call local callee\n"
+    "exit\n"
+    "callee:\n"
+    "mov %r0, %r1\n"
+    "add %r0, 1\n"
+    "exit\n"
+    "-- place\n"
+    "main = text+64K\n"
+    "callee = vmalloc+0x12a468\n"
+    "-- result\n"
+    "42\n";
+
+TEST(Run, AllCasesPassAndEveryWitnessIsHeard) {
+  const Finished run = run_farcall({"run", cases_folder().string(), "--format", "json"});
+  ASSERT_EQ(run.exit_code, 0) << run.out << run.err;
+  const Json report = Json::parse(run.out);
+  EXPECT_EQ(report.at("farcall").at("format"), model::kJsonFormat);
+  EXPECT_GE(report.at("totals").at("cells"), 12);
+  EXPECT_EQ(report.at("totals").at("passed"), report.at("totals").at("cells"));
+  EXPECT_GE(report.at("totals").at("call_sites"), 12);
+  EXPECT_EQ(report.at("totals").at("agreed_call_sites"), report.at("totals").at("call_sites"));
+  for (const Json& cell : report.at("cells")) {
+    for (const Json& site : cell.at("sites")) {
+      EXPECT_EQ(site.at("decoded"), site.at("expected")) << cell.at("cell");
+      EXPECT_EQ(site.at("executed"), site.at("interpreted")) << cell.at("cell");
+      if (site.at("executed") != 0) {
+        EXPECT_EQ(site.at("reached"), Json::array({site.at("expected")})) << cell.at("cell");
+      }
+    }
+  }
+}
+
+TEST(Run, SaysOfEachCallSiteWhatTheWitnessesSaw) {
+  const ScratchFolder folder;
+  const Finished run = run_farcall({"run", folder.write("far.case", kFarCase)});
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  EXPECT_THAT(run.out, HasSubstr("pass   far"));
+  EXPECT_THAT(run.out, HasSubstr("r0 = 0x2a"));
+  EXPECT_THAT(run.out, HasSubstr("main[0] → callee"));
+  EXPECT_THAT(run.out, HasSubstr("c00800000012a468"));
+  EXPECT_THAT(run.out, HasSubstr("+2.0 PiB"));
+  EXPECT_THAT(run.out, HasSubstr("1 cells: 1 passed, 0 failed, 0 errors; at 1 of 1 call sites"));
+  EXPECT_EQ(run.err, "");  // no progress line where nobody watches
+}
+
+TEST(Run, ALostTopHalfOfTheTargetIsShownWithItsEvidenceAndReplay) {
+  const ScratchFolder folder;
+  const std::string path = folder.write("far.case", kFarCase);
+  const Finished dump = run_farcall({"dump", path, "--stage=image", "--json"});
+  ASSERT_EQ(dump.exit_code, 0) << dump.err;
+  Json image = Json::parse(dump.out);
+  // Truncate the callee as the kernel of 2018 did: `sldi r12,r12,32` becomes a nop, so that only
+  // the lower half of the address is left.
+  Json& words = image.at("image").at("functions").at(0).at("words");
+  const auto shift = std::ranges::find(words, Json("0x798c07c6"));
+  ASSERT_NE(shift, words.end()) << words.dump();
+  *shift = "0x60000000";
+  const std::string spoiled = folder.write("spoiled.json", image.dump());
+
+  const Finished run = run_farcall({"run", "--from", spoiled});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.out, HasSubstr("FAIL   far"));
+  EXPECT_THAT(run.out, HasSubstr("[call.decoded-elsewhere]"));
+  EXPECT_THAT(run.out, HasSubstr("[call.reached-elsewhere]"));
+  EXPECT_THAT(run.out, HasSubstr("[guest.fault]"));
+  EXPECT_THAT(run.out, HasSubstr("code at main[0], in main:"));
+  EXPECT_THAT(run.out, HasSubstr("bctrl"));
+  EXPECT_THAT(run.out, HasSubstr("replay: "));
+  EXPECT_THAT(run.out, HasSubstr("run --from " + spoiled));
+}
+
+TEST(Run, AWrongExpectationIsAnErrorOfTheCaseAndExits2) {
+  const ScratchFolder folder;
+  std::string text = kFarCase;
+  text.replace(text.rfind("42"), 2, "43");
+  const Finished run = run_farcall({"run", folder.write("wrong.case", text)});
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.out, HasSubstr("ERROR  wrong"));
+  EXPECT_THAT(run.out, HasSubstr("[case.contradicts-interpreter]"));
+}
+
+TEST(Run, OneBadCaseKeepsEverythingFromRunning) {
+  const ScratchFolder folder;
+  folder.write("good.case", kFarCase);
+  const std::string bad = folder.write("bad.case", "-- asm\nmov %r0, 1\nexitt\n-- result\n1\n");
+  const Finished run = run_farcall({"run", folder.path().string()});
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_EQ(run.out, "");
+  EXPECT_THAT(run.err, StartsWith(bad + ":3:1: error: "));
+}
+
+TEST(Run, BadUsageExits2) {
+  const ScratchFolder folder;
+  const std::string path = folder.write("far.case", kFarCase);
+  EXPECT_EQ(run_farcall({}).exit_code, 2);
+  EXPECT_EQ(run_farcall({"run"}).exit_code, 2);
+  EXPECT_EQ(run_farcall({"run", "/no/such/place"}).exit_code, 2);
+  EXPECT_EQ(run_farcall({"run", path, "--jobs", "0"}).exit_code, 2);
+  EXPECT_EQ(run_farcall({"run", path, "--format", "xml"}).exit_code, 2);
+  EXPECT_EQ(run_farcall({"run", path, "--from", path}).exit_code, 2);
+  EXPECT_EQ(run_farcall({"dump", path, "--stage=nowhere"}).exit_code, 2);
+  const Finished nothing = run_farcall({"run", path, "--filter", "near*"});
+  EXPECT_EQ(nothing.exit_code, 2);
+  EXPECT_THAT(nothing.err, HasSubstr("usage.nothing-selected"));
+}
+
+TEST(Run, WithoutQemuTheHarnessFailsAndSaysWhatToInstall) {
+  const ScratchFolder folder;
+  const std::string path = folder.write("far.case", kFarCase);
+  const Finished run = run_farcall({"run", path}, folder.path().string());
+  EXPECT_EQ(run.exit_code, 3);
+  EXPECT_THAT(run.out, HasSubstr("machine.no-qemu"));
+  EXPECT_THAT(run.out, HasSubstr("qemu-system-ppc"));
+}
+
+TEST(Run, TwoRunsTellTheSame) {
+  const auto report = [] {
+    const Finished run = run_farcall({"run", cases_folder().string(), "--format", "json"});
+    Json json = Json::parse(run.out);
+    json.at("totals").erase("seconds");
+    return json;
+  };
+  EXPECT_EQ(report(), report());
+}
+
+TEST(List, NamesAreThoseThatFilterTakes) {
+  const Finished list = run_farcall({"list", cases_folder().string()});
+  ASSERT_EQ(list.exit_code, 0) << list.err;
+  std::set<std::string> names;
+  std::istringstream lines(list.out);
+  for (std::string name, path; lines >> name >> path;) {
+    EXPECT_TRUE(names.insert(name).second) << name << " is not unique";
+  }
+  ASSERT_GE(names.size(), 12U);
+  const Finished one =
+      run_farcall({"run", cases_folder().string(), "--filter", *names.begin(), "--format", "json"});
+  EXPECT_EQ(one.exit_code, 0) << one.out << one.err;
+  EXPECT_EQ(Json::parse(one.out).at("totals").at("cells"), 1);
+}
+
+class Dump : public testing::TestWithParam<const char*> {};
+
+TEST_P(Dump, ShowsEveryStageAsTextAndAsJson) {
+  const ScratchFolder folder;
+  const std::string path = folder.write("far.case", kFarCase);
+  const std::string stage = std::string("--stage=") + GetParam();
+  const Finished text = run_farcall({"dump", path, stage});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("far"));
+  EXPECT_THAT(text.out, HasSubstr("callee"));
+  const Finished json = run_farcall({"dump", path, stage, "--json"});
+  ASSERT_EQ(json.exit_code, 0) << json.err;
+  EXPECT_EQ(Json::parse(json.out).at("stage"), GetParam());
+
+  // What a stage wrote can be run from there.
+  const Finished again = run_farcall({"run", "--from", folder.write("stage.json", json.out)});
+  EXPECT_EQ(again.exit_code, 0) << again.out << again.err;
+  EXPECT_THAT(again.out, HasSubstr("1 passed"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Stages, Dump,
+                         testing::Values("cell", "linked", "image", "observations", "verdict"),
+                         [](const auto& stage) { return std::string(stage.param); });
+
+// A farcall that is killed outright leaves no machine behind.
+TEST(Process, NothingOutlivesAKill) {
+  namespace process = boost::process;
+  process::child farcall(farcall_binary().string(), "bench", "--programs", "200000",
+                         process::std_out > process::null, process::std_err > process::null);
+  std::vector<int> machines;
+  for (int tries = 0; tries < 2000 && machines.empty(); ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    machines = children_of(farcall.id());
+  }
+  ASSERT_FALSE(machines.empty()) << "no machine was started";
+  ASSERT_EQ(kill(farcall.id(), SIGKILL), 0);
+  farcall.wait();
+  for (const int machine : machines) {
+    bool gone = false;
+    for (int tries = 0; tries < 1000 && !gone; ++tries) {
+      std::ifstream stat("/proc/" + std::to_string(machine) + "/stat");
+      const std::string line{std::istreambuf_iterator<char>(stat), {}};
+      gone = line.empty() || line.find(") Z ") != std::string::npos;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    EXPECT_TRUE(gone) << "QEMU " << machine << " still runs";
+  }
+}
+
+}  // namespace
+}  // namespace farcall::run
