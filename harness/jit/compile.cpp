@@ -1,0 +1,121 @@
+#include "jit/compile.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "jit/reach.hpp"
+#include "jit/translate.hpp"
+
+namespace farcall::jit {
+namespace {
+
+// An unconditional branch reaches this far, and no two points of a function are farther apart.
+constexpr std::uint32_t kLargestFunctionWords = (1U << 25) / 4;
+
+// The words of one function, and the layout of its last pass in `layout`.
+Result<model::CodeFunction> compile_function(const FunctionSource& source, Layout& layout,
+                                             Emitter& out) {
+  model::CodeFunction code;
+  code.name = source.linked.program.functions[source.function].name;
+  code.address = source.linked.addresses[source.function];
+  if (code.address.value % 4 != 0) {
+    return Error{.code = ErrorCode::place_misaligned,
+                 .message = fmt::format("{} is placed at {}, which is no multiple of 4", code.name,
+                                        to_string(code.address))};
+  }
+  layout.branches.clear();
+  do {
+    BOOST_OUTCOME_TRYV(run_pass(Pass::sizing, source, layout, out));
+    code.pass_words.push_back(out.position());
+  } while (widen_branches(layout));
+  if (out.position() > kLargestFunctionWords) {
+    return Error{.code = ErrorCode::jit_unsupported,
+                 .message = fmt::format("{} needs {} words of code; branches reach over {}",
+                                        code.name, out.position(), kLargestFunctionWords)};
+  }
+  BOOST_OUTCOME_TRYV(run_pass(Pass::emitting, source, layout, out));
+  code.pass_words.push_back(out.position());
+  const auto passes = code.pass_words.size();
+  if (code.pass_words[passes - 1] != code.pass_words[passes - 2]) {
+    return Error{
+        .code = ErrorCode::jit_size_changed,
+        .message = fmt::format("{} came out with {} words and was planned for {}", code.name,
+                               code.pass_words[passes - 1], code.pass_words[passes - 2])};
+  }
+  code.words = out.words();
+  return code;
+}
+
+Result<void> check_placement(const std::vector<model::CodeFunction>& functions) {
+  std::vector<const model::CodeFunction*> by_address;
+  by_address.reserve(functions.size());
+  for (const model::CodeFunction& function : functions) {
+    if (function.end().value - 1 < function.address.value) {
+      return Error{.code = ErrorCode::place_unmappable,
+                   .message = fmt::format("{} at {} runs past the end of the address space",
+                                          function.name, to_string(function.address))};
+    }
+    by_address.push_back(&function);
+  }
+  std::ranges::sort(by_address, {}, &model::CodeFunction::address);
+  for (std::size_t i = 1; i < by_address.size(); ++i) {
+    const model::CodeFunction& before = *by_address[i - 1];
+    const model::CodeFunction& after = *by_address[i];
+    // The last byte: the end of a function may be the end of the address space.
+    if (before.end().value - 1 >= after.address.value) {
+      return Error{
+          .code = ErrorCode::place_overlap,
+          .message = fmt::format("the code of {} ({} bytes at {}) runs into {} at {}", before.name,
+                                 before.words.size() * 4, to_string(before.address), after.name,
+                                 to_string(after.address))};
+    }
+  }
+  return success();
+}
+
+}  // namespace
+
+Result<model::CodeImage> compile(const model::LinkedProgram& linked,
+                                 const model::AxisValues& axes) {
+  const ReachInfo* const reach = find_reach(axes.reach);
+  if (reach == nullptr) {
+    return Error{.code = ErrorCode::jit_unsupported,
+                 .message = fmt::format("the JIT does not have the reach {}",
+                                        model::value_name(axes, model::Axis::reach))};
+  }
+  if (axes.abi != model::Abi::elfv2) {
+    return Error{.code = ErrorCode::jit_unsupported,
+                 .message = fmt::format("the JIT does not have the ABI {}",
+                                        model::value_name(axes, model::Axis::abi))};
+  }
+  model::CodeImage image;
+  image.functions.reserve(linked.program.functions.size());
+  image.calls.reserve(linked.calls.size());
+  Layout layout;
+  Emitter out;
+  for (std::uint32_t i = 0; i < linked.program.functions.size(); ++i) {
+    const FunctionSource source{.linked = linked,
+                                .reach = *reach,
+                                .endian = axes.endian,
+                                .function = i,
+                                .first_call = image.calls.size()};
+    BOOST_OUTCOME_TRY(code, compile_function(source, layout, out));
+    for (const std::uint32_t position : layout.calls) {
+      const model::LinkedCall& call = linked.calls[image.calls.size()];
+      image.calls.push_back({.site = call.site,
+                             .at = code.address + std::uint64_t{position} * 4,
+                             .callee = call.callee,
+                             .target = call.target});
+    }
+    image.functions.push_back(std::move(code));
+  }
+  BOOST_OUTCOME_TRYV(check_placement(image.functions));
+  image.entry = image.functions.front().address;
+  return image;
+}
+
+}  // namespace farcall::jit

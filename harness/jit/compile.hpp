@@ -1,0 +1,23 @@
+// The JIT: a linked BPF program to ppc64 code at the addresses that its functions were given.
+#pragma once
+
+#include "base/error.hpp"
+#include "model/axes.hpp"
+#include "model/code_image.hpp"
+#include "model/linked_program.hpp"
+
+namespace farcall::jit {
+
+// Compiles all functions of `linked.program`, which bpf::validate() accepts. A call goes to where
+// the scheme's encoding says (model::jit_target()), not to where the callee is known to be.
+//
+// Fails with
+//   place.misaligned   a function's address is no multiple of 4
+//   place.overlap      the code of one function runs into another's
+//   place.unmappable   the code of a function runs past the end of the address space
+//   jit.unsupported    an ABI, reach or instruction that this JIT does not have, or a function
+//                      larger than a branch reaches (32 MiB)
+//   jit.size-changed   a function came out with another size than was planned for it
+Result<model::CodeImage> compile(const model::LinkedProgram& linked, const model::AxisValues& axes);
+
+}  // namespace farcall::jit

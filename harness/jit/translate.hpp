@@ -1,0 +1,87 @@
+// One BPF function to ppc64 words: what the code looks like. compile.cpp decides how often.
+//
+// Registers
+//
+//   BPF       ppc64      why
+//   r1 … r5   r3 … r7    where ELFv2 passes the first five arguments: a call moves nothing
+//   r0        r8         volatile as r3 is; not r3, as r1 may live on while r0 is being made
+//   r6 … r9   r27 … r30  nonvolatile: a callee must preserve them
+//   r10       r31        nonvolatile, as frame pointers usually are
+//   –         r9, r10    scratch within one BPF instruction
+//   –         r12        address of the callee
+//   –         r0         LR, in prologue and epilogue only; as a base it would mean zero
+//   –         cr0        scratch; no other CR field is written
+//
+// r2 and r13 are never touched.
+//
+// Frame (ELFv2), offsets from r1. Every function has one, of the same size:
+//
+//     0   header: back chain, CR, LR, TOC save; callees save LR into it
+//    32   the 512 bytes of BPF stack; r10 of BPF points to their end
+//   544   a doubleword through which bytes are swapped
+//   552   r27 … r31 of the caller, as far as this function writes them
+//   592   = the caller's frame, where LR is saved at 16
+//
+// Calls: arguments are in place, the reach's words bring CTR to the callee and end in bctrl, and
+// `mr r8,r3` takes the result. A function returns by jumping to the epilogue at its end; the last
+// exit falls into it.
+//
+// 32-bit operations keep the rule of BPF that the upper half becomes zero: operations that leave
+// anything there are followed by `clrldi dst,dst,32`. Comparisons use the ISA's word compares.
+//
+// Loads and stores are in the CPU's byte order, which is the program's. ld and std take only
+// displacements that are multiples of 4; others go through a register.
+//
+// Branches: a conditional one reaches ±32 KiB. One that must go further is *far*: the opposite
+// condition jumps over an unconditional `b`, which reaches ±32 MiB.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/error.hpp"
+#include "jit/emitter.hpp"
+#include "jit/reach.hpp"
+#include "model/axes.hpp"
+#include "model/linked_program.hpp"
+
+namespace farcall::jit {
+
+inline constexpr std::uint16_t kFrameBytes = 592;
+
+// What is asked: function number `function`. `first_call` is its first one in linked.calls.
+struct FunctionSource {
+  const model::LinkedProgram& linked;
+  const ReachInfo& reach;
+  model::Endian endian{};
+  std::uint32_t function = 0;
+  std::size_t first_call = 0;
+};
+
+// A jump within the function, in program order.
+struct Branch {
+  std::uint32_t position = 0;  // of its first word
+  std::uint32_t target = 0;    // slot, counted from the function's begin
+  bool conditional = false;
+  bool far = false;
+};
+
+// Where everything is, as one pass found it. Positions are in words from the function's first.
+struct Layout {
+  std::vector<std::uint32_t> slots;  // where each slot's code begins; one more for the epilogue
+  std::vector<Branch> branches;      // which of them are far is kept from pass to pass
+  std::vector<std::uint32_t> calls;  // the branch-and-link of each call
+};
+
+// A sizing pass finds the layout and has zeros for distances and addresses. The emitting pass has
+// the real ones, and every slot must come out where the layout says.
+enum class Pass : std::uint8_t { sizing, emitting };
+
+// Fails with jit.unsupported, jit.size-changed, call.unresolved (a call that linked.calls lacks).
+Result<void> run_pass(Pass pass, const FunctionSource& source, Layout& layout, Emitter& out);
+
+// Marks the conditional branches far that do not reach their target in this layout. If there are
+// any, sizes must be found anew. Branches only ever become far, so this comes to an end.
+bool widen_branches(Layout& layout);
+
+}  // namespace farcall::jit
