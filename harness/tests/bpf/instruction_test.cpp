@@ -1,0 +1,131 @@
+#include "bpf/instruction.hpp"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+
+namespace farcall::bpf {
+namespace {
+
+std::string mnemonic_of(const Slot& slot) {
+  const InstructionInfo* info = find(slot);
+  return info == nullptr ? "" : std::string(info->mnemonic);
+}
+
+// RFC 9669 section 4: the ALU opcode is code << 4 | source << 3 | class, with class 4 for 32 bits
+// and 7 for 64 bits; a jump's likewise with class 5 for 64 bits and 6 for 32 bits.
+TEST(Instruction, OpcodesAreMadeAsTheRfcSays) {
+  const std::map<std::string, unsigned> alu = {
+      {"add", 0x0}, {"sub", 0x1}, {"mul", 0x2}, {"div", 0x3}, {"or", 0x4},  {"and", 0x5},
+      {"lsh", 0x6}, {"rsh", 0x7}, {"mod", 0x9}, {"xor", 0xa}, {"mov", 0xb}, {"arsh", 0xc}};
+  const std::map<std::string, unsigned> jumps = {
+      {"jeq", 0x1},  {"jgt", 0x2}, {"jge", 0x3}, {"jset", 0x4}, {"jne", 0x5}, {"jsgt", 0x6},
+      {"jsge", 0x7}, {"jlt", 0xa}, {"jle", 0xb}, {"jslt", 0xc}, {"jsle", 0xd}};
+  const auto check = [](const std::map<std::string, unsigned>& codes, unsigned class64,
+                        unsigned class32) {
+    for (const auto& [name, code] : codes) {
+      for (const unsigned register_bit : {0U, 8U}) {
+        const auto at = [&](unsigned instruction_class) {
+          return find(static_cast<std::uint8_t>(code << 4 | register_bit | instruction_class));
+        };
+        const Source source = register_bit != 0 ? Source::src_register : Source::immediate;
+        ASSERT_NE(at(class64), nullptr) << name;
+        ASSERT_NE(at(class32), nullptr) << name;
+        EXPECT_EQ(at(class64)->mnemonic, name);
+        EXPECT_EQ(at(class64)->width, 64);
+        EXPECT_EQ(at(class64)->source, source) << name;
+        EXPECT_EQ(at(class32)->mnemonic, name + "32");
+        EXPECT_EQ(at(class32)->width, 32);
+        EXPECT_EQ(at(class32)->source, source) << name;
+        EXPECT_EQ(at(class64)->operation, at(class32)->operation);
+      }
+    }
+  };
+  check(alu, 7, 4);
+  check(jumps, 5, 6);
+}
+
+// RFC 9669 section 5: mode MEM is 0x60; sizes W, H, B, DW are 0x00, 0x08, 0x10, 0x18.
+TEST(Instruction, LoadsAndStoresAreMadeAsTheRfcSays) {
+  const struct {
+    const char* suffix;
+    unsigned bits;
+    unsigned bytes;
+  } sizes[] = {{"w", 0x00, 4}, {"h", 0x08, 2}, {"b", 0x10, 1}, {"dw", 0x18, 8}};
+  const struct {
+    const char* prefix;
+    unsigned instruction_class;
+    Operation operation;
+  } kinds[] = {{"ldx", 1, Operation::load},
+               {"st", 2, Operation::store_immediate},
+               {"stx", 3, Operation::store_register}};
+  for (const auto& size : sizes) {
+    for (const auto& kind : kinds) {
+      const auto opcode = static_cast<std::uint8_t>(0x60 | size.bits | kind.instruction_class);
+      const InstructionInfo* info = find(opcode);
+      ASSERT_NE(info, nullptr);
+      EXPECT_EQ(info->mnemonic, std::string(kind.prefix) + size.suffix);
+      EXPECT_EQ(info->memory_bytes, size.bytes);
+      EXPECT_EQ(info->operation, kind.operation);
+    }
+  }
+}
+
+TEST(Instruction, TheRestByHand) {
+  EXPECT_EQ(mnemonic_of({.opcode = 0x87}), "neg");
+  EXPECT_EQ(mnemonic_of({.opcode = 0x84}), "neg32");
+  EXPECT_EQ(mnemonic_of({.opcode = 0x05}), "ja");
+  EXPECT_EQ(mnemonic_of({.opcode = 0x95}), "exit");
+  EXPECT_EQ(mnemonic_of({.opcode = 0x85, .src = 1}), "call");
+  EXPECT_EQ(mnemonic_of({.opcode = 0x18}), "lddw");
+  EXPECT_EQ(mnemonic_of({.opcode = 0xd4, .imm = 16}), "le16");
+  EXPECT_EQ(mnemonic_of({.opcode = 0xd4, .imm = 32}), "le32");
+  EXPECT_EQ(mnemonic_of({.opcode = 0xd4, .imm = 64}), "le64");
+  EXPECT_EQ(mnemonic_of({.opcode = 0xdc, .imm = 16}), "be16");
+  EXPECT_EQ(mnemonic_of({.opcode = 0xdc, .imm = 32}), "be32");
+  EXPECT_EQ(mnemonic_of({.opcode = 0xdc, .imm = 64}), "be64");
+}
+
+TEST(Instruction, WhatIsNotThereIsNotFound) {
+  EXPECT_EQ(find(Slot{.opcode = 0x85, .src = 0}), nullptr);  // helper call
+  EXPECT_EQ(find(Slot{.opcode = 0x85, .src = 2}), nullptr);  // kernel function
+  EXPECT_EQ(find(Slot{.opcode = 0x18, .src = 4}), nullptr);  // function pointer
+  EXPECT_EQ(find(Slot{.opcode = 0xdc, .imm = 8}), nullptr);  // no such width
+  EXPECT_EQ(find(std::uint8_t{0x06}), nullptr);              // ja32
+  EXPECT_EQ(find(std::uint8_t{0x86}), nullptr);              // call, class JMP32
+  EXPECT_EQ(find(std::uint8_t{0x96}), nullptr);              // exit, class JMP32
+  EXPECT_EQ(find(std::uint8_t{0xdb}), nullptr);              // atomic
+  EXPECT_EQ(find(std::uint8_t{0x00}), nullptr);
+  // 12 ALU operations and 11 jumps in two widths and with two sources, neg in two widths, two byte
+  // swaps, 12 loads and stores, lddw, ja, call, exit.
+  unsigned opcodes = 0;
+  for (unsigned opcode = 0; opcode < 256; ++opcode) {
+    opcodes += find(static_cast<std::uint8_t>(opcode)) != nullptr ? 1U : 0U;
+  }
+  EXPECT_EQ(opcodes, (12 + 11) * 4 + 2 + 2 + 12 + 4);
+}
+
+TEST(Instruction, CallSchemesMayUseTheOffsetOfACall) {
+  EXPECT_NE(find(Slot{.opcode = 0x85, .src = 1, .offset = 7}), nullptr);
+}
+
+TEST(Instruction, OnlyTheWideLoadTakesTwoSlots) {
+  for (unsigned opcode = 0; opcode < 256; ++opcode) {
+    EXPECT_EQ(slots_of(static_cast<std::uint8_t>(opcode)), opcode == 0x18 ? 2 : 1);
+  }
+  EXPECT_EQ(immediate64({.imm = -2}, {.imm = 0x11223344}), 0x11223344fffffffe);
+}
+
+TEST(Instruction, WhoWritesTheirDestination) {
+  const auto writes = [](std::uint8_t opcode) { return find(opcode)->writes_dst(); };
+  EXPECT_TRUE(writes(0x07));   // add
+  EXPECT_TRUE(writes(0x87));   // neg
+  EXPECT_TRUE(writes(0x18));   // lddw
+  EXPECT_TRUE(writes(0x79));   // ldxdw
+  EXPECT_FALSE(writes(0x7b));  // stxdw: dst is an address
+  EXPECT_FALSE(writes(0x1d));  // jeq
+}
+
+}  // namespace
+}  // namespace farcall::bpf
