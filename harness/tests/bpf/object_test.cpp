@@ -1,0 +1,318 @@
+// Objects are compiled by clang when the tests run.
+#include "bpf/object.hpp"
+
+#include <elf.h>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/byte_order.hpp"
+#include "bpf/interpreter.hpp"
+#include "bpf/validator.hpp"
+
+namespace farcall::bpf {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+using Bytes = std::vector<std::byte>;
+
+// Calls of every kind: from one section to another by the function's symbol (imm -1) and by the
+// section's symbol, within .text without a relocation, of a static function, of one that comes
+// before its caller, and recursion. Functions in .text do not follow each other as they are called.
+constexpr const char* kSource = R"(
+typedef unsigned long u64;
+#define NOINLINE __attribute__((noinline))
+static NOINLINE u64 leaf(u64 x) { return x * 3 + 1; }
+static NOINLINE u64 middle(u64 x, u64 y) { return leaf(x) + (leaf(y) << 8); }
+NOINLINE u64 never_called(u64 x) { return leaf(x) * 99; }
+NOINLINE u64 outer(u64 x) { return middle(x, 5) ^ 7; }
+__attribute__((section("sec/other"))) NOINLINE u64 other(u64 x) { return x + leaf(x); }
+NOINLINE u64 depth(u64 x) { volatile u64 kept = x; return x ? depth(x - 1) + kept : 0; }
+__attribute__((section("prog"))) u64 entry(u64 *p)
+{
+	u64 first = outer(p[0]), second = other(p[1]), third = middle(1, 2);
+
+	return first + second * 0x10000 + third * 0x100000000 + depth(4) * 0x100000000000;
+}
+)";
+
+// entry() of kSource with p = {2, 10}, by hand: leaf(2) = 7, leaf(5) = 16, leaf(10) = 31,
+// leaf(1) = 4, depth(4) = 10.
+constexpr std::uint64_t kOuter = (7 + (16 << 8)) ^ 7;
+constexpr std::uint64_t kOther = 10 + 31;
+constexpr std::uint64_t kMiddle = 4 + (7 << 8);
+constexpr std::uint64_t kEntry =
+    kOuter + kOther * 0x10000 + kMiddle * 0x100000000 + std::uint64_t{10} * 0x100000000000;
+
+std::string temporary_path(const std::string& name) {
+  return fmt::format("{}farcall-object-{}-{}", testing::TempDir(), getpid(), name);
+}
+
+Bytes compile(const std::string& source, const std::string& target = "bpf") {
+  const std::string source_path = temporary_path("source.c");
+  const std::string object_path = temporary_path("object.o");
+  std::ofstream(source_path) << source;
+  const std::string command = fmt::format("clang -target {} -O2 -Wno-everything -c '{}' -o '{}'",
+                                          target, source_path, object_path);
+  if (std::system(command.c_str()) != 0) {
+    throw std::runtime_error(command);
+  }
+  Bytes bytes(std::filesystem::file_size(object_path));
+  std::ifstream(object_path, std::ios::binary)
+      .read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  std::filesystem::remove(source_path);
+  std::filesystem::remove(object_path);
+  return bytes;
+}
+
+// kSource's object, compiled once for each byte order.
+const Bytes& sample(std::endian order) {
+  static const std::array<Bytes, 2> objects = {compile(kSource), compile(kSource, "bpfeb")};
+  return objects[order == std::endian::big ? 1 : 0];
+}
+
+std::vector<std::string> function_names(const Program& program) {
+  std::vector<std::string> names;
+  for (const Function& function : program.functions) {
+    names.push_back(function.name);
+  }
+  return names;
+}
+
+class ObjectOrder : public testing::TestWithParam<std::endian> {};
+INSTANTIATE_TEST_SUITE_P(Object, ObjectOrder,
+                         testing::Values(std::endian::little, std::endian::big),
+                         [](const auto& order) {
+                           return order.param == std::endian::big ? "big" : "little";
+                         });
+
+TEST_P(ObjectOrder, TakesTheEntryAndWhatItReachesInOrderOfReference) {
+  const Result<Program> program = read_object(sample(GetParam()), "sample.o", "entry");
+  ASSERT_TRUE(program) << to_string(program.error());
+  const Result<void> valid = validate(program.value());
+  ASSERT_TRUE(valid) << to_string(valid.error());
+  EXPECT_THAT(function_names(program.value()),
+              ElementsAre("entry", "outer", "other", "middle", "depth", "leaf"));
+  EXPECT_EQ(program.value().origins.size(), program.value().slots.size());
+  EXPECT_EQ(to_string(program.value().origins[0]), "sample.o:prog+0x0");
+  EXPECT_EQ(to_string(program.value().origins[program.value().functions[2].begin]),
+            "sample.o:sec/other+0x0");
+}
+
+TEST_P(ObjectOrder, TheProgramDoesWhatTheSourceSays) {
+  const Program program = read_object(sample(GetParam()), "sample.o", "entry").value();
+  Bytes data(16);
+  store(&data[0], std::uint64_t{2}, GetParam());
+  store(&data[8], std::uint64_t{10}, GetParam());
+  AddressSpace memory({{.name = "stack", .address = {0x10000}, .bytes = Bytes(8192)},
+                       {.name = "data", .address = {0x1000}, .bytes = data}},
+                      GetParam());
+  const Result<InterpreterRun> run = interpret(program, {0x1000}, {0x10000 + 8192}, memory);
+  ASSERT_TRUE(run) << to_string(run.error());
+  EXPECT_EQ(run.value().r0, kEntry);
+}
+
+TEST(Object, ReadsTheSameFromAFile) {
+  const std::string path = temporary_path("file.o");
+  const Bytes& object = sample(std::endian::little);
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(object.data()),
+             static_cast<std::streamsize>(object.size()));
+  const Result<Program> program = read_object_file(path, "entry");
+  ASSERT_TRUE(program) << to_string(program.error());
+  EXPECT_EQ(program.value(), read_object(object, "sample.o", "entry").value());
+  EXPECT_EQ(program.value().origins[0].file, path + ":prog+0x0");
+  std::ofstream(path, std::ios::trunc).close();
+  EXPECT_EQ(read_object_file(path, "entry").error().code, ErrorCode::file_empty);
+  std::filesystem::remove(path);
+  EXPECT_EQ(read_object_file(path, "entry").error().code, ErrorCode::file_unreadable);
+  EXPECT_EQ(read_object_file("/", "entry").error().code, ErrorCode::file_unreadable);
+}
+
+TEST(Object, AnotherEntryHasAnotherProgram) {
+  const Program program = read_object(sample(std::endian::little), "sample.o", "outer").value();
+  EXPECT_THAT(function_names(program), ElementsAre("outer", "middle", "leaf"));
+  EXPECT_TRUE(validate(program));
+}
+
+TEST(Object, TheOnlyGlobalFunctionNeedsNoName) {
+  const Bytes object = compile(
+      "static __attribute__((noinline)) long twice(long x) { return x * 2; }\n"
+      "long only(long x) { return twice(x) + 1; }\n");
+  EXPECT_THAT(function_names(read_object(object, "o", {}).value()), ElementsAre("only", "twice"));
+}
+
+TEST(Object, TheEntryMustBeAGlobalFunction) {
+  const Bytes& object = sample(std::endian::little);
+  for (const std::optional<std::string_view> entry :
+       {std::optional<std::string_view>{}, std::optional<std::string_view>{"leaf"},
+        std::optional<std::string_view>{"nobody"}, std::optional<std::string_view>{""}}) {
+    const Result<Program> program = read_object(object, "sample.o", entry);
+    ASSERT_FALSE(program);
+    EXPECT_EQ(program.error().code, ErrorCode::elf_unknown_entry);
+    EXPECT_THAT(program.error().message, HasSubstr("expected one of: "));
+    EXPECT_THAT(program.error().message, HasSubstr("never_called"));
+  }
+}
+
+struct Refusal {
+  const char* source;
+  ErrorCode code;
+  const char* where;
+  const char* message;
+};
+
+TEST(Object, RefusesWhatAProgramCannotSay) {
+  const Refusal refusals[] = {
+      {"long table[4] = {1, 2, 3, 4}; long f(long x) { return table[x & 3]; }",
+       ErrorCode::elf_unsupported, "o:.text+0x", "relocation of type 1 against 'table'"},
+      {"static const int t[] = {9, 7, 5, 3, 11, 6}; int f(long x) { return x < 6 ? t[x] : 0; }",
+       ErrorCode::elf_unsupported, "o:.text+0x", "relocation of type 1 against '"},
+      {"static __attribute__((noinline)) long g(long x) { return x; }\n"
+       "long f(long (**p)(long)) { *p = g; return 0; }",
+       ErrorCode::elf_unsupported, "o:.text+0x0", "relocation of type 1 against '.text'"},
+      {"static long (*helper)(void) = (void *)5; long f(void) { return helper(); }",
+       ErrorCode::elf_unsupported, "o:.text+0x0", "call of helper or kernel function 5 (src 0)"},
+      {"long missing(long); __attribute__((section(\"s\"))) long f(long x) { return missing(x) + "
+       "1; }",
+       ErrorCode::elf_undefined_symbol, "o:s+0x0",
+       "call of 'missing', which is not in this object"},
+  };
+  for (const Refusal& refusal : refusals) {
+    const Result<Program> program = read_object(compile(refusal.source), "o", "f");
+    ASSERT_FALSE(program) << refusal.source;
+    EXPECT_EQ(name(program.error().code), name(refusal.code)) << to_string(program.error());
+    EXPECT_THAT(program.error().where.file, StartsWith(refusal.where));
+    EXPECT_THAT(program.error().message, HasSubstr(refusal.message));
+  }
+}
+
+// The section headers of a little-endian object.
+std::vector<Elf64_Shdr> sections_of(const Bytes& object) {
+  Elf64_Ehdr header = {};
+  std::memcpy(&header, object.data(), sizeof header);
+  std::vector<Elf64_Shdr> sections(header.e_shnum);
+  std::memcpy(sections.data(), &object[header.e_shoff], sections.size() * sizeof(Elf64_Shdr));
+  return sections;
+}
+
+void set_section(Bytes& object, std::size_t number, const Elf64_Shdr& section) {
+  Elf64_Ehdr header = {};
+  std::memcpy(&header, object.data(), sizeof header);
+  std::memcpy(&object[header.e_shoff + number * sizeof section], &section, sizeof section);
+}
+
+// A callee in a section of its own is called through its symbol, so imm is -1.
+Bytes two_sections() {
+  return compile(
+      "__attribute__((section(\"far\"), noinline)) long callee(long x) { return x + 1; }\n"
+      "__attribute__((section(\"near\"))) long f(long x) { return callee(x) + 1; }\n");
+}
+
+TEST(Object, ACallWithoutItsRelocationIsUnrelocated) {
+  Bytes object = two_sections();
+  ASSERT_TRUE(read_object(object, "o", "f"));
+  const std::vector<Elf64_Shdr> sections = sections_of(object);
+  const auto relocations = std::ranges::find(sections, SHT_REL, [](const Elf64_Shdr& section) {
+    return static_cast<int>(section.sh_type);
+  });
+  ASSERT_NE(relocations, sections.end());
+  Elf64_Shdr stripped = *relocations;
+  stripped.sh_type = SHT_NULL;
+  set_section(object, static_cast<std::size_t>(relocations - sections.begin()), stripped);
+  const Result<Program> program = read_object(object, "o", "f");
+  ASSERT_FALSE(program);
+  EXPECT_EQ(program.error().code, ErrorCode::elf_unrelocated_call);
+  EXPECT_EQ(to_string(program.error().where), "o:near+0x0");
+}
+
+TEST(Object, ACallIntoTheMiddleOfAFunctionIsRefused) {
+  Bytes object = two_sections();
+  for (const Elf64_Shdr& section : sections_of(object)) {
+    // `call -1` of f becomes a call of the callee's second slot.
+    if (section.sh_type == SHT_PROGBITS && object[section.sh_offset] == std::byte{0x85}) {
+      store(&object[section.sh_offset + 4], std::uint32_t{0}, std::endian::little);
+    }
+  }
+  const Result<Program> program = read_object(object, "o", "f");
+  ASSERT_FALSE(program);
+  EXPECT_EQ(program.error().code, ErrorCode::elf_malformed);
+  EXPECT_EQ(program.error().message, "call to far+0x8, where no function's symbol is");
+}
+
+TEST(Object, WhatIsNoObjectForBpfIsMalformed) {
+  const auto code = [](std::span<const std::byte> bytes) {
+    const Result<Program> program = read_object(bytes, "o", "f");
+    return program ? "accepted" : name(program.error().code);
+  };
+  EXPECT_EQ(code({}), "elf.malformed");
+  const Bytes text(100, std::byte{'x'});
+  EXPECT_EQ(code(text), "elf.malformed");
+  EXPECT_EQ(code(compile("long f(long x) { return x; }", "x86_64")), "elf.malformed");
+  Bytes object = two_sections();
+  object[offsetof(Elf64_Ehdr, e_type)] = std::byte{ET_EXEC};
+  EXPECT_EQ(code(object), "elf.malformed");
+}
+
+// A reader of damaged files may refuse or accept them, and nothing else. Each copy is as long as
+// the damaged object to the byte, so that a sanitizer sees what is read behind it.
+void read_and_validate(const Bytes& object, std::size_t& accepted) {
+  const Result<Program> program = read_object(object, "damaged.o", "entry");
+  if (program) {
+    const Result<void> valid = validate(program.value());
+    accepted += valid ? 1U : 0U;
+  } else {
+    EXPECT_FALSE(program.error().message.empty());
+    EXPECT_THAT(program.error().where.file, StartsWith("damaged.o"));
+  }
+}
+
+TEST_P(ObjectOrder, SurvivesTruncation) {
+  const Bytes& object = sample(GetParam());
+  std::size_t accepted = 0;
+  for (std::size_t size = 0; size < object.size(); ++size) {
+    read_and_validate(Bytes(object.begin(), object.begin() + static_cast<std::ptrdiff_t>(size)),
+                      accepted);
+  }
+  EXPECT_EQ(accepted, 0);
+}
+
+TEST_P(ObjectOrder, SurvivesDamage) {
+  const Bytes& object = sample(GetParam());
+  std::mt19937 random(1);
+  const auto below = [&random](std::size_t limit) {
+    return std::uniform_int_distribution<std::size_t>(0, limit - 1)(random);
+  };
+  constexpr std::array<std::byte, 5> kEdges = {std::byte{0}, std::byte{1}, std::byte{0x7f},
+                                               std::byte{0x80}, std::byte{0xff}};
+  std::size_t accepted = 0;
+  for (unsigned i = 0; i < 4000; ++i) {
+    Bytes damaged = object;
+    for (std::size_t changes = 1 + below(3); changes > 0; --changes) {
+      std::byte& byte = damaged[below(damaged.size())];
+      byte = below(2) == 0 ? kEdges[below(kEdges.size())] : static_cast<std::byte>(below(256));
+    }
+    read_and_validate(damaged, accepted);
+  }
+  // Some damage is to names and immediates only, and most of it is not.
+  EXPECT_GT(accepted, 100);
+  EXPECT_LT(accepted, 3900);
+}
+
+}  // namespace
+}  // namespace farcall::bpf
