@@ -7,9 +7,9 @@
 
 #include "base/bits.hpp"
 #include "bpf/instruction.hpp"
-#include "bpf/interpreter.hpp"
+#include "jit/arithmetic.hpp"
+#include "jit/convention.hpp"
 #include "jit/immediate.hpp"
-#include "model/cell.hpp"
 #include "ppc64/abi.hpp"
 
 namespace farcall::jit {
@@ -23,21 +23,6 @@ using ppc64::CrField;
 using ppc64::Gpr;
 using ppc64::kZero;
 using ppc64::Op;
-
-constexpr std::array<Gpr, bpf::kRegisterCount> kRegisterOf = {
-    Gpr::r8,  Gpr::r3,  Gpr::r4,  Gpr::r5,  Gpr::r6, Gpr::r7,
-    Gpr::r27, Gpr::r28, Gpr::r29, Gpr::r30, Gpr::r31};
-constexpr Gpr kScratch = Gpr::r9;        // an immediate, an index, a count
-constexpr Gpr kOtherScratch = Gpr::r10;  // what is on the way to dst, or to memory
-constexpr Gpr kStack = ppc64::kElfv2.stack;
-
-constexpr std::uint16_t kBpfStack = ppc64::kElfv2.header_bytes;
-constexpr std::uint16_t kSwapBuffer = kBpfStack + bpf::kFrameBytes;
-constexpr std::uint16_t kSaved = kSwapBuffer + 8;
-constexpr std::uint8_t kFirstNonvolatile = 6;  // of BPF's registers
-static_assert(kSaved + (bpf::kRegisterCount - kFirstNonvolatile) * 8 == kFrameBytes);
-static_assert(kFrameBytes % ppc64::kElfv2.stack_alignment == 0);
-static_assert(24 * kFrameBytes <= model::kStackBytes);
 
 // What a conditional jump compares, and which bit of the result makes it jump.
 struct Comparison {
@@ -78,11 +63,6 @@ static_assert([] {
   }
   return true;
 }());
-
-constexpr std::uint64_t extended(std::int32_t imm, unsigned width) {
-  return width == 64 ? static_cast<std::uint64_t>(std::int64_t{imm})
-                     : static_cast<std::uint32_t>(imm);
-}
 
 class Translation {
  public:
@@ -174,7 +154,7 @@ class Translation {
     switch (info->form) {
       case bpf::Form::dst_source:
       case bpf::Form::dst:
-        arithmetic(*info, slot);
+        emit_arithmetic(out_, *info, slot, source_.endian);
         break;
       case bpf::Form::dst_imm64:
         load_immediate(out_, kRegisterOf[slot.dst],
@@ -214,213 +194,6 @@ class Translation {
       error.where = program_.origins[slot_];
     }
     return error;
-  }
-
-  // --- arithmetic
-
-  void zero_upper_half(Gpr dst) { emit<Op::rldicl>(dst, dst, 0, 32); }
-
-  // The second operand in a register.
-  Gpr second(const InstructionInfo& info, const Slot& slot) {
-    if (info.source == Source::src_register) {
-      return kRegisterOf[slot.src];
-    }
-    load_immediate(out_, kScratch, extended(slot.imm, 64));
-    return kScratch;
-  }
-
-  void arithmetic(const InstructionInfo& info, const Slot& slot) {
-    const Gpr dst = kRegisterOf[slot.dst];
-    const bool wide = info.width == 64;
-    const bool immediate = info.source == Source::immediate;
-    const std::int64_t imm = slot.imm;
-    const bool is_ui = immediate && imm >= 0 && imm <= 0xffff;
-    const bool is_si = immediate && fits_signed(imm, 16);
-    switch (info.operation) {
-      case Operation::mov:
-        if (immediate) {
-          load_immediate(out_, dst, extended(slot.imm, info.width));
-        } else if (wide) {
-          emit<Op::or_>(dst, kRegisterOf[slot.src], kRegisterOf[slot.src]);
-        } else {
-          emit<Op::rldicl>(dst, kRegisterOf[slot.src], 0, 32);
-        }
-        return;
-      case Operation::lsh:
-      case Operation::rsh:
-      case Operation::arsh:
-        return immediate ? shift_by_immediate(info, dst, slot.imm)
-                         : shift_by_register(info, dst, kRegisterOf[slot.src]);
-      case Operation::to_little:
-      case Operation::to_big:
-        return to_byte_order(info, dst);
-      case Operation::add:
-        if (is_si) {
-          emit<Op::addi>(dst, dst, imm);
-        } else {
-          emit<Op::add>(dst, dst, second(info, slot));
-        }
-        break;
-      case Operation::sub:
-        if (immediate && fits_signed(-imm, 16)) {
-          emit<Op::addi>(dst, dst, -imm);
-        } else {
-          emit<Op::subf>(dst, second(info, slot), dst);
-        }
-        break;
-      case Operation::mul:
-        if (is_si) {
-          emit<Op::mulli>(dst, dst, imm);
-        } else if (wide) {
-          emit<Op::mulld>(dst, dst, second(info, slot));
-        } else {
-          emit<Op::mullw>(dst, dst, second(info, slot));
-        }
-        break;
-      case Operation::div:
-        divide(wide, dst, second(info, slot));
-        break;
-      case Operation::mod:
-        modulo(wide, dst, second(info, slot));
-        break;
-      case Operation::bit_or:
-        if (is_ui) {
-          emit<Op::ori>(dst, dst, imm);
-        } else {
-          emit<Op::or_>(dst, dst, second(info, slot));
-        }
-        break;
-      case Operation::bit_and:
-        if (is_ui) {
-          emit<Op::andi_rc>(dst, dst, imm);
-        } else {
-          emit<Op::and_>(dst, dst, second(info, slot));
-        }
-        break;
-      case Operation::bit_xor:
-        if (is_ui) {
-          emit<Op::xori>(dst, dst, imm);
-        } else {
-          emit<Op::xor_>(dst, dst, second(info, slot));
-        }
-        break;
-      case Operation::neg:
-        emit<Op::neg>(dst, dst);
-        break;
-      default:
-        break;
-    }
-    if (!wide) {
-      zero_upper_half(dst);
-    }
-  }
-
-  // A quotient by 0 is undefined on ppc64 (it does not trap) and 0 in BPF.
-  void divide(bool wide, Gpr dst, Gpr divisor) {
-    if (wide) {
-      emit<Op::cmpldi>(CrField::cr0, divisor, 0);
-      emit<Op::divdu>(kOtherScratch, dst, divisor);
-    } else {
-      emit<Op::cmplwi>(CrField::cr0, divisor, 0);
-      emit<Op::divwu>(kOtherScratch, dst, divisor);
-    }
-    emit<Op::isel>(dst, kZero, kOtherScratch, cr_bit(CrField::cr0, ppc64::Condition::eq));
-  }
-
-  // dst − (dst / divisor) · divisor. Times a divisor of 0, an undefined quotient is 0 as well, and
-  // dst stays as it is: what BPF asks for. (modud came only with power9.)
-  void modulo(bool wide, Gpr dst, Gpr divisor) {
-    if (wide) {
-      emit<Op::divdu>(kOtherScratch, dst, divisor);
-      emit<Op::mulld>(kOtherScratch, kOtherScratch, divisor);
-    } else {
-      emit<Op::divwu>(kOtherScratch, dst, divisor);
-      emit<Op::mullw>(kOtherScratch, kOtherScratch, divisor);
-    }
-    emit<Op::subf>(dst, kOtherScratch, dst);
-  }
-
-  // BPF takes counts modulo the width.
-  void shift_by_immediate(const InstructionInfo& info, Gpr dst, std::int32_t imm) {
-    const std::uint32_t count = static_cast<std::uint32_t>(imm) & (info.width - 1U);
-    const std::uint32_t back = (info.width - count) & (info.width - 1U);
-    const bool wide = info.width == 64;
-    switch (info.operation) {
-      case Operation::lsh:
-        if (wide) {
-          emit<Op::rldicr>(dst, dst, count, 63 - count);
-        } else {
-          emit<Op::rlwinm>(dst, dst, count, 0, 31 - count);
-        }
-        break;
-      case Operation::rsh:
-        if (wide) {
-          emit<Op::rldicl>(dst, dst, back, count);
-        } else {
-          emit<Op::rlwinm>(dst, dst, back, count, 31);
-        }
-        break;
-      default:
-        if (wide) {
-          emit<Op::sradi>(dst, dst, count);
-        } else {
-          emit<Op::srawi>(dst, dst, count);
-          zero_upper_half(dst);
-        }
-        break;
-    }
-  }
-
-  // The ISA looks at one bit more than the width needs, and shifts everything out if it is set.
-  void shift_by_register(const InstructionInfo& info, Gpr dst, Gpr src) {
-    const bool wide = info.width == 64;
-    emit<Op::rldicl>(kScratch, src, 0, wide ? 58 : 59);
-    switch (info.operation) {
-      case Operation::lsh:
-        if (wide) {
-          emit<Op::sld>(dst, dst, kScratch);
-        } else {
-          emit<Op::slw>(dst, dst, kScratch);
-        }
-        break;
-      case Operation::rsh:
-        if (wide) {
-          emit<Op::srd>(dst, dst, kScratch);
-        } else {
-          emit<Op::srw>(dst, dst, kScratch);
-        }
-        break;
-      default:
-        if (wide) {
-          emit<Op::srad>(dst, dst, kScratch);
-        } else {
-          emit<Op::sraw>(dst, dst, kScratch);
-          zero_upper_half(dst);
-        }
-        break;
-    }
-  }
-
-  // There is no register-to-register byte swap before power10: store, and load byte-reversed. In
-  // the order that the CPU runs in already, only the upper bits go.
-  void to_byte_order(const InstructionInfo& info, Gpr dst) {
-    const bool is_native =
-        (info.operation == Operation::to_little) == (source_.endian == model::Endian::little);
-    if (is_native) {
-      if (info.swap_bits < 64) {
-        emit<Op::rldicl>(dst, dst, 0, 64 - info.swap_bits);
-      }
-      return;
-    }
-    store(info.swap_bits / 8U, dst, kSwapBuffer, kStack);
-    emit<Op::addi>(kScratch, kStack, kSwapBuffer);
-    if (info.swap_bits == 16) {
-      emit<Op::lhbrx>(dst, kZero, kScratch);
-    } else if (info.swap_bits == 32) {
-      emit<Op::lwbrx>(dst, kZero, kScratch);
-    } else {
-      emit<Op::ldbrx>(dst, kZero, kScratch);
-    }
   }
 
   // --- memory
@@ -463,12 +236,10 @@ class Translation {
     Gpr value = kRegisterOf[slot.src];
     if (info.source == Source::immediate) {
       value = kOtherScratch;
-      load_immediate(out_, value, extended(slot.imm, 64));
+      load_immediate(out_, value, static_cast<std::uint64_t>(std::int64_t{slot.imm}));
     }
     store(info.memory_bytes, value, slot.offset, kRegisterOf[slot.dst]);
   }
-
-  // --- jumps and calls
 
   std::uint32_t target_of(const Slot& slot) const {
     return static_cast<std::uint32_t>(std::int64_t{slot_} + 1 + slot.offset - function_.begin);
@@ -523,7 +294,7 @@ class Translation {
           return wide ? emit<Op::cmpdi>(CrField::cr0, dst, imm)
                       : emit<Op::cmpwi>(CrField::cr0, dst, imm);
         } else {
-          const Gpr other = second(info, slot);
+          const Gpr other = second_operand(out_, info, slot);
           return wide ? emit<Op::cmpd>(CrField::cr0, dst, other)
                       : emit<Op::cmpw>(CrField::cr0, dst, other);
         }
@@ -532,12 +303,12 @@ class Translation {
           return wide ? emit<Op::cmpldi>(CrField::cr0, dst, imm)
                       : emit<Op::cmplwi>(CrField::cr0, dst, imm);
         } else {
-          const Gpr other = second(info, slot);
+          const Gpr other = second_operand(out_, info, slot);
           return wide ? emit<Op::cmpld>(CrField::cr0, dst, other)
                       : emit<Op::cmplw>(CrField::cr0, dst, other);
         }
       case Comparison::Kind::common_bits:
-        emit<Op::and_>(kScratch, dst, second(info, slot));
+        emit<Op::and_>(kScratch, dst, second_operand(out_, info, slot));
         return wide ? emit<Op::cmpdi>(CrField::cr0, kScratch, 0)
                     : emit<Op::cmpwi>(CrField::cr0, kScratch, 0);
     }

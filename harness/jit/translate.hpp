@@ -47,8 +47,6 @@
 
 namespace farcall::jit {
 
-inline constexpr std::uint16_t kFrameBytes = 592;
-
 // What is asked: function number `function`. `first_call` is its first one in linked.calls.
 struct FunctionSource {
   const model::LinkedProgram& linked;

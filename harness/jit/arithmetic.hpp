@@ -1,0 +1,18 @@
+// BPF's arithmetic, moves, shifts and byte swaps (RFC 9669 sections 4.1 and 4.2) as ppc64 words.
+#pragma once
+
+#include "bpf/instruction.hpp"
+#include "jit/emitter.hpp"
+#include "model/axes.hpp"
+
+namespace farcall::jit {
+
+// `info` is the row of `slot`, of form dst_source or dst. `endian` is the order that the CPU runs
+// in.
+void emit_arithmetic(Emitter& out, const bpf::InstructionInfo& info, const bpf::Slot& slot,
+                     model::Endian endian);
+
+// The second operand in a register: src, or kScratch with the sign-extended immediate.
+ppc64::Gpr second_operand(Emitter& out, const bpf::InstructionInfo& info, const bpf::Slot& slot);
+
+}  // namespace farcall::jit
