@@ -1,0 +1,276 @@
+#include "case/matrix.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support.hpp"
+
+namespace farcall::cases {
+namespace {
+
+using testing::ElementsAre;
+
+TEST(CaseMatrix, NothingDeclaredIsOneCellWithTheDefaults) {
+  const auto made = good(two_functions("-- result\n1\n"));
+  ASSERT_EQ(made.size(), 1U);
+  const model::Cell& cell = made[0];
+  EXPECT_EQ(cell.name, "test");
+  EXPECT_EQ(cell.case_path, "folder/test.case");
+  EXPECT_EQ(cell.axes, model::AxisValues{});
+  EXPECT_EQ(cell.axes.call, model::CallScheme::aux64);
+  ASSERT_EQ(cell.program->functions.size(), 2U);
+  EXPECT_EQ(cell.program->functions[0].name, "main");
+  EXPECT_EQ(cell.program->functions[1].name, "callee");
+  EXPECT_EQ(cell.program->origins.at(2).line, 5U);
+  EXPECT_TRUE(cell.memory.empty());
+  EXPECT_THAT(cell.arguments, ElementsAre(0, 0, 0, 0, 0));
+  EXPECT_EQ(cell.expected, model::Expectation{.result = 1});
+}
+
+TEST(CaseMatrix, NamesHaveDeclaredAxesInTheOrderOfAxes) {
+  const auto made = good(
+      "-- matrix\n"
+      "guest bare\n"
+      "call aux64 imm32\n"
+      "endian le\n" +
+      two_functions("-- result\n1\n"));
+  EXPECT_THAT(names(made), ElementsAre("test@le-aux64-bare", "test@le-imm32-bare"));
+  EXPECT_EQ(made[0].axes.call, model::CallScheme::aux64);
+  EXPECT_EQ(made[1].axes.call, model::CallScheme::imm32);
+  EXPECT_EQ(made[0].program, made[1].program);
+}
+
+TEST(CaseMatrix, EveryAxisCanBeNamed) {
+  EXPECT_THAT(names(good("-- matrix\nendian le\ncpu power9\nmmu radix\nabi elfv2\ncall imm32\n"
+                         "reach abs64\nguest bare\n" +
+                         two_functions("-- result\n1\n-- place far\ncallee = text\n"))),
+              ElementsAre("test@le-power9-radix-elfv2-imm32-abs64-bare-far"));
+}
+
+TEST(CaseMatrix, PlacementsAreTheLastAxis) {
+  const auto made = good("-- matrix\ncall imm32 aux64\n" + two_functions("-- place\n"
+                                                                         "main = text+64K\n"
+                                                                         "-- place near\n"
+                                                                         "callee = main+4K\n"
+                                                                         "-- place far\n"
+                                                                         "callee = vmalloc+1T\n"
+                                                                         "-- result\n1\n"));
+  EXPECT_THAT(names(made), ElementsAre("test@imm32-near", "test@imm32-far", "test@aux64-near",
+                                       "test@aux64-far"));
+  EXPECT_EQ(made[0].placement.functions[0].value, 0xc000000000010000U);
+  EXPECT_EQ(made[0].placement.functions[1].value, 0xc000000000011000U);
+  EXPECT_EQ(made[3].placement.functions[0].value, 0xc000000000010000U);
+  EXPECT_EQ(made[3].placement.functions[1].value, 0xc008010000000000U);
+}
+
+TEST(CaseMatrix, OneNamedPlacementIsInTheName) {
+  EXPECT_THAT(names(good(two_functions("-- place far\ncallee = text\n-- result\n1\n"))),
+              ElementsAre("test@far"));
+  EXPECT_THAT(names(good(two_functions("-- place\ncallee = text\n-- result\n1\n"))),
+              ElementsAre("test"));
+}
+
+TEST(CaseMatrix, APlacementCanBeForSomeCellsOnly) {
+  const auto made =
+      good("-- matrix\ncall imm32 aux64\n" + two_functions("-- place call=imm32\n"
+                                                           "callbase = vmalloc\n"
+                                                           "-- place near\n"
+                                                           "callee = vmalloc+1M\n"
+                                                           "-- place far call=aux64\n"
+                                                           "callee = text\n"
+                                                           "-- place near call=aux64\n"
+                                                           "stack = io\n"
+                                                           "-- result\n1\n"));
+  EXPECT_THAT(names(made), ElementsAre("test@imm32-near", "test@aux64-near", "test@aux64-far"));
+  EXPECT_EQ(made[0].placement.call_base.value, 0xc008000000000000U);
+  EXPECT_EQ(made[0].placement.stack.value, 0xc000000002000000U);
+  EXPECT_EQ(made[1].placement.call_base.value, 0xc000000000100000U);
+  EXPECT_EQ(made[1].placement.stack.value, 0xc00a000000000000U);
+  EXPECT_EQ(made[2].placement.functions[1].value, 0xc000000000000000U);
+}
+
+TEST(CaseMatrix, MemoryIsInTheFirstTwoRegisters) {
+  const auto made =
+      good(two_functions("-- mem  # a comment\n00 aB\n\n  Ff\n"
+                         "-- place\nmem = vmalloc+3M+1\n-- result\n1\n"));
+  ASSERT_EQ(made.size(), 1U);
+  ASSERT_EQ(made[0].memory.size(), 1U);
+  const bpf::MemoryRegion& mem = made[0].memory[0];
+  EXPECT_EQ(mem.name, "mem");
+  EXPECT_EQ(mem.address.value, 0xc008000000300001U);
+  EXPECT_TRUE(mem.writable);
+  EXPECT_THAT(mem.bytes, ElementsAre(std::byte{0}, std::byte{0xab}, std::byte{0xff}));
+  EXPECT_THAT(made[0].arguments, ElementsAre(0xc008000000300001U, 3U, 0U, 0U, 0U));
+}
+
+TEST(CaseMatrix, RegistersOverrideMemory) {
+  const auto made = good(two_functions("-- mem\n00\n-- regs\nr5 = -2\nr2=0x10\n-- result\n1\n"));
+  ASSERT_EQ(made.size(), 1U);
+  EXPECT_THAT(made[0].arguments,
+              ElementsAre(0xc000000001000000U, 16U, 0U, 0U, 0xfffffffffffffffeU));
+}
+
+TEST(CaseMatrix, ResultsAreIntegersOfAnyKind) {
+  const auto result = [](std::string_view text) {
+    const auto made = good(two_functions("-- result\n" + std::string{text} + "\n"));
+    return made.empty() ? std::nullopt : made[0].expected.result;
+  };
+  EXPECT_EQ(result("42"), 42U);
+  EXPECT_EQ(result("0x2A  # hex"), 42U);
+  EXPECT_EQ(result("-1"), 0xffffffffffffffffU);
+  EXPECT_EQ(result("-0x8000000000000000"), 0x8000000000000000U);
+  EXPECT_EQ(result("18446744073709551615"), 0xffffffffffffffffU);
+}
+
+TEST(CaseMatrix, CallsNameSiteCalleeAndCount) {
+  const auto made = good(
+      "-- asm\n"
+      "call local a\n"
+      "call local b\n"
+      "call local b\n"
+      "exit\n"
+      "a:\n"
+      "call local b\n"
+      "exit\n"
+      "b:\n"
+      "exit\n"
+      "-- result\n"
+      "0\n"
+      "-- calls\n"
+      "main[2] b *3\n"
+      "main[0] a\n"
+      "-- calls call=aux64\n"
+      "a[0] b * 0\n"
+      "main[1] b *18446744073709551615\n");
+  ASSERT_EQ(made.size(), 1U);
+  using Call = model::ExpectedCall;
+  EXPECT_THAT(made[0].expected.calls,
+              ElementsAre(Call{.site = {.function = 0, .ordinal = 2}, .callee = 2, .count = 3},
+                          Call{.site = {.function = 0, .ordinal = 0}, .callee = 1, .count = 1},
+                          Call{.site = {.function = 1, .ordinal = 0}, .callee = 2, .count = 0},
+                          Call{.site = {.function = 0, .ordinal = 1},
+                               .callee = 2,
+                               .count = 18446744073709551615U}));
+}
+
+TEST(CaseMatrix, MemoryAfterIsPieces) {
+  const auto made =
+      good(two_functions("-- mem\n00 11 22 33 44\n-- result\n1\n"
+                         "-- mem-after mem\n0x3: aa bb\n0: 01 # two\n"
+                         "-- mem-after mem call=aux64\n1: 02\n"));
+  ASSERT_EQ(made.size(), 1U);
+  using Memory = model::ExpectedMemory;
+  EXPECT_THAT(
+      made[0].expected.memory,
+      ElementsAre(Memory{.region = "mem", .offset = 3, .bytes = {std::byte{0xaa}, std::byte{0xbb}}},
+                  Memory{.region = "mem", .offset = 0, .bytes = {std::byte{1}}},
+                  Memory{.region = "mem", .offset = 1, .bytes = {std::byte{2}}}));
+}
+
+TEST(CaseMatrix, SelectorsPickOutcomes) {
+  const auto made = good("-- matrix\ncall imm32 aux64\n" +
+                         two_functions("-- place a\ncallee = text\n"
+                                       "-- place b\ncallee = io\n"
+                                       "-- place c\ncallee = vmemmap\n"
+                                       "-- result place=a\n1\n"
+                                       "-- result place=c,b endian=le call=imm32\n2\n"
+                                       "-- result call=aux64 place=b,c\n3\n"));
+  std::vector<std::uint64_t> results;
+  for (const model::Cell& cell : made) {
+    results.push_back(cell.expected.result.value_or(0));
+  }
+  EXPECT_THAT(results, ElementsAre(1, 2, 2, 1, 3, 3));
+}
+
+TEST(CaseMatrix, AFailureReplacesAllElse) {
+  const auto made = good("-- matrix\ncall imm32 aux64\n-- mem\n00\n" +
+                         two_functions("-- result\n1\n"
+                                       "-- calls\nmain[0] callee\n"
+                                       "-- mem-after mem\n0: 00\n"
+                                       "-- fail call=imm32\ncall.out-of-range main[0]\n"));
+  ASSERT_EQ(made.size(), 2U);
+  EXPECT_EQ(made[0].expected,
+            (model::Expectation{.failure = model::ExpectedFailure{
+                                    .code = ErrorCode::call_out_of_range, .site = "main[0]"}}));
+  EXPECT_EQ(made[1].expected.failure, std::nullopt);
+  EXPECT_EQ(made[1].expected.result, 1U);
+  EXPECT_EQ(made[1].expected.calls.size(), 1U);
+  EXPECT_EQ(made[1].expected.memory.size(), 1U);
+}
+
+TEST(CaseMatrix, AFailureNeedsNoSite) {
+  const auto made = good(two_functions("-- fail\nguest.budget\n"));
+  ASSERT_EQ(made.size(), 1U);
+  EXPECT_EQ(made[0].expected.failure,
+            (model::ExpectedFailure{.code = ErrorCode::guest_budget, .site = ""}));
+}
+
+TEST(CaseMatrix, TooManyCellsAreRefused) {
+  std::string text = "-- matrix\ncall imm32 aux64\n-- asm\nexit\n-- result\n0\n";
+  for (std::size_t i = 0; i < kMaxCells / 2; ++i) {
+    text += "-- place p" + std::to_string(i) + "\nmain = text\n";
+  }
+  EXPECT_EQ(good(text).size(), kMaxCells);
+  const auto made = load(text + "-- place last\nmain = text\n");
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, ErrorCode::case_unsupported);
+  EXPECT_EQ(made.error().message, "this case has 4098 cells: expected at most 4096");
+}
+
+TEST(CaseFile, OrderOfSectionsIsFree) {
+  const auto made = good(
+      "-- fail call=imm32\ncall.out-of-range main[0]\n"
+      "-- calls place=x\nmain[0] callee\n"
+      "-- result\n1\n"
+      "-- mem-after mem\n0: 01\n"
+      "-- place x\ncallee = mem+1M\n"
+      "-- mem\n00\n" +
+      std::string{kTwoFunctions} + "-- matrix\ncall imm32 aux64\n");
+  EXPECT_THAT(names(made), ElementsAre("test@imm32-x", "test@aux64-x"));
+}
+
+TEST(CaseFile, SummaryIsTheFirstComment) {
+  const auto summary = [](std::string_view text) {
+    const auto parsed = parse_case(text, "a.case");
+    return parsed ? parsed.value().summary : to_string(parsed.error());
+  };
+  EXPECT_EQ(summary("\n#  Far callee. \n# More.\n-- asm\nexit\n"), "Far callee.");
+  EXPECT_EQ(summary("-- asm\n# Not this one.\nexit\n"), "");
+}
+
+TEST(CaseFile, NameIsTheStem) {
+  const auto name = [](std::string_view path) {
+    const auto parsed = parse_case("-- asm\nexit\n", std::string{path});
+    return parsed ? parsed.value().name : to_string(parsed.error());
+  };
+  EXPECT_EQ(name("cases/reach/far-2p.case"), "far-2p");
+  EXPECT_EQ(name("a.b.case"), "a.b");
+  EXPECT_EQ(name("plain"), "plain");
+}
+
+TEST(CaseFile, LineEndsOfOtherSystemsAreGood) {
+  const std::string text =
+      "# One.\n-- mem\n00 11\n" + two_functions("-- place far\ncallee = io+64K\n-- result\n1\n");
+  std::string with_returns;
+  for (const char c : text) {
+    with_returns += c == '\n' ? "\r\n" : std::string(1, c);
+  }
+  const auto expected = good(text);
+  const auto made = good(with_returns);
+  ASSERT_EQ(made.size(), expected.size());
+  EXPECT_EQ(made[0].name, expected[0].name);
+  EXPECT_EQ(*made[0].program, *expected[0].program);
+  EXPECT_EQ(made[0].placement, expected[0].placement);
+  EXPECT_EQ(made[0].memory, expected[0].memory);
+  EXPECT_EQ(made[0].expected, expected[0].expected);
+  const auto wrong = load("-- asm\r\nexit\r\n-- result\r\nx\r\n");
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(to_string(wrong.error().where), "folder/test.case:4:1");
+}
+
+TEST(CaseFile, TheLastLineNeedsNoEnd) {
+  EXPECT_EQ(good(two_functions("-- result\n1")).size(), 1U);
+}
+
+}  // namespace
+}  // namespace farcall::cases

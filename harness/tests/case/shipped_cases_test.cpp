@@ -1,0 +1,85 @@
+// The cases of the product: every file loads, and what it expects is what the interpreter does.
+// Objects that they name are made by the target farcall_cases.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "bpf/address_space.hpp"
+#include "bpf/interpreter.hpp"
+#include "case/case_file.hpp"
+#include "case/find.hpp"
+#include "case/matrix.hpp"
+
+namespace farcall::cases {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<std::string> shipped() {
+  auto files = find_case_files(std::vector<std::string>{FARCALL_SOURCE_DIR "/cases"});
+  EXPECT_TRUE(files);
+  return files ? std::move(files).value() : std::vector<std::string>{};
+}
+
+void expect_what_the_interpreter_does(const model::Cell& cell) {
+  std::vector<bpf::MemoryRegion> regions = cell.memory;
+  regions.push_back({.name = "stack",
+                     .address = cell.placement.stack,
+                     .bytes = std::vector<std::byte>(model::kStackBytes),
+                     .writable = true});
+  bpf::AddressSpace memory{std::move(regions), model::byte_order(cell.axes.endian)};
+  const auto run = bpf::interpret(*cell.program, cell.arguments,
+                                  cell.placement.stack + model::kStackBytes, memory);
+  ASSERT_TRUE(run) << to_string(run.error());
+  if (cell.expected.failure) {
+    return;
+  }
+  EXPECT_EQ(run.value().r0, cell.expected.result);
+
+  // Every call site is spoken of, with the count that it has.
+  for (const bpf::PseudoCall& call : bpf::pseudo_calls(*cell.program)) {
+    const auto said = std::ranges::find(cell.expected.calls, call.site, &model::ExpectedCall::site);
+    ASSERT_NE(said, cell.expected.calls.end()) << to_string(*cell.program, call.site);
+    const auto made = std::ranges::count(run.value().calls, call.site, &bpf::PseudoCall::site);
+    EXPECT_EQ(said->count, static_cast<std::uint64_t>(made)) << to_string(*cell.program, call.site);
+  }
+
+  for (const bpf::MemoryRegion& before : cell.memory) {
+    std::vector<std::byte> expected = before.bytes;
+    for (const model::ExpectedMemory& piece : cell.expected.memory) {
+      std::ranges::copy(piece.bytes, expected.begin() + static_cast<std::ptrdiff_t>(piece.offset));
+    }
+    EXPECT_EQ(memory.regions().front().bytes, expected);
+  }
+}
+
+TEST(ShippedCases, SayWhatTheInterpreterDoes) {
+  std::size_t cells_seen = 0;
+  for (const std::string& file : shipped()) {
+    SCOPED_TRACE(file);
+    const auto parsed = read_case(file);
+    ASSERT_TRUE(parsed) << to_string(parsed.error());
+    EXPECT_FALSE(parsed.value().summary.empty());
+    const auto made = cells(parsed.value());
+    ASSERT_TRUE(made) << to_string(made.error());
+    for (const model::Cell& cell : made.value()) {
+      SCOPED_TRACE(cell.name);
+      expect_what_the_interpreter_does(cell);
+      ++cells_seen;
+    }
+  }
+  EXPECT_GE(cells_seen, 60U);
+}
+
+TEST(ShippedCases, HaveNamesThatAreTheirOwn) {
+  std::set<std::string> stems;
+  for (const std::string& file : shipped()) {
+    EXPECT_TRUE(stems.insert(fs::path{file}.stem().string()).second) << file;
+  }
+  EXPECT_GE(stems.size(), 16U);
+}
+
+}  // namespace
+}  // namespace farcall::cases
