@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <span>
 #include <string_view>
 
 #include "ppc64/disassembler.hpp"
@@ -34,6 +35,8 @@ constexpr auto kProgressInterval = std::chrono::milliseconds(50);
 // How many words of code are shown before and after a call site.
 constexpr std::uint64_t kWordsBefore = 7;
 constexpr std::uint64_t kWordsAfter = 1;
+
+constexpr std::size_t kFindingsShown = 6;
 
 std::string times(std::optional<std::uint64_t> count) {
   return count ? fmt::format("{}×", *count) : "–";
@@ -100,8 +103,8 @@ class TextReport : public Report {
     const std::string call = fmt::format("{} → {}", story.name, story.callee);
     const std::string distance = story.at ? to_string(story.expected - *story.at) : "";
     // fmt counts the arrow as one column, as terminals do.
-    fmt::print(out_, "         {:<24} {} {:>11}   interpreter {:<5} bytes {:<18} cpu {:<5} {}\n",
-               call, to_string(story.expected), distance, times(story.interpreted), decoded(story),
+    fmt::print(out_, "         {:<24} {} {:>11}   interpreter {:<4} bytes {}  cpu {} {}\n", call,
+               to_string(story.expected), distance, times(story.interpreted), decoded(story),
                times(story.executed), reached(story));
   }
 
@@ -129,14 +132,24 @@ class TextReport : public Report {
     return text;
   }
 
+  // The first finding explains the others, so it is its code that is shown.
   void print_evidence(const CellReport& report) {
-    for (const model::Finding& finding : report.verdict.findings) {
-      fmt::print(out_, "       {} {}{}{}\n", paint("•", Colour::red),
-                 finding.site.empty() ? "" : finding.site + ": ", finding.text,
+    const std::vector<model::Finding>& findings = report.verdict.findings;
+    const std::size_t shown = std::min(findings.size(), kFindingsShown);
+    for (const model::Finding& finding : std::span(findings).first(shown)) {
+      fmt::print(out_, "       {} {}{}{}{}\n", paint("•", Colour::red), finding.site,
+                 finding.site.empty() ? "" : ": ", finding.text,
                  paint(fmt::format(" [{}]", name(finding.code)), Colour::dim));
     }
-    if (report.image != nullptr) {
-      print_listings(report);
+    if (findings.size() > shown) {
+      fmt::print(out_, "       … and {} more\n", findings.size() - shown);
+    }
+    if (report.image != nullptr && !findings.empty()) {
+      for (const model::CodeCall& call : report.image->calls) {
+        if (site_name(*report.image, call.site) == findings.front().site) {
+          print_listing(report.image->functions[call.site.function], call, findings.front().site);
+        }
+      }
     }
     if (report.observations != nullptr && report.observations->fault) {
       print_registers(report.observations->registers);
@@ -145,17 +158,6 @@ class TextReport : public Report {
       fmt::print(out_, "       replay: {}\n", report.replay);
     }
     fmt::print(out_, "\n");
-  }
-
-  // The code around each call site that a finding names.
-  void print_listings(const CellReport& report) {
-    for (const model::CodeCall& call : report.image->calls) {
-      const std::string site = site_name(*report.image, call.site);
-      if (std::ranges::find(report.verdict.findings, site, &model::Finding::site) !=
-          report.verdict.findings.end()) {
-        print_listing(report.image->functions[call.site.function], call, site);
-      }
-    }
   }
 
   void print_listing(const model::CodeFunction& function, const model::CodeCall& call,

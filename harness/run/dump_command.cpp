@@ -142,13 +142,15 @@ const std::vector<Stage>& stages() {
       {"linked", false, [](const View& view) { return view.prepared.linked.has_value(); },
        print_linked,
        [](const View& view) {
-         return to_json({.cell = view.document.cell, .linked = view.prepared.linked}, "linked");
+         return model::to_json(
+             model::Document{.cell = view.document.cell, .linked = view.prepared.linked}, "linked");
        }},
       {"image", false, [](const View& view) { return view.prepared.testimony.image.has_value(); },
        print_image,
        [](const View& view) {
-         return to_json({.cell = view.document.cell, .image = view.prepared.testimony.image},
-                        "image");
+         return model::to_json(
+             model::Document{.cell = view.document.cell, .image = view.prepared.testimony.image},
+             "image");
        }},
       {"observations", true, [](const View& view) { return view.observations.has_value(); },
        print_observations,

@@ -92,7 +92,7 @@ class MachineRun {
     while (ready_.jobs.size() < kBatchJobs && !cells_.empty()) {
       BOOST_OUTCOME_TRY(prepare_next());
     }
-    if (!ready_.jobs.empty() && running_.size() < 2) {
+    if (!ready_.jobs.empty() && running_.size() < vm::kMaxBatchesInFlight) {
       return submit();
     }
     return running_.empty() ? success() : collect();
@@ -112,11 +112,17 @@ class MachineRun {
     ready_.testimonies.push_back(std::move(prepared.testimony));
     ready_.jobs.push_back(std::move(*prepared.job));
     if (!machine_) {  // it boots while more is prepared
-      const vm::MachineSpec spec = vm::machine_spec(document.cell.axes, options_.images);
-      BOOST_OUTCOME_TRY(machine, vm::Machine::start(spec));
+      BOOST_OUTCOME_TRY(machine, vm::Machine::start(machine_spec(document.cell.axes)));
       machine_ = std::move(machine);
     }
     return success();
+  }
+
+  vm::MachineSpec machine_spec(const model::AxisValues& axes) const {
+    return {.endian = axes.endian,
+            .cpu = axes.cpu,
+            .mmu = axes.mmu,
+            .image = (options_.images / vm::image_name(axes.endian, axes.mmu)).string()};
   }
 
   Result<void> submit() {
@@ -150,8 +156,7 @@ class MachineRun {
 
   // Errors of submit() that are about its first job, not about the machine.
   static bool is_about_job(const Error& error) {
-    return error.code == ErrorCode::machine_job_too_large ||
-           error.code == ErrorCode::place_overlap || error.code == ErrorCode::place_unmappable;
+    return error.code == ErrorCode::machine_job_too_large || name(error.code).starts_with("place.");
   }
 
   // The first job that is ready cannot be mapped as its image asks: that is the image's failure.
