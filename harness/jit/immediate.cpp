@@ -60,24 +60,26 @@ void load_immediate(Emitter& out, Gpr to, std::uint64_t value) {
   }
   const std::uint32_t by_halves = words_of_halves(value);
 
-  // All ones and zeros of `value` between trailing zeros and copies of the sign: load and shift.
+  // What is left without the trailing zeros: load it, shift it up.
   const int trailing = std::countr_zero(value);
   const std::int64_t shifted = number >> trailing;
-  if (fits_signed(shifted, 32) && words_of_32(shifted) + 1 < by_halves) {
-    load_32(out, to, shifted);
-    out.emit<Op::rldicr>(to, to, trailing, 63 - trailing);
-    return;
-  }
+  const std::uint32_t by_shift = fits_signed(shifted, 32) ? words_of_32(shifted) + 1 : by_halves;
 
-  // Leading zeros before what would be a negative number: load that and clear them.
+  // Ones instead of the leading zeros make a negative number: load it, clear them.
   const int leading = std::countl_zero(value);
   const auto filled = static_cast<std::int64_t>(value | ~(~std::uint64_t{0} >> leading));
-  if (leading > 0 && fits_signed(filled, 32) && words_of_32(filled) + 1 < by_halves) {
+  const std::uint32_t by_mask =
+      leading > 0 && fits_signed(filled, 32) ? words_of_32(filled) + 1 : by_halves;
+
+  if (by_mask < by_halves && by_mask <= by_shift) {
     load_32(out, to, filled);
     out.emit<Op::rldicl>(to, to, 0, leading);
-    return;
+  } else if (by_shift < by_halves) {
+    load_32(out, to, shifted);
+    out.emit<Op::rldicr>(to, to, trailing, 63 - trailing);
+  } else {
+    load_halves(out, to, value);
   }
-  load_halves(out, to, value);
 }
 
 void load_immediate_fixed(Emitter& out, Gpr to, std::uint64_t value) {

@@ -1,0 +1,246 @@
+#include "jit/compile.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "bpf/instruction.hpp"
+#include "jit/translate.hpp"
+#include "ppc64/abi.hpp"
+#include "support.hpp"
+
+namespace farcall::jit {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::Not;
+
+constexpr std::uint64_t kFar = 0xc00800000012a468;
+constexpr std::string_view kCaller =
+    "mov %r6, %r1\n"
+    "call local callee\n"
+    "add %r0, %r6\n"
+    "exit\n"
+    "callee:\n"
+    "mov %r0, 1\n"
+    "exit\n";
+
+model::CodeImage compiled(const model::LinkedProgram& program, const model::AxisValues& axes = {}) {
+  auto image = compile(program, axes);
+  if (!image) {
+    throw std::runtime_error(to_string(image.error()));
+  }
+  return image.value();
+}
+
+std::vector<std::string> listing_of(std::string_view assembly, const model::AxisValues& axes = {}) {
+  const model::CodeImage image = compiled(linked(assembly, {{0x1000}}), axes);
+  return listing(image.functions[0].words, image.functions[0].address);
+}
+
+// ELFv2, section 2.2: LR into the caller's frame, a back chain, everything undone in the epilogue.
+TEST(Compile, ASmallFunction) {
+  EXPECT_THAT(
+      listing_of("mov %r0, 7\nexit\n"),
+      ElementsAre("mflr    r0", "std     r0,16(r1)", "stdu    r1,-592(r1)",  //
+                  "li      r8,7",                                            //
+                  "mr      r3,r8", "addi    r1,r1,592", "ld      r0,16(r1)", "mtlr    r0", "blr"));
+}
+
+TEST(Compile, SavesWhatItUsesOfTheNonvolatileRegisters) {
+  EXPECT_THAT(listing_of("mov %r7, %r1\nstxdw [%r10-8], %r7\nexit\n"),
+              ElementsAre("mflr    r0", "std     r0,16(r1)", "stdu    r1,-592(r1)",
+                          "std     r28,560(r1)", "std     r31,584(r1)", "addi    r31,r1,544",  //
+                          "mr      r28,r3", "std     r28,-8(r31)",                             //
+                          "mr      r3,r8", "ld      r28,560(r1)", "ld      r31,584(r1)",
+                          "addi    r1,r1,592", "ld      r0,16(r1)", "mtlr    r0", "blr"));
+}
+
+TEST(Compile, ACall) {
+  const model::CodeImage image = compiled(linked(kCaller, {{0x10000}, {kFar}}));
+  ASSERT_EQ(image.functions.size(), 2U);
+  EXPECT_EQ(image.entry, GuestAddress{0x10000});
+  EXPECT_EQ(image.functions[1].address, GuestAddress{kFar});
+  ASSERT_EQ(image.calls.size(), 1U);
+  const model::CodeCall& call = image.calls[0];
+  EXPECT_EQ(call.callee, 1U);
+  EXPECT_EQ(call.target, GuestAddress{kFar});
+  const auto& words = image.functions[0].words;
+  const std::size_t at = (call.at.value - 0x10000) / 4;
+  EXPECT_EQ(words.at(at), 0x4e800421U);      // bctrl
+  EXPECT_EQ(words.at(at - 1), 0x7d8903a6U);  // mtctr r12
+  EXPECT_EQ(words.at(at + 1), 0x7c681b78U);  // mr r8,r3
+  EXPECT_EQ(constant_of(std::span(words).subspan(at - 6, 5)), kFar);
+}
+
+TEST(Compile, SizesDoNotDependOnAddresses) {
+  const model::CodeImage first = compiled(linked(kCaller, {{0x10000}, {0x20000}}));
+  for (const std::uint64_t callee :
+       {0x0ULL, 0x8000ULL, 0xffff0000ULL, 0x800000000000ULL, 0xc008000000000000ULL,
+        0xfffffffffff00000ULL, 0x123456789abcdef0ULL}) {
+    const model::CodeImage image = compiled(linked(kCaller, {{0x10000}, {callee}}));
+    for (std::size_t i = 0; i < 2; ++i) {
+      EXPECT_EQ(image.functions[i].words.size(), first.functions[i].words.size());
+      const auto size = static_cast<std::uint32_t>(image.functions[i].words.size());
+      EXPECT_THAT(image.functions[i].pass_words, ElementsAre(size, size));
+    }
+    const std::size_t at = (image.calls[0].at.value - 0x10000) / 4;
+    EXPECT_EQ(constant_of(std::span(image.functions[0].words).subspan(at - 6, 5)), callee);
+  }
+}
+
+// What the scheme says is where the code goes, be it right or not; `target` is where it should.
+TEST(Compile, GoesWhereTheSchemeSays) {
+  model::LinkedProgram program = linked(kCaller, {{0x10000}, {kFar}});
+  program.side_table[0] = {0xc00000000012a468};
+  const model::CodeImage image = compiled(program);
+  EXPECT_EQ(image.calls[0].target, GuestAddress{kFar});
+  const std::size_t at = (image.calls[0].at.value - 0x10000) / 4;
+  EXPECT_EQ(constant_of(std::span(image.functions[0].words).subspan(at - 6, 5)),
+            0xc00000000012a468);
+}
+
+TEST(Compile, CallSitesAreCountedByFunction) {
+  const model::CodeImage image = compiled(
+      linked("call local a\ncall local b\nexit\na:\ncall local b\nexit\nb:\nmov %r0, 1\nexit\n",
+             {{0x30000}, {0x10000}, {0x20000}}));
+  ASSERT_EQ(image.calls.size(), 3U);
+  EXPECT_EQ(image.calls[1].site, (bpf::CallSite{0, 1}));
+  EXPECT_EQ(image.calls[2].site, (bpf::CallSite{1, 0}));
+  EXPECT_EQ(image.calls[2].target, GuestAddress{0x20000});
+  for (const model::CodeCall& call : image.calls) {
+    const model::CodeFunction& in = image.functions[call.site.function];
+    EXPECT_EQ(in.words.at((call.at.value - in.address.value) / 4), 0x4e800421U);
+  }
+}
+
+// All instructions of BPF: nothing that power8 lacks, no register that is not ours, and of the
+// nonvolatile ones only those that the prologue saved.
+TEST(Compile, EveryInstructionWritesOnlyItsRegisters) {
+  for (const bpf::InstructionInfo& info : bpf::kInstructions) {
+    if (info.operation == bpf::Operation::call) {
+      continue;
+    }
+    for (const std::int32_t imm : {0, 1, -1, 0x8000, 0x12345678, INT32_MIN}) {
+      model::LinkedProgram program;
+      program.scheme = model::CallScheme::aux64;
+      program.addresses = {{0x1000}};
+      bpf::Slot slot{.opcode = info.opcode, .dst = 6, .src = 7, .offset = 0, .imm = imm};
+      if (info.src.kind != bpf::FieldRule::Kind::operand) {
+        slot.src = 0;
+      }
+      if (info.imm.kind == bpf::FieldRule::Kind::selector) {
+        slot.imm = info.imm.value;
+      }
+      program.program.slots = {slot, {.imm = imm}, {.opcode = 0x95}};
+      if (info.form != bpf::Form::dst_imm64) {
+        program.program.slots[1] = {.opcode = 0xbf};
+      }
+      program.program.functions = {{"main", 0, 3}};
+      const model::CodeImage image = compiled(program);
+      std::uint32_t saved = 0;
+      for (const std::uint32_t word : image.functions[0].words) {
+        const ppc64::Instruction* const row = ppc64::find(word);
+        ASSERT_NE(row, nullptr) << info.mnemonic << std::hex << ' ' << word;
+        if (row->op == ppc64::Op::std_ && (word >> 16 & 31) == 1) {
+          saved |= 1U << (word >> 21 & 31);
+        }
+        for (std::size_t i = 0; i < row->operand_count; ++i) {
+          const ppc64::OperandInfo operand = ppc64::operand_info(row->operands[i]);
+          const auto value = static_cast<std::uint32_t>(ppc64::extract(operand, word));
+          if (operand.kind == ppc64::OperandKind::gpr && operand.writes) {
+            const bool ours = value == 0 || value == 1 || (value >= 3 && value <= 12) ||
+                              (value >= 27 && (saved >> value & 1) != 0);
+            EXPECT_TRUE(ours) << info.mnemonic << " writes r" << value;
+          }
+          if (operand.kind == ppc64::OperandKind::cr_field) {
+            EXPECT_EQ(value, 0U) << info.mnemonic;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Compile, DoublewordsAtOddDisplacements) {
+  EXPECT_THAT(listing_of("ldxdw %r2, [%r1+8]\nexit\n"), Contains("ld      r4,8(r3)"));
+  EXPECT_THAT(listing_of("ldxdw %r2, [%r1+6]\nexit\n"), Contains("ldx     r4,r3,r9"));
+  EXPECT_THAT(listing_of("ldxdw %r2, [%r1-32768]\nexit\n"), Contains("ld      r4,-32768(r3)"));
+  EXPECT_THAT(listing_of("stxdw [%r1+32767], %r2\nexit\n"), Contains("stdx    r4,r3,r9"));
+  EXPECT_THAT(listing_of("ldxw %r2, [%r1+3]\nexit\n"), Contains("lwz     r4,3(r3)"));
+}
+
+TEST(Compile, SwapsDependOnTheOrderOfTheCpu) {
+  const model::AxisValues little;
+  model::AxisValues big;
+  big.endian = model::Endian::big;
+  const std::string swap = "lwbrx   r3,0,r9";
+  EXPECT_THAT(listing_of("be32 %r1\nexit\n", little), Contains(swap));
+  EXPECT_THAT(listing_of("le32 %r1\nexit\n", little), Not(Contains(swap)));
+  EXPECT_THAT(listing_of("be32 %r1\nexit\n", big), Not(Contains(swap)));
+  EXPECT_THAT(listing_of("le32 %r1\nexit\n", big), Contains(swap));
+  EXPECT_THAT(listing_of("le32 %r1\nexit\n", little), Contains("clrldi  r3,r3,32"));
+}
+
+Error error_of(const model::LinkedProgram& program, const model::AxisValues& axes = {}) {
+  const auto image = compile(program, axes);
+  return image ? Error{.code = ErrorCode::usage_bad_argument, .message = "it compiled"}
+               : image.error();
+}
+
+TEST(Compile, RefusesCodeThatRunsIntoOtherCode) {
+  const auto size = compiled(linked(kCaller, {{0x10000}, {kFar}})).functions[0].words.size() * 4;
+  EXPECT_EQ(error_of(linked(kCaller, {{0x10000}, {0x10000 + size - 4}})).code,
+            ErrorCode::place_overlap);
+  EXPECT_EQ(error_of(linked(kCaller, {{0x10000}, {0x10000}})).code, ErrorCode::place_overlap);
+  EXPECT_EQ(error_of(linked(kCaller, {{0x10000}, {0x10000 - 4}})).code, ErrorCode::place_overlap);
+  EXPECT_TRUE(compile(linked(kCaller, {{0x10000}, {0x10000 + size}}), {}));
+}
+
+TEST(Compile, RefusesAddressesThatCannotBe) {
+  EXPECT_EQ(error_of(linked(kCaller, {{0x10000}, {0x20002}})).code, ErrorCode::place_misaligned);
+  EXPECT_EQ(error_of(linked(kCaller, {{0x10000}, {0xfffffffffffffffc}})).code,
+            ErrorCode::place_unmappable);
+  const auto size = compiled(linked(kCaller, {{0x10000}, {kFar}})).functions[1].words.size() * 4;
+  EXPECT_TRUE(compile(linked(kCaller, {{0x10000}, {0 - size}}), {}));
+}
+
+TEST(Compile, RefusesWhatItDoesNotHave) {
+  model::AxisValues axes;
+  axes.reach = model::Reach::pcrel;
+  EXPECT_EQ(error_of(linked(kCaller, {{0x10000}, {kFar}}), axes).code, ErrorCode::jit_unsupported);
+  axes = {};
+  axes.abi = model::Abi::elfv1;
+  EXPECT_EQ(error_of(linked(kCaller, {{0x10000}, {kFar}}), axes).code, ErrorCode::jit_unsupported);
+  model::LinkedProgram program = linked("mov %r0, 1\nexit\n", {{0x10000}});
+  program.program.slots[0].opcode = 0xff;
+  const Error error = error_of(program);
+  EXPECT_EQ(error.code, ErrorCode::jit_unsupported);
+  EXPECT_EQ(error.where.line, 1U);
+}
+
+TEST(Compile, RefusesACallThatWasNotLinked) {
+  model::LinkedProgram program = linked(kCaller, {{0x10000}, {kFar}});
+  program.calls.clear();
+  const Error error = error_of(program);
+  EXPECT_EQ(error.code, ErrorCode::call_unresolved);
+  EXPECT_EQ(error.site, "main[0]");
+}
+
+TEST(Passes, TheEmittingOneMustKeepToTheLayout) {
+  const model::LinkedProgram program = linked("mov %r0, 1\nexit\n", {{0x1000}});
+  const FunctionSource source{.linked = program, .reach = *find_reach(model::Reach::abs64)};
+  Layout layout;
+  Emitter out;
+  ASSERT_TRUE(run_pass(Pass::sizing, source, layout, out));
+  ASSERT_TRUE(run_pass(Pass::emitting, source, layout, out));
+  layout.slots[1] += 1;
+  const auto result = run_pass(Pass::emitting, source, layout, out);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::jit_size_changed);
+}
+
+}  // namespace
+}  // namespace farcall::jit
