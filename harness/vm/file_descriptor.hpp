@@ -1,0 +1,49 @@
+// File descriptors with an owner, and the three kinds that a machine needs. All close on exec.
+#pragma once
+
+#include <unistd.h>
+
+#include <string>
+#include <utility>
+
+#include "base/error.hpp"
+
+namespace farcall::vm {
+
+class FileDescriptor {
+ public:
+  FileDescriptor() = default;
+  explicit FileDescriptor(int number) : number_(number) {}
+  FileDescriptor(FileDescriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  ~FileDescriptor() { reset(); }
+
+  int number() const { return number_; }
+  void reset() {
+    if (number_ >= 0) {
+      ::close(std::exchange(number_, -1));
+    }
+  }
+
+ private:
+  int number_ = -1;
+};
+
+// A file that exists in memory only, and ends with its last descriptor.
+Result<FileDescriptor> memory_file(const char* name, std::uint64_t byte_count);
+
+struct SocketPair {
+  FileDescriptor ours;
+  FileDescriptor theirs;
+};
+Result<SocketPair> socket_pair();
+
+// `WHAT: strerror(errno)` as machine.start.
+Error start_error(std::string_view what);
+
+}  // namespace farcall::vm

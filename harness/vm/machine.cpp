@@ -1,0 +1,250 @@
+#include "vm/machine.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <boost/process/search_path.hpp>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <optional>
+#include <utility>
+
+#include "vm/batch.hpp"
+#include "vm/command_line.hpp"
+#include "vm/file_descriptor.hpp"
+#include "vm/guest_memory.hpp"
+#include "vm/process.hpp"
+#include "vm/qmp.hpp"
+#include "wire/mailbox.hpp"
+
+namespace farcall::vm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::string_view kQemu = "qemu-system-ppc64";
+
+// The wall clock is only a backstop: a guest ends its jobs by counting instructions. A loaded host
+// may be this slow.
+constexpr std::chrono::seconds kPatience{20};
+constexpr std::chrono::nanoseconds kPatiencePerInstruction{20};
+
+constexpr std::size_t kConsoleBytesKept = 4096;
+
+struct InFlight {
+  BatchLayout layout;
+  std::uint64_t budget = 0;  // of all its jobs, in instructions
+};
+
+std::string panic_message(const wire::PanicRecord& panic) {
+  return fmt::format(
+      "the guest's runner failed: vector {:#x}, srr0 {:016x}, srr1 {:016x}, dar "
+      "{:016x}, dsisr {:08x}, lr {:016x}",
+      std::uint64_t{panic.vector}, std::uint64_t{panic.srr0}, std::uint64_t{panic.srr1},
+      std::uint64_t{panic.dar}, std::uint64_t{panic.dsisr}, std::uint64_t{panic.lr});
+}
+
+// Different for each batch of each process, so that no stale memory can pass for an answer.
+std::uint64_t first_nonce() {
+  return static_cast<std::uint64_t>(Clock::now().time_since_epoch().count()) << 20 ^
+         static_cast<std::uint64_t>(::getpid());
+}
+
+}  // namespace
+
+struct Machine::State {
+  MachineSpec spec;
+  GuestMemory memory;
+  FileDescriptor console;
+  QmpClient qmp;
+  Process process;  // behind what it uses: it ends first
+
+  std::array<InFlight, kMaxBatchesInFlight> batches = {};  // batch n is in batches[n % size]
+  std::uint64_t submitted = 0;
+  std::uint64_t collected = 0;
+  std::uint64_t nonce = first_nonce();
+  std::string console_text = {};
+  bool alive = true;
+
+  // Ends the machine because of `error`, adding what QEMU and the guest said last.
+  Error give_up(Error error);
+  Error why_gone();
+  Error hang(std::chrono::nanoseconds waited);
+  void read_console();
+  Result<void> wait_for(std::uint64_t batch, std::chrono::nanoseconds patience);
+};
+
+Error Machine::State::give_up(Error error) {
+  alive = false;
+  process.kill();
+  if (!console_text.empty()) {
+    error.message += fmt::format("; the guest's console says: {}", console_text);
+  }
+  if (const std::string words = process.last_words(); !words.empty()) {
+    error.message += fmt::format("; QEMU says: {}", words);
+  }
+  return error;
+}
+
+// The console is closed: QEMU has ended, or is about to.
+Error Machine::State::why_gone() {
+  const wire::Control& control = memory.control();
+  if (control.panicked.load_acquire() != 0) {
+    return give_up(Error{ErrorCode::machine_runner_fault, panic_message(control.panic)});
+  }
+  for (int tries = 0; process.running() && tries < 100; ++tries) {
+    ::poll(nullptr, 0, 10);
+  }
+  const bool gone = !process.running();
+  const bool booted = control.ready.load_acquire() != 0;
+  return give_up(
+      Error{booted ? ErrorCode::machine_lost : ErrorCode::machine_start,
+            fmt::format("QEMU ended {} ({})",
+                        booted ? "while it had jobs to run" : "before the guest had booted",
+                        gone ? process.ending() : "console closed")});
+}
+
+Error Machine::State::hang(std::chrono::nanoseconds waited) {
+  Error error{ErrorCode::machine_timeout,
+              fmt::format("no result within {:.1f} s of wall clock, though every job has a budget",
+                          std::chrono::duration<double>(waited).count())};
+  if (const auto registers = qmp.monitor("info registers"); registers.has_value()) {
+    const std::string& text = registers.value();
+    error.message += "; " + text.substr(0, text.find_first_of("\r\n"));
+  }
+  return give_up(std::move(error));
+}
+
+void Machine::State::read_console() {
+  std::array<char, 256> buffer = {};
+  const ssize_t count = ::recv(console.number(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+  for (ssize_t i = 0; i < count; ++i) {
+    const char byte = buffer[static_cast<std::size_t>(i)];
+    if (byte != wire::kDoorbell && byte != '\n' && console_text.size() < kConsoleBytesKept) {
+      console_text += byte;
+    }
+  }
+}
+
+Result<void> Machine::State::wait_for(std::uint64_t batch, std::chrono::nanoseconds patience) {
+  const auto deadline = Clock::now() + patience;
+  const wire::Control& control = memory.control();
+  while (control.completed.load_acquire() <= batch) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    pollfd wait = {console.number(), POLLIN, 0};
+    const int ready = left.count() <= 0 ? 0 : ::poll(&wait, 1, static_cast<int>(left.count()));
+    if (ready == 0) {
+      return hang(patience);
+    }
+    if (ready > 0) {
+      read_console();
+      // Whoever hangs up may have completed the batch before.
+      if ((wait.revents & POLLHUP) != 0 && control.completed.load_acquire() <= batch) {
+        read_console();
+        return why_gone();
+      }
+    }
+  }
+  if (control.magic != wire::kControlMagic || control.version != wire::kVersion) {
+    return give_up(Error{ErrorCode::machine_bad_answer,
+                         fmt::format("the image speaks version {} of the mailbox, this program {}",
+                                     std::uint32_t{control.version}, wire::kVersion)});
+  }
+  return success();
+}
+
+Result<Machine> Machine::start(const MachineSpec& spec) {
+  const std::string qemu = boost::process::search_path(std::string(kQemu)).string();
+  if (qemu.empty()) {
+    return Error{ErrorCode::machine_no_qemu, fmt::format("{} is not on PATH", kQemu),
+                 SourceLocation{}, std::string{}, "apt-get install qemu-system-ppc"};
+  }
+  std::error_code error;
+  MachineSpec absolute = spec;
+  absolute.image = std::filesystem::absolute(spec.image, error).string();
+  if (!std::filesystem::is_regular_file(absolute.image, error)) {
+    return Error{ErrorCode::machine_no_image, fmt::format("there is no guest image {}", spec.image),
+                 SourceLocation{}, std::string{}, "build the target farcall_images"};
+  }
+  BOOST_OUTCOME_TRY(memory, GuestMemory::create());
+  BOOST_OUTCOME_TRY(console, socket_pair());
+  BOOST_OUTCOME_TRY(qmp, socket_pair());
+  const Channels channels{memory.descriptor(), console.theirs.number(), qmp.theirs.number()};
+  const std::array inherited = {channels.ram, channels.console, channels.qmp};
+  BOOST_OUTCOME_TRY(process, Process::start(qemu, command_line(absolute, channels), inherited));
+  return Machine(std::unique_ptr<State>(new State{.spec = std::move(absolute),
+                                                  .memory = std::move(memory),
+                                                  .console = std::move(console.ours),
+                                                  .qmp = QmpClient(std::move(qmp.ours)),
+                                                  .process = std::move(process)}));
+}
+
+Machine::Machine(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Machine::Machine(Machine&&) noexcept = default;
+Machine& Machine::operator=(Machine&&) noexcept = default;
+Machine::~Machine() = default;
+
+Result<std::size_t> Machine::submit(std::span<const model::Job> jobs) {
+  State& state = *state_;
+  if (!state.alive) {
+    return Error{ErrorCode::machine_lost, "the machine has ended"};
+  }
+  if (jobs.empty() || state.submitted - state.collected == kMaxBatchesInFlight) {
+    return std::size_t{0};
+  }
+  InFlight& batch = state.batches[state.submitted % kMaxBatchesInFlight];
+  state.nonce += wire::kMaxJobs + 1;  // its jobs have the nonces in between
+  BOOST_OUTCOME_TRY(encode_batch(state.spec, jobs, state.nonce, state.memory.area(state.submitted),
+                                 batch.layout));
+  const std::size_t count = batch.layout.jobs.size();
+  batch.budget = 0;
+  for (const model::Job& job : jobs.first(count)) {
+    batch.budget += job.budget_instructions;
+  }
+  ++state.submitted;
+  wire::Control& control = state.memory.control();
+  control.submitted.store_release(state.submitted);
+  // The guest writes `sleeping` and then reads `submitted`; this is the other half.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (control.sleeping.load_acquire() != 0) {
+    // If QEMU is gone, collect() finds out.
+    ::send(state.console.number(), &wire::kWakeUp, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+  return count;
+}
+
+Result<std::vector<model::Observations>> Machine::collect() {
+  State& state = *state_;
+  if (!state.alive) {
+    return Error{ErrorCode::machine_lost, "the machine has ended"};
+  }
+  if (state.submitted == state.collected) {
+    return std::vector<model::Observations>{};
+  }
+  const std::uint64_t number = state.collected;
+  const InFlight& batch = state.batches[number % kMaxBatchesInFlight];
+  // The guest may have to run the batch before this one first.
+  std::uint64_t budget = 0;
+  for (std::uint64_t i = number; i < state.submitted; ++i) {
+    budget += state.batches[i % kMaxBatchesInFlight].budget;
+  }
+  BOOST_OUTCOME_TRY(state.wait_for(
+      number, kPatience + kPatiencePerInstruction * static_cast<std::int64_t>(budget)));
+  auto seen = decode_batch(state.memory.area(number), batch.layout);
+  if (seen.has_error()) {
+    return state.give_up(std::move(seen).error());
+  }
+  ++state.collected;
+  return seen;
+}
+
+int Machine::process_id() const {
+  return state_->process.id();
+}
+
+}  // namespace farcall::vm

@@ -1,0 +1,62 @@
+// Machine: a running bare guest that takes batches of jobs.
+//
+//   auto machine = Machine::start(spec);         // boots while the caller prepares its jobs
+//   machine.value().submit(jobs);                // up to two batches are in flight
+//   auto seen = machine.value().collect();       // the oldest of them
+//
+// Neither a fault, nor an endless loop, nor a wild store of a job ends more than that job. What
+// does end a machine is an error here; it stays ended, and a new one must be started.
+//
+// QEMU dies with the thread that called start(), whatever happens to it: start a machine from a
+// thread that lives as long. A Machine may be used from any thread, but only from one at a time.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "model/job.hpp"
+#include "vm/machine_spec.hpp"
+
+namespace farcall::vm {
+
+inline constexpr std::size_t kMaxBatchesInFlight = 2;
+
+class Machine {
+ public:
+  // Returns once QEMU runs; the guest boots by itself. Errors: machine.no-qemu, machine.no-image,
+  // machine.start.
+  static Result<Machine> start(const MachineSpec& spec);
+
+  Machine(Machine&&) noexcept;
+  Machine& operator=(Machine&&) noexcept;
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+  // Ends QEMU at once and reaps it.
+  ~Machine();
+
+  // Hands the longest prefix of `jobs` that fits into one batch to the guest, and returns how many
+  // jobs that is: 0 if two batches are in flight already. The jobs are copied. Errors are about the
+  // first job, which can never run (machine.job-too-large, place.misaligned, place.overlap,
+  // place.unmappable; the machine lives on), or machine.lost.
+  Result<std::size_t> submit(std::span<const model::Job> jobs);
+
+  // Waits for the oldest batch in flight and returns what was seen, in the order of its jobs;
+  // nothing if there is none. Errors: machine.lost, machine.timeout, machine.bad-answer,
+  // machine.runner-fault.
+  Result<std::vector<model::Observations>> collect();
+
+  // QEMU's process id, for people and tests.
+  int process_id() const;
+
+ private:
+  struct State;
+  explicit Machine(std::unique_ptr<State> state);
+
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace farcall::vm

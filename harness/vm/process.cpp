@@ -1,0 +1,97 @@
+#include "vm/process.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <boost/process/args.hpp>
+#include <boost/process/error.hpp>
+#include <boost/process/exe.hpp>
+#include <boost/process/extend.hpp>
+#include <csignal>
+#include <system_error>
+#include <utility>
+
+namespace farcall::vm {
+namespace {
+
+// Between fork and exec: only async-signal-safe calls.
+void prepare_child(pid_t parent, int output, std::span<const int> inherited) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) {  // it died before the line above
+    ::_exit(EXIT_FAILURE);
+  }
+  const int empty = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  ::dup2(empty, STDIN_FILENO);
+  ::dup2(output, STDOUT_FILENO);
+  ::dup2(output, STDERR_FILENO);
+  ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+  for (const int descriptor : inherited) {
+    ::fcntl(descriptor, F_SETFD, 0);
+  }
+}
+
+}  // namespace
+
+Result<Process> Process::start(const std::string& program,
+                               const std::vector<std::string>& arguments,
+                               std::span<const int> inherited) {
+  namespace bp = boost::process;
+  Process process;
+  BOOST_OUTCOME_TRY(output, memory_file("farcall-output", 0));
+  process.output_ = std::move(output);
+  const pid_t parent = ::getpid();
+  const int output_number = process.output_.number();
+  std::error_code error;
+  process.child_ = bp::child(
+      bp::exe = program, bp::args = arguments, error,
+      bp::extend::on_exec_setup = [&](auto& /*executor*/) {
+        prepare_child(parent, output_number, inherited);
+      });
+  if (error) {
+    return Error{ErrorCode::machine_start,
+                 fmt::format("cannot start {}: {}", program, error.message())};
+  }
+  return process;
+}
+
+bool Process::running() {
+  std::error_code error;
+  return child_.valid() && child_.running(error);
+}
+
+void Process::kill() {
+  if (running()) {
+    ::kill(child_.id(), SIGKILL);
+    std::error_code error;
+    child_.wait(error);  // child::terminate() does not wait, and would leave a zombie
+  }
+}
+
+std::string Process::ending() const {
+  const int status = child_.native_exit_code();
+  return WIFSIGNALED(status) ? fmt::format("signal {}", WTERMSIG(status))
+                             : fmt::format("exit status {}", WEXITSTATUS(status));
+}
+
+std::string Process::last_words() const {
+  constexpr off_t kMost = 512;
+  struct stat status = {};
+  if (::fstat(output_.number(), &status) != 0) {
+    return {};
+  }
+  const off_t from = std::max<off_t>(0, status.st_size - kMost);
+  std::string text(static_cast<std::size_t>(status.st_size - from), '\0');
+  const ssize_t got = ::pread(output_.number(), text.data(), text.size(), from);
+  text.resize(static_cast<std::size_t>(std::max<ssize_t>(0, got)));
+  while (!text.empty() && text.back() == '\n') {
+    text.pop_back();
+  }
+  std::ranges::replace(text, '\n', ' ');
+  return text;
+}
+
+}  // namespace farcall::vm

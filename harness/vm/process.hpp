@@ -1,0 +1,49 @@
+// A child process that cannot outlive its parent, whatever happens to it.
+#pragma once
+
+#include <boost/process/child.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "vm/file_descriptor.hpp"
+
+namespace farcall::vm {
+
+// The kernel kills the child when the thread that started it ends: start it from a thread that
+// lives at least as long. The child inherits the descriptors that are named and no others; its
+// standard input is empty, its output and errors are kept in memory.
+class Process {
+ public:
+  // Returns once the program runs. `program` is an absolute path.
+  static Result<Process> start(const std::string& program,
+                               const std::vector<std::string>& arguments,
+                               std::span<const int> inherited);
+
+  int id() const { return child_.id(); }
+  bool running();
+
+  // Ends it at once, if it still runs, and reaps it.
+  void kill();
+
+  // How it ended: `exit status 1`, `signal 9`. Only after running() was false or kill().
+  std::string ending() const;
+
+  // The end of what it wrote to its standard output and error, on one line.
+  std::string last_words() const;
+
+  Process(Process&&) = default;
+  Process& operator=(Process&&) = delete;
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+  ~Process() { kill(); }
+
+ private:
+  Process() = default;
+
+  boost::process::child child_;
+  FileDescriptor output_;
+};
+
+}  // namespace farcall::vm

@@ -1,0 +1,100 @@
+#include "vm/qmp.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+
+namespace farcall::vm {
+namespace {
+
+constexpr std::chrono::seconds kPatience{5};
+
+Error lost() {
+  return Error{ErrorCode::machine_lost, "QEMU closed its control connection"};
+}
+
+}  // namespace
+
+Result<nlohmann::ordered_json> QmpClient::execute(std::string_view command,
+                                                  const nlohmann::ordered_json& arguments) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  if (!ready_) {
+    BOOST_OUTCOME_TRY(greeting, receive(deadline));
+    if (!greeting.contains("QMP")) {
+      return Error{ErrorCode::machine_bad_answer,
+                   fmt::format("expected QEMU's greeting, got {}", greeting.dump())};
+    }
+    BOOST_OUTCOME_TRY(send(R"({"execute": "qmp_capabilities"})"));
+    BOOST_OUTCOME_TRY(receive_answer(deadline));
+    ready_ = true;
+  }
+  BOOST_OUTCOME_TRY(send(fmt::format(R"({{"execute": {}, "arguments": {}}})",
+                                     nlohmann::ordered_json(command).dump(), arguments.dump())));
+  return receive_answer(deadline);
+}
+
+Result<std::string> QmpClient::monitor(std::string_view command_line) {
+  nlohmann::ordered_json arguments;
+  arguments["command-line"] = command_line;
+  BOOST_OUTCOME_TRY(answer, execute("human-monitor-command", arguments));
+  if (!answer.is_string()) {
+    return Error{ErrorCode::machine_bad_answer,
+                 fmt::format("expected text, QEMU said {}", answer.dump())};
+  }
+  return answer.get<std::string>();
+}
+
+Result<void> QmpClient::send(const std::string& text) {
+  for (std::size_t sent = 0; sent < text.size();) {
+    const ssize_t count =
+        ::send(socket_.number(), text.data() + sent, text.size() - sent, MSG_NOSIGNAL);
+    if (count <= 0) {
+      return lost();
+    }
+    sent += static_cast<std::size_t>(count);
+  }
+  return success();
+}
+
+Result<nlohmann::ordered_json> QmpClient::receive(Deadline deadline) {
+  while (true) {
+    if (const auto end = unread_.find('\n'); end != std::string::npos) {
+      auto message = nlohmann::ordered_json::parse(unread_.substr(0, end), nullptr, false);
+      unread_.erase(0, end + 1);
+      if (!message.is_object()) {
+        return Error{ErrorCode::machine_bad_answer, "QEMU's control connection speaks no QMP"};
+      }
+      return message;
+    }
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    pollfd wait = {socket_.number(), POLLIN, 0};
+    if (left.count() <= 0 || ::poll(&wait, 1, static_cast<int>(left.count())) == 0) {
+      return Error{ErrorCode::machine_timeout,
+                   fmt::format("QEMU did not answer within {} s", kPatience.count())};
+    }
+    std::array<char, 4096> buffer = {};
+    const ssize_t count = ::recv(socket_.number(), buffer.data(), buffer.size(), 0);
+    if (count <= 0) {
+      return lost();
+    }
+    unread_.append(buffer.data(), static_cast<std::size_t>(count));
+  }
+}
+
+Result<nlohmann::ordered_json> QmpClient::receive_answer(Deadline deadline) {
+  while (true) {
+    BOOST_OUTCOME_TRY(message, receive(deadline));
+    if (const auto value = message.find("return"); value != message.end()) {
+      return *value;
+    }
+    if (const auto refusal = message.find("error"); refusal != message.end()) {
+      return Error{ErrorCode::machine_bad_answer, fmt::format("QEMU refuses: {}", refusal->dump())};
+    }
+    events_.push_back(std::move(message));
+  }
+}
+
+}  // namespace farcall::vm

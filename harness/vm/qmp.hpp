@@ -1,0 +1,49 @@
+// QMP, QEMU's own control protocol: JSON objects, one a line, over a stream socket.
+//
+// A machine needs none of it to run jobs. It is for what goes wrong, for leaving in order, and for
+// people who look at a machine.
+#pragma once
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+#include "vm/file_descriptor.hpp"
+
+namespace farcall::vm {
+
+// Errors: machine.lost (the other side is gone), machine.timeout, machine.bad-answer (QEMU refuses
+// a command, or says something that is no JSON).
+class QmpClient {
+ public:
+  // `socket` is our end of a stream socket. Nothing is sent before the first execute().
+  explicit QmpClient(FileDescriptor socket) : socket_(std::move(socket)) {}
+
+  // Runs a command and returns what it returns. The first one does the handshake.
+  Result<nlohmann::ordered_json> execute(
+      std::string_view command,
+      const nlohmann::ordered_json& arguments = nlohmann::ordered_json::object());
+
+  // What the monitor for people prints for `command_line`, such as `info registers`.
+  Result<std::string> monitor(std::string_view command_line);
+
+  // The events that came so far, oldest first; each is told once.
+  std::vector<nlohmann::ordered_json> take_events() { return std::exchange(events_, {}); }
+
+ private:
+  using Deadline = std::chrono::steady_clock::time_point;
+
+  Result<void> send(const std::string& text);
+  Result<nlohmann::ordered_json> receive(Deadline deadline);
+  Result<nlohmann::ordered_json> receive_answer(Deadline deadline);
+
+  FileDescriptor socket_;
+  bool ready_ = false;
+  std::string unread_;
+  std::vector<nlohmann::ordered_json> events_;
+};
+
+}  // namespace farcall::vm

@@ -1,0 +1,168 @@
+// What host and bare guest exchange through the guest's memory: batches of jobs one way, their
+// results the other.
+//
+// Freestanding: images/bare compiles this header too. Everything is little-endian, whatever the
+// guest is, and lies at fixed guest-physical addresses. The host fills one batch area while the
+// guest works on the other; batch number n (from 0) uses area n % kAreaCount.
+//
+//   host                                        guest
+//   fills an area, increments `submitted`  →    runs the jobs in order, writes each result
+//   takes the results                      ←    writes the completion, increments `completed`,
+//                                               writes kDoorbell to the console
+//
+// The area belongs to the guest from `submitted` to `completed`, and to the host otherwise. Offsets
+// count bytes from the start of the area. Wild writes of a job cannot reach any of this: a job has
+// only its own pages mapped.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/byte_order.hpp"
+#include "wire/shared_word.hpp"
+
+namespace farcall::wire {
+
+inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint64_t kControlMagic = 0x66617263'616c6c21;  // "farcall!"
+inline constexpr std::uint64_t kBatchMagic = 0x66617263'62617463;    // "farcbatc"
+
+inline constexpr std::uint64_t kPageBytes = 4096;
+inline constexpr std::uint64_t kRamBytes = std::uint64_t{256}
+                                           << 20;  // QEMU wants multiples of this
+inline constexpr std::uint64_t kControlAddress = std::uint64_t{1} << 20;
+inline constexpr std::uint64_t kAreasAddress = std::uint64_t{32} << 20;
+inline constexpr std::uint64_t kAreaBytes = std::uint64_t{8} << 20;
+inline constexpr std::uint64_t kAreaCount = 2;
+
+inline constexpr std::uint32_t kMaxJobs = 512;        // in a batch
+inline constexpr std::uint32_t kMaxPages = 1024;      // that a job maps, code and data together
+inline constexpr std::uint32_t kMaxCodePages = 1024;  // as many does the guest's code arena hold
+inline constexpr std::uint32_t kLastBranches = 16;    // the ring of branches of any kind
+inline constexpr std::uint64_t kMaxBudget = 4'000'000'000;  // instructions; the decrementer's width
+
+// Bytes on the console. Anything else there is text for people.
+inline constexpr char kDoorbell = '\x06';  // guest: a batch is complete
+inline constexpr char kWakeUp = '\x16';    // host: there is a batch, stop sleeping
+
+// ppc64::Registers, in its order.
+struct Registers {
+  ul64 gpr[32];
+  ul64 lr;
+  ul64 ctr;
+  ul64 xer;
+  ul32 cr;
+  ul32 reserved;
+  ul64 fpr[32];
+  ul64 vr[32][2];  // {most, least} significant doubleword
+};
+static_assert(offsetof(Registers, cr) == 280 && offsetof(Registers, fpr) == 288);
+static_assert(sizeof(Registers) == 1056);
+
+struct TakenBranch {
+  ul64 from;
+  ul64 to;
+  ul64 link;
+};
+static_assert(sizeof(TakenBranch) == 24);
+
+enum class Access : std::uint32_t { execute = 0, read = 1, read_write = 2 };
+
+// `page_count` pages from `address` on. Code is in the guest's code arena, where the host cannot
+// write, and data in the batch area itself; `source` is an offset in that.
+struct Mapping {
+  ul64 address;
+  ul32 page_count;
+  ul32 access;
+  ul64 source;
+};
+static_assert(sizeof(Mapping) == 24);
+
+// `byte_count` bytes that the guest copies from the batch area to its code arena, and replaces by
+// trap words after the job. Whole instruction words.
+struct CodePiece {
+  ul32 source;
+  ul32 arena_offset;
+  ul32 byte_count;
+  ul32 reserved;
+};
+static_assert(sizeof(CodePiece) == 16);
+
+// How the job ended, as the interrupt said that took the CPU away from it; what that means is the
+// host's business. `last` holds the last branches of any kind, oldest first, as many as there were.
+struct JobResult {
+  ul64 nonce;  // the job's own, echoed
+  ul64 vector;
+  ul64 srr0;
+  ul64 srr1;
+  ul64 dar;
+  ul64 dsisr;
+  ul64 came_from;       // address of the last taken branch; 0: there was none
+  ul64 trace_events;    // calls and returns, recorded or not
+  ul64 taken_branches;  // of any kind
+  ul64 reserved;
+  TakenBranch last[kLastBranches];
+  Registers registers;
+};
+static_assert(sizeof(JobResult) == 80 + 24 * kLastBranches + 1056);
+
+struct JobRecord {
+  ul64 nonce;
+  ul64 entry_point;
+  ul64 budget;    // instructions
+  ul32 mappings;  // offset of Mapping[mapping_count]
+  ul32 mapping_count;
+  ul32 code;  // offset of CodePiece[code_count]
+  ul32 code_count;
+  ul32 trace;  // offset of TakenBranch[trace_capacity], which the guest fills
+  ul32 trace_capacity;
+  Registers entry;
+  JobResult result;
+};
+static_assert(sizeof(JobRecord) == 48 + sizeof(Registers) + sizeof(JobResult));
+
+// At the start of an area. The guest runs the jobs at `jobs[0 … job_count-1]` and then writes the
+// completion, which counts only if all three words are as they must be.
+struct BatchHeader {
+  ul64 magic;
+  ul64 nonce;
+  ul32 job_count;
+  ul32 reserved;
+  ul64 completed_nonce;
+  ul64 completed_jobs;
+  ul64 completion_word;
+  ul32 jobs[kMaxJobs];  // offsets of JobRecord
+};
+static_assert(sizeof(BatchHeader) == 48 + 4 * kMaxJobs);
+
+// The guest's own word for "I ran all of this": no stale or half-written area has it by accident.
+constexpr std::uint64_t completion_word(std::uint64_t nonce, std::uint64_t job_count) {
+  return (nonce ^ 0x636f6d706c657465) * 0x9e3779b97f4a7c15 + job_count;
+}
+
+// Why the runner itself gave up: an interrupt that came while no job ran.
+struct PanicRecord {
+  ul64 vector;
+  ul64 srr0;
+  ul64 srr1;
+  ul64 dar;
+  ul64 dsisr;
+  ul64 lr;
+};
+static_assert(sizeof(PanicRecord) == 48);
+
+// At kControlAddress. All zero before the guest starts.
+struct Control {
+  ul64 magic;  // guest, before `ready`
+  ul32 version;
+  ul32 reserved;
+  SharedWord ready;      // guest: 1 once it waits for batches
+  SharedWord submitted;  // host: how many batches it has handed over
+  SharedWord completed;  // guest: how many of them are done
+  SharedWord sleeping;   // guest: 1 while only kWakeUp makes it look at `submitted` again
+  SharedWord panicked;   // guest: 1 once `panic` is valid
+  PanicRecord panic;
+};
+static_assert(sizeof(Control) == 104 && sizeof(Control) <= kPageBytes);
+
+}  // namespace farcall::wire

@@ -1,0 +1,57 @@
+#include "code_arena.hpp"
+
+#include "layout.h"
+#include "memory_map.hpp"
+
+namespace farcall::bare {
+namespace {
+
+constexpr std::uint64_t kCacheLine = 128;
+
+// Pages below this offset hold trap words or code; those above have never been used.
+std::uint64_t prepared_bytes = 0;
+
+void make_executable(std::uint64_t address, std::uint64_t byte_count) {
+  const std::uint64_t first = address & ~(kCacheLine - 1);
+  for (std::uint64_t line = first; line < address + byte_count; line += kCacheLine) {
+    asm volatile("dcbst 0, %0" : : "r"(line) : "memory");
+  }
+  asm volatile("sync" : : : "memory");
+  for (std::uint64_t line = first; line < address + byte_count; line += kCacheLine) {
+    asm volatile("icbi 0, %0" : : "r"(line) : "memory");
+  }
+  asm volatile("sync; isync" : : : "memory");
+}
+
+void fill(std::uint64_t address, std::uint64_t byte_count) {
+  auto* words = at_physical<std::uint32_t>(address);
+  for (std::uint64_t i = 0; i < byte_count / 4; ++i) {
+    words[i] = TRAP_WORD;
+  }
+}
+
+void prepare(std::uint64_t end) {
+  while (prepared_bytes < end) {
+    fill(kCodeArena + prepared_bytes, wire::kPageBytes);
+    prepared_bytes += wire::kPageBytes;
+  }
+}
+
+}  // namespace
+
+void place_code(std::uint64_t arena_offset, const std::byte* code, std::uint64_t byte_count) {
+  prepare(arena_offset + byte_count);
+  // Bytes and not words: the host already laid them out in the guest's byte order.
+  auto* to = at_physical<std::uint32_t>(kCodeArena + arena_offset);
+  for (std::uint64_t i = 0; i < byte_count / 4; ++i) {
+    __builtin_memcpy(&to[i], code + i * 4, 4);
+  }
+  make_executable(kCodeArena + arena_offset, byte_count);
+}
+
+void remove_code(std::uint64_t arena_offset, std::uint64_t byte_count) {
+  fill(kCodeArena + arena_offset, byte_count);
+  make_executable(kCodeArena + arena_offset, byte_count);
+}
+
+}  // namespace farcall::bare

@@ -1,0 +1,44 @@
+// The hypercalls that the bare guest makes. PAPR (LoPAPR 1.1) chapter 14, and QEMU's own for RTAS.
+#pragma once
+
+#include <cstdint>
+
+namespace farcall::bare {
+
+enum class Hypercall : std::uint64_t {
+  get_term_char = 0x54,
+  put_term_char = 0x58,
+  end_of_interrupt = 0x64,  // H_EOI
+  set_priority = 0x68,      // H_CPPR
+  accept_interrupt = 0x74,  // H_XIRR
+  cede = 0xe0,
+  vio_signal = 0x104,
+  set_mode = 0x31c,
+  register_process_table = 0x37c,
+  rtas = 0xf000,  // QEMU and KVM: run-time services without a firmware
+};
+
+struct HypercallResult {
+  std::int64_t status;  // 0: success
+  std::uint64_t value;  // r4
+};
+
+inline HypercallResult hypercall(Hypercall number, std::uint64_t a = 0, std::uint64_t b = 0,
+                                 std::uint64_t c = 0, std::uint64_t d = 0) {
+  register std::uint64_t r3 asm("r3") = static_cast<std::uint64_t>(number);
+  register std::uint64_t r4 asm("r4") = a;
+  register std::uint64_t r5 asm("r5") = b;
+  register std::uint64_t r6 asm("r6") = c;
+  register std::uint64_t r7 asm("r7") = d;
+  asm volatile("sc 1"
+               : "+r"(r3), "+r"(r4), "+r"(r5), "+r"(r6), "+r"(r7)
+               :
+               : "r0", "r8", "r9", "r10", "r11", "r12", "ctr", "xer", "cr0", "cr1", "cr5", "cr6",
+                 "cr7", "memory");
+  return {static_cast<std::int64_t>(r3), r4};
+}
+
+// H_CEDE: gives the CPU away until an interrupt comes, and takes that interrupt. job_switch.S.
+extern "C" void sleep_until_interrupt(Hypercall cede);
+
+}  // namespace farcall::bare

@@ -1,0 +1,82 @@
+// What the assembly of the bare guest knows about the job that runs, as C++ sees it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "layout.h"
+#include "wire/mailbox.hpp"
+
+namespace farcall::bare {
+
+// A branch in the ring of last branches; 32 bytes, so that an index becomes an offset by a shift.
+struct RingEntry {
+  std::uint64_t from;
+  std::uint64_t to;
+  std::uint64_t link;
+  std::uint64_t unused;
+};
+
+struct JobState {
+  std::uint64_t scratch[4];  // r3, r4, r5 and CR while a handler runs
+  std::uint64_t ctr;
+  std::uint64_t cfar;
+  std::uint64_t vector;
+  std::uint64_t srr0;
+  std::uint64_t srr1;
+  std::uint64_t dar;
+  std::uint64_t dsisr;
+  wire::Registers* exit_registers;
+  std::uint64_t runner_stack;
+  std::uint64_t trace_handler;  // aliased addresses, see ALIAS_NIBBLE
+  std::uint64_t resume;
+  std::uint64_t resume_rfid;
+  wire::TakenBranch* trace_next;
+  wire::TakenBranch* trace_end;
+  std::uint64_t trace_events;
+  std::uint64_t taken_branches;
+  std::uint64_t unused[12];
+  RingEntry ring[wire::kLastBranches];
+};
+
+static_assert(offsetof(JobState, ctr) == STATE_CTR - JOB_STATE);
+static_assert(offsetof(JobState, cfar) == STATE_CFAR - JOB_STATE);
+static_assert(offsetof(JobState, vector) == STATE_VECTOR - JOB_STATE);
+static_assert(offsetof(JobState, srr0) == STATE_SRR0 - JOB_STATE);
+static_assert(offsetof(JobState, dsisr) == STATE_DSISR - JOB_STATE);
+static_assert(offsetof(JobState, exit_registers) == STATE_EXIT_REGISTERS - JOB_STATE);
+static_assert(offsetof(JobState, runner_stack) == STATE_RUNNER_STACK - JOB_STATE);
+static_assert(offsetof(JobState, trace_handler) == STATE_TRACE_HANDLER - JOB_STATE);
+static_assert(offsetof(JobState, resume) == STATE_RESUME - JOB_STATE);
+static_assert(offsetof(JobState, resume_rfid) == STATE_RESUME_RFID - JOB_STATE);
+static_assert(offsetof(JobState, trace_next) == STATE_TRACE_NEXT - JOB_STATE);
+static_assert(offsetof(JobState, trace_end) == STATE_TRACE_END - JOB_STATE);
+static_assert(offsetof(JobState, trace_events) == STATE_TRACE_EVENTS - JOB_STATE);
+static_assert(offsetof(JobState, taken_branches) == STATE_TAKEN_BRANCHES - JOB_STATE);
+static_assert(offsetof(JobState, ring) == STATE_RING - JOB_STATE);
+static_assert(sizeof(RingEntry) == 1 << RING_ENTRY_SHIFT);
+static_assert(wire::kLastBranches == 1 << RING_ENTRIES_SHIFT);
+static_assert(JOB_STATE + sizeof(JobState) <= 0x8000, "within reach of a 16-bit absolute address");
+
+static_assert(offsetof(wire::Registers, gpr) == REGISTERS_GPR(0));
+static_assert(offsetof(wire::Registers, lr) == REGISTERS_LR);
+static_assert(offsetof(wire::Registers, ctr) == REGISTERS_CTR);
+static_assert(offsetof(wire::Registers, xer) == REGISTERS_XER);
+static_assert(offsetof(wire::Registers, cr) == REGISTERS_CR);
+static_assert(offsetof(wire::Registers, fpr) == REGISTERS_FPR(0));
+static_assert(offsetof(wire::Registers, vr) == REGISTERS_VR(0));
+static_assert(offsetof(wire::TakenBranch, from) == BRANCH_FROM);
+static_assert(offsetof(wire::TakenBranch, to) == BRANCH_TO);
+static_assert(offsetof(wire::TakenBranch, link) == BRANCH_LINK);
+static_assert(sizeof(wire::TakenBranch) == BRANCH_BYTES);
+
+extern "C" JobState job_state;
+
+// Runs the job whose pages are mapped: loads `entry`, jumps to `entry_point` in problem state with
+// `decrementer` ticks to go, and returns the vector of the interrupt that ended it. The registers
+// at that moment are then in `exit`, the interrupt's own in job_state. Clobbers all FP and vector
+// state.
+extern "C" std::uint64_t enter_job(const wire::Registers* entry, wire::Registers* exit,
+                                   std::uint64_t entry_point, std::uint64_t decrementer);
+
+}  // namespace farcall::bare

@@ -1,0 +1,28 @@
+// Guest-physical memory that only the guest uses. What it shares with the host: wire/mailbox.hpp.
+#pragma once
+
+#include <cstdint>
+
+#include "wire/mailbox.hpp"
+
+namespace farcall::bare {
+
+// Roots of the translation: wired to these places because the MMU wants them aligned.
+inline constexpr std::uint64_t kTranslationRoots = std::uint64_t{2} << 20;
+inline constexpr std::uint64_t kCodeArena = std::uint64_t{4} << 20;
+inline constexpr std::uint64_t kCodeArenaBytes = wire::kMaxCodePages * wire::kPageBytes;
+inline constexpr std::uint64_t kTablePool = std::uint64_t{8} << 20;
+inline constexpr std::uint64_t kTablePoolBytes = 3 * wire::kMaxPages * wire::kPageBytes;
+
+static_assert(wire::kControlAddress + wire::kPageBytes <= kTranslationRoots);
+static_assert(kCodeArena + kCodeArenaBytes <= kTablePool);
+static_assert(kTablePool + kTablePoolBytes <= wire::kAreasAddress);
+static_assert(wire::kAreasAddress + wire::kAreaCount * wire::kAreaBytes <= wire::kRamBytes);
+
+// Real mode: a physical address is an address.
+template <typename T>
+T* at_physical(std::uint64_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+}  // namespace farcall::bare

@@ -1,0 +1,188 @@
+// The runner: takes batches of jobs from shared memory, runs each in an address space of its own,
+// and writes down what happened. It stays in real mode with interrupts off, except while it sleeps.
+#include "base/byte_order.hpp"
+#include "code_arena.hpp"
+#include "console.hpp"
+#include "hypercall.hpp"
+#include "job_state.hpp"
+#include "layout.h"
+#include "memory_map.hpp"
+#include "mmu/mmu.hpp"
+#include "wire/mailbox.hpp"
+
+// Lies at JOB_STATE: the linker script sees to it.
+[[gnu::section(".job_state")]] farcall::bare::JobState job_state;
+
+extern "C" const char trace_branch[];
+extern "C" const char resume_job[];
+extern "C" const char resume_job_rfid[];
+
+namespace farcall::bare {
+namespace {
+
+// The decrementer counts at 512 MHz; with -icount shift=0 an instruction takes a nanosecond.
+constexpr std::uint64_t ticks(std::uint64_t instructions) {
+  return instructions * 64 / 125;
+}
+constexpr std::uint64_t kLongTime = 0x7fffffff;
+
+// How often an idle runner looks for a batch before it goes to sleep: some 100 µs, more than the
+// host needs between two batches.
+constexpr unsigned kLooksBeforeSleep = 20000;
+
+wire::Control& control() {
+  return *at_physical<wire::Control>(wire::kControlAddress);
+}
+
+void set_decrementer(std::uint64_t value) {
+  asm volatile("mtspr %0, %1" : : "i"(SPR_DEC), "r"(value));
+}
+
+std::uint64_t aliased(const char* code) {
+  return reinterpret_cast<std::uint64_t>(code) | std::uint64_t{ALIAS_NIBBLE} << ALIAS_SHIFT;
+}
+
+void initialize_interrupts() {
+  constexpr std::uint64_t kLittleEndian = 1;
+  constexpr std::uint64_t kInterruptEndian = 4;
+  if (hypercall(Hypercall::set_mode, kLittleEndian, kInterruptEndian).status != 0) {
+    __builtin_trap();
+  }
+  asm volatile("mtspr %0, %1" : : "i"(SPR_FSCR), "r"(std::uint64_t{1} << FSCR_TAR_SHIFT));
+  set_decrementer(kLongTime);
+  job_state.trace_handler = aliased(trace_branch);
+  job_state.resume = aliased(resume_job);
+  job_state.resume_rfid = aliased(resume_job_rfid);
+}
+
+// The ring in order, oldest first.
+void report_last_branches(wire::JobResult& result) {
+  const std::uint64_t taken = job_state.taken_branches;
+  const std::uint64_t count = taken < wire::kLastBranches ? taken : wire::kLastBranches;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const RingEntry& entry = job_state.ring[(taken - count + i) % wire::kLastBranches];
+    result.last[i] = {entry.from, entry.to, entry.link};
+  }
+  // Every branch was followed by the trace handler's own rfid, which is what CFAR holds now.
+  if (job_state.cfar != job_state.resume_rfid) {
+    result.came_from = job_state.cfar;
+  } else {
+    result.came_from = taken == 0 ? 0 : job_state.ring[(taken - 1) % wire::kLastBranches].from;
+  }
+}
+
+void run_job(std::byte* area, wire::JobRecord& job) {
+  const auto* pieces = reinterpret_cast<const wire::CodePiece*>(area + job.code);
+  const auto* mappings = reinterpret_cast<const wire::Mapping*>(area + job.mappings);
+  const std::uint32_t piece_count = job.code_count;
+  const std::uint32_t mapping_count = job.mapping_count;
+  for (std::uint32_t i = 0; i < piece_count; ++i) {
+    place_code(pieces[i].arena_offset, area + pieces[i].source, pieces[i].byte_count);
+  }
+  for (std::uint32_t i = 0; i < mapping_count; ++i) {
+    const auto access = static_cast<wire::Access>(static_cast<std::uint32_t>(mappings[i].access));
+    const std::uint64_t base =
+        access == wire::Access::execute ? kCodeArena : reinterpret_cast<std::uint64_t>(area);
+    map_pages(mappings[i].address, base + mappings[i].source, mappings[i].page_count, access);
+  }
+  finish_mapping();
+
+  job_state.trace_next = reinterpret_cast<wire::TakenBranch*>(area + job.trace);
+  job_state.trace_end = job_state.trace_next + static_cast<std::uint32_t>(job.trace_capacity);
+  job_state.trace_events = 0;
+  job_state.taken_branches = 0;
+  wire::JobResult& result = job.result;
+  result.vector = enter_job(&job.entry, &result.registers, job.entry_point, ticks(job.budget));
+
+  unmap_all();
+  for (std::uint32_t i = 0; i < piece_count; ++i) {
+    remove_code(pieces[i].arena_offset, pieces[i].byte_count);
+  }
+  result.srr0 = job_state.srr0;
+  result.srr1 = job_state.srr1;
+  result.dar = job_state.dar;
+  result.dsisr = job_state.dsisr;
+  result.trace_events = job_state.trace_events;
+  result.taken_branches = job_state.taken_branches;
+  report_last_branches(result);
+  result.nonce = job.nonce;
+}
+
+void run_batch(std::byte* area) {
+  auto& batch = *reinterpret_cast<wire::BatchHeader*>(area);
+  const std::uint32_t job_count = batch.job_count;
+  if (batch.magic != wire::kBatchMagic || job_count > wire::kMaxJobs) {
+    __builtin_trap();  // the host is broken: nothing here can be believed
+  }
+  for (std::uint32_t i = 0; i < job_count; ++i) {
+    run_job(area, *reinterpret_cast<wire::JobRecord*>(area + batch.jobs[i]));
+  }
+  batch.completed_nonce = batch.nonce;
+  batch.completed_jobs = job_count;
+  batch.completion_word = wire::completion_word(batch.nonce, job_count);
+}
+
+// Returns when the host has handed over more than `completed` batches.
+void wait_for_batch(std::uint64_t completed) {
+  for (unsigned looks = 0; looks < kLooksBeforeSleep; ++looks) {
+    if (control().submitted.load_acquire() != completed) {
+      return;
+    }
+  }
+  set_decrementer(kLongTime);
+  while (true) {
+    // The host looks at `sleeping` after it has written `submitted`, and this the other way round.
+    // The hypercall in between is what orders the two for a host that runs us: QEMU makes no memory
+    // barrier of a guest's sync when it runs a single CPU, but takes a lock for a hypercall.
+    control().sleeping.store_release(1);
+    arm_wake_up();
+    if (control().submitted.load_acquire() != completed) {
+      break;
+    }
+    sleep_until_byte();
+    set_decrementer(kLongTime);
+  }
+  disarm_wake_up();
+  control().sleeping.store_release(0);
+}
+
+}  // namespace
+
+// An interrupt came while no job ran: the runner itself is at fault.
+extern "C" [[noreturn]] void panic(std::uint64_t vector, std::uint64_t srr0, std::uint64_t srr1,
+                                   std::uint64_t lr) {
+  std::uint64_t dar = 0;
+  std::uint64_t dsisr = 0;
+  asm volatile("mfspr %0, %1" : "=r"(dar) : "i"(SPR_DAR));
+  asm volatile("mfspr %0, %1" : "=r"(dsisr) : "i"(SPR_DSISR));
+  control().panic = {vector, srr0, srr1, dar, dsisr, lr};
+  control().panicked.store_release(1);
+  put("farcall: the runner failed: vector ");
+  put_hex(vector);
+  put(" srr0 ");
+  put_hex(srr0);
+  put(" srr1 ");
+  put_hex(srr1);
+  put(" lr ");
+  put_hex(lr);
+  put("\n");
+  power_off();
+}
+
+extern "C" [[noreturn]] void runner_main() {
+  initialize_interrupts();
+  enable_console_interrupt();
+  initialize_mmu();
+  control().magic = wire::kControlMagic;
+  control().version = wire::kVersion;
+  control().ready.store_release(1);
+  for (std::uint64_t completed = 0;; ++completed) {
+    wait_for_batch(completed);
+    run_batch(at_physical<std::byte>(wire::kAreasAddress +
+                                     completed % wire::kAreaCount * wire::kAreaBytes));
+    control().completed.store_release(completed + 1);
+    ring_doorbell();
+  }
+}
+
+}  // namespace farcall::bare
