@@ -93,13 +93,14 @@ resume_job:
 resume_job_rfid:
         rfid
 
-// A branch of the job. In memory: its r3, CFAR and CTR; r3 = CFAR. Nothing of the job may change.
+// A branch of the job. In memory: its r3, CFAR and CTR. Nothing of the job may change.
         .globl  trace_branch
 trace_branch:
         std     %r4, STATE_R4(0)
         std     %r5, STATE_R5(0)
         mfcr    %r4
         std     %r4, STATE_CR(0)
+        ld      %r3, STATE_CFAR(0)
         ld      %r4, STATE_RESUME_RFID(0)
         cmpld   %r3, %r4
         beq     3f                      // not taken: the last real branch is the rfid before the job
