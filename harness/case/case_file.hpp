@@ -23,7 +23,7 @@
 
 namespace farcall::cases {
 
-inline constexpr std::size_t kMaxCaseBytes = 1024 * 1024;
+inline constexpr std::size_t kMaxCaseBytes = std::size_t{1024} * 1024;
 
 // One axis of the matrix and its values, as indices into value_names(), in the file's order.
 struct AxisChoice {

@@ -65,48 +65,35 @@ Result<std::vector<model::AxisValues>> combinations(const Case& parsed) {
   return all;
 }
 
-// The lines of `-- place` that apply, or none if the point's placement is not in this cell at all.
-Result<std::optional<std::vector<const Located<PlacedItem>*>>> lines_of(const Case& parsed,
-                                                                        const Point& point,
-                                                                        Used& used) {
-  using Lines = std::vector<const Located<PlacedItem>*>;
-  bool exists = !point.placement;
-  for (const auto& section : parsed.places) {
-    exists = exists || (section.value.placement == point.placement &&
-                        selects(section.selector, point.axes, point.placement));
-  }
-  if (!exists) {
-    return std::optional<Lines>{};
-  }
-  Lines lines;
+// Whether the point's placement is there at all for these values of the axes.
+bool exists(const Case& parsed, const Point& point) {
+  return !point.placement || std::ranges::any_of(parsed.places, [&](const auto& section) {
+    return section.value.placement == point.placement &&
+           selects(section.selector, point.axes, point.placement);
+  });
+}
+
+// The lines of `-- place` that apply, each item's at its number.
+Result<PlaceLines> place_lines(const Case& parsed, const Point& point, Used& used) {
+  PlaceLines lines(item_count(parsed.program->functions.size()));
   for (std::size_t i = 0; i < parsed.places.size(); ++i) {
-    const auto& section = parsed.places[i];
-    if ((section.value.placement && section.value.placement != point.placement) ||
-        !selects(section.selector, point.axes, point.placement)) {
+    const auto& [selector, where, section] = parsed.places[i];
+    if ((section.placement && section.placement != point.placement) ||
+        !selects(selector, point.axes, point.placement)) {
       continue;
     }
     used[i] = true;
-    for (const Located<PlacedItem>& line : section.value.items) {
-      lines.push_back(&line);
+    for (const Located<PlacedItem>& line : section.items) {
+      const Located<PlacedItem>*& slot = lines[index(line.value.item)];
+      if (slot != nullptr) {
+        return error_at(line.where, ErrorCode::place_duplicate,
+                        fmt::format("{} is placed in line {} already",
+                                    item_name(*parsed.program, line.value.item), slot->where.line));
+      }
+      slot = &line;
     }
   }
-  return std::optional{std::move(lines)};
-}
-
-Result<void> refuse_placed_twice(const Case& parsed,
-                                 std::span<const Located<PlacedItem>* const> lines) {
-  std::vector<const Located<PlacedItem>*> by_item(item_count(parsed.program->functions.size()));
-  for (const Located<PlacedItem>* const line : lines) {
-    const Located<PlacedItem>*& earlier = by_item[index(line->value.item)];
-    if (earlier != nullptr) {
-      return error_at(
-          line->where, ErrorCode::place_duplicate,
-          fmt::format("{} is placed in line {} already",
-                      item_name(*parsed.program, line->value.item), earlier->where.line));
-    }
-    earlier = line;
-  }
-  return success();
+  return lines;
 }
 
 // The one section that selects the point, if there is one; two are an error.
@@ -202,9 +189,8 @@ Result<model::Expectation> expectation(const Case& parsed, const Point& point, U
   return expected;
 }
 
-Result<model::Cell> make_cell(const Case& parsed, const Point& point,
-                              std::span<const Located<PlacedItem>* const> lines, Usage& usage) {
-  BOOST_OUTCOME_TRYV(refuse_placed_twice(parsed, lines));
+Result<model::Cell> make_cell(const Case& parsed, const Point& point, Usage& usage) {
+  BOOST_OUTCOME_TRY(lines, place_lines(parsed, point, usage.places));
   BOOST_OUTCOME_TRY(resolved, resolve_placement(parsed, point.axes.mmu, lines));
   BOOST_OUTCOME_TRY(expected, expectation(parsed, point, usage));
   model::Cell cell{.case_path = parsed.path,
@@ -259,12 +245,11 @@ Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, Usage&
     if (!parsed.placements.empty()) {
       point.placement = static_cast<std::uint32_t>(i);
     }
-    BOOST_OUTCOME_TRY(lines, lines_of(parsed, point, usage.places));
-    if (!lines) {
+    if (!exists(parsed, point)) {
       continue;
     }
     std::string name = cell_name(parsed, point);
-    Result<model::Cell> cell = make_cell(parsed, point, *lines, usage);
+    Result<model::Cell> cell = make_cell(parsed, point, usage);
     if (!cell) {
       cell.error().hint +=
           fmt::format("{}in the cell {}", cell.error().hint.empty() ? "" : "; ", name);

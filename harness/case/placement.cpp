@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,7 +45,6 @@ Expression default_address(Item item, std::size_t functions) {
 enum class State : std::uint8_t { open, begun, done };
 
 struct ItemState {
-  const Located<PlacedItem>* line = nullptr;  // none: the default
   GuestAddress address;
   State state = State::open;
 };
@@ -53,6 +53,7 @@ struct Work {
   const Case& parsed;
   model::Mmu mmu;
   std::size_t functions;
+  const PlaceLines& lines;
   std::vector<ItemState> items;  // by number
 };
 
@@ -63,8 +64,8 @@ std::string_view name(const Work& work, Item item) {
 // The line that decides where the item is: its own, or that of the function before it.
 Position where(const Work& work, Item item) {
   for (std::size_t i = index(item);; --i) {
-    if (work.items[i].line != nullptr) {
-      return work.items[i].line->where;
+    if (work.lines[i] != nullptr) {
+      return work.lines[i]->where;
     }
     if (i == 0 || i >= work.functions) {
       return work.parsed.program_where;
@@ -73,7 +74,7 @@ Position where(const Work& work, Item item) {
 }
 
 Expression address_of(const Work& work, Item item) {
-  const auto* const line = work.items[index(item)].line;
+  const Located<PlacedItem>* const line = work.lines[index(item)];
   return line != nullptr ? line->value.address : default_address(item, work.functions);
 }
 
@@ -102,34 +103,47 @@ Result<GuestAddress> evaluate(const Work& work, Item item, const Expression& exp
   return address;
 }
 
-// Resolves `first` and what its address is counted from.
-Result<void> resolve_item(Work& work, Item first) {
-  std::vector<Item> chain;
-  std::vector<Expression> addresses;
+Error cycle(const Work& work, std::span<const Item> circle) {
+  std::string text;
+  for (const Item item : circle) {
+    text += fmt::format("{} is placed by ", name(work, item));
+  }
+  return error_at(where(work, circle.front()), ErrorCode::place_cycle,
+                  text + std::string{name(work, circle.front())},
+                  "a function that is not placed lies 64K after the one before");
+}
+
+// An item whose address is counted from another one's, and how.
+struct Link {
+  Item item = {};
+  Expression address;
+};
+
+// Resolves `first` and what its address is counted from; a chain may be as long as there are
+// functions. `chain` is only lent.
+Result<void> resolve_item(Work& work, Item first, std::vector<Link>& chain) {
+  chain.clear();
   for (Item item = first; work.items[index(item)].state != State::done;) {
     ItemState& state = work.items[index(item)];
     if (state.state == State::begun) {
-      std::string circle;
-      for (auto i = std::ranges::find(chain, item); i != chain.end(); ++i) {
-        circle += fmt::format("{} is placed by ", name(work, *i));
+      std::vector<Item> circle;
+      for (auto link = std::ranges::find(chain, item, &Link::item); link != chain.end(); ++link) {
+        circle.push_back(link->item);
       }
-      return error_at(where(work, item), ErrorCode::place_cycle,
-                      fmt::format("{}{}", circle, name(work, item)),
-                      "a function that is not placed lies 64K after the one before");
+      return cycle(work, circle);
     }
     state.state = State::begun;
-    chain.push_back(item);
-    addresses.push_back(address_of(work, item));
-    const Item* const base = std::get_if<Item>(&addresses.back().base);
+    chain.push_back({.item = item, .address = address_of(work, item)});
+    const Item* const base = std::get_if<Item>(&chain.back().address.base);
     if (base == nullptr) {
       break;
     }
     item = *base;
   }
-  for (std::size_t i = chain.size(); i-- > 0;) {
-    BOOST_OUTCOME_TRY(address, evaluate(work, chain[i], addresses[i]));
-    work.items[index(chain[i])].address = address;
-    work.items[index(chain[i])].state = State::done;
+  for (; !chain.empty(); chain.pop_back()) {
+    const auto& [item, expression] = chain.back();
+    BOOST_OUTCOME_TRY(address, evaluate(work, item, expression));
+    work.items[index(item)] = {.address = address, .state = State::done};
   }
   return success();
 }
@@ -206,17 +220,16 @@ Result<void> check_items(const Work& work) {
 }  // namespace
 
 Result<ResolvedPlacement> resolve_placement(const Case& parsed, model::Mmu mmu,
-                                            std::span<const Located<PlacedItem>* const> lines) {
+                                            const PlaceLines& lines) {
   const std::size_t functions = parsed.program->functions.size();
   Work work{.parsed = parsed,
             .mmu = mmu,
             .functions = functions,
+            .lines = lines,
             .items = std::vector<ItemState>(item_count(functions))};
-  for (const Located<PlacedItem>* const line : lines) {
-    work.items[index(line->value.item)].line = line;
-  }
+  std::vector<Link> chain;
   for (std::size_t i = 0; i < work.items.size(); ++i) {
-    BOOST_OUTCOME_TRYV(resolve_item(work, static_cast<Item>(i)));
+    BOOST_OUTCOME_TRYV(resolve_item(work, static_cast<Item>(i), chain));
   }
   BOOST_OUTCOME_TRYV(check_items(work));
 

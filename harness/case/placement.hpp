@@ -8,7 +8,7 @@
 //   stack      text+32M
 #pragma once
 
-#include <span>
+#include <vector>
 
 #include "base/address.hpp"
 #include "base/error.hpp"
@@ -24,14 +24,15 @@ struct ResolvedPlacement {
   GuestAddress mem;  // as if it were there, in a case without memory
 };
 
-// `lines` are those that apply, each item at most once.
-//
+// By number of the item: the line that places it, or none for its default.
+using PlaceLines = std::vector<const Located<PlacedItem>*>;
+
 // Functions must be word aligned and the stack page aligned; functions, mem and stack must lie
 // where the MMU can map them, and none of them may begin in what another one covers: mem and stack
 // their pages, a function its first word (how long its code is, only the JIT knows).
 // place.misaligned, place.unmappable, place.overlap, place.cycle, place.unknown-region; the error
 // is where the item was placed, or where the program begins if all that matters are defaults.
 Result<ResolvedPlacement> resolve_placement(const Case& parsed, model::Mmu mmu,
-                                            std::span<const Located<PlacedItem>* const> lines);
+                                            const PlaceLines& lines);
 
 }  // namespace farcall::cases

@@ -14,7 +14,7 @@ namespace {
 using model::Mmu;
 
 struct RegionRow {
-  Mmu mmu;
+  Mmu mmu = {};
   std::string_view name;
   GuestAddress start;
 };
@@ -28,7 +28,7 @@ constexpr std::array kRegions = {
 };
 
 struct RangeRow {
-  Mmu mmu;
+  Mmu mmu = {};
   GuestAddress first;
   GuestAddress last;
 };

@@ -1,0 +1,142 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "bpf/assembler.hpp"
+#include "bpf/object.hpp"
+#include "bpf/validator.hpp"
+#include "case/hardware.hpp"
+#include "case/read_section.hpp"
+
+namespace farcall::cases {
+namespace {
+
+Result<AxisChoice> read_axis(Cursor cursor) {
+  const Word word = cursor.word();
+  BOOST_OUTCOME_TRY(axis, parse_axis(word));
+  if (!axis) {
+    return error_at(word.where, ErrorCode::case_unknown_axis,
+                    "placements are not declared in the matrix: each '-- place NAME' is one");
+  }
+  AxisChoice choice{.axis = *axis, .values = {}, .where = word.where};
+  while (!cursor.at_end()) {
+    const Word value_word = cursor.word();
+    BOOST_OUTCOME_TRY(value, parse_axis_value(*axis, value_word));
+    if (std::ranges::find(choice.values, value) != choice.values.end()) {
+      return error_at(value_word.where, ErrorCode::case_syntax,
+                      fmt::format("{} is there twice", value_word.text));
+    }
+    choice.values.push_back(value);
+  }
+  if (choice.values.empty()) {
+    return error_at(cursor.here(), ErrorCode::case_syntax,
+                    fmt::format("expected values for {}: {}", word.text, supported_values(*axis)));
+  }
+  return choice;
+}
+
+Result<void> keep_program(Reader& reader, const Section& section, bpf::Program program) {
+  BOOST_OUTCOME_TRYV(bpf::validate(program));
+  reader.result.calls_of_program = bpf::pseudo_calls(program);
+  reader.result.program = std::make_shared<const bpf::Program>(std::move(program));
+  reader.result.program_where = section.where;
+  return success();
+}
+
+}  // namespace
+
+Result<void> read_matrix(Reader& reader, const Section& section) {
+  std::vector<AxisChoice>& axes = reader.result.axes;
+  LineReader lines{section.body, section.body_line};
+  while (const auto line = lines.next()) {
+    BOOST_OUTCOME_TRY(choice, read_axis(Cursor{*line}));
+    const auto place = std::ranges::lower_bound(axes, choice.axis, {}, &AxisChoice::axis);
+    if (place != axes.end() && place->axis == choice.axis) {
+      return error_at(choice.where, ErrorCode::case_syntax,
+                      fmt::format("{} is there twice", name(choice.axis)));
+    }
+    axes.insert(place, std::move(choice));
+  }
+  return success();
+}
+
+Result<void> read_assembly(Reader& reader, const Section& section) {
+  BOOST_OUTCOME_TRY(
+      program, bpf::assemble(section.body,
+                             {.file = reader.result.path, .line = section.body_line, .column = 1}));
+  return keep_program(reader, section, std::move(program));
+}
+
+Result<void> read_elf(Reader& reader, const Section& section) {
+  if (reader.result.program) {
+    return error_at(section.where, ErrorCode::case_duplicate_section,
+                    fmt::format("there is a program in line {} already: expected one",
+                                reader.result.program_where.line));
+  }
+  Cursor cursor = section.arguments;
+  const Word file = cursor.word();
+  const Word entry = cursor.word();
+  if (file.text.empty()) {
+    return error_at(file.where, ErrorCode::case_syntax, "expected '-- elf FILE [ENTRY]'");
+  }
+  BOOST_OUTCOME_TRYV(expect_end(cursor, "the entry"));
+  std::string path{file.text};
+  if (!path.starts_with('/')) {
+    path.insert(0, reader.result.path, 0, reader.result.path.rfind('/') + 1);
+  }
+  Result<bpf::Program> program =
+      bpf::read_object_file(path, entry.text.empty() ? std::nullopt : std::optional{entry.text});
+  if (!program) {
+    // What is wrong in an object is told where it is; what is wrong with the file, where it is
+    // named.
+    Error& error = program.error();
+    const bool in_object = error.where.file != path;
+    return in_object ? std::move(error)
+                     : error_at(file.where, error.code, fmt::format("{}: {}", path, error.message),
+                                std::move(error.hint));
+  }
+  return keep_program(reader, section, std::move(program).value());
+}
+
+Result<void> read_mem(Reader& reader, const Section& section) {
+  LineReader lines{section.body, section.body_line};
+  reader.result.mem.emplace();
+  while (const auto line = lines.next()) {
+    Cursor cursor{*line};
+    BOOST_OUTCOME_TRYV(append_bytes(cursor, *reader.result.mem));
+  }
+  return success();
+}
+
+Result<void> read_regs(Reader& reader, const Section& section) {
+  auto& registers = reader.result.registers;
+  LineReader lines{section.body, section.body_line};
+  while (const auto line = lines.next()) {
+    Cursor cursor{*line};
+    const Word word = cursor.name();
+    const bool known =
+        word.text.size() == 2 && word.text[0] == 'r' && word.text[1] >= '1' && word.text[1] <= '5';
+    if (!known) {
+      return error_at(word.where, ErrorCode::case_unknown_name,
+                      "expected one of r1, r2, r3, r4, r5");
+    }
+    if (!cursor.take('=')) {
+      return error_at(cursor.here(), ErrorCode::case_syntax,
+                      fmt::format("expected = behind {}", word.text));
+    }
+    auto& value = registers[static_cast<std::size_t>(word.text[1] - '1')];
+    if (value) {
+      return error_at(word.where, ErrorCode::case_syntax,
+                      fmt::format("{} is there twice", word.text));
+    }
+    BOOST_OUTCOME_TRY(initial, number(cursor.word()));
+    BOOST_OUTCOME_TRYV(expect_end(cursor, "the number"));
+    value = initial;
+  }
+  return success();
+}
+
+}  // namespace farcall::cases

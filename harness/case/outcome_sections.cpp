@@ -1,0 +1,184 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "case/read_section.hpp"
+
+namespace farcall::cases {
+namespace {
+
+// The single line of a section.
+Result<Line> only_line(const Section& section, std::string_view contents) {
+  LineReader lines{section.body, section.body_line};
+  const Line line = lines.next().value();
+  if (const auto second = lines.next()) {
+    return error_at(Cursor{*second}.here(), ErrorCode::case_syntax,
+                    fmt::format("expected one line, {}", contents));
+  }
+  return line;
+}
+
+Result<Selector> selector_of(const Reader& reader, const Section& section) {
+  Cursor cursor = section.arguments;
+  return parse_selector(cursor, reader.scope);
+}
+
+std::string known_sites(const Case& parsed) {
+  constexpr std::size_t kShown = 16;
+  if (parsed.calls_of_program.empty()) {
+    return "the program has no call sites";
+  }
+  std::string text = "call sites: ";
+  for (std::size_t i = 0; i < parsed.calls_of_program.size() && i < kShown; ++i) {
+    text += (i == 0 ? "" : ", ") + to_string(*parsed.program, parsed.calls_of_program[i].site);
+  }
+  return parsed.calls_of_program.size() > kShown ? text + ", ..." : text;
+}
+
+// `main[0]`: an index into calls_of_program.
+Result<std::uint32_t> parse_site(Word word, const Case& parsed) {
+  const std::size_t open = word.text.find('[');
+  if (open == std::string_view::npos || !word.text.ends_with(']')) {
+    return error_at(word.where, ErrorCode::case_syntax,
+                    fmt::format("expected a call site, FUNCTION[N], not '{}'", word.text),
+                    known_sites(parsed));
+  }
+  const auto function = bpf::function_named(*parsed.program, word.text.substr(0, open));
+  const std::string_view digits = word.text.substr(open + 1, word.text.size() - open - 2);
+  BOOST_OUTCOME_TRY(
+      ordinal, unsigned_number({.text = digits,
+                                .where = {word.where.line,
+                                          word.where.column + static_cast<unsigned>(open) + 1}}));
+  const auto& calls = parsed.calls_of_program;
+  const auto found = std::ranges::find_if(calls, [&](const bpf::PseudoCall& call) {
+    return call.site.function == function && call.site.ordinal == ordinal;
+  });
+  if (found == calls.end()) {
+    return error_at(word.where, ErrorCode::case_unknown_site,
+                    fmt::format("there is no call site {}", word.text), known_sites(parsed));
+  }
+  return static_cast<std::uint32_t>(found - calls.begin());
+}
+
+Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
+  const Word site = cursor.word();
+  BOOST_OUTCOME_TRY(call, parse_site(site, parsed));
+  const Word callee = cursor.word();
+  const auto function = bpf::function_named(*parsed.program, callee.text);
+  if (!function) {
+    return error_at(callee.where, ErrorCode::case_unknown_name,
+                    callee.text.empty()
+                        ? fmt::format("expected the function that {} calls", site.text)
+                        : fmt::format("the program has no function '{}'", callee.text));
+  }
+  const std::uint32_t called = parsed.calls_of_program[call].callee;
+  if (called != *function) {
+    return error_at(callee.where, ErrorCode::case_unknown_site,
+                    fmt::format("{} calls {}, not {}", site.text,
+                                parsed.program->functions[called].name, callee.text));
+  }
+  CallLine line{.call = call, .count = 1};
+  if (!cursor.at_end()) {
+    if (!cursor.take('*')) {
+      return error_at(cursor.here(), ErrorCode::case_syntax, "expected *COUNT or the end of line");
+    }
+    BOOST_OUTCOME_TRY(count, unsigned_number(cursor.word()));
+    line.count = count;
+  }
+  BOOST_OUTCOME_TRYV(expect_end(cursor, "the count"));
+  return Located<CallLine>{.value = line, .where = site.where};
+}
+
+}  // namespace
+
+Result<void> read_result(Reader& reader, const Section& section) {
+  BOOST_OUTCOME_TRY(selector, selector_of(reader, section));
+  BOOST_OUTCOME_TRY(line, only_line(section, "an integer"));
+  Cursor cursor{line};
+  const Word word = cursor.word();
+  if (word.text.starts_with("addr(")) {
+    return error_at(word.where, ErrorCode::case_unsupported,
+                    "addr(NAME) is not supported yet: expected an integer");
+  }
+  BOOST_OUTCOME_TRY(value, number(word));
+  BOOST_OUTCOME_TRYV(expect_end(cursor, "the result"));
+  return add_section(reader.result.results,
+                     {.selector = std::move(selector), .where = section.where, .value = value});
+}
+
+Result<void> read_mem_after(Reader& reader, const Section& section) {
+  Cursor header = section.arguments;
+  const Word region = header.word();
+  if (region.text != "mem") {
+    return error_at(region.where, ErrorCode::case_unknown_name,
+                    "expected '-- mem-after mem': the only memory now is mem");
+  }
+  if (!reader.result.mem) {
+    return error_at(region.where, ErrorCode::case_missing_section,
+                    "this case has no memory: expected a section '-- mem'");
+  }
+  BOOST_OUTCOME_TRY(selector, parse_selector(header, reader.scope));
+  Selected<std::vector<Located<model::ExpectedMemory>>> read{
+      .selector = std::move(selector), .where = section.where, .value = {}};
+  LineReader lines{section.body, section.body_line};
+  while (const auto line = lines.next()) {
+    Cursor cursor{*line};
+    const Word word = cursor.name();
+    if (!cursor.take(':')) {
+      return error_at(cursor.here(), ErrorCode::case_syntax, "expected OFFSET: BYTES");
+    }
+    BOOST_OUTCOME_TRY(offset, unsigned_number(word));
+    model::ExpectedMemory piece{.region = "mem", .offset = offset, .bytes = {}};
+    if (cursor.at_end()) {
+      return error_at(cursor.here(), ErrorCode::case_syntax, "expected bytes behind the offset");
+    }
+    BOOST_OUTCOME_TRYV(append_bytes(cursor, piece.bytes));
+    const std::size_t size = reader.result.mem->size();
+    if (offset > size || piece.bytes.size() > size - offset) {
+      return error_at(word.where, ErrorCode::case_bad_number,
+                      fmt::format("{} bytes at {} are not all in mem, which has {} bytes",
+                                  piece.bytes.size(), word.text, size));
+    }
+    read.value.push_back({.value = std::move(piece), .where = word.where});
+  }
+  return add_section(reader.result.memory, std::move(read));
+}
+
+Result<void> read_calls(Reader& reader, const Section& section) {
+  BOOST_OUTCOME_TRY(selector, selector_of(reader, section));
+  Selected<std::vector<Located<CallLine>>> read{
+      .selector = std::move(selector), .where = section.where, .value = {}};
+  LineReader lines{section.body, section.body_line};
+  while (const auto line = lines.next()) {
+    BOOST_OUTCOME_TRY(call, read_call_line(reader.result, Cursor{*line}));
+    read.value.push_back(call);
+  }
+  return add_section(reader.result.calls, std::move(read));
+}
+
+Result<void> read_fail(Reader& reader, const Section& section) {
+  BOOST_OUTCOME_TRY(selector, selector_of(reader, section));
+  BOOST_OUTCOME_TRY(line, only_line(section, "CODE [SITE]"));
+  Cursor cursor{line};
+  const Word word = cursor.word();
+  const auto code = error_code_named(word.text);
+  if (!code) {
+    return error_at(word.where, ErrorCode::case_unknown_code,
+                    fmt::format("no failure is called '{}'", word.text),
+                    "a code is such as call.out-of-range: base/error.hpp lists them all");
+  }
+  model::ExpectedFailure failure{.code = *code, .site = {}};
+  if (!cursor.at_end()) {
+    BOOST_OUTCOME_TRY(call, parse_site(cursor.word(), reader.result));
+    failure.site = to_string(*reader.result.program, reader.result.calls_of_program[call].site);
+  }
+  BOOST_OUTCOME_TRYV(expect_end(cursor, "the call site"));
+  return add_section(
+      reader.result.failures,
+      {.selector = std::move(selector), .where = section.where, .value = std::move(failure)});
+}
+
+}  // namespace farcall::cases

@@ -1,0 +1,59 @@
+// How the sections of a case file are read: what case_file.cpp is made of.
+//
+// Each function reads one section into a case under construction. They are called in the order of
+// SectionKind, so that each finds what it may name: first the matrix, then the program and its
+// memory, then all that is said about them. Errors carry no file name, except those of the program.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "case/case_file.hpp"
+#include "case/section.hpp"
+#include "case/selector.hpp"
+
+namespace farcall::cases {
+
+// A case under construction, and what is needed only until it is done.
+struct Reader {
+  Case result;
+  SelectorScope scope;
+};
+
+// input_sections.cpp: what is run, and on which cells.
+Result<void> read_matrix(Reader& reader, const Section& section);
+Result<void> read_assembly(Reader& reader, const Section& section);
+Result<void> read_elf(Reader& reader, const Section& section);
+Result<void> read_mem(Reader& reader, const Section& section);
+Result<void> read_regs(Reader& reader, const Section& section);
+
+// place_section.cpp: where everything lies. The names of placements come before everything else.
+Result<void> collect_placements(Reader& reader, std::span<const Section> sections);
+Result<void> read_place(Reader& reader, const Section& section);
+
+// outcome_sections.cpp: what is expected.
+Result<void> read_result(Reader& reader, const Section& section);
+Result<void> read_mem_after(Reader& reader, const Section& section);
+Result<void> read_calls(Reader& reader, const Section& section);
+Result<void> read_fail(Reader& reader, const Section& section);
+
+// Adds a section to those of its kind; one that looks just like an earlier one is refused.
+template <typename T>
+Result<void> add_section(std::vector<Selected<T>>& sections, Selected<T> section,
+                         bool (*same)(const T&, const T&) = nullptr) {
+  for (const Selected<T>& earlier : sections) {
+    if (earlier.selector == section.selector &&
+        (same == nullptr || same(earlier.value, section.value))) {
+      return error_at(section.where, ErrorCode::case_duplicate_section,
+                      fmt::format("the section in line {} is for the same cells: expected one",
+                                  earlier.where.line));
+    }
+  }
+  sections.push_back(std::move(section));
+  return success();
+}
+
+}  // namespace farcall::cases
