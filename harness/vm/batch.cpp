@@ -17,7 +17,6 @@ namespace {
 
 static_assert(model::kPageBytes == wire::kPageBytes);
 
-constexpr std::uint32_t kSystemCallWord = 0x44000002;  // sc: how a job ends at its gate
 constexpr std::uint64_t kWordBytes = 4;
 
 constexpr std::uint32_t kSystemCallVector = 0xc00;
@@ -47,14 +46,14 @@ constexpr std::array kAdmitted = {
     Admitted{model::Mmu::hash, {0}, {0xffff'ffff'ffff'ffff}},
 };
 
-// A region on its way into the area; the gate is one too.
+// A region on its way into the area.
 struct Part {
   GuestAddress address;
   std::uint64_t size;
   std::span<const std::byte> bytes;  // the first of them
   model::Access access;
-  int reported;
-  std::uint64_t offset;  // in the code arena, or from the job's first data page
+  int reported = -1;
+  std::uint64_t offset = 0;  // in the code arena, or from the job's first data page
 
   GuestAddress last() const { return address + (size - 1); }
 };
@@ -116,6 +115,28 @@ std::optional<Error> check_place(const MachineSpec& spec, const Part& part) {
   return std::nullopt;
 }
 
+// The gate is an instruction word, and all of its page is the runner's.
+std::optional<Error> check_gate(const MachineSpec& spec, GuestAddress gate,
+                                std::span<const Part> parts) {
+  const Part word{
+      .address = gate, .size = kWordBytes, .bytes = {}, .access = model::Access::execute};
+  if (gate.value % kWordBytes != 0) {
+    return Error{ErrorCode::place_misaligned,
+                 fmt::format("the return address {} is not that of a word", to_string(gate))};
+  }
+  if (auto error = check_place(spec, word)) {
+    return error;
+  }
+  for (const Part& part : parts) {
+    if (page_of(part.address) <= page_of(gate) && page_of(gate) <= page_of(part.last())) {
+      return Error{ErrorCode::place_overlap,
+                   fmt::format("{} touches the page of the return address {}", describe(part),
+                               to_string(gate))};
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<Error> check_neighbours(const Part& before, const Part& after) {
   if (after.address <= before.last()) {
     return Error{ErrorCode::place_overlap,
@@ -163,17 +184,15 @@ void map_parts(Plan& plan) {
   }
 }
 
-Result<void> make_plan(const MachineSpec& spec, const model::Job& job,
-                       std::span<const std::byte> gate, Plan& plan) {
+Result<void> make_plan(const MachineSpec& spec, const model::Job& job, Plan& plan) {
   plan = Plan{std::move(plan.parts), std::move(plan.empty), std::move(plan.mappings)};
   plan.parts.clear();  // keeps what they have allocated
   plan.empty.clear();
   plan.mappings.clear();
-  plan.parts.push_back({job.gate, gate.size(), gate, model::Access::execute, -1, 0});
   for (const model::JobRegion& region : job.regions) {
     const int reported = region.reported ? static_cast<int>(plan.reported_count++) : -1;
     (region.size_bytes == 0 ? plan.empty : plan.parts)
-        .push_back({region.address, region.size_bytes, region.bytes, region.access, reported, 0});
+        .push_back({region.address, region.size_bytes, region.bytes, region.access, reported});
   }
   std::ranges::stable_sort(plan.parts, {}, &Part::address);
   const Part* before = nullptr;
@@ -190,6 +209,9 @@ Result<void> make_plan(const MachineSpec& spec, const model::Job& job,
     before = &part;
     byte_count += std::min(part.size, wire::kAreaBytes);
   }
+  if (auto error = check_gate(spec, job.gate, plan.parts)) {
+    return *std::move(error);
+  }
   if (job.budget_instructions > wire::kMaxBudget) {
     return Error{ErrorCode::machine_job_too_large,
                  fmt::format("a budget of {} instructions; a machine counts up to {}",
@@ -198,7 +220,7 @@ Result<void> make_plan(const MachineSpec& spec, const model::Job& job,
   if (byte_count <= wire::kAreaBytes) {
     map_parts(plan);
   }
-  if (byte_count > wire::kAreaBytes || plan.code_pages + plan.data_pages > wire::kMaxPages ||
+  if (byte_count > wire::kAreaBytes || plan.code_pages + plan.data_pages + 1 > wire::kMaxPages ||
       plan.front_bytes(job) + plan.data_pages * wire::kPageBytes >
           wire::kAreaBytes - sizeof(wire::BatchHeader)) {
     return Error{ErrorCode::machine_job_too_large,
@@ -352,6 +374,7 @@ void write_job(const model::Job& job, const Plan& plan, std::uint64_t nonce,
   auto& record = at<wire::JobRecord>(area, placed.record);
   record.nonce = nonce;
   record.entry_point = job.entry_point.value;
+  record.gate = job.gate.value;
   record.budget = job.budget_instructions;
   record.mappings = mappings;
   record.mapping_count = static_cast<std::uint32_t>(plan.mappings.size());
@@ -468,8 +491,6 @@ void read_memory(std::span<const std::byte> area, std::span<const PlacedRegion> 
 
 Result<void> encode_batch(const MachineSpec& spec, std::span<const model::Job> jobs,
                           std::uint64_t nonce, std::span<std::byte> area, BatchLayout& layout) {
-  std::array<std::byte, kWordBytes> gate = {};
-  store(gate.data(), kSystemCallWord, model::byte_order(spec.endian));
   layout.nonce = nonce;
   layout.jobs.clear();
   layout.regions.clear();
@@ -478,7 +499,7 @@ Result<void> encode_batch(const MachineSpec& spec, std::span<const model::Job> j
   Plan plan;
   for (const model::Job& job : jobs) {
     const std::size_t index = layout.jobs.size();
-    const auto planned = make_plan(spec, job, gate, plan);
+    const auto planned = make_plan(spec, job, plan);
     if (planned.has_error()) {
       if (index == 0) {
         return planned.error();

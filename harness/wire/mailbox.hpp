@@ -109,6 +109,7 @@ static_assert(sizeof(JobResult) == 80 + 24 * kLastBranches + 1056);
 struct JobRecord {
   ul64 nonce;
   ul64 entry_point;
+  ul64 gate;         // its page is the runner\'s: `sc` here, trap words elsewhere
   ul64 budget;    // instructions
   ul32 mappings;  // offset of Mapping[mapping_count]
   ul32 mapping_count;
@@ -119,7 +120,7 @@ struct JobRecord {
   Registers entry;
   JobResult result;
 };
-static_assert(sizeof(JobRecord) == 48 + sizeof(Registers) + sizeof(JobResult));
+static_assert(sizeof(JobRecord) == 56 + sizeof(Registers) + sizeof(JobResult));
 
 // At the start of an area. The guest runs the jobs at `jobs[0 … job_count-1]` and then writes the
 // completion, which counts only if all three words are as they must be.

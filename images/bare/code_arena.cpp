@@ -8,6 +8,11 @@ namespace {
 
 constexpr std::uint64_t kCacheLine = 128;
 
+constexpr std::uint32_t kSystemCallWord = 0x44000002;  // sc
+
+// Where in the gate's page the system call is; the page's end: nowhere.
+std::uint64_t gate_in_page = wire::kPageBytes;
+
 // Pages below this offset hold trap words or code; those above have never been used.
 std::uint64_t prepared_bytes = 0;
 
@@ -52,6 +57,16 @@ void place_code(std::uint64_t arena_offset, const std::byte* code, std::uint64_t
 void remove_code(std::uint64_t arena_offset, std::uint64_t byte_count) {
   fill(kCodeArena + arena_offset, byte_count);
   make_executable(kCodeArena + arena_offset, byte_count);
+}
+
+std::uint64_t gate_page(std::uint64_t in_page) {
+  if (in_page != gate_in_page) {
+    fill(kGatePage, wire::kPageBytes);
+    *at_physical<std::uint32_t>(kGatePage + in_page) = kSystemCallWord;
+    make_executable(kGatePage, wire::kPageBytes);
+    gate_in_page = in_page;
+  }
+  return kGatePage;
 }
 
 }  // namespace farcall::bare

@@ -16,4 +16,8 @@ void place_code(std::uint64_t arena_offset, const std::byte* code, std::uint64_t
 // Puts trap words back.
 void remove_code(std::uint64_t arena_offset, std::uint64_t byte_count);
 
+// The physical page with a system call at offset `in_page` and trap words elsewhere: a job's gate.
+// Most jobs have the same, so it stays as it is until one differs.
+std::uint64_t gate_page(std::uint64_t in_page);
+
 }  // namespace farcall::bare

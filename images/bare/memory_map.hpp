@@ -7,14 +7,16 @@
 
 namespace farcall::bare {
 
-// Roots of the translation: wired to these places because the MMU wants them aligned.
+// Roots of the translation, aligned as the MMU wants them.
 inline constexpr std::uint64_t kTranslationRoots = std::uint64_t{2} << 20;
+inline constexpr std::uint64_t kGatePage = std::uint64_t{3} << 20;
 inline constexpr std::uint64_t kCodeArena = std::uint64_t{4} << 20;
 inline constexpr std::uint64_t kCodeArenaBytes = wire::kMaxCodePages * wire::kPageBytes;
 inline constexpr std::uint64_t kTablePool = std::uint64_t{8} << 20;
 inline constexpr std::uint64_t kTablePoolBytes = 3 * wire::kMaxPages * wire::kPageBytes;
 
 static_assert(wire::kControlAddress + wire::kPageBytes <= kTranslationRoots);
+static_assert(kGatePage + wire::kPageBytes <= kCodeArena);
 static_assert(kCodeArena + kCodeArenaBytes <= kTablePool);
 static_assert(kTablePool + kTablePoolBytes <= wire::kAreasAddress);
 static_assert(wire::kAreasAddress + wire::kAreaCount * wire::kAreaBytes <= wire::kRamBytes);

@@ -85,6 +85,8 @@ void run_job(std::byte* area, wire::JobRecord& job) {
         access == wire::Access::execute ? kCodeArena : reinterpret_cast<std::uint64_t>(area);
     map_pages(mappings[i].address, base + mappings[i].source, mappings[i].page_count, access);
   }
+  const std::uint64_t gate_in_page = job.gate % wire::kPageBytes;
+  map_pages(job.gate - gate_in_page, gate_page(gate_in_page), 1, wire::Access::execute);
   finish_mapping();
 
   job_state.trace_next = reinterpret_cast<wire::TakenBranch*>(area + job.trace);

@@ -44,7 +44,7 @@ constexpr std::uint64_t kProcessTable = kTranslationRoots;
 constexpr std::uint64_t kProcessTableBytes = 65536;
 constexpr std::uint64_t kUserRoot = kProcessTable + kProcessTableBytes;
 constexpr std::uint64_t kKernelRoot = kUserRoot + kRootBytes;
-static_assert(kKernelRoot + kRootBytes <= kCodeArena);
+static_assert(kKernelRoot + kRootBytes <= kGatePage);
 
 constexpr std::uint64_t process_entry(std::uint64_t root) {
   constexpr std::uint64_t size = 52 - 31;
@@ -55,18 +55,11 @@ constexpr std::uint64_t process_entry(std::uint64_t root) {
 constexpr std::uint64_t kRegisterRadix = 0x1d;
 constexpr std::uint64_t kTableSize64K = 4;  // 2^(12 + 4) bytes
 
-struct Run {
-  std::uint64_t address;
-  std::uint64_t page_count;
-};
-
 constexpr std::uint64_t kPoolTables = kTablePoolBytes / wire::kPageBytes;
 
 std::uint64_t tables_used = 0;
 ub64* entries_set[wire::kMaxPages + kPoolTables];
 std::uint64_t entry_count = 0;
-Run runs[wire::kMaxPages];
-std::uint64_t run_count = 0;
 
 bool is_kernel(std::uint64_t address) {
   return address >> 62 == 3;
@@ -97,18 +90,16 @@ ub64* leaf_table(std::uint64_t address) {
   return next_table(table[(address >> shift) & (kTableEntries - 1)]);
 }
 
-// tlbie RB, RS, RIC, PRS = 1 (process-scoped), R = 1 (radix). RIC says what is dropped.
-enum class Drop : std::uint8_t { translation = 0, walk_cache = 1 };
-
-template <Drop kWhat>
-void invalidate(std::uint64_t rb, std::uint64_t process) {
-  asm volatile(".machine push; .machine power9; tlbie %0, %1, %2, 1, 1; .machine pop"
+// Drops all that the MMU remembers of the translation of a process, inner tables included. There is
+// no way to drop single pages of quadrant 3: tlbie is only defined for addresses in quadrant 0.
+void invalidate(std::uint64_t process) {
+  constexpr std::uint64_t kWholeProcess = std::uint64_t{1} << 10;  // RB[IS] = 1
+  // RIC = 2: translations and page-walk caches; PRS = 1: process-scoped; R = 1: radix.
+  asm volatile(".machine push; .machine power9; tlbie %0, %1, 2, 1, 1; .machine pop"
                :
-               : "r"(rb), "r"(process << 32), "i"(kWhat)
+               : "r"(kWholeProcess), "r"(process << 32)
                : "memory");
 }
-
-constexpr std::uint64_t kAllOfProcess = std::uint64_t{1} << 10;  // RB[IS] = 1
 
 }  // namespace
 
@@ -128,7 +119,6 @@ void map_pages(std::uint64_t address, std::uint64_t physical, std::uint64_t page
                wire::Access access) {
   const std::uint64_t flags =
       kValid | kLeaf | kReferencedChanged | kRights[static_cast<std::uint32_t>(access)];
-  runs[run_count++] = {address, page_count};
   ub64* table = nullptr;
   for (std::uint64_t page = 0; page < page_count; ++page) {
     const std::uint64_t at = address + page * wire::kPageBytes;
@@ -149,17 +139,10 @@ void unmap_all() {
     *entries_set[i] = 0;
   }
   asm volatile("ptesync" : : : "memory");
-  for (std::uint64_t i = 0; i < run_count; ++i) {
-    for (std::uint64_t page = 0; page < runs[i].page_count; ++page) {
-      const std::uint64_t address = runs[i].address + page * wire::kPageBytes;
-      invalidate<Drop::translation>(address, is_kernel(address) ? 0 : kProcess);
-    }
-  }
-  invalidate<Drop::walk_cache>(kAllOfProcess, 0);
-  invalidate<Drop::walk_cache>(kAllOfProcess, kProcess);
+  invalidate(0);
+  invalidate(kProcess);
   asm volatile("eieio; tlbsync; ptesync" : : : "memory");
   entry_count = 0;
-  run_count = 0;
   tables_used = 0;
 }
 
