@@ -1,0 +1,274 @@
+// Jobs to wire records and back, without a guest: the tests write what a guest would.
+#include "vm/batch.hpp"
+
+#include <array>
+
+#include "guest.hpp"
+#include "wire/mailbox.hpp"
+
+namespace farcall::vm {
+namespace {
+
+using model::Access;
+using model::Ending;
+
+constexpr std::uint64_t kNonce = 0x1234'5678'0000'0000;
+
+class Batch : public testing::Test {
+ protected:
+  Result<void> encode(std::span<const model::Job> jobs) {
+    return encode_batch(spec(), jobs, kNonce, area_, layout_);
+  }
+  ErrorCode refusal(const model::Job& job) {
+    const auto result = encode(std::span(&job, 1));
+    EXPECT_TRUE(result.has_error());
+    return result.has_error() ? result.error().code : ErrorCode{};
+  }
+
+  template <typename T>
+  T& at(std::uint64_t offset) {
+    return *reinterpret_cast<T*>(area_.data() + offset);
+  }
+  wire::BatchHeader& header() { return at<wire::BatchHeader>(0); }
+  wire::JobRecord& record(std::size_t job) { return at<wire::JobRecord>(header().jobs[job]); }
+  std::span<wire::Mapping> mappings(std::size_t job) {
+    return {&at<wire::Mapping>(record(job).mappings), record(job).mapping_count};
+  }
+  std::span<wire::CodePiece> code(std::size_t job) {
+    return {&at<wire::CodePiece>(record(job).code), record(job).code_count};
+  }
+
+  // What the guest does for jobs that return at once.
+  void complete() {
+    for (std::size_t i = 0; i < header().job_count; ++i) {
+      record(i).result = {};
+      record(i).result.nonce = record(i).nonce;
+      record(i).result.vector = 0xc00U;
+      record(i).result.srr0 = kGate.value + 4;
+    }
+    header().completed_nonce = header().nonce;
+    header().completed_jobs = static_cast<std::uint32_t>(header().job_count);
+    header().completion_word = wire::completion_word(kNonce, header().job_count);
+  }
+
+  std::vector<std::byte> area_ = std::vector<std::byte>(wire::kAreaBytes, std::byte{0xee});
+  BatchLayout layout_;
+};
+
+TEST_F(Batch, RecordSaysWhatTheJobSays) {
+  model::Job job = code_job({kNop, kBlr});
+  job.entry.gpr[31] = 0x0102'0304'0506'0708;
+  job.entry.cr = 0xaabb'ccdd;
+  job.entry.vr[5] = {1, 2};
+  job.budget_instructions = 999;
+  job.trace_events = 3;
+  ASSERT_TRUE(encode(std::span(&job, 1)).has_value());
+  EXPECT_EQ(header().magic, wire::kBatchMagic);
+  EXPECT_EQ(header().nonce, kNonce);
+  EXPECT_EQ(header().job_count, 1U);
+  EXPECT_EQ(record(0).entry_point, kCode.value);
+  EXPECT_EQ(record(0).gate, kGate.value);
+  EXPECT_EQ(record(0).budget, 999U);
+  EXPECT_EQ(record(0).trace_capacity, 3U);
+  EXPECT_EQ(record(0).entry.gpr[31], 0x0102'0304'0506'0708U);
+  EXPECT_EQ(record(0).entry.cr, 0xaabb'ccddU);
+  EXPECT_EQ(record(0).entry.vr[5][0], 1U);
+  EXPECT_EQ(record(0).entry.vr[5][1], 2U);
+  EXPECT_EQ(area_[header().jobs[0] + offsetof(wire::JobRecord, entry) + 31 * 8], std::byte{0x08})
+      << "little-endian whatever the host is";
+}
+
+TEST_F(Batch, RegionsInOnePageShareItsMapping) {
+  model::Job job = code_job({kNop, kBlr});     // c00800000012a400, 8 bytes
+  add_code(job, kCode + 0x100, {kBlr});        // the same page
+  add_code(job, kCode + 0xbfc, {kBlr, kBlr});  // into the next one
+  ASSERT_TRUE(encode(std::span(&job, 1)).has_value());
+  ASSERT_EQ(mappings(0).size(), 1U);
+  EXPECT_EQ(mappings(0)[0].address, 0xc008'0000'0012'a000U);
+  EXPECT_EQ(mappings(0)[0].page_count, 2U);
+  EXPECT_EQ(mappings(0)[0].access, static_cast<std::uint32_t>(wire::Access::execute));
+  ASSERT_EQ(code(0).size(), 3U);
+  EXPECT_EQ(code(0)[0].arena_offset, 0x400U);
+  EXPECT_EQ(code(0)[1].arena_offset, 0x500U);
+  EXPECT_EQ(code(0)[2].arena_offset, 0xffcU);
+  EXPECT_EQ(code(0)[2].byte_count, 8U);
+  EXPECT_EQ(at<ul32>(code(0)[0].source), kNop);
+  EXPECT_EQ(at<ul32>(code(0)[0].source + 4), kBlr);
+}
+
+TEST_F(Batch, DistantPagesAreContiguousInTheArea) {
+  model::Job job = code_job({kBlr});
+  add_data(job, kData + 0x1000ff0, std::vector(32, std::byte{2}));  // two pages
+  add_data(job, kData, std::vector(1, std::byte{1}), Access::read);
+  ASSERT_TRUE(encode(std::span(&job, 1)).has_value());
+  ASSERT_EQ(mappings(0).size(), 3U);  // by address: code, then data
+  const wire::Mapping& first = mappings(0)[1];
+  const wire::Mapping& second = mappings(0)[2];
+  EXPECT_EQ(first.address, kData.value);
+  EXPECT_EQ(first.access, static_cast<std::uint32_t>(wire::Access::read));
+  EXPECT_EQ(second.address, kData.value + 0x1000000);
+  EXPECT_EQ(second.page_count, 2U);
+  EXPECT_EQ(second.source, first.source + 0x1000);
+  EXPECT_EQ(first.source % 0x1000, 0U);
+  EXPECT_EQ(area_[first.source], std::byte{1});
+  EXPECT_EQ(area_[second.source + 0xff0], std::byte{2});
+  EXPECT_EQ(area_[second.source + 0xff0 + 31], std::byte{2});
+}
+
+TEST_F(Batch, WhatIsNotGivenIsFilledAnewForEachJob) {
+  model::Job job = code_job({kBlr});
+  job.regions.push_back(
+      {.address = kData, .size_bytes = 64, .bytes = {}, .access = Access::read_write});
+  const std::vector jobs = {job, job};
+  ASSERT_TRUE(encode(jobs).has_value());
+  const std::uint64_t first = mappings(0)[1].source;
+  const std::uint64_t second = mappings(1)[1].source;
+  EXPECT_NE(at<ul64>(first), 0xeeee'eeee'eeee'eeeeU);
+  EXPECT_EQ(at<ul64>(first), at<ul64>(first + 0xff8));
+  EXPECT_NE(at<ul64>(first), at<ul64>(second));
+}
+
+TEST_F(Batch, CompleteResultsAreTaken) {
+  model::Job job = code_job({kBlr});
+  add_data(job, kData, std::vector(4, std::byte{7}));
+  ASSERT_TRUE(encode(std::span(&job, 1)).has_value());
+  complete();
+  auto& result = record(0).result;
+  result.registers.gpr[3] = 5U;
+  result.trace_events = 2;
+  result.taken_branches = 9;
+  at<wire::TakenBranch>(record(0).trace) = {1U, 2U, 3U};
+  const std::uint64_t page = mappings(0)[1].source;
+  area_[page + 1] = std::byte{8};
+  area_[page + 4] ^= std::byte{1};
+  area_[page + 0xfff] ^= std::byte{1};
+  const auto seen = decode_batch(area_, layout_);
+  ASSERT_TRUE(seen.has_value()) << to_string(seen.error());
+  const model::Observations& one = seen.value().at(0);
+  EXPECT_EQ(one.ending, Ending::returned);
+  EXPECT_EQ(one.registers.gpr[3], 5U);
+  EXPECT_EQ(one.trace.size(), 2U);
+  EXPECT_EQ(one.trace[0], (model::TakenBranch{{1}, {2}, {3}}));
+  EXPECT_EQ(one.last.size(), 9U);
+  EXPECT_EQ(one.memory.at(0).bytes[1], std::byte{8});
+  EXPECT_EQ(one.stray_writes, (std::vector<GuestAddress>{kData + 4, kData + 0xfff}));
+}
+
+TEST_F(Batch, EndingsAreToldByVectorAndAddress) {
+  struct Row {
+    std::uint32_t vector;
+    std::uint64_t srr0;
+    Ending ending;
+  };
+  const model::Job job = code_job({kBlr});
+  for (const Row row :
+       {Row{0xc00, kGate.value + 4, Ending::returned}, Row{0xc00, kGate.value, Ending::faulted},
+        Row{0x700, kGate.value + 4, Ending::faulted},
+        Row{0x900, kCode.value, Ending::out_of_budget}}) {
+    ASSERT_TRUE(encode(std::span(&job, 1)).has_value());
+    complete();
+    record(0).result.vector = row.vector;
+    record(0).result.srr0 = row.srr0;
+    const auto seen = decode_batch(area_, layout_);
+    EXPECT_EQ(seen.value().at(0).ending, row.ending);
+    EXPECT_EQ(seen.value().at(0).fault.has_value(), row.ending != Ending::returned);
+  }
+}
+
+TEST_F(Batch, AnythingLessThanTheGuestsOwnWordIsRefused) {
+  const std::vector jobs = {code_job({kBlr}), code_job({kBlr})};
+  const auto refused = [&](auto spoil) {
+    EXPECT_TRUE(encode(jobs).has_value());
+    complete();
+    EXPECT_TRUE(decode_batch(area_, layout_).has_value());
+    spoil();
+    const auto result = decode_batch(area_, layout_);
+    return result.has_error() && result.error().code == ErrorCode::machine_bad_answer;
+  };
+  EXPECT_TRUE(refused([&] { header().completed_nonce = kNonce + 1; }));
+  EXPECT_TRUE(refused([&] { header().completed_jobs = 1U; }));
+  EXPECT_TRUE(refused([&] { header().completion_word = 0U; }));
+  EXPECT_TRUE(refused([&] { record(1).result.nonce = record(0).nonce; }));
+  EXPECT_TRUE(refused([&] { (void)encode(jobs); })) << "what the host wrote is no answer";
+}
+
+TEST_F(Batch, TakesTheLongestPrefixThatFits) {
+  model::Job job = code_job({kBlr});
+  job.regions.push_back(
+      {.address = kData, .size_bytes = 1 << 20, .bytes = {}, .access = Access::read_write});
+  const std::vector jobs(10, job);
+  ASSERT_TRUE(encode(jobs).has_value());
+  EXPECT_EQ(header().job_count, 7U);  // of 8 MiB, some is for records
+  EXPECT_EQ(layout_.jobs.size(), 7U);
+
+  ASSERT_TRUE(encode(std::vector(1000, code_job({kBlr}))).has_value());
+  EXPECT_EQ(header().job_count, wire::kMaxJobs);
+}
+
+TEST_F(Batch, ABadJobEndsThePrefixAndIsNamedWhenItsTurnComes) {
+  model::Job bad = code_job({kBlr});
+  bad.gate = kGate + 2;
+  ASSERT_TRUE(encode(std::vector{code_job({kBlr}), bad}).has_value());
+  EXPECT_EQ(header().job_count, 1U);
+  EXPECT_EQ(refusal(bad), ErrorCode::place_misaligned);
+}
+
+TEST_F(Batch, RefusesJobsThatCanNeverRun) {
+  model::Job large = code_job({kBlr});
+  large.regions.push_back(
+      {.address = kData, .size_bytes = 9 << 20, .bytes = {}, .access = Access::read_write});
+  EXPECT_EQ(refusal(large), ErrorCode::machine_job_too_large);
+  large.regions.back().size_bytes = 5 << 20;  // fits, but is more pages than a job may map
+  EXPECT_EQ(refusal(large), ErrorCode::machine_job_too_large);
+  model::Job traced = code_job({kBlr});
+  traced.trace_events = 1'000'000;
+  EXPECT_EQ(refusal(traced), ErrorCode::machine_job_too_large);
+  model::Job patient = code_job({kBlr});
+  patient.budget_instructions = 5'000'000'000;
+  EXPECT_EQ(refusal(patient), ErrorCode::machine_job_too_large);
+}
+
+TEST_F(Batch, RefusesPlacesThatTheMmuDoesNotTranslate) {
+  for (const std::uint64_t address :
+       {0x0010'0000'0000'0000UL, 0x000f'ffff'ffff'fffcUL, 0xbfff'ffff'ffff'fff0UL,
+        0xc010'0000'0000'0000UL, 0xc00f'ffff'ffff'fffcUL, 0xffff'ffff'ffff'fffcUL}) {
+    EXPECT_EQ(refusal(code_job({kNop, kBlr}, {address})), ErrorCode::place_unmappable);
+  }
+  for (const std::uint64_t address :
+       {0UL, 0x000f'ffff'ffff'fff8UL, 0xc000'0000'0000'0000UL, 0xc00f'ffff'ffff'fff8UL}) {
+    const model::Job job = code_job({kNop, kBlr}, {address});
+    EXPECT_TRUE(encode(std::span(&job, 1)).has_value());
+  }
+  model::Job job = code_job({kBlr});
+  job.gate = {0x8000'0000'0000'0000};
+  EXPECT_EQ(refusal(job), ErrorCode::place_unmappable);
+}
+
+TEST_F(Batch, RefusesOverlaps) {
+  model::Job job = code_job({kBlr, kBlr});
+  add_code(job, kCode + 4, {kBlr});
+  EXPECT_EQ(refusal(job), ErrorCode::place_overlap);
+
+  job = code_job({kBlr});
+  add_data(job, kCode + 0x100, std::vector<std::byte>(8));  // code and data in one page
+  EXPECT_EQ(refusal(job), ErrorCode::place_overlap);
+
+  job = code_job({kBlr});
+  add_data(job, kData, std::vector<std::byte>(8), Access::read);
+  add_data(job, kData + 8, std::vector<std::byte>(8));
+  EXPECT_EQ(refusal(job), ErrorCode::place_overlap);
+
+  job = code_job({kBlr}, kGate + 0x20);  // the gate's page is the runner's
+  EXPECT_EQ(refusal(job), ErrorCode::place_overlap);
+}
+
+TEST_F(Batch, RefusesCodeThatIsNotWholeWords) {
+  model::Job job = code_job({kBlr}, kCode + 2);
+  EXPECT_EQ(refusal(job), ErrorCode::place_misaligned);
+  job = code_job({kBlr});
+  job.regions[0].bytes.pop_back();
+  EXPECT_EQ(refusal(job), ErrorCode::place_misaligned);
+}
+
+}  // namespace
+}  // namespace farcall::vm

@@ -1,0 +1,56 @@
+#include "vm/command_line.hpp"
+
+#include <gmock/gmock.h>
+
+namespace farcall::vm {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Not;
+
+std::string value_of(const std::vector<std::string>& arguments, const std::string& option) {
+  for (std::size_t i = 0; i + 1 < arguments.size(); ++i) {
+    if (arguments[i] == option) {
+      return arguments[i + 1];
+    }
+  }
+  return "(none)";
+}
+
+const MachineSpec kSpec = {.cpu = model::Cpu::power9, .image = "/images/bare-le.bin"};
+
+TEST(CommandLine, NamesWhatTheSpecAsksFor) {
+  const auto arguments = command_line(kSpec, {.ram = 7, .console = 8, .qmp = 9});
+  EXPECT_EQ(value_of(arguments, "-cpu"), "power9");
+  EXPECT_EQ(value_of(arguments, "-bios"), "/images/bare-le.bin");
+  EXPECT_THAT(value_of(arguments, "-machine"), HasSubstr("pseries"));
+  EXPECT_EQ(value_of(arguments, "-m"), "256M");
+  EXPECT_EQ(value_of(arguments, "-icount"), "shift=0");
+
+  MachineSpec other = kSpec;
+  other.cpu = model::Cpu::power10;
+  EXPECT_EQ(value_of(command_line(other, {}), "-cpu"), "power10");
+}
+
+TEST(CommandLine, PassesChannelsByNumber) {
+  const auto arguments = command_line(kSpec, {.ram = 7, .console = 8, .qmp = 9});
+  EXPECT_THAT(value_of(arguments, "-object"), HasSubstr("mem-path=/proc/self/fd/7,"));
+  EXPECT_THAT(value_of(arguments, "-object"), HasSubstr("share=on"));
+  EXPECT_THAT(arguments, Contains("socket,id=console,fd=8"));
+  EXPECT_THAT(arguments, Contains("socket,id=qmp,fd=9"));
+}
+
+TEST(CommandLine, HasNoDevicesOrFilesOfTheHost) {
+  const auto arguments = command_line(kSpec, {});
+  EXPECT_THAT(arguments, Contains("-nodefaults"));
+  EXPECT_THAT(arguments, Contains("-no-user-config"));
+  EXPECT_THAT(arguments, Not(Contains("-device")));
+}
+
+TEST(CommandLine, ImageIsNamedAfterItsByteOrder) {
+  EXPECT_EQ(image_name(model::Endian::little, model::Mmu::radix), "bare-le.bin");
+}
+
+}  // namespace
+}  // namespace farcall::vm

@@ -1,0 +1,255 @@
+// Jobs that do all they can to harm: each is one fault, and the next job finds nothing of it.
+#include <array>
+
+#include "guest.hpp"
+
+namespace farcall::vm {
+namespace {
+
+using model::Access;
+using model::Ending;
+
+using Isolation = OnMachine;
+
+constexpr std::uint32_t kStd = 0xf8830000;  // std r4, 0(r3)
+constexpr std::uint64_t kSrr1NoExecute = 0x1000'0000;
+constexpr std::uint64_t kSrr1Privileged = 0x0004'0000;
+constexpr std::uint64_t kSrr1Trap = 0x0002'0000;
+constexpr std::uint32_t kDsisrNoTranslation = 0x4000'0000;
+constexpr std::uint32_t kDsisrProtection = 0x0800'0000;
+constexpr std::uint32_t kDsisrStore = 0x0200'0000;
+
+TEST_F(Isolation, WildBranchIsAFaultWhereItLands) {
+  struct Target {
+    GuestAddress address;
+    std::uint32_t vector;
+  };
+  for (const Target target : {Target{{0xc008'0000'0000'0000}, 0x400},
+                              Target{{0x0000'0000'0000'0100}, 0x400},  // the runner, physically
+                              Target{{0xc000'0000'0000'0900}, 0x400},
+                              Target{{0x4000'0000'0000'4380}, 0x480},  // the runner's alias
+                              Target{{0xd000'0000'0000'0000}, 0x480}}) {
+    model::Job job = code_job({kNop, 0x7d8903a6, 0x4e800420});  // mtctr r12; bctr
+    job.entry.gpr[12] = target.address.value;
+    const auto seen = run(job);
+    expect_fault(seen, target.vector, target.address);
+    EXPECT_EQ(to_string(seen.fault->came_from), to_string(kCode + 8));
+    EXPECT_FALSE(seen.fault->data_address.has_value());
+    ASSERT_EQ(seen.last.size(), 1U);
+    EXPECT_EQ(seen.last[0], (model::TakenBranch{kCode + 8, target.address, kGate}));
+  }
+  expect_still_works();
+}
+
+TEST_F(Isolation, CodeIsNotReachableWithoutItsTopNibble) {
+  model::Job job = code_job({0x7d8903a6, 0x4e800420});  // mtctr r12; bctr
+  job.entry.gpr[12] = kCode.value & 0x0fff'ffff'ffff'ffff;
+  expect_fault(run(job), 0x400, {job.entry.gpr[12]});
+}
+
+TEST_F(Isolation, StoreToNowhere) {
+  const auto seen = run(code_job({kNop, kStd, kBlr}));
+  expect_fault(seen, 0x300, kCode + 4);
+  EXPECT_EQ(seen.fault->data_address, kData);
+  EXPECT_EQ(seen.fault->data_status, kDsisrNoTranslation | kDsisrStore);
+  EXPECT_EQ(seen.fault->came_from, GuestAddress{});
+  expect_still_works();
+}
+
+TEST_F(Isolation, StoreOutsideWhatTheMmuTranslates) {
+  model::Job job = code_job({kStd, kBlr});
+  job.entry.gpr[3] = 0x8000'0000'0000'0000;
+  const auto seen = run(job);
+  expect_fault(seen, 0x380, kCode);
+  EXPECT_EQ(seen.fault->data_address, GuestAddress{0x8000'0000'0000'0000});
+  EXPECT_FALSE(seen.fault->data_status.has_value());
+}
+
+TEST_F(Isolation, StoreToTheRunnersPhysicalAddresses) {
+  // Control page, page tables, code arena, batch area.
+  for (const std::uint64_t address :
+       {0x3000UL, 0x10'0000UL, 0x20'0000UL, 0x40'0000UL, 0x200'0000UL, 0xc000'0000'0020'0000UL}) {
+    model::Job job = code_job({kStd, kBlr});
+    job.entry.gpr[3] = address;
+    expect_fault(run(job), 0x300, kCode);
+  }
+  expect_still_works();
+}
+
+TEST_F(Isolation, StoreToItsOwnCodeAndToReadOnlyData) {
+  model::Job job = code_job({kStd, kBlr});
+  add_data(job, kData, std::vector<std::byte>(8), Access::read);
+  for (const GuestAddress address : {kCode, kData, kGate}) {
+    job.entry.gpr[3] = address.value;
+    const auto seen = run(job);
+    expect_fault(seen, 0x300, kCode);
+    EXPECT_EQ(seen.fault->data_status, kDsisrProtection | kDsisrStore);
+  }
+}
+
+TEST_F(Isolation, DataIsNotExecutable) {
+  for (const Access access : {Access::read, Access::read_write}) {
+    model::Job job = code_job({0x7c6903a6, 0x4e800420});  // mtctr r3; bctr
+    add_data(job, kData, little_endian(std::array{kBlr}), access);
+    const auto seen = run(job);
+    expect_fault(seen, 0x400, kData);
+    EXPECT_EQ(seen.fault->status & kSrr1NoExecute, kSrr1NoExecute);
+  }
+}
+
+TEST_F(Isolation, CodeIsReadable) {
+  model::Job job = code_job({0xe8ac0000, kBlr});  // ld r5, 0(r12)
+  const auto seen = run(job);
+  EXPECT_EQ(seen.ending, Ending::returned);
+  EXPECT_EQ(seen.registers.gpr[5], 0x4e80'0020'e8ac'0000U);
+}
+
+TEST_F(Isolation, CodePagesHoldTrapsWhereThereIsNoCode) {
+  // A job that falls off its end, on pages where longer code has been before.
+  run(code_job({kNop, kNop, kNop, kBlr}));
+  const auto seen = run(code_job({kNop}));
+  expect_fault(seen, 0x700, kCode + 4);
+  EXPECT_EQ(seen.fault->status & kSrr1Trap, kSrr1Trap);
+  // And all of a page but the word at the gate.
+  model::Job job = code_job({0x7c6903a6, 0x4e800420});  // mtctr r3; bctr
+  for (const GuestAddress address : {kGate + 4, kGate + 0xffc, kCode + 0x100}) {
+    job.entry.gpr[3] = address.value;
+    expect_fault(run(job), 0x700, address);
+  }
+}
+
+TEST_F(Isolation, GateMovesWithTheJob) {
+  model::Job job = code_job({kBlr});
+  job.gate = kGate + 0x40;
+  job.entry.lr = job.gate.value;
+  EXPECT_EQ(run(job).ending, Ending::returned);
+  job.entry.lr = kGate.value;  // the gate of all others
+  expect_fault(run(job), 0x700, kGate);
+  expect_still_works();
+}
+
+TEST_F(Isolation, OnlyTheGateReturns) {
+  expect_fault(run(code_job({0x44000002})), 0xc00, kCode + 4);  // sc: SRR0 is behind it
+}
+
+TEST_F(Isolation, PrivilegedInstructionsFault) {
+  for (const std::uint32_t word : {
+           0x7c600164U,  // mtmsrd r3
+           0x4c000024U,  // rfid
+           0x7c7043a6U,  // mtsprg 0, r3
+           0x7c7603a6U,  // mtdec r3
+           0x7c7303a6U,  // mtdar r3
+           0x7c0003e4U,  // slbia
+           0x7c001a24U,  // tlbiel r3
+       }) {
+    const auto seen = run(code_job({word, kBlr}));
+    expect_fault(seen, 0x700, kCode);
+    EXPECT_EQ(seen.fault->status & kSrr1Privileged, kSrr1Privileged) << std::hex << word;
+  }
+  expect_still_works();
+}
+
+TEST_F(Isolation, HypercallsAreRefused) {
+  // H_PUT_TERM_CHAR. QEMU answers H_PRIVILEGE (-3) to problem state, and the program goes on.
+  model::Job job = code_job({0x44000022, kBlr});  // sc 1
+  job.entry.gpr[3] = 0x58;
+  job.entry.gpr[4] = 0x7100'0000;
+  job.entry.gpr[5] = 8;
+  const auto seen = run(job);
+  EXPECT_EQ(seen.ending, Ending::returned);
+  EXPECT_EQ(static_cast<std::int64_t>(seen.registers.gpr[3]), -3);
+  expect_still_works();
+}
+
+TEST_F(Isolation, EndlessLoopEndsByItsBudget) {
+  model::Job job = code_job({kLoop});
+  job.budget_instructions = 200'000;
+  const std::vector jobs = {job, code_job({0x38600007, kBlr})};  // li r3, 7
+  const auto seen = run(jobs);
+  EXPECT_EQ(seen[0].ending, Ending::out_of_budget);
+  ASSERT_TRUE(seen[0].fault.has_value());
+  EXPECT_EQ(seen[0].fault->address, kCode);
+  EXPECT_EQ(seen[0].fault->came_from, kCode);
+  EXPECT_GT(seen[0].taken_branches, 1000U);
+  EXPECT_EQ(seen[1].ending, Ending::returned);
+  EXPECT_EQ(seen[1].registers.gpr[3], 7U);
+}
+
+TEST_F(Isolation, TrashedRegistersDoNoHarm) {
+  const auto seen = run(code_job({
+      0x38200000,  // li r1, 0
+      0x38400000,  // li r2, 0
+      0x39a00000,  // li r13, 0
+      0x7c2803a6,  // mtlr r1
+      0x38c0ffff,  // li r6, -1
+      0x7cc043a6,  // mtvrsave r6
+      0x7ccfcba6,  // mttar r6
+      0x4e800020,  // blr, to 0
+  }));
+  expect_fault(seen, 0x400, {0});
+  EXPECT_EQ(seen.registers.gpr[1], 0U);
+  EXPECT_EQ(seen.registers.gpr[6], ~std::uint64_t{0});
+  expect_still_works();
+}
+
+TEST_F(Isolation, NoMappingSurvivesItsJob) {
+  // The same pages, in both halves of the address space, in and out of the jobs.
+  for (const GuestAddress data : {kData, GuestAddress{0x1000'0000}}) {
+    model::Job with = code_job({kStd, kBlr});
+    with.entry.gpr[3] = data.value;
+    const model::Job without = with;
+    add_data(with, data, std::vector<std::byte>(8));
+    const auto seen = run(std::vector{with, without, with, without});
+    for (const std::size_t i : {0U, 2U}) {
+      EXPECT_EQ(seen[i].ending, Ending::returned);
+    }
+    for (const std::size_t i : {1U, 3U}) {
+      expect_fault(seen[i], 0x300, kCode);
+    }
+  }
+  for (const GuestAddress code : {kCode + 0x10000, GuestAddress{0x1000'0000}}) {
+    run(code_job({kBlr}, code));
+    model::Job job = code_job({0x7c6903a6, 0x4e800420});  // mtctr r3; bctr
+    job.entry.gpr[3] = code.value;
+    expect_fault(run(job), 0x400, code);
+  }
+}
+
+TEST_F(Isolation, NoReservationSurvivesItsJob) {
+  model::Job takes = code_job({0x7c8018a8, kBlr});             // ldarx r4, 0, r3
+  model::Job uses = code_job({0x7c8019ad, 0x7ca00026, kBlr});  // stdcx. r4, 0, r3; mfcr r5
+  add_data(takes, kData, std::vector<std::byte>(8));
+  add_data(uses, kData, std::vector<std::byte>(8));
+  const auto seen = run(std::vector{takes, uses});
+  EXPECT_EQ(seen[1].registers.gpr[5] & 0x2000'0000, 0U);  // CR0[EQ]: not stored
+}
+
+TEST_F(Isolation, NoMemorySurvivesItsJob) {
+  model::Job writes = code_job({kStd, kBlr});
+  writes.regions.push_back(
+      {.address = kData, .size_bytes = 4096, .bytes = {}, .access = Access::read_write});
+  writes.entry.gpr[4] = 0x0123'4567'89ab'cdef;
+  model::Job reads = writes;
+  reads.regions[0].bytes = little_endian(std::array{0xe8a30000U, kBlr});  // ld r5, 0(r3)
+  const auto seen = run(std::vector{writes, writes, reads, reads});
+  EXPECT_NE(seen[2].registers.gpr[5], writes.entry.gpr[4]);
+  EXPECT_NE(seen[3].registers.gpr[5], seen[2].registers.gpr[5]) << "the fill is each job's own";
+}
+
+TEST_F(Isolation, AFaultInABatchIsOneJob) {
+  std::vector<model::Job> jobs;
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    jobs.push_back(i % 2 == 0 ? code_job({0x38600000 | i, kBlr}) : code_job({0x7fe00008}));
+  }
+  const auto seen = run(jobs);
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    if (i % 2 == 0) {
+      EXPECT_EQ(seen[i].registers.gpr[3], i);
+    } else {
+      expect_fault(seen[i], 0x700, kCode);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace farcall::vm
