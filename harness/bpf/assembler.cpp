@@ -33,9 +33,10 @@ constexpr auto kByMnemonic = [] {
 using Rows = std::span<const InstructionInfo* const>;
 
 Rows rows_named(std::string_view mnemonic) {
-  const auto found = std::ranges::equal_range(
-      kByMnemonic, mnemonic, {}, [](const InstructionInfo* row) { return row->mnemonic; });
-  return {found.begin(), found.end()};
+  const auto mnemonic_of = [](const InstructionInfo* row) { return row->mnemonic; };
+  const auto* const begin = std::ranges::lower_bound(kByMnemonic, mnemonic, {}, mnemonic_of);
+  const auto* const end = std::ranges::upper_bound(kByMnemonic, mnemonic, {}, mnemonic_of);
+  return {begin, end};
 }
 
 struct Label {

@@ -3,12 +3,12 @@
 #pragma once
 
 #include <bit>
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <span>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/error.hpp"
@@ -48,7 +48,9 @@ struct ElfAddress {
   std::size_t section = 0;
   std::uint64_t offset = 0;
 
-  friend auto operator<=>(const ElfAddress&, const ElfAddress&) = default;
+  friend bool operator<(const ElfAddress& a, const ElfAddress& b) {
+    return std::tie(a.section, a.offset) < std::tie(b.section, b.offset);
+  }
 };
 
 // Fails with elf.malformed and elf.unsupported. The result refers to `object`'s bytes.

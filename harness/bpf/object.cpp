@@ -39,8 +39,8 @@ class Reader {
     BOOST_OUTCOME_TRY(first, entry_function(entry));
     number_of(*first);
     // More functions join while these are copied.
-    for (std::size_t number = 0; number < chosen_.size(); ++number) {
-      BOOST_OUTCOME_TRY(copy_function(*chosen_[number]));
+    while (program_.functions.size() < chosen_.size()) {
+      BOOST_OUTCOME_TRY(copy_function(*chosen_[program_.functions.size()]));
     }
     for (const Call& call : calls_) {
       program_.slots[call.slot].imm =

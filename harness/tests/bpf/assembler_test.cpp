@@ -15,10 +15,11 @@ Slot slot_of(const std::string& text) {
 }
 
 TEST(Assembler, EachFormByHand) {
-  const struct {
-    const char* text;
+  struct Vector {
+    std::string text;
     Slot slot;
-  } vectors[] = {
+  };
+  const std::vector<Vector> vectors = {
       {"mov %r0, 1", {.opcode = 0xb7, .dst = 0, .imm = 1}},
       {"add32 %r3, %r4", {.opcode = 0x0c, .dst = 3, .src = 4}},
       {"neg %r9", {.opcode = 0x87, .dst = 9}},
@@ -168,12 +169,12 @@ TEST(Assembler, JumpsReachAsFarAs16Bits) {
 }
 
 struct Refusal {
-  const char* text;
-  const char* error;  // as to_string() has it
+  std::string text;
+  std::string error;  // as to_string() has it
 };
 
 TEST(Assembler, RefusesWithTheExactPlace) {
-  const Refusal refusals[] = {
+  const std::vector<Refusal> refusals = {
       {"mov %r0, 1\n  movv %r0, 1\n",
        "f:11:3: error: there is no instruction 'movv' [asm.unknown-mnemonic]"},
       {"lock add [%r1], %r2\n",

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <charconv>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -51,13 +51,10 @@ std::vector<std::byte> bytes_of(const std::string& text) {
 
 // Instructions that issue 4 brings.
 bool is_beyond_scope(const std::string& assembly) {
-  for (const std::string_view word :
-       {"lock ", "sdiv", "smod", "swap", "movsx", "ldxs", "ja32", "callx"}) {
-    if (assembly.find(word) != std::string::npos) {
-      return true;
-    }
-  }
-  return false;
+  constexpr std::array<std::string_view, 8> kWords = {"lock ", "sdiv", "smod", "swap",
+                                                      "movsx", "ldxs", "ja32", "callx"};
+  return std::ranges::any_of(
+      kWords, [&](std::string_view word) { return assembly.find(word) != std::string::npos; });
 }
 
 TEST(Conformance, SampleRunsAsItSays) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <random>
 #include <string>
@@ -84,7 +85,7 @@ class RandomProgram {
   }
 
   std::int32_t any_imm() {
-    constexpr std::int32_t kEdges[] = {0, 1, -1, INT32_MIN, INT32_MAX};
+    constexpr std::array<std::int32_t, 5> kEdges = {0, 1, -1, INT32_MIN, INT32_MAX};
     return below(2) == 0 ? kEdges[below(5)] : static_cast<std::int32_t>(random_());
   }
 

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 namespace farcall::bpf {
 namespace {
@@ -26,19 +27,19 @@ TEST(Instruction, OpcodesAreMadeAsTheRfcSays) {
                         unsigned class32) {
     for (const auto& [name, code] : codes) {
       for (const unsigned register_bit : {0U, 8U}) {
-        const auto at = [&](unsigned instruction_class) {
-          return find(static_cast<std::uint8_t>(code << 4 | register_bit | instruction_class));
-        };
+        const unsigned bits = code << 4 | register_bit;
+        const InstructionInfo* wide = find(static_cast<std::uint8_t>(bits | class64));
+        const InstructionInfo* narrow = find(static_cast<std::uint8_t>(bits | class32));
         const Source source = register_bit != 0 ? Source::src_register : Source::immediate;
-        ASSERT_NE(at(class64), nullptr) << name;
-        ASSERT_NE(at(class32), nullptr) << name;
-        EXPECT_EQ(at(class64)->mnemonic, name);
-        EXPECT_EQ(at(class64)->width, 64);
-        EXPECT_EQ(at(class64)->source, source) << name;
-        EXPECT_EQ(at(class32)->mnemonic, name + "32");
-        EXPECT_EQ(at(class32)->width, 32);
-        EXPECT_EQ(at(class32)->source, source) << name;
-        EXPECT_EQ(at(class64)->operation, at(class32)->operation);
+        ASSERT_NE(wide, nullptr) << name;
+        ASSERT_NE(narrow, nullptr) << name;
+        EXPECT_EQ(wide->mnemonic, name);
+        EXPECT_EQ(wide->width, 64);
+        EXPECT_EQ(wide->source, source) << name;
+        EXPECT_EQ(narrow->mnemonic, name + "32");
+        EXPECT_EQ(narrow->width, 32);
+        EXPECT_EQ(narrow->source, source) << name;
+        EXPECT_EQ(wide->operation, narrow->operation);
       }
     }
   };
@@ -48,24 +49,26 @@ TEST(Instruction, OpcodesAreMadeAsTheRfcSays) {
 
 // RFC 9669 section 5: mode MEM is 0x60; sizes W, H, B, DW are 0x00, 0x08, 0x10, 0x18.
 TEST(Instruction, LoadsAndStoresAreMadeAsTheRfcSays) {
-  const struct {
-    const char* suffix;
+  struct Size {
+    std::string suffix;
     unsigned bits;
     unsigned bytes;
-  } sizes[] = {{"w", 0x00, 4}, {"h", 0x08, 2}, {"b", 0x10, 1}, {"dw", 0x18, 8}};
-  const struct {
-    const char* prefix;
+  };
+  const std::vector<Size> sizes = {{"w", 0x00, 4}, {"h", 0x08, 2}, {"b", 0x10, 1}, {"dw", 0x18, 8}};
+  struct Kind {
+    std::string prefix;
     unsigned instruction_class;
     Operation operation;
-  } kinds[] = {{"ldx", 1, Operation::load},
-               {"st", 2, Operation::store_immediate},
-               {"stx", 3, Operation::store_register}};
+  };
+  const std::vector<Kind> kinds = {{"ldx", 1, Operation::load},
+                                   {"st", 2, Operation::store_immediate},
+                                   {"stx", 3, Operation::store_register}};
   for (const auto& size : sizes) {
     for (const auto& kind : kinds) {
       const auto opcode = static_cast<std::uint8_t>(0x60 | size.bits | kind.instruction_class);
       const InstructionInfo* info = find(opcode);
       ASSERT_NE(info, nullptr);
-      EXPECT_EQ(info->mnemonic, std::string(kind.prefix) + size.suffix);
+      EXPECT_EQ(info->mnemonic, kind.prefix + size.suffix);
       EXPECT_EQ(info->memory_bytes, size.bytes);
       EXPECT_EQ(info->operation, kind.operation);
     }

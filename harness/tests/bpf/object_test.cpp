@@ -117,7 +117,7 @@ TEST_P(ObjectOrder, TakesTheEntryAndWhatItReachesInOrderOfReference) {
 TEST_P(ObjectOrder, TheProgramDoesWhatTheSourceSays) {
   const Program program = read_object(sample(GetParam()), "sample.o", "entry").value();
   Bytes data(16);
-  store(&data[0], std::uint64_t{2}, GetParam());
+  store(data.data(), std::uint64_t{2}, GetParam());
   store(&data[8], std::uint64_t{10}, GetParam());
   AddressSpace memory({{.name = "stack", .address = {0x10000}, .bytes = Bytes(8192)},
                        {.name = "data", .address = {0x1000}, .bytes = data}},
@@ -171,14 +171,14 @@ TEST(Object, TheEntryMustBeAGlobalFunction) {
 }
 
 struct Refusal {
-  const char* source;
+  std::string source;
   ErrorCode code;
-  const char* where;
-  const char* message;
+  std::string where;
+  std::string message;
 };
 
 TEST(Object, RefusesWhatAProgramCannotSay) {
-  const Refusal refusals[] = {
+  const std::vector<Refusal> refusals = {
       {"long table[4] = {1, 2, 3, 4}; long f(long x) { return table[x & 3]; }",
        ErrorCode::elf_unsupported, "o:.text+0x", "relocation of type 1 against 'table'"},
       {"static const int t[] = {9, 7, 5, 3, 11, 6}; int f(long x) { return x < 6 ? t[x] : 0; }",
