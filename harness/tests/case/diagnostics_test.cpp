@@ -175,6 +175,10 @@ INSTANTIATE_TEST_SUITE_P(
         after_program("placement twice",
                       "-- place near\ncallee = main+4K\n-- result place=near,near\n1\n",
                       case_syntax, 9, 22, "near is there twice"),
+        after_program("place twice",
+                      "-- place a\ncallee = text\n-- place b\ncallee = io\n"
+                      "-- result place=a place=b\n1\n",
+                      case_syntax, 11, 19, "place is there twice"),
         after_program("nothing but cells that fail",
                       "-- place near call=aux64\ncallee = main+4K\n"
                       "-- result\n1\n-- fail call=aux64 place=near\ncall.out-of-range\n",
@@ -363,6 +367,10 @@ INSTANTIATE_TEST_SUITE_P(
         after_program("calls of cells that fail",
                       "-- fail\ncall.out-of-range\n-- calls\nmain[0] callee\n",
                       case_selects_nothing, 9, 4, "'-- fail'"),
+        Diagnostic{"memory of cells that fail",
+                   "-- mem\n00\n" + two_functions("-- fail\ncall.out-of-range\n"
+                                                  "-- mem-after mem\n0: 00\n"),
+                   case_selects_nothing, 11, 4, "'-- fail'"},
         before_result("site twice", "-- calls\nmain[0] callee\nmain[0] callee\n", case_two_outcomes,
                       9, 1, "main[0] is in line 8 already"),
         before_result("site in two sections",

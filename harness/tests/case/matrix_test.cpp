@@ -34,7 +34,7 @@ TEST(CaseMatrix, NamesHaveDeclaredAxesInTheOrderOfAxes) {
       "call aux64 imm32\n"
       "endian le\n" +
       two_functions("-- result\n1\n"));
-  EXPECT_THAT(names(made), ElementsAre("test@le-aux64-bare", "test@le-imm32-bare"));
+  ASSERT_THAT(names(made), ElementsAre("test@le-aux64-bare", "test@le-imm32-bare"));
   EXPECT_EQ(made[0].axes.call, model::CallScheme::aux64);
   EXPECT_EQ(made[1].axes.call, model::CallScheme::imm32);
   EXPECT_EQ(made[0].program, made[1].program);
@@ -55,7 +55,7 @@ TEST(CaseMatrix, PlacementsAreTheLastAxis) {
                                                                          "-- place far\n"
                                                                          "callee = vmalloc+1T\n"
                                                                          "-- result\n1\n"));
-  EXPECT_THAT(names(made), ElementsAre("test@imm32-near", "test@imm32-far", "test@aux64-near",
+  ASSERT_THAT(names(made), ElementsAre("test@imm32-near", "test@imm32-far", "test@aux64-near",
                                        "test@aux64-far"));
   EXPECT_EQ(made[0].placement.functions[0].value, 0xc000000000010000U);
   EXPECT_EQ(made[0].placement.functions[1].value, 0xc000000000011000U);
@@ -81,7 +81,7 @@ TEST(CaseMatrix, APlacementCanBeForSomeCellsOnly) {
                                                            "-- place near call=aux64\n"
                                                            "stack = io\n"
                                                            "-- result\n1\n"));
-  EXPECT_THAT(names(made), ElementsAre("test@imm32-near", "test@aux64-near", "test@aux64-far"));
+  ASSERT_THAT(names(made), ElementsAre("test@imm32-near", "test@aux64-near", "test@aux64-far"));
   EXPECT_EQ(made[0].placement.call_base.value, 0xc008000000000000U);
   EXPECT_EQ(made[0].placement.stack.value, 0xc000000002000000U);
   EXPECT_EQ(made[1].placement.call_base.value, 0xc000000000100000U);
@@ -226,7 +226,7 @@ TEST(CaseFile, OrderOfSectionsIsFree) {
       "-- place x\ncallee = mem+1M\n"
       "-- mem\n00\n" +
       std::string{kTwoFunctions} + "-- matrix\ncall imm32 aux64\n");
-  EXPECT_THAT(names(made), ElementsAre("test@imm32-x", "test@aux64-x"));
+  ASSERT_THAT(names(made), ElementsAre("test@imm32-x", "test@aux64-x"));
 }
 
 TEST(CaseFile, SummaryIsTheFirstComment) {

@@ -1,9 +1,12 @@
 // The cases of the product: every file loads, and what it expects is what the interpreter does.
 // Objects that they name are made by the target farcall_cases.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <set>
 
 #include "bpf/address_space.hpp"
@@ -71,6 +74,17 @@ TEST(ShippedCases, SayWhatTheInterpreterDoes) {
     }
   }
   EXPECT_GE(cells_seen, 60U);
+}
+
+TEST(ShippedCases, TheReadmeShowsOneAsItIs) {
+  const auto contents = [](const std::string& path) {
+    std::ifstream file{path};
+    return std::string{std::istreambuf_iterator<char>{file}, {}};
+  };
+  const std::string shown = contents(FARCALL_SOURCE_DIR "/cases/scheme/beyond-2g.case");
+  ASSERT_FALSE(shown.empty());
+  EXPECT_THAT(contents(FARCALL_SOURCE_DIR "/cases/README.md"),
+              testing::HasSubstr("```\n" + shown + "```\n"));
 }
 
 TEST(ShippedCases, HaveNamesThatAreTheirOwn) {
