@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -12,6 +14,9 @@
 
 namespace farcall::bpf {
 namespace {
+
+// Nothing, if all is well. Cheaper than Result<void>, which always holds an Error.
+using Problem = std::optional<Error>;
 
 // One instruction under examination.
 struct Examined {
@@ -38,7 +43,7 @@ Error error_at(const Examined& examined, ErrorCode code, std::string_view messag
 }
 
 // Functions lie back to back from slot 0 to the end, none is empty, names are distinct.
-Result<void> check_functions(const Program& program) {
+Problem check_functions(const Program& program) {
   const auto bad = [](std::string message) {
     return Error{.code = ErrorCode::bpf_bad_functions, .message = std::move(message)};
   };
@@ -63,7 +68,7 @@ Result<void> check_functions(const Program& program) {
   if (twice != names.end()) {
     return bad(fmt::format("two functions are called {}", *twice));
   }
-  return success();
+  return std::nullopt;
 }
 
 struct NamedField {
@@ -97,11 +102,10 @@ Error unknown_variant(const Examined& examined, const InstructionInfo& first) {
                               first.opcode, first.mnemonic, field->value, expected));
 }
 
-Result<const InstructionInfo*> check_opcode(const Examined& examined) {
+Problem check_opcode(const Examined& examined) {
   const Slot& slot = examined.slot();
-  const InstructionInfo* info = find(slot);
-  if (info != nullptr) {
-    return info;
+  if (find(slot) != nullptr) {
+    return std::nullopt;
   }
   const InstructionInfo* first = find(slot.opcode);
   if (first != nullptr) {
@@ -111,7 +115,7 @@ Result<const InstructionInfo*> check_opcode(const Examined& examined) {
                   fmt::format("opcode {:#04x} is not supported", slot.opcode));
 }
 
-Result<void> check_fields(const Examined& examined, const InstructionInfo& info) {
+Problem check_fields(const Examined& examined, const InstructionInfo& info) {
   for (const NamedField& field : fields_of(examined.slot(), info)) {
     if (field.rule.kind == FieldRule::Kind::zero && field.value != 0) {
       return error_at(examined, ErrorCode::bpf_reserved_field,
@@ -119,10 +123,10 @@ Result<void> check_fields(const Examined& examined, const InstructionInfo& info)
                                   info.mnemonic, field.value));
     }
   }
-  return success();
+  return std::nullopt;
 }
 
-Result<void> check_registers(const Examined& examined, const InstructionInfo& info) {
+Problem check_registers(const Examined& examined, const InstructionInfo& info) {
   const Slot& slot = examined.slot();
   for (const std::uint8_t number : {slot.dst, slot.src}) {
     if (number >= kRegisterCount) {
@@ -136,10 +140,10 @@ Result<void> check_registers(const Examined& examined, const InstructionInfo& in
         examined, ErrorCode::bpf_bad_register,
         fmt::format("{} writes r10, the frame pointer, which is read-only", info.mnemonic));
   }
-  return success();
+  return std::nullopt;
 }
 
-Result<void> check_second_slot(const Examined& examined, const InstructionInfo& info) {
+Problem check_second_slot(const Examined& examined, const InstructionInfo& info) {
   if (examined.at + 1 >= examined.program.functions[examined.function].end) {
     return error_at(examined, ErrorCode::bpf_falls_off_end,
                     fmt::format("{} takes two slots: the second is missing", info.mnemonic));
@@ -150,7 +154,7 @@ Result<void> check_second_slot(const Examined& examined, const InstructionInfo& 
         examined, examined.at + 1, ErrorCode::bpf_reserved_field,
         fmt::format("second slot of {}: expected all fields but imm to be 0", info.mnemonic));
   }
-  return success();
+  return std::nullopt;
 }
 
 // Targets are checked in 64 bits: a displacement may lead anywhere.
@@ -159,8 +163,8 @@ std::int64_t target_of(const Examined& examined, std::int32_t displacement) {
 }
 
 // `begins[i]`: an instruction begins at slot i.
-Result<void> check_jump(const Examined& examined, const InstructionInfo& info,
-                        const std::vector<bool>& begins) {
+Problem check_jump(const Examined& examined, const InstructionInfo& info,
+                   const std::vector<bool>& begins) {
   const std::int64_t target = target_of(examined, examined.slot().offset);
   const Function& function = examined.program.functions[examined.function];
   if (target < function.begin || target >= function.end) {
@@ -173,17 +177,17 @@ Result<void> check_jump(const Examined& examined, const InstructionInfo& info,
                     fmt::format("{} leads to slot {}, the second half of an instruction",
                                 info.mnemonic, target));
   }
-  return success();
+  return std::nullopt;
 }
 
-Result<void> check_call(const Examined& examined) {
+Problem check_call(const Examined& examined) {
   const std::int64_t target = target_of(examined, examined.slot().imm);
   const bool inside = target >= 0 && target < std::ssize(examined.program.slots);
   if (inside) {
     const auto slot = static_cast<SlotIndex>(target);
     const auto callee = function_at(examined.program, slot);
     if (callee && examined.program.functions[*callee].begin == slot) {
-      return success();
+      return std::nullopt;
     }
   }
   Error error = error_at(examined, ErrorCode::bpf_call_target,
@@ -194,23 +198,32 @@ Result<void> check_call(const Examined& examined) {
 }
 
 // All that can be said of an instruction without knowing where others begin.
-Result<void> check_alone(const Examined& examined) {
-  BOOST_OUTCOME_TRY(info, check_opcode(examined));
-  BOOST_OUTCOME_TRY(check_fields(examined, *info));
-  BOOST_OUTCOME_TRY(check_registers(examined, *info));
-  if (info->form == Form::dst_imm64) {
-    BOOST_OUTCOME_TRY(check_second_slot(examined, *info));
+Problem check_alone(const Examined& examined) {
+  Problem problem = check_opcode(examined);
+  if (problem) {
+    return problem;
   }
-  return success();
+  const InstructionInfo& info = *find(examined.slot());
+  problem = check_fields(examined, info);
+  if (!problem) {
+    problem = check_registers(examined, info);
+  }
+  if (!problem && info.form == Form::dst_imm64) {
+    problem = check_second_slot(examined, info);
+  }
+  return problem;
 }
 
-Result<void> check_targets(const Examined& examined, const std::vector<bool>& begins) {
+Problem check_targets(const Examined& examined, const std::vector<bool>& begins) {
   const InstructionInfo& info = *find(examined.slot());
+  Problem problem;
   if (info.is_jump()) {
-    BOOST_OUTCOME_TRY(check_jump(examined, info, begins));
+    problem = check_jump(examined, info, begins);
+  } else if (info.operation == Operation::call) {
+    problem = check_call(examined);
   }
-  if (info.operation == Operation::call) {
-    BOOST_OUTCOME_TRY(check_call(examined));
+  if (problem) {
+    return problem;
   }
   const SlotIndex next = examined.at + slots_of(info.opcode);
   const bool last = next == examined.program.functions[examined.function].end;
@@ -219,7 +232,7 @@ Result<void> check_targets(const Examined& examined, const std::vector<bool>& be
                     fmt::format("{} is the last instruction of {}: expected exit or ja",
                                 info.mnemonic, examined.program.functions[examined.function].name));
   }
-  return success();
+  return std::nullopt;
 }
 
 }  // namespace
@@ -228,26 +241,37 @@ Result<void> validate(const Program& program) {
   if (program.slots.empty()) {
     return Error{.code = ErrorCode::bpf_empty, .message = "the program has no instruction"};
   }
-  BOOST_OUTCOME_TRY(check_functions(program));
+  Problem problem = check_functions(program);
   std::vector<bool> begins(program.slots.size(), false);
-  const auto for_each_instruction = [&program](const auto& check) -> Result<void> {
+  const auto for_each_instruction = [&program](const auto& check) -> Problem {
     for (std::uint32_t number = 0; number < program.functions.size(); ++number) {
       const Function& function = program.functions[number];
       std::uint32_t calls = 0;
       for (SlotIndex at = function.begin; at < function.end;
            at += slots_of(program.slots[at].opcode)) {
-        BOOST_OUTCOME_TRY(check(Examined{program, number, at, calls}));
+        Problem found = check(Examined{program, number, at, calls});
+        if (found) {
+          return found;
+        }
         calls += find(program.slots[at])->operation == Operation::call ? 1U : 0U;
       }
     }
-    return success();
+    return std::nullopt;
   };
-  BOOST_OUTCOME_TRY(for_each_instruction([&begins](const Examined& examined) {
-    begins[examined.at] = true;
-    return check_alone(examined);
-  }));
-  return for_each_instruction(
-      [&begins](const Examined& examined) { return check_targets(examined, begins); });
+  if (!problem) {
+    problem = for_each_instruction([&begins](const Examined& examined) {
+      begins[examined.at] = true;
+      return check_alone(examined);
+    });
+  }
+  if (!problem) {
+    problem = for_each_instruction(
+        [&begins](const Examined& examined) { return check_targets(examined, begins); });
+  }
+  if (problem) {
+    return *std::move(problem);
+  }
+  return success();
 }
 
 }  // namespace farcall::bpf
