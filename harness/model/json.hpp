@@ -19,6 +19,7 @@
 #include "model/cell.hpp"
 #include "model/code_image.hpp"
 #include "model/decoded_call.hpp"
+#include "model/document.hpp"
 #include "model/job.hpp"
 #include "model/linked_program.hpp"
 #include "model/verdict.hpp"
@@ -40,13 +41,6 @@ Json to_json(const Verdict& verdict);
 
 // The {"format", "version"} object that opens every document.
 Json document_header();
-
-// How far a cell has come; what is absent is made by the stages that follow.
-struct Document {
-  Cell cell;
-  std::optional<LinkedProgram> linked;
-  std::optional<CodeImage> image;
-};
 
 // `stage` is the name of the last stage that the document holds.
 Json to_json(const Document& document, std::string_view stage);

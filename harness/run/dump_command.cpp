@@ -6,6 +6,7 @@
 
 #include "bpf/disassembler.hpp"
 #include "check/findings.hpp"
+#include "model/json.hpp"
 #include "ppc64/disassembler.hpp"
 #include "report/report.hpp"
 #include "run/commands.hpp"

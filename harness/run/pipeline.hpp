@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "check/check.hpp"
+#include "model/document.hpp"
 #include "model/job.hpp"
-#include "model/json.hpp"
 #include "model/verdict.hpp"
 
 namespace farcall::run {

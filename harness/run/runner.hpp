@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "check/check.hpp"
-#include "model/json.hpp"
+#include "model/document.hpp"
 #include "model/verdict.hpp"
 
 namespace farcall::run {

@@ -9,6 +9,7 @@
 #include "case/case_file.hpp"
 #include "case/find.hpp"
 #include "case/matrix.hpp"
+#include "model/json.hpp"
 
 namespace farcall::run {
 namespace {

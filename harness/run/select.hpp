@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "model/json.hpp"
+#include "model/document.hpp"
 
 namespace farcall::run {
 
