@@ -105,16 +105,10 @@ bool holds(Operation operation, std::uint64_t a, std::uint64_t b, unsigned width
   }
 }
 
-// The low `bits` bits of `value`, in the machine's order, as a number of the other order.
-std::uint64_t reverse_bytes(std::uint64_t value, unsigned bits) {
-  std::array<std::byte, 8> bytes{};
-  store(bytes.data(), value << (64 - bits), std::endian::big);
-  return load<std::uint64_t>(bytes.data(), std::endian::little);
-}
-
+// The low `bits` bits of `value`, which are in the machine's order, in the wanted one.
 std::uint64_t to_order(std::endian wanted, std::endian machine, std::uint64_t value,
                        unsigned bits) {
-  return wanted == machine ? truncate(value, bits) : reverse_bytes(value, bits);
+  return wanted == machine ? truncate(value, bits) : byte_swapped(value << (64 - bits));
 }
 
 // `main+3`, the slot that an error is about.

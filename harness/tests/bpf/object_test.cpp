@@ -224,20 +224,40 @@ Bytes two_sections() {
       "__attribute__((section(\"near\"))) long f(long x) { return callee(x) + 1; }\n");
 }
 
+// The number of the only section with relocations.
+std::size_t relocation_section(const Bytes& object) {
+  const std::vector<Elf64_Shdr> sections = sections_of(object);
+  const auto found = std::ranges::find(sections, SHT_REL, [](const Elf64_Shdr& section) {
+    return static_cast<int>(section.sh_type);
+  });
+  return static_cast<std::size_t>(found - sections.begin());
+}
+
 TEST(Object, ACallWithoutItsRelocationIsUnrelocated) {
   Bytes object = two_sections();
   ASSERT_TRUE(read_object(object, "o", "f"));
-  const std::vector<Elf64_Shdr> sections = sections_of(object);
-  const auto relocations = std::ranges::find(sections, SHT_REL, [](const Elf64_Shdr& section) {
-    return static_cast<int>(section.sh_type);
-  });
-  ASSERT_NE(relocations, sections.end());
-  Elf64_Shdr stripped = *relocations;
+  const std::size_t number = relocation_section(object);
+  Elf64_Shdr stripped = sections_of(object).at(number);
   stripped.sh_type = SHT_NULL;
-  set_section(object, static_cast<std::size_t>(relocations - sections.begin()), stripped);
+  set_section(object, number, stripped);
   const Result<Program> program = read_object(object, "o", "f");
   ASSERT_FALSE(program);
   EXPECT_EQ(program.error().code, ErrorCode::elf_unrelocated_call);
+  EXPECT_EQ(to_string(program.error().where), "o:near+0x0");
+}
+
+TEST(Object, ACallWithAnotherRelocationIsRefused) {
+  Bytes object = two_sections();
+  const Elf64_Shdr section = sections_of(object).at(relocation_section(object));
+  Elf64_Rel relocation = {};
+  ASSERT_EQ(section.sh_size, sizeof relocation);
+  std::memcpy(&relocation, &object[section.sh_offset], sizeof relocation);
+  ASSERT_EQ(ELF64_R_TYPE(relocation.r_info), R_BPF_64_32);
+  relocation.r_info = ELF64_R_INFO(ELF64_R_SYM(relocation.r_info), R_BPF_64_64);
+  std::memcpy(&object[section.sh_offset], &relocation, sizeof relocation);
+  const Result<Program> program = read_object(object, "o", "f");
+  ASSERT_FALSE(program);
+  EXPECT_EQ(program.error().code, ErrorCode::elf_unsupported);
   EXPECT_EQ(to_string(program.error().where), "o:near+0x0");
 }
 
@@ -264,9 +284,12 @@ TEST(Object, WhatIsNoObjectForBpfIsMalformed) {
   const Bytes text(100, std::byte{'x'});
   EXPECT_EQ(code(text), "elf.malformed");
   EXPECT_EQ(code(compile("long f(long x) { return x; }", "x86_64")), "elf.malformed");
-  Bytes object = two_sections();
-  object[offsetof(Elf64_Ehdr, e_type)] = std::byte{ET_EXEC};
-  EXPECT_EQ(code(object), "elf.malformed");
+  for (const std::size_t field : {offsetof(Elf64_Ehdr, e_type), offsetof(Elf64_Ehdr, e_machine)}) {
+    Bytes object = two_sections();
+    EXPECT_EQ(code(object), "accepted");
+    object[field] = std::byte{2};
+    EXPECT_EQ(code(object), "elf.malformed");
+  }
 }
 
 // A reader of damaged files may refuse or accept them, and nothing else. Each copy is as long as

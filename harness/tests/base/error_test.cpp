@@ -1,0 +1,79 @@
+#include "base/error.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace farcall {
+namespace {
+
+const std::vector<ErrorCode>& all_codes() {
+  static const std::vector<ErrorCode> codes = {
+#define FARCALL_ERROR_CODE_VALUE(name, text) ErrorCode::name,
+      FARCALL_ERROR_CODES(FARCALL_ERROR_CODE_VALUE)
+#undef FARCALL_ERROR_CODE_VALUE
+  };
+  return codes;
+}
+
+TEST(Error, CodesHaveDistinctNamesOfOneShape) {
+  std::set<std::string_view> names;
+  for (const ErrorCode code : all_codes()) {
+    const std::string_view text = name(code);
+    EXPECT_TRUE(names.insert(text).second) << text;
+    EXPECT_EQ(text.find_first_not_of("abcdefghijklmnopqrstuvwxyz-."), std::string_view::npos)
+        << text;
+    EXPECT_NE(text.find('.'), std::string_view::npos) << text;
+    EXPECT_EQ(error_code_named(text), code);
+  }
+}
+
+TEST(Error, NamesOfSomeCodes) {
+  EXPECT_EQ(name(ErrorCode::usage_bad_argument), "usage.bad-argument");
+  EXPECT_EQ(name(ErrorCode::call_out_of_range), "call.out-of-range");
+  EXPECT_EQ(error_code_named("bpf.empty"), ErrorCode::bpf_empty);
+  EXPECT_EQ(error_code_named("bpf.emptyish"), std::nullopt);
+  EXPECT_EQ(error_code_named(""), std::nullopt);
+}
+
+TEST(Error, TextHasWhatIsKnown) {
+  const Error bare{.code = ErrorCode::bpf_empty, .message = "nothing there"};
+  EXPECT_EQ(to_string(bare), "error: nothing there [bpf.empty]");
+  const Error full{.code = ErrorCode::call_out_of_range,
+                   .message = "too far",
+                   .where = {.file = "a.case", .line = 3, .column = 7},
+                   .site = "main[0]",
+                   .hint = "use aux64"};
+  EXPECT_EQ(to_string(full),
+            "a.case:3:7: error: main[0]: too far [call.out-of-range]\n  use aux64");
+}
+
+TEST(Error, PlacesHaveWhatIsKnown) {
+  EXPECT_EQ(to_string(SourceLocation{.file = "f", .line = 3, .column = 7}), "f:3:7");
+  EXPECT_EQ(to_string(SourceLocation{.file = "f", .line = 3}), "f:3");
+  EXPECT_EQ(to_string(SourceLocation{.file = "f"}), "f");
+}
+
+Result<int> half(int value) {
+  if (value % 2 != 0) {
+    return Error{.code = ErrorCode::usage_bad_argument, .message = "odd"};
+  }
+  return value / 2;
+}
+
+Result<int> quarter(int value) {
+  BOOST_OUTCOME_TRY(once, half(value));
+  return half(once);
+}
+
+TEST(Error, ResultsPropagate) {
+  EXPECT_EQ(quarter(8).value(), 2);
+  EXPECT_EQ(quarter(6).error().message, "odd");
+  EXPECT_FALSE(quarter(3));
+}
+
+}  // namespace
+}  // namespace farcall
