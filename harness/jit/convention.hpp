@@ -33,6 +33,6 @@ inline constexpr std::uint16_t kSwapBuffer = kBpfStack + bpf::kFrameBytes;
 inline constexpr std::uint16_t kSaved = kSwapBuffer + 8;
 inline constexpr std::uint16_t kFrameBytes = kSaved + 8 * (bpf::kRegisterCount - kFirstNonvolatile);
 static_assert(kFrameBytes == 592 && kFrameBytes % ppc64::kElfv2.stack_alignment == 0);
-static_assert(24 * kFrameBytes <= model::kStackBytes);
+static_assert(std::uint64_t{24} * kFrameBytes <= model::kStackBytes);
 
 }  // namespace farcall::jit

@@ -7,8 +7,8 @@
 // One row each, in the order of model::Reach; the code of each is in jit/reach_NAME.cpp.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <span>
 
 #include "base/address.hpp"
 #include "jit/emitter.hpp"
@@ -28,8 +28,8 @@ struct ReachInfo {
 inline constexpr std::uint32_t kAbs64Words = 7;
 void emit_call_abs64(Emitter& out, GuestAddress callee);
 
-inline constexpr ReachInfo kReaches[] = {
-    {model::Reach::abs64, kAbs64Words, 0, ~std::uint64_t{0}, emit_call_abs64},
+inline constexpr std::array kReaches = {
+    ReachInfo{model::Reach::abs64, kAbs64Words, 0, ~std::uint64_t{0}, emit_call_abs64},
 };
 
 // Null for a reach that this JIT does not have.

@@ -10,9 +10,9 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <span>
-#include <type_traits>
 #include <utility>
 
 #include "ppc64/instruction.hpp"
@@ -49,23 +49,29 @@ constexpr std::uint32_t field(Value value) {
       }
     }
     const auto number = static_cast<std::int64_t>(value);
-    if (!std::in_range<std::int64_t>(static_cast<std::int64_t>(value)) || !fits(info, number)) {
+    bool good = fits(info, number);
+    if constexpr (std::integral<Value>) {
+      good = good && std::in_range<std::int64_t>(value);
+    }
+    if (!good) {
       operand_does_not_fit(op, operand, number);
     }
     return insert(info, number);
   }
 }
 
+template <Op op, std::size_t... index, typename... Values>
+constexpr std::uint32_t word(std::index_sequence<index...> /*operands*/, Values... values) {
+  return (instruction(op).encoding.match | ... |
+          field<op, instruction(op).operands[index]>(values));
+}
+
 }  // namespace encoding
 
 template <Op op, typename... Values>
 constexpr std::uint32_t encode(Values... values) {
-  constexpr const Instruction& row = instruction(op);
-  static_assert(sizeof...(Values) == row.operand_count, "wrong number of operands");
-  return [&]<std::size_t... index>(std::index_sequence<index...>) {
-    return (row.encoding.match | ... | encoding::field<op, row.operands[index]>(values));
-  }
-  (std::index_sequence_for<Values...>{});
+  static_assert(sizeof...(Values) == instruction(op).operand_count, "wrong number of operands");
+  return encoding::word<op>(std::index_sequence_for<Values...>{}, values...);
 }
 
 // The same where the instruction is known at run time only; operands are their field values.

@@ -115,10 +115,9 @@ struct OperandInfo {
   std::uint8_t zero_bits = 0;  // low bits of the value that are zero and not in the word
 
   constexpr unsigned bits() const { return low_bits + high_bits; }
-  constexpr std::uint32_t mask() const {
-    return static_cast<std::uint32_t>(((1U << low_bits) - 1) << low_shift | ((1U << high_bits) - 1)
-                                                                                << high_shift);
-  }
+  constexpr std::uint32_t low_mask() const { return ((1U << low_bits) - 1) << low_shift; }
+  constexpr std::uint32_t high_mask() const { return ((1U << high_bits) - 1) << high_shift; }
+  constexpr std::uint32_t mask() const { return low_mask() | high_mask(); }
 };
 
 namespace operands {
@@ -231,17 +230,15 @@ constexpr bool fits(const OperandInfo& info, std::int64_t value) {
 
 // The bits of a word that hold `value`, which fits.
 constexpr std::uint32_t insert(const OperandInfo& info, std::int64_t value) {
-  const auto stored = static_cast<std::uint64_t>(value >> info.zero_bits);
-  return static_cast<std::uint32_t>(bit_field(stored, 0, info.low_bits) << info.low_shift |
-                                    bit_field(stored, info.low_bits, info.high_bits)
-                                        << info.high_shift);
+  const auto stored = static_cast<std::uint32_t>(value >> info.zero_bits);
+  return (stored << info.low_shift & info.low_mask()) |
+         (stored >> info.low_bits << info.high_shift & info.high_mask());
 }
 
 constexpr std::int64_t extract(const OperandInfo& info, std::uint32_t word) {
-  const std::uint64_t stored = bit_field(word, info.low_shift, info.low_bits) |
-                               bit_field(word, info.high_shift, info.high_bits) << info.low_bits;
-  const std::int64_t value =
-      info.is_signed ? sign_extend(stored, info.bits()) : static_cast<std::int64_t>(stored);
+  const std::uint32_t stored = (word & info.low_mask()) >> info.low_shift |
+                               (word & info.high_mask()) >> info.high_shift << info.low_bits;
+  const std::int64_t value = info.is_signed ? sign_extend(stored, info.bits()) : stored;
   return value * (std::int64_t{1} << info.zero_bits);
 }
 constexpr std::int64_t extract(Operand operand, std::uint32_t word) {

@@ -1,4 +1,5 @@
-// The registers of a ppc64 CPU that a program can see, as one value. Power ISA 3.1, Books I and III.
+// The registers of a ppc64 CPU that a program can see, as one value. Power ISA 3.1, Books I and
+// III.
 #pragma once
 
 #include <array>

@@ -54,7 +54,7 @@ constexpr const char* kLoaded = "c00800000039626c";
 TEST(CallSites, LinuxSequence) {
   const auto sites = sites_of(kLoad + Words{0x60000000} + kCall);
   ASSERT_EQ(sites.size(), 1U);
-  EXPECT_EQ(sites[0].at, GuestAddress{kAt + 6 * 4});
+  EXPECT_EQ(sites[0].at, GuestAddress{kAt + 24});
   EXPECT_EQ(sites[0].site, (bpf::CallSite{0, 0}));
   EXPECT_EQ(text(sites[0].target), kLoaded);
 }

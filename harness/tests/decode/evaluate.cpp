@@ -9,7 +9,6 @@ namespace farcall::decode {
 namespace {
 
 using ppc64::encode;
-using ppc64::kZero;
 using ppc64::Op;
 using enum ppc64::Gpr;
 

@@ -130,7 +130,7 @@ TEST(Branch, Conditions) {
   };
   constexpr std::uint32_t kSigned = 0x7c232000;
   constexpr std::uint32_t kUnsigned = 0x7c232040;
-  const Expected table[] = {
+  const std::vector<Expected> table = {
       {"jeq", kSigned, 12, 2},  {"jne", kSigned, 4, 2},    {"jgt", kUnsigned, 12, 1},
       {"jge", kUnsigned, 4, 0}, {"jlt", kUnsigned, 12, 0}, {"jle", kUnsigned, 4, 1},
       {"jsgt", kSigned, 12, 1}, {"jsge", kSigned, 4, 0},   {"jslt", kSigned, 12, 0},

@@ -116,6 +116,17 @@ TEST(Compile, CallSitesAreCountedByFunction) {
   }
 }
 
+TEST(Reach, EndsInTheBranchAndLinkAndHasTheSizeOfTheTable) {
+  for (const ReachInfo& reach : kReaches) {
+    for (const std::uint64_t callee : {reach.lowest, reach.highest & ~std::uint64_t{3}}) {
+      Emitter out;
+      reach.emit_call(out, {callee});
+      EXPECT_EQ(out.position(), reach.words);
+      EXPECT_EQ(out.words().back(), 0x4e800421U);
+    }
+  }
+}
+
 // All instructions of BPF: nothing that power8 lacks, no register that is not ours, and of the
 // nonvolatile ones only those that the prologue saved.
 TEST(Compile, EveryInstructionWritesOnlyItsRegisters) {

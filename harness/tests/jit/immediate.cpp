@@ -18,7 +18,7 @@ TEST(Immediate, AsShortAsTheValueAllows) {
     std::uint64_t value;
     std::size_t words;
   };
-  const Expected table[] = {
+  const std::vector<Expected> table = {
       {0, 1},
       {1, 1},
       {0x7fff, 1},

@@ -66,7 +66,7 @@ TEST(Encoder, RefusesValuesThatDoNotFit) {
   EXPECT_THROW(encode<Op::bc>(12, CrBit{0}, 0x8000), std::logic_error);
   EXPECT_THROW(encode<Op::bc>(12, CrBit{32}, 0), std::logic_error);
   EXPECT_THROW(encode<Op::rldicl>(r3, r4, 64, 0), std::logic_error);
-  EXPECT_THROW(encode<Op::b>(std::uint64_t{1} << 63), std::logic_error);
+  EXPECT_THROW(encode<Op::addi>(r3, r4, ~std::uint64_t{0}), std::logic_error);
   EXPECT_NO_THROW(encode<Op::b>(-0x2000000));
 }
 
@@ -112,7 +112,7 @@ TEST(Encoder, EveryOperandOfEveryRowIsCheckedAndReadBack) {
     for (std::size_t i = 0; i < row.operand_count; ++i) {
       const Operand operand = row.operands[i];
       const Limits limits = limits_of(operand);
-      std::vector<std::int64_t> values(row.operand_count, 0);
+      auto values = std::vector<std::int64_t>(row.operand_count, 0);
       const auto with = [&](std::int64_t value) {
         values[i] = value;
         return encode(row.op, values);
