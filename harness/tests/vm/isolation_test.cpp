@@ -215,15 +215,6 @@ TEST_F(Isolation, NoMappingSurvivesItsJob) {
   }
 }
 
-TEST_F(Isolation, NoReservationSurvivesItsJob) {
-  model::Job takes = code_job({0x7c8018a8, kBlr});             // ldarx r4, 0, r3
-  model::Job uses = code_job({0x7c8019ad, 0x7ca00026, kBlr});  // stdcx. r4, 0, r3; mfcr r5
-  add_data(takes, kData, std::vector<std::byte>(8));
-  add_data(uses, kData, std::vector<std::byte>(8));
-  const auto seen = run(std::vector{takes, uses});
-  EXPECT_EQ(seen[1].registers.gpr[5] & 0x2000'0000, 0U);  // CR0[EQ]: not stored
-}
-
 TEST_F(Isolation, NoMemorySurvivesItsJob) {
   model::Job writes = code_job({kStd, kBlr});
   writes.regions.push_back(
