@@ -109,7 +109,7 @@ static_assert(sizeof(JobResult) == 80 + 24 * kLastBranches + 1056);
 struct JobRecord {
   ul64 nonce;
   ul64 entry_point;
-  ul64 gate;         // its page is the runner\'s: `sc` here, trap words elsewhere
+  ul64 gate;      // its page is the runner's: `sc` here, trap words elsewhere
   ul64 budget;    // instructions
   ul32 mappings;  // offset of Mapping[mapping_count]
   ul32 mapping_count;
