@@ -176,6 +176,7 @@ TEST(CaseMatrix, SelectorsPickOutcomes) {
                                        "-- result place=c,b endian=le call=imm32\n2\n"
                                        "-- result call=aux64 place=b,c\n3\n"));
   std::vector<std::uint64_t> results;
+  results.reserve(made.size());
   for (const model::Cell& cell : made) {
     results.push_back(cell.expected.result.value_or(0));
   }

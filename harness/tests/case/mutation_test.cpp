@@ -42,7 +42,7 @@ class Mutator {
 
   void edit_once(std::string& text) {
     const std::size_t at = position(text);
-    const std::size_t length = static_cast<std::size_t>(pick(1, 12));
+    const auto length = static_cast<std::size_t>(pick(1, 12));
     switch (pick(0, 5)) {
       case 0:
         text[at] = static_cast<char>(pick(0, 255));

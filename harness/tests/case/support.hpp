@@ -31,6 +31,7 @@ inline std::vector<model::Cell> good(std::string_view text) {
 
 inline std::vector<std::string> names(const std::vector<model::Cell>& made) {
   std::vector<std::string> all;
+  all.reserve(made.size());
   for (const model::Cell& cell : made) {
     all.push_back(cell.name);
   }
