@@ -125,7 +125,7 @@ struct SourceLocation {
 };
 
 struct Error {
-  ErrorCode code;
+  ErrorCode code{};
   std::string message;        // what is wrong and what was expected, one line
   SourceLocation where = {};  // empty file: not in an input file
   std::string site = {};      // the call site, as `main[0]`, if it is about one
