@@ -4,7 +4,7 @@
 # byte orders.
 packages=(
   cmake ninja-build g++ pkg-config git
-  libboost-dev libboost-filesystem-dev libfmt-dev nlohmann-json3-dev libcli11-dev libelf-dev
+  libboost-dev libboost-filesystem-dev libfmt-dev nlohmann-json3-dev libcli11-dev libelf-dev libpugixml-dev
   libgtest-dev libgmock-dev
   qemu-system-ppc g++-powerpc64-linux-gnu clang
 )

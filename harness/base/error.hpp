@@ -22,6 +22,7 @@ namespace farcall {
   X(usage_bad_argument,            "usage.bad-argument")                        \
   X(usage_nothing_selected,        "usage.nothing-selected")                    \
   X(file_unreadable,               "file.unreadable")                           \
+  X(file_unwritable,               "file.unwritable")                           \
   X(file_too_large,                "file.too-large")                            \
   X(file_empty,                    "file.empty")                                \
   X(json_malformed,                "json.malformed")                            \
