@@ -41,12 +41,9 @@ install_packages() {
     fail "apt-get could not install: ${missing[*]}"
 }
 
-# build FOLDER [CMake option…]
-build() {
+# configure FOLDER [CMake option…]
+configure() {
   local folder=$1
   shift
-  if [[ ! -f $folder/build.ninja ]]; then
-    cmake -S . -B "$folder" -G Ninja --log-level=WARNING "$@"
-  fi
-  ninja -C "$folder" --quiet
+  [[ -f $folder/build.ninja ]] || cmake -S . -B "$folder" -G Ninja --log-level=WARNING "$@" >/dev/null
 }
