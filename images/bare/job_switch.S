@@ -1,6 +1,6 @@
 // From the runner into a job and back, and the branch trace in between. Contract: job_state.hpp.
 #include "layout.h"
-        .machine power9
+        .machine power8
         .abiversion 2
 
 #define FRAME_BYTES 512

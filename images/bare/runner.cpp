@@ -9,6 +9,7 @@
 #include "memory_map.hpp"
 #include "mmu/mmu.hpp"
 #include "wire/mailbox.hpp"
+#include "wire_order.hpp"
 
 // Lies at JOB_STATE: the linker script sees to it.
 [[gnu::section(".job_state")]] farcall::bare::JobState job_state;
@@ -43,12 +44,17 @@ std::uint64_t aliased(const char* code) {
 }
 
 void initialize_interrupts() {
-  constexpr std::uint64_t kLittleEndian = 1;
   constexpr std::uint64_t kInterruptEndian = 4;
-  if (hypercall(Hypercall::set_mode, kLittleEndian, kInterruptEndian).status != 0) {
+  if (hypercall(Hypercall::set_mode, GUEST_LITTLE_ENDIAN, kInterruptEndian).status != 0) {
     __builtin_trap();
   }
-  asm volatile("mtspr %0, %1" : : "i"(SPR_FSCR), "r"(std::uint64_t{1} << FSCR_TAR_SHIFT));
+  std::uint64_t processor = 0;
+  asm("mfspr %0, %1" : "=r"(processor) : "i"(SPR_PVR));
+  std::uint64_t facilities = std::uint64_t{1} << FSCR_TAR_SHIFT;
+  if (processor >> PVR_VERSION_SHIFT == PVR_POWER10) {
+    facilities |= std::uint64_t{1} << FSCR_PREFIX_SHIFT;
+  }
+  asm volatile("mtspr %0, %1" : : "i"(SPR_FSCR), "r"(facilities));
   set_decrementer(kLongTime);
   job_state.trace_handler = aliased(trace_branch);
   job_state.resume = aliased(resume_job);
@@ -89,13 +95,19 @@ void run_job(std::byte* area, wire::JobRecord& job) {
   map_pages(job.gate - gate_in_page, gate_page(gate_in_page), 1, wire::Access::execute);
   finish_mapping();
 
-  job_state.trace_next = reinterpret_cast<wire::TakenBranch*>(area + job.trace);
-  job_state.trace_end = job_state.trace_next + static_cast<std::uint32_t>(job.trace_capacity);
+  auto* trace = reinterpret_cast<wire::TakenBranch*>(area + job.trace);
+  job_state.trace_next = trace;
+  job_state.trace_end = trace + static_cast<std::uint32_t>(job.trace_capacity);
   job_state.trace_events = 0;
   job_state.taken_branches = 0;
   wire::JobResult& result = job.result;
+  turn(job.entry);
   result.vector = enter_job(&job.entry, &result.registers, job.entry_point, ticks(job.budget));
 
+  turn(result.registers);
+  for (wire::TakenBranch* branch = trace; branch != job_state.trace_next; ++branch) {
+    turn(*branch);
+  }
   unmap_all();
   for (std::uint32_t i = 0; i < piece_count; ++i) {
     remove_code(pieces[i].arena_offset, pieces[i].byte_count);

@@ -1,6 +1,6 @@
 // Interrupt vectors. All interrupts arrive in real mode (LPCR[AIL] = 0) at these addresses.
 #include "layout.h"
-        .machine power9
+        .machine power8
         .abiversion 2
 
         .section .vectors, "ax"
