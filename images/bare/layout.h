@@ -90,9 +90,7 @@
 #define BRANCH_LINK 16
 #define BRANCH_BYTES 24
 
-// The top nibble of the address at which the last instruction before a job runs. Real mode ignores
-// it, and no job can have code there, so a CFAR with this address cannot be a job's own branch.
-#define ALIAS_NIBBLE 4
-#define ALIAS_SHIFT 60
+// wire::kResumePage.
+#define RESUME_PAGE 0x2000
 
 #endif

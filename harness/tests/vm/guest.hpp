@@ -8,6 +8,7 @@
 #include <iterator>
 #include <map>
 #include <optional>
+#include <ostream>
 #include <ranges>
 #include <span>
 #include <string>
@@ -48,12 +49,18 @@ inline std::string machine_name(const MachineSpec& machine) {
   return joined;
 }
 
+inline void PrintTo(const MachineSpec& machine, std::ostream* out) {
+  *out << machine_name(machine);
+}
+
 inline std::vector<MachineSpec> all_machines() {
   using enum model::Cpu;
   using enum model::Mmu;
   std::vector<MachineSpec> all;
   for (const auto endian : {model::Endian::little, model::Endian::big}) {
-    for (const auto& [cpu, mmu] : {std::pair{power9, radix}, std::pair{power10, radix}}) {
+    for (const auto& [cpu, mmu] :
+         {std::pair{power8, hash}, std::pair{power9, radix}, std::pair{power9, hash},
+          std::pair{power10, radix}, std::pair{power10, hash}}) {
       all.push_back(spec(endian, cpu, mmu));
     }
   }
@@ -114,6 +121,11 @@ class OnMachine : public testing::TestWithParam<MachineSpec> {
     }
     return *found->second;
   }
+
+  static bool is_hash() { return GetParam().mmu == model::Mmu::hash; }
+  // The vectors of a load, or a jump, to where nothing is mapped in 256 MiB.
+  static std::uint32_t nowhere_data() { return is_hash() ? 0x380 : 0x300; }
+  static std::uint32_t nowhere_code() { return is_hash() ? 0x480 : 0x400; }
 
   // What the functions of the same name do, in the machine's byte order.
   static std::endian order() { return model::byte_order(GetParam().endian); }

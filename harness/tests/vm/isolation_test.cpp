@@ -25,11 +25,12 @@ TEST_P(Isolation, WildBranchIsAFaultWhereItLands) {
     GuestAddress address;
     std::uint32_t vector;
   };
-  for (const Target target : {Target{{0xc008'0000'0000'0000}, 0x400},
-                              Target{{0x0000'0000'0000'0100}, 0x400},  // the runner, physically
-                              Target{{0xc000'0000'0000'0900}, 0x400},
-                              Target{{0x4000'0000'0000'4380}, 0x480},  // the runner's alias
-                              Target{{0xd000'0000'0000'0000}, 0x480}}) {
+  for (const Target target :
+       {Target{{0xc008'0000'0000'0000}, 0x400},
+        Target{{0x0000'0000'0000'0100}, nowhere_code()},  // the runner, physically
+        Target{{0xc000'0000'0000'0900}, 0x400},
+        Target{{0x4000'0000'0000'4380}, 0x480},  // the runner's alias
+        Target{{0xd000'0000'0000'0000}, 0x480}}) {
     model::Job job = code_job({kNop, 0x7d8903a6, 0x4e800420});  // mtctr r12; bctr
     job.entry.gpr[12] = target.address.value;
     const auto seen = run(job);
@@ -45,11 +46,13 @@ TEST_P(Isolation, WildBranchIsAFaultWhereItLands) {
 TEST_P(Isolation, CodeIsNotReachableWithoutItsTopNibble) {
   model::Job job = code_job({0x7d8903a6, 0x4e800420});  // mtctr r12; bctr
   job.entry.gpr[12] = kCode.value & 0x0fff'ffff'ffff'ffff;
-  expect_fault(run(job), 0x400, {job.entry.gpr[12]});
+  expect_fault(run(job), nowhere_code(), {job.entry.gpr[12]});
 }
 
 TEST_P(Isolation, StoreToNowhere) {
-  const auto seen = run(code_job({kNop, kStd, kBlr}));
+  model::Job job = code_job({kNop, kStd, kBlr});
+  add_data(job, kData + 0x10'0000, std::vector<std::byte>(8));  // in the same segment
+  const auto seen = run(job);
   expect_fault(seen, 0x300, kCode + 4);
   EXPECT_EQ(seen.fault->data_address, kData);
   EXPECT_EQ(seen.fault->data_status, kDsisrNoTranslation | kDsisrStore);
@@ -72,7 +75,7 @@ TEST_P(Isolation, StoreToTheRunnersPhysicalAddresses) {
        {0x3000UL, 0x10'0000UL, 0x20'0000UL, 0x40'0000UL, 0x200'0000UL, 0xc000'0000'0020'0000UL}) {
     model::Job job = code_job({kStd, kBlr});
     job.entry.gpr[3] = address;
-    expect_fault(run(job), 0x300, kCode);
+    expect_fault(run(job), address >> 60 == 0 ? nowhere_data() : 0x300, kCode);
   }
   expect_still_works();
 }
@@ -188,7 +191,7 @@ TEST_P(Isolation, TrashedRegistersDoNoHarm) {
       0x7ccfcba6,  // mttar r6
       0x4e800020,  // blr, to 0
   }));
-  expect_fault(seen, 0x400, {0});
+  expect_fault(seen, nowhere_code(), {0});
   EXPECT_EQ(seen.registers.gpr[1], 0U);
   EXPECT_EQ(seen.registers.gpr[6], ~std::uint64_t{0});
   expect_still_works();
@@ -206,14 +209,27 @@ TEST_P(Isolation, NoMappingSurvivesItsJob) {
       EXPECT_EQ(seen[i].ending, Ending::returned);
     }
     for (const std::size_t i : {1U, 3U}) {
-      expect_fault(seen[i], 0x300, kCode);
+      expect_fault(seen[i], nowhere_data(), kCode);
     }
   }
   for (const GuestAddress code : {kCode + 0x10000, GuestAddress{0x1000'0000}}) {
     run(code_job({kBlr}, code));
     model::Job job = code_job({0x7c6903a6, 0x4e800420});  // mtctr r3; bctr
     job.entry.gpr[3] = code.value;
-    expect_fault(run(job), 0x400, code);
+    expect_fault(run(job), code == kCode + 0x10000 ? 0x400 : nowhere_code(), code);
+  }
+}
+
+TEST_P(Isolation, NoPageSurvivesItsJobWhereItsNeighbourIsMappedAgain) {
+  model::Job both = code_job({kStd, kBlr});
+  add_data(both, kData + 0x1000, std::vector<std::byte>(8));
+  const model::Job one = both;
+  add_data(both, kData, std::vector<std::byte>(8));
+  const auto seen = run(std::vector{both, one, both, one});
+  for (const std::size_t i : {0U, 2U}) {
+    EXPECT_EQ(seen[i].ending, Ending::returned);
+    expect_fault(seen[i + 1], 0x300, kCode);
+    EXPECT_EQ(seen[i + 1].fault->data_status, kDsisrNoTranslation | kDsisrStore);
   }
 }
 

@@ -154,8 +154,13 @@ TEST_P(OneJob, ChangedRegistersAreReported) {
 }
 
 TEST_P(OneJob, VectorHalvesAreWhereTheIsaSays) {
-  // mfvsrd r4, v2 takes the most significant half, mfvsrld r5, v2 the other.
-  model::Job job = code_job({0x7c440067, 0x7c450267, kBlr});
+  // mfvsrd takes the most significant half; xxswapd makes it the other.
+  model::Job job = code_job({
+      0x7c440067,  // mfvsrd r4, vs34
+      0xf0621257,  // xxswapd vs35, vs34
+      0x7c650067,  // mfvsrd r5, vs35
+      kBlr,
+  });
   job.entry.vr[2] = {0xaaaa, 0xbbbb};
   const auto seen = run(job);
   EXPECT_EQ(seen.registers.gpr[4], 0xaaaaU);
@@ -282,8 +287,22 @@ constexpr std::array<std::uint64_t, 12> kPlaces = {
     0xc00f'ffff'ffff'ffec,
 };
 
+// Radix translation has nothing there.
+constexpr std::array<std::uint64_t, 9> kPlacesOfHash = {
+    0x0010'0000'0000'0000, 0x4000'0000'0000'0000,
+    0x4000'0000'0000'2000,  // where the guest's trace handler would be, had it not made room
+    0x7fff'ffff'ffff'f000, 0x8000'0000'0000'0000, 0xd000'0000'0000'0000,
+    0xd000'0000'0fff'fff8,  // straddles a segment
+    0xf000'0000'0000'4380,
+    0xffff'ffff'ffff'ffec,  // the last words of all
+};
+
 TEST_P(OneJob, CodeRunsAtEveryPlace) {
-  for (const std::uint64_t place : kPlaces) {
+  std::vector<std::uint64_t> places(kPlaces.begin(), kPlaces.end());
+  if (is_hash()) {
+    std::ranges::copy(kPlacesOfHash, std::back_inserter(places));
+  }
+  for (const std::uint64_t place : places) {
     const GuestAddress address = {place};
     SCOPED_TRACE(to_string(address));
     // bcl 20, 31, .+4; mflr r4: where the code thinks it is
@@ -305,6 +324,97 @@ TEST_P(OneJob, NotTakenBranchesAreToldApartEvenWhereTheRunnersCodeIs) {
   job.regions[0].bytes = in_order(words, order());
   job.regions[0].size_bytes = words.size() * 4;
   EXPECT_EQ(run(job).taken_branches, kWords);
+}
+
+TEST_P(OneJob, NotTakenBranchesAreToldApartAtTheRunnersAliases) {
+  if (!is_hash()) {
+    GTEST_SKIP() << "radix translation has no addresses there";
+  }
+  // Branches on the page of the runner's last instruction before a job, at all its aliases but the
+  // one with top nibble 7.
+  constexpr std::size_t kWords = 0x400;
+  std::vector<std::uint32_t> words(kWords, 0x48000004);  // b .+4
+  words.back() = kBlr;
+  model::Job job = code_job({}, {0x2000});
+  job.regions.clear();
+  for (std::uint64_t nibble = 0; nibble < 16; ++nibble) {
+    if (nibble != 7) {
+      job.regions.push_back({.address = {nibble << 60 | 0x2000},
+                             .size_bytes = kWords * 4,
+                             .bytes = in_order(words, order()),
+                             .access = Access::execute});
+    }
+  }
+  for (const model::JobRegion& region : job.regions) {
+    job.entry_point = region.address;
+    EXPECT_EQ(run(job).taken_branches, kWords) << to_string(region.address);
+  }
+}
+
+constexpr std::uint64_t kEndOfChain = 0x0123'4567'89ab'cdef;
+
+// A job that follows a chain of pointers, one on each of `pages`, to kEndOfChain.
+model::Job chain_job(const std::vector<GuestAddress>& pages, std::endian order) {
+  model::Job job = code_job({}, kCode, order);
+  std::vector<std::uint32_t> words(pages.size(), 0xe8630000);  // ld r3, 0(r3)
+  words.push_back(kBlr);
+  job.regions[0].bytes = in_order(words, order);
+  job.regions[0].size_bytes = job.regions[0].bytes.size();
+  for (std::size_t i = 0; i < pages.size(); ++i) {
+    std::vector<std::byte> pointer(8);
+    store(pointer.data(), i + 1 < pages.size() ? pages[i + 1].value : kEndOfChain, order);
+    add_data(job, pages[i], pointer);
+  }
+  job.entry.gpr[3] = pages[0].value;
+  return job;
+}
+
+TEST_P(OneJob, AsManySegmentsAsThereAre) {
+  // With code and gate, 32.
+  std::vector<GuestAddress> pages;
+  for (std::uint64_t i = 0; i < 30; ++i) {
+    pages.push_back({i % 2 * 0xc000'0000'0000'0000 + 0x9000'0000 + (i << 40)});
+  }
+  const auto seen = run(std::vector{chain_job(pages, order()), code_job({kBlr})});
+  EXPECT_EQ(seen[0].ending, Ending::returned);
+  EXPECT_EQ(seen[0].registers.gpr[3], kEndOfChain);
+  EXPECT_EQ(seen[1].ending, Ending::returned);
+
+  pages.push_back({0x9000'0000 + (std::uint64_t{31} << 40)});
+  const model::Job large = chain_job(pages, order());
+  if (is_hash()) {
+    EXPECT_EQ(machine().submit(std::span(&large, 1)).error().code,
+              ErrorCode::machine_job_too_large);
+  } else {
+    EXPECT_EQ(run(large).registers.gpr[3], kEndOfChain);
+  }
+  expect_still_works();
+}
+
+// Pages that all want the same group of the hash page table, four of each segment. The numbers are
+// those of images/bare/mmu/hash.cpp.
+std::vector<GuestAddress> crowded_pages(std::uint64_t segments) {
+  constexpr std::uint64_t kGroups = 0x4000;
+  constexpr std::uint64_t kGroup = 0x1234;
+  std::vector<GuestAddress> pages;
+  for (std::uint64_t segment = 0; segment < segments; ++segment) {
+    const std::uint64_t vsid = (segment + 1) * 10125;
+    for (std::uint64_t i = 0; i < 4; ++i) {
+      const std::uint64_t page = (vsid ^ kGroup) % kGroups + i * kGroups;
+      pages.push_back({0x1'0000'0000 + (segment << 28) + (page << 12)});
+    }
+  }
+  return pages;
+}
+
+TEST_P(OneJob, CrowdedPagesAreAllMapped) {
+  // Eight fit into a group, eight more into the other; beyond that the guest must try anew.
+  for (const std::uint64_t segments : {2U, 3U, 4U, 5U, 20U}) {
+    const auto seen = run(chain_job(crowded_pages(segments), order()));
+    EXPECT_EQ(seen.ending, Ending::returned) << segments;
+    EXPECT_EQ(seen.registers.gpr[3], kEndOfChain) << segments;
+  }
+  expect_still_works();
 }
 
 TEST_P(OneJob, BudgetIsDeterministic) {
