@@ -67,6 +67,12 @@ inline std::vector<MachineSpec> all_machines() {
   return all;
 }
 
+inline std::vector<MachineSpec> machines_with(model::Mmu mmu) {
+  std::vector<MachineSpec> some = all_machines();
+  std::erase_if(some, [mmu](const MachineSpec& machine) { return machine.mmu != mmu; });
+  return some;
+}
+
 inline std::vector<std::byte> in_order(std::span<const std::uint32_t> words, std::endian order) {
   std::vector<std::byte> bytes(words.size() * 4);
   for (std::size_t i = 0; i < words.size(); ++i) {
@@ -174,9 +180,9 @@ class OnMachine : public testing::TestWithParam<MachineSpec> {
   static inline std::map<std::string, std::optional<Machine>> machines_;
 };
 
-// Every test of `suite` on every machine.
-#define ON_ALL_MACHINES(suite)                                                    \
-  INSTANTIATE_TEST_SUITE_P(AllMachines, suite, testing::ValuesIn(all_machines()), \
+// Every test of `suite` on every one of `machines`.
+#define ON_MACHINES(suite, machines)                                     \
+  INSTANTIATE_TEST_SUITE_P(Machines, suite, testing::ValuesIn(machines), \
                            [](const auto& machine) { return machine_name(machine.param); })
 
 }  // namespace farcall::vm

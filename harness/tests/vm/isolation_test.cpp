@@ -10,7 +10,7 @@ using model::Access;
 using model::Ending;
 
 class Isolation : public OnMachine {};
-ON_ALL_MACHINES(Isolation);
+ON_MACHINES(Isolation, all_machines());
 
 constexpr std::uint32_t kStd = 0xf8830000;  // std r4, 0(r3)
 constexpr std::uint64_t kSrr1NoExecute = 0x1000'0000;
