@@ -375,10 +375,12 @@ TEST_P(OneJob, AsManySegmentsAsThereAre) {
   for (std::uint64_t i = 0; i < 30; ++i) {
     pages.push_back({i % 2 * 0xc000'0000'0000'0000 + 0x9000'0000 + (i << 40)});
   }
-  const auto seen = run(std::vector{chain_job(pages, order()), code_job({kBlr})});
+  model::Job after = code_job({0xe8630000, kBlr});  // ld r3, 0(r3)
+  after.entry.gpr[3] = pages.back().value;
+  const auto seen = run(std::vector{chain_job(pages, order()), after});
   EXPECT_EQ(seen[0].ending, Ending::returned);
   EXPECT_EQ(seen[0].registers.gpr[3], kEndOfChain);
-  EXPECT_EQ(seen[1].ending, Ending::returned);
+  expect_fault(seen[1], nowhere_data(), kCode);
 
   pages.push_back({0x9000'0000 + (std::uint64_t{31} << 40)});
   const model::Job large = chain_job(pages, order());

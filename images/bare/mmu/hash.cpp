@@ -33,17 +33,16 @@ constexpr std::uint64_t kValid = 1;
 constexpr std::uint64_t kReferencedChanged = 0x180;
 constexpr std::uint64_t kMemoryCoherent = 0x10;  // of WIMG, the one that memory must have
 constexpr std::uint64_t kNoExecute = 0x4;
-// Page protection where the segment's key applies, as it does to problem state here.
+// Page protection. These two values mean the same whatever the segment's keys are.
 constexpr std::uint64_t kReadWrite = 2;
 constexpr std::uint64_t kReadOnly = 3;
 
 constexpr std::uint64_t kRights[] = {kReadOnly, kReadOnly | kNoExecute,
                                      kReadWrite | kNoExecute};  // by wire::Access
 
-// slbmte: RB says which segment and which entry, RS its VSID and whose key is 1.
+// slbmte: RB says which segment and which entry, RS its VSID.
 constexpr std::uint64_t kSegmentValid = std::uint64_t{1} << 27;
 constexpr unsigned kVsidShift = 12;
-constexpr std::uint64_t kKeys = 0xc00;  // Ks and Kp: both states
 
 constexpr std::int64_t kGroupFull = -6;  // H_PTEG_FULL
 
@@ -141,13 +140,13 @@ void remove_entries() {
 void set_segment(std::uint64_t slot, std::uint64_t address, std::uint64_t virtual_segment) {
   asm volatile("slbmte %0, %1"
                :
-               : "r"(virtual_segment << kVsidShift | kKeys), "r"(address | kSegmentValid | slot)
+               : "r"(virtual_segment << kVsidShift), "r"(address | kSegmentValid | slot)
                : "memory");
 }
 
 void drop_segments() {
-  // slbia leaves entry 0 alone; an invalid one takes its place.
-  asm volatile("slbmte %0, %0; slbia; isync" : : "r"(std::uint64_t{0}) : "memory");
+  // Entry 0 stays, but every job has a first segment, which takes its place.
+  asm volatile("slbia; isync" : : : "memory");
 }
 
 void initialize() {
