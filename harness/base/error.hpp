@@ -75,6 +75,7 @@ namespace farcall {
   X(interpreter_call_depth,        "interpreter.call-depth")                    \
   /* linking and JIT */                                                         \
   X(call_out_of_range,             "call.out-of-range")                         \
+  X(link_branch_out_of_range,      "link.branch-out-of-range")                   \
   X(jit_unsupported,               "jit.unsupported")                           \
   X(jit_size_changed,              "jit.size-changed")                          \
   /* what a cell can fail by */                                                 \
