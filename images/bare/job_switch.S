@@ -83,7 +83,8 @@ enter_job:
 .endr
         bctr
 
-// The last step into a job, taken at an alias of its address. In memory: r3 and CTR of the job.
+// The last step into a job. In memory: its r3 and CTR. What runs at an alias of its address is on one
+// page, this and the branch trace.
         .section .resume, "ax"
         .globl  resume_job
 resume_job:
@@ -94,7 +95,6 @@ resume_job:
 resume_job_rfid:
         rfid
 
-        .text
 // A branch of the job. In memory: its r3, CFAR and CTR. Nothing of the job may change.
         .globl  trace_branch
 trace_branch:
@@ -142,6 +142,7 @@ trace_branch:
         ld      %r5, STATE_R5(0)
         b       resume_job
 
+        .text
 // Any other interrupt. In memory: r3 and CFAR; r3 = the vector. Ends enter_job(), unless it is none
 // of the job's doing.
         .globl  leave_job

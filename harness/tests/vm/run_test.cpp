@@ -3,6 +3,7 @@
 #include <array>
 
 #include "guest.hpp"
+#include "wire/mailbox.hpp"
 
 namespace farcall::vm {
 namespace {
@@ -319,9 +320,9 @@ TEST_P(OneJob, CodeRunsAtEveryPlace) {
 }
 
 TEST_P(OneJob, NotTakenBranchesAreToldApartEvenWhereTheRunnersCodeIs) {
-  // The trace handler's own code lies near 0x4380 in real mode; a job's branch there is its own.
+  // The trace handler's own code lies there in real mode; a job's branch there is its own.
   constexpr std::uint64_t kWords = 0x200;
-  model::Job job = code_job({}, {0x4200});
+  model::Job job = code_job({}, {wire::kResumePage});
   std::vector<std::uint32_t> words(kWords, 0x48000004);  // b .+4
   words.back() = kBlr;
   job.regions[0].bytes = in_order(words, order());
@@ -335,11 +336,11 @@ TEST_P(OneHashJob, NotTakenBranchesAreToldApartAtTheRunnersAliases) {
   constexpr std::size_t kWords = 0x400;
   std::vector<std::uint32_t> words(kWords, 0x48000004);  // b .+4
   words.back() = kBlr;
-  model::Job job = code_job({}, {0x2000});
+  model::Job job = code_job({}, {wire::kResumePage});
   job.regions.clear();
   for (std::uint64_t nibble = 0; nibble < 16; ++nibble) {
     if (nibble != 7) {
-      job.regions.push_back({.address = {nibble << 60 | 0x2000},
+      job.regions.push_back({.address = {nibble << wire::kAliasShift | wire::kResumePage},
                              .size_bytes = kWords * 4,
                              .bytes = in_order(words, order()),
                              .access = Access::execute});
