@@ -22,6 +22,7 @@ namespace farcall {
   X(usage_bad_argument,            "usage.bad-argument")                        \
   X(usage_nothing_selected,        "usage.nothing-selected")                    \
   X(file_unreadable,               "file.unreadable")                           \
+  X(file_unwritable,               "file.unwritable")                           \
   X(file_too_large,                "file.too-large")                            \
   X(file_empty,                    "file.empty")                                \
   X(json_malformed,                "json.malformed")                            \
@@ -74,6 +75,7 @@ namespace farcall {
   X(interpreter_call_depth,        "interpreter.call-depth")                    \
   /* linking and JIT */                                                         \
   X(call_out_of_range,             "call.out-of-range")                         \
+  X(link_branch_out_of_range,      "link.branch-out-of-range")                   \
   X(jit_unsupported,               "jit.unsupported")                           \
   X(jit_size_changed,              "jit.size-changed")                          \
   /* what a cell can fail by */                                                 \

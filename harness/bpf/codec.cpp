@@ -31,6 +31,16 @@ Slot decode(std::span<const std::byte, kSlotBytes> bytes, std::endian order) {
           .imm = static_cast<std::int32_t>(load<std::uint32_t>(&bytes[4], order))};
 }
 
+std::uint64_t word_of(const Slot& slot, std::endian order) {
+  return load<std::uint64_t>(encode(slot, order).data(), order);
+}
+
+Slot slot_of_word(std::uint64_t word, std::endian order) {
+  SlotBytes bytes{};
+  store(bytes.data(), word, order);
+  return decode(bytes, order);
+}
+
 std::vector<std::byte> encode(std::span<const Slot> slots, std::endian order) {
   std::vector<std::byte> bytes(slots.size() * kSlotBytes);
   auto at = bytes.begin();

@@ -25,6 +25,12 @@ using SlotBytes = std::array<std::byte, kSlotBytes>;
 SlotBytes encode(const Slot& slot, std::endian order);
 Slot decode(std::span<const std::byte, kSlotBytes> bytes, std::endian order);
 
+// A slot as the 64-bit number that its bytes in memory are to a machine of that byte order, and
+// back. Any number is some slot's. With `std::endian::little` the number has the opcode in its low
+// byte.
+std::uint64_t word_of(const Slot& slot, std::endian order);
+Slot slot_of_word(std::uint64_t word, std::endian order);
+
 // Whole programs. Bytes that are no multiple of kSlotBytes are bpf.truncated-slot.
 std::vector<std::byte> encode(std::span<const Slot> slots, std::endian order);
 Result<std::vector<Slot>> decode_slots(std::span<const std::byte> bytes, std::endian order);

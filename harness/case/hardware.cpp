@@ -46,6 +46,8 @@ constexpr std::array kSupported = {
     SupportedRow{Axis::abi, at(model::Abi::elfv2)},
     SupportedRow{Axis::call, at(model::CallScheme::imm32)},
     SupportedRow{Axis::call, at(model::CallScheme::aux64)},
+    SupportedRow{Axis::call, at(model::CallScheme::pair64)},
+    SupportedRow{Axis::call, at(model::CallScheme::table)},
     SupportedRow{Axis::reach, at(model::Reach::abs64)},
     SupportedRow{Axis::guest, at(model::GuestKind::bare)},
 };

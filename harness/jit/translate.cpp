@@ -114,7 +114,7 @@ class Translation {
   // The nonvolatile registers of BPF that this function names, as a mask.
   std::uint32_t nonvolatiles() const {
     std::uint32_t named = 0;
-    for (bpf::SlotIndex i = function_.begin; i < function_.end; ++i) {
+    for (bpf::SlotIndex i = function_.begin; i < function_.end; i += slots_at(source_.linked, i)) {
       named |= 1U << program_.slots[i].dst | 1U << program_.slots[i].src;
     }
     return named & ((1U << bpf::kRegisterCount) - (1U << kFirstNonvolatile));
@@ -160,7 +160,7 @@ class Translation {
   Result<void> instruction() {
     const Slot& slot = program_.slots[slot_];
     const InstructionInfo* const info = bpf::find(slot);
-    slots_taken_ = 1;
+    slots_taken_ = slots_at(source_.linked, slot_);
     if (info == nullptr || slot.dst >= bpf::kRegisterCount || slot.src >= bpf::kRegisterCount) {
       return unsupported(slot);
     }
@@ -172,7 +172,6 @@ class Translation {
       case bpf::Form::dst_imm64:
         load_immediate(out_, kRegisterOf[slot.dst],
                        bpf::immediate64(slot, program_.slots[slot_ + 1]));
-        slots_taken_ = 2;
         break;
       case bpf::Form::load:
         load(info->memory_bytes, kRegisterOf[slot.dst], slot.offset, kRegisterOf[slot.src]);

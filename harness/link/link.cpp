@@ -1,7 +1,5 @@
 #include "link/link.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 
@@ -18,19 +16,15 @@ struct SchemeRow {
 constexpr std::array kSchemes = {
     SchemeRow{model::CallScheme::imm32, encode_imm32},
     SchemeRow{model::CallScheme::aux64, encode_aux64},
+    SchemeRow{model::CallScheme::pair64, encode_pair64},
+    SchemeRow{model::CallScheme::table, encode_table},
 };
 
 }  // namespace
 
 Result<model::LinkedProgram> link_program(const model::Cell& cell) {
-  const auto* const row = std::ranges::find(kSchemes, cell.axes.call, &SchemeRow::scheme);
-  if (row == kSchemes.end()) {
-    return Error{.code = ErrorCode::case_unsupported,
-                 .message = fmt::format("call scheme {} is not there yet; expected imm32 or aux64",
-                                        value_name(cell.axes, model::Axis::call)),
-                 .where = {cell.case_path}};
-  }
   model::LinkedProgram linked{.scheme = cell.axes.call,
+                              .endian = cell.axes.endian,
                               .program = *cell.program,
                               .addresses = cell.placement.functions,
                               .call_base = cell.placement.call_base,
@@ -41,7 +35,8 @@ Result<model::LinkedProgram> link_program(const model::Cell& cell) {
                             .callee = call.callee,
                             .target = linked.addresses[call.callee]});
   }
-  BOOST_OUTCOME_TRY(row->encode(linked));
+  const auto* const row = std::ranges::find(kSchemes, linked.scheme, &SchemeRow::scheme);
+  BOOST_OUTCOME_TRYV(row->encode(linked));
   return linked;
 }
 

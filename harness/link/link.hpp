@@ -1,8 +1,9 @@
 // Linking: a cell's program, its functions at their addresses, its pseudo calls encoded by the
 // cell's call scheme.
 //
-// A scheme that cannot express a distance fails with call.out-of-range and the call site: an
-// expected outcome, not a defect of the case.
+// A scheme that cannot express a distance fails with call.out-of-range and the call site, or with
+// link.branch-out-of-range where it is a branch that no longer reaches over the calls: an expected
+// outcome, not a defect of the case.
 #pragma once
 
 #include "base/error.hpp"

@@ -30,7 +30,7 @@ struct AxisValues {
   Cpu cpu = Cpu::power9;
   Mmu mmu = Mmu::radix;
   Abi abi = Abi::elfv2;
-  CallScheme call = CallScheme::aux64;  // until `table` is there: what Linux does now
+  CallScheme call = CallScheme::table;
   Reach reach = Reach::abs64;
   GuestKind guest = GuestKind::bare;
 

@@ -202,8 +202,10 @@ Cell read_cell(const Json& json) {
   return cell;
 }
 
-LinkedProgram read_linked(const Json& json) {
+LinkedProgram read_linked(const Json& json, Endian endian) {
   LinkedProgram linked{
+      .scheme = read_axes({{"call", json.at("scheme")}}).call,
+      .endian = endian,
       .program = read_program(json.at("program")),
       .addresses = read_array(json.at("addresses"), read_address),
       .call_base = read_address(json.at("call_base")),
@@ -217,16 +219,7 @@ LinkedProgram read_linked(const Json& json) {
                                 .target = read_address(one.at("target"))};
                           }),
       .side_table = read_array(json.at("side_table"), read_address)};
-  AxisValues axes = read_axes({{"call", json.at("scheme")}});
-  linked.scheme = axes.call;
-  const std::size_t functions = linked.program.functions.size();
-  const bool calls_fit = std::ranges::all_of(linked.calls, [&](const LinkedCall& call) {
-    return call.slot < linked.program.slots.size() && call.callee < functions &&
-           call.site.function < functions;
-  });
-  const bool table_fits =
-      linked.scheme != CallScheme::aux64 || linked.side_table.size() == linked.calls.size();
-  if (linked.addresses.size() != functions || !calls_fit || !table_fits) {
+  if (!is_consistent(linked)) {
     throw BadDocument("the linked program's addresses, calls or side table do not fit it");
   }
   return linked;
@@ -289,7 +282,7 @@ Document read_checked(const Json& json) {
   }
   Document document{.cell = read_cell(json.at("cell"))};
   if (json.contains("linked")) {
-    document.linked = read_linked(json.at("linked"));
+    document.linked = read_linked(json.at("linked"), document.cell.axes.endian);
   }
   if (json.contains("image")) {
     document.image = read_image(json.at("image"));

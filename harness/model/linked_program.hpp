@@ -1,4 +1,16 @@
 // LinkedProgram: the program at its addresses, its pseudo calls encoded by a call scheme.
+//
+// What a call looks like, by scheme; `distance` is the callee's first slot relative to the slot
+// behind the call's first, as in the source, but in slots of this program:
+//
+//   imm32   imm = callee's address − call base, off = distance
+//   aux64   imm = distance, off = 0; the address is in side_table
+//   pair64  imm = −1, off = distance; a second slot is the address: its eight bytes in memory, as
+//           bpf::encode() writes them in the program's byte order, are the address in that order
+//   table   imm = number of the callee, off = distance; the address is in addresses
+//
+// A call's imm means this only here: in a source program it is the distance, −1 included, which is
+// a call of a function by its own first slot.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +23,14 @@
 
 namespace farcall::model {
 
+// What pair64 has in imm.
+inline constexpr std::int32_t kPairMark = -1;
+
 // A call as linked. `target` is where the callee was placed: what the call must reach, not what the
 // scheme's encoding says (that is jit_target()).
 struct LinkedCall {
   bpf::CallSite site;
-  bpf::SlotIndex slot = 0;
+  bpf::SlotIndex slot = 0;  // its first
   std::uint32_t callee = 0;
   GuestAddress target;
 
@@ -24,6 +39,7 @@ struct LinkedCall {
 
 struct LinkedProgram {
   CallScheme scheme = CallScheme::table;
+  Endian endian = Endian::little;        // the program's byte order
   bpf::Program program;                  // after encoding: slots may have moved and grown
   std::vector<GuestAddress> addresses;   // one for each function
   GuestAddress call_base;                // origin of imm32
@@ -38,8 +54,17 @@ struct LinkedProgram {
 // Never looks at `calls[call].target`.
 GuestAddress jit_target(const LinkedProgram& linked, std::size_t call);
 
-// The program as an interpreter sees it: every pseudo call has its pc-relative displacement in
-// `imm` again, taken from where the scheme keeps it.
+// How many slots the instruction that begins at slot `at` takes: two if it is a 64-bit immediate
+// load, or a pair64 call.
+bpf::SlotIndex slots_at(const LinkedProgram& linked, bpf::SlotIndex at);
+
+// The program as an interpreter sees it: every pseudo call has its distance in `imm` again, taken
+// from where the scheme keeps it. Slots stay where they are, so that branches over calls are run as
+// they were linked: the second slot of a pair becomes a jump to the slot behind it.
 bpf::Program interpreter_view(const LinkedProgram& linked);
+
+// Whether sizes and indices are such that jit_target() and interpreter_view() may be called, and no
+// jump leads into a pair. What a linker makes is; what was read from a file may not be.
+bool is_consistent(const LinkedProgram& linked);
 
 }  // namespace farcall::model

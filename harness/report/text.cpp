@@ -75,6 +75,9 @@ class TextReport : public Report {
                paint(fmt::format("{} failed", totals.failed),
                      totals.failed == 0 ? Colour::plain : Colour::red),
                totals.errors, totals.agreed_sites, totals.sites, totals.seconds);
+    if (totals.not_run > 0) {
+      fmt::print(out_, "stopped at the first failure; {} cells were not run\n", totals.not_run);
+    }
   }
 
  private:

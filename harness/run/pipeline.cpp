@@ -15,14 +15,15 @@ constexpr std::uint64_t kGuestInstructionsAtLeast = 50'000;
 // Room in the trace for calls that should not be, so that they can be shown.
 constexpr std::size_t kSpareTraceEvents = 64;
 
-Result<check::Interpretation> interpret(const bpf::Program& program, const model::Cell& cell) {
+Result<check::Interpretation> interpret(const bpf::Program& program, const model::Cell& cell,
+                                        const bpf::InterpreterLimits& limits = {}) {
   std::vector<bpf::MemoryRegion> regions = cell.memory;
   regions.push_back({.name = "stack",
                      .address = cell.placement.stack,
                      .bytes = std::vector<std::byte>(model::kStackBytes)});
   bpf::AddressSpace memory(std::move(regions), byte_order(cell.axes.endian));
   BOOST_OUTCOME_TRY(run, bpf::interpret(program, cell.arguments,
-                                        cell.placement.stack + model::kStackBytes, memory));
+                                        cell.placement.stack + model::kStackBytes, memory, limits));
   check::Interpretation result{.run = std::move(run), .memory = memory.regions()};
   result.memory.pop_back();
   return result;
@@ -59,7 +60,9 @@ Prepared prepare(const model::Document& document, std::uint64_t seed) {
     testimony.refusal = std::move(made).error();
   }
   if (prepared.linked) {
-    testimony.linked = interpret(interpreter_view(*prepared.linked), cell);
+    // Linking may add an instruction to each call.
+    testimony.linked = interpret(interpreter_view(*prepared.linked), cell,
+                                 {.instructions = 2 * bpf::InterpreterLimits{}.instructions});
   }
   if (!testimony.image) {
     return prepared;

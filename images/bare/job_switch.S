@@ -1,6 +1,6 @@
 // From the runner into a job and back, and the branch trace in between. Contract: job_state.hpp.
 #include "layout.h"
-        .machine power9
+        .machine power8
         .abiversion 2
 
 #define FRAME_BYTES 512
@@ -84,6 +84,7 @@ enter_job:
         bctr
 
 // The last step into a job, taken at an alias of its address. In memory: r3 and CTR of the job.
+        .section .resume, "ax"
         .globl  resume_job
 resume_job:
         ld      %r3, STATE_CTR(0)
@@ -93,6 +94,7 @@ resume_job:
 resume_job_rfid:
         rfid
 
+        .text
 // A branch of the job. In memory: its r3, CFAR and CTR. Nothing of the job may change.
         .globl  trace_branch
 trace_branch:

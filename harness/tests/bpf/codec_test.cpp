@@ -40,6 +40,16 @@ TEST(Codec, BigEndianHasDstInTheHighNibble) {
             bytes_of({0xff, 0xf0, 0x80, 0x00, 0xff, 0xff, 0xff, 0xfe}));
 }
 
+TEST(Codec, ASlotIsANumberOfTheMachinesOrder) {
+  EXPECT_EQ(word_of(kCall, std::endian::little), 0x01020304'1234'10'85U);
+  EXPECT_EQ(word_of(kCall, std::endian::big), 0x85'01'1234'01020304U);
+  for (const Slot& slot : {kStore, kCall, kExtreme}) {
+    for (const std::endian order : {std::endian::little, std::endian::big}) {
+      EXPECT_EQ(slot_of_word(word_of(slot, order), order), slot);
+    }
+  }
+}
+
 TEST(Codec, DecodeIsTheWayBack) {
   for (const Slot& slot : {kStore, kCall, kExtreme}) {
     for (const std::endian order : {std::endian::little, std::endian::big}) {

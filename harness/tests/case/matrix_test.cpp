@@ -17,7 +17,7 @@ TEST(CaseMatrix, NothingDeclaredIsOneCellWithTheDefaults) {
   EXPECT_EQ(cell.name, "test");
   EXPECT_EQ(cell.case_path, "folder/test.case");
   EXPECT_EQ(cell.axes, model::AxisValues{});
-  EXPECT_EQ(cell.axes.call, model::CallScheme::aux64);
+  EXPECT_EQ(cell.axes.call, model::CallScheme::table);
   ASSERT_EQ(cell.program->functions.size(), 2U);
   EXPECT_EQ(cell.program->functions[0].name, "main");
   EXPECT_EQ(cell.program->functions[1].name, "callee");
@@ -139,7 +139,7 @@ TEST(CaseMatrix, CallsNameSiteCalleeAndCount) {
       "-- calls\n"
       "main[2] b *3\n"
       "main[0] a\n"
-      "-- calls call=aux64\n"
+      "-- calls call=table\n"
       "a[0] b * 0\n"
       "main[1] b *18446744073709551615\n");
   ASSERT_EQ(made.size(), 1U);
@@ -157,7 +157,7 @@ TEST(CaseMatrix, MemoryAfterIsPieces) {
   const auto made =
       good(two_functions("-- mem\n00 11 22 33 44\n-- result\n1\n"
                          "-- mem-after mem\n0x3: aa bb\n0: 01 # two\n"
-                         "-- mem-after mem call=aux64\n1: 02\n"));
+                         "-- mem-after mem call=table\n1: 02\n"));
   ASSERT_EQ(made.size(), 1U);
   using Memory = model::ExpectedMemory;
   EXPECT_THAT(

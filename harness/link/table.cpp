@@ -1,0 +1,13 @@
+#include "link/scheme.hpp"
+
+namespace farcall::link {
+
+Result<void> encode_table(model::LinkedProgram& linked) {
+  for (const model::LinkedCall& call : linked.calls) {
+    BOOST_OUTCOME_TRYV(keep_distance_in_offset(linked, call));
+    linked.program.slots[call.slot].imm = static_cast<std::int32_t>(call.callee);
+  }
+  return success();
+}
+
+}  // namespace farcall::link
