@@ -21,7 +21,7 @@ using ReadSection = Result<void> (*)(Reader&, const Section&);
 
 // In the order of SectionKind.
 constexpr std::array<ReadSection, kSectionKindCount> kReaders = {
-    read_matrix, read_assembly, read_elf,       read_mem,   read_regs,
+    read_matrix, read_assembly, read_elf,       read_raw,   read_mem, read_regs,
     read_place,  read_result,   read_mem_after, read_calls, read_fail};
 
 // Sections that take neither a name nor a selector.
@@ -29,6 +29,7 @@ Result<void> check_arguments(const Section& section) {
   switch (section.kind) {
     case SectionKind::matrix:
     case SectionKind::assembly:
+    case SectionKind::raw:
     case SectionKind::mem:
     case SectionKind::regs:
       return expect_end(section.arguments, word_of(section.kind));
@@ -65,9 +66,10 @@ Result<void> read_sections(Reader& reader, std::span<const Section> sections) {
     if (kind == static_cast<std::size_t>(SectionKind::matrix)) {
       set_scope(reader);
     }
-    if (kind == static_cast<std::size_t>(SectionKind::elf) && !reader.result.program) {
-      return error_at({}, ErrorCode::case_missing_section,
-                      "there is no program: expected a section '-- asm' or '-- elf FILE'");
+    if (kind == static_cast<std::size_t>(SectionKind::raw) && !reader.result.program) {
+      return error_at(
+          {}, ErrorCode::case_missing_section,
+          "there is no program: expected a section '-- asm', '-- elf FILE' or '-- raw'");
     }
   }
   return success();

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "base/error.hpp"
@@ -47,6 +48,9 @@ struct Selected {
   T value;
 };
 
+// A number, or `addr(NAME)`: where something is placed.
+using Value = std::variant<std::uint64_t, Item>;
+
 // `NAME = EXPR`.
 struct PlacedItem {
   Item item = {};
@@ -77,10 +81,10 @@ struct Case {
   Position program_where;
 
   std::optional<std::vector<std::byte>> mem;
-  std::array<std::optional<std::uint64_t>, 5> registers;  // r1 … r5
+  std::array<std::optional<Value>, 5> registers;  // r1 … r5
 
   std::vector<Selected<PlaceSection>> places;
-  std::vector<Selected<std::uint64_t>> results;
+  std::vector<Selected<Value>> results;
   std::vector<Selected<std::vector<Located<CallLine>>>> calls;
   std::vector<Selected<std::vector<Located<model::ExpectedMemory>>>> memory;
   std::vector<Selected<model::ExpectedFailure>> failures;

@@ -11,10 +11,17 @@ namespace farcall::cases {
 namespace {
 
 constexpr std::string_view kGrammar =
-    "an address is REGION, NAME or N, followed by any number of +N or -N, N with K, M, G, T or P";
+    "an address is REGION, NAME or N, followed by any number of +N or -N, N with K, M, G, T or P, "
+    "and at the end by +sweep { FIRST..LAST step N } or nothing";
 
-// Words of the grammar that come with later versions.
-constexpr std::array<std::string_view, 3> kUnsupported = {"sweep", "site", "addr"};
+// More values than this in one sweep are a slip of the pen.
+constexpr std::int64_t kMaxSweep = 4096;
+
+// Words of the grammar that come with later versions. Where a call instruction lies only the JIT
+// knows, and it does not before everything is placed.
+constexpr std::array<std::string_view, 2> kUnsupported = {"site", "addr"};
+
+constexpr std::string_view kSweep = "sweep";
 
 unsigned unit_shift(char unit) {
   switch (unit) {
@@ -58,6 +65,61 @@ Result<std::uint64_t> parse_amount(Word word) {
                     fmt::format("{} does not fit 64 bits", word.text));
   }
   return value << shift;
+}
+
+// N[KMGTP] with a sign or without.
+Result<std::int64_t> parse_signed_amount(Word word) {
+  const bool minus = word.text.starts_with('-');
+  const Word magnitude_word = {.text = word.text.substr(minus ? 1 : 0),
+                               .where = {word.where.line, word.where.column + (minus ? 1U : 0U)}};
+  BOOST_OUTCOME_TRY(magnitude, parse_amount(magnitude_word));
+  if (magnitude > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+    return error_at(word.where, ErrorCode::case_bad_number,
+                    fmt::format("{} does not fit a signed 64-bit displacement", word.text));
+  }
+  const auto value = static_cast<std::int64_t>(magnitude);
+  return minus ? -value : value;
+}
+
+Error expected_in_sweep(Position where, std::string_view what) {
+  return error_at(where, ErrorCode::case_syntax, fmt::format("expected {}", what),
+                  "a sweep is such as sweep { -16..16 step 4 }");
+}
+
+// What follows the word `sweep`.
+Result<Sweep> parse_sweep(Cursor& cursor) {
+  if (!cursor.take('{')) {
+    return expected_in_sweep(cursor.here(), "{ behind sweep");
+  }
+  const Word range = cursor.word();
+  const std::size_t dots = range.text.find("..");
+  if (dots == std::string_view::npos) {
+    return expected_in_sweep(range.where, "FIRST..LAST");
+  }
+  const Word last_word = {
+      .text = range.text.substr(dots + 2),
+      .where = {range.where.line, range.where.column + static_cast<unsigned>(dots) + 2}};
+  Sweep sweep;
+  BOOST_OUTCOME_TRY(first, parse_signed_amount({range.text.substr(0, dots), range.where}));
+  BOOST_OUTCOME_TRY(last, parse_signed_amount(last_word));
+  const Word step_keyword = cursor.name();
+  if (step_keyword.text != "step") {
+    return expected_in_sweep(step_keyword.where, "step behind the range");
+  }
+  const Word step_word = cursor.name();
+  BOOST_OUTCOME_TRY(step, parse_signed_amount(step_word));
+  if (!cursor.take('}')) {
+    return expected_in_sweep(cursor.here(), "} behind the step");
+  }
+  std::int64_t length = 0;
+  if (step < 1 || __builtin_sub_overflow(last, first, &length) || length < 0 ||
+      length % step != 0 || length / step >= kMaxSweep) {
+    return error_at(range.where, ErrorCode::case_bad_number,
+                    fmt::format("expected LAST to be a whole number of steps above FIRST, and at "
+                                "most {} values",
+                                kMaxSweep));
+  }
+  return Sweep{.first = first, .last = last, .step = step};
 }
 
 // Which of the words that both a function and something else could mean is this?
@@ -107,17 +169,17 @@ Result<Expression> parse_base(Cursor& cursor, const bpf::Program& program) {
   }
   if (is_digit(word.text.front())) {
     BOOST_OUTCOME_TRY(value, parse_amount(word));
-    return Expression{.base = GuestAddress{value}, .offset = {}};
+    return Expression{.base = GuestAddress{value}};
   }
   if (!bpf::function_named(program, word.text)) {
     BOOST_OUTCOME_TRYV(refuse_unsupported(word));
   }
   BOOST_OUTCOME_TRYV(refuse_ambiguity(word, program));
   if (is_region(word.text)) {
-    return Expression{.base = RegionBase{std::string{word.text}}, .offset = {}};
+    return Expression{.base = RegionBase{std::string{word.text}}};
   }
   if (const auto item = find_item(word.text, program)) {
-    return Expression{.base = *item, .offset = {}};
+    return Expression{.base = *item};
   }
   return error_at(word.where, ErrorCode::place_unknown_region,
                   fmt::format("no region and nothing placed is called '{}'", word.text),
@@ -152,6 +214,17 @@ Result<Expression> parse_expression(Cursor& cursor, const bpf::Program& program)
                       std::string{kGrammar});
     }
     const Word word = cursor.name();
+    if (word.text == kSweep && !minus) {
+      BOOST_OUTCOME_TRY(sweep, parse_sweep(cursor));
+      expression.sweep = sweep;
+      BOOST_OUTCOME_TRYV(expect_end(cursor, "the sweep"));
+      if (std::int64_t sum = 0; __builtin_add_overflow(offset, sweep.first, &sum) ||
+                                __builtin_add_overflow(offset, sweep.last, &sum)) {
+        return error_at(word.where, ErrorCode::case_bad_number,
+                        "what is added does not fit a signed 64-bit displacement");
+      }
+      break;
+    }
     BOOST_OUTCOME_TRYV(refuse_unsupported(word));
     BOOST_OUTCOME_TRY(amount, parse_amount(word));
     const bool wrapped = minus ? __builtin_sub_overflow(offset, amount, &offset)

@@ -1,6 +1,7 @@
 // The address expressions of `-- place`: a base and what is added to it, `vmalloc+64K-4`.
 //
-//   EXPR = BASE { (+|-) N[K|M|G|T|P] }     BASE = region | NAME | N[K|M|G|T|P]
+//   EXPR = BASE { (+|-) N[K|M|G|T|P] } [+ SWEEP]     BASE = region | NAME | N[K|M|G|T|P]
+//   SWEEP = sweep { FIRST..LAST step N[K|M|G|T|P] }, FIRST and LAST with a sign or without
 //
 // NAME is one of the things that have a place of their own: a function of the program, `mem`,
 // `stack`, `callbase`, `toc`. These are numbered: functions first, in program order, then the four.
@@ -55,9 +56,19 @@ struct RegionBase {
   friend bool operator==(const RegionBase&, const RegionBase&) = default;
 };
 
+// FIRST, FIRST + STEP, … LAST: each makes a placement of its own.
+struct Sweep {
+  std::int64_t first = 0;
+  std::int64_t last = 0;  // a whole number of steps on
+  std::int64_t step = 1;  // at least 1
+
+  friend bool operator==(const Sweep&, const Sweep&) = default;
+};
+
 struct Expression {
   std::variant<GuestAddress, RegionBase, Item> base;
   Displacement offset = {};
+  std::optional<Sweep> sweep = {};  // its values can be added to `offset`
 
   friend bool operator==(const Expression&, const Expression&) = default;
 };

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "bpf/assembler.hpp"
+#include "bpf/codec.hpp"
+#include "bpf/instruction.hpp"
 #include "bpf/object.hpp"
 #include "bpf/validator.hpp"
 #include "case/hardware.hpp"
@@ -46,7 +48,80 @@ Result<void> keep_program(Reader& reader, const Section& section, bpf::Program p
   return success();
 }
 
+Result<void> refuse_second_program(const Reader& reader, const Section& section) {
+  if (reader.result.program) {
+    return error_at(section.where, ErrorCode::case_duplicate_section,
+                    fmt::format("there is a program in line {} already: expected one",
+                                reader.result.program_where.line));
+  }
+  return success();
+}
+
+// Adds the words of a line to `program`.
+Result<void> append_words(Cursor cursor, const std::string& file, bpf::Program& program) {
+  while (!cursor.at_end()) {
+    const Word word = cursor.word();
+    BOOST_OUTCOME_TRY(value, unsigned_number(word));
+    program.slots.push_back(bpf::slot_of_word(value, std::endian::little));
+    program.origins.push_back({.file = file, .line = word.where.line, .column = word.where.column});
+  }
+  return success();
+}
+
+// Divides a program without labels: slot 0 and every slot that is called begin a function.
+Result<void> divide_into_functions(bpf::Program& program) {
+  std::vector<bpf::SlotIndex> begins = {0};
+  for (bpf::SlotIndex at = 0; at < program.slots.size();
+       at += bpf::slots_of(program.slots[at].opcode)) {
+    const bpf::Slot& slot = program.slots[at];
+    const bpf::InstructionInfo* const info = bpf::find(slot);
+    if (info == nullptr || info->form != bpf::Form::local_callee) {
+      continue;
+    }
+    if (slot.imm == -1) {
+      return Error{.code = ErrorCode::elf_unrelocated_call,
+                   .message =
+                       "the call's imm is -1, as before relocation: nothing says whom it "
+                       "calls",
+                   .where = program.origins[at]};
+    }
+    const std::int64_t target = std::int64_t{at} + 1 + slot.imm;
+    if (target > 0 && target < std::ssize(program.slots)) {
+      begins.push_back(static_cast<bpf::SlotIndex>(target));
+    }
+  }
+  std::ranges::sort(begins);
+  const auto repeated = std::ranges::unique(begins);
+  begins.erase(repeated.begin(), repeated.end());
+  begins.push_back(static_cast<bpf::SlotIndex>(program.slots.size()));
+  for (std::size_t i = 0; i + 1 < begins.size(); ++i) {
+    program.functions.push_back({.name = i == 0 ? "main" : fmt::format("f{}", i),
+                                 .begin = begins[i],
+                                 .end = begins[i + 1]});
+  }
+  return success();
+}
+
+constexpr std::string_view kAddressOf = "addr(";
+
 }  // namespace
+
+Result<Value> parse_value(const Reader& reader, Word word) {
+  if (!word.text.starts_with(kAddressOf)) {
+    BOOST_OUTCOME_TRY(value, number(word));
+    return Value{value};
+  }
+  if (!word.text.ends_with(')')) {
+    return error_at(word.where, ErrorCode::case_syntax,
+                    fmt::format("expected an integer or addr(NAME), not '{}'", word.text));
+  }
+  const Word name = {
+      .text = word.text.substr(kAddressOf.size(), word.text.size() - kAddressOf.size() - 1),
+      .where = {word.where.line, word.where.column + static_cast<unsigned>(kAddressOf.size())}};
+  BOOST_OUTCOME_TRY(item, parse_item(name, *reader.result.program));
+  BOOST_OUTCOME_TRYV(check_item(reader, item, name.where));
+  return Value{item};
+}
 
 Result<void> read_matrix(Reader& reader, const Section& section) {
   std::vector<AxisChoice>& axes = reader.result.axes;
@@ -71,11 +146,7 @@ Result<void> read_assembly(Reader& reader, const Section& section) {
 }
 
 Result<void> read_elf(Reader& reader, const Section& section) {
-  if (reader.result.program) {
-    return error_at(section.where, ErrorCode::case_duplicate_section,
-                    fmt::format("there is a program in line {} already: expected one",
-                                reader.result.program_where.line));
-  }
+  BOOST_OUTCOME_TRYV(refuse_second_program(reader, section));
   Cursor cursor = section.arguments;
   const Word file = cursor.word();
   const Word entry = cursor.word();
@@ -99,6 +170,17 @@ Result<void> read_elf(Reader& reader, const Section& section) {
                                 std::move(error.hint));
   }
   return keep_program(reader, section, std::move(program).value());
+}
+
+Result<void> read_raw(Reader& reader, const Section& section) {
+  BOOST_OUTCOME_TRYV(refuse_second_program(reader, section));
+  bpf::Program program;
+  LineReader lines{section.body, section.body_line};
+  while (const auto line = lines.next()) {
+    BOOST_OUTCOME_TRYV(append_words(Cursor{*line}, reader.result.path, program));
+  }
+  BOOST_OUTCOME_TRYV(divide_into_functions(program));
+  return keep_program(reader, section, std::move(program));
 }
 
 Result<void> read_mem(Reader& reader, const Section& section) {
@@ -132,7 +214,7 @@ Result<void> read_regs(Reader& reader, const Section& section) {
       return error_at(word.where, ErrorCode::case_syntax,
                       fmt::format("{} is there twice", word.text));
     }
-    BOOST_OUTCOME_TRY(initial, number(cursor.word()));
+    BOOST_OUTCOME_TRY(initial, parse_value(reader, cursor.word()));
     BOOST_OUTCOME_TRYV(expect_end(cursor, "the number"));
     value = initial;
   }

@@ -15,6 +15,7 @@ namespace {
 struct Point {
   model::AxisValues axes;
   std::optional<std::uint32_t> placement;
+  std::optional<std::int64_t> sweep;  // the value, in a placement that sweeps
 };
 
 // Sections of one kind that had a say in some cell.
@@ -39,6 +40,12 @@ std::string cell_name(const Case& parsed, const Point& point) {
   if (point.placement) {
     name += separator;
     name += parsed.placements[*point.placement];
+    separator = '.';
+  }
+  if (point.sweep) {
+    const auto value = static_cast<std::uint64_t>(*point.sweep);
+    name += fmt::format("{}{}{}", separator, *point.sweep < 0 ? 'm' : 'p',
+                        *point.sweep < 0 ? 0 - value : value);
   }
   return name;
 }
@@ -94,6 +101,34 @@ Result<PlaceLines> place_lines(const Case& parsed, const Point& point, Used& use
     }
   }
   return lines;
+}
+
+// The values of the sweep that these lines have, or one that stands for none.
+Result<std::vector<std::optional<std::int64_t>>> sweep_values(const PlaceLines& lines) {
+  const Located<PlacedItem>* swept = nullptr;
+  for (const Located<PlacedItem>* const line : lines) {
+    if (line == nullptr || !line->value.address.sweep) {
+      continue;
+    }
+    if (swept != nullptr) {
+      const auto& [first, second] = std::minmax(
+          *swept, *line, [](const auto& a, const auto& b) { return a.where.line < b.where.line; });
+      return error_at(second.where, ErrorCode::case_syntax,
+                      fmt::format("the placement has a sweep in line {} already: expected one",
+                                  first.where.line));
+    }
+    swept = line;
+  }
+  std::vector<std::optional<std::int64_t>> values;
+  if (swept == nullptr) {
+    values.emplace_back();
+    return values;
+  }
+  const Sweep& sweep = *swept->value.address.sweep;
+  for (std::int64_t i = 0; i <= (sweep.last - sweep.first) / sweep.step; ++i) {
+    values.emplace_back(sweep.first + i * sweep.step);
+  }
+  return values;
 }
 
 // The one section that selects the point, if there is one; two are an error.
@@ -169,7 +204,13 @@ Result<std::vector<model::ExpectedMemory>> expected_memory(const Case& parsed, c
   return expected;
 }
 
-Result<model::Expectation> expectation(const Case& parsed, const Point& point, Usage& usage) {
+std::uint64_t value_in(const ResolvedPlacement& resolved, const Value& value) {
+  const Item* const item = std::get_if<Item>(&value);
+  return item != nullptr ? resolved.of(*item).value : std::get<std::uint64_t>(value);
+}
+
+Result<model::Expectation> expectation(const Case& parsed, const Point& point,
+                                       const ResolvedPlacement& resolved, Usage& usage) {
   model::Expectation expected;
   BOOST_OUTCOME_TRY(failure, only_section(parsed.failures, point, usage.failures));
   if (failure != nullptr) {
@@ -181,7 +222,7 @@ Result<model::Expectation> expectation(const Case& parsed, const Point& point, U
     return error_at(parsed.program_where, ErrorCode::case_no_outcome,
                     "expected a section '-- result' or '-- fail' for every cell");
   }
-  expected.result = result->value;
+  expected.result = value_in(resolved, result->value);
   BOOST_OUTCOME_TRY(calls, expected_calls(parsed, point, usage.calls));
   expected.calls = std::move(calls);
   BOOST_OUTCOME_TRY(memory, expected_memory(parsed, point, usage.memory));
@@ -189,26 +230,29 @@ Result<model::Expectation> expectation(const Case& parsed, const Point& point, U
   return expected;
 }
 
-Result<model::Cell> make_cell(const Case& parsed, const Point& point, Usage& usage) {
-  BOOST_OUTCOME_TRY(lines, place_lines(parsed, point, usage.places));
-  BOOST_OUTCOME_TRY(resolved, resolve_placement(parsed, point.axes.mmu, lines));
-  BOOST_OUTCOME_TRY(expected, expectation(parsed, point, usage));
+Result<model::Cell> make_cell(const Case& parsed, const Point& point, const PlaceLines& lines,
+                              Usage& usage) {
+  BOOST_OUTCOME_TRY(resolved,
+                    resolve_placement(parsed, point.axes.mmu, lines, point.sweep.value_or(0)));
+  BOOST_OUTCOME_TRY(expected, expectation(parsed, point, resolved, usage));
   model::Cell cell{.case_path = parsed.path,
                    .name = {},
                    .axes = point.axes,
                    .program = parsed.program,
-                   .placement = std::move(resolved.placement),
+                   .placement = resolved.placement,
                    .memory = {},
                    .arguments = {},
                    .expected = std::move(expected)};
   if (parsed.mem) {
-    cell.memory.push_back(
-        {.name = "mem", .address = resolved.mem, .bytes = *parsed.mem, .writable = true});
-    cell.arguments[0] = resolved.mem.value;
+    const GuestAddress mem = resolved.of(mem_item(parsed.program->functions.size()));
+    cell.memory.push_back({.name = "mem", .address = mem, .bytes = *parsed.mem, .writable = true});
+    cell.arguments[0] = mem.value;
     cell.arguments[1] = parsed.mem->size();
   }
   for (std::size_t i = 0; i < cell.arguments.size(); ++i) {
-    cell.arguments[i] = parsed.registers[i].value_or(cell.arguments[i]);
+    if (parsed.registers[i]) {
+      cell.arguments[i] = value_in(resolved, *parsed.registers[i]);
+    }
   }
   return cell;
 }
@@ -235,33 +279,74 @@ Result<void> refuse_unused_sections(const Case& parsed, const Usage& usage) {
   return refuse_unused(parsed.memory, usage.memory, kNoCellOrFail);
 }
 
-// Adds to `made` the cells for `axes`, one for each placement.
+Error with_cell(Error error, const std::string& name) {
+  error.hint += fmt::format("{}in the cell {}", error.hint.empty() ? "" : "; ", name);
+  return error;
+}
+
+Error too_many_cells(const Case& parsed, std::size_t count) {
+  return error_at(parsed.program_where, ErrorCode::case_unsupported,
+                  fmt::format("this case has {} cells: expected at most {}", count, kMaxCells));
+}
+
+// A placement `a` that sweeps and another one called `a.p4` could meet.
+Result<void> refuse_equal_names(const Case& parsed, const std::vector<model::Cell>& made) {
+  std::vector<std::string_view> names(made.size());
+  std::ranges::transform(made, names.begin(), &model::Cell::name);
+  std::ranges::sort(names);
+  const auto twice = std::ranges::adjacent_find(names);
+  if (twice == names.end()) {
+    return success();
+  }
+  return error_at(
+      parsed.places.front().where, ErrorCode::case_syntax,
+      fmt::format("two cells are called {}: expected other names of placements", *twice));
+}
+
+// Adds to `made` the cells for one placement, one for each value of its sweep.
+Result<void> add_swept_cells(const Case& parsed, Point point, Usage& usage,
+                             std::vector<model::Cell>& made) {
+  const auto in_cell = [&](Error error) {
+    return with_cell(std::move(error), cell_name(parsed, point));
+  };
+  Result<PlaceLines> lines = place_lines(parsed, point, usage.places);
+  if (!lines) {
+    return in_cell(std::move(lines).error());
+  }
+  Result<std::vector<std::optional<std::int64_t>>> values = sweep_values(lines.value());
+  if (!values) {
+    return in_cell(std::move(values).error());
+  }
+  for (const std::optional<std::int64_t>& value : values.value()) {
+    point.sweep = value;
+    Result<model::Cell> cell = make_cell(parsed, point, lines.value(), usage);
+    if (!cell) {
+      return in_cell(std::move(cell).error());
+    }
+    cell.value().name = cell_name(parsed, point);
+    made.push_back(std::move(cell).value());
+  }
+  return made.size() > kMaxCells ? too_many_cells(parsed, made.size()) : Result<void>(success());
+}
+
+// Adds to `made` the cells for `axes`, those of each placement.
 Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, Usage& usage,
                        std::vector<model::Cell>& made) {
   const std::size_t before = made.size();
   const std::size_t placements = std::max<std::size_t>(parsed.placements.size(), 1);
   for (std::size_t i = 0; i < placements; ++i) {
-    Point point{.axes = axes, .placement = {}};
+    Point point{.axes = axes, .placement = {}, .sweep = {}};
     if (!parsed.placements.empty()) {
       point.placement = static_cast<std::uint32_t>(i);
     }
-    if (!exists(parsed, point)) {
-      continue;
+    if (exists(parsed, point)) {
+      BOOST_OUTCOME_TRYV(add_swept_cells(parsed, point, usage, made));
     }
-    std::string name = cell_name(parsed, point);
-    Result<model::Cell> cell = make_cell(parsed, point, usage);
-    if (!cell) {
-      cell.error().hint +=
-          fmt::format("{}in the cell {}", cell.error().hint.empty() ? "" : "; ", name);
-      return std::move(cell).error();
-    }
-    cell.value().name = std::move(name);
-    made.push_back(std::move(cell).value());
   }
   if (made.size() == before) {
     return error_at(parsed.places.front().where, ErrorCode::case_selects_nothing,
                     fmt::format("there is no placement for the cell {}",
-                                cell_name(parsed, {.axes = axes, .placement = {}})));
+                                cell_name(parsed, {.axes = axes, .placement = {}, .sweep = {}})));
   }
   return success();
 }
@@ -270,8 +355,7 @@ Result<std::vector<model::Cell>> make_cells(const Case& parsed) {
   BOOST_OUTCOME_TRY(all, combinations(parsed));
   const std::size_t count = all.size() * std::max<std::size_t>(parsed.placements.size(), 1);
   if (count > kMaxCells) {
-    return error_at(parsed.program_where, ErrorCode::case_unsupported,
-                    fmt::format("this case has {} cells: expected at most {}", count, kMaxCells));
+    return too_many_cells(parsed, count);
   }
   Usage usage{.places = Used(parsed.places.size()),
               .results = Used(parsed.results.size()),
@@ -284,6 +368,7 @@ Result<std::vector<model::Cell>> make_cells(const Case& parsed) {
     BOOST_OUTCOME_TRYV(add_cells(parsed, axes, usage, made));
   }
   BOOST_OUTCOME_TRYV(refuse_unused_sections(parsed, usage));
+  BOOST_OUTCOME_TRYV(refuse_equal_names(parsed, made));
   return made;
 }
 

@@ -98,12 +98,7 @@ Result<void> read_result(Reader& reader, const Section& section) {
   BOOST_OUTCOME_TRY(selector, selector_of(reader, section));
   BOOST_OUTCOME_TRY(line, only_line(section, "an integer"));
   Cursor cursor{line};
-  const Word word = cursor.word();
-  if (word.text.starts_with("addr(")) {
-    return error_at(word.where, ErrorCode::case_unsupported,
-                    "addr(NAME) is not supported yet: expected an integer");
-  }
-  BOOST_OUTCOME_TRY(value, number(word));
+  BOOST_OUTCOME_TRY(value, parse_value(reader, cursor.word()));
   BOOST_OUTCOME_TRYV(expect_end(cursor, "the result"));
   return add_section(reader.result.results,
                      {.selector = std::move(selector), .where = section.where, .value = value});

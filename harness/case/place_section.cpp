@@ -26,15 +26,6 @@ Result<std::optional<Word>> placement_name(Cursor& cursor) {
   return std::optional{word};
 }
 
-// `mem` can be named only where it exists.
-Result<void> check_item(const Reader& reader, Item item, Position where) {
-  if (item == mem_item(reader.result.program->functions.size()) && !reader.result.mem) {
-    return error_at(where, ErrorCode::case_missing_section,
-                    "this case has no memory: expected a section '-- mem'");
-  }
-  return success();
-}
-
 Result<Located<PlacedItem>> read_placed_item(const Reader& reader, Cursor cursor) {
   const bpf::Program& program = *reader.result.program;
   const Word word = cursor.name();
@@ -53,6 +44,14 @@ Result<Located<PlacedItem>> read_placed_item(const Reader& reader, Cursor cursor
 }
 
 }  // namespace
+
+Result<void> check_item(const Reader& reader, Item item, Position where) {
+  if (item == mem_item(reader.result.program->functions.size()) && !reader.result.mem) {
+    return error_at(where, ErrorCode::case_missing_section,
+                    "this case has no memory: expected a section '-- mem'");
+  }
+  return success();
+}
 
 Result<void> collect_placements(Reader& reader, std::span<const Section> sections) {
   for (const Section& section : sections) {

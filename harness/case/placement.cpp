@@ -54,6 +54,7 @@ struct Work {
   model::Mmu mmu;
   std::size_t functions;
   const PlaceLines& lines;
+  std::int64_t sweep;
   std::vector<ItemState> items;  // by number
 };
 
@@ -75,7 +76,14 @@ Position where(const Work& work, Item item) {
 
 Expression address_of(const Work& work, Item item) {
   const Located<PlacedItem>* const line = work.lines[index(item)];
-  return line != nullptr ? line->value.address : default_address(item, work.functions);
+  if (line == nullptr) {
+    return default_address(item, work.functions);
+  }
+  Expression address = line->value.address;
+  if (address.sweep) {
+    address.offset = static_cast<Displacement>(bytes(address.offset) + work.sweep);
+  }
+  return address;
 }
 
 Result<GuestAddress> evaluate(const Work& work, Item item, const Expression& expression) {
@@ -220,12 +228,13 @@ Result<void> check_items(const Work& work) {
 }  // namespace
 
 Result<ResolvedPlacement> resolve_placement(const Case& parsed, model::Mmu mmu,
-                                            const PlaceLines& lines) {
+                                            const PlaceLines& lines, std::int64_t sweep) {
   const std::size_t functions = parsed.program->functions.size();
   Work work{.parsed = parsed,
             .mmu = mmu,
             .functions = functions,
             .lines = lines,
+            .sweep = sweep,
             .items = std::vector<ItemState>(item_count(functions))};
   std::vector<Link> chain;
   for (std::size_t i = 0; i < work.items.size(); ++i) {
@@ -233,16 +242,17 @@ Result<ResolvedPlacement> resolve_placement(const Case& parsed, model::Mmu mmu,
   }
   BOOST_OUTCOME_TRYV(check_items(work));
 
-  const auto address = [&](Item item) { return work.items[index(item)].address; };
   ResolvedPlacement resolved;
-  resolved.placement.functions.reserve(functions);
-  for (std::size_t i = 0; i < functions; ++i) {
-    resolved.placement.functions.push_back(work.items[i].address);
+  resolved.items.reserve(work.items.size());
+  for (const ItemState& item : work.items) {
+    resolved.items.push_back(item.address);
   }
-  resolved.placement.stack = address(stack_item(functions));
-  resolved.placement.call_base = address(call_base_item(functions));
-  resolved.placement.toc = address(toc_item(functions));
-  resolved.mem = address(mem_item(functions));
+  resolved.placement = {
+      .functions = {resolved.items.begin(),
+                    resolved.items.begin() + static_cast<std::ptrdiff_t>(functions)},
+      .stack = resolved.of(stack_item(functions)),
+      .call_base = resolved.of(call_base_item(functions)),
+      .toc = resolved.of(toc_item(functions))};
   return resolved;
 }
 

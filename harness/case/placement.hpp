@@ -21,7 +21,9 @@ namespace farcall::cases {
 
 struct ResolvedPlacement {
   model::Placement placement;
-  GuestAddress mem;  // as if it were there, in a case without memory
+  std::vector<GuestAddress> items;  // by number; of mem as if it were there
+
+  GuestAddress of(Item item) const { return items[index(item)]; }
 };
 
 // By number of the item: the line that places it, or none for its default.
@@ -32,7 +34,8 @@ using PlaceLines = std::vector<const Located<PlacedItem>*>;
 // their pages, a function its first word (how long its code is, only the JIT knows).
 // place.misaligned, place.unmappable, place.overlap, place.cycle, place.unknown-region; the error
 // is where the item was placed, or where the program begins if all that matters are defaults.
+// `sweep` is added where a line has one.
 Result<ResolvedPlacement> resolve_placement(const Case& parsed, model::Mmu mmu,
-                                            const PlaceLines& lines);
+                                            const PlaceLines& lines, std::int64_t sweep = 0);
 
 }  // namespace farcall::cases

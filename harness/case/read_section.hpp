@@ -23,10 +23,17 @@ struct Reader {
   SelectorScope scope;
 };
 
+// `mem` can be named only where it exists: case.missing-section.
+Result<void> check_item(const Reader& reader, Item item, Position where);
+
+// An integer or `addr(NAME)`.
+Result<Value> parse_value(const Reader& reader, Word word);
+
 // input_sections.cpp: what is run, and on which cells.
 Result<void> read_matrix(Reader& reader, const Section& section);
 Result<void> read_assembly(Reader& reader, const Section& section);
 Result<void> read_elf(Reader& reader, const Section& section);
+Result<void> read_raw(Reader& reader, const Section& section);
 Result<void> read_mem(Reader& reader, const Section& section);
 Result<void> read_regs(Reader& reader, const Section& section);
 

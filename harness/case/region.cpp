@@ -25,6 +25,14 @@ constexpr std::array kRegions = {
     RegionRow{Mmu::radix, "io", {0xc00a000000000000}},
     RegionRow{Mmu::radix, "vmemmap", {0xc00c000000000000}},
     RegionRow{Mmu::radix, "user", {0x0000000000000000}},
+    // With 4K pages, as our guest has them, 61 TiB of linear map and then 1 TiB for each of these.
+    RegionRow{Mmu::hash, "text", {0xc000000000000000}},
+    RegionRow{Mmu::hash, "vmalloc", {0xc0003d0000000000}},
+    RegionRow{Mmu::hash, "io", {0xc0003e0000000000}},
+    RegionRow{Mmu::hash, "vmemmap", {0xc0003f0000000000}},
+    RegionRow{Mmu::hash, "user", {0x0000000000000000}},
+    RegionRow{Mmu::hash, "vmalloc_64k", {0xc008000000000000}},   // with 64K pages
+    RegionRow{Mmu::hash, "vmalloc_2018", {0xd000000000000000}},  // in kernels of 2018: 1 EiB on
 };
 
 struct RangeRow {
@@ -33,10 +41,13 @@ struct RangeRow {
   GuestAddress last;
 };
 
-// Radix translates 52 bits of quadrant 0 and quadrant 3; all else faults with 0x380 or 0x480.
+// Hash translates any address (a cell may not need more segments of 256 MiB than the SLB has, which
+// is for the guest to say). Radix translates 52 bits of quadrant 0 and quadrant 3; all else faults
+// with 0x380 or 0x480.
 constexpr std::array kAdmitted = {
     RangeRow{Mmu::radix, {0x0000000000000000}, {0x000fffffffffffff}},
     RangeRow{Mmu::radix, {0xc000000000000000}, {0xc00fffffffffffff}},
+    RangeRow{Mmu::hash, {0x0000000000000000}, {0xffffffffffffffff}},
 };
 
 }  // namespace

@@ -22,6 +22,7 @@ constexpr std::array<SectionRow, kSectionKindCount> kSections = {{
     {"matrix", "lines AXIS VALUE...", true, false},
     {"asm", "BPF assembly", true, false},
     {"elf", "nothing", false, false},
+    {"raw", "words of 64 bits", true, false},
     {"mem", "bytes of two hex digits each", true, false},
     {"regs", "lines rN = INTEGER", true, false},
     {"place", "lines NAME = ADDRESS", true, true},
@@ -32,8 +33,7 @@ constexpr std::array<SectionRow, kSectionKindCount> kSections = {{
 }};
 
 // Words of the grammar that come with later versions.
-constexpr std::array<std::string_view, 5> kUnsupported = {"raw", "program", "array", "data",
-                                                          "helper"};
+constexpr std::array<std::string_view, 4> kUnsupported = {"program", "array", "data", "helper"};
 
 std::string known_words() {
   std::string text;

@@ -17,6 +17,7 @@ enum class SectionKind : std::uint8_t {
   matrix,
   assembly,
   elf,
+  raw,
   mem,
   regs,
   place,
@@ -25,7 +26,7 @@ enum class SectionKind : std::uint8_t {
   calls,
   fail,
 };
-inline constexpr std::size_t kSectionKindCount = 10;
+inline constexpr std::size_t kSectionKindCount = 11;
 
 std::string_view word_of(SectionKind kind);
 

@@ -52,7 +52,7 @@ Diagnostic before_result(std::string_view name, std::string_view section, ErrorC
 using enum ErrorCode;
 
 constexpr std::string_view kSections =
-    "matrix, asm, elf, mem, regs, place, result, mem-after, calls, fail";
+    "matrix, asm, elf, raw, mem, regs, place, result, mem-after, calls, fail";
 
 INSTANTIATE_TEST_SUITE_P(
     Sections, CaseDiagnostics,
@@ -66,7 +66,7 @@ INSTANTIATE_TEST_SUITE_P(
         Diagnostic{"no blank behind the dashes", "--asm\nexit\n", case_syntax, 1, 1,
                    "expected '-- SECTION'"},
         Diagnostic{"no program", "-- result\n1\n", case_missing_section, 0, 0,
-                   "'-- asm' or '-- elf FILE'"},
+                   "'-- asm', '-- elf FILE' or '-- raw'"},
         Diagnostic{"asm twice", "-- asm\nexit\n-- asm\nexit\n", case_duplicate_section, 3, 4,
                    "in line 1 already: expected one"},
         Diagnostic{"asm and elf", "-- elf a.o\n-- asm\nexit\n", case_duplicate_section, 1, 4,
@@ -102,7 +102,6 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     NotYetSupported, CaseDiagnostics,
     testing::Values(
-        Diagnostic{"raw", "-- raw\n0\n", case_unsupported, 1, 4, kSections},
         Diagnostic{"program", "-- program a\nexit\n", case_unsupported, 1, 4, kSections},
         Diagnostic{"array", "-- array a size=4\n", case_unsupported, 1, 4, kSections},
         Diagnostic{"data", "-- data a ro\n00\n", case_unsupported, 1, 4, kSections},
@@ -120,12 +119,6 @@ INSTANTIATE_TEST_SUITE_P(
                    "supported now: bare"},
         after_program("selector", "-- result endian=be\n1\n", case_unsupported, 7, 18,
                       "supported now: le"),
-        after_program("addr", "-- result\naddr(mem)\n", case_unsupported, 8, 1,
-                      "expected an integer"),
-        before_result("sweep", "-- place\ncallee = callbase+2G+sweep { -16..16 step 4 }\n",
-                      case_unsupported, 8, 22, "an address is"),
-        before_result("sweep first", "-- place\ncallee = sweep { 0..4 step 4 }\n", case_unsupported,
-                      8, 10, "an address is"),
         before_result("site", "-- place\ncallee = site(main[0])+32M\n", case_unsupported, 8, 10,
                       "an address is")));
 
@@ -268,7 +261,7 @@ INSTANTIATE_TEST_SUITE_P(
         before_result("no address", "-- place\ncallee =\n", case_syntax, 8, 9,
                       "expected an address"),
         before_result("unknown region", "-- place\ncallee = txet+64K\n", place_unknown_region, 8,
-                      10, "regions: text, vmalloc, io, vmemmap, user; placed: main, callee, mem"),
+                      10, "regions: text, vmalloc, io, vmemmap, user, vmalloc_64k, vmalloc_2018; placed: main, callee, mem"),
         before_result("no operator", "-- place\ncallee = text 64K\n", case_syntax, 8, 15,
                       "expected + or -"),
         before_result("no number", "-- place\ncallee = text+\n", case_syntax, 8, 15,
@@ -343,6 +336,69 @@ INSTANTIATE_TEST_SUITE_P(
                       "mem at c000000001000000 and callee at c000000001000ffc overlap"),
         before_result("memory in the stack", "-- mem\n00 00\n-- place\nmem = stack-1\n",
                       place_overlap, 10, 1, "mem at c000000001ffffff and stack at")));
+
+Diagnostic swept(std::string_view name, const std::string& sweep, ErrorCode code, unsigned column,
+                 std::string_view says) {
+  return before_result(name, "-- place\ncallee = text" + sweep + "\n", code, 8, column, says);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Sweeps, CaseDiagnostics,
+    testing::Values(
+        before_result("sweep as a base", "-- place\ncallee = sweep { 0..4 step 4 }\n",
+                      place_unknown_region, 8, 10, "'sweep'"),
+        swept("sweep that is taken away", "-sweep { 0..4 step 4 }", case_bad_number, 15, "number"),
+        swept("no brace", "+sweep 0..4 step 4", case_syntax, 21, "expected {"),
+        swept("no range", "+sweep { 4 step 4 }", case_syntax, 23, "FIRST..LAST"),
+        swept("no first value", "+sweep { ..4 step 4 }", case_syntax, 23, "a number"),
+        swept("no last value", "+sweep { 0.. step 4 }", case_syntax, 26, "a number"),
+        swept("no step", "+sweep { 0..4 }", case_syntax, 28, "expected step"),
+        swept("step of nothing", "+sweep { 0..4 step }", case_syntax, 33, "a number"),
+        swept("step of zero", "+sweep { 0..4 step 0 }", case_bad_number, 23, "whole number"),
+        swept("not a whole number of steps", "+sweep { -16..16 step 5 }", case_bad_number, 23,
+              "whole number of steps"),
+        swept("backwards", "+sweep { 16..-16 step 4 }", case_bad_number, 23, "above FIRST"),
+        swept("too many values", "+sweep { 0..4096 step 1 }", case_bad_number, 23, "4096 values"),
+        swept("not closed", "+sweep { 0..4 step 4", case_syntax, 34, "expected }"),
+        swept("more behind a sweep", "+sweep { 0..4 step 4 }+4", case_syntax, 36, "nothing more"),
+        before_result("two sweeps in a cell",
+                      "-- place\nmain = text+sweep { 0..4 step 4 }\n-- place far\n"
+                      "callee = io+sweep { 0..4 step 4 }\n",
+                      case_syntax, 10, 1, "has a sweep in line 8 already: expected one"),
+        before_result("value of a sweep that cannot be",
+                      "-- place\ncallee = text+sweep { 0..4 step 2 }\n", place_misaligned, 8, 1,
+                      "in the cell test@p2"),
+        before_result("two cells of one name",
+                      "-- place a\ncallee = text+sweep { 0..4 step 4 }\n"
+                      "-- place a.p4\ncallee = io\n",
+                      case_syntax, 7, 4, "two cells are called test@a.p4")));
+
+INSTANTIATE_TEST_SUITE_P(
+    Addresses, CaseDiagnostics,
+    testing::Values(after_program("address of nothing known", "-- result\naddr(caller)\n",
+                                  case_unknown_name, 8, 6, "known: main, callee"),
+                    after_program("address that is not closed", "-- result\naddr(main\n",
+                                  case_syntax, 8, 1, "addr(NAME)"),
+                    after_program("address of memory that is not there", "-- result\naddr(mem)\n",
+                                  case_missing_section, 8, 6, "'-- mem'"),
+                    before_result("address in a register", "-- regs\nr3 = addr(calle)\n",
+                                  case_unknown_name, 8, 11, "'calle'")));
+
+INSTANTIATE_TEST_SUITE_P(
+    Raw, CaseDiagnostics,
+    testing::Values(Diagnostic{"no number", "-- raw\n0x95\nexit\n", case_bad_number, 3, 1, "0x"},
+                    Diagnostic{"more than 64 bits", "-- raw\n0x95 0x10000000000000095\n",
+                               case_bad_number, 2, 6, "64 bits"},
+                    Diagnostic{"raw and asm", "-- asm\nexit\n-- raw\n0x95\n",
+                               case_duplicate_section, 3, 4, "in line 1 already"},
+                    Diagnostic{"raw with an argument", "-- raw 1\n0x95\n", case_syntax, 1, 8,
+                               "nothing more"},
+                    Diagnostic{"call before relocation", "-- raw\n0xffffffff00001085\n0x95\n",
+                               elf_unrelocated_call, 2, 1, "before relocation"},
+                    Diagnostic{"call to nowhere", "-- raw\n0x0000000500001085 0x95\n",
+                               bpf_call_target, 2, 1, "no function begins"},
+                    Diagnostic{"opcode of nothing", "-- raw\n0x95\n0x00000000000000ff\n",
+                               bpf_unknown_opcode, 3, 1, "0xff"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Outcomes, CaseDiagnostics,

@@ -273,5 +273,70 @@ TEST(CaseFile, TheLastLineNeedsNoEnd) {
   EXPECT_EQ(good(two_functions("-- result\n1")).size(), 1U);
 }
 
+TEST(CaseMatrix, ASweepIsOnePlacementForEachOfItsValues) {
+  const auto made =
+      good(two_functions("-- place near\n"
+                         "callee = callbase+2G+sweep { -4..4 step 4 }\n"
+                         "-- place far\n"
+                         "callee = io\n"
+                         "-- result place=near\n1\n"
+                         "-- fail place=far\nguest.fault\n"));
+  ASSERT_THAT(names(made), ElementsAre("test@near.m4", "test@near.p0", "test@near.p4", "test@far"));
+  EXPECT_EQ(made[0].placement.functions[1].value, 0xc0000000800ffffcU);
+  EXPECT_EQ(made[1].placement.functions[1].value, 0xc000000080100000U);
+  EXPECT_EQ(made[2].placement.functions[1].value, 0xc000000080100004U);
+  EXPECT_TRUE(made[2].expected.result);
+  EXPECT_TRUE(made[3].expected.failure);
+}
+
+TEST(CaseMatrix, ASweepNeedsNoNamedPlacement) {
+  EXPECT_THAT(names(good(two_functions("-- place\ncallee = text+sweep { 0..64K step 64K }\n"
+                                       "-- result\n1\n"))),
+              ElementsAre("test@p0", "test@p65536"));
+  EXPECT_THAT(names(good(two_functions("-- place\ncallee = text+1M+sweep {-4..-4 step 1}\n"
+                                       "-- result\n1\n"))),
+              ElementsAre("test@m4"));
+}
+
+TEST(CaseMatrix, ASweepInCommonLinesIsForEveryPlacement) {
+  EXPECT_THAT(names(good(two_functions("-- place\ncallee = text+sweep { 0..4 step 4 }\n"
+                                       "-- place a\nmain = io\n-- place b\nmain = vmalloc\n"
+                                       "-- result\n1\n"))),
+              ElementsAre("test@a.p0", "test@a.p4", "test@b.p0", "test@b.p4"));
+}
+
+TEST(CaseMatrix, AddressesAreValuesOfRegistersAndResults) {
+  const auto made =
+      good(two_functions("-- mem\n00\n-- regs\nr2 = addr(callee)\nr3 = addr(stack)\n"
+                         "-- place a\ncallee = text\n-- place b\ncallee = io\n"
+                         "-- result place=a\naddr(callee)\n"
+                         "-- result place=b\naddr(mem)\n"));
+  ASSERT_EQ(made.size(), 2U);
+  EXPECT_EQ(made[0].arguments[0], 0xc000000001000000U);
+  EXPECT_EQ(made[0].arguments[1], 0xc000000000000000U);
+  EXPECT_EQ(made[1].arguments[1], 0xc00a000000000000U);
+  EXPECT_EQ(made[1].arguments[2], 0xc000000002000000U);
+  EXPECT_EQ(made[0].expected.result, 0xc000000000000000U);
+  EXPECT_EQ(made[1].expected.result, 0xc000000001000000U);
+}
+
+TEST(CaseMatrix, RawWordsHaveTheOpcodeInTheLowByte) {
+  // lddw r1, 0x100000002; call +1; exit; f1: mov r0, r1; exit, laid out by hand.
+  const auto made = good(
+      "-- raw\n"
+      "0x0000000200000118 0x0000000100000000\n"
+      "0x0000000100001085   # a comment\n"
+      "0x95\n"
+      "0x00000000000010bf\n"
+      "149\n"
+      "-- result\n0x100000002\n"
+      "-- calls\nmain[0] f1\n");
+  ASSERT_EQ(made.size(), 1U);
+  const bpf::Program& program = *made[0].program;
+  EXPECT_EQ(program.slots[2], (bpf::Slot{.opcode = 0x85, .src = 1, .imm = 1}));
+  EXPECT_EQ(program.slots[4], (bpf::Slot{.opcode = 0xbf, .src = 1}));
+  EXPECT_EQ(program.functions, (std::vector<bpf::Function>{{"main", 0, 4}, {"f1", 4, 6}}));
+}
+
 }  // namespace
 }  // namespace farcall::cases

@@ -143,6 +143,17 @@ TEST(CaseRegion, RadixMapsTwoQuadrantsOf52Bits) {
   EXPECT_EQ(region_start(Mmu::radix, "nowhere"), std::nullopt);
 }
 
+TEST(CaseRegion, HashMapsEveryAddress) {
+  using model::Mmu;
+  EXPECT_TRUE(admits(Mmu::hash, {0x0010000000000000}, 1));
+  EXPECT_TRUE(admits(Mmu::hash, {0xffffffffffffffff}, 1));
+  EXPECT_FALSE(admits(Mmu::hash, {0xffffffffffffffff}, 2));
+  EXPECT_EQ(region_start(Mmu::hash, "vmalloc"), GuestAddress{0xc0003d0000000000});
+  EXPECT_EQ(region_start(Mmu::hash, "vmalloc_64k"), GuestAddress{0xc008000000000000});
+  EXPECT_EQ(region_start(Mmu::hash, "vmalloc_2018"), GuestAddress{0xd000000000000000});
+  EXPECT_EQ(region_start(Mmu::radix, "vmalloc_2018"), std::nullopt);
+}
+
 TEST(CaseHardware, SomeCombinationsAreNone) {
   using namespace model;
   EXPECT_TRUE(is_possible({}));
