@@ -370,6 +370,21 @@ model::Job chain_job(const std::vector<GuestAddress>& pages, std::endian order) 
   return job;
 }
 
+TEST_P(OneJob, AsManyPagesAsThereAre) {
+  model::Job job = code_job({0xf8830000, 0xe8a30000, kBlr});  // std r4, 0(r3); ld r5, 0(r3)
+  const std::uint64_t size = (wire::kMaxPages - 2) * wire::kPageBytes;  // all but code and gate
+  job.regions.push_back(
+      {.address = kData, .size_bytes = size, .bytes = {}, .access = Access::read_write});
+  job.entry.gpr[4] = 77;
+  for (const std::uint64_t offset : {std::uint64_t{0}, size - 8}) {
+    job.entry.gpr[3] = kData.value + offset;
+    const auto seen = run(job);
+    EXPECT_EQ(seen.ending, Ending::returned);
+    EXPECT_EQ(seen.registers.gpr[5], 77U);
+  }
+  expect_still_works();
+}
+
 TEST_P(OneJob, AsManySegmentsAsThereAre) {
   // With code and gate, 32.
   std::vector<GuestAddress> pages;
