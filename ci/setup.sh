@@ -4,7 +4,7 @@
 # byte orders.
 packages=(
   cmake ninja-build g++ pkg-config git
-  libboost-dev libboost-filesystem-dev libfmt-dev nlohmann-json3-dev libcli11-dev libelf-dev
+  libboost-dev libboost-filesystem-dev libfmt-dev nlohmann-json3-dev libcli11-dev libelf-dev libpugixml-dev
   libgtest-dev libgmock-dev
   qemu-system-ppc g++-powerpc64-linux-gnu clang
 )
@@ -41,12 +41,9 @@ install_packages() {
     fail "apt-get could not install: ${missing[*]}"
 }
 
-# build FOLDER [CMake option…]
-build() {
+# configure FOLDER [CMake option…]
+configure() {
   local folder=$1
   shift
-  if [[ ! -f $folder/build.ninja ]]; then
-    cmake -S . -B "$folder" -G Ninja --log-level=WARNING "$@"
-  fi
-  ninja -C "$folder" --quiet
+  [[ -f $folder/build.ninja ]] || cmake -S . -B "$folder" -G Ninja --log-level=WARNING "$@" >/dev/null
 }

@@ -22,6 +22,7 @@ namespace farcall {
   X(usage_bad_argument,            "usage.bad-argument")                        \
   X(usage_nothing_selected,        "usage.nothing-selected")                    \
   X(file_unreadable,               "file.unreadable")                           \
+  X(file_unwritable,               "file.unwritable")                           \
   X(file_too_large,                "file.too-large")                            \
   X(file_empty,                    "file.empty")                                \
   X(json_malformed,                "json.malformed")                            \
@@ -126,7 +127,7 @@ struct SourceLocation {
 };
 
 struct Error {
-  ErrorCode code;
+  ErrorCode code{};
   std::string message;        // what is wrong and what was expected, one line
   SourceLocation where = {};  // empty file: not in an input file
   std::string site = {};      // the call site, as `main[0]`, if it is about one

@@ -41,14 +41,22 @@ struct SupportedRow {
 
 constexpr std::array kSupported = {
     SupportedRow{Axis::endian, at(model::Endian::little)},
+    SupportedRow{Axis::endian, at(model::Endian::big)},
+    SupportedRow{Axis::cpu, at(model::Cpu::power8)},
     SupportedRow{Axis::cpu, at(model::Cpu::power9)},
+    SupportedRow{Axis::cpu, at(model::Cpu::power10)},
+    SupportedRow{Axis::mmu, at(model::Mmu::hash)},
     SupportedRow{Axis::mmu, at(model::Mmu::radix)},
+    SupportedRow{Axis::abi, at(model::Abi::elfv1)},
     SupportedRow{Axis::abi, at(model::Abi::elfv2)},
     SupportedRow{Axis::call, at(model::CallScheme::imm32)},
     SupportedRow{Axis::call, at(model::CallScheme::aux64)},
     SupportedRow{Axis::call, at(model::CallScheme::pair64)},
     SupportedRow{Axis::call, at(model::CallScheme::table)},
+    SupportedRow{Axis::reach, at(model::Reach::bl)},
+    SupportedRow{Axis::reach, at(model::Reach::toc)},
     SupportedRow{Axis::reach, at(model::Reach::abs64)},
+    SupportedRow{Axis::reach, at(model::Reach::pcrel)},
     SupportedRow{Axis::guest, at(model::GuestKind::bare)},
 };
 

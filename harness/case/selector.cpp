@@ -25,7 +25,7 @@ std::string axis_names() {
 std::string values_of(Axis axis, ValueSet set) {
   std::string text;
   for (std::size_t value = 0; value < model::value_names(axis).size(); ++value) {
-    if ((set >> value & 1U) != 0) {
+    if ((static_cast<unsigned>(set) >> value & 1U) != 0) {
       text += fmt::format("{}{}", text.empty() ? "" : ", ", model::value_names(axis)[value]);
     }
   }

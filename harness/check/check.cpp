@@ -93,7 +93,7 @@ Findings run_findings(const model::Cell& cell, const Testimony& testimony) {
     append(findings, result_findings(cell, source, observed.registers.gpr[3]));
     append(findings,
            memory_findings(source != nullptr ? source->memory : expected_memory(cell), observed));
-    append(findings, abi_findings(observed, *testimony.job));
+    append(findings, abi_findings(cell.axes.abi, observed, *testimony.job));
   }
   return findings;
 }

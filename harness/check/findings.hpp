@@ -33,7 +33,7 @@ Findings ending_findings(const model::CodeImage& image, const model::Observation
                          const model::Job& job);
 
 // Registers that the ABI preserves.
-Findings abi_findings(const model::Observations& observed, const model::Job& job);
+Findings abi_findings(model::Abi abi, const model::Observations& observed, const model::Job& job);
 
 // Memory beside `expected`, and bytes written outside of everything.
 Findings memory_findings(const std::vector<bpf::MemoryRegion>& expected,

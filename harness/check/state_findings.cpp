@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "check/findings.hpp"
+#include "model/convention.hpp"
 #include "ppc64/abi.hpp"
 
 namespace farcall::check {
@@ -101,7 +102,8 @@ Findings memory_findings(const std::vector<bpf::MemoryRegion>& expected,
   return findings;
 }
 
-Findings abi_findings(const model::Observations& observed, const model::Job& job) {
+Findings abi_findings(model::Abi abi_name, const model::Observations& observed,
+                      const model::Job& job) {
   const ppc64::Registers& before = job.entry;
   const ppc64::Registers& after = observed.registers;
   std::vector<std::string> changed;
@@ -111,7 +113,7 @@ Findings abi_findings(const model::Observations& observed, const model::Job& job
       changed.push_back(fmt::format("{}{} is {:#x}, was {:#x}", file, number, seen, wanted));
     }
   };
-  const ppc64::CallingConvention& abi = ppc64::kElfv2;
+  const ppc64::CallingConvention& abi = model::convention(abi_name);
   const auto in = [](std::uint32_t registers, std::size_t number) {
     return (registers >> number & 1) != 0;
   };

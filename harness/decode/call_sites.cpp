@@ -67,7 +67,7 @@ constexpr std::uint32_t kReadOwnAddress = 0x429f0005;
 std::vector<GuestAddress> joins(const model::CodeImage& image) {
   std::vector<GuestAddress> found;
   for (const model::CodeFunction& function : image.functions) {
-    for (std::size_t i = 0; i < function.words.size(); ++i) {
+    for (std::size_t i = function.descriptor_words; i < function.words.size(); ++i) {
       const std::uint32_t word = function.words[i];
       const Instruction* const row = ppc64::find(word);
       if (row == nullptr || word == kReadOwnAddress) {
@@ -82,29 +82,72 @@ std::vector<GuestAddress> joins(const model::CodeImage& image) {
   return found;
 }
 
+constexpr RegisterNumber kToc = static_cast<RegisterNumber>(ppc64::kElfv2.toc);
+
+// Whether a word of the function, read as an instruction, writes r2.
+bool writes_toc(const model::CodeFunction& function) {
+  return std::any_of(function.words.begin() + function.descriptor_words, function.words.end(),
+                     [](std::uint32_t word) {
+                       const Instruction* const row = ppc64::find(word);
+                       for (std::size_t i = 0; row != nullptr && i < row->operand_count; ++i) {
+                         const ppc64::OperandInfo info = ppc64::operand_info(row->operands[i]);
+                         if (info.writes && info.kind == ppc64::OperandKind::gpr &&
+                             ppc64::extract(info, word) == kToc) {
+                           return true;
+                         }
+                       }
+                       return false;
+                     });
+}
+
+// The doubleword at `at`, if all of it is in one function of the image.
+std::optional<std::uint64_t> doubleword(const model::CodeImage& image, model::Endian endian,
+                                        GuestAddress at) {
+  for (const model::CodeFunction& function : image.functions) {
+    const std::uint64_t offset = at.value - function.address.value;
+    if (offset % 4 == 0 && offset / 4 + 1 < function.words.size()) {
+      const std::uint64_t first = function.words[offset / 4];
+      const std::uint64_t second = function.words[offset / 4 + 1];
+      return endian == model::Endian::big ? first << 32 | second : second << 32 | first;
+    }
+  }
+  return std::nullopt;
+}
+
 class Sweep {
  public:
-  Sweep(const std::vector<GuestAddress>& joins, std::vector<model::DecodedCall>& found)
-      : joins_(joins), found_(found) {}
+  Sweep(const model::CodeImage& image, const Surroundings& surroundings,
+        const std::vector<GuestAddress>& joins, std::vector<model::DecodedCall>& found)
+      : image_(image), surroundings_(surroundings), joins_(joins), found_(found) {}
 
   void function(const model::CodeFunction& function, std::uint32_t number) {
-    registers_.forget_all();
+    const auto descriptor = descriptor_at(image_, function.address);
+    const auto toc = descriptor ? std::optional(descriptor->toc) : surroundings_.toc;
+    lasting_toc_ = writes_toc(function) ? std::nullopt : toc;
+    forget_all();
+    if (toc) {
+      registers_.set(kToc, toc->value);
+    }
     site_ = {number, 0};
-    for (std::size_t i = 0; i < function.words.size(); ++i) {
+    for (std::size_t i = function.descriptor_words; i < function.words.size(); ++i) {
       const GuestAddress at = function.address + i * 4;
       if (is_join(at)) {
-        registers_.forget_all();
+        forget_all();
       }
       const std::uint32_t word = function.words[i];
       const Instruction* const row = ppc64::find(word);
-      if (row == nullptr) {
-        registers_.forget_all();
-        // The second half of a prefixed instruction is no instruction, unless it is jumped to.
-        if (ppc64::is_prefix(word) && !is_join(at + 4)) {
-          ++i;
+      // The second half of a prefixed instruction is no instruction, unless it is jumped to.
+      if (row == nullptr && ppc64::is_prefix(word) && !is_join(at + 4)) {
+        if (i + 1 < function.words.size()) {
+          prefixed({word, function.words[i + 1]}, at);
         }
+        ++i;
+      } else if (row == nullptr) {
+        forget_all();
       } else if (row->is_branch()) {
         branch(*row, word, at);
+      } else if (row->op == ppc64::Op::ld) {
+        load(word);
       } else {
         evaluate(*row, word, registers_);
       }
@@ -114,6 +157,33 @@ class Sweep {
  private:
   bool is_join(GuestAddress at) const { return std::ranges::binary_search(joins_, at); }
 
+  void forget_all() { forget_all_but(0); }
+  void forget_all_but(std::uint32_t kept) {
+    registers_.forget_all_but(kept);
+    if (lasting_toc_) {
+      registers_.set(kToc, lasting_toc_->value);
+    }
+  }
+
+  void prefixed(ppc64::PrefixedWords words, GuestAddress at) {
+    const ppc64::PrefixedInstruction* const row = ppc64::find(words);
+    if (row == nullptr || ppc64::crosses_boundary(at)) {
+      forget_all();
+    } else {
+      evaluate(*row, words, at, registers_);
+    }
+  }
+
+  void load(std::uint32_t word) {
+    const auto base = static_cast<RegisterNumber>(ppc64::extract(Operand::ra0, word));
+    const auto displacement = static_cast<std::uint64_t>(ppc64::extract(Operand::ds, word));
+    std::optional<std::uint64_t> value = base == 0 ? 0 : registers_.get(base);
+    if (value) {
+      value = doubleword(image_, surroundings_.endian, {*value + displacement});
+    }
+    registers_.set(static_cast<RegisterNumber>(ppc64::extract(Operand::rt, word)), value);
+  }
+
   void branch(const Instruction& row, std::uint32_t word, GuestAddress at) {
     if (word == kReadOwnAddress) {
       registers_.set(kLinkRegister, (at + 4).value);
@@ -122,29 +192,33 @@ class Sweep {
     if (row.links) {
       found_.push_back({site_, at, target(row, word, at, registers_)});
       ++site_.ordinal;
-      registers_.forget_all_but(ppc64::kElfv2.preserved_gpr);
+      forget_all_but(ppc64::kElfv2.preserved_gpr);
       return;
     }
     const Condition taken = condition(row, word);
     if (taken.always) {
-      registers_.forget_all();
+      forget_all();
     } else if (taken.changes_ctr) {
       registers_.forget(kCountRegister);
     }
   }
 
+  const model::CodeImage& image_;
+  const Surroundings& surroundings_;
   const std::vector<GuestAddress>& joins_;
   std::vector<model::DecodedCall>& found_;
   KnownRegisters registers_;
+  std::optional<GuestAddress> lasting_toc_;  // where the function never writes r2
   bpf::CallSite site_;
 };
 
 }  // namespace
 
-std::vector<model::DecodedCall> call_sites(const model::CodeImage& image) {
+std::vector<model::DecodedCall> call_sites(const model::CodeImage& image,
+                                           const Surroundings& surroundings) {
   const std::vector<GuestAddress> targets = joins(image);
   std::vector<model::DecodedCall> found;
-  Sweep sweep(targets, found);
+  Sweep sweep(image, surroundings, targets, found);
   for (std::size_t i = 0; i < image.functions.size(); ++i) {
     sweep.function(image.functions[i], static_cast<std::uint32_t>(i));
   }

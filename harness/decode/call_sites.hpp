@@ -6,22 +6,38 @@
 //   - at a word that any direct branch of the image goes to, nothing is known;
 //   - after a branch that is always taken nothing is known, as the next word is reached otherwise;
 //   - after a call, what the calling convention preserves is still known;
-//   - a word that is no instruction of the ppc64 table makes everything unknown, and so does an
-//     8-byte instruction of power10, whose second half is not looked at.
+//   - a word that is no instruction of the ppc64 tables makes everything unknown, and so does an
+//     8-byte instruction of power10 that the table does not have, whose second half is not looked
+//     at, or that crosses a 64-byte boundary, which the CPU refuses to execute;
+//   - a doubleword loaded from the image itself, a descriptor's, is what is in the image: nobody
+//   may
+//     write there;
+//   - r2 is the TOC pointer on entry: that of the function's descriptor, else the one that is
+//   given.
+//     Callees leave it alone, so in a function that never writes it, it is known everywhere.
 // Indirect branches without link are taken to leave the function.
 //
 // Every branch that sets LR is a call site, conditional ones too, but for `bcl 20,31,$+4`, which is
 // the way to read the instruction's own address.
 #pragma once
 
+#include <optional>
 #include <vector>
 
+#include "model/axes.hpp"
 #include "model/code_image.hpp"
 #include "model/decoded_call.hpp"
 
 namespace farcall::decode {
 
+// What bytes mean that does not stand in them.
+struct Surroundings {
+  model::Endian endian = model::Endian::little;  // of loads
+  std::optional<GuestAddress> toc;               // r2 on entry; empty: not known
+};
+
 // In the order of the image's functions, and of addresses within one. Any words will do.
-std::vector<model::DecodedCall> call_sites(const model::CodeImage& image);
+std::vector<model::DecodedCall> call_sites(const model::CodeImage& image,
+                                           const Surroundings& surroundings);
 
 }  // namespace farcall::decode

@@ -221,4 +221,23 @@ void evaluate(const ppc64::Instruction& row, std::uint32_t word, KnownRegisters&
   }
 }
 
+void evaluate(const ppc64::PrefixedInstruction& row, ppc64::PrefixedWords words, GuestAddress at,
+              KnownRegisters& registers) {
+  const ppc64::PrefixedOperands operands = operands_of(words);
+  const auto displacement = static_cast<std::uint64_t>(operands.displacement);
+  std::optional<std::uint64_t> base = 0;
+  if (operands.pc_relative) {
+    base = at.value;
+  } else if (operands.ra != ppc64::Gpr::r0) {
+    base = registers.get(static_cast<RegisterNumber>(operands.ra));
+  }
+  switch (row.op) {
+    case ppc64::PrefixedOp::paddi:
+      if (base) {
+        base = *base + displacement;
+      }
+      return registers.set(static_cast<RegisterNumber>(operands.rt), base);
+  }
+}
+
 }  // namespace farcall::decode

@@ -103,25 +103,26 @@ void shift_by_register(Emitter& out, const InstructionInfo& info, Gpr dst, Gpr s
 
 // There is no byte swap from register to register before power10: store, and load byte-reversed. In
 // the order that the CPU runs in already, only the upper bits go.
-void to_byte_order(Emitter& out, const InstructionInfo& info, Gpr dst, model::Endian endian) {
+void to_byte_order(Emitter& out, const InstructionInfo& info, Gpr dst, const Target& target) {
+  const std::uint16_t buffer = target.frame.swap_buffer;
   const bool is_native =
-      (info.operation == Operation::to_little) == (endian == model::Endian::little);
+      (info.operation == Operation::to_little) == (target.endian == model::Endian::little);
   if (is_native) {
     if (info.swap_bits < 64) {
       out.emit<Op::rldicl>(dst, dst, 0, 64 - info.swap_bits);
     }
     return;
   }
-  out.emit<Op::addi>(kScratch, kStack, kSwapBuffer);
+  out.emit<Op::addi>(kScratch, kStack, buffer);
   switch (info.swap_bits) {
     case 16:
-      out.emit<Op::sth>(dst, kSwapBuffer, kStack);
+      out.emit<Op::sth>(dst, buffer, kStack);
       return out.emit<Op::lhbrx>(dst, kZero, kScratch);
     case 32:
-      out.emit<Op::stw>(dst, kSwapBuffer, kStack);
+      out.emit<Op::stw>(dst, buffer, kStack);
       return out.emit<Op::lwbrx>(dst, kZero, kScratch);
     default:
-      out.emit<Op::std_>(dst, kSwapBuffer, kStack);
+      out.emit<Op::std_>(dst, buffer, kStack);
       return out.emit<Op::ldbrx>(dst, kZero, kScratch);
   }
 }
@@ -172,7 +173,7 @@ Gpr second_operand(Emitter& out, const InstructionInfo& info, const Slot& slot) 
 }
 
 void emit_arithmetic(Emitter& out, const InstructionInfo& info, const Slot& slot,
-                     model::Endian endian) {
+                     const Target& target) {
   const Gpr dst = kRegisterOf[slot.dst];
   switch (info.operation) {
     case Operation::mov:
@@ -185,7 +186,7 @@ void emit_arithmetic(Emitter& out, const InstructionInfo& info, const Slot& slot
                  : shift_by_register(out, info, dst, kRegisterOf[slot.src]);
     case Operation::to_little:
     case Operation::to_big:
-      return to_byte_order(out, info, dst, endian);
+      return to_byte_order(out, info, dst, target);
     default:
       combine(out, info, slot);
       if (info.width == 32) {

@@ -2,15 +2,15 @@
 #pragma once
 
 #include "bpf/instruction.hpp"
+#include "jit/convention.hpp"
 #include "jit/emitter.hpp"
-#include "model/axes.hpp"
 
 namespace farcall::jit {
 
-// `info` is the row of `slot`, of form dst_source or dst. `endian` is the order that the CPU runs
-// in.
+// `info` is the row of `slot`, of form dst_source or dst. `target` says
+// which order the CPU runs in.
 void emit_arithmetic(Emitter& out, const bpf::InstructionInfo& info, const bpf::Slot& slot,
-                     model::Endian endian);
+                     const Target& target);
 
 // The second operand in a register: src, or kScratch with the sign-extended immediate.
 ppc64::Gpr second_operand(Emitter& out, const bpf::InstructionInfo& info, const bpf::Slot& slot);

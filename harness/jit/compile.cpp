@@ -47,6 +47,7 @@ Result<model::CodeFunction> compile_function(const FunctionSource& source, Layou
                                code.pass_words[passes - 1], code.pass_words[passes - 2])};
   }
   code.words = out.words();
+  code.descriptor_words = source.target.convention.descriptor_bytes / 4U;
   return code;
 }
 
@@ -81,17 +82,20 @@ Result<void> check_placement(const std::vector<model::CodeFunction>& functions) 
 
 Result<model::CodeImage> compile(const model::LinkedProgram& linked,
                                  const model::AxisValues& axes) {
-  const ReachInfo* const reach = find_reach(axes.reach);
-  if (reach == nullptr) {
-    return Error{.code = ErrorCode::jit_unsupported,
-                 .message = fmt::format("the JIT does not have the reach {}",
-                                        model::value_name(axes, model::Axis::reach))};
+  const ReachInfo& reach = reach_info(axes.reach, axes.abi);
+  if (axes.cpu < reach.first_cpu) {
+    return Error{
+        .code = ErrorCode::jit_unsupported,
+        .message = fmt::format(
+            "{} lacks the instructions of the reach {}; expected {} or later",
+            model::value_name(axes, model::Axis::cpu), model::value_name(axes, model::Axis::reach),
+            model::value_names(model::Axis::cpu)[static_cast<std::size_t>(reach.first_cpu)])};
   }
-  if (axes.abi != model::Abi::elfv2) {
+  if (axes.abi == model::Abi::elfv1 && axes.endian != model::Endian::big) {
     return Error{.code = ErrorCode::jit_unsupported,
-                 .message = fmt::format("the JIT does not have the ABI {}",
-                                        model::value_name(axes, model::Axis::abi))};
+                 .message = "ELFv1 is an ABI of big-endian code; expected endian big"};
   }
+  const Target target{.endian = axes.endian, .abi = axes.abi};
   model::CodeImage image;
   image.functions.reserve(linked.program.functions.size());
   image.calls.reserve(linked.calls.size());
@@ -99,8 +103,8 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
   Emitter out;
   for (std::uint32_t i = 0; i < linked.program.functions.size(); ++i) {
     const FunctionSource source{.linked = linked,
-                                .reach = *reach,
-                                .endian = axes.endian,
+                                .reach = reach,
+                                .target = target,
                                 .function = i,
                                 .first_call = image.calls.size()};
     BOOST_OUTCOME_TRY(code, compile_function(source, layout, out));
@@ -109,7 +113,7 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
       image.calls.push_back({.site = call.site,
                              .at = code.address + std::uint64_t{position} * 4,
                              .callee = call.callee,
-                             .target = call.target});
+                             .target = call.target + target.convention.descriptor_bytes});
     }
     image.functions.push_back(std::move(code));
   }

@@ -12,11 +12,13 @@ namespace farcall::jit {
 // the scheme's encoding says (model::jit_target()), not to where the callee is known to be.
 //
 // Fails with
-//   place.misaligned   a function's address is no multiple of 4
+//   place.misaligned   a function's address, or where a call goes, is no multiple of 4
 //   place.overlap      the code of one function runs into another's
 //   place.unmappable   the code of a function runs past the end of the address space
-//   jit.unsupported    an ABI, reach or instruction that this JIT does not have, or a function
-//                      larger than a branch reaches (32 MiB)
+//   call.out-of-range  a call that the reach cannot make, with its site
+//   jit.unsupported    a reach that the CPU lacks, an ABI that does not go with its byte order, an
+//                      instruction that this JIT does not know, or a function larger than a branch
+//                      reaches (32 MiB)
 //   jit.size-changed   a function came out with another size than was planned for it
 Result<model::CodeImage> compile(const model::LinkedProgram& linked, const model::AxisValues& axes);
 

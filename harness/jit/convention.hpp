@@ -7,6 +7,7 @@
 #include "bpf/instruction.hpp"
 #include "bpf/interpreter.hpp"
 #include "model/cell.hpp"
+#include "model/convention.hpp"
 #include "ppc64/abi.hpp"
 
 namespace farcall::jit {
@@ -27,12 +28,34 @@ inline constexpr ppc64::Gpr kOtherScratch = ppc64::Gpr::r10;
 
 inline constexpr ppc64::Gpr kStack = ppc64::kElfv2.stack;
 
-// The frame: offsets from kStack in bytes.
-inline constexpr std::uint16_t kBpfStack = ppc64::kElfv2.header_bytes;
-inline constexpr std::uint16_t kSwapBuffer = kBpfStack + bpf::kFrameBytes;
-inline constexpr std::uint16_t kSaved = kSwapBuffer + 8;
-inline constexpr std::uint16_t kFrameBytes = kSaved + 8 * (bpf::kRegisterCount - kFirstNonvolatile);
-static_assert(kFrameBytes == 592 && kFrameBytes % ppc64::kElfv2.stack_alignment == 0);
-static_assert(std::uint64_t{24} * kFrameBytes <= model::kStackBytes);
+// The frame: offsets from kStack in bytes, and its size.
+struct Frame {
+  std::uint16_t bpf_stack = 0;
+  std::uint16_t swap_buffer = 0;  // the end of the BPF stack
+  std::uint16_t saved = 0;
+  std::uint16_t size = 0;
+};
+
+constexpr Frame frame_of(const ppc64::CallingConvention& abi) {
+  Frame frame;
+  frame.bpf_stack = static_cast<std::uint16_t>(abi.header_bytes + abi.parameter_bytes);
+  frame.swap_buffer = static_cast<std::uint16_t>(frame.bpf_stack + bpf::kFrameBytes);
+  frame.saved = static_cast<std::uint16_t>(frame.swap_buffer + 8);
+  frame.size =
+      static_cast<std::uint16_t>(frame.saved + (8 * (bpf::kRegisterCount - kFirstNonvolatile)));
+  return frame;
+}
+
+static_assert(frame_of(ppc64::kElfv2).size == 592 && frame_of(ppc64::kElfv1).size == 672);
+static_assert(592 % ppc64::kElfv2.stack_alignment == 0 && 672 % ppc64::kElfv1.stack_alignment == 0);
+static_assert(std::uint64_t{24} * frame_of(ppc64::kElfv1).size <= model::kStackBytes);
+
+// What the code is for: the order that the CPU runs in, and the ABI with its frame.
+struct Target {
+  model::Endian endian = model::Endian::little;
+  model::Abi abi = model::Abi::elfv2;
+  const ppc64::CallingConvention& convention = model::convention(abi);
+  Frame frame = frame_of(convention);
+};
 
 }  // namespace farcall::jit

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ppc64/encoder.hpp"
+#include "ppc64/prefixed.hpp"
 
 namespace farcall::jit {
 
@@ -13,6 +14,16 @@ class Emitter {
   template <ppc64::Op op, typename... Operands>
   void emit(Operands... operands) {
     words_.push_back(ppc64::encode<op>(operands...));
+  }
+
+  void emit_prefixed(ppc64::PrefixedWords words) {
+    words_.push_back(words.prefix);
+    words_.push_back(words.suffix);
+  }
+  // Data, most significant word first.
+  void emit_big_endian(std::uint64_t doubleword) {
+    words_.push_back(static_cast<std::uint32_t>(doubleword >> 32));
+    words_.push_back(static_cast<std::uint32_t>(doubleword));
   }
 
   // How many words there are: the position of the next one.

@@ -1,12 +1,17 @@
 #include "jit/reach.hpp"
 
-#include <algorithm>
-
 namespace farcall::jit {
 
-const ReachInfo* find_reach(model::Reach reach) {
-  const auto* const found = std::ranges::find(kReaches, reach, &ReachInfo::reach);
-  return found == kReaches.end() ? nullptr : found;
+const ReachInfo& reach_info(model::Reach reach, model::Abi abi) {
+  if (reach == model::Reach::abs64 && abi == model::Abi::elfv1) {
+    return kDescriptorReach;
+  }
+  return kReaches[static_cast<std::size_t>(reach)];
+}
+
+bool reaches(const ReachInfo& reach, const CallPlace& place, GuestAddress target) {
+  const std::int64_t distance = bytes(target - reach.origin(place));
+  return distance >= reach.lowest && distance <= reach.highest;
 }
 
 }  // namespace farcall::jit

@@ -19,9 +19,13 @@ namespace farcall::jit {
 
 static_assert(kAbs64Words == kFixedImmediateWords + 2);
 
-void emit_call_abs64(Emitter& out, GuestAddress callee) {
+GuestAddress abs64_origin(const CallPlace& /*place*/) {
+  return {};
+}
+
+void emit_call_abs64(Emitter& out, const CallPlace& /*place*/, GuestAddress target) {
   constexpr ppc64::Gpr kEntry = ppc64::kElfv2.entry_address;
-  load_immediate_fixed(out, kEntry, callee.value);
+  load_immediate_fixed(out, kEntry, target.value);
   out.emit<ppc64::Op::mtctr>(kEntry);
   out.emit<ppc64::Op::bcctrl>(ppc64::kBranchAlways, ppc64::CrBit{0}, 0);
 }

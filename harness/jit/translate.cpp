@@ -69,6 +69,8 @@ class Translation {
   Translation(Pass pass, const FunctionSource& source, Layout& layout, Emitter& out)
       : pass_(pass),
         source_(source),
+        abi_(source.target.convention),
+        frame_(source.target.frame),
         program_(source.linked.program),
         function_(program_.functions[source.function]),
         layout_(layout),
@@ -78,6 +80,9 @@ class Translation {
     out_.clear();
     layout_.slots.resize(function_.end - function_.begin + 1);
     layout_.calls.clear();
+    if (abi_.descriptor_bytes != 0) {
+      descriptor();
+    }
     prologue();
     for (slot_ = function_.begin; slot_ < function_.end; slot_ += slots_taken_) {
       BOOST_OUTCOME_TRYV(place(slot_ - function_.begin));
@@ -119,27 +124,35 @@ class Translation {
   void each_saved_register() {
     for (std::uint32_t n = kFirstNonvolatile; n < bpf::kRegisterCount; ++n) {
       if ((saved_ >> n & 1) != 0) {
-        emit<op>(kRegisterOf[n], kSaved + 8 * (n - kFirstNonvolatile), kStack);
+        emit<op>(kRegisterOf[n], frame_.saved + 8 * (n - kFirstNonvolatile), kStack);
       }
     }
+  }
+
+  GuestAddress address() const { return source_.linked.addresses[source_.function]; }
+
+  void descriptor() {
+    out_.emit_big_endian((address() + abi_.descriptor_bytes).value);
+    out_.emit_big_endian(source_.linked.toc.value);
+    out_.emit_big_endian(0);
   }
 
   void prologue() {
     saved_ = nonvolatiles();
     emit<Op::mflr>(Gpr::r0);
-    emit<Op::std_>(Gpr::r0, ppc64::kElfv2.saved_lr, kStack);
-    emit<Op::stdu>(kStack, -kFrameBytes, kStack);
+    emit<Op::std_>(Gpr::r0, abi_.saved_lr, kStack);
+    emit<Op::stdu>(kStack, -int{frame_.size}, kStack);
     each_saved_register<Op::std_>();
     if ((saved_ >> bpf::kFramePointer & 1) != 0) {
-      emit<Op::addi>(kRegisterOf[bpf::kFramePointer], kStack, kSwapBuffer);
+      emit<Op::addi>(kRegisterOf[bpf::kFramePointer], kStack, frame_.swap_buffer);
     }
   }
 
   void epilogue() {
-    emit<Op::or_>(ppc64::kElfv2.result, kRegisterOf[0], kRegisterOf[0]);
+    emit<Op::or_>(abi_.result, kRegisterOf[0], kRegisterOf[0]);
     each_saved_register<Op::ld>();
-    emit<Op::addi>(kStack, kStack, kFrameBytes);
-    emit<Op::ld>(Gpr::r0, ppc64::kElfv2.saved_lr, kStack);
+    emit<Op::addi>(kStack, kStack, frame_.size);
+    emit<Op::ld>(Gpr::r0, abi_.saved_lr, kStack);
     emit<Op::mtlr>(Gpr::r0);
     emit<Op::bclr>(ppc64::kBranchAlways, ppc64::CrBit{0}, 0);
   }
@@ -154,7 +167,7 @@ class Translation {
     switch (info->form) {
       case bpf::Form::dst_source:
       case bpf::Form::dst:
-        emit_arithmetic(out_, *info, slot, source_.endian);
+        emit_arithmetic(out_, *info, slot, source_.target);
         break;
       case bpf::Form::dst_imm64:
         load_immediate(out_, kRegisterOf[slot.dst],
@@ -313,6 +326,31 @@ class Translation {
     }
   }
 
+  Result<void> check_target(const CallPlace& place, GuestAddress target,
+                            std::uint32_t ordinal) const {
+    const ReachInfo& reach = source_.reach;
+    const bpf::CallSite site{source_.function, ordinal};
+    if (target.value % 4 != 0) {
+      return Error{.code = ErrorCode::place_misaligned,
+                   .message = fmt::format("the call is to go to {}, which is no multiple of 4",
+                                          to_string(target)),
+                   .site = bpf::to_string(program_, site)};
+    }
+    if (!reaches(reach, place, target)) {
+      const GuestAddress origin = reach.origin(place);
+      return Error{
+          .code = ErrorCode::call_out_of_range,
+          .message = fmt::format(
+              "the callee at {} is {:+#x} bytes from {} at {}; {} reaches {:+#x} … {:+#x}",
+              to_string(target), bytes(target - origin), reach.origin_name, to_string(origin),
+              model::value_names(model::Axis::reach)[static_cast<std::size_t>(reach.reach)],
+              reach.lowest, reach.highest),
+          .site = bpf::to_string(program_, site),
+          .hint = "abs64 reaches every address"};
+    }
+    return success();
+  }
+
   Result<void> call() {
     const model::LinkedProgram& linked = source_.linked;
     const auto ordinal = static_cast<std::uint32_t>(layout_.calls.size());
@@ -322,15 +360,29 @@ class Translation {
                    .message = "the linked program does not say where this call goes",
                    .site = bpf::to_string(program_, {source_.function, ordinal})};
     }
-    source_.reach.emit_call(
-        out_, pass_ == Pass::sizing ? GuestAddress{} : model::jit_target(linked, number));
+    const ReachInfo& reach = source_.reach;
+    const CallPlace place{.at = address() + std::uint64_t{out_.position()} * 4, .toc = linked.toc};
+    GuestAddress target = reach.origin(place);  // any address that is in reach
+    if (pass_ == Pass::emitting) {
+      target = model::jit_target(linked, number);
+      if (!reach.through_descriptor) {
+        target = target + abi_.descriptor_bytes;
+      }
+      BOOST_OUTCOME_TRYV(check_target(place, target, ordinal));
+    }
+    reach.emit_call(out_, place, target);
     layout_.calls.push_back(out_.position() - 1);
-    emit<Op::or_>(kRegisterOf[0], ppc64::kElfv2.result, ppc64::kElfv2.result);
+    if (reach.through_descriptor) {
+      emit<Op::ld>(abi_.toc, abi_.saved_toc, kStack);
+    }
+    emit<Op::or_>(kRegisterOf[0], abi_.result, abi_.result);
     return success();
   }
 
   const Pass pass_;
   const FunctionSource& source_;
+  const ppc64::CallingConvention& abi_;
+  const Frame& frame_;
   const bpf::Program& program_;
   const bpf::Function& function_;
   Layout& layout_;

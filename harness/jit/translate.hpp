@@ -12,18 +12,23 @@
 //   –         r0         LR, in prologue and epilogue only; as a base it would mean zero
 //   –         cr0        scratch; no other CR field is written
 //
-// r2 and r13 are never touched.
+// r13 is never touched, and r2 only by calls through a descriptor, which bring it back.
 //
-// Frame (ELFv2), offsets from r1. Every function has one, of the same size:
+// Frame, offsets from r1. Every function has one, of the same size:
 //
-//     0   header: back chain, CR, LR, TOC save; callees save LR into it
-//    32   the 512 bytes of BPF stack; r10 of BPF points to their end
-//   544   a doubleword through which bytes are swapped
-//   552   r27 … r31 of the caller, as far as this function writes them
-//   592   = the caller's frame, where LR is saved at 16
+//   ELFv2 ELFv1
+//      0     0   header: back chain, CR, LR, TOC save; callees save LR into it
+//      –    48   parameter save area: a callee may save its arguments here
+//     32   112   the 512 bytes of BPF stack; r10 of BPF points to their end
+//    544   624   a doubleword through which bytes are swapped
+//    552   632   r27 … r31 of the caller, as far as this function writes them
+//    592   672   = the caller's frame, where LR is saved at 16
 //
-// Calls: arguments are in place, the reach's words bring CTR to the callee and end in bctrl, and
-// `mr r8,r3` takes the result. A function returns by jumping to the epilogue at its end; the last
+// With ELFv1, a function begins with its descriptor: three doublewords {code, TOC pointer, 0}. Its
+// address is the descriptor's, its code is 24 bytes further on.
+//
+// Calls: arguments are in place, the reach's words end in the branch to the callee, and `mr r8,r3`
+// takes the result. A function returns by jumping to the epilogue at its end; the last
 // exit falls into it.
 //
 // 32-bit operations keep the rule of BPF that the upper half becomes zero: operations that leave
@@ -40,9 +45,9 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "jit/convention.hpp"
 #include "jit/emitter.hpp"
 #include "jit/reach.hpp"
-#include "model/axes.hpp"
 #include "model/linked_program.hpp"
 
 namespace farcall::jit {
@@ -51,7 +56,7 @@ namespace farcall::jit {
 struct FunctionSource {
   const model::LinkedProgram& linked;
   const ReachInfo& reach;
-  model::Endian endian{};
+  const Target& target;
   std::uint32_t function = 0;
   std::size_t first_call = 0;
 };
@@ -75,7 +80,8 @@ struct Layout {
 // the real ones, and every slot must come out where the layout says.
 enum class Pass : std::uint8_t { sizing, emitting };
 
-// Fails with jit.unsupported, jit.size-changed, call.unresolved (a call that linked.calls lacks).
+// Fails with jit.unsupported, jit.size-changed, call.unresolved (a call that linked.calls lacks),
+// call.out-of-range (one that the reach cannot make), place.misaligned (one to no word).
 Result<void> run_pass(Pass pass, const FunctionSource& source, Layout& layout, Emitter& out);
 
 // Marks the conditional branches far that do not reach their target in this layout. If there are

@@ -27,7 +27,8 @@ Result<model::LinkedProgram> link_program(const model::Cell& cell) {
                               .endian = cell.axes.endian,
                               .program = *cell.program,
                               .addresses = cell.placement.functions,
-                              .call_base = cell.placement.call_base};
+                              .call_base = cell.placement.call_base,
+                              .toc = cell.placement.toc};
   for (const bpf::PseudoCall& call : pseudo_calls(linked.program)) {
     linked.calls.push_back({.site = call.site,
                             .slot = call.slot,

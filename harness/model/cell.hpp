@@ -33,7 +33,7 @@ struct Placement {
 };
 
 // Room for 24 nested frames of the largest size that the JIT makes.
-inline constexpr std::uint64_t kStackBytes = 16 * 1024;
+inline constexpr std::uint64_t kStackBytes = std::uint64_t{16} << 10;
 
 // `-- calls`: the call at `site` goes to function `callee` and is made exactly `count` times.
 struct ExpectedCall {

@@ -2,7 +2,41 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <span>
+
+#include "ppc64/disassembler.hpp"
+#include "ppc64/prefixed.hpp"
+
 namespace farcall::model {
+
+std::optional<Descriptor> descriptor_at(const CodeImage& image, GuestAddress address) {
+  const auto found = std::ranges::find_if(image.functions, [address](const CodeFunction& function) {
+    return function.address == address && function.descriptor_words == kDescriptorWords;
+  });
+  if (found == image.functions.end()) {
+    return std::nullopt;
+  }
+  // ELFv1 is an ABI of big-endian code: the more significant word comes first.
+  const auto doubleword = [&found](std::size_t index) {
+    return std::uint64_t{found->words[2 * index]} << 32 | found->words[2 * index + 1];
+  };
+  return Descriptor{.code = {doubleword(0)}, .toc = {doubleword(1)}, .environment = doubleword(2)};
+}
+
+std::vector<std::string> listing(const CodeFunction& function) {
+  std::vector<std::string> texts(function.words.size());
+  const std::span words(function.words);
+  std::size_t at = 0;
+  for (; at < function.descriptor_words; ++at) {
+    texts[at] = fmt::format(".long {:#x}", words[at]);
+  }
+  while (at < words.size()) {
+    texts[at] = ppc64::disassemble(words.subspan(at), function.address + at * 4);
+    at += ppc64::instruction_words(words.subspan(at));
+  }
+  return texts;
+}
 
 std::string site_name(const CodeImage& image, bpf::CallSite site) {
   return fmt::format("{}[{}]", image.functions[site.function].name, site.ordinal);

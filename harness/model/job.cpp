@@ -4,16 +4,21 @@
 
 #include "base/bits.hpp"
 #include "base/byte_order.hpp"
+#include "model/convention.hpp"
 
 namespace farcall::model {
 namespace {
 
-// The frame header that the ELFv2 ABI gives every caller: back chain, CR, LR and TOC save words. A
-// callee may write them, so they belong to the stack region; what lies above does not.
-constexpr std::uint64_t kFrameHeaderBytes = 32;
-
-// Between r1 at entry and the stack's end, so that a write above the frame header is a stray one.
+// Between r1 at entry and the stack's end, so that a write above what a callee may write of its
+// caller's frame is a stray one.
 constexpr std::uint64_t kAboveEntryBytes = 128;
+
+// What a callee may write of its caller's frame: the header (back chain, CR, LR and TOC save words)
+// and the room for its arguments. It belongs to the stack region; what lies above does not.
+constexpr std::uint64_t caller_frame_bytes(const ppc64::CallingConvention& abi) {
+  return std::uint64_t{abi.header_bytes} + abi.parameter_bytes;
+}
+static_assert(caller_frame_bytes(ppc64::kElfv1) < kAboveEntryBytes);
 
 // Where the search for a free page for the gate begins.
 constexpr GuestAddress kFirstGate = {0xc000'0000'0000'4000};
@@ -70,6 +75,7 @@ JobRegion code_region(const CodeFunction& function, std::endian order) {
 }  // namespace
 
 Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed) {
+  const ppc64::CallingConvention& abi = convention(cell.axes.abi);
   Job job;
   job.regions.reserve(image.functions.size() + cell.memory.size() + 1);
   for (const CodeFunction& function : image.functions) {
@@ -84,17 +90,25 @@ Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed) {
   }
   const GuestAddress stack_pointer = cell.placement.stack + (kStackBytes - kAboveEntryBytes);
   job.regions.push_back({.address = cell.placement.stack,
-                         .size_bytes = kStackBytes - kAboveEntryBytes + kFrameHeaderBytes,
+                         .size_bytes = kStackBytes - kAboveEntryBytes + caller_frame_bytes(abi),
                          .access = Access::read_write});
 
-  job.entry_point = image.entry;
+  // As a caller through a pointer does it: code and TOC pointer are those of the descriptor, if
+  // there is one.
+  const Descriptor entry =
+      (abi.descriptor_bytes != 0 ? descriptor_at(image, image.entry) : std::nullopt)
+          .value_or(Descriptor{.code = image.entry, .toc = cell.placement.toc});
+  job.entry_point = entry.code;
   job.gate = free_page(job.regions);
   job.entry = marked_registers(seed);
   job.entry.gpr[1] = stack_pointer.value;
-  job.entry.gpr[2] = cell.placement.toc.value;
+  job.entry.gpr[2] = entry.toc.value;
   std::ranges::copy(cell.arguments, job.entry.gpr.begin() + 3);
-  job.entry.gpr[12] = image.entry.value;  // ELFv2: a global entry finds its own address here
-  job.entry.ctr = image.entry.value;
+  if (abi.descriptor_bytes != 0) {
+    job.entry.gpr[static_cast<std::size_t>(abi.environment)] = entry.environment;
+  }
+  job.entry.gpr[12] = entry.code.value;  // ELFv2: a global entry finds its own address here
+  job.entry.ctr = entry.code.value;
   job.entry.lr = job.gate.value;
   return job;
 }

@@ -84,7 +84,8 @@ struct Observations {
 };
 
 // The job for a cell and its code: code, gate, stack and memory at their places, and a distinct
-// value made of `seed` in every register that must survive.
+// value made of `seed` in every register that must survive. With ELFv1, the image's entry is a
+// descriptor.
 Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed);
 
 }  // namespace farcall::model

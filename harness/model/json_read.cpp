@@ -209,6 +209,7 @@ LinkedProgram read_linked(const Json& json, Endian endian) {
       .program = read_program(json.at("program")),
       .addresses = read_array(json.at("addresses"), read_address),
       .call_base = read_address(json.at("call_base")),
+      .toc = read_address(json.at("toc")),
       .calls = read_array(json.at("calls"),
                           [](const Json& one) {
                             return LinkedCall{
@@ -239,7 +240,10 @@ CodeImage read_image(const Json& json) {
                               }
                               return static_cast<std::uint32_t>(value);
                             }),
-        .pass_words = read_array(one.at("pass_words"), read_number<std::uint32_t>)};
+        .pass_words = read_array(one.at("pass_words"), read_number<std::uint32_t>),
+        .descriptor_words = one.contains("descriptor_words")
+                                ? read_number<std::uint32_t>(one.at("descriptor_words"))
+                                : 0};
   });
   image.calls = read_array(json.at("calls"), [](const Json& one) {
     return CodeCall{.site = read_site(one.at("site")),
@@ -252,6 +256,12 @@ CodeImage read_image(const Json& json) {
     words += function.words.size();
     if (function.words.empty() || function.address.value % 4 != 0) {
       throw BadDocument(fmt::format("function {} is empty or not word aligned", function.name));
+    }
+    if (function.descriptor_words != 0 && (function.descriptor_words != kDescriptorWords ||
+                                           function.words.size() <= kDescriptorWords)) {
+      throw BadDocument(
+          fmt::format("the descriptor of function {} is not {} words in front of its code",
+                      function.name, kDescriptorWords));
     }
   }
   const std::size_t functions = image.functions.size();
@@ -276,6 +286,10 @@ Document read_checked(const Json& json) {
   }
   if (json.contains("image")) {
     document.image = read_image(json.at("image"));
+  }
+  if (document.cell.axes.abi == Abi::elfv1 && document.image &&
+      descriptor_at(*document.image, document.image->entry) == std::nullopt) {
+    throw BadDocument("the entry is no function descriptor, which ELFv1 wants");
   }
   if (!document.cell.program && !document.image) {
     throw BadDocument("there is neither a program nor an image to run");

@@ -161,6 +161,7 @@ Json to_json(const LinkedProgram& linked) {
   json["scheme"] = value_names(Axis::call)[static_cast<std::size_t>(linked.scheme)];
   json["addresses"] = hex_array(linked.addresses);
   json["call_base"] = hex(linked.call_base);
+  json["toc"] = hex(linked.toc);
   json["calls"] = array_of(linked.calls, [](const LinkedCall& call) {
     return Json{{"site", to_json(call.site)},
                 {"slot", call.slot},
@@ -179,6 +180,7 @@ Json to_json(const CodeImage& image) {
     Json one = Json::object();
     one["name"] = function.name;
     one["address"] = hex(function.address);
+    one["descriptor_words"] = function.descriptor_words;
     one["pass_words"] = function.pass_words;
     one["words"] =
         array_of(function.words, [](std::uint32_t word) { return fmt::format("0x{:08x}", word); });

@@ -43,6 +43,7 @@ struct LinkedProgram {
   bpf::Program program;                  // after encoding: slots may have moved and grown
   std::vector<GuestAddress> addresses;   // one for each function
   GuestAddress call_base;                // origin of imm32
+  GuestAddress toc;                      // r2, the same in all functions
   std::vector<LinkedCall> calls;         // in program order
   std::vector<GuestAddress> side_table;  // aux64: one entry a call, in program order
 

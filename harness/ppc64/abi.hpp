@@ -1,6 +1,6 @@
 // What a ppc64 calling convention promises: which registers survive a call, what a frame looks
-// like. Source: Power Architecture 64-bit ELF V2 ABI, sections 2.2.1 (registers) and 2.2.2 (stack
-// frame).
+// like. Sources: Power Architecture 64-bit ELF V2 ABI, sections 2.2.1 (registers) and 2.2.2 (stack
+// frame); 64-bit PowerPC ELF ABI supplement 1.9 (ELFv1), sections 3.2.1 and 3.2.2.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,14 @@ struct CallingConvention {
   std::uint16_t saved_lr = 0;
   std::uint16_t saved_toc = 0;
   std::uint16_t header_bytes = 0;
+  // Behind the header, room that every caller gives its callee to save arguments in.
+  std::uint16_t parameter_bytes = 0;
   std::uint16_t stack_alignment = 0;
+
+  // A pointer to a function is the address of a descriptor of this size, or of its code if 0. Its
+  // doublewords are the address of the code, the TOC pointer, and an environment for `environment`.
+  std::uint16_t descriptor_bytes = 0;
+  Gpr environment{};
 };
 
 namespace abi {
@@ -60,6 +67,16 @@ inline constexpr CallingConvention kElfv2 = {
     .header_bytes = 32,
     .stack_alignment = 16,
 };
+
+inline constexpr CallingConvention kElfv1 = [] {
+  CallingConvention convention = kElfv2;  // the same registers are preserved
+  convention.saved_toc = 40;
+  convention.header_bytes = 48;
+  convention.parameter_bytes = 64;
+  convention.descriptor_bytes = 24;
+  convention.environment = Gpr::r11;
+  return convention;
+}();
 
 constexpr bool preserves(const CallingConvention& convention, Gpr gpr) {
   return (convention.preserved_gpr >> static_cast<unsigned>(gpr) & 1) != 0;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ppc64/instruction.hpp"
+#include "ppc64/prefixed.hpp"
 
 namespace farcall::ppc64 {
 namespace {
@@ -277,6 +278,26 @@ std::string disassemble(std::uint32_t word, GuestAddress at) {
   const bool records = row->encoding.record_bit && (word & 1) != 0;
   return line(fmt::format("{}{}", has_alias ? alias->mnemonic : row->mnemonic, records ? "." : ""),
               texts);
+}
+
+std::string disassemble(std::span<const std::uint32_t> words, GuestAddress at) {
+  if (instruction_words(words) == 1) {
+    return disassemble(words[0], at);
+  }
+  const PrefixedInstruction* const row = find(PrefixedWords{words[0], words[1]});
+  if (row == nullptr) {
+    return fmt::format(".long {:#x},{:#x}", words[0], words[1]);
+  }
+  const PrefixedOperands operands = operands_of({words[0], words[1]});
+  const std::string_view rt = name(operands.rt);
+  if (operands.pc_relative) {
+    return fmt::format("{:<7} {},{}\t# {:x}", "pla", rt, operands.displacement,
+                       (at + static_cast<Displacement>(operands.displacement)).value);
+  }
+  if (operands.ra == Gpr::r0) {
+    return fmt::format("{:<7} {},{}", "pli", rt, operands.displacement);
+  }
+  return fmt::format("{:<7} {},{},{}", row->mnemonic, rt, name(operands.ra), operands.displacement);
 }
 
 }  // namespace farcall::ppc64

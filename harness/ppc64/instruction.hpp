@@ -1,5 +1,6 @@
 // The ppc64 instructions that farcall emits, decodes or prints, declared once: one row each.
-// Power ISA 2.07, Book I; nothing newer, so that emitted code runs on every CPU from power8 on.
+// Power ISA 2.07, Book I; nothing newer, so that emitted code runs on every CPU from power8 on. The
+// 8-byte instructions of power10 are in ppc64/prefixed.hpp.
 //
 // Encoder, decoder and disassembler read this table and share nothing else. A row's mask covers all
 // bits that are not operands, reserved bits included: a word with a reserved bit set is no

@@ -29,13 +29,10 @@ class JsonReport : public Report {
   void end(const Totals& totals) override {
     model::Json json = model::document_header();
     json["report"] = "run";
-    json["totals"] = {{"cells", totals.cells()},
-                      {"passed", totals.passed},
-                      {"failed", totals.failed},
-                      {"skipped", totals.skipped},
-                      {"errors", totals.errors},
-                      {"call_sites", totals.sites},
-                      {"agreed_call_sites", totals.agreed_sites},
+    json["totals"] = {{"cells", totals.cells()},    {"passed", totals.passed},
+                      {"failed", totals.failed},    {"skipped", totals.skipped},
+                      {"errors", totals.errors},    {"not_run", totals.not_run},
+                      {"call_sites", totals.sites}, {"agreed_call_sites", totals.agreed_sites},
                       {"seconds", totals.seconds}};
     json["cells"] = std::move(cells_);
     fmt::print(out_, "{}\n", json.dump(1));

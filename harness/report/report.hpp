@@ -31,6 +31,7 @@ struct Totals {
   std::size_t errors = 0;
   std::size_t sites = 0;         // call sites of all cells that came to code
   std::size_t agreed_sites = 0;  // where interpreter, emitted bytes and CPU agree
+  std::size_t not_run = 0;       // because --fail-fast stopped before them
   double seconds = 0;
 
   std::size_t cells() const { return passed + failed + skipped + errors; }
@@ -59,6 +60,12 @@ std::unique_ptr<Report> text_report(std::FILE* out, TextStyle style);
 
 // One JSON document on `out`, format model::kJsonFormat, written as a whole at the end.
 std::unique_ptr<Report> json_report(std::FILE* out);
+
+// JUnit's XML as GitLab and Jenkins read it, written at the end.
+std::unique_ptr<Report> junit_report(std::FILE* out);
+
+// Test Anything Protocol, a line a cell.
+std::unique_ptr<Report> tap_report(std::FILE* out);
 
 // Whether everyone who can speak of a call site says the same.
 bool agrees(const model::SiteStory& story);

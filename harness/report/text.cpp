@@ -6,7 +6,6 @@
 #include <span>
 #include <string_view>
 
-#include "ppc64/disassembler.hpp"
 #include "report/report.hpp"
 
 namespace farcall::report {
@@ -76,6 +75,9 @@ class TextReport : public Report {
                paint(fmt::format("{} failed", totals.failed),
                      totals.failed == 0 ? Colour::plain : Colour::red),
                totals.errors, totals.agreed_sites, totals.sites, totals.seconds);
+    if (totals.not_run > 0) {
+      fmt::print(out_, "stopped at the first failure; {} cells were not run\n", totals.not_run);
+    }
   }
 
  private:
@@ -168,11 +170,12 @@ class TextReport : public Report {
     const std::uint64_t at = (call.at.value - function.address.value) / 4;
     const std::uint64_t first = at - std::min(at, kWordsBefore);
     const std::uint64_t last = std::min<std::uint64_t>(at + kWordsAfter, function.words.size() - 1);
+    const std::vector<std::string> texts = listing(function);
     fmt::print(out_, "       code at {}, in {}:\n", site, function.name);
     for (std::uint64_t i = first; i <= last; ++i) {
       const GuestAddress address = function.address + i * 4;
       fmt::print(out_, "       {} {}  {:08x}  {}\n", i == at ? "→" : " ", to_string(address),
-                 function.words[i], ppc64::disassemble(function.words[i], address));
+                 function.words[i], texts[i]);
     }
   }
 

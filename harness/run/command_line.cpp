@@ -20,7 +20,8 @@ std::filesystem::path images_folder() {
   return self.parent_path() / "images";
 }
 
-const std::map<std::string, Format> kFormats = {{"text", Format::text}, {"json", Format::json}};
+const std::map<std::string, Format> kFormats = {
+    {"text", Format::text}, {"json", Format::json}, {"junit", Format::junit}, {"tap", Format::tap}};
 
 // What the user asked for; each command reads what concerns it.
 struct Arguments {
@@ -38,9 +39,39 @@ void add_jobs(CLI::App& command, RunnerOptions& runner) {
       ->check(CLI::Range(1U, 64U));
 }
 
-void add_selection(CLI::App& command, RunArguments& arguments) {
-  command.add_option("--filter", arguments.filter, "Only cells whose name matches this pattern")
+void add_selection(CLI::App& command, Selection& selection) {
+  command.add_option("--filter", selection.filter, "Only cells whose name matches this pattern")
       ->type_name("GLOB");
+  command
+      .add_option("--where", selection.where,
+                  "Only cells with these values of an axis, as cpu=power9,power10")
+      ->type_name("AXIS=VALUES")
+      ->take_all();
+}
+
+void add_run(CLI::App& run, Arguments& arguments) {
+  auto* const paths = run.add_option("PATH", arguments.run.selection.paths,
+                                     "Case files, or folders to search for them");
+  auto* const from =
+      run.add_option("--from", arguments.run.from,
+                     "Run from stages that `farcall dump --json` wrote, or another JIT")
+          ->type_name("FILE...")
+          ->excludes(paths);
+  run.add_option("--rerun-failed", arguments.run.selection.failed_in,
+                 "Only cells that did not pass in this report of --format json")
+      ->type_name("FILE")
+      ->excludes(from);
+  run.add_flag("--fail-fast", arguments.runner.stop_at_failure,
+               "Stop at the first cell that does not pass");
+  run.add_option("--repeat", arguments.run.repeat, "Run every cell so many times")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
+  run.add_option("--format", arguments.run.format, "text, json, junit or tap")
+      ->transform(CLI::CheckedTransformer(kFormats));
+  run.add_option("--output", arguments.run.output,
+                 "Write the report to this file, and text to the terminal")
+      ->type_name("FILE");
+  add_selection(run, arguments.run.selection);
+  add_jobs(run, arguments.runner);
 }
 
 int exit_code(ExitCode code) {
@@ -61,20 +92,11 @@ int command_line(int argc, char** argv) {
   app.set_version_flag("--version", FARCALL_VERSION);
 
   CLI::App* const run = app.add_subcommand("run", "Run cells and say whether all witnesses agree");
-  auto* const paths =
-      run->add_option("PATH", arguments.run.paths, "Case files, or folders to search for them");
-  run->add_option("--from", arguments.run.from,
-                  "Run from a stage that `farcall dump --json` wrote, or another JIT")
-      ->type_name("FILE")
-      ->excludes(paths);
-  run->add_option("--format", arguments.run.format, "text or json")
-      ->transform(CLI::CheckedTransformer(kFormats));
-  add_selection(*run, arguments.run);
-  add_jobs(*run, arguments.runner);
+  add_run(*run, arguments);
 
   CLI::App* const list = app.add_subcommand("list", "Print the names of cells");
-  list->add_option("PATH", arguments.run.paths, "Case files, or folders")->required();
-  add_selection(*list, arguments.run);
+  list->add_option("PATH", arguments.run.selection.paths, "Case files, or folders")->required();
+  add_selection(*list, arguments.run.selection);
 
   CLI::App* const dump = app.add_subcommand("dump", "Show one cell at one stage of its way");
   dump->add_option("CELL", arguments.dump.cell, "FILE@CELL, as cases/reach/far.case@imm32")
@@ -84,6 +106,9 @@ int command_line(int argc, char** argv) {
       ->check(CLI::IsMember(stage_names()));
   dump->add_flag("--json", arguments.dump_json, "As JSON, which `farcall run --from` reads");
 
+  CLI::App* const doctor =
+      app.add_subcommand("doctor", "Say what this machine has and lacks for farcall");
+
   CLI::App* const bench =
       app.add_subcommand("bench", "Measure how many fresh programs a second run");
   bench->add_option("--programs", arguments.bench_programs, "How many programs")
@@ -92,7 +117,7 @@ int command_line(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
-    if (run->parsed() && arguments.run.paths.empty() && arguments.run.from.empty()) {
+    if (run->parsed() && arguments.run.selection.paths.empty() && arguments.run.from.empty()) {
       throw CLI::RequiredError("PATH or --from");
     }
   } catch (const CLI::ParseError& error) {
@@ -105,10 +130,13 @@ int command_line(int argc, char** argv) {
     return exit_code(run_command(arguments.run));
   }
   if (list->parsed()) {
-    return exit_code(list_command(arguments.run.paths, arguments.run.filter));
+    return exit_code(list_command(arguments.run.selection));
   }
   if (dump->parsed()) {
     return exit_code(dump_command(arguments.dump));
+  }
+  if (doctor->parsed()) {
+    return exit_code(doctor_command(arguments.runner));
   }
   return exit_code(bench_command(arguments.bench_programs, arguments.runner));
 }

@@ -9,22 +9,27 @@
 #include "base/error.hpp"
 #include "run/command_line.hpp"
 #include "run/runner.hpp"
+#include "run/select.hpp"
 
 namespace farcall::run {
 
-enum class Format { text, json };
+enum class Format { text, json, junit, tap };
 
 struct RunArguments {
-  std::vector<std::string> paths;
-  std::string filter;   // shell pattern over cell names; empty: all
-  std::string from;     // a stage document instead of paths
-  std::string program;  // how the user called farcall, for replay commands
+  Selection selection;
+  std::vector<std::string> from;  // stage documents instead of a selection
+  std::string program;            // how the user called farcall, for replay commands
   Format format = Format::text;
+  std::string output;      // the report goes to this file, and text to standard output
+  std::size_t repeat = 1;  // every cell so many times
   RunnerOptions runner;
 };
 
 ExitCode run_command(const RunArguments& arguments);
-ExitCode list_command(const std::vector<std::string>& paths, const std::string& filter);
+ExitCode list_command(const Selection& selection);
+
+// Says what this machine has and lacks of what farcall needs, and how to mend it.
+ExitCode doctor_command(const RunnerOptions& runner);
 
 struct DumpArguments {
   std::string cell;  // FILE@CELL

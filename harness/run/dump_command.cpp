@@ -7,7 +7,6 @@
 #include "bpf/disassembler.hpp"
 #include "check/findings.hpp"
 #include "model/json.hpp"
-#include "ppc64/disassembler.hpp"
 #include "report/report.hpp"
 #include "run/commands.hpp"
 #include "run/pipeline.hpp"
@@ -78,6 +77,7 @@ void print_image(const View& view) {
   for (const model::CodeFunction& function : testimony.image->functions) {
     fmt::print("{} <{}>: {} words, passes {}\n", to_string(function.address), function.name,
                function.words.size(), fmt::join(function.pass_words, " "));
+    const std::vector<std::string> texts = listing(function);
     for (std::size_t i = 0; i < function.words.size(); ++i) {
       const GuestAddress at = function.address + i * 4;
       const auto call = std::ranges::find(testimony.decoded, at, &model::DecodedCall::at);
@@ -86,8 +86,7 @@ void print_image(const View& view) {
               ? ""
               : fmt::format("  # {} → {}", site_name(*testimony.image, call->site),
                             call->target ? to_string(*call->target) : "no fixed address");
-      fmt::print("  {}  {:08x}  {}{}\n", to_string(at), function.words[i],
-                 ppc64::disassemble(function.words[i], at), note);
+      fmt::print("  {}  {:08x}  {}{}\n", to_string(at), function.words[i], texts[i], note);
     }
     fmt::print("\n");
   }

@@ -67,7 +67,8 @@ Prepared prepare(const model::Document& document, std::uint64_t seed) {
   if (!testimony.image) {
     return prepared;
   }
-  testimony.decoded = decode::call_sites(*testimony.image);
+  testimony.decoded =
+      decode::call_sites(*testimony.image, {.endian = cell.axes.endian, .toc = cell.placement.toc});
   prepared.job = make_job(cell, *testimony.image, seed);
   if (testimony.source) {
     const bpf::InterpreterRun& run = testimony.source->value().run;

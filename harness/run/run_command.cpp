@@ -18,9 +18,11 @@ bool is_harness_failure(const model::Verdict& verdict) {
   });
 }
 
-std::string replay_command(const RunArguments& arguments, const model::Cell& cell) {
+std::string replay_command(const RunArguments& arguments, std::size_t index,
+                           const model::Cell& cell) {
   if (!arguments.from.empty()) {
-    return fmt::format("{} run --from {}", arguments.program, arguments.from);
+    return fmt::format("{} run --from {}", arguments.program,
+                       arguments.from[index % arguments.from.size()]);
   }
   return fmt::format("{} run {} --filter {}", arguments.program, cell.case_path, cell.name);
 }
@@ -46,20 +48,40 @@ void count(const model::Verdict& verdict, report::Totals& totals) {
 }
 
 Result<std::vector<model::Document>> load(const RunArguments& arguments) {
+  std::vector<model::Document> documents;
   if (arguments.from.empty()) {
-    return select_cells(arguments.paths, arguments.filter);
+    BOOST_OUTCOME_TRY(selected, select_cells(arguments.selection));
+    documents = std::move(selected);
   }
-  BOOST_OUTCOME_TRY(document, read_document_file(arguments.from));
-  return std::vector<model::Document>{std::move(document)};
+  for (const std::string& path : arguments.from) {
+    BOOST_OUTCOME_TRY(document, read_document_file(path));
+    documents.push_back(std::move(document));
+  }
+  const std::size_t once = documents.size();
+  documents.reserve(once * arguments.repeat);
+  for (std::size_t i = once; i < once * arguments.repeat; ++i) {
+    documents.push_back(documents[i - once]);
+  }
+  return documents;
 }
 
-std::unique_ptr<report::Report> make_report(Format format) {
-  if (format == Format::json) {
-    return report::json_report(stdout);
+std::unique_ptr<report::Report> make_report(Format format, std::FILE* out) {
+  switch (format) {
+    case Format::json:
+      return report::json_report(out);
+    case Format::junit:
+      return report::junit_report(out);
+    case Format::tap:
+      return report::tap_report(out);
+    case Format::text:
+      break;
   }
-  return report::text_report(
-      stdout, {.colour = isatty(STDOUT_FILENO) != 0, .progress = isatty(STDERR_FILENO) != 0});
+  return report::text_report(out, {.colour = out == stdout && isatty(STDOUT_FILENO) != 0,
+                                   .progress = out == stdout && isatty(STDERR_FILENO) != 0});
 }
+
+// The file of --output, closed with its owner.
+using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
 }  // namespace
 
@@ -74,22 +96,46 @@ ExitCode run_command(const RunArguments& arguments) {
   if (!documents) {
     return report_error(documents.error());
   }
-  const auto report = make_report(arguments.format);
+  File file(nullptr, std::fclose);
+  std::vector<std::unique_ptr<report::Report>> reports;
+  if (arguments.output.empty()) {
+    reports.push_back(make_report(arguments.format, stdout));
+  } else {
+    file.reset(std::fopen(arguments.output.c_str(), "w"));
+    if (!file) {
+      return report_error({.code = ErrorCode::file_unwritable,
+                           .message = "cannot be written",
+                           .where = {arguments.output}});
+    }
+    reports.push_back(make_report(arguments.format, file.get()));
+    reports.push_back(make_report(Format::text, stdout));
+  }
+
   report::Totals totals;
   bool harness_failed = false;
-  report->begin(documents.value().size());
+  std::size_t index = 0;
+  for (const auto& report : reports) {
+    report->begin(documents.value().size());
+  }
   run_all(documents.value(), arguments.runner, [&](const Outcome& outcome) {
     count(outcome.verdict, totals);
     harness_failed = harness_failed || is_harness_failure(outcome.verdict);
     const check::Testimony& testimony = outcome.testimony;
-    report->cell({.cell = outcome.document.cell,
-                  .verdict = outcome.verdict,
-                  .image = testimony.image ? &*testimony.image : nullptr,
-                  .observations = testimony.observations ? &*testimony.observations : nullptr,
-                  .replay = replay_command(arguments, outcome.document.cell)});
+    const report::CellReport cell{
+        .cell = outcome.document.cell,
+        .verdict = outcome.verdict,
+        .image = testimony.image ? &*testimony.image : nullptr,
+        .observations = testimony.observations ? &*testimony.observations : nullptr,
+        .replay = replay_command(arguments, index++, outcome.document.cell)};
+    for (const auto& report : reports) {
+      report->cell(cell);
+    }
   });
+  totals.not_run = documents.value().size() - totals.cells();
   totals.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  report->end(totals);
+  for (const auto& report : reports) {
+    report->end(totals);
+  }
   if (harness_failed) {
     return ExitCode::harness_failed;
   }
@@ -99,8 +145,8 @@ ExitCode run_command(const RunArguments& arguments) {
   return totals.errors > 0 ? ExitCode::bad_input : ExitCode::passed;
 }
 
-ExitCode list_command(const std::vector<std::string>& paths, const std::string& filter) {
-  const auto documents = select_cells(paths, filter);
+ExitCode list_command(const Selection& selection) {
+  const auto documents = select_cells(selection);
   if (!documents) {
     return report_error(documents.error());
   }

@@ -24,16 +24,23 @@ constexpr std::size_t kCellsForAnotherMachine = 2000;
 // Calls the sink in the order of the documents, whatever the order of completion.
 class InOrder {
  public:
-  InOrder(const std::vector<model::Document>& documents,
+  InOrder(const std::vector<model::Document>& documents, bool stop_at_failure,
           const std::function<void(const Outcome&)>& sink)
-      : documents_(documents), sink_(sink), waiting_(documents.size()) {}
+      : documents_(documents),
+        stop_at_failure_(stop_at_failure),
+        sink_(sink),
+        waiting_(documents.size()) {}
+
+  // Nothing that is finished from now on is handed out.
+  bool stopped() const { return stopped_; }
 
   void finish(std::size_t index, check::Testimony testimony, model::Verdict verdict) {
     const std::scoped_lock lock(mutex_);
     waiting_[index] = Finished{std::move(testimony), std::move(verdict)};
-    for (; next_ < waiting_.size() && waiting_[next_]; ++next_) {
+    for (; !stopped_ && next_ < waiting_.size() && waiting_[next_]; ++next_) {
       Finished& finished = *waiting_[next_];
       sink_({documents_[next_], finished.testimony, finished.verdict});
+      stopped_ = stop_at_failure_ && finished.verdict.outcome != model::Outcome::pass;
       waiting_[next_].reset();
     }
   }
@@ -45,7 +52,9 @@ class InOrder {
   };
 
   const std::vector<model::Document>& documents_;
+  bool stop_at_failure_;
   const std::function<void(const Outcome&)>& sink_;
+  std::atomic<bool> stopped_ = false;
   std::mutex mutex_;
   std::size_t next_ = 0;
   std::vector<std::optional<Finished>> waiting_;
@@ -79,7 +88,7 @@ class MachineRun {
 
   // Keeps two batches in the guest, and prepares a third meanwhile.
   void run() {
-    while (!cells_.empty() || !ready_.jobs.empty() || !running_.empty()) {
+    while (!results_.stopped() && (!cells_.empty() || !ready_.jobs.empty() || !running_.empty())) {
       if (const auto done = step(); !done) {
         give_up(done.error());
         return;
@@ -223,11 +232,11 @@ std::vector<std::vector<std::size_t>> groups(const std::vector<model::Document>&
 
 void run_all(const std::vector<model::Document>& documents, const RunnerOptions& options,
              const std::function<void(const Outcome&)>& sink) {
-  InOrder results(documents, sink);
+  InOrder results(documents, options.stop_at_failure, sink);
   const auto work = groups(documents, options.machines);
   std::atomic<std::size_t> next = 0;
   const auto worker = [&] {
-    for (std::size_t i = next++; i < work.size(); i = next++) {
+    for (std::size_t i = next++; i < work.size() && !results.stopped(); i = next++) {
       MachineRun(documents, work[i], options, results).run();
     }
   };

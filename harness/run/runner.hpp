@@ -15,6 +15,7 @@ namespace farcall::run {
 struct RunnerOptions {
   unsigned machines = 1;         // at most so many at the same time
   std::filesystem::path images;  // the folder of guest images
+  bool stop_at_failure = false;  // run nothing more once a cell has not passed
 };
 
 // What came of one cell, valid during the call of the sink.
@@ -25,7 +26,8 @@ struct Outcome {
 };
 
 // Runs all of `documents` and calls `sink` for each, in their order, one at a time. A machine that
-// fails makes errors of the cells that it still had to run; the other machines go on.
+// fails makes errors of the cells that it still had to run; the other machines go on. When stopped
+// at a failure, cells behind it are not handed out.
 void run_all(const std::vector<model::Document>& documents, const RunnerOptions& options,
              const std::function<void(const Outcome&)>& sink);
 

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 #include <fnmatch.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <optional>
+#include <set>
 
 #include "case/case_file.hpp"
 #include "case/find.hpp"
@@ -22,25 +25,114 @@ Result<std::vector<model::Cell>> cells_of(const std::string& path) {
   return cases::cells(parsed);
 }
 
+// A condition of --where, read: the values of `axis` that are wanted.
+struct AxisCondition {
+  model::Axis axis{};
+  std::vector<std::size_t> values;
+
+  bool holds(const model::AxisValues& axes) const {
+    return std::ranges::find(values, value_of(axes, axis)) != values.end();
+  }
+};
+
+Result<AxisCondition> read_condition(std::string_view text) {
+  const auto bad = [text](std::string expected) {
+    return Error{.code = ErrorCode::usage_bad_argument,
+                 .message = fmt::format("--where '{}': expected {}", text, expected)};
+  };
+  const auto equals = text.find('=');
+  const auto axis = model::axis_named(text.substr(0, equals));
+  if (!axis || equals == std::string_view::npos) {
+    return bad("AXIS=VALUE with one of the axes endian cpu mmu abi call reach guest");
+  }
+  AxisCondition condition{.axis = *axis};
+  const auto names = model::value_names(*axis);
+  for (std::string_view rest = text.substr(equals + 1); !rest.empty();) {
+    const auto comma = rest.find(',');
+    const auto found = std::ranges::find(names, rest.substr(0, comma));
+    if (found == names.end()) {
+      return bad(fmt::format("{}=VALUE with one of {}", name(*axis), fmt::join(names, " ")));
+    }
+    condition.values.push_back(static_cast<std::size_t>(found - names.begin()));
+    rest = comma == std::string_view::npos ? "" : rest.substr(comma + 1);
+  }
+  return condition;
+}
+
+Result<std::string> read_file(const std::string& path, std::string_view hint) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (!file) {
+    return Error{.code = ErrorCode::file_unreadable,
+                 .message = "cannot be read",
+                 .where = {path},
+                 .hint = std::string(hint)};
+  }
+  if (text.size() > kMaximumDocumentBytes) {
+    return Error{
+        .code = ErrorCode::file_too_large,
+        .message = fmt::format("{} bytes; expected at most {}", text.size(), kMaximumDocumentBytes),
+        .where = {path}};
+  }
+  return text;
+}
+
+// The names of the cells that did not pass, from a report of `--format json`.
+Result<std::set<std::string>> failed_cells(const std::string& path) {
+  constexpr std::string_view kHint = "farcall run PATH… --format json --output FILE writes one";
+  BOOST_OUTCOME_TRY(text, read_file(path, kHint));
+  const model::Json report = model::Json::parse(text, nullptr, false);
+  if (!report.is_object() || !report.contains("cells") || !report["cells"].is_array()) {
+    return Error{.code = ErrorCode::json_malformed,
+                 .message = "this is no report of farcall run",
+                 .where = {path},
+                 .hint = std::string(kHint)};
+  }
+  std::set<std::string> names;
+  for (const model::Json& cell : report["cells"]) {
+    if (cell.is_object() && cell.value("outcome", "") != "pass") {
+      names.insert(cell.value("cell", ""));
+    }
+  }
+  return names;
+}
+
 }  // namespace
 
-Result<std::vector<model::Document>> select_cells(const std::vector<std::string>& paths,
-                                                  const std::string& filter) {
-  BOOST_OUTCOME_TRY(files, cases::find_case_files(paths));
+Result<std::vector<model::Document>> select_cells(const Selection& selection) {
+  std::vector<AxisCondition> conditions;
+  for (const std::string& text : selection.where) {
+    BOOST_OUTCOME_TRY(condition, read_condition(text));
+    conditions.push_back(std::move(condition));
+  }
+  std::optional<std::set<std::string>> failed;
+  if (!selection.failed_in.empty()) {
+    BOOST_OUTCOME_TRY(names, failed_cells(selection.failed_in));
+    failed = std::move(names);
+  }
+  const auto wanted = [&](const model::Cell& cell) {
+    return (selection.filter.empty() ||
+            fnmatch(selection.filter.c_str(), cell.name.c_str(), 0) == 0) &&
+           std::ranges::all_of(conditions,
+                               [&](const auto& condition) { return condition.holds(cell.axes); }) &&
+           (!failed || failed->contains(cell.name));
+  };
+
+  BOOST_OUTCOME_TRY(files, cases::find_case_files(selection.paths));
   std::vector<model::Document> documents;
   std::size_t cells_seen = 0;
   for (const std::string& file : files) {
     BOOST_OUTCOME_TRY(cells, cells_of(file));
     cells_seen += cells.size();
     for (model::Cell& cell : cells) {
-      if (filter.empty() || fnmatch(filter.c_str(), cell.name.c_str(), 0) == 0) {
+      if (wanted(cell)) {
         documents.push_back({.cell = std::move(cell)});
       }
     }
   }
   if (documents.empty()) {
     return Error{.code = ErrorCode::usage_nothing_selected,
-                 .message = fmt::format("'{}' matches none of {} cells", filter, cells_seen),
+                 .message = fmt::format("none of {} cells is selected", cells_seen),
                  .hint = "farcall list PATH… shows the names"};
   }
   return documents;
@@ -64,20 +156,8 @@ Result<model::Document> select_cell(std::string_view file_at_cell) {
 }
 
 Result<model::Document> read_document_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file) {
-    return Error{.code = ErrorCode::file_unreadable,
-                 .message = "cannot be read",
-                 .where = {path},
-                 .hint = "farcall dump --json --stage=image FILE@CELL writes such a file"};
-  }
-  if (text.size() > kMaximumDocumentBytes) {
-    return Error{
-        .code = ErrorCode::file_too_large,
-        .message = fmt::format("{} bytes; expected at most {}", text.size(), kMaximumDocumentBytes),
-        .where = {path}};
-  }
+  BOOST_OUTCOME_TRY(
+      text, read_file(path, "farcall dump --json --stage=image FILE@CELL writes such a file"));
   return model::read_document(text, path);
 }
 

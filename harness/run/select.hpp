@@ -10,11 +10,17 @@
 
 namespace farcall::run {
 
-// The cells of all case files that `paths` name (files, or folders that are searched), in the order
-// of files and of the matrix, as far as their names match the shell pattern `filter`. Selecting
-// nothing is usage.nothing-selected: a green run of no cells would say nothing.
-Result<std::vector<model::Document>> select_cells(const std::vector<std::string>& paths,
-                                                  const std::string& filter);
+// Which cells the user wants; everything that is said must hold, what is empty says nothing.
+struct Selection {
+  std::vector<std::string> paths;  // case files, or folders that are searched for them
+  std::string filter;              // shell pattern over cell names
+  std::vector<std::string> where;  // `AXIS=VALUE[,VALUE…]`, such as `cpu=power9,power10`
+  std::string failed_in;           // a JSON report: only cells that did not pass there
+};
+
+// The selected cells in the order of files and of the matrix. Selecting nothing is
+// usage.nothing-selected: a green run of no cells would say nothing.
+Result<std::vector<model::Document>> select_cells(const Selection& selection);
 
 // The one cell that `FILE@CELL` names: `cases/reach/far.case@imm32`, or the file alone if its case
 // declares no axes.

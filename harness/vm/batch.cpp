@@ -72,6 +72,7 @@ struct Plan {
   std::uint64_t code_pages = 0;
   std::uint64_t data_pages = 0;
   std::uint32_t reported_count = 0;
+  std::uint32_t alias = 0;
 
   // Bytes that the job needs at the start of the area.
   std::uint64_t front_bytes(const model::Job& job) const {
@@ -184,6 +185,47 @@ void map_parts(Plan& plan) {
   }
 }
 
+std::uint64_t segment_of(GuestAddress address) {
+  constexpr unsigned kSegmentShift = 28;
+  return address.value >> kSegmentShift;
+}
+
+// How many segments of hash translation the parts, by address, and the gate touch.
+std::uint64_t count_segments(std::span<const Part> parts, GuestAddress gate) {
+  std::uint64_t count = 0;
+  std::optional<std::uint64_t> counted;  // the last one
+  bool gate_counted = false;
+  for (const Part& part : parts) {
+    const std::uint64_t first = segment_of(part.address);
+    const std::uint64_t last = segment_of(part.last());
+    count += last - first + (counted == first ? 0 : 1);
+    counted = last;
+    gate_counted = gate_counted || (first <= segment_of(gate) && segment_of(gate) <= last);
+  }
+  return count + (gate_counted ? 0 : 1);
+}
+
+// A top nibble with which the guest's resume page holds no code of the job, see wire::kResumePage.
+// Four suits all but jobs that only hash translation admits.
+std::optional<std::uint32_t> free_alias(std::span<const wire::Mapping> mappings) {
+  constexpr std::uint32_t kUsual = 4;
+  constexpr std::uint32_t kNibbles = 16;
+  const auto is_free = [&](std::uint32_t nibble) {
+    const std::uint64_t page = std::uint64_t{nibble} << wire::kAliasShift | wire::kResumePage;
+    return std::ranges::none_of(mappings, [&](const wire::Mapping& mapping) {
+      return mapping.access == static_cast<std::uint32_t>(wire::Access::execute) &&
+             page - mapping.address < mapping.page_count * wire::kPageBytes;
+    });
+  };
+  for (std::uint32_t i = 0; i < kNibbles; ++i) {
+    const std::uint32_t nibble = (kUsual + i) % kNibbles;
+    if (is_free(nibble)) {
+      return nibble;
+    }
+  }
+  return std::nullopt;
+}
+
 Result<void> make_plan(const MachineSpec& spec, const model::Job& job, Plan& plan) {
   plan = Plan{std::move(plan.parts), std::move(plan.empty), std::move(plan.mappings)};
   plan.parts.clear();  // keeps what they have allocated
@@ -229,6 +271,22 @@ Result<void> make_plan(const MachineSpec& spec, const model::Job& job, Plan& pla
                              byte_count, job.trace_events, wire::kMaxPages,
                              wire::kAreaBytes - sizeof(wire::BatchHeader))};
   }
+  if (spec.mmu == model::Mmu::hash) {
+    const std::uint64_t segments = count_segments(plan.parts, job.gate);
+    if (segments > wire::kMaxSegments) {
+      return Error{ErrorCode::machine_job_too_large,
+                   fmt::format("a job in {} segments of 256 MiB; hash translation has {}", segments,
+                               wire::kMaxSegments)};
+    }
+  }
+  const auto alias = free_alias(plan.mappings);
+  if (!alias) {
+    return Error{ErrorCode::place_unmappable,
+                 fmt::format("code on page {:x} of all sixteen parts of the address space; the "
+                             "guest's branch trace needs one of them",
+                             wire::kResumePage)};
+  }
+  plan.alias = *alias;
   return success();
 }
 
@@ -382,6 +440,7 @@ void write_job(const model::Job& job, const Plan& plan, std::uint64_t nonce,
   record.code_count = static_cast<std::uint32_t>(plan.code_parts);
   record.trace = placed.trace;
   record.trace_capacity = job.trace_events;
+  record.alias = plan.alias;
   record.entry = to_wire(job.entry);
   record.result.nonce = 0;  // the guest writes all of the result, and this last
 

@@ -51,7 +51,8 @@ struct BatchLayout {
 
 // Writes the longest prefix of `jobs` that fits into `area` and that is fit to run, and says in
 // `layout` what it wrote. Nothing is written, and the first job's error returned, if it cannot even
-// run alone: machine.job-too-large, place.misaligned, place.overlap, place.unmappable.
+// run alone: machine.job-too-large (more pages, bytes, or segments of hash translation than there
+// are), place.misaligned, place.overlap, place.unmappable.
 Result<void> encode_batch(const MachineSpec& spec, std::span<const model::Job> jobs,
                           std::uint64_t nonce, std::span<std::byte> area, BatchLayout& layout);
 

@@ -164,6 +164,9 @@ Result<Machine> Machine::start(const MachineSpec& spec) {
     return Error{ErrorCode::machine_no_qemu, fmt::format("{} is not on PATH", kQemu),
                  SourceLocation{}, std::string{}, "apt-get install qemu-system-ppc"};
   }
+  if (spec.cpu == model::Cpu::power8 && spec.mmu == model::Mmu::radix) {
+    return Error{ErrorCode::machine_start, "power8 has no radix translation"};
+  }
   std::error_code error;
   MachineSpec absolute = spec;
   absolute.image = std::filesystem::absolute(spec.image, error).string();
@@ -172,6 +175,8 @@ Result<Machine> Machine::start(const MachineSpec& spec) {
                  SourceLocation{}, std::string{}, "build the target farcall_images"};
   }
   BOOST_OUTCOME_TRY(memory, GuestMemory::create());
+  memory.control().mmu =
+      static_cast<std::uint32_t>(spec.mmu == model::Mmu::hash ? wire::Mmu::hash : wire::Mmu::radix);
   BOOST_OUTCOME_TRY(console, socket_pair());
   BOOST_OUTCOME_TRY(qmp, socket_pair());
   const Channels channels{memory.descriptor(), console.theirs.number(), qmp.theirs.number()};

@@ -28,7 +28,7 @@ inline constexpr std::size_t kMaxBatchesInFlight = 2;
 class Machine {
  public:
   // Returns once QEMU runs; the guest boots by itself. Errors: machine.no-qemu, machine.no-image,
-  // machine.start.
+  // machine.start (also for radix translation on a power8, which has none).
   static Result<Machine> start(const MachineSpec& spec);
 
   Machine(Machine&&) noexcept;

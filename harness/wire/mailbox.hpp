@@ -23,7 +23,7 @@
 
 namespace farcall::wire {
 
-inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint32_t kVersion = 2;
 inline constexpr std::uint64_t kControlMagic = 0x66617263'616c6c21;  // "farcall!"
 inline constexpr std::uint64_t kBatchMagic = 0x66617263'62617463;    // "farcbatc"
 
@@ -37,9 +37,16 @@ inline constexpr std::uint64_t kAreaCount = 2;
 
 inline constexpr std::uint32_t kMaxJobs = 512;        // in a batch
 inline constexpr std::uint32_t kMaxPages = 1024;      // that a job maps, code and data together
+inline constexpr std::uint32_t kMaxSegments = 32;     // of hash translation, 256 MiB each: the SLB
 inline constexpr std::uint32_t kMaxCodePages = 1024;  // as many does the guest's code arena hold
 inline constexpr std::uint32_t kLastBranches = 16;    // the ring of branches of any kind
 inline constexpr std::uint64_t kMaxBudget = 4'000'000'000;  // instructions; the decrementer's width
+
+// The instruction with which the guest's branch trace goes back to a job lies on this page of
+// physical memory, and is executed at an alias: the page's address with one of the sixteen top
+// nibbles, which real mode ignores. A branch of the job at that very address would pass for it.
+inline constexpr std::uint64_t kResumePage = 0x2000;
+inline constexpr unsigned kAliasShift = 60;
 
 // Bytes on the console. Anything else there is text for people.
 inline constexpr char kDoorbell = '\x06';  // guest: a batch is complete
@@ -117,10 +124,12 @@ struct JobRecord {
   ul32 code_count;
   ul32 trace;  // offset of TakenBranch[trace_capacity], which the guest fills
   ul32 trace_capacity;
+  ul32 alias;  // a top nibble with which kResumePage holds no code of the job
+  ul32 reserved;
   Registers entry;
   JobResult result;
 };
-static_assert(sizeof(JobRecord) == 56 + sizeof(Registers) + sizeof(JobResult));
+static_assert(sizeof(JobRecord) == 64 + sizeof(Registers) + sizeof(JobResult));
 
 // At the start of an area. The guest runs the jobs at `jobs[0 … job_count-1]` and then writes the
 // completion, which counts only if all three words are as they must be.
@@ -152,11 +161,13 @@ struct PanicRecord {
 };
 static_assert(sizeof(PanicRecord) == 48);
 
-// At kControlAddress. All zero before the guest starts.
+enum class Mmu : std::uint32_t { radix = 0, hash = 1 };
+
+// At kControlAddress. All zero before the guest starts, except for what the host tells it.
 struct Control {
   ul64 magic;  // guest, before `ready`
   ul32 version;
-  ul32 reserved;
+  ul32 mmu;              // host, before the start
   SharedWord ready;      // guest: 1 once it waits for batches
   SharedWord submitted;  // host: how many batches it has handed over
   SharedWord completed;  // guest: how many of them are done

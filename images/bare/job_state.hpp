@@ -28,7 +28,7 @@ struct JobState {
   std::uint64_t dsisr;
   wire::Registers* exit_registers;
   std::uint64_t runner_stack;
-  std::uint64_t trace_handler;  // aliased addresses, see ALIAS_NIBBLE
+  std::uint64_t trace_handler;  // aliased addresses, see wire::kResumePage
   std::uint64_t resume;
   std::uint64_t resume_rfid;
   wire::TakenBranch* trace_next;
@@ -54,6 +54,7 @@ static_assert(offsetof(JobState, trace_end) == STATE_TRACE_END - JOB_STATE);
 static_assert(offsetof(JobState, trace_events) == STATE_TRACE_EVENTS - JOB_STATE);
 static_assert(offsetof(JobState, taken_branches) == STATE_TAKEN_BRANCHES - JOB_STATE);
 static_assert(offsetof(JobState, ring) == STATE_RING - JOB_STATE);
+static_assert(wire::kResumePage == RESUME_PAGE);
 static_assert(sizeof(RingEntry) == 1 << RING_ENTRY_SHIFT);
 static_assert(wire::kLastBranches == 1 << RING_ENTRIES_SHIFT);
 static_assert(JOB_STATE + sizeof(JobState) <= 0x8000, "within reach of a 16-bit absolute address");

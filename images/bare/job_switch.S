@@ -1,6 +1,6 @@
 // From the runner into a job and back, and the branch trace in between. Contract: job_state.hpp.
 #include "layout.h"
-        .machine power9
+        .machine power8
         .abiversion 2
 
 #define FRAME_BYTES 512
@@ -83,7 +83,9 @@ enter_job:
 .endr
         bctr
 
-// The last step into a job, taken at an alias of its address. In memory: r3 and CTR of the job.
+// The last step into a job. In memory: its r3 and CTR. What runs at an alias of its address is on one
+// page, this and the branch trace.
+        .section .resume, "ax"
         .globl  resume_job
 resume_job:
         ld      %r3, STATE_CTR(0)
@@ -140,6 +142,7 @@ trace_branch:
         ld      %r5, STATE_R5(0)
         b       resume_job
 
+        .text
 // Any other interrupt. In memory: r3 and CFAR; r3 = the vector. Ends enter_job(), unless it is none
 // of the job's doing.
         .globl  leave_job

@@ -15,7 +15,8 @@
 #define MSR_IR 0x0020       // instruction relocation
 #define MSR_DR 0x0010       // data relocation
 #define MSR_RI 0x0002       // recoverable
-#define MSR_LE 0x0001       // little-endian
+// Little-endian, which the image is or is not. start_be.S is big-endian in either, so it must be told.
+#define MSR_LE GUEST_LITTLE_ENDIAN
 
 // The low half of the MSR of the runner (real mode) and of a job (problem state, translated).
 #define RUNNER_MSR_LOW (MSR_FP | MSR_ME | MSR_RI | MSR_LE)
@@ -32,7 +33,14 @@
 #define SPR_TAR 815
 #define SPR_PID 48
 
-#define FSCR_TAR_SHIFT 8  // the TAR register is available in problem state
+#define SPR_PVR 287
+
+// What problem state may use.
+#define FSCR_TAR_SHIFT 8      // the TAR register
+#define FSCR_PREFIX_SHIFT 13  // prefixed instructions, power10
+
+#define PVR_VERSION_SHIFT 16
+#define PVR_POWER10 0x80
 
 // Interrupt vectors that mean more than "the job is over".
 #define VECTOR_EXTERNAL 0x500
@@ -82,9 +90,7 @@
 #define BRANCH_LINK 16
 #define BRANCH_BYTES 24
 
-// The top nibble of the address at which the last instruction before a job runs. Real mode ignores
-// it, and no job can have code there, so a CFAR with this address cannot be a job's own branch.
-#define ALIAS_NIBBLE 4
-#define ALIAS_SHIFT 60
+// wire::kResumePage.
+#define RESUME_PAGE 0x2000
 
 #endif

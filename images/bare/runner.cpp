@@ -9,6 +9,7 @@
 #include "memory_map.hpp"
 #include "mmu/mmu.hpp"
 #include "wire/mailbox.hpp"
+#include "wire_order.hpp"
 
 // Lies at JOB_STATE: the linker script sees to it.
 [[gnu::section(".job_state")]] farcall::bare::JobState job_state;
@@ -38,21 +39,23 @@ void set_decrementer(std::uint64_t value) {
   asm volatile("mtspr %0, %1" : : "i"(SPR_DEC), "r"(value));
 }
 
-std::uint64_t aliased(const char* code) {
-  return reinterpret_cast<std::uint64_t>(code) | std::uint64_t{ALIAS_NIBBLE} << ALIAS_SHIFT;
+std::uint64_t aliased(const char* code, std::uint64_t nibble) {
+  return reinterpret_cast<std::uint64_t>(code) | nibble << wire::kAliasShift;
 }
 
 void initialize_interrupts() {
-  constexpr std::uint64_t kLittleEndian = 1;
   constexpr std::uint64_t kInterruptEndian = 4;
-  if (hypercall(Hypercall::set_mode, kLittleEndian, kInterruptEndian).status != 0) {
+  if (hypercall(Hypercall::set_mode, GUEST_LITTLE_ENDIAN, kInterruptEndian).status != 0) {
     __builtin_trap();
   }
-  asm volatile("mtspr %0, %1" : : "i"(SPR_FSCR), "r"(std::uint64_t{1} << FSCR_TAR_SHIFT));
+  std::uint64_t processor = 0;
+  asm("mfspr %0, %1" : "=r"(processor) : "i"(SPR_PVR));
+  std::uint64_t facilities = std::uint64_t{1} << FSCR_TAR_SHIFT;
+  if (processor >> PVR_VERSION_SHIFT == PVR_POWER10) {
+    facilities |= std::uint64_t{1} << FSCR_PREFIX_SHIFT;
+  }
+  asm volatile("mtspr %0, %1" : : "i"(SPR_FSCR), "r"(facilities));
   set_decrementer(kLongTime);
-  job_state.trace_handler = aliased(trace_branch);
-  job_state.resume = aliased(resume_job);
-  job_state.resume_rfid = aliased(resume_job_rfid);
 }
 
 // The ring in order, oldest first.
@@ -71,7 +74,7 @@ void report_last_branches(wire::JobResult& result) {
   }
 }
 
-void run_job(std::byte* area, wire::JobRecord& job) {
+void run_job(const Mmu& mmu, std::byte* area, wire::JobRecord& job) {
   const auto* pieces = reinterpret_cast<const wire::CodePiece*>(area + job.code);
   const auto* mappings = reinterpret_cast<const wire::Mapping*>(area + job.mappings);
   const std::uint32_t piece_count = job.code_count;
@@ -83,20 +86,29 @@ void run_job(std::byte* area, wire::JobRecord& job) {
     const auto access = static_cast<wire::Access>(static_cast<std::uint32_t>(mappings[i].access));
     const std::uint64_t base =
         access == wire::Access::execute ? kCodeArena : reinterpret_cast<std::uint64_t>(area);
-    map_pages(mappings[i].address, base + mappings[i].source, mappings[i].page_count, access);
+    mmu.map_pages(mappings[i].address, base + mappings[i].source, mappings[i].page_count, access);
   }
   const std::uint64_t gate_in_page = job.gate % wire::kPageBytes;
-  map_pages(job.gate - gate_in_page, gate_page(gate_in_page), 1, wire::Access::execute);
-  finish_mapping();
+  mmu.map_pages(job.gate - gate_in_page, gate_page(gate_in_page), 1, wire::Access::execute);
+  mmu.finish_mapping();
 
-  job_state.trace_next = reinterpret_cast<wire::TakenBranch*>(area + job.trace);
-  job_state.trace_end = job_state.trace_next + static_cast<std::uint32_t>(job.trace_capacity);
+  auto* trace = reinterpret_cast<wire::TakenBranch*>(area + job.trace);
+  job_state.trace_handler = aliased(trace_branch, job.alias);
+  job_state.resume = aliased(resume_job, job.alias);
+  job_state.resume_rfid = aliased(resume_job_rfid, job.alias);
+  job_state.trace_next = trace;
+  job_state.trace_end = trace + static_cast<std::uint32_t>(job.trace_capacity);
   job_state.trace_events = 0;
   job_state.taken_branches = 0;
   wire::JobResult& result = job.result;
+  turn(job.entry);
   result.vector = enter_job(&job.entry, &result.registers, job.entry_point, ticks(job.budget));
 
-  unmap_all();
+  turn(result.registers);
+  for (wire::TakenBranch* branch = trace; branch != job_state.trace_next; ++branch) {
+    turn(*branch);
+  }
+  mmu.unmap_all();
   for (std::uint32_t i = 0; i < piece_count; ++i) {
     remove_code(pieces[i].arena_offset, pieces[i].byte_count);
   }
@@ -110,14 +122,14 @@ void run_job(std::byte* area, wire::JobRecord& job) {
   result.nonce = job.nonce;
 }
 
-void run_batch(std::byte* area) {
+void run_batch(const Mmu& mmu, std::byte* area) {
   auto& batch = *reinterpret_cast<wire::BatchHeader*>(area);
   const std::uint32_t job_count = batch.job_count;
   if (batch.magic != wire::kBatchMagic || job_count > wire::kMaxJobs) {
     __builtin_trap();  // the host is broken: nothing here can be believed
   }
   for (std::uint32_t i = 0; i < job_count; ++i) {
-    run_job(area, *reinterpret_cast<wire::JobRecord*>(area + batch.jobs[i]));
+    run_job(mmu, area, *reinterpret_cast<wire::JobRecord*>(area + batch.jobs[i]));
   }
   batch.completed_nonce = batch.nonce;
   batch.completed_jobs = job_count;
@@ -174,14 +186,15 @@ extern "C" [[noreturn]] void panic(std::uint64_t vector, std::uint64_t srr0, std
 extern "C" [[noreturn]] void runner_main() {
   initialize_interrupts();
   enable_console_interrupt();
-  initialize_mmu();
+  const Mmu& mmu = control().mmu == static_cast<std::uint32_t>(wire::Mmu::hash) ? kHash : kRadix;
+  mmu.initialize();
   control().magic = wire::kControlMagic;
   control().version = wire::kVersion;
   control().ready.store_release(1);
   for (std::uint64_t completed = 0;; ++completed) {
     wait_for_batch(completed);
-    run_batch(at_physical<std::byte>(wire::kAreasAddress +
-                                     completed % wire::kAreaCount * wire::kAreaBytes));
+    run_batch(mmu, at_physical<std::byte>(wire::kAreasAddress +
+                                          completed % wire::kAreaCount * wire::kAreaBytes));
     control().completed.store_release(completed + 1);
     ring_doorbell();
   }

@@ -1,6 +1,6 @@
 // Interrupt vectors. All interrupts arrive in real mode (LPCR[AIL] = 0) at these addresses.
 #include "layout.h"
-        .machine power9
+        .machine power8
         .abiversion 2
 
         .section .vectors, "ax"
@@ -37,7 +37,7 @@ _start:
         vector  0xc00           // system call
 
 // Branch trace: the job took a branch (or came by one that it did not take) and goes on after this.
-// The handler runs at an alias of its address, see ALIAS_NIBBLE.
+// The handler runs at an alias of its address, see wire::kResumePage.
         .org    VECTOR_TRACE
         std     %r3, STATE_R3(0)
         mfspr   %r3, SPR_CFAR

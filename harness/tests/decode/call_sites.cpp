@@ -27,7 +27,7 @@ using Words = std::vector<std::uint32_t>;
 std::vector<model::DecodedCall> sites_of(const Words& words) {
   model::CodeImage image;
   image.functions.push_back({"f", {kAt}, words, {}});
-  return call_sites(image);
+  return call_sites(image, {});
 }
 
 std::string text(const std::optional<GuestAddress>& target) {
@@ -128,15 +128,108 @@ TEST(CallSites, UnknownWordsMakeEverythingUnknown) {
   EXPECT_EQ(only_target(kLoad + kCall), kLoaded);
 }
 
-// pla r12,… of power10: its second half looks like li r12.
+// plwz r12,… of power10, which the table does not have: its second half looks like lwz r12.
 TEST(CallSites, HalfOfAPrefixedInstructionIsNoInstruction) {
-  const Words pla = {0x06100000, encode<Op::addi>(r12, kZero, 0x100)};
-  EXPECT_EQ(only_target(pla + kCall), "unknown");
+  const Words plwz = {0x06100000, encode<Op::lwz>(r12, 0x100, kZero)};
+  EXPECT_EQ(only_target(kLoad + plwz + kCall), "unknown");
   EXPECT_EQ(only_target({0x06100000, encode<Op::bl>(8)}), "0 sites");
   // Unless something jumps right into it.
   EXPECT_EQ(only_target({encode<Op::bc>(12, CrBit{0}, 8), 0x06100000, encode<Op::bl>(8)}),
             "c008000000001010");
   EXPECT_TRUE(sites_of({0x06100000}).empty());
+}
+
+// Words by hand from Power ISA 3.1: prefix 000001 10 000 R .. d0, suffix of addi.
+constexpr std::uint32_t kPla = 0x06100000;
+constexpr std::uint32_t kAddiR12 = 0x39800000;
+
+TEST(CallSites, PcRelative) {
+  EXPECT_EQ(only_target(Words{kPla, kAddiR12 | 0x100} + kCall), "c008000000001100");
+  EXPECT_EQ(only_target(Words{kPla | 0x3ffff, kAddiR12 | 0xfffc} + kCall), "c008000000000ffc");
+  EXPECT_EQ(only_target(Words{kPla | 0x1ffff, kAddiR12 | 0xfffc} + kCall), "c008000200000ffc");
+  EXPECT_EQ(only_target(Words{kPla | 0x20000, kAddiR12} + kCall), "c007fffe00001000");
+  // From where it stands, not from the function.
+  EXPECT_EQ(only_target(kLoad + Words{kPla, kAddiR12 | 0x100} + kCall), "c008000000001110");
+  // pli r12, and paddi r12,r12.
+  EXPECT_EQ(only_target(Words{0x06000001, kAddiR12 | 0x8000} + kCall), "0000000000018000");
+  EXPECT_EQ(only_target(kLoad + Words{0x06000001, 0x398c8000} + kCall), "c0080000003ae26c");
+  EXPECT_EQ(only_target(Words{0x06000001, 0x398c8000} + kCall), "unknown");
+  // R and RA together are no instruction.
+  EXPECT_EQ(only_target(kLoad + Words{kPla, 0x398c0000} + kCall), "unknown");
+}
+
+TEST(CallSites, APrefixedInstructionThatCrosses64BytesIsNone) {
+  constexpr std::uint32_t kNop = 0x60000000;
+  const Words nops(14, kNop);
+  EXPECT_EQ(only_target(nops + Words{kPla, kAddiR12} + kCall), "c008000000001038");
+  EXPECT_EQ(only_target(nops + Words{kNop, kPla, kAddiR12} + kCall), "unknown");
+  EXPECT_EQ(only_target(nops + Words{kNop, kNop, kPla, kAddiR12} + kCall), "c008000000001040");
+}
+
+std::string only_target_with_toc(const Words& words, std::uint64_t toc) {
+  model::CodeImage image;
+  image.functions.push_back({"f", {kAt}, words, {}});
+  const auto sites = call_sites(image, {.toc = GuestAddress{toc}});
+  return text(sites.back().target);
+}
+
+TEST(CallSites, RelativeToTheToc) {
+  const Words far = {encode<Op::addis>(r12, r2, 0x7fff), encode<Op::addi>(r12, r12, 0x7fff)};
+  const Words below = {encode<Op::addis>(r12, r2, -0x8000), encode<Op::addi>(r12, r12, -0x8000)};
+  EXPECT_EQ(only_target(far + kCall), "unknown");
+  EXPECT_EQ(only_target_with_toc(far + kCall, 0xc000000001800000), "c0000000817f7ffc");
+  EXPECT_EQ(only_target_with_toc(below + kCall, 0xc000000001800000), "bfffffff817f8000");
+  // Behind a call, and where other code jumps to: no word of the function writes r2.
+  EXPECT_EQ(only_target_with_toc(far + kCall + far + kCall, 0x1000), "000000007fff8ffc");
+  EXPECT_EQ(only_target_with_toc(Words{encode<Op::bc>(12, CrBit{0}, 4)} + far + kCall, 0x1000),
+            "000000007fff8ffc");
+  // It does here, though with what it was.
+  const Words writes = {encode<Op::or_>(r2, r2, r2)};
+  EXPECT_EQ(only_target_with_toc(writes + far + kCall, 0x1000), "000000007fff8ffc");
+  EXPECT_EQ(only_target_with_toc(writes + far + kCall + far + kCall, 0x1000), "unknown");
+  EXPECT_EQ(
+      only_target_with_toc(far + kCall + Words{encode<Op::ld>(r2, 24, r1)} + far + kCall, 0x1000),
+      "unknown");
+}
+
+// f calls g by its descriptor, as compilers do it for ELFv1.
+TEST(CallSites, ThroughADescriptor) {
+  constexpr std::uint64_t kG = 0xc00800000012a468;
+  const Words load = {encode<Op::addis>(r11, kZero, -16376), encode<Op::rldicr>(r11, r11, 32, 31),
+                      encode<Op::oris>(r11, r11, 0x12),      encode<Op::ori>(r11, r11, 0xa468),
+                      encode<Op::ld>(r12, 0, r11),           encode<Op::ld>(r2, 8, r11)};
+  const Words relative = {encode<Op::addis>(r12, r2, 1), encode<Op::addi>(r12, r12, -4)};
+  model::CodeImage image;
+  image.functions.push_back({"f", {kAt}, load + kCall, {}});
+  image.functions.push_back(
+      {"g",
+       {kG},
+       Words{0xc0080000, 0x0012a480, 0xc0000000, 0x01800000, 0, 0} + relative + kCall,
+       {},
+       model::kDescriptorWords});
+  auto sites = call_sites(image, {.endian = model::Endian::big, .toc = GuestAddress{0x1000}});
+  ASSERT_EQ(sites.size(), 2U);
+  EXPECT_EQ(text(sites[0].target), "c00800000012a480");
+  // g's own r2 is what its descriptor says.
+  EXPECT_EQ(text(sites[1].target), "c00000000180fffc");
+  EXPECT_EQ(sites[1].at, GuestAddress{kG + 24 + 12});
+  // The same bytes mean another doubleword to a little-endian CPU.
+  sites = call_sites(image, {.endian = model::Endian::little});
+  EXPECT_EQ(text(sites[0].target), "0012a480c0080000");
+  // What is outside the image may be anything.
+  image.functions[1].address = {kG + 4};
+  sites = call_sites(image, {.endian = model::Endian::big});
+  EXPECT_EQ(text(sites[0].target), "unknown");
+}
+
+// The words of a descriptor are data, whatever they look like.
+TEST(CallSites, ADescriptorHoldsNoCode) {
+  model::CodeImage image;
+  image.functions.push_back(
+      {"f", {kAt}, Words{kBctrl, kBctrl, kBctrl, kBctrl, 0, 0} + Words{kBctrl}, {}, 6});
+  const auto sites = call_sites(image, {.endian = model::Endian::big});
+  ASSERT_EQ(sites.size(), 1U);
+  EXPECT_EQ(sites[0].at, GuestAddress{kAt + 24});
 }
 
 TEST(CallSites, NothingIsKnownWhereOtherCodeJumpsTo) {
@@ -153,7 +246,7 @@ TEST(CallSites, NothingIsKnownWhereOtherCodeJumpsTo) {
   model::CodeImage image;
   image.functions.push_back({"f", {kAt}, kLoad + kCall, {}});
   image.functions.push_back({"g", {kAt + 0x100}, {encode<Op::b>(-0x100 + 16)}, {}});
-  EXPECT_EQ(text(call_sites(image).at(0).target), "unknown");
+  EXPECT_EQ(text(call_sites(image, {}).at(0).target), "unknown");
 }
 
 TEST(CallSites, NothingIsKnownAfterABranchThatIsAlwaysTaken) {
@@ -183,7 +276,7 @@ TEST(CallSites, FunctionsDoNotShareKnowledge) {
   model::CodeImage image;
   image.functions.push_back({"f", {kAt}, kLoad, {}});
   image.functions.push_back({"g", {kAt + 16}, kCall, {}});
-  const auto sites = call_sites(image);
+  const auto sites = call_sites(image, {});
   ASSERT_EQ(sites.size(), 1U);
   EXPECT_EQ(sites[0].site, (bpf::CallSite{1, 0}));
   EXPECT_FALSE(sites[0].target);
@@ -207,7 +300,7 @@ TEST(CallSites, AnyWordsAreDecoded) {
       image.functions.push_back({"f", {random() * f * 0x123456789U}, words, {}});
     }
     std::optional<model::DecodedCall> before;
-    for (const model::DecodedCall& call : call_sites(image)) {
+    for (const model::DecodedCall& call : call_sites(image, {})) {
       const model::CodeFunction& in = image.functions.at(call.site.function);
       const std::uint64_t word = in.words.at((call.at.value - in.address.value) / 4);
       EXPECT_EQ(word & 1, 1U);  // LK

@@ -118,11 +118,18 @@ TEST(Compile, CallSitesAreCountedByFunction) {
 
 TEST(Reach, EndsInTheBranchAndLinkAndHasTheSizeOfTheTable) {
   for (const ReachInfo& reach : kReaches) {
-    for (const std::uint64_t callee : {reach.lowest, reach.highest & ~std::uint64_t{3}}) {
-      Emitter out;
-      reach.emit_call(out, {callee});
-      EXPECT_EQ(out.position(), reach.words);
-      EXPECT_EQ(out.words().back(), 0x4e800421U);
+    for (std::uint64_t at = 0; at < 256; at += 4) {
+      for (const std::int64_t distance : {reach.lowest, std::int64_t{0}, reach.highest}) {
+        const CallPlace place{.at = {kFar + at}, .toc = {0xc000000001800000}};
+        Emitter out;
+        reach.emit_call(out, place,
+                        {(reach.origin(place) + static_cast<Displacement>(distance)).value &
+                         ~std::uint64_t{3}});
+        EXPECT_EQ(out.position(), reach.words);
+        const bool is_bl = reach.reach == model::Reach::bl;
+        EXPECT_EQ(out.words().back() >> 26, is_bl ? 18U : 19U);
+        EXPECT_EQ(out.words().back() & 1, 1U);
+      }
     }
   }
 }
@@ -219,12 +226,14 @@ TEST(Compile, RefusesAddressesThatCannotBe) {
 }
 
 TEST(Compile, RefusesWhatItDoesNotHave) {
-  model::AxisValues axes;
-  axes.reach = model::Reach::pcrel;
-  EXPECT_EQ(error_of(linked(kCaller, {{0x10000}, {kFar}}), axes).code, ErrorCode::jit_unsupported);
-  axes = {};
-  axes.abi = model::Abi::elfv1;
-  EXPECT_EQ(error_of(linked(kCaller, {{0x10000}, {kFar}}), axes).code, ErrorCode::jit_unsupported);
+  for (const model::Cpu cpu : {model::Cpu::power8, model::Cpu::power9, model::Cpu::power10}) {
+    model::AxisValues axes{.cpu = cpu, .reach = model::Reach::pcrel};
+    EXPECT_EQ(compile(linked(kCaller, {{0x10000}, {0x20000}}), axes).has_value(),
+              cpu == model::Cpu::power10);
+    axes = {.cpu = cpu, .abi = model::Abi::elfv1};
+    EXPECT_EQ(error_of(linked(kCaller, {{0x10000}, {kFar}}), axes).code,
+              ErrorCode::jit_unsupported);
+  }
   model::LinkedProgram program = linked("mov %r0, 1\nexit\n", {{0x10000}});
   program.program.slots[0].opcode = 0xff;
   const Error error = error_of(program);
@@ -242,7 +251,10 @@ TEST(Compile, RefusesACallThatWasNotLinked) {
 
 TEST(Passes, TheEmittingOneMustKeepToTheLayout) {
   const model::LinkedProgram program = linked("mov %r0, 1\nexit\n", {{0x1000}});
-  const FunctionSource source{.linked = program, .reach = *find_reach(model::Reach::abs64)};
+  const Target target;
+  const FunctionSource source{.linked = program,
+                              .reach = reach_info(model::Reach::abs64, model::Abi::elfv2),
+                              .target = target};
   Layout layout;
   Emitter out;
   ASSERT_TRUE(run_pass(Pass::sizing, source, layout, out));

@@ -139,6 +139,40 @@ TEST(JsonReport, IsOneDocumentOfTheCurrentFormat) {
   EXPECT_EQ(cell.at("replay"), "farcall run it");
 }
 
+TEST(JunitReport, HasOneTestCaseACellAndEscapesWhatItMust) {
+  Sample sample;
+  sample.fail();
+  sample.verdict.findings[0].text = "a < b & c";
+  const std::string text = written([&](std::FILE* out) {
+    const auto report = junit_report(out);
+    report->begin(2);
+    report->cell({.cell = sample.cell, .verdict = sample.verdict, .replay = "farcall run it"});
+    report->cell({.cell = sample.cell, .verdict = Sample().verdict});
+    report->end({.passed = 1, .failed = 1, .seconds = 0.5});
+  });
+  EXPECT_THAT(text,
+              HasSubstr("<testsuite name=\"farcall\" tests=\"2\" failures=\"1\" errors=\"0\""));
+  EXPECT_THAT(text, HasSubstr("<testcase classname=\"far.case\" name=\"far@aux64\""));
+  EXPECT_THAT(text, HasSubstr("type=\"call.decoded-elsewhere\" message=\"a &lt; b &amp; c\""));
+  EXPECT_THAT(text, HasSubstr("replay: farcall run it"));
+}
+
+TEST(TapReport, CountsItsCells) {
+  Sample sample;
+  const std::string text = written([&](std::FILE* out) {
+    const auto report = tap_report(out);
+    report->begin(3);
+    report->cell({.cell = sample.cell, .verdict = sample.verdict});
+    sample.fail();
+    report->cell({.cell = sample.cell, .verdict = sample.verdict, .replay = "farcall run it"});
+    report->end({.passed = 1, .failed = 1, .not_run = 1});
+  });
+  EXPECT_EQ(text,
+            "TAP version 13\n1..3\nok 1 - far@aux64\nnot ok 2 - far@aux64\n"
+            "# main[0]: it goes astray [call.decoded-elsewhere]\n# replay: farcall run it\n"
+            "Bail out! 1 cells were not run\n");
+}
+
 TEST(Agreement, NeedsEveryWitness) {
   const model::SiteStory good = Sample().verdict.sites[0];
   EXPECT_TRUE(agrees(good));

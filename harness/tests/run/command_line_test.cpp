@@ -148,6 +148,68 @@ TEST(Run, TwoRunsTellTheSame) {
   EXPECT_EQ(report(), report());
 }
 
+// Two cells, of which the first is one that a case expects wrongly.
+constexpr const char* kTwoCells =
+    "-- matrix\n"
+    "call imm32 aux64\n"
+    "-- asm\n"
+    "call local callee\n"
+    "exit\n"
+    "callee:\n"
+    "mov %r0, 42\n"
+    "exit\n"
+    "-- place\n"
+    "main = text+64K\n"
+    "callee = vmalloc+64K\n"
+    "-- result\n"
+    "42\n";
+
+TEST(Run, AReportInAFileLeavesTextOnTheTerminalAndNamesWhatToRunAgain) {
+  const ScratchFolder folder;
+  const std::string path = folder.write("two.case", kTwoCells);
+  const std::string report = (folder.path() / "report.json").string();
+  const Finished first = run_farcall({"run", path, "--format", "json", "--output", report});
+  EXPECT_EQ(first.exit_code, 1);
+  EXPECT_THAT(first.out, HasSubstr("FAIL   two@imm32"));
+  EXPECT_THAT(first.out, HasSubstr("pass   two@aux64"));
+
+  const Finished again = run_farcall({"run", path, "--rerun-failed", report, "--format", "tap"});
+  EXPECT_EQ(again.exit_code, 1);
+  EXPECT_THAT(again.out, StartsWith("TAP version 13\n1..1\nnot ok 1 - two@imm32\n"));
+
+  EXPECT_EQ(run_farcall({"run", path, "--rerun-failed", path}).exit_code, 2);
+  EXPECT_EQ(run_farcall({"run", path, "--output", "/no/such/folder/report"}).exit_code, 2);
+}
+
+TEST(Run, FailFastStopsAtTheFirstFailure) {
+  const ScratchFolder folder;
+  const Finished run =
+      run_farcall({"run", folder.write("two.case", kTwoCells), "--fail-fast", "--repeat", "50"});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.out, HasSubstr("1 cells: 0 passed, 1 failed"));
+  EXPECT_THAT(run.out, HasSubstr("99 cells were not run"));
+}
+
+TEST(Run, WhereSelectsByAxis) {
+  const ScratchFolder folder;
+  const std::string path = folder.write("two.case", kTwoCells);
+  const Finished run = run_farcall({"run", path, "--where", "call=aux64,table", "--repeat", "3"});
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  EXPECT_THAT(run.out, HasSubstr("3 cells: 3 passed"));
+  for (const char* const bad : {"call", "calls=aux64", "call=aux65", "call="}) {
+    EXPECT_EQ(run_farcall({"run", path, "--where", bad}).exit_code, 2) << bad;
+  }
+}
+
+TEST(Doctor, SaysWhatIsThereAndHowToMendWhatIsNot) {
+  EXPECT_EQ(run_farcall({"doctor"}).exit_code, 0);
+  const ScratchFolder empty;
+  const Finished sick = run_farcall({"doctor"}, empty.path().string());
+  EXPECT_EQ(sick.exit_code, 3);
+  EXPECT_THAT(sick.out, HasSubstr("MISSING  qemu-system-ppc64"));
+  EXPECT_THAT(sick.out, HasSubstr("apt-get install qemu-system-ppc"));
+}
+
 TEST(List, NamesAreThoseThatFilterTakes) {
   const Finished list = run_farcall({"list", cases_folder().string()});
   ASSERT_EQ(list.exit_code, 0) << list.err;

@@ -244,6 +244,57 @@ TEST_F(Batch, RefusesPlacesThatTheMmuDoesNotTranslate) {
   EXPECT_EQ(refusal(job), ErrorCode::place_unmappable);
 }
 
+const MachineSpec kHashSpec = spec(model::Endian::little, model::Cpu::power8, model::Mmu::hash);
+
+TEST_F(Batch, HashTranslatesEveryAddressIn32Segments) {
+  for (const std::uint64_t address :
+       {0x0010'0000'0000'0000UL, 0xbfff'ffff'ffff'fff0UL, 0xffff'ffff'ffff'fff8UL}) {
+    const model::Job job = code_job({kNop, kBlr}, {address});
+    EXPECT_TRUE(encode_batch(kHashSpec, std::span(&job, 1), kNonce, area_, layout_).has_value());
+  }
+  const auto accepts = [&](const model::Job& job) {
+    const auto result = encode_batch(kHashSpec, std::span(&job, 1), kNonce, area_, layout_);
+    return result.has_value() || result.error().code != ErrorCode::machine_job_too_large;
+  };
+  model::Job job = code_job({kBlr});
+  for (std::uint64_t i = 0; i < 29; ++i) {
+    add_data(job, {i << 28}, std::vector<std::byte>(8));
+  }
+  EXPECT_TRUE(accepts(job));                                  // 29 of data, one of code, the gate's
+  add_data(job, {0x1'cfff'fffc}, std::vector<std::byte>(8));  // from the 29th into the 30th
+  EXPECT_TRUE(accepts(job));
+  add_data(job, {0x5'0000'0000}, std::vector<std::byte>(8));
+  EXPECT_FALSE(accepts(job));
+  job.gate = {0xc008'0000'0000'0000};  // in the code's segment
+  EXPECT_TRUE(accepts(job));
+}
+
+TEST_F(Batch, TheTraceHandlersAliasAvoidsTheJobsCode) {
+  model::Job job = code_job({kBlr});
+  ASSERT_TRUE(encode(std::span(&job, 1)).has_value());
+  EXPECT_EQ(record(0).alias, 4U);
+  const auto alias_of = [&](const model::Job& one) {
+    const auto result = encode_batch(kHashSpec, std::span(&one, 1), kNonce, area_, layout_);
+    return result.has_value() ? static_cast<std::uint32_t>(record(0).alias) : 99;
+  };
+  add_code(job, {0x4000'0000'0000'1ffc}, {kNop});
+  EXPECT_EQ(alias_of(job), 4U);
+  add_code(job, {0x4000'0000'0000'3000}, {kNop});
+  EXPECT_EQ(alias_of(job), 4U);
+  add_code(job, {0x4000'0000'0000'2ffc}, {kNop});
+  EXPECT_EQ(alias_of(job), 5U);
+  for (std::uint64_t nibble = 0; nibble < 16; ++nibble) {
+    if (nibble != 3 && nibble != 4) {
+      add_code(job, {nibble << 60 | 0x2000}, {kNop});
+    }
+  }
+  EXPECT_EQ(alias_of(job), 3U);
+  add_code(job, {0x3000'0000'0000'2000}, {kNop});
+  const auto refused = encode_batch(kHashSpec, std::span(&job, 1), kNonce, area_, layout_);
+  ASSERT_TRUE(refused.has_error());
+  EXPECT_EQ(refused.error().code, ErrorCode::place_unmappable);
+}
+
 TEST_F(Batch, RefusesOverlaps) {
   model::Job job = code_job({kBlr, kBlr});
   add_code(job, kCode + 4, {kBlr});

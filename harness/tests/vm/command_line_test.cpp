@@ -50,6 +50,7 @@ TEST(CommandLine, HasNoDevicesOrFilesOfTheHost) {
 
 TEST(CommandLine, ImageIsNamedAfterItsByteOrder) {
   EXPECT_EQ(image_name(model::Endian::little, model::Mmu::radix), "bare-le.bin");
+  EXPECT_EQ(image_name(model::Endian::big, model::Mmu::hash), "bare-be.bin");
 }
 
 }  // namespace

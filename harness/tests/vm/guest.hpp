@@ -5,6 +5,11 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <iterator>
+#include <map>
+#include <optional>
+#include <ostream>
+#include <ranges>
 #include <span>
 #include <string>
 #include <utility>
@@ -26,24 +31,62 @@ inline constexpr std::uint32_t kBlr = 0x4e800020;   // blr
 inline constexpr std::uint32_t kLoop = 0x48000000;  // b .
 inline constexpr std::uint32_t kNop = 0x60000000;   // nop
 
-inline MachineSpec spec() {
-  return {.image = std::string(FARCALL_BUILD_DIR "/images/") +
-                   image_name(model::Endian::little, model::Mmu::radix)};
+inline MachineSpec spec(model::Endian endian = model::Endian::little,
+                        model::Cpu cpu = model::Cpu::power9, model::Mmu mmu = model::Mmu::radix) {
+  return {.endian = endian,
+          .cpu = cpu,
+          .mmu = mmu,
+          .image = std::string(FARCALL_BUILD_DIR "/images/") + image_name(endian, mmu)};
 }
 
-inline std::vector<std::byte> little_endian(std::span<const std::uint32_t> words) {
+// `le_power9_radix`: the name of a test's machine.
+inline std::string machine_name(const MachineSpec& machine) {
+  const model::AxisValues values{.endian = machine.endian, .cpu = machine.cpu, .mmu = machine.mmu};
+  std::string joined;
+  for (const model::Axis axis : {model::Axis::endian, model::Axis::cpu, model::Axis::mmu}) {
+    joined += (joined.empty() ? "" : "_") + std::string(model::value_name(values, axis));
+  }
+  return joined;
+}
+
+inline void PrintTo(const MachineSpec& machine, std::ostream* out) {
+  *out << machine_name(machine);
+}
+
+inline std::vector<MachineSpec> all_machines() {
+  using enum model::Cpu;
+  using enum model::Mmu;
+  std::vector<MachineSpec> all;
+  for (const auto endian : {model::Endian::little, model::Endian::big}) {
+    for (const auto& [cpu, mmu] :
+         {std::pair{power8, hash}, std::pair{power9, radix}, std::pair{power9, hash},
+          std::pair{power10, radix}, std::pair{power10, hash}}) {
+      all.push_back(spec(endian, cpu, mmu));
+    }
+  }
+  return all;
+}
+
+inline std::vector<MachineSpec> machines_with(model::Mmu mmu) {
+  std::vector<MachineSpec> some = all_machines();
+  std::erase_if(some, [mmu](const MachineSpec& machine) { return machine.mmu != mmu; });
+  return some;
+}
+
+inline std::vector<std::byte> in_order(std::span<const std::uint32_t> words, std::endian order) {
   std::vector<std::byte> bytes(words.size() * 4);
   for (std::size_t i = 0; i < words.size(); ++i) {
-    store(bytes.data() + i * 4, words[i], std::endian::little);
+    store(bytes.data() + i * 4, words[i], order);
   }
   return bytes;
 }
 
 inline void add_code(model::Job& job, GuestAddress address,
-                     std::initializer_list<std::uint32_t> words) {
+                     std::initializer_list<std::uint32_t> words,
+                     std::endian order = std::endian::little) {
   job.regions.push_back({.address = address,
                          .size_bytes = words.size() * 4,
-                         .bytes = little_endian(words),
+                         .bytes = in_order(words, order),
                          .access = model::Access::execute});
 }
 
@@ -58,10 +101,10 @@ inline void add_data(model::Job& job, GuestAddress address, std::vector<std::byt
 }
 
 // A job that runs `words` at `address`, with r3 = kData, r12 and CTR as the ABI wants them.
-inline model::Job code_job(std::initializer_list<std::uint32_t> words,
-                           GuestAddress address = kCode) {
+inline model::Job code_job(std::initializer_list<std::uint32_t> words, GuestAddress address = kCode,
+                           std::endian order = std::endian::little) {
   model::Job job;
-  add_code(job, address, words);
+  add_code(job, address, words, order);
   job.entry_point = address;
   job.gate = kGate;
   job.entry.lr = kGate.value;
@@ -71,20 +114,35 @@ inline model::Job code_job(std::initializer_list<std::uint32_t> words,
   return job;
 }
 
-// One machine for all tests of a suite: what one job does must not matter to the next.
-class OnMachine : public testing::Test {
+// A test on each of the machines, and one machine of a kind for all tests of a suite: what one job
+// does must not matter to the next.
+class OnMachine : public testing::TestWithParam<MachineSpec> {
  protected:
-  static void SetUpTestSuite() {
-    auto started = Machine::start(spec());
-    ASSERT_TRUE(started.has_value()) << to_string(started.error());
-    machine_ = new Machine(std::move(started).value());
-  }
-  static void TearDownTestSuite() {
-    delete machine_;
-    machine_ = nullptr;
+  static void TearDownTestSuite() { machines_.clear(); }
+
+  static Machine& machine() {
+    const auto [found, fresh] = machines_.try_emplace(machine_name(GetParam()));
+    if (fresh) {
+      found->second = Machine::start(GetParam()).value();
+    }
+    return *found->second;
   }
 
-  static Machine& machine() { return *machine_; }
+  static bool is_hash() { return GetParam().mmu == model::Mmu::hash; }
+  // The vectors of a load, or a jump, to where nothing is mapped in 256 MiB.
+  static std::uint32_t nowhere_data() { return is_hash() ? 0x380 : 0x300; }
+  static std::uint32_t nowhere_code() { return is_hash() ? 0x480 : 0x400; }
+
+  // What the functions of the same name do, in the machine's byte order.
+  static std::endian order() { return model::byte_order(GetParam().endian); }
+  static model::Job code_job(std::initializer_list<std::uint32_t> words,
+                             GuestAddress address = kCode) {
+    return vm::code_job(words, address, order());
+  }
+  static void add_code(model::Job& job, GuestAddress address,
+                       std::initializer_list<std::uint32_t> words) {
+    vm::add_code(job, address, words, order());
+  }
 
   static std::vector<model::Observations> run(std::span<const model::Job> jobs) {
     std::vector<model::Observations> all;
@@ -119,7 +177,12 @@ class OnMachine : public testing::Test {
   }
 
  private:
-  static inline Machine* machine_ = nullptr;
+  static inline std::map<std::string, std::optional<Machine>> machines_;
 };
+
+// Every test of `suite` on every one of `machines`.
+#define ON_MACHINES(suite, machines)                                     \
+  INSTANTIATE_TEST_SUITE_P(Machines, suite, testing::ValuesIn(machines), \
+                           [](const auto& machine) { return machine_name(machine.param); })
 
 }  // namespace farcall::vm

@@ -115,6 +115,13 @@ TEST(Lifetime, MissingImageIsNamed) {
   EXPECT_THAT(machine.error().message, HasSubstr("/nonexistent/bare-le.bin"));
 }
 
+TEST(Lifetime, MachinesThatNeverWereAreRefused) {
+  const auto machine = Machine::start(spec(model::Endian::big, model::Cpu::power8));
+  ASSERT_TRUE(machine.has_error());
+  EXPECT_EQ(machine.error().code, ErrorCode::machine_start);
+  EXPECT_THAT(machine.error().message, HasSubstr("power8 has no radix"));
+}
+
 TEST(Lifetime, QemuThatWillNotStartSaysWhy) {
   // The command line offers an image that is too large for QEMU.
   const std::string path = testing::TempDir() + "farcall-large-image";

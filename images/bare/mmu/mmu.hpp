@@ -1,6 +1,7 @@
 // The translated address space of a job. The runner itself is in real mode and has no part in it.
 //
-// One of mmu/*.cpp implements this; which one is the image's choice.
+// Each kind of translation is one file; the host says which one a machine uses
+// (wire::Control::mmu).
 #pragma once
 
 #include <cstdint>
@@ -9,19 +10,24 @@
 
 namespace farcall::bare {
 
-// Once, before the first job.
-void initialize_mmu();
+struct Mmu {
+  // Once, before the first job.
+  void (*initialize)();
 
-// Maps `page_count` pages of physical memory at `address`, for problem state. Only pages that are
-// not mapped yet, and addresses that the MMU admits: the host has seen to that.
-void map_pages(std::uint64_t address, std::uint64_t physical, std::uint64_t page_count,
-               wire::Access access);
+  // Maps `page_count` pages of physical memory at `address`, for problem state. Only pages that are
+  // not mapped yet, and as many and at such addresses as the MMU admits: the host has seen to that.
+  void (*map_pages)(std::uint64_t address, std::uint64_t physical, std::uint64_t page_count,
+                    wire::Access access);
 
-// Makes what map_pages() did visible to the job that starts next.
-void finish_mapping();
+  // Makes what map_pages() did visible to the job that starts next.
+  void (*finish_mapping)();
 
-// Takes everything away again that map_pages() mapped since the last time: the next job begins with
-// an empty address space.
-void unmap_all();
+  // Takes everything away again that was mapped since the last time: the next job begins with an
+  // empty address space.
+  void (*unmap_all)();
+};
+
+extern const Mmu kRadix;
+extern const Mmu kHash;
 
 }  // namespace farcall::bare

@@ -101,9 +101,7 @@ void invalidate(std::uint64_t process) {
                : "memory");
 }
 
-}  // namespace
-
-void initialize_mmu() {
+void initialize() {
   auto* processes = at_physical<ProcessEntry>(kProcessTable);
   processes[0].tree = process_entry(kKernelRoot);
   processes[kProcess].tree = process_entry(kUserRoot);
@@ -145,5 +143,9 @@ void unmap_all() {
   entry_count = 0;
   tables_used = 0;
 }
+
+}  // namespace
+
+const Mmu kRadix = {initialize, map_pages, finish_mapping, unmap_all};
 
 }  // namespace farcall::bare
