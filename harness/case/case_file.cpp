@@ -21,8 +21,8 @@ using ReadSection = Result<void> (*)(Reader&, const Section&);
 
 // In the order of SectionKind.
 constexpr std::array<ReadSection, kSectionKindCount> kReaders = {
-    read_matrix, read_assembly, read_elf,       read_raw,   read_mem, read_regs,
-    read_place,  read_result,   read_mem_after, read_calls, read_fail};
+    read_matrix, read_assembly, read_elf,    read_raw,       read_mem,   read_data,
+    read_regs,   read_place,    read_result, read_mem_after, read_calls, read_fail};
 
 // Sections that take neither a name nor a selector.
 Result<void> check_arguments(const Section& section) {

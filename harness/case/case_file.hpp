@@ -81,6 +81,7 @@ struct Case {
   Position program_where;
 
   std::optional<std::vector<std::byte>> mem;
+  std::vector<bpf::MemoryRegion> data;  // `-- data`; where they are is for placements to say
   std::array<std::optional<Value>, 5> registers;  // r1 … r5
 
   std::vector<Selected<PlaceSection>> places;
@@ -88,6 +89,8 @@ struct Case {
   std::vector<Selected<std::vector<Located<CallLine>>>> calls;
   std::vector<Selected<std::vector<Located<model::ExpectedMemory>>>> memory;
   std::vector<Selected<model::ExpectedFailure>> failures;
+
+  Named named() const { return {.program = *program, .data = data}; }
 };
 
 // Reads the file `path`. file.unreadable, and what parse_case() fails with.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <vector>
 
 #include "case/region.hpp"
 
@@ -122,13 +123,8 @@ Result<Sweep> parse_sweep(Cursor& cursor) {
   return Sweep{.first = first, .last = last, .step = step};
 }
 
-// Which of the words that both a function and something else could mean is this?
-bool is_reserved(std::string_view name) {
-  return std::ranges::find(kFixedItems, name) != kFixedItems.end() || is_region(name);
-}
-
-Result<void> refuse_ambiguity(Word word, const bpf::Program& program) {
-  if (is_reserved(word.text) && bpf::function_named(program, word.text)) {
+Result<void> refuse_ambiguity(Word word, const Named& named) {
+  if (is_reserved(word.text) && bpf::function_named(named.program, word.text)) {
     return error_at(
         word.where, ErrorCode::case_syntax,
         fmt::format("'{}' is a word of the grammar and a function of the program", word.text),
@@ -137,31 +133,40 @@ Result<void> refuse_ambiguity(Word word, const bpf::Program& program) {
   return success();
 }
 
-std::optional<Item> find_item(std::string_view name, const bpf::Program& program) {
+std::optional<Item> find_item(std::string_view name, const Named& named) {
+  const std::size_t functions = named.program.functions.size();
   const auto* const fixed = std::ranges::find(kFixedItems, name);
   if (fixed != kFixedItems.end()) {
-    return static_cast<Item>(program.functions.size() +
-                             static_cast<std::size_t>(fixed - kFixedItems.begin()));
+    return static_cast<Item>(functions + static_cast<std::size_t>(fixed - kFixedItems.begin()));
   }
-  if (const auto function = bpf::function_named(program, name)) {
+  if (const auto function = bpf::function_named(named.program, name)) {
     return function_item(*function);
+  }
+  const auto data = std::ranges::find(named.data, name, &bpf::MemoryRegion::name);
+  if (data != named.data.end()) {
+    return data_item(functions, static_cast<std::size_t>(data - named.data.begin()));
   }
   return std::nullopt;
 }
 
-std::string known_items(const bpf::Program& program) {
+std::string known_items(const Named& named) {
+  const std::vector<bpf::Function>& functions = named.program.functions;
   constexpr std::size_t kShown = 16;
   std::string text;
-  for (std::size_t i = 0; i < program.functions.size() && i < kShown; ++i) {
-    text += program.functions[i].name + ", ";
+  for (std::size_t i = 0; i < functions.size() && i < kShown; ++i) {
+    text += functions[i].name + ", ";
   }
-  if (program.functions.size() > kShown) {
+  if (functions.size() > kShown) {
     text += "..., ";
   }
-  return text + list(kFixedItems);
+  text += list(kFixedItems);
+  for (std::size_t i = 0; i < named.data.size() && i < kShown; ++i) {
+    text += ", " + named.data[i].name;
+  }
+  return text;
 }
 
-Result<Expression> parse_base(Cursor& cursor, const bpf::Program& program) {
+Result<Expression> parse_base(Cursor& cursor, const Named& named) {
   const Word word = cursor.name();
   if (word.text.empty()) {
     return error_at(word.where, ErrorCode::case_syntax, "expected an address",
@@ -171,41 +176,53 @@ Result<Expression> parse_base(Cursor& cursor, const bpf::Program& program) {
     BOOST_OUTCOME_TRY(value, parse_amount(word));
     return Expression{.base = GuestAddress{value}};
   }
-  if (!bpf::function_named(program, word.text)) {
+  if (!find_item(word.text, named)) {
     BOOST_OUTCOME_TRYV(refuse_unsupported(word));
   }
-  BOOST_OUTCOME_TRYV(refuse_ambiguity(word, program));
+  BOOST_OUTCOME_TRYV(refuse_ambiguity(word, named));
   if (is_region(word.text)) {
     return Expression{.base = RegionBase{std::string{word.text}}};
   }
-  if (const auto item = find_item(word.text, program)) {
+  if (const auto item = find_item(word.text, named)) {
     return Expression{.base = *item};
   }
   return error_at(word.where, ErrorCode::place_unknown_region,
                   fmt::format("no region and nothing placed is called '{}'", word.text),
-                  fmt::format("regions: {}; placed: {}", region_names(), known_items(program)));
+                  fmt::format("regions: {}; placed: {}", region_names(), known_items(named)));
 }
 
 }  // namespace
 
-std::string_view item_name(const bpf::Program& program, Item item) {
-  const std::size_t functions = program.functions.size();
-  return index(item) < functions ? std::string_view{program.functions[index(item)].name}
-                                 : kFixedItems[index(item) - functions];
+std::size_t item_count(const Named& named) {
+  return index(data_item(named.program.functions.size(), named.data.size()));
 }
 
-Result<Item> parse_item(Word word, const bpf::Program& program) {
-  BOOST_OUTCOME_TRYV(refuse_ambiguity(word, program));
-  if (const auto item = find_item(word.text, program)) {
+std::string_view item_name(const Named& named, Item item) {
+  const std::size_t functions = named.program.functions.size();
+  if (index(item) < functions) {
+    return named.program.functions[index(item)].name;
+  }
+  const std::size_t number = index(item) - functions;
+  return number < kFixedItems.size() ? kFixedItems[number]
+                                     : named.data[number - kFixedItems.size()].name;
+}
+
+bool is_reserved(std::string_view name) {
+  return std::ranges::find(kFixedItems, name) != kFixedItems.end() || is_region(name);
+}
+
+Result<Item> parse_item(Word word, const Named& named) {
+  BOOST_OUTCOME_TRYV(refuse_ambiguity(word, named));
+  if (const auto item = find_item(word.text, named)) {
     return *item;
   }
   return error_at(word.where, ErrorCode::case_unknown_name,
                   fmt::format("nothing that can be placed is called '{}'", word.text),
-                  fmt::format("known: {}", known_items(program)));
+                  fmt::format("known: {}", known_items(named)));
 }
 
-Result<Expression> parse_expression(Cursor& cursor, const bpf::Program& program) {
-  BOOST_OUTCOME_TRY(expression, parse_base(cursor, program));
+Result<Expression> parse_expression(Cursor& cursor, const Named& named) {
+  BOOST_OUTCOME_TRY(expression, parse_base(cursor, named));
   std::int64_t offset = 0;
   while (!cursor.at_end()) {
     const bool minus = cursor.peek() == '-';

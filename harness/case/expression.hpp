@@ -4,17 +4,20 @@
 //   SWEEP = sweep { FIRST..LAST step N[K|M|G|T|P] }, FIRST and LAST with a sign or without
 //
 // NAME is one of the things that have a place of their own: a function of the program, `mem`,
-// `stack`, `callbase`, `toc`. These are numbered: functions first, in program order, then the four.
+// `stack`, `callbase`, `toc`, and each `-- data` region. These are numbered: functions first, in
+// program order, then the four, then data in the file's order.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
 
 #include "base/address.hpp"
+#include "bpf/address_space.hpp"
 #include "bpf/program.hpp"
 #include "case/text.hpp"
 
@@ -44,11 +47,21 @@ constexpr Item call_base_item(std::size_t functions) {
 constexpr Item toc_item(std::size_t functions) {
   return static_cast<Item>(functions + 3);
 }
-constexpr std::size_t item_count(std::size_t functions) {
-  return functions + kFixedItems.size();
+constexpr Item data_item(std::size_t functions, std::size_t number) {
+  return static_cast<Item>(functions + kFixedItems.size() + number);
 }
 
-std::string_view item_name(const bpf::Program& program, Item item);
+// All that has a name: the program's functions, and memory regions of `-- data`.
+struct Named {
+  const bpf::Program& program;
+  std::span<const bpf::MemoryRegion> data;
+};
+
+std::size_t item_count(const Named& named);
+std::string_view item_name(const Named& named, Item item);
+
+// Whether the grammar has a meaning for `name` already: one of the four, or a region.
+bool is_reserved(std::string_view name);
 
 struct RegionBase {
   std::string name;  // is_region(); short enough never to be allocated
@@ -75,10 +88,10 @@ struct Expression {
 
 // The thing called `word`. case.unknown-name; a function that is called like one of the four or
 // like a region is case.syntax, since nobody could tell which one is meant.
-Result<Item> parse_item(Word word, const bpf::Program& program);
+Result<Item> parse_item(Word word, const Named& named);
 
 // An expression up to the end of the line. case.syntax, case.bad-number, place.unknown-region,
 // case.unsupported for what DESIGN has and this version has not.
-Result<Expression> parse_expression(Cursor& cursor, const bpf::Program& program);
+Result<Expression> parse_expression(Cursor& cursor, const Named& named);
 
 }  // namespace farcall::cases

@@ -118,7 +118,7 @@ Result<Value> parse_value(const Reader& reader, Word word) {
   const Word name = {
       .text = word.text.substr(kAddressOf.size(), word.text.size() - kAddressOf.size() - 1),
       .where = {word.where.line, word.where.column + static_cast<unsigned>(kAddressOf.size())}};
-  BOOST_OUTCOME_TRY(item, parse_item(name, *reader.result.program));
+  BOOST_OUTCOME_TRY(item, parse_item(name, reader.result.named()));
   BOOST_OUTCOME_TRYV(check_item(reader, item, name.where));
   return Value{item};
 }
@@ -190,6 +190,42 @@ Result<void> read_mem(Reader& reader, const Section& section) {
     Cursor cursor{*line};
     BOOST_OUTCOME_TRYV(append_bytes(cursor, *reader.result.mem));
   }
+  return success();
+}
+
+Result<void> read_data(Reader& reader, const Section& section) {
+  Cursor cursor = section.arguments;
+  const Word name = cursor.name();
+  if (name.text.empty()) {
+    return error_at(name.where, ErrorCode::case_syntax, "expected '-- data NAME [ro]'");
+  }
+  const Word access = cursor.word();
+  if (!access.text.empty() && access.text != "ro") {
+    return error_at(access.where, ErrorCode::case_syntax,
+                    fmt::format("expected ro or nothing, not '{}'", access.text));
+  }
+  BOOST_OUTCOME_TRYV(expect_end(cursor, "ro"));
+  const bool is_number = name.text.front() >= '0' && name.text.front() <= '9';
+  if (is_number || is_reserved(name.text) ||
+      bpf::function_named(*reader.result.program, name.text)) {
+    return error_at(name.where, ErrorCode::case_syntax,
+                    fmt::format("'{}' is a number, a word of the grammar or a function of the "
+                                "program: expected another name",
+                                name.text));
+  }
+  auto& regions = reader.result.data;
+  if (std::ranges::find(regions, name.text, &bpf::MemoryRegion::name) != regions.end()) {
+    return error_at(
+        name.where, ErrorCode::case_duplicate_section,
+        fmt::format("there is a section '-- data {}' already: expected one", name.text));
+  }
+  bpf::MemoryRegion region{.name = std::string{name.text}, .writable = access.text.empty()};
+  LineReader lines{section.body, section.body_line};
+  while (const auto line = lines.next()) {
+    Cursor bytes{*line};
+    BOOST_OUTCOME_TRYV(append_bytes(bytes, region.bytes));
+  }
+  regions.push_back(std::move(region));
   return success();
 }
 

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <string_view>
 #include <utility>
 
 #include "case/hardware.hpp"
@@ -82,7 +84,7 @@ bool exists(const Case& parsed, const Point& point) {
 
 // The lines of `-- place` that apply, each item's at its number.
 Result<PlaceLines> place_lines(const Case& parsed, const Point& point, Used& used) {
-  PlaceLines lines(item_count(parsed.program->functions.size()));
+  PlaceLines lines(item_count(parsed.named()));
   for (std::size_t i = 0; i < parsed.places.size(); ++i) {
     const auto& [selector, where, section] = parsed.places[i];
     if ((section.placement && section.placement != point.placement) ||
@@ -95,7 +97,7 @@ Result<PlaceLines> place_lines(const Case& parsed, const Point& point, Used& use
       if (slot != nullptr) {
         return error_at(line.where, ErrorCode::place_duplicate,
                         fmt::format("{} is placed in line {} already",
-                                    item_name(*parsed.program, line.value.item), slot->where.line));
+                                    item_name(parsed.named(), line.value.item), slot->where.line));
       }
       slot = &line;
     }
@@ -184,19 +186,21 @@ Result<std::vector<model::ExpectedMemory>> expected_memory(const Case& parsed, c
   if (parsed.memory.empty()) {
     return expected;
   }
-  std::vector<bool> named(parsed.mem->size());
+  std::map<std::string_view, std::vector<bool>> named;
   for (std::size_t i = 0; i < parsed.memory.size(); ++i) {
     if (!selects(parsed.memory[i].selector, point.axes, point.placement)) {
       continue;
     }
     used[i] = true;
     for (const auto& [piece, where] : parsed.memory[i].value) {
+      std::vector<bool>& bytes = named[piece.region];
+      bytes.resize(std::max<std::size_t>(bytes.size(), piece.offset + piece.bytes.size()));
       for (std::size_t k = 0; k < piece.bytes.size(); ++k) {
-        if (named[piece.offset + k]) {
+        if (bytes[piece.offset + k]) {
           return error_at(where, ErrorCode::case_two_outcomes,
                           fmt::format("the byte at {} is there twice", piece.offset + k));
         }
-        named[piece.offset + k] = true;
+        bytes[piece.offset + k] = true;
       }
       expected.push_back(piece);
     }
@@ -248,6 +252,10 @@ Result<model::Cell> make_cell(const Case& parsed, const Point& point, const Plac
     cell.memory.push_back({.name = "mem", .address = mem, .bytes = *parsed.mem, .writable = true});
     cell.arguments[0] = mem.value;
     cell.arguments[1] = parsed.mem->size();
+  }
+  for (std::size_t i = 0; i < parsed.data.size(); ++i) {
+    cell.memory.push_back(parsed.data[i]);
+    cell.memory.back().address = resolved.of(data_item(parsed.program->functions.size(), i));
   }
   for (std::size_t i = 0; i < cell.arguments.size(); ++i) {
     if (parsed.registers[i]) {

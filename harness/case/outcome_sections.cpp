@@ -92,6 +92,23 @@ Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
   return Located<CallLine>{.value = line, .where = site.where};
 }
 
+// How many bytes the memory has that is called so.
+Result<std::size_t> memory_size(const Case& parsed, Word name) {
+  if (name.text == "mem") {
+    if (!parsed.mem) {
+      return error_at(name.where, ErrorCode::case_missing_section,
+                      "this case has no memory: expected a section '-- mem'");
+    }
+    return parsed.mem->size();
+  }
+  const auto found = std::ranges::find(parsed.data, name.text, &bpf::MemoryRegion::name);
+  if (found == parsed.data.end()) {
+    return error_at(name.where, ErrorCode::case_unknown_name,
+                    "expected '-- mem-after mem' or the name of a '-- data' section");
+  }
+  return found->bytes.size();
+}
+
 }  // namespace
 
 Result<void> read_result(Reader& reader, const Section& section) {
@@ -107,14 +124,7 @@ Result<void> read_result(Reader& reader, const Section& section) {
 Result<void> read_mem_after(Reader& reader, const Section& section) {
   Cursor header = section.arguments;
   const Word region = header.word();
-  if (region.text != "mem") {
-    return error_at(region.where, ErrorCode::case_unknown_name,
-                    "expected '-- mem-after mem': the only memory now is mem");
-  }
-  if (!reader.result.mem) {
-    return error_at(region.where, ErrorCode::case_missing_section,
-                    "this case has no memory: expected a section '-- mem'");
-  }
+  BOOST_OUTCOME_TRY(size, memory_size(reader.result, region));
   BOOST_OUTCOME_TRY(selector, parse_selector(header, reader.scope));
   Selected<std::vector<Located<model::ExpectedMemory>>> read{
       .selector = std::move(selector), .where = section.where, .value = {}};
@@ -126,20 +136,24 @@ Result<void> read_mem_after(Reader& reader, const Section& section) {
       return error_at(cursor.here(), ErrorCode::case_syntax, "expected OFFSET: BYTES");
     }
     BOOST_OUTCOME_TRY(offset, unsigned_number(word));
-    model::ExpectedMemory piece{.region = "mem", .offset = offset, .bytes = {}};
+    model::ExpectedMemory piece{.region = std::string{region.text}, .offset = offset, .bytes = {}};
     if (cursor.at_end()) {
       return error_at(cursor.here(), ErrorCode::case_syntax, "expected bytes behind the offset");
     }
     BOOST_OUTCOME_TRYV(append_bytes(cursor, piece.bytes));
-    const std::size_t size = reader.result.mem->size();
     if (offset > size || piece.bytes.size() > size - offset) {
       return error_at(word.where, ErrorCode::case_bad_number,
-                      fmt::format("{} bytes at {} are not all in mem, which has {} bytes",
-                                  piece.bytes.size(), word.text, size));
+                      fmt::format("{} bytes at {} are not all in {}, which has {} bytes",
+                                  piece.bytes.size(), word.text, region.text, size));
     }
     read.value.push_back({.value = std::move(piece), .where = word.where});
   }
-  return add_section(reader.result.memory, std::move(read));
+  return add_section(
+      reader.result.memory, std::move(read),
+      +[](const std::vector<Located<model::ExpectedMemory>>& a,
+          const std::vector<Located<model::ExpectedMemory>>& b) {
+        return a.front().value.region == b.front().value.region;
+      });
 }
 
 Result<void> read_calls(Reader& reader, const Section& section) {

@@ -27,15 +27,15 @@ Result<std::optional<Word>> placement_name(Cursor& cursor) {
 }
 
 Result<Located<PlacedItem>> read_placed_item(const Reader& reader, Cursor cursor) {
-  const bpf::Program& program = *reader.result.program;
+  const Named named = reader.result.named();
   const Word word = cursor.name();
   if (!cursor.take('=')) {
     return error_at(cursor.here(), ErrorCode::case_syntax, "expected NAME = ADDRESS");
   }
-  BOOST_OUTCOME_TRY(item, parse_item(word, program));
+  BOOST_OUTCOME_TRY(item, parse_item(word, named));
   BOOST_OUTCOME_TRYV(check_item(reader, item, word.where));
   const Position address_where = cursor.here();
-  BOOST_OUTCOME_TRY(address, parse_expression(cursor, program));
+  BOOST_OUTCOME_TRY(address, parse_expression(cursor, named));
   if (const Item* const base = std::get_if<Item>(&address.base)) {
     BOOST_OUTCOME_TRYV(check_item(reader, *base, address_where));
   }

@@ -35,6 +35,9 @@ Expression default_address(Item item, std::size_t functions) {
   if (item == toc_item(functions)) {
     return in_text(24 * kMiB);
   }
+  if (const Item first = data_item(functions, 0); item >= first) {
+    return in_text(40 * kMiB + static_cast<std::int64_t>(index(item) - index(first)) * kMiB);
+  }
   const auto gap = static_cast<Displacement>(kFunctionGap);
   if (index(item) == 0) {
     return {.base = RegionBase{"vmalloc"}, .offset = gap};
@@ -59,7 +62,7 @@ struct Work {
 };
 
 std::string_view name(const Work& work, Item item) {
-  return item_name(*work.parsed.program, item);
+  return item_name(work.parsed.named(), item);
 }
 
 // The line that decides where the item is: its own, or that of the function before it.
@@ -196,7 +199,7 @@ Error overlap(const Work& work, const Extent& a, const Extent& b) {
                   fmt::format("{} at {} and {} at {} overlap", name(work, a.item),
                               to_string(work.items[index(a.item)].address), name(work, b.item),
                               to_string(work.items[index(b.item)].address)),
-                  "mem and stack need pages of their own");
+                  "mem, data and stack need pages of their own");
 }
 
 Result<void> check_items(const Work& work) {
@@ -215,6 +218,12 @@ Result<void> check_items(const Work& work) {
     const Item mem = mem_item(work.functions);
     BOOST_OUTCOME_TRYV(check_item(work, mem, work.parsed.mem->size(), 1));
     extents.push_back(pages_of(work, mem, work.parsed.mem->size()));
+  }
+  for (std::size_t i = 0; i < work.parsed.data.size(); ++i) {
+    const Item data = data_item(work.functions, i);
+    const std::size_t size = work.parsed.data[i].bytes.size();
+    BOOST_OUTCOME_TRYV(check_item(work, data, size, 1));
+    extents.push_back(pages_of(work, data, size));
   }
   std::ranges::sort(extents, {}, &Extent::first);
   for (std::size_t i = 1; i < extents.size(); ++i) {
@@ -235,7 +244,7 @@ Result<ResolvedPlacement> resolve_placement(const Case& parsed, model::Mmu mmu,
             .functions = functions,
             .lines = lines,
             .sweep = sweep,
-            .items = std::vector<ItemState>(item_count(functions))};
+            .items = std::vector<ItemState>(item_count(parsed.named()))};
   std::vector<Link> chain;
   for (std::size_t i = 0; i < work.items.size(); ++i) {
     BOOST_OUTCOME_TRYV(resolve_item(work, static_cast<Item>(i), chain));

@@ -6,6 +6,7 @@
 //   mem        text+16M
 //   toc        text+24M
 //   stack      text+32M
+//   data       text+40M, each further one 1 MiB after the one before
 #pragma once
 
 #include <vector>

@@ -35,6 +35,7 @@ Result<void> read_assembly(Reader& reader, const Section& section);
 Result<void> read_elf(Reader& reader, const Section& section);
 Result<void> read_raw(Reader& reader, const Section& section);
 Result<void> read_mem(Reader& reader, const Section& section);
+Result<void> read_data(Reader& reader, const Section& section);
 Result<void> read_regs(Reader& reader, const Section& section);
 
 // place_section.cpp: where everything lies. The names of placements come before everything else.

@@ -24,6 +24,7 @@ constexpr std::array<SectionRow, kSectionKindCount> kSections = {{
     {"elf", "nothing", false, false},
     {"raw", "words of 64 bits", true, false},
     {"mem", "bytes of two hex digits each", true, false},
+    {"data", "bytes of two hex digits each", true, true},
     {"regs", "lines rN = INTEGER", true, false},
     {"place", "lines NAME = ADDRESS", true, true},
     {"result", "an integer", true, true},
@@ -33,7 +34,7 @@ constexpr std::array<SectionRow, kSectionKindCount> kSections = {{
 }};
 
 // Words of the grammar that come with later versions.
-constexpr std::array<std::string_view, 4> kUnsupported = {"program", "array", "data", "helper"};
+constexpr std::array<std::string_view, 3> kUnsupported = {"program", "array", "helper"};
 
 std::string known_words() {
   std::string text;

@@ -19,6 +19,7 @@ enum class SectionKind : std::uint8_t {
   elf,
   raw,
   mem,
+  data,
   regs,
   place,
   result,
@@ -26,7 +27,7 @@ enum class SectionKind : std::uint8_t {
   calls,
   fail,
 };
-inline constexpr std::size_t kSectionKindCount = 11;
+inline constexpr std::size_t kSectionKindCount = 12;
 
 std::string_view word_of(SectionKind kind);
 

@@ -52,7 +52,7 @@ Diagnostic before_result(std::string_view name, std::string_view section, ErrorC
 using enum ErrorCode;
 
 constexpr std::string_view kSections =
-    "matrix, asm, elf, raw, mem, regs, place, result, mem-after, calls, fail";
+    "matrix, asm, elf, raw, mem, data, regs, place, result, mem-after, calls, fail";
 
 INSTANTIATE_TEST_SUITE_P(
     Sections, CaseDiagnostics,
@@ -104,7 +104,6 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Diagnostic{"program", "-- program a\nexit\n", case_unsupported, 1, 4, kSections},
         Diagnostic{"array", "-- array a size=4\n", case_unsupported, 1, 4, kSections},
-        Diagnostic{"data", "-- data a ro\n00\n", case_unsupported, 1, 4, kSections},
         Diagnostic{"helper", "-- helper 5 time\n", case_unsupported, 1, 4, kSections},
         Diagnostic{"linux", "-- matrix\nguest linux\n", case_unsupported, 2, 7,
                    "supported now: bare"},
@@ -252,7 +251,9 @@ INSTANTIATE_TEST_SUITE_P(
         before_result("no address", "-- place\ncallee =\n", case_syntax, 8, 9,
                       "expected an address"),
         before_result("unknown region", "-- place\ncallee = txet+64K\n", place_unknown_region, 8,
-                      10, "regions: text, vmalloc, io, vmemmap, user, vmalloc_64k, vmalloc_2018; placed: main, callee, mem"),
+                      10,
+                      "regions: text, vmalloc, io, vmemmap, user, vmalloc_64k, vmalloc_2018; "
+                      "placed: main, callee, mem"),
         before_result("no operator", "-- place\ncallee = text 64K\n", case_syntax, 8, 15,
                       "expected + or -"),
         before_result("no number", "-- place\ncallee = text+\n", case_syntax, 8, 15,
@@ -374,6 +375,34 @@ INSTANTIATE_TEST_SUITE_P(
                                   case_missing_section, 8, 6, "'-- mem'"),
                     before_result("address in a register", "-- regs\nr3 = addr(calle)\n",
                                   case_unknown_name, 8, 11, "'calle'")));
+
+INSTANTIATE_TEST_SUITE_P(
+    Data, CaseDiagnostics,
+    testing::Values(before_result("no name", "-- data\n00\n", case_syntax, 7, 8, "NAME [ro]"),
+                    before_result("unknown access", "-- data table rw\n00\n", case_syntax, 7, 15,
+                                  "ro or nothing"),
+                    before_result("more behind the access", "-- data table ro 4\n00\n", case_syntax,
+                                  7, 18, "nothing more"),
+                    before_result("called like a function", "-- data callee\n00\n", case_syntax, 7,
+                                  9, "another name"),
+                    before_result("called like a region", "-- data vmalloc\n00\n", case_syntax, 7,
+                                  9, "another name"),
+                    before_result("called like a number", "-- data 4k\n00\n", case_syntax, 7, 9,
+                                  "another name"),
+                    before_result("data twice", "-- data a\n00\n-- data a ro\n00\n",
+                                  case_duplicate_section, 9, 9, "'-- data a' already"),
+                    before_result("no bytes of data", "-- data a\n0\n", case_bad_number, 8, 1,
+                                  "two hex digits"),
+                    before_result("data in another's page",
+                                  "-- data a\n00\n-- data b ro\n00\n-- place\nb = a+1\n",
+                                  place_overlap, 12, 1,
+                                  "a at c000000002800000 and b at c000000002800001 overlap"),
+                    before_result("memory after of nothing known",
+                                  "-- data a\n00\n-- mem-after b\n0: 00\n", case_unknown_name, 9,
+                                  14, "'-- data' section"),
+                    before_result("memory after the end of data",
+                                  "-- data a\n00 00\n-- mem-after a\n1: 00 00\n", case_bad_number,
+                                  10, 1, "not all in a, which has 2 bytes")));
 
 INSTANTIATE_TEST_SUITE_P(
     Raw, CaseDiagnostics,

@@ -338,5 +338,26 @@ TEST(CaseMatrix, RawWordsHaveTheOpcodeInTheLowByte) {
   EXPECT_EQ(program.functions, (std::vector<bpf::Function>{{"main", 0, 4}, {"f1", 4, 6}}));
 }
 
+TEST(CaseMatrix, DataIsMemoryWithANameAndAPlaceOfItsOwn) {
+  const auto made =
+      good(two_functions("-- mem\n00\n-- data table ro\n11 22\n33\n-- data log\n44\n"
+                         "-- regs\nr3 = addr(table)\nr4 = addr(log)\n"
+                         "-- place\nlog = vmalloc+1M\n-- result\n1\n"
+                         "-- mem-after log\n0: 44\n-- mem-after table\n2: 33\n"));
+  ASSERT_EQ(made.size(), 1U);
+  const std::vector<bpf::MemoryRegion>& memory = made[0].memory;
+  ASSERT_EQ(memory.size(), 3U);
+  EXPECT_EQ(memory[1].name, "table");
+  EXPECT_EQ(memory[1].address.value, 0xc000000002800000U);
+  EXPECT_EQ(memory[1].bytes, (std::vector{std::byte{0x11}, std::byte{0x22}, std::byte{0x33}}));
+  EXPECT_FALSE(memory[1].writable);
+  EXPECT_EQ(memory[2].address.value, 0xc008000000100000U);
+  EXPECT_TRUE(memory[2].writable);
+  EXPECT_EQ(made[0].arguments[2], memory[1].address.value);
+  EXPECT_EQ(made[0].arguments[3], memory[2].address.value);
+  EXPECT_EQ(made[0].expected.memory[0].region, "log");
+  EXPECT_EQ(made[0].expected.memory[1].region, "table");
+}
+
 }  // namespace
 }  // namespace farcall::cases

@@ -49,12 +49,15 @@ void expect_what_the_interpreter_does(const model::Cell& cell) {
     EXPECT_EQ(said->count, static_cast<std::uint64_t>(made)) << to_string(*cell.program, call.site);
   }
 
-  for (const bpf::MemoryRegion& before : cell.memory) {
-    std::vector<std::byte> expected = before.bytes;
+  for (std::size_t i = 0; i < cell.memory.size(); ++i) {
+    std::vector<std::byte> expected = cell.memory[i].bytes;
     for (const model::ExpectedMemory& piece : cell.expected.memory) {
-      std::ranges::copy(piece.bytes, expected.begin() + static_cast<std::ptrdiff_t>(piece.offset));
+      if (piece.region == cell.memory[i].name) {
+        std::ranges::copy(piece.bytes,
+                          expected.begin() + static_cast<std::ptrdiff_t>(piece.offset));
+      }
     }
-    EXPECT_EQ(memory.regions().front().bytes, expected);
+    EXPECT_EQ(memory.regions()[i].bytes, expected);
   }
 }
 
