@@ -288,8 +288,9 @@ Document read_checked(const Json& json) {
     document.image = read_image(json.at("image"));
   }
   if (document.cell.axes.abi == Abi::elfv1 && document.image &&
-      descriptor_at(*document.image, document.image->entry) == std::nullopt) {
-    throw BadDocument("the entry is no function descriptor, which ELFv1 wants");
+      (document.cell.axes.endian != Endian::big ||
+       !descriptor_at(*document.image, document.image->entry))) {
+    throw BadDocument("ELFv1 wants big-endian code whose entry is a function descriptor");
   }
   if (!document.cell.program && !document.image) {
     throw BadDocument("there is neither a program nor an image to run");

@@ -54,6 +54,25 @@ TEST(Json, AnImageNeedsNoProgramIfItSaysWhatToExpect) {
   EXPECT_FALSE(read_document(to_json(foreign, "image").dump(), "image.json").has_value());
 }
 
+TEST(Json, DescriptorsComeBackAndMayBeLeftOut) {
+  Document wanted = samples::document();
+  wanted.cell.axes.endian = Endian::big;
+  wanted.cell.axes.abi = Abi::elfv1;
+  wanted.image->functions[0].words.insert(wanted.image->functions[0].words.begin(), 6, 0);
+  wanted.image->functions[0].descriptor_words = kDescriptorWords;
+  Json json = to_json(wanted, "image");
+  const auto read = read_document(json.dump(), "image.json");
+  ASSERT_TRUE(read.has_value()) << to_string(read.error());
+  EXPECT_EQ(read.value().image, wanted.image);
+
+  json["cell"]["axes"]["endian"] = "le";
+  EXPECT_FALSE(read_document(json.dump(), "image.json").has_value());
+
+  json = to_json(samples::document(), "image");
+  json["image"]["functions"][0].erase("descriptor_words");
+  EXPECT_EQ(read_document(json.dump(), "image.json").value().image, samples::image());
+}
+
 struct Spoiled {
   const char* pointer;  // JSON pointer of the value that is replaced
   Json value;
@@ -102,6 +121,9 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{"/image/functions/0/address", "0xc000000000010002", "word aligned"},
         Spoiled{"/image/functions/0/words", Json::array(), "empty"},
         Spoiled{"/image/functions/0/words/0", "0x123456789", "32 bits"},
+        Spoiled{"/image/functions/0/descriptor_words", 4, "not 6 words in front"},
+        Spoiled{"/image/functions/0/descriptor_words", 6, "not 6 words in front"},
+        Spoiled{"/cell/axes/abi", "elfv1", "function descriptor"},
         Spoiled{"/image/calls/0/callee", 7, "calls among them"},
         Spoiled{"/image/calls/0/site/function", 7, "calls among them"}));
 

@@ -37,6 +37,7 @@ inline LinkedProgram linked() {
           .program = *cell().program,
           .addresses = {kMain, kCallee},
           .call_base = {0xc000'0000'0010'0000},
+          .toc = {0xc000'0000'0180'0000},
           .calls = {{.site = {0, 0}, .slot = 0, .callee = 1, .target = kCallee}},
           .side_table = {kCallee}};
 }
