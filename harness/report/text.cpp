@@ -37,6 +37,10 @@ constexpr std::uint64_t kWordsAfter = 1;
 
 constexpr std::size_t kFindingsShown = 6;
 
+std::string cells(std::size_t count) {
+  return fmt::format("{} cell{}", count, count == 1 ? "" : "s");
+}
+
 std::string times(std::optional<std::uint64_t> count) {
   return count ? fmt::format("{}×", *count) : "–";
 }
@@ -69,14 +73,14 @@ class TextReport : public Report {
   void end(const Totals& totals) override {
     clear_progress();
     fmt::print(out_,
-               "\n{} cells: {}, {}, {} errors; at {} of {} call sites interpreter, bytes and "
+               "\n{}: {}, {}, {} errors; at {} of {} call sites interpreter, bytes and "
                "CPU agree; {:.2f} s\n",
-               totals.cells(), paint(fmt::format("{} passed", totals.passed), Colour::green),
+               cells(totals.cells()), paint(fmt::format("{} passed", totals.passed), Colour::green),
                paint(fmt::format("{} failed", totals.failed),
                      totals.failed == 0 ? Colour::plain : Colour::red),
                totals.errors, totals.agreed_sites, totals.sites, totals.seconds);
     if (totals.not_run > 0) {
-      fmt::print(out_, "stopped at the first failure; {} cells were not run\n", totals.not_run);
+      fmt::print(out_, "stopped at the first failure; {} not run\n", cells(totals.not_run));
     }
   }
 

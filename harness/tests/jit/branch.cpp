@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "decode/call_sites.hpp"
 #include "jit/compile.hpp"
+#include "jit/reach.hpp"
 #include "support.hpp"
 
 namespace farcall::jit {
@@ -110,6 +112,56 @@ TEST(Branch, LengtheningOneMayLengthenAnother) {
     EXPECT_EQ(at + static_cast<std::size_t>(by), wanted) << i;
   }
   EXPECT_EQ(far, kJumps);
+}
+
+// 64 KiB and more of code with a call in every stretch of it: wherever the words of a call put what
+// follows, every jump goes to its own mark. Around the limit, to the word.
+TEST(Branch, LargeProgramsOfEveryReach) {
+  constexpr std::uint32_t kJumps = 24;
+  for (const ReachInfo& reach : kReaches) {
+    for (const model::Abi abi : {model::Abi::elfv1, model::Abi::elfv2}) {
+      for (std::size_t shift = 0; shift < 16; shift += 5) {
+        std::string text;
+        for (std::uint32_t i = 0; i < kJumps; ++i) {
+          text += "jeq %r1, " + std::to_string(100 + i) + ", end" + std::to_string(i) + "\n" +
+                  "call local callee\n" + filler(680 + (i == 0 ? shift : 0));
+        }
+        for (std::uint32_t i = 0; i < kJumps; ++i) {
+          text += "end" + std::to_string(i) + ":\nmov %r2, " + std::to_string(200 + i) + "\n" +
+                  "jeq %r1, " + std::to_string(300 + i) + ", end0\n";
+        }
+        text += "exit\ncallee:\nmov %r0, 1\nexit\n";
+        model::LinkedProgram program = linked(text, {{0x10000}, {0x80000}});
+        program.toc = {0x60000};
+        const auto image = compile(program, {.endian = model::Endian::big,
+                                             .cpu = model::Cpu::power10,
+                                             .abi = abi,
+                                             .reach = reach.reach});
+        ASSERT_TRUE(image);
+        const model::CodeFunction& code = image.value().functions[0];
+        ASSERT_GT(code.words.size() * 4, std::size_t{64} << 10);
+        const auto landing = [&code](std::uint32_t compared) {
+          const std::size_t at = position_of(code.words, 0x2c230000 | compared) + 1;
+          const std::uint32_t branch = code.words.at(at);
+          const bool far = branch == 0x40820008;
+          return at + static_cast<std::size_t>(far ? 1 + b_words(code.words.at(at + 1))
+                                                   : bc_words(branch));
+        };
+        for (std::uint32_t i = 0; i < kJumps; ++i) {
+          EXPECT_EQ(landing(100 + i), position_of(code.words, 0x38800000 | (200 + i)));
+          EXPECT_EQ(landing(300 + i), position_of(code.words, 0x38800000 | 200));
+        }
+        ASSERT_EQ(image.value().calls.size(), kJumps);
+        const auto sites =
+            decode::call_sites(image.value(), {.endian = model::Endian::big, .toc = program.toc});
+        ASSERT_EQ(sites.size(), kJumps);
+        for (std::size_t i = 0; i < kJumps; ++i) {
+          EXPECT_EQ(sites[i].at, image.value().calls[i].at);
+          EXPECT_EQ(sites[i].target, image.value().functions[1].code());
+        }
+      }
+    }
+  }
 }
 
 TEST(Branch, ExitGoesToTheEpilogue) {

@@ -59,6 +59,54 @@ TEST(Job, EntryFollowsTheAbi) {
   EXPECT_EQ(job.entry.lr, job.gate.value);
 }
 
+// A cell of ELFv1, whose entry is the descriptor {code, TOC, environment}.
+Job elfv1_job() {
+  Cell cell = samples::cell();
+  cell.axes.endian = Endian::big;
+  cell.axes.abi = Abi::elfv1;
+  CodeImage image = samples::image();
+  CodeFunction& main = image.functions[0];
+  main.words = {0xc0000000, 0x00010018, 0xc0000000, 0x01987654, 0x11, 0x22, 0x4e800020};
+  main.descriptor_words = kDescriptorWords;
+  return make_job(cell, image, 1);
+}
+
+TEST(Job, Elfv1IsEnteredThroughTheDescriptor) {
+  const Job job = elfv1_job();
+  EXPECT_EQ(job.entry_point, GuestAddress{0xc000'0000'0001'0018});
+  EXPECT_EQ(job.entry.gpr[2], 0xc000'0000'0198'7654U);
+  EXPECT_EQ(job.entry.gpr[11], 0x11'0000'0022U);
+  EXPECT_EQ(job.entry.ctr, 0xc000'0000'0001'0018U);
+  // Whoever calls by the descriptor must be able to load it.
+  EXPECT_EQ(region_at(job, samples::kMain)->size_bytes, 28U);
+}
+
+TEST(Job, ACalleeOfElfv1MaySaveItsArgumentsInItsCallersFrame) {
+  const Job job = elfv1_job();
+  EXPECT_EQ(region_at(job, {job.entry.gpr[1]})->end().value, job.entry.gpr[1] + 48 + 64);
+}
+
+TEST(CodeImage, ListsDescriptorsAsDataAndPrefixedInstructionsOnce) {
+  const CodeFunction function{
+      .address = {0x1000},
+      .words = {0, 0x4e800020, 0, 0, 0, 0, 0x06100000, 0x39800100, 0x4e800020},
+      .descriptor_words = kDescriptorWords};
+  EXPECT_EQ(
+      listing(function),
+      (std::vector<std::string>{".long 0x0", ".long 0x4e800020", ".long 0x0", ".long 0x0",
+                                ".long 0x0", ".long 0x0", "pla     r12,256\t# 1118", "", "blr"}));
+}
+
+TEST(CodeImage, DescriptorsAreFoundWhereTheyStand) {
+  CodeImage image;
+  image.functions = {{.address = {0x1000}, .words = {1, 2, 3, 4, 5, 6, 7}, .descriptor_words = 6},
+                     {.address = {0x2000}, .words = {1, 2, 3, 4, 5, 6, 7}}};
+  EXPECT_EQ(descriptor_at(image, {0x1000}),
+            (Descriptor{{0x100000002}, {0x300000004}, 0x500000006}));
+  EXPECT_EQ(descriptor_at(image, {0x1004}), std::nullopt);
+  EXPECT_EQ(descriptor_at(image, {0x2000}), std::nullopt);
+}
+
 TEST(Job, NoTwoRegistersHoldTheSameMarkAndNoTwoSeedsGiveTheSame) {
   std::set<std::uint64_t> marks;
   std::size_t count = 0;

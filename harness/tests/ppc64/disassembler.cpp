@@ -17,6 +17,7 @@
 
 #include "base/byte_order.hpp"
 #include "ppc64/encoder.hpp"
+#include "ppc64/prefixed.hpp"
 
 namespace farcall::ppc64 {
 namespace {
@@ -53,17 +54,19 @@ TEST(Disassembler, WordsThatAreNoInstruction) {
 }
 
 // What objdump makes of `words`, laid at address 0: one line each, without address and bytes.
-std::vector<std::string> objdump(const std::vector<std::uint32_t>& words) {
+// The second half of a prefixed instruction has no line.
+std::vector<std::string> objdump(const std::vector<std::uint32_t>& words, std::endian order) {
   std::vector<std::byte> bytes(words.size() * 4);
   for (std::size_t i = 0; i < words.size(); ++i) {
-    store(&bytes[i * 4], words[i], std::endian::little);
+    store(&bytes[i * 4], words[i], order);
   }
   std::string path = "/tmp/farcall-objdump-XXXXXX";
   const int file = mkstemp(path.data());
   EXPECT_EQ(write(file, bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
   close(file);
-  const std::string command = fmt::format(
-      "powerpc64-linux-gnu-objdump -D -z -b binary -m powerpc:common64 -EL -Mpower10 {}", path);
+  const std::string command =
+      fmt::format("powerpc64-linux-gnu-objdump -D -z -b binary -m powerpc:common64 {} -Mpower10 {}",
+                  order == std::endian::big ? "-EB" : "-EL", path);
   std::vector<std::string> lines;
   FILE* const pipe = popen(command.c_str(), "r");
   std::array<char, 256> buffer{};
@@ -73,7 +76,9 @@ std::vector<std::string> objdump(const std::vector<std::uint32_t>& words) {
     if (bytes_end != std::string_view::npos) {
       std::string_view text = line.substr(bytes_end + 1);
       text.remove_suffix(1);
-      lines.emplace_back(text.substr(0, text.find_last_not_of(' ') + 1));
+      if (!text.empty()) {
+        lines.emplace_back(text.substr(0, text.find_last_not_of(' ') + 1));
+      }
     }
   }
   EXPECT_EQ(pclose(pipe), 0);
@@ -153,14 +158,54 @@ TEST(Disassembler, WritesEveryRowAsObjdumpDoes) {
       }
     }
   }
-  const std::vector<std::string> expected = objdump(words);
-  ASSERT_EQ(expected.size(), words.size());
-  std::size_t wrong = 0;
-  for (std::size_t i = 0; i < words.size() && wrong < 10; ++i) {
-    const std::string text = disassemble(words[i], {i * 4});
-    wrong += text != expected[i];
-    EXPECT_EQ(text, expected[i]) << fmt::format("{:08x}", words[i]);
+  for (const std::endian order : {std::endian::little, std::endian::big}) {
+    const std::vector<std::string> expected = objdump(words, order);
+    ASSERT_EQ(expected.size(), words.size());
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < words.size() && wrong < 10; ++i) {
+      const std::string text = disassemble(words[i], {i * 4});
+      wrong += text != expected[i];
+      EXPECT_EQ(text, expected[i]) << fmt::format("{:08x}", words[i]);
+    }
   }
+}
+
+TEST(Disassembler, WritesEveryPrefixedRowAsObjdumpDoes) {
+  std::mt19937 random(20180302);
+  std::vector<std::uint32_t> words;
+  constexpr std::int64_t kLimit = std::int64_t{1} << 33;
+  for (const PrefixedInstruction& row : kPrefixedInstructions) {
+    for (int i = 0; i < 500; ++i) {
+      const auto any = static_cast<std::int64_t>(random() * 4ULL) - kLimit;
+      const std::array<std::int64_t, 9> edges = {-kLimit, kLimit - 1, 0,       -1, 0x7fff,
+                                                 0x8000,  -0x8001,    0x10000, any};
+      const bool pc_relative = random() % 2 == 0;
+      const auto ra = pc_relative || random() % 4 == 0 ? r0 : static_cast<Gpr>(random() % 32);
+      const PrefixedWords encoded = encode(row.op, {.rt = static_cast<Gpr>(random() % 32),
+                                                    .ra = ra,
+                                                    .displacement = edges[random() % edges.size()],
+                                                    .pc_relative = pc_relative});
+      words.push_back(encoded.prefix);
+      words.push_back(encoded.suffix);
+    }
+  }
+  for (const std::endian order : {std::endian::little, std::endian::big}) {
+    std::vector<std::string> expected = objdump(words, order);
+    ASSERT_EQ(expected.size(), words.size() / 2);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const GuestAddress at{i * 8};
+      EXPECT_EQ(disassemble(std::span(words).subspan(2 * i), at), expected[i]);
+    }
+  }
+}
+
+TEST(Disassembler, PrefixesThatAreNoInstruction) {
+  const std::array<std::uint32_t, 3> words = {0x06100000, 0x398c0000, 0x60000000};
+  EXPECT_EQ(disassemble(std::span(words), {0}), ".long 0x6100000,0x398c0000");
+  EXPECT_EQ(instruction_words(words), 2U);
+  EXPECT_EQ(disassemble(std::span(words).first(1), {0}), ".long 0x6100000");
+  EXPECT_EQ(instruction_words(std::span(words).first(1)), 1U);
+  EXPECT_EQ(disassemble(std::span(words).subspan(2), {0}), "nop");
 }
 
 }  // namespace

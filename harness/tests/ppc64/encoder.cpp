@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ppc64/abi.hpp"
+#include "ppc64/prefixed.hpp"
 
 namespace farcall::ppc64 {
 namespace {
@@ -154,6 +155,61 @@ TEST(InstructionTable, OperandsSayWhatIsWritten) {
   EXPECT_FALSE(operand_info(instruction(Op::or_).operands[0]).reads);
   EXPECT_TRUE(operand_info(instruction(Op::rldimi).operands[0]).reads);
   EXPECT_TRUE(operand_info(instruction(Op::stdu).operands[2]).writes);
+}
+
+// Words by hand from Power ISA 3.1, form MLS:D.
+TEST(Prefixed, WordsOfTheManual) {
+  using enum PrefixedOp;
+  EXPECT_EQ(encode(paddi, {.rt = r12, .displacement = 0x100, .pc_relative = true}),
+            (PrefixedWords{0x06100000, 0x39800100}));
+  EXPECT_EQ(encode(paddi, {.rt = r3, .ra = r4, .displacement = -1}),
+            (PrefixedWords{0x0603ffff, 0x3864ffff}));
+  EXPECT_EQ(encode(paddi, {.rt = r3, .displacement = 0x1ffffffff}),
+            (PrefixedWords{0x0601ffff, 0x3860ffff}));
+  EXPECT_EQ(encode(paddi, {.rt = r31, .displacement = -0x200000000}),
+            (PrefixedWords{0x06020000, 0x3be00000}));
+}
+
+TEST(Prefixed, RefusesWhatDoesNotFit) {
+  using enum PrefixedOp;
+  EXPECT_THROW(encode(paddi, {.rt = r3, .displacement = 0x200000000}), std::logic_error);
+  EXPECT_THROW(encode(paddi, {.rt = r3, .displacement = -0x200000001}), std::logic_error);
+  EXPECT_THROW(encode(paddi, {.rt = r3, .ra = r4, .pc_relative = true}), std::logic_error);
+}
+
+TEST(Prefixed, IsReadBack) {
+  for (const std::int64_t displacement : {-0x200000000L, -1L, 0L, 0x8000L, 0x1ffffffffL}) {
+    for (const bool pc_relative : {true, false}) {
+      const PrefixedOperands operands{.rt = r7,
+                                      .ra = pc_relative ? r0 : r9,
+                                      .displacement = displacement,
+                                      .pc_relative = pc_relative};
+      const PrefixedWords words = encode(PrefixedOp::paddi, operands);
+      ASSERT_NE(find(words), nullptr);
+      EXPECT_EQ(operands_of(words), operands);
+      EXPECT_EQ(find(words.prefix), nullptr);
+      // A reserved bit, another type of prefix, another suffix.
+      EXPECT_EQ(find(PrefixedWords{words.prefix | 1U << 19, words.suffix}), nullptr);
+      EXPECT_EQ(find(PrefixedWords{words.prefix & ~(1U << 25), words.suffix}), nullptr);
+      EXPECT_EQ(find(PrefixedWords{words.prefix, words.suffix ^ 1U << 26}), nullptr);
+    }
+  }
+}
+
+TEST(Prefixed, CrossesABoundaryInOneOfSixteenPlaces) {
+  for (std::uint64_t at = 0; at < 128; at += 4) {
+    EXPECT_EQ(crosses_boundary({at}), at == 60 || at == 124) << at;
+  }
+}
+
+TEST(CallingConvention, Elfv1) {
+  EXPECT_EQ(kElfv1.preserved_gpr, kElfv2.preserved_gpr);
+  EXPECT_EQ(kElfv1.saved_lr, 16);
+  EXPECT_EQ(kElfv1.saved_toc, 40);
+  EXPECT_EQ(kElfv1.header_bytes, 48);
+  EXPECT_EQ(kElfv1.parameter_bytes, 64);
+  EXPECT_EQ(kElfv1.descriptor_bytes, 24);
+  EXPECT_EQ(kElfv2.descriptor_bytes, 0);
 }
 
 TEST(CallingConvention, Elfv2) {
