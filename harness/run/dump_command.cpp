@@ -74,6 +74,7 @@ void print_linked(const View& view) {
 
 void print_image(const View& view) {
   const check::Testimony& testimony = view.prepared.testimony;
+  fmt::print("{}\n\n", view.document.cell.name);
   for (const model::CodeFunction& function : testimony.image->functions) {
     fmt::print("{} <{}>: {} words, passes {}\n", to_string(function.address), function.name,
                function.words.size(), fmt::join(function.pass_words, " "));
