@@ -1,0 +1,59 @@
+// What a job needs of a machine, before any of it is written: which pages, how many bytes, and
+// whether it can run at all.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/address.hpp"
+#include "base/bits.hpp"
+#include "base/error.hpp"
+#include "model/job.hpp"
+#include "vm/machine_spec.hpp"
+#include "wire/mailbox.hpp"
+
+namespace farcall::vm {
+
+// A region on its way into the area.
+struct Part {
+  GuestAddress address;
+  std::uint64_t size;
+  std::span<const std::byte> bytes;  // the first of them
+  model::Access access;
+  int reported = -1;
+  std::uint64_t offset = 0;  // in the code arena, or from the job's first data page
+
+  GuestAddress last() const { return address + (size - 1); }
+};
+
+// Number of the page that `address` is in.
+constexpr std::uint64_t page_of(GuestAddress address) {
+  return address.value / wire::kPageBytes;
+}
+
+// All that is known of a job before any of it is written.
+struct Plan {
+  std::vector<Part> parts;  // by address
+  std::vector<Part> empty;  // regions without bytes, which take no page
+  std::vector<wire::Mapping> mappings;
+  std::uint64_t code_parts = 0;
+  std::uint64_t code_bytes = 0;
+  std::uint64_t code_pages = 0;
+  std::uint64_t data_pages = 0;
+  std::uint32_t reported_count = 0;
+  std::uint32_t alias = 0;
+
+  // Bytes that the job needs at the start of the area.
+  std::uint64_t front_bytes(const model::Job& job) const {
+    return sizeof(wire::JobRecord) + mappings.size() * sizeof(wire::Mapping) +
+           code_parts * sizeof(wire::CodePiece) + align_up(code_bytes, 8) +
+           job.trace_events * sizeof(wire::TakenBranch);
+  }
+};
+
+// Plans `job` into `plan`, whose memory is used again. Fails with place.unmappable,
+// place.misaligned, place.overlap or machine.job-too-large.
+Result<void> make_plan(const MachineSpec& spec, const model::Job& job, Plan& plan);
+
+}  // namespace farcall::vm
