@@ -6,6 +6,7 @@
 
 #include <boost/process.hpp>
 #include <filesystem>
+#include <fstream>
 #include <set>
 #include <thread>
 
@@ -199,6 +200,37 @@ TEST(Run, WhereSelectsByAxis) {
   EXPECT_THAT(run.out, HasSubstr("3 cells: 3 passed"));
   for (const char* const bad : {"call", "calls=aux64", "call=aux65", "call="}) {
     EXPECT_EQ(run_farcall({"run", path, "--where", bad}).exit_code, 2) << bad;
+  }
+}
+
+// The lines of `text` up to the first that begins with `last`, without trailing blanks.
+std::vector<std::string> lines_before(const std::string& text, const std::string& last) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line) && !line.starts_with(last);) {
+    line.erase(line.find_last_not_of(' ') + 1);
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+TEST(Readme, ShowsWhatFarcallReallyPrints) {
+  std::ifstream file(std::string(FARCALL_SOURCE_DIR) + "/README.md");
+  const std::string readme{std::istreambuf_iterator<char>(file), {}};
+  const std::string path = (cases_folder() / "reach/far-2p.case").string();
+  for (const std::string& line : lines_before(run_farcall({"run", path}).out, "1 cell")) {
+    EXPECT_THAT(readme, HasSubstr(line));
+  }
+
+  const ScratchFolder folder;
+  std::string image = run_farcall({"dump", path, "--stage=image", "--json"}).out;
+  image.replace(image.find("0x3d80c008"), 10, "0x3d80c000");
+  const Finished failed = run_farcall({"run", "--from", folder.write("truncated.json", image)});
+  EXPECT_EQ(failed.exit_code, 1);
+  const auto lines = lines_before(failed.out, "       registers:");
+  EXPECT_GT(lines.size(), 10U);
+  for (const std::string& line : lines) {
+    EXPECT_THAT(readme, HasSubstr(line));
   }
 }
 
