@@ -29,6 +29,10 @@ model::Finding as_finding(const Error& error) {
   return {error.code, error.site, error.message};
 }
 
+bool is_about_input(ErrorCode code) {
+  return name(code).starts_with("place.") || code == ErrorCode::machine_job_too_large;
+}
+
 // Linking moves code, so the linked program is interpreted too, and must do the same.
 Findings linked_findings(const Interpretation& source, const Result<Interpretation>& linked) {
   if (!linked) {
@@ -86,9 +90,10 @@ Findings run_findings(const model::Cell& cell, const Testimony& testimony) {
   const Interpretation* const source = source_of(testimony);
   Findings findings = trace_findings(image, testimony.decoded, observed, *testimony.job);
   append(findings, ending_findings(image, observed, *testimony.job));
-  if (source != nullptr) {
-    append(findings, call_count_findings(image, testimony.decoded, observed, source->run.calls));
-  }
+  append(findings,
+         source != nullptr
+             ? call_count_findings(image, testimony.decoded, observed, source->run.calls)
+             : stated_count_findings(image, testimony.decoded, observed, cell.expected.calls));
   if (observed.ending == model::Ending::returned) {
     append(findings, result_findings(cell, source, observed.registers.gpr[3]));
     append(findings,
@@ -246,7 +251,11 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony) {
   if (cell.expected.failure) {
     return against_expected_failure(*cell.expected.failure, std::move(verdict));
   }
-  // No finding and no run is no pass: nothing has been seen.
+  // No finding and no run is no pass: nothing has been seen. What cannot be placed or is too large
+  // for a guest is an error in the case or the image that was given, not a failure of its calls.
+  if (testimony.refusal && is_about_input(testimony.refusal->code)) {
+    return verdict;
+  }
   if (!verdict.findings.empty()) {
     verdict.outcome = Outcome::fail;
   } else if (testimony.observations) {

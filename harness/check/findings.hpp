@@ -28,6 +28,13 @@ Findings call_count_findings(const model::CodeImage& image,
                              const model::Observations& observed,
                              const std::vector<bpf::PseudoCall>& interpreted);
 
+// The same beside what the case says, where there is no program to interpret: sites that it does
+// not name must be reached.
+Findings stated_count_findings(const model::CodeImage& image,
+                               const std::vector<model::DecodedCall>& decoded,
+                               const model::Observations& observed,
+                               const std::vector<model::ExpectedCall>& stated);
+
 // Fault or exhausted budget.
 Findings ending_findings(const model::CodeImage& image, const model::Observations& observed,
                          const model::Job& job);

@@ -30,6 +30,19 @@ void check_call(const model::CodeImage& image, const std::vector<model::DecodedC
   }
 }
 
+// The sites that the CPU called from, in the order of execution.
+std::vector<bpf::CallSite> executed_sites(const std::vector<model::DecodedCall>& decoded,
+                                          const model::Observations& observed) {
+  std::vector<bpf::CallSite> sites;
+  for (const model::TakenBranch& branch : observed.trace) {
+    if (const auto* const from = decoded_at(decoded, branch.from);
+        branch.is_call() && from != nullptr) {
+      sites.push_back(from->site);
+    }
+  }
+  return sites;
+}
+
 }  // namespace
 
 Findings trace_findings(const model::CodeImage& image,
@@ -61,6 +74,12 @@ Findings trace_findings(const model::CodeImage& image,
     }
   }
   const bool complete = observed.trace_events == observed.trace.size();
+  if (!complete) {
+    findings.push_back({ErrorCode::trace_overflow, "",
+                        fmt::format("the CPU made {} calls and returns, of which {} were recorded; "
+                                    "the others have not been seen",
+                                    observed.trace_events, observed.trace.size())});
+  }
   if (complete && observed.ending == model::Ending::returned && !open.empty()) {
     findings.push_back(
         {ErrorCode::call_returned_elsewhere, "",
@@ -74,20 +93,7 @@ Findings call_count_findings(const model::CodeImage& image,
                              const std::vector<model::DecodedCall>& decoded,
                              const model::Observations& observed,
                              const std::vector<bpf::PseudoCall>& interpreted) {
-  if (observed.trace_events > observed.trace.size()) {
-    return {
-        {ErrorCode::trace_overflow, "",
-         fmt::format("the CPU made {} calls and returns, of which {} were recorded; expected {} "
-                     "calls",
-                     observed.trace_events, observed.trace.size(), interpreted.size())}};
-  }
-  std::vector<bpf::CallSite> executed;
-  for (const model::TakenBranch& branch : observed.trace) {
-    if (const auto* const from = decoded_at(decoded, branch.from);
-        branch.is_call() && from != nullptr) {
-      executed.push_back(from->site);
-    }
-  }
+  const std::vector<bpf::CallSite> executed = executed_sites(decoded, observed);
   Findings findings;
   for (const model::CodeCall& call : image.calls) {
     const auto wanted = std::ranges::count(interpreted, call.site, &bpf::PseudoCall::site);
@@ -109,6 +115,26 @@ Findings call_count_findings(const model::CodeImage& image,
          fmt::format("call number {} of the run is the CPU's {}, the interpreter's {}",
                      seen - executed.begin() + 1, site_name(image, *seen),
                      site_name(image, wanted->site))});
+  }
+  return findings;
+}
+
+Findings stated_count_findings(const model::CodeImage& image,
+                               const std::vector<model::DecodedCall>& decoded,
+                               const model::Observations& observed,
+                               const std::vector<model::ExpectedCall>& stated) {
+  const std::vector<bpf::CallSite> executed = executed_sites(decoded, observed);
+  Findings findings;
+  for (const model::CodeCall& call : image.calls) {
+    const auto seen = static_cast<std::uint64_t>(std::ranges::count(executed, call.site));
+    const auto found = std::ranges::find(stated, call.site, &model::ExpectedCall::site);
+    if (found != stated.end() ? found->count != seen : seen == 0) {
+      findings.push_back(
+          {ErrorCode::call_count, site_name(image, call.site),
+           found != stated.end()
+               ? fmt::format("the case expects {} calls, the CPU made {}", found->count, seen)
+               : std::string("the CPU never called from here, and nothing says that it need not")});
+    }
   }
   return findings;
 }

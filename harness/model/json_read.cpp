@@ -274,6 +274,25 @@ CodeImage read_image(const Json& json) {
   return image;
 }
 
+// What the case expects must be about things that there are.
+void check_expectation(const Document& document) {
+  const Cell& cell = document.cell;
+  const std::size_t functions =
+      cell.program ? cell.program->functions.size() : document.image->functions.size();
+  for (const ExpectedCall& call : cell.expected.calls) {
+    if (call.site.function >= functions || call.callee >= functions) {
+      throw BadDocument("an expected call is of a function that is not there");
+    }
+  }
+  for (const ExpectedMemory& memory : cell.expected.memory) {
+    const auto region = std::ranges::find(cell.memory, memory.region, &bpf::MemoryRegion::name);
+    if (region == cell.memory.end() || memory.offset > region->bytes.size() ||
+        memory.bytes.size() > region->bytes.size() - memory.offset) {
+      throw BadDocument("expected memory is not within a region of the cell");
+    }
+  }
+}
+
 Document read_checked(const Json& json) {
   const int format = json.at("farcall").at("format").get<int>();
   if (format != kJsonFormat) {
@@ -295,6 +314,7 @@ Document read_checked(const Json& json) {
   if (!document.cell.program && !document.image) {
     throw BadDocument("there is neither a program nor an image to run");
   }
+  check_expectation(document);
   return document;
 }
 

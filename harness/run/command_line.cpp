@@ -1,7 +1,11 @@
 #include "run/command_line.hpp"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -71,6 +75,8 @@ void add_run(CLI::App& run, Arguments& arguments) {
                  "Write the report to this file, and text to the terminal")
       ->type_name("FILE");
   add_selection(run, arguments.run.selection);
+  run.get_option("--filter")->excludes(from);
+  run.get_option("--where")->excludes(from);
   add_jobs(run, arguments.runner);
 }
 
@@ -126,19 +132,32 @@ int command_line(int argc, char** argv) {
   arguments.run.runner = arguments.runner;
   arguments.dump.runner = arguments.runner;
   arguments.dump.format = arguments.dump_json ? Format::json : Format::text;
-  if (run->parsed()) {
-    return exit_code(run_command(arguments.run));
+  const auto command = [&]() {
+    if (run->parsed()) {
+      return run_command(arguments.run);
+    }
+    if (list->parsed()) {
+      return list_command(arguments.run.selection);
+    }
+    if (dump->parsed()) {
+      return dump_command(arguments.dump);
+    }
+    if (doctor->parsed()) {
+      return doctor_command(arguments.runner);
+    }
+    return bench_command(arguments.bench_programs, arguments.runner);
+  };
+  try {
+    const ExitCode code = command();
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      return exit_code(report_error(
+          {.code = ErrorCode::file_unwritable, .message = "standard output could not be written"}));
+    }
+    return exit_code(code);
+  } catch (const std::exception& error) {  // a broken environment, or a defect of farcall
+    fmt::print(stderr, "error: {}\n", error.what());
+    return exit_code(ExitCode::harness_failed);
   }
-  if (list->parsed()) {
-    return exit_code(list_command(arguments.run.selection));
-  }
-  if (dump->parsed()) {
-    return exit_code(dump_command(arguments.dump));
-  }
-  if (doctor->parsed()) {
-    return exit_code(doctor_command(arguments.runner));
-  }
-  return exit_code(bench_command(arguments.bench_programs, arguments.runner));
 }
 
 }  // namespace farcall::run

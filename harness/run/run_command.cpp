@@ -11,6 +11,9 @@
 namespace farcall::run {
 namespace {
 
+// Of one run, repetitions counted: they are all in memory.
+constexpr std::size_t kMostCells = 200'000;
+
 bool is_harness_failure(const model::Verdict& verdict) {
   return std::ranges::any_of(verdict.findings, [](const model::Finding& finding) {
     return name(finding.code).starts_with("machine.") &&
@@ -58,6 +61,11 @@ Result<std::vector<model::Document>> load(const RunArguments& arguments) {
     documents.push_back(std::move(document));
   }
   const std::size_t once = documents.size();
+  if (once * arguments.repeat > kMostCells) {
+    return Error{.code = ErrorCode::usage_bad_argument,
+                 .message = fmt::format("--repeat {}: {} cells; expected at most {}",
+                                        arguments.repeat, once * arguments.repeat, kMostCells)};
+  }
   documents.reserve(once * arguments.repeat);
   for (std::size_t i = once; i < once * arguments.repeat; ++i) {
     documents.push_back(documents[i - once]);
@@ -135,6 +143,11 @@ ExitCode run_command(const RunArguments& arguments) {
   totals.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   for (const auto& report : reports) {
     report->end(totals);
+  }
+  if (file && std::fclose(file.release()) != 0) {
+    return report_error({.code = ErrorCode::file_unwritable,
+                         .message = "the report could not be written",
+                         .where = {arguments.output}});
   }
   if (harness_failed) {
     return ExitCode::harness_failed;

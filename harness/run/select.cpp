@@ -4,13 +4,15 @@
 #include <fnmatch.h>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
+#include <array>
+#include <cstdio>
+#include <memory>
 #include <optional>
 #include <set>
 
 #include "case/case_file.hpp"
 #include "case/find.hpp"
+#include "case/hardware.hpp"
 #include "case/matrix.hpp"
 #include "model/json.hpp"
 
@@ -60,19 +62,27 @@ Result<AxisCondition> read_condition(std::string_view text) {
 }
 
 Result<std::string> read_file(const std::string& path, std::string_view hint) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                             std::fclose);
+  std::string text;
+  std::array<char, 65536> buffer{};
+  while (file && text.size() <= kMaximumDocumentBytes) {
+    const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), file.get());
+    if (count == 0) {
+      break;
+    }
+    text.append(buffer.data(), count);
+  }
+  if (!file || std::ferror(file.get()) != 0) {
     return Error{.code = ErrorCode::file_unreadable,
                  .message = "cannot be read",
                  .where = {path},
                  .hint = std::string(hint)};
   }
   if (text.size() > kMaximumDocumentBytes) {
-    return Error{
-        .code = ErrorCode::file_too_large,
-        .message = fmt::format("{} bytes; expected at most {}", text.size(), kMaximumDocumentBytes),
-        .where = {path}};
+    return Error{.code = ErrorCode::file_too_large,
+                 .message = fmt::format("expected at most {} bytes", kMaximumDocumentBytes),
+                 .where = {path}};
   }
   return text;
 }
@@ -89,9 +99,14 @@ Result<std::set<std::string>> failed_cells(const std::string& path) {
                  .hint = std::string(kHint)};
   }
   std::set<std::string> names;
+  const auto text_of = [](const model::Json& cell, const char* key) {
+    return cell.is_object() && cell.contains(key) && cell[key].is_string()
+               ? cell[key].get<std::string>()
+               : std::string();
+  };
   for (const model::Json& cell : report["cells"]) {
-    if (cell.is_object() && cell.value("outcome", "") != "pass") {
-      names.insert(cell.value("cell", ""));
+    if (text_of(cell, "outcome") != "pass") {
+      names.insert(text_of(cell, "cell"));
     }
   }
   return names;
@@ -139,7 +154,8 @@ Result<std::vector<model::Document>> select_cells(const Selection& selection) {
 }
 
 Result<model::Document> select_cell(std::string_view file_at_cell) {
-  const auto at = file_at_cell.rfind('@');
+  const auto name_begin = file_at_cell.rfind('/');
+  const auto at = file_at_cell.find('@', name_begin == std::string_view::npos ? 0 : name_begin);
   const std::string file(file_at_cell.substr(0, at));
   BOOST_OUTCOME_TRY(cells, cells_of(file));
   std::string known;
@@ -158,7 +174,14 @@ Result<model::Document> select_cell(std::string_view file_at_cell) {
 Result<model::Document> read_document_file(const std::string& path) {
   BOOST_OUTCOME_TRY(
       text, read_file(path, "farcall dump --json --stage=image FILE@CELL writes such a file"));
-  return model::read_document(text, path);
+  BOOST_OUTCOME_TRY(document, model::read_document(text, path));
+  if (!cases::is_possible(document.cell.axes)) {
+    return Error{.code = ErrorCode::json_malformed,
+                 .message = "there is no such machine: expected axes that some hardware has",
+                 .where = {path},
+                 .hint = "radix needs power9, pcrel power10, ELFv1 big-endian"};
+  }
+  return document;
 }
 
 }  // namespace farcall::run

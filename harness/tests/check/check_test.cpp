@@ -315,6 +315,38 @@ TEST(Check, CallsInAnotherOrderThanTheInterpretersAreFound) {
   EXPECT_EQ(verdict.findings[0].code, ErrorCode::call_order);
 }
 
+// An image of another JIT comes without a program, and then the case says how often is called.
+TEST(Check, WithoutAProgramEverySiteMustBeReachedUnlessTheCaseSaysOtherwise) {
+  Scene scene;
+  scene.cell.program = nullptr;
+  scene.testimony.source.reset();
+  scene.testimony.linked.reset();
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+
+  scene.cell.expected.calls = {{{0, 0}, 1, 7}};
+  EXPECT_EQ(scene.verdict().outcome, Outcome::fail);
+  EXPECT_EQ(scene.verdict().findings.at(0).code, ErrorCode::call_count);
+
+  scene.cell.expected.calls.clear();
+  scene.seen().trace.erase(scene.seen().trace.begin(), scene.seen().trace.begin() + 4);
+  scene.seen().trace_events = 1;
+  EXPECT_EQ(scene.verdict().outcome, Outcome::fail);
+  scene.cell.expected.calls = {{{0, 0}, 1, 0}};
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+
+  scene.seen().trace_events = 500;  // and nobody knows what the others were
+  EXPECT_EQ(scene.verdict().outcome, Outcome::fail);
+  EXPECT_EQ(scene.verdict().findings.at(0).code, ErrorCode::trace_overflow);
+}
+
+TEST(Check, WhatCannotBePlacedIsAnErrorOfTheInput) {
+  Scene scene;
+  scene.testimony.image.reset();
+  scene.testimony.observations.reset();
+  scene.testimony.refusal = {.code = ErrorCode::place_overlap, .message = "one over the other"};
+  EXPECT_EQ(scene.verdict().outcome, Outcome::error);
+}
+
 TEST(Check, AFaultNamesItsPlaceInTheProgram) {
   Scene scene;
   scene.seen().ending = model::Ending::faulted;

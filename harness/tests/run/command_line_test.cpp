@@ -131,6 +131,27 @@ TEST(Run, BadUsageExits2) {
   EXPECT_THAT(nothing.err, HasSubstr("usage.nothing-selected"));
 }
 
+TEST(Run, WhatCannotBeReadOrWrittenIsSaid) {
+  const ScratchFolder folder;
+  const std::string path = folder.write("far.case", kFarCase);
+  const Finished from = run_farcall({"run", "--from", folder.path().string()});
+  EXPECT_EQ(from.exit_code, 2);
+  EXPECT_THAT(from.err, HasSubstr("file.unreadable"));
+  EXPECT_EQ(run_farcall({"run", "--from", "/dev/zero"}).exit_code, 2);
+  EXPECT_EQ(run_farcall({"run", path, "--rerun-failed", folder.path().string()}).exit_code, 2);
+  const std::string odd = folder.write("odd.json", R"({"cells": [{"outcome": 1}, 3]})");
+  EXPECT_EQ(run_farcall({"run", path, "--rerun-failed", odd}).exit_code, 2);
+  const Finished full = run_farcall({"run", path, "--format", "json", "--output", "/dev/full"});
+  EXPECT_EQ(full.exit_code, 2);
+  EXPECT_THAT(full.err, HasSubstr("file.unwritable"));
+  const std::string image = run_farcall({"dump", path, "--stage=image", "--json"}).out;
+  const std::string good = folder.write("image.json", image);
+  EXPECT_EQ(run_farcall({"run", "--from", good, "--filter", "far"}).exit_code, 2);
+  std::string impossible = image;
+  impossible.replace(impossible.find("power9"), 6, "power8");
+  EXPECT_EQ(run_farcall({"run", "--from", folder.write("p8.json", impossible)}).exit_code, 2);
+}
+
 TEST(Run, WithoutQemuTheHarnessFailsAndSaysWhatToInstall) {
   const ScratchFolder folder;
   const std::string path = folder.write("far.case", kFarCase);
