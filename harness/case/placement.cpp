@@ -10,6 +10,7 @@
 
 #include "base/bits.hpp"
 #include "case/region.hpp"
+#include "model/translation.hpp"
 
 namespace farcall::cases {
 namespace {
@@ -166,7 +167,7 @@ Result<void> check_item(const Work& work, Item item, std::uint64_t size, std::ui
                     fmt::format("{} is at {}: expected a multiple of {}", name(work, item),
                                 to_string(address), alignment));
   }
-  if (!admits(work.mmu, address, size)) {
+  if (!model::admits(work.mmu, address, size)) {
     return error_at(
         where(work, item), ErrorCode::place_unmappable,
         fmt::format("{} is at {}, where nothing can be mapped", name(work, item),

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "case/text.hpp"
+#include "model/translation.hpp"
 
 namespace farcall::cases {
 namespace {
@@ -35,21 +36,6 @@ constexpr std::array kRegions = {
     RegionRow{Mmu::hash, "vmalloc_2018", {0xd000000000000000}},  // in kernels of 2018: 1 EiB on
 };
 
-struct RangeRow {
-  Mmu mmu = {};
-  GuestAddress first;
-  GuestAddress last;
-};
-
-// Hash translates any address (a cell may not need more segments of 256 MiB than the SLB has, which
-// is for the guest to say). Radix translates 52 bits of quadrant 0 and quadrant 3; all else faults
-// with 0x380 or 0x480.
-constexpr std::array kAdmitted = {
-    RangeRow{Mmu::radix, {0x0000000000000000}, {0x000fffffffffffff}},
-    RangeRow{Mmu::radix, {0xc000000000000000}, {0xc00fffffffffffff}},
-    RangeRow{Mmu::hash, {0x0000000000000000}, {0xffffffffffffffff}},
-};
-
 }  // namespace
 
 bool is_region(std::string_view name) {
@@ -75,20 +61,11 @@ std::string region_names() {
   return list(names);
 }
 
-bool admits(Mmu mmu, GuestAddress first, std::uint64_t size) {
-  const GuestAddress last = first + (size - 1);
-  return first <= last && std::ranges::any_of(kAdmitted, [&](const RangeRow& row) {
-           return row.mmu == mmu && row.first <= first && last <= row.last;
-         });
-}
-
 std::string admitted_ranges(Mmu mmu) {
   std::string text;
-  for (const RangeRow& row : kAdmitted) {
-    if (row.mmu == mmu) {
-      text += fmt::format("{}{} to {}", text.empty() ? "" : " and ", to_string(row.first),
-                          to_string(row.last));
-    }
+  for (const model::AddressRange& range : model::translated_ranges(mmu)) {
+    text += fmt::format("{}{} to {}", text.empty() ? "" : " and ", to_string(range.first),
+                        to_string(range.last));
   }
   return text;
 }

@@ -24,10 +24,7 @@ std::optional<GuestAddress> region_start(model::Mmu mmu, std::string_view name);
 // All names, for messages: `text, vmalloc, …`.
 std::string region_names();
 
-// Whether the MMU can map all of the `size` ≥ 1 bytes at `first`.
-bool admits(model::Mmu mmu, GuestAddress first, std::uint64_t size);
-
-// What admits() accepts, for messages.
+// What the MMU translates, for messages.
 std::string admitted_ranges(model::Mmu mmu);
 
 }  // namespace farcall::cases

@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <utility>
+
+#include "model/translation.hpp"
 
 namespace farcall::vm {
 namespace {
@@ -13,18 +14,6 @@ namespace {
 static_assert(model::kPageBytes == wire::kPageBytes);
 
 constexpr std::uint64_t kWordBytes = 4;
-
-// What each MMU translates, first to last byte.
-struct Admitted {
-  model::Mmu mmu;
-  GuestAddress first;
-  GuestAddress last;
-};
-constexpr std::array kAdmitted = {
-    Admitted{model::Mmu::radix, {0}, {0x000f'ffff'ffff'ffff}},
-    Admitted{model::Mmu::radix, {0xc000'0000'0000'0000}, {0xc00f'ffff'ffff'ffff}},
-    Admitted{model::Mmu::hash, {0}, {0xffff'ffff'ffff'ffff}},
-};
 
 wire::Access wire_access(model::Access access) {
   switch (access) {
@@ -43,12 +32,7 @@ std::string describe(const Part& part) {
 }
 
 std::optional<Error> check_place(const MachineSpec& spec, const Part& part) {
-  const GuestAddress last = part.last();
-  const bool admitted = std::ranges::any_of(kAdmitted, [&](const Admitted& range) {
-    return range.mmu == spec.mmu && range.first <= part.address && last <= range.last &&
-           part.address <= last;
-  });
-  if (!admitted) {
+  if (!model::admits(spec.mmu, part.address, part.size)) {
     return Error{ErrorCode::place_unmappable,
                  fmt::format("{} is outside what the MMU translates", describe(part))};
   }

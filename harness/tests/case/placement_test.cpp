@@ -2,6 +2,7 @@
 
 #include "case/hardware.hpp"
 #include "case/region.hpp"
+#include "model/translation.hpp"
 #include "support.hpp"
 
 namespace farcall::cases {
