@@ -15,6 +15,7 @@
 #include "bpf/assembler.hpp"
 #include "bpf/interpreter.hpp"
 #include "bpf/validator.hpp"
+#include "tests/paths.hpp"
 
 namespace farcall::bpf {
 namespace {
@@ -58,8 +59,7 @@ bool is_beyond_scope(const std::string& assembly) {
 }
 
 TEST(Conformance, SampleRunsAsItSays) {
-  const std::filesystem::path folder =
-      std::filesystem::path(FARCALL_SOURCE_DIR) / "../shared/conformance-sample";
+  const std::filesystem::path folder = tests::source_dir() / "../shared/conformance-sample";
   if (!std::filesystem::exists(folder)) {
     GTEST_SKIP() << folder << " is not there";
   }

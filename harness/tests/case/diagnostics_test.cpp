@@ -101,16 +101,16 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     NotYetSupported, CaseDiagnostics,
-    testing::Values(
-        Diagnostic{"program", "-- program a\nexit\n", case_unsupported, 1, 4, kSections},
-        Diagnostic{"array", "-- array a size=4\n", case_unsupported, 1, 4, kSections},
-        Diagnostic{"helper", "-- helper 5 time\n", case_unsupported, 1, 4, kSections},
-        Diagnostic{"linux", "-- matrix\nguest linux\n", case_unsupported, 2, 7,
-                   "supported now: bare"},
-        after_program("selector", "-- result guest=linux\n1\n", case_unsupported, 7, 17,
-                      "supported now: bare"),
-        before_result("site", "-- place\ncallee = site(main[0])+32M\n", case_unsupported, 8, 10,
-                      "an address is")));
+    testing::Values(Diagnostic{"program", "-- program a\nexit\n", case_unsupported, 1, 4,
+                               kSections},
+                    Diagnostic{"array", "-- array a size=4\n", case_unsupported, 1, 4, kSections},
+                    Diagnostic{"helper", "-- helper 5 time\n", case_unsupported, 1, 4, kSections},
+                    Diagnostic{"linux", "-- matrix\nguest linux\n", case_unsupported, 2, 7,
+                               "supported now: bare"},
+                    after_program("selector", "-- result guest=linux\n1\n", case_unsupported, 7, 17,
+                                  "supported now: bare"),
+                    before_result("site", "-- place\ncallee = site(main[0])+32M\n",
+                                  case_unsupported, 8, 10, "an address is")));
 
 INSTANTIATE_TEST_SUITE_P(
     Matrix, CaseDiagnostics,

@@ -9,6 +9,7 @@
 
 #include "case/find.hpp"
 #include "support.hpp"
+#include "tests/paths.hpp"
 
 namespace farcall::cases {
 namespace {
@@ -73,7 +74,7 @@ std::string contents(const std::string& path) {
 }
 
 TEST(CaseMutations, GiveCellsOrALocatedError) {
-  const auto files = find_case_files(std::vector<std::string>{FARCALL_SOURCE_DIR "/cases"});
+  const auto files = find_case_files(std::vector<std::string>{tests::source_dir() / "cases"});
   ASSERT_TRUE(files);
   Mutator mutator;
   int good_ones = 0;

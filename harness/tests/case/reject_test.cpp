@@ -14,6 +14,7 @@
 #include "case/case_file.hpp"
 #include "case/matrix.hpp"
 #include "check/check.hpp"
+#include "tests/paths.hpp"
 
 namespace farcall::cases {
 namespace {
@@ -29,7 +30,7 @@ constexpr std::array kCodes = {
 std::vector<std::string> rejects() {
   std::vector<std::string> files;
   for (const auto& entry :
-       std::filesystem::directory_iterator(FARCALL_SOURCE_DIR "/cases/reject")) {
+       std::filesystem::directory_iterator(tests::source_dir() / "cases/reject")) {
     files.push_back(entry.path().string());
   }
   std::ranges::sort(files);

@@ -14,6 +14,7 @@
 #include "case/case_file.hpp"
 #include "case/find.hpp"
 #include "case/matrix.hpp"
+#include "tests/paths.hpp"
 
 namespace farcall::cases {
 namespace {
@@ -21,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::vector<std::string> shipped() {
-  auto files = find_case_files(std::vector<std::string>{FARCALL_SOURCE_DIR "/cases"});
+  auto files = find_case_files(std::vector<std::string>{tests::source_dir() / "cases"});
   EXPECT_TRUE(files);
   return files ? std::move(files).value() : std::vector<std::string>{};
 }
@@ -84,9 +85,9 @@ TEST(ShippedCases, TheReadmeShowsOneAsItIs) {
     std::ifstream file{path};
     return std::string{std::istreambuf_iterator<char>{file}, {}};
   };
-  const std::string shown = contents(FARCALL_SOURCE_DIR "/cases/scheme/beyond-2g.case");
+  const std::string shown = contents(tests::source_dir() / "cases/scheme/beyond-2g.case");
   ASSERT_FALSE(shown.empty());
-  EXPECT_THAT(contents(FARCALL_SOURCE_DIR "/cases/README.md"),
+  EXPECT_THAT(contents(tests::source_dir() / "cases/README.md"),
               testing::HasSubstr("```\n" + shown + "```\n"));
 }
 

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "model/json.hpp"
+#include "tests/paths.hpp"
 #include "tests/run/farcall_process.hpp"
 
 namespace farcall::run {
@@ -236,7 +237,7 @@ std::vector<std::string> lines_before(const std::string& text, const std::string
 }
 
 TEST(Readme, ShowsWhatFarcallReallyPrints) {
-  std::ifstream file(std::string(FARCALL_SOURCE_DIR) + "/README.md");
+  std::ifstream file(tests::source_dir() / "README.md");
   const std::string readme{std::istreambuf_iterator<char>(file), {}};
   const std::string path = (cases_folder() / "reach/far-2p.case").string();
   for (const std::string& line : lines_before(run_farcall({"run", path}).out, "1 cell")) {

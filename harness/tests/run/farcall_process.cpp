@@ -9,14 +9,16 @@
 #include <future>
 #include <stdexcept>
 
+#include "tests/paths.hpp"
+
 namespace farcall::run {
 namespace process = boost::process;
 
 std::filesystem::path farcall_binary() {
-  return std::filesystem::path(FARCALL_BUILD_DIR) / "farcall";
+  return tests::build_dir() / "farcall";
 }
 std::filesystem::path cases_folder() {
-  return std::filesystem::path(FARCALL_SOURCE_DIR) / "cases";
+  return tests::source_dir() / "cases";
 }
 
 Finished run_farcall(const std::vector<std::string>& arguments, const std::string& path) {

@@ -17,6 +17,7 @@
 
 #include "base/byte_order.hpp"
 #include "model/job.hpp"
+#include "tests/paths.hpp"
 #include "vm/machine.hpp"
 
 namespace farcall::vm {
@@ -36,7 +37,7 @@ inline MachineSpec spec(model::Endian endian = model::Endian::little,
   return {.endian = endian,
           .cpu = cpu,
           .mmu = mmu,
-          .image = std::string(FARCALL_BUILD_DIR "/images/") + image_name(endian, mmu)};
+          .image = tests::build_dir() / "images" / image_name(endian, mmu)};
 }
 
 // `le_power9_radix`: the name of a test's machine.
