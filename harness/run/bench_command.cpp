@@ -1,11 +1,15 @@
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <chrono>
+#include <memory>
 #include <string>
 
 #include "case/case_file.hpp"
 #include "case/matrix.hpp"
 #include "run/commands.hpp"
+#include "run/options.hpp"
+#include "run/runner.hpp"
 
 namespace farcall::run {
 namespace {
@@ -46,9 +50,9 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-}  // namespace
-
-ExitCode bench_command(std::size_t programs, const RunnerOptions& runner) {
+// Runs `programs` generated programs, all with other bytes and other placements, through every
+// stage, and prints programs a second.
+ExitCode bench(std::size_t programs, const RunnerOptions& runner) {
   std::vector<std::string> texts;
   texts.reserve(programs);
   for (std::size_t i = 0; i < programs; ++i) {
@@ -77,6 +81,23 @@ ExitCode bench_command(std::size_t programs, const RunnerOptions& runner) {
       "{:.2f} s reading cases\n",
       programs, passed, all, static_cast<double>(programs) / all, reading);
   return passed == programs ? ExitCode::passed : ExitCode::failed;
+}
+
+}  // namespace
+
+Command bench_command(CLI::App& app, const Invocation& invocation) {
+  struct Arguments {
+    std::size_t programs = 10'000;
+    RunnerOptions runner;
+  };
+  const auto arguments = std::make_shared<Arguments>();
+  arguments->runner = default_runner(invocation);
+  CLI::App* const bench_app =
+      app.add_subcommand("bench", "Measure how many fresh programs a second run");
+  bench_app->add_option("--programs", arguments->programs, "How many programs")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}));
+  add_jobs(*bench_app, arguments->runner);
+  return {bench_app, [arguments] { return bench(arguments->programs, arguments->runner); }};
 }
 
 }  // namespace farcall::run

@@ -1,11 +1,14 @@
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <boost/process/search_path.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "run/commands.hpp"
+#include "run/options.hpp"
+#include "run/runner.hpp"
 #include "vm/machine.hpp"
 
 namespace farcall::run {
@@ -36,9 +39,7 @@ Result<void> try_machine(const RunnerOptions& runner) {
   return success();
 }
 
-}  // namespace
-
-ExitCode doctor_command(const RunnerOptions& runner) {
+ExitCode doctor(const RunnerOptions& runner) {
   std::vector<std::string_view> packages;
   for (const Tool& tool : kTools) {
     const std::string found = boost::process::search_path(std::string(tool.program)).string();
@@ -55,6 +56,14 @@ ExitCode doctor_command(const RunnerOptions& runner) {
     fmt::print("\nmend it: apt-get install {}\n", fmt::join(packages, " "));
   }
   return packages.empty() && machine ? ExitCode::passed : ExitCode::harness_failed;
+}
+
+}  // namespace
+
+Command doctor_command(CLI::App& app, const Invocation& invocation) {
+  CLI::App* const doctor_app =
+      app.add_subcommand("doctor", "Say what this machine has and lacks for farcall");
+  return {doctor_app, [invocation] { return doctor(default_runner(invocation)); }};
 }
 
 }  // namespace farcall::run

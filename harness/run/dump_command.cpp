@@ -1,19 +1,30 @@
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <memory>
 
 #include "bpf/disassembler.hpp"
 #include "check/findings.hpp"
 #include "model/json.hpp"
 #include "report/report.hpp"
 #include "run/commands.hpp"
+#include "run/options.hpp"
 #include "run/pipeline.hpp"
+#include "run/runner.hpp"
 #include "run/select.hpp"
 
 namespace farcall::run {
 namespace {
+
+struct DumpArguments {
+  std::string cell;  // FILE@CELL
+  std::string stage;
+  bool json = false;
+  RunnerOptions runner;
+};
 
 // Everything that is known of the cell at the stage that is dumped.
 struct View {
@@ -177,20 +188,16 @@ View look_at(model::Document document, bool needs_guest, const RunnerOptions& ru
   return view;
 }
 
-}  // namespace
-
-const std::vector<std::string>& stage_names() {
-  static const std::vector<std::string> kNames = [] {
-    std::vector<std::string> names;
-    for (const Stage& stage : stages()) {
-      names.push_back(stage.name);
-    }
-    return names;
-  }();
-  return kNames;
+// In the order of the pipeline.
+std::vector<std::string> stage_names() {
+  std::vector<std::string> names;
+  for (const Stage& stage : stages()) {
+    names.push_back(stage.name);
+  }
+  return names;
 }
 
-ExitCode dump_command(const DumpArguments& arguments) {
+ExitCode dump(const DumpArguments& arguments) {
   auto document = select_cell(arguments.cell);
   if (!document) {
     return report_error(document.error());
@@ -208,12 +215,27 @@ ExitCode dump_command(const DumpArguments& arguments) {
          .where = {view.document.cell.case_path},
          .hint = "farcall dump --stage=verdict says why"});
   }
-  if (arguments.format == Format::json) {
+  if (arguments.json) {
     fmt::print("{}\n", stage.json(view).dump(1));
   } else {
     stage.print(view);
   }
   return ExitCode::passed;
+}
+
+}  // namespace
+
+Command dump_command(CLI::App& app, const Invocation& invocation) {
+  const auto arguments = std::make_shared<DumpArguments>();
+  arguments->runner = default_runner(invocation);
+  CLI::App* const dump_app = app.add_subcommand("dump", "Show one cell at one stage of its way");
+  dump_app->add_option("CELL", arguments->cell, "FILE@CELL, as cases/reach/far.case@imm32")
+      ->required();
+  dump_app->add_option("--stage", arguments->stage, "The stage")
+      ->required()
+      ->check(CLI::IsMember(stage_names()));
+  dump_app->add_flag("--json", arguments->json, "As JSON, which `farcall run --from` reads");
+  return {dump_app, [arguments] { return dump(*arguments); }};
 }
 
 }  // namespace farcall::run

@@ -1,15 +1,35 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <map>
+#include <memory>
 
 #include "report/report.hpp"
 #include "run/commands.hpp"
+#include "run/options.hpp"
+#include "run/runner.hpp"
 #include "run/select.hpp"
 
 namespace farcall::run {
 namespace {
+
+enum class Format : std::uint8_t { text, json, junit, tap };
+
+const std::map<std::string, Format> kFormats = {
+    {"text", Format::text}, {"json", Format::json}, {"junit", Format::junit}, {"tap", Format::tap}};
+
+struct RunArguments {
+  Selection selection;
+  std::vector<std::string> from;  // stage documents instead of a selection
+  std::string program;
+  Format format = Format::text;
+  std::string output;      // the report goes to this file, and text to standard output
+  std::size_t repeat = 1;  // every cell so many times
+  RunnerOptions runner;
+};
 
 // Of one run, repetitions counted: they are all in memory.
 constexpr std::size_t kMostCells = 200'000;
@@ -91,14 +111,7 @@ std::unique_ptr<report::Report> make_report(Format format, std::FILE* out) {
 // The file of --output, closed with its owner.
 using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
-}  // namespace
-
-ExitCode report_error(const Error& error) {
-  fmt::print(stderr, "{}\n", to_string(error));
-  return name(error.code).starts_with("machine.") ? ExitCode::harness_failed : ExitCode::bad_input;
-}
-
-ExitCode run_command(const RunArguments& arguments) {
+ExitCode run(const RunArguments& arguments) {
   const auto begin = std::chrono::steady_clock::now();
   const auto documents = load(arguments);
   if (!documents) {
@@ -158,15 +171,47 @@ ExitCode run_command(const RunArguments& arguments) {
   return totals.errors > 0 ? ExitCode::bad_input : ExitCode::passed;
 }
 
-ExitCode list_command(const Selection& selection) {
-  const auto documents = select_cells(selection);
-  if (!documents) {
-    return report_error(documents.error());
-  }
-  for (const model::Document& document : documents.value()) {
-    fmt::print("{:<48} {}\n", document.cell.name, document.cell.case_path);
-  }
-  return ExitCode::passed;
+}  // namespace
+
+Command run_command(CLI::App& app, const Invocation& invocation) {
+  const auto arguments = std::make_shared<RunArguments>();
+  arguments->program = invocation.program;
+  arguments->runner = default_runner(invocation);
+  CLI::App* const run_app =
+      app.add_subcommand("run", "Run cells and say whether all witnesses agree");
+  auto* const paths = run_app->add_option("PATH", arguments->selection.paths,
+                                          "Case files, or folders to search for them");
+  auto* const from =
+      run_app
+          ->add_option("--from", arguments->from,
+                       "Run from stages that `farcall dump --json` wrote, or another JIT")
+          ->type_name("FILE...")
+          ->excludes(paths);
+  run_app
+      ->add_option("--rerun-failed", arguments->selection.failed_in,
+                   "Only cells that did not pass in this report of --format json")
+      ->type_name("FILE")
+      ->excludes(from);
+  run_app->add_flag("--fail-fast", arguments->runner.stop_at_failure,
+                    "Stop at the first cell that does not pass");
+  run_app->add_option("--repeat", arguments->repeat, "Run every cell so many times")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
+  run_app->add_option("--format", arguments->format, "text, json, junit or tap")
+      ->transform(CLI::CheckedTransformer(kFormats));
+  run_app
+      ->add_option("--output", arguments->output,
+                   "Write the report to this file, and text to the terminal")
+      ->type_name("FILE");
+  add_selection(*run_app, arguments->selection);
+  run_app->get_option("--filter")->excludes(from);
+  run_app->get_option("--where")->excludes(from);
+  add_jobs(*run_app, arguments->runner);
+  run_app->parse_complete_callback([arguments] {
+    if (arguments->selection.paths.empty() && arguments->from.empty()) {
+      throw CLI::RequiredError("PATH or --from");
+    }
+  });
+  return {run_app, [arguments] { return run(*arguments); }};
 }
 
 }  // namespace farcall::run

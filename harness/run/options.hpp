@@ -1,0 +1,21 @@
+// Options that several commands have.
+#pragma once
+
+#include <CLI/App.hpp>
+
+#include "run/commands.hpp"
+#include "run/runner.hpp"
+#include "run/select.hpp"
+
+namespace farcall::run {
+
+// --filter and --where.
+void add_selection(CLI::App& command, Selection& selection);
+
+// --jobs; `runner` has its default.
+void add_jobs(CLI::App& command, RunnerOptions& runner);
+
+// As many machines as cores, guest images from where farcall has them.
+RunnerOptions default_runner(const Invocation& invocation);
+
+}  // namespace farcall::run
