@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
+#include <CLI/App.hpp>
 #include <boost/process/search_path.hpp>
 #include <string>
 #include <string_view>

@@ -1,6 +1,6 @@
 #include "run/options.hpp"
 
-#include <CLI/CLI.hpp>
+#include <CLI/App.hpp>
 #include <algorithm>
 #include <thread>
 
