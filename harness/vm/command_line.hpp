@@ -1,10 +1,10 @@
-// The command line of QEMU for a bare guest. Pure: a spec and descriptors in, arguments out.
+// The command line of QEMU for a bare guest. Pure: a spec and descriptors in, a command out.
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "vm/machine_spec.hpp"
+#include "vm/process.hpp"
 
 namespace farcall::vm {
 
@@ -15,7 +15,7 @@ struct Channels {
   int qmp = -1;      // stream socket: QEMU's own control
 };
 
-// The arguments behind the program's name.
-std::vector<std::string> command_line(const MachineSpec& spec, const Channels& channels);
+// How to start `qemu`, the path of qemu-system-ppc64.
+Command command_line(const std::string& qemu, const MachineSpec& spec, const Channels& channels);
 
 }  // namespace farcall::vm

@@ -181,7 +181,7 @@ Result<Machine> Machine::start(const MachineSpec& spec) {
   BOOST_OUTCOME_TRY(qmp, socket_pair());
   const Channels channels{memory.descriptor(), console.theirs.number(), qmp.theirs.number()};
   const std::array inherited = {channels.ram, channels.console, channels.qmp};
-  BOOST_OUTCOME_TRY(process, Process::start(qemu, command_line(absolute, channels), inherited));
+  BOOST_OUTCOME_TRY(process, Process::start(command_line(qemu, absolute, channels), inherited));
   return Machine(std::unique_ptr<State>(new State{.spec = std::move(absolute),
                                                   .memory = std::move(memory),
                                                   .console = std::move(console.ours),

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <boost/process/args.hpp>
+#include <boost/process/env.hpp>
+#include <boost/process/environment.hpp>
 #include <boost/process/error.hpp>
 #include <boost/process/exe.hpp>
 #include <boost/process/extend.hpp>
@@ -36,24 +38,26 @@ void prepare_child(pid_t parent, int output, std::span<const int> inherited) {
 
 }  // namespace
 
-Result<Process> Process::start(const std::string& program,
-                               const std::vector<std::string>& arguments,
-                               std::span<const int> inherited) {
+Result<Process> Process::start(const Command& command, std::span<const int> inherited) {
   namespace bp = boost::process;
   Process process;
   BOOST_OUTCOME_TRY(output, memory_file("farcall-output", 0));
   process.output_ = std::move(output);
   const pid_t parent = ::getpid();
+  bp::environment environment = boost::this_process::environment();
+  for (const auto& [name, value] : command.environment) {
+    environment[name] = value;
+  }
   const int output_number = process.output_.number();
   std::error_code error;
   process.child_ = bp::child(
-      bp::exe = program, bp::args = arguments, error,
+      bp::exe = command.program, bp::args = command.arguments, environment, error,
       bp::extend::on_exec_setup = [&](auto& /*executor*/) {
         prepare_child(parent, output_number, inherited);
       });
   if (error) {
     return Error{ErrorCode::machine_start,
-                 fmt::format("cannot start {}: {}", program, error.message())};
+                 fmt::format("cannot start {}: {}", command.program, error.message())};
   }
   return process;
 }

@@ -4,6 +4,7 @@
 #include <boost/process/child.hpp>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
@@ -11,15 +12,20 @@
 
 namespace farcall::vm {
 
+// What to start. `program` is an absolute path; `environment` is added to the parent's own.
+struct Command {
+  std::string program;
+  std::vector<std::string> arguments;
+  std::vector<std::pair<std::string, std::string>> environment = {};
+};
+
 // The kernel kills the child when the thread that started it ends: start it from a thread that
 // lives at least as long. The child inherits the descriptors that are named and no others; its
 // standard input is empty, its output and errors are kept in memory.
 class Process {
  public:
-  // Returns once the program runs. `program` is an absolute path.
-  static Result<Process> start(const std::string& program,
-                               const std::vector<std::string>& arguments,
-                               std::span<const int> inherited);
+  // Returns once the program runs.
+  static Result<Process> start(const Command& command, std::span<const int> inherited);
 
   int id() const { return child_.id(); }
   bool running();

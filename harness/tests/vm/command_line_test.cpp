@@ -18,23 +18,26 @@ std::string value_of(const std::vector<std::string>& arguments, const std::strin
   return "(none)";
 }
 
+constexpr const char* kQemu = "/usr/bin/qemu-system-ppc64";
+
 const MachineSpec kSpec = {.cpu = model::Cpu::power9, .image = "/images/bare-le.bin"};
 
 TEST(CommandLine, NamesWhatTheSpecAsksFor) {
-  const auto arguments = command_line(kSpec, {.ram = 7, .console = 8, .qmp = 9});
+  const auto arguments = command_line(kQemu, kSpec, {.ram = 7, .console = 8, .qmp = 9}).arguments;
   EXPECT_EQ(value_of(arguments, "-cpu"), "power9");
   EXPECT_EQ(value_of(arguments, "-bios"), "/images/bare-le.bin");
   EXPECT_THAT(value_of(arguments, "-machine"), HasSubstr("pseries"));
   EXPECT_EQ(value_of(arguments, "-m"), "256M");
   EXPECT_EQ(value_of(arguments, "-icount"), "shift=0");
+  EXPECT_EQ(command_line(kQemu, kSpec, {}).program, kQemu);
 
   MachineSpec other = kSpec;
   other.cpu = model::Cpu::power10;
-  EXPECT_EQ(value_of(command_line(other, {}), "-cpu"), "power10");
+  EXPECT_EQ(value_of(command_line(kQemu, other, {}).arguments, "-cpu"), "power10");
 }
 
 TEST(CommandLine, PassesChannelsByNumber) {
-  const auto arguments = command_line(kSpec, {.ram = 7, .console = 8, .qmp = 9});
+  const auto arguments = command_line(kQemu, kSpec, {.ram = 7, .console = 8, .qmp = 9}).arguments;
   EXPECT_THAT(value_of(arguments, "-object"), HasSubstr("mem-path=/proc/self/fd/7,"));
   EXPECT_THAT(value_of(arguments, "-object"), HasSubstr("share=on"));
   EXPECT_THAT(arguments, Contains("socket,id=console,fd=8"));
@@ -42,7 +45,7 @@ TEST(CommandLine, PassesChannelsByNumber) {
 }
 
 TEST(CommandLine, HasNoDevicesOrFilesOfTheHost) {
-  const auto arguments = command_line(kSpec, {});
+  const auto arguments = command_line(kQemu, kSpec, {}).arguments;
   EXPECT_THAT(arguments, Contains("-nodefaults"));
   EXPECT_THAT(arguments, Contains("-no-user-config"));
   EXPECT_THAT(arguments, Not(Contains("-device")));

@@ -243,7 +243,9 @@ TEST(Lifetime, QemuInheritsNoStrayDescriptors) {
 
 TEST(Process, KeepsItsLastWords) {
   auto process =
-      Process::start("/bin/sh", {"-c", "echo one; echo two >&2; read x; exit 3"}, {}).value();
+      Process::start(
+          {"/bin/sh", {"-c", "echo one; echo $two >&2; read x; exit 3"}, {{"two", "two"}}}, {})
+          .value();
   while (process.running()) {
     std::this_thread::sleep_for(1ms);
   }
@@ -252,7 +254,7 @@ TEST(Process, KeepsItsLastWords) {
 }
 
 TEST(Process, ThatDoesNotExistIsAnError) {
-  const auto process = Process::start("/nonexistent", {}, {});
+  const auto process = Process::start({"/nonexistent", {}}, {});
   ASSERT_TRUE(process.has_error());
   EXPECT_EQ(process.error().code, ErrorCode::machine_start);
 }
@@ -264,7 +266,7 @@ TEST(Qmp, AsksAndQuits) {
   const Channels channels = {memory.descriptor(), console.theirs.number(), control.theirs.number()};
   const std::array inherited = {channels.ram, channels.console, channels.qmp};
   auto qemu =
-      Process::start("/usr/bin/qemu-system-ppc64", command_line(spec(), channels), inherited)
+      Process::start(command_line("/usr/bin/qemu-system-ppc64", spec(), channels), inherited)
           .value();
   control.theirs.reset();
   QmpClient qmp(std::move(control.ours));
