@@ -90,7 +90,7 @@ struct Case {
   std::vector<Selected<std::vector<Located<model::ExpectedMemory>>>> memory;
   std::vector<Selected<model::ExpectedFailure>> failures;
 
-  Named named() const { return {.program = *program, .data = data}; }
+  Named named() const { return {.program = *program, .calls = calls_of_program, .data = data}; }
 };
 
 // Reads the file `path`. file.unreadable, and what parse_case() fails with.

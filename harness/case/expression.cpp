@@ -12,16 +12,14 @@ namespace farcall::cases {
 namespace {
 
 constexpr std::string_view kGrammar =
-    "an address is REGION, NAME or N, followed by any number of +N or -N, N with K, M, G, T or P, "
-    "and at the end by +sweep { FIRST..LAST step N } or nothing";
+    "an address is REGION, NAME, site(FUNCTION[N]) or N, followed by any number of +N or -N, N "
+    "with "
+    "K, M, G, T or P, and at the end by +sweep { FIRST..LAST step N } or nothing";
 
 // More values than this in one sweep are a slip of the pen.
 constexpr std::int64_t kMaxSweep = 4096;
 
-// Words of the grammar that come with later versions. Where a call instruction lies only the JIT
-// knows, and it does not before everything is placed.
-constexpr std::array<std::string_view, 2> kUnsupported = {"site", "addr"};
-
+constexpr std::string_view kSite = "site";
 constexpr std::string_view kSweep = "sweep";
 
 unsigned unit_shift(char unit) {
@@ -43,14 +41,6 @@ unsigned unit_shift(char unit) {
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
-}
-
-Result<void> refuse_unsupported(Word word) {
-  if (std::ranges::find(kUnsupported, word.text) != kUnsupported.end()) {
-    return error_at(word.where, ErrorCode::case_unsupported,
-                    fmt::format("'{}' is not supported yet", word.text), std::string{kGrammar});
-  }
-  return success();
 }
 
 // N[KMGTP].
@@ -166,6 +156,29 @@ std::string known_items(const Named& named) {
   return text;
 }
 
+std::string known_sites(const Named& named) {
+  constexpr std::size_t kShown = 16;
+  if (named.calls.empty()) {
+    return "the program has no call sites";
+  }
+  std::string text = "call sites: ";
+  for (std::size_t i = 0; i < named.calls.size() && i < kShown; ++i) {
+    text += (i == 0 ? "" : ", ") + to_string(named.program, named.calls[i].site);
+  }
+  return named.calls.size() > kShown ? text + ", ..." : text;
+}
+
+// What follows `site(`.
+Result<Expression> parse_site_base(Cursor& cursor, const Named& named) {
+  const Word word = cursor.until(')');
+  BOOST_OUTCOME_TRY(call, parse_site(word, named));
+  if (!cursor.take(')')) {
+    return error_at(cursor.here(), ErrorCode::case_syntax, "expected ) behind the call site",
+                    std::string{kGrammar});
+  }
+  return Expression{.base = named.calls[call].site};
+}
+
 Result<Expression> parse_base(Cursor& cursor, const Named& named) {
   const Word word = cursor.name();
   if (word.text.empty()) {
@@ -176,8 +189,8 @@ Result<Expression> parse_base(Cursor& cursor, const Named& named) {
     BOOST_OUTCOME_TRY(value, parse_amount(word));
     return Expression{.base = GuestAddress{value}};
   }
-  if (!find_item(word.text, named)) {
-    BOOST_OUTCOME_TRYV(refuse_unsupported(word));
+  if (word.text == kSite && cursor.take('(')) {
+    return parse_site_base(cursor, named);
   }
   BOOST_OUTCOME_TRYV(refuse_ambiguity(word, named));
   if (is_region(word.text)) {
@@ -221,6 +234,29 @@ Result<Item> parse_item(Word word, const Named& named) {
                   fmt::format("known: {}", known_items(named)));
 }
 
+Result<std::uint32_t> parse_site(Word word, const Named& named) {
+  const std::size_t open = word.text.find('[');
+  if (open == std::string_view::npos || !word.text.ends_with(']')) {
+    return error_at(word.where, ErrorCode::case_syntax,
+                    fmt::format("expected a call site, FUNCTION[N], not '{}'", word.text),
+                    known_sites(named));
+  }
+  const auto function = bpf::function_named(named.program, word.text.substr(0, open));
+  const std::string_view digits = word.text.substr(open + 1, word.text.size() - open - 2);
+  BOOST_OUTCOME_TRY(
+      ordinal, unsigned_number({.text = digits,
+                                .where = {word.where.line,
+                                          word.where.column + static_cast<unsigned>(open) + 1}}));
+  const auto found = std::ranges::find_if(named.calls, [&](const bpf::PseudoCall& call) {
+    return call.site.function == function && call.site.ordinal == ordinal;
+  });
+  if (found == named.calls.end()) {
+    return error_at(word.where, ErrorCode::case_unknown_site,
+                    fmt::format("there is no call site {}", word.text), known_sites(named));
+  }
+  return static_cast<std::uint32_t>(found - named.calls.begin());
+}
+
 Result<Expression> parse_expression(Cursor& cursor, const Named& named) {
   BOOST_OUTCOME_TRY(expression, parse_base(cursor, named));
   std::int64_t offset = 0;
@@ -242,7 +278,6 @@ Result<Expression> parse_expression(Cursor& cursor, const Named& named) {
       }
       break;
     }
-    BOOST_OUTCOME_TRYV(refuse_unsupported(word));
     BOOST_OUTCOME_TRY(amount, parse_amount(word));
     const bool wrapped = minus ? __builtin_sub_overflow(offset, amount, &offset)
                                : __builtin_add_overflow(offset, amount, &offset);

@@ -1,6 +1,7 @@
 // The address expressions of `-- place`: a base and what is added to it, `vmalloc+64K-4`.
 //
-//   EXPR = BASE { (+|-) N[K|M|G|T|P] } [+ SWEEP]     BASE = region | NAME | N[K|M|G|T|P]
+//   EXPR = BASE { (+|-) N[K|M|G|T|P] } [+ SWEEP]
+//   BASE = region | NAME | site(FUNCTION[N]) | N[K|M|G|T|P]
 //   SWEEP = sweep { FIRST..LAST step N[K|M|G|T|P] }, FIRST and LAST with a sign or without
 //
 // NAME is one of the things that have a place of their own: a function of the program, `mem`,
@@ -54,6 +55,7 @@ constexpr Item data_item(std::size_t functions, std::size_t number) {
 // All that has a name: the program's functions, and memory regions of `-- data`.
 struct Named {
   const bpf::Program& program;
+  std::span<const bpf::PseudoCall> calls;  // of the program
   std::span<const bpf::MemoryRegion> data;
 };
 
@@ -79,7 +81,7 @@ struct Sweep {
 };
 
 struct Expression {
-  std::variant<GuestAddress, RegionBase, Item> base;
+  std::variant<GuestAddress, RegionBase, Item, bpf::CallSite> base;
   Displacement offset = {};
   std::optional<Sweep> sweep = {};  // its values can be added to `offset`
 
@@ -90,8 +92,11 @@ struct Expression {
 // like a region is case.syntax, since nobody could tell which one is meant.
 Result<Item> parse_item(Word word, const Named& named);
 
-// An expression up to the end of the line. case.syntax, case.bad-number, place.unknown-region,
-// case.unsupported for what DESIGN has and this version has not.
+// `main[0]`: an index into `named.calls`. case.syntax, case.bad-number, case.unknown-site.
+Result<std::uint32_t> parse_site(Word word, const Named& named);
+
+// An expression up to the end of the line. case.syntax, case.bad-number, case.unknown-site,
+// place.unknown-region.
 Result<Expression> parse_expression(Cursor& cursor, const Named& named);
 
 }  // namespace farcall::cases

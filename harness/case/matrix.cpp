@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "case/hardware.hpp"
-#include "case/placement.hpp"
 
 namespace farcall::cases {
 namespace {
@@ -235,9 +234,9 @@ Result<model::Expectation> expectation(const Case& parsed, const Point& point,
 }
 
 Result<model::Cell> make_cell(const Case& parsed, const Point& point, const PlaceLines& lines,
-                              Usage& usage) {
-  BOOST_OUTCOME_TRY(resolved,
-                    resolve_placement(parsed, point.axes.mmu, lines, point.sweep.value_or(0)));
+                              const SiteAddress& site_address, Usage& usage) {
+  BOOST_OUTCOME_TRY(resolved, resolve_placement(parsed, point.axes, site_address, lines,
+                                                point.sweep.value_or(0)));
   BOOST_OUTCOME_TRY(expected, expectation(parsed, point, resolved, usage));
   model::Cell cell{.case_path = parsed.path,
                    .name = {},
@@ -312,8 +311,8 @@ Result<void> refuse_equal_names(const Case& parsed, const std::vector<model::Cel
 }
 
 // Adds to `made` the cells for one placement, one for each value of its sweep.
-Result<void> add_swept_cells(const Case& parsed, Point point, Usage& usage,
-                             std::vector<model::Cell>& made) {
+Result<void> add_swept_cells(const Case& parsed, Point point, const SiteAddress& site_address,
+                             Usage& usage, std::vector<model::Cell>& made) {
   const auto in_cell = [&](Error error) {
     return with_cell(std::move(error), cell_name(parsed, point));
   };
@@ -327,7 +326,7 @@ Result<void> add_swept_cells(const Case& parsed, Point point, Usage& usage,
   }
   for (const std::optional<std::int64_t>& value : values.value()) {
     point.sweep = value;
-    Result<model::Cell> cell = make_cell(parsed, point, lines.value(), usage);
+    Result<model::Cell> cell = make_cell(parsed, point, lines.value(), site_address, usage);
     if (!cell) {
       return in_cell(std::move(cell).error());
     }
@@ -338,7 +337,8 @@ Result<void> add_swept_cells(const Case& parsed, Point point, Usage& usage,
 }
 
 // Adds to `made` the cells for `axes`, those of each placement.
-Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, Usage& usage,
+Result<void> add_cells(const Case& parsed, const model::AxisValues& axes,
+                       const SiteAddress& site_address, Usage& usage,
                        std::vector<model::Cell>& made) {
   const std::size_t before = made.size();
   const std::size_t placements = std::max<std::size_t>(parsed.placements.size(), 1);
@@ -348,7 +348,7 @@ Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, Usage&
       point.placement = static_cast<std::uint32_t>(i);
     }
     if (exists(parsed, point)) {
-      BOOST_OUTCOME_TRYV(add_swept_cells(parsed, point, usage, made));
+      BOOST_OUTCOME_TRYV(add_swept_cells(parsed, point, site_address, usage, made));
     }
   }
   if (made.size() == before) {
@@ -359,7 +359,14 @@ Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, Usage&
   return success();
 }
 
-Result<std::vector<model::Cell>> make_cells(const Case& parsed) {
+Result<GuestAddress> nobody_knows(const bpf::Program& program, const model::AxisValues& /*axes*/,
+                                  bpf::CallSite site, GuestAddress /*function*/) {
+  return Error{.code = ErrorCode::case_unsupported,
+               .message = fmt::format("no JIT is there to say where the code of {} begins",
+                                      to_string(program, site))};
+}
+
+Result<std::vector<model::Cell>> make_cells(const Case& parsed, const SiteAddress& site_address) {
   BOOST_OUTCOME_TRY(all, combinations(parsed));
   const std::size_t count = all.size() * std::max<std::size_t>(parsed.placements.size(), 1);
   if (count > kMaxCells) {
@@ -373,7 +380,7 @@ Result<std::vector<model::Cell>> make_cells(const Case& parsed) {
   std::vector<model::Cell> made;
   made.reserve(count);
   for (const model::AxisValues& axes : all) {
-    BOOST_OUTCOME_TRYV(add_cells(parsed, axes, usage, made));
+    BOOST_OUTCOME_TRYV(add_cells(parsed, axes, site_address, usage, made));
   }
   BOOST_OUTCOME_TRYV(refuse_unused_sections(parsed, usage));
   BOOST_OUTCOME_TRYV(refuse_equal_names(parsed, made));
@@ -382,8 +389,9 @@ Result<std::vector<model::Cell>> make_cells(const Case& parsed) {
 
 }  // namespace
 
-Result<std::vector<model::Cell>> cells(const Case& parsed) {
-  Result<std::vector<model::Cell>> made = make_cells(parsed);
+Result<std::vector<model::Cell>> cells(const Case& parsed, const SiteAddress& site_address) {
+  Result<std::vector<model::Cell>> made =
+      make_cells(parsed, site_address ? site_address : nobody_knows);
   if (!made && made.error().where.file.empty()) {
     made.error().where.file = parsed.path;
   }

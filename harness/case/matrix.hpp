@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "case/case_file.hpp"
+#include "case/placement.hpp"
 #include "model/cell.hpp"
 
 namespace farcall::cases {
@@ -24,7 +25,8 @@ inline constexpr std::size_t kMaxCells = 4096;
 // Every cell has one outcome: the result of the one `-- result` that selects it along with all
 // lines of `-- calls` and `-- mem-after` that do, or the one `-- fail`, which replaces them all.
 //
-// case.two-outcomes, case.no-outcome, case.selects-nothing, case.unsupported, place.*
-Result<std::vector<model::Cell>> cells(const Case& parsed);
+// case.two-outcomes, case.no-outcome, case.selects-nothing, case.unsupported, place.*; what
+// `site_address` fails with, and case.unsupported for site() where nobody is there to ask.
+Result<std::vector<model::Cell>> cells(const Case& parsed, const SiteAddress& site_address = {});
 
 }  // namespace farcall::cases

@@ -26,46 +26,9 @@ Result<Selector> selector_of(const Reader& reader, const Section& section) {
   return parse_selector(cursor, reader.scope);
 }
 
-std::string known_sites(const Case& parsed) {
-  constexpr std::size_t kShown = 16;
-  if (parsed.calls_of_program.empty()) {
-    return "the program has no call sites";
-  }
-  std::string text = "call sites: ";
-  for (std::size_t i = 0; i < parsed.calls_of_program.size() && i < kShown; ++i) {
-    text += (i == 0 ? "" : ", ") + to_string(*parsed.program, parsed.calls_of_program[i].site);
-  }
-  return parsed.calls_of_program.size() > kShown ? text + ", ..." : text;
-}
-
-// `main[0]`: an index into calls_of_program.
-Result<std::uint32_t> parse_site(Word word, const Case& parsed) {
-  const std::size_t open = word.text.find('[');
-  if (open == std::string_view::npos || !word.text.ends_with(']')) {
-    return error_at(word.where, ErrorCode::case_syntax,
-                    fmt::format("expected a call site, FUNCTION[N], not '{}'", word.text),
-                    known_sites(parsed));
-  }
-  const auto function = bpf::function_named(*parsed.program, word.text.substr(0, open));
-  const std::string_view digits = word.text.substr(open + 1, word.text.size() - open - 2);
-  BOOST_OUTCOME_TRY(
-      ordinal, unsigned_number({.text = digits,
-                                .where = {word.where.line,
-                                          word.where.column + static_cast<unsigned>(open) + 1}}));
-  const auto& calls = parsed.calls_of_program;
-  const auto found = std::ranges::find_if(calls, [&](const bpf::PseudoCall& call) {
-    return call.site.function == function && call.site.ordinal == ordinal;
-  });
-  if (found == calls.end()) {
-    return error_at(word.where, ErrorCode::case_unknown_site,
-                    fmt::format("there is no call site {}", word.text), known_sites(parsed));
-  }
-  return static_cast<std::uint32_t>(found - calls.begin());
-}
-
 Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
   const Word site = cursor.word();
-  BOOST_OUTCOME_TRY(call, parse_site(site, parsed));
+  BOOST_OUTCOME_TRY(call, parse_site(site, parsed.named()));
   const Word callee = cursor.word();
   const auto function = bpf::function_named(*parsed.program, callee.text);
   if (!function) {
@@ -181,7 +144,7 @@ Result<void> read_fail(Reader& reader, const Section& section) {
   }
   model::ExpectedFailure failure{.code = *code, .site = {}};
   if (!cursor.at_end()) {
-    BOOST_OUTCOME_TRY(call, parse_site(cursor.word(), reader.result));
+    BOOST_OUTCOME_TRY(call, parse_site(cursor.word(), reader.result.named()));
     failure.site = to_string(*reader.result.program, reader.result.calls_of_program[call].site);
   }
   BOOST_OUTCOME_TRYV(expect_end(cursor, "the call site"));

@@ -55,7 +55,8 @@ struct ItemState {
 
 struct Work {
   const Case& parsed;
-  model::Mmu mmu;
+  const model::AxisValues& axes;
+  const SiteAddress& site_address;
   std::size_t functions;
   const PlaceLines& lines;
   std::int64_t sweep;
@@ -90,17 +91,37 @@ Expression address_of(const Work& work, Item item) {
   return address;
 }
 
+// What the address of another thing is needed for: the item that the base is, or whose code it is
+// in.
+std::optional<Item> needed_for(const Expression& expression) {
+  if (const auto* const site = std::get_if<bpf::CallSite>(&expression.base)) {
+    return function_item(site->function);
+  }
+  const Item* const item = std::get_if<Item>(&expression.base);
+  return item == nullptr ? std::nullopt : std::optional{*item};
+}
+
 Result<GuestAddress> evaluate(const Work& work, Item item, const Expression& expression) {
   GuestAddress base;
   if (const auto* const absolute = std::get_if<GuestAddress>(&expression.base)) {
     base = *absolute;
   } else if (const auto* const other = std::get_if<Item>(&expression.base)) {
     base = work.items[index(*other)].address;
+  } else if (const auto* const site = std::get_if<bpf::CallSite>(&expression.base)) {
+    auto address = work.site_address(*work.parsed.program, work.axes, *site,
+                                     work.items[site->function].address);
+    if (!address) {
+      const Error& error = address.error();
+      return error_at(where(work, item), error.code,
+                      fmt::format("where {} lies is not known: {}",
+                                  to_string(*work.parsed.program, *site), error.message));
+    }
+    base = address.value();
   } else {
     const std::string& region = std::get<RegionBase>(expression.base).name;
-    const auto start = region_start(work.mmu, region);
+    const auto start = region_start(work.axes.mmu, region);
     if (!start) {
-      const auto mmu = model::value_names(model::Axis::mmu)[static_cast<std::size_t>(work.mmu)];
+      const auto mmu = model::value_name(work.axes, model::Axis::mmu);
       return error_at(where(work, item), ErrorCode::place_unknown_region,
                       fmt::format("{} has no region '{}'", mmu, region));
     }
@@ -146,8 +167,8 @@ Result<void> resolve_item(Work& work, Item first, std::vector<Link>& chain) {
     }
     state.state = State::begun;
     chain.push_back({.item = item, .address = address_of(work, item)});
-    const Item* const base = std::get_if<Item>(&chain.back().address.base);
-    if (base == nullptr) {
+    const std::optional<Item> base = needed_for(chain.back().address);
+    if (!base) {
       break;
     }
     item = *base;
@@ -167,14 +188,12 @@ Result<void> check_item(const Work& work, Item item, std::uint64_t size, std::ui
                     fmt::format("{} is at {}: expected a multiple of {}", name(work, item),
                                 to_string(address), alignment));
   }
-  if (!model::admits(work.mmu, address, size)) {
-    return error_at(
-        where(work, item), ErrorCode::place_unmappable,
-        fmt::format("{} is at {}, where nothing can be mapped", name(work, item),
-                    to_string(address)),
-        fmt::format("{} maps {}",
-                    model::value_names(model::Axis::mmu)[static_cast<std::size_t>(work.mmu)],
-                    admitted_ranges(work.mmu)));
+  if (!model::admits(work.axes.mmu, address, size)) {
+    return error_at(where(work, item), ErrorCode::place_unmappable,
+                    fmt::format("{} is at {}, where nothing can be mapped", name(work, item),
+                                to_string(address)),
+                    fmt::format("{} maps {}", model::value_name(work.axes, model::Axis::mmu),
+                                admitted_ranges(work.axes.mmu)));
   }
   return success();
 }
@@ -237,11 +256,13 @@ Result<void> check_items(const Work& work) {
 
 }  // namespace
 
-Result<ResolvedPlacement> resolve_placement(const Case& parsed, model::Mmu mmu,
+Result<ResolvedPlacement> resolve_placement(const Case& parsed, const model::AxisValues& axes,
+                                            const SiteAddress& site_address,
                                             const PlaceLines& lines, std::int64_t sweep) {
   const std::size_t functions = parsed.program->functions.size();
   Work work{.parsed = parsed,
-            .mmu = mmu,
+            .axes = axes,
+            .site_address = site_address,
             .functions = functions,
             .lines = lines,
             .sweep = sweep,

@@ -9,10 +9,12 @@
 //   data       text+40M, each further one 1 MiB after the one before
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "base/address.hpp"
 #include "base/error.hpp"
+#include "bpf/program.hpp"
 #include "case/case_file.hpp"
 #include "case/expression.hpp"
 #include "model/axes.hpp"
@@ -30,13 +32,21 @@ struct ResolvedPlacement {
 // By number of the item: the line that places it, or none for its default.
 using PlaceLines = std::vector<const Located<PlacedItem>*>;
 
+// Where the code of the call at `site` begins if its function lies at `function`: what
+// `site(main[0])` is. Only a JIT knows, so whoever has one says it. It must not depend on where
+// anything else lies.
+using SiteAddress =
+    std::function<Result<GuestAddress>(const bpf::Program& program, const model::AxisValues& axes,
+                                       bpf::CallSite site, GuestAddress function)>;
+
 // Functions must be word aligned and the stack page aligned; functions, mem and stack must lie
 // where the MMU can map them, and none of them may begin in what another one covers: mem and stack
 // their pages, a function its first word (how long its code is, only the JIT knows).
 // place.misaligned, place.unmappable, place.overlap, place.cycle, place.unknown-region; the error
 // is where the item was placed, or where the program begins if all that matters are defaults.
-// `sweep` is added where a line has one.
-Result<ResolvedPlacement> resolve_placement(const Case& parsed, model::Mmu mmu,
+// `sweep` is added where a line has one. What `site_address` fails with is located too.
+Result<ResolvedPlacement> resolve_placement(const Case& parsed, const model::AxisValues& axes,
+                                            const SiteAddress& site_address,
                                             const PlaceLines& lines, std::int64_t sweep = 0);
 
 }  // namespace farcall::cases

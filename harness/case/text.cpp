@@ -89,9 +89,13 @@ bool Cursor::take(char wanted) {
 }
 
 Word Cursor::word() {
+  return until(' ');  // which is a blank
+}
+
+Word Cursor::until(char end) {
   const Position where = here();
   const std::size_t begin = at_;
-  while (!at_end() && !is_blank(line_.text[at_])) {
+  while (!at_end() && !is_blank(line_.text[at_]) && line_.text[at_] != end) {
     ++at_;
   }
   const std::string_view text = line_.text.substr(begin, at_ - begin);

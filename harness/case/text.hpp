@@ -72,6 +72,9 @@ class Cursor {
   // Up to the next blank, and the blanks behind it. Empty only at the end.
   Word word();
 
+  // Up to `end` or the next blank, and the blanks behind it. May be empty.
+  Word until(char end);
+
   // The longest run of letters, digits, `_`, `.` and `$`, and the blanks behind it. May be empty.
   Word name();
 

@@ -16,36 +16,46 @@ namespace {
 // An unconditional branch reaches this far, and no two points of a function are farther apart.
 constexpr std::uint32_t kLargestFunctionWords = (1U << 25) / 4;
 
+// Finds the layout of one function: passes until branches have the form that they need. Returns the
+// size after each of them.
+Result<std::vector<std::uint32_t>> size_function(const FunctionSource& source, Layout& layout,
+                                                 Emitter& out) {
+  const std::string& name = source.linked.program.functions[source.function].name;
+  const GuestAddress address = source.linked.addresses[source.function];
+  if (address.value % 4 != 0) {
+    return Error{.code = ErrorCode::place_misaligned,
+                 .message = fmt::format("{} is placed at {}, which is no multiple of 4", name,
+                                        to_string(address))};
+  }
+  std::vector<std::uint32_t> pass_words;
+  layout.branches.clear();
+  do {
+    BOOST_OUTCOME_TRYV(run_pass(Pass::sizing, source, layout, out));
+    pass_words.push_back(out.position());
+  } while (widen_branches(layout));
+  if (out.position() > kLargestFunctionWords) {
+    return Error{.code = ErrorCode::jit_unsupported,
+                 .message = fmt::format("{} needs {} words of code; branches reach over {}", name,
+                                        out.position(), kLargestFunctionWords)};
+  }
+  return pass_words;
+}
+
 // The words of one function, and the layout of its last pass in `layout`.
 Result<model::CodeFunction> compile_function(const FunctionSource& source, Layout& layout,
                                              Emitter& out) {
   model::CodeFunction code;
   code.name = source.linked.program.functions[source.function].name;
   code.address = source.linked.addresses[source.function];
-  if (code.address.value % 4 != 0) {
-    return Error{.code = ErrorCode::place_misaligned,
-                 .message = fmt::format("{} is placed at {}, which is no multiple of 4", code.name,
-                                        to_string(code.address))};
-  }
-  layout.branches.clear();
-  do {
-    BOOST_OUTCOME_TRYV(run_pass(Pass::sizing, source, layout, out));
-    code.pass_words.push_back(out.position());
-  } while (widen_branches(layout));
-  if (out.position() > kLargestFunctionWords) {
-    return Error{.code = ErrorCode::jit_unsupported,
-                 .message = fmt::format("{} needs {} words of code; branches reach over {}",
-                                        code.name, out.position(), kLargestFunctionWords)};
-  }
+  BOOST_OUTCOME_TRY(planned, size_function(source, layout, out));
   BOOST_OUTCOME_TRYV(run_pass(Pass::emitting, source, layout, out));
-  code.pass_words.push_back(out.position());
-  const auto passes = code.pass_words.size();
-  if (code.pass_words[passes - 1] != code.pass_words[passes - 2]) {
-    return Error{
-        .code = ErrorCode::jit_size_changed,
-        .message = fmt::format("{} came out with {} words and was planned for {}", code.name,
-                               code.pass_words[passes - 1], code.pass_words[passes - 2])};
+  if (out.position() != planned.back()) {
+    return Error{.code = ErrorCode::jit_size_changed,
+                 .message = fmt::format("{} came out with {} words and was planned for {}",
+                                        code.name, out.position(), planned.back())};
   }
+  code.pass_words = std::move(planned);
+  code.pass_words.push_back(out.position());
   code.words = out.words();
   code.descriptor_words = source.target.convention.descriptor_bytes / 4U;
   return code;
@@ -78,10 +88,7 @@ Result<void> check_placement(const std::vector<model::CodeFunction>& functions) 
   return success();
 }
 
-}  // namespace
-
-Result<model::CodeImage> compile(const model::LinkedProgram& linked,
-                                 const model::AxisValues& axes) {
+Result<void> check_axes(const model::AxisValues& axes) {
   const ReachInfo& reach = reach_info(axes.reach, axes.abi);
   if (axes.cpu < reach.first_cpu) {
     return Error{
@@ -95,6 +102,15 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
     return Error{.code = ErrorCode::jit_unsupported,
                  .message = "ELFv1 is an ABI of big-endian code; expected endian big"};
   }
+  return success();
+}
+
+}  // namespace
+
+Result<model::CodeImage> compile(const model::LinkedProgram& linked,
+                                 const model::AxisValues& axes) {
+  BOOST_OUTCOME_TRYV(check_axes(axes));
+  const ReachInfo& reach = reach_info(axes.reach, axes.abi);
   const Target target{.endian = axes.endian, .abi = axes.abi};
   model::CodeImage image;
   image.functions.reserve(linked.program.functions.size());
@@ -120,6 +136,27 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
   BOOST_OUTCOME_TRYV(check_placement(image.functions));
   image.entry = image.functions.front().address;
   return image;
+}
+
+Result<GuestAddress> call_address(const model::LinkedProgram& linked, const model::AxisValues& axes,
+                                  bpf::CallSite site) {
+  BOOST_OUTCOME_TRYV(check_axes(axes));
+  const auto first = std::ranges::find(linked.calls, site.function,
+                                       [](const auto& call) { return call.site.function; });
+  const ReachInfo& reach = reach_info(axes.reach, axes.abi);
+  const Target target{.endian = axes.endian, .abi = axes.abi};
+  const FunctionSource source{.linked = linked,
+                              .reach = reach,
+                              .target = target,
+                              .function = site.function,
+                              .first_call = static_cast<std::size_t>(first - linked.calls.begin())};
+  Layout layout;
+  Emitter out;
+  BOOST_OUTCOME_TRYV(size_function(source, layout, out));
+  const std::uint32_t first_word = layout.calls[site.ordinal] + 1 - reach.words;
+  const CallPlace place{.at = linked.addresses[site.function] + std::uint64_t{first_word} * 4,
+                        .toc = linked.toc};
+  return reach.counts_from_itself ? reach.origin(place) : place.at;
 }
 
 }  // namespace farcall::jit

@@ -22,4 +22,11 @@ namespace farcall::jit {
 //   jit.size-changed   a function came out with another size than was planned for it
 Result<model::CodeImage> compile(const model::LinkedProgram& linked, const model::AxisValues& axes);
 
+// Where the code of the call at `site` begins, a nop left out that keeps a prefixed instruction
+// from crossing 64 bytes: what a call by `bl` or `pcrel` counts from, and where compile() puts it.
+// That depends on the address of the site's function alone: all others, and the call base, may be
+// anything. `site` is one of linked.calls. place.misaligned, jit.unsupported.
+Result<GuestAddress> call_address(const model::LinkedProgram& linked, const model::AxisValues& axes,
+                                  bpf::CallSite site);
+
 }  // namespace farcall::jit

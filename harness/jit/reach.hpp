@@ -33,6 +33,7 @@ struct ReachInfo {
   std::int64_t highest = 0;
   GuestAddress (*origin)(const CallPlace& place) = nullptr;
   std::string_view origin_name;
+  bool counts_from_itself = false;  // the origin is an instruction of the call
 
   model::Cpu first_cpu = model::Cpu::power8;
   // The address to get to is that of a descriptor, and the branch goes to the code that it names.
@@ -75,6 +76,7 @@ inline constexpr std::array kReaches = {
               .highest = 0x1fffffc,
               .origin = bl_origin,
               .origin_name = "the branch",
+              .counts_from_itself = true,
               .emit_call = emit_call_bl},
     // 32 bits, but the low half is signed: what it takes away, the high half must have been given
     ReachInfo{.reach = model::Reach::toc,
@@ -98,6 +100,7 @@ inline constexpr std::array kReaches = {
               .highest = 0x1ffffffff,
               .origin = pcrel_origin,
               .origin_name = "the pla",
+              .counts_from_itself = true,
               .first_cpu = model::Cpu::power10,
               .emit_call = emit_call_pcrel},
 };

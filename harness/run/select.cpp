@@ -15,6 +15,7 @@
 #include "case/hardware.hpp"
 #include "case/matrix.hpp"
 #include "model/json.hpp"
+#include "run/site_address.hpp"
 
 namespace farcall::run {
 namespace {
@@ -24,7 +25,7 @@ constexpr std::size_t kMaximumDocumentBytes = std::size_t{16} << 20;
 
 Result<std::vector<model::Cell>> cells_of(const std::string& path) {
   BOOST_OUTCOME_TRY(parsed, cases::read_case(path));
-  return cases::cells(parsed);
+  return cases::cells(parsed, site_address);
 }
 
 // A condition of --where, read: the values of `axis` that are wanted.

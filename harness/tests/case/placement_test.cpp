@@ -121,7 +121,40 @@ TEST(CasePlacement, AFunctionCalledLikeAWordOfTheGrammarCannotBePlaced) {
   }
 }
 
-TEST(CasePlacement, AFunctionMayBeCalledLikeAWordOfLaterVersions) {
+TEST(CasePlacement, ASiteIsWhereWhoeverKnowsSaysThatItIs) {
+  const auto parsed = parse_case(std::string{kThreeFunctions} +
+                                     "-- matrix\nreach bl toc\n"
+                                     "-- place\n"
+                                     "main = text+64K\n"
+                                     "two = site(main[1])-4\n"
+                                     "one = site( main[0] )+sweep { 0..4 step 4 }\n",
+                                 "test.case");
+  ASSERT_TRUE(parsed) << to_string(parsed.error());
+  const auto made = cells(parsed.value(),
+                          [](const bpf::Program& program, const model::AxisValues& axes,
+                             bpf::CallSite site, GuestAddress function) -> Result<GuestAddress> {
+                            EXPECT_EQ(program.functions[site.function].name, "main");
+                            EXPECT_EQ(function.value, 0xc000000000010000);
+                            return function + (axes.reach == model::Reach::bl ? 0x1000 : 0x2000) +
+                                   site.ordinal * 0x100;
+                          });
+  ASSERT_TRUE(made) << to_string(made.error());
+  ASSERT_EQ(made.value().size(), 4U);
+  constexpr std::uint64_t kMain = 0xc000000000010000;
+  EXPECT_EQ(functions(made.value()[0]), (Addresses{kMain, kMain + 0x1000, kMain + 0x10fc}));
+  EXPECT_EQ(functions(made.value()[1]), (Addresses{kMain, kMain + 0x1004, kMain + 0x10fc}));
+  EXPECT_EQ(functions(made.value()[3]), (Addresses{kMain, kMain + 0x2004, kMain + 0x20fc}));
+}
+
+TEST(CasePlacement, WhyASiteIsNotKnownIsSaidWhereItIsAskedFor) {
+  const std::string text = std::string{kThreeFunctions} + "-- place\ntwo = site(main[1])\n";
+  const auto made = load(text);  // nobody is there who knows
+  ASSERT_FALSE(made);
+  EXPECT_EQ(name(made.error().code), "case.unsupported");
+  EXPECT_EQ(made.error().where.line, 12U);
+}
+
+TEST(CasePlacement, AFunctionMayBeCalledSite) {
   const auto made = good(
       "-- asm\ncall local site\nexit\nsite:\nexit\n-- result\n0\n"
       "-- place\nmain = site+64K\nsite = text\n");

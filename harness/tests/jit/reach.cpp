@@ -240,5 +240,26 @@ TEST(Reach, ATargetBetweenWordsIsRefused) {
   }
 }
 
+// Whatever lies around it, and wherever the function lies: pla has its nop before it or behind it.
+TEST(Reach, WhereACallBeginsIsKnownBeforeAnythingElseIsPlaced) {
+  for (const auto& [reach, lowest, highest] : kLimits) {
+    for (const Variant& variant : kVariants) {
+      for (std::uint64_t offset = 0; offset < 128; offset += 4) {
+        const std::uint64_t caller = 0xc008'0000'0000'0000 + offset;
+        const model::AxisValues axes = axes_of(reach, variant);
+        const auto known = call_address(linked(kCaller, {{caller}, {0}}), axes, {0, 0});
+        ASSERT_TRUE(known.has_value()) << to_string(known.error());
+        if (reach != Reach::toc) {
+          EXPECT_EQ(known.value().value, origin_of(axes, caller)) << offset;
+          continue;
+        }
+        // addis, addi, mtctr, bctrl
+        const auto image = compiled(axes, caller, kToc);
+        EXPECT_EQ(known.value() + 12, image.value().calls.front().at) << offset;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace farcall::jit
