@@ -112,6 +112,17 @@ constexpr auto kAliases = [] {
       Alias{Op::tw, "twle", is<to, 20>, {ra, rb}},
       Alias{Op::tw, "twne", is<to, 24>, {ra, rb}},
       Alias{Op::tw, "twu", is<to, 31>, {ra, rb}},
+      Alias{Op::td, "tdlgt", is<to, 1>, {ra, rb}},
+      Alias{Op::td, "tdllt", is<to, 2>, {ra, rb}},
+      Alias{Op::td, "tdeq", is<to, 4>, {ra, rb}},
+      Alias{Op::td, "tdlge", is<to, 5>, {ra, rb}},
+      Alias{Op::td, "tdlle", is<to, 6>, {ra, rb}},
+      Alias{Op::td, "tdgt", is<to, 8>, {ra, rb}},
+      Alias{Op::td, "tdge", is<to, 12>, {ra, rb}},
+      Alias{Op::td, "tdlt", is<to, 16>, {ra, rb}},
+      Alias{Op::td, "tdle", is<to, 20>, {ra, rb}},
+      Alias{Op::td, "tdne", is<to, 24>, {ra, rb}},
+      Alias{Op::td, "tdu", is<to, 31>, {ra, rb}},
   };
 }();
 
@@ -126,6 +137,10 @@ std::string operand_text(Operand operand, std::int64_t value, GuestAddress at) {
       return std::string(name(static_cast<Gpr>(value)));
     case OperandKind::gpr_or_zero:
       return value == 0 ? "0" : std::string(name(static_cast<Gpr>(value)));
+    case OperandKind::fpr:
+      return fmt::format("f{}", value);
+    case OperandKind::vr:
+      return fmt::format("v{}", value);
     case OperandKind::cr_field:
       return std::string(kCrFieldNames[static_cast<std::size_t>(value)]);
     case OperandKind::cr_bit:

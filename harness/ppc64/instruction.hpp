@@ -24,7 +24,7 @@ enum class Op : std::uint8_t {
   mulli, subfic, addi, addis, ori, oris, xori, xoris, andi_rc, andis_rc,
   cmplwi, cmpldi, cmpwi, cmpdi,
   // branches, traps, system call
-  bc, bca, bcl, bcla, sc, b, ba, bl, bla, bclr, bclrl, bcctr, bcctrl, isync, tw,
+  bc, bca, bcl, bcla, sc, b, ba, bl, bla, bclr, bclrl, bcctr, bcctrl, isync, tw, td,
   // rotates
   rlwimi, rlwinm, rlwnm, rldicl, rldicr, rldic, rldimi, rldcl, rldcr,
   // registers with registers
@@ -33,7 +33,7 @@ enum class Op : std::uint8_t {
   and_, andc, or_, orc, xor_, nor, nand, eqv,
   slw, sld, srw, srd, sraw, srad, srawi, sradi,
   extsb, extsh, extsw, cntlzw, cntlzd,
-  mfcr, mtcrf, mfxer, mflr, mfctr, mtxer, mtlr, mtctr,
+  mfcr, mtcrf, mfxer, mflr, mfctr, mtxer, mtlr, mtctr, mtfprd, vspltisw,
   // memory
   lbz, lhz, lha, lwz, lwa, ld, ldu, stb, sth, stw, std_, stdu,
   lbzx, lhzx, lhax, lwzx, lwax, ldx, stbx, sthx, stwx, stdx,
@@ -182,6 +182,7 @@ inline constexpr auto kInstructions = [] {
       Instruction{Op::bcctrl,   "bcctrl", xl_form(528, 1), count_register, true,  {bo, bi, bh}},
       Instruction{Op::isync,    "isync",  without(xl_form(150), 0x3fff800)},
       Instruction{Op::tw,       "tw",     x_form(4),              {to, ra, rb}},
+      Instruction{Op::td,       "td",     x_form(68),             {to, ra, rb}},
 
       Instruction{Op::rlwimi,   "rlwimi", m_form(20),             {ra_merged, rs, sh5, mb5, me5}},
       Instruction{Op::rlwinm,   "rlwinm", m_form(21),             {ra_dest, rs, sh5, mb5, me5}},
@@ -238,6 +239,8 @@ inline constexpr auto kInstructions = [] {
       Instruction{Op::mtxer,    "mtxer",  spr(467, 1),            {rs}},
       Instruction{Op::mtlr,     "mtlr",   spr(467, 8),            {rs}},
       Instruction{Op::mtctr,    "mtctr",  spr(467, 9),            {rs}},
+      Instruction{Op::mtfprd,   "mtfprd", no_rb(x_form(179)),     {frt, ra}},
+      Instruction{Op::vspltisw, "vspltisw", {primary(4) | 908, kPrimary | 0xffff}, {vrt, sim}},
 
       Instruction{Op::lbz,      "lbz",    d_form(34),             {rt, d, ra0}},
       Instruction{Op::lhz,      "lhz",    d_form(40),             {rt, d, ra0}},

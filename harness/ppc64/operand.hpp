@@ -88,11 +88,16 @@ enum class Operand : std::uint8_t {
   me5,
   sh6,
   mb6,  // mb of MD form, and me of rldicr
+  frt,  // floating-point register, written
+  vrt,  // vector register, written
+  sim,  // signed immediate of five bits
 };
 
 enum class OperandKind : std::uint8_t {
   gpr,
   gpr_or_zero,
+  fpr,
+  vr,
   cr_field,
   cr_bit,
   number,
@@ -214,6 +219,15 @@ constexpr OperandInfo operand_info(Operand operand) {
       return split("SH", 11, 1);
     case Operand::mb6:
       return split("MB", 6, 5);
+    case Operand::frt:
+      return field(fpr, "FRT", 5, 21);
+    case Operand::vrt:
+      return field(vr, "VRT", 5, 21);
+    case Operand::sim: {
+      OperandInfo info = field(number, "SIM", 5, 16);
+      info.is_signed = true;
+      return info;
+    }
   }
   return {};
 }

@@ -103,6 +103,8 @@ Limits limits_of(Operand operand) {
       return {0, 255, 1};
     case Operand::lev:
       return {0, 127, 1};
+    case Operand::sim:
+      return {-16, 15, 1};
     default:
       return {0, 31, 1};
   }

@@ -1,0 +1,77 @@
+// Functions that a program calls and does not have itself: helpers, by number, and kfuncs,
+// functions of a kernel module, by the id of their type. RFC 9669 section 4.3.1 and 4.3.2.
+//
+// In `call`, src is 0 for a helper and 2 for a kfunc, and `imm` is the number or the id. Arguments
+// are r1 … r5, the result is r0.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "base/address.hpp"
+#include "base/error.hpp"
+
+namespace farcall::bpf {
+
+class AddressSpace;
+
+using Arguments = std::array<std::uint64_t, 5>;
+
+// A C type: how many low bits of a register are the value. The others must be copies of its sign,
+// or zero, when a value is passed.
+struct ValueType {
+  std::uint8_t bits = 64;
+  bool is_signed = false;
+
+  friend bool operator==(const ValueType&, const ValueType&) = default;
+};
+std::uint64_t extended(std::uint64_t value, ValueType type);
+
+struct Signature {
+  std::array<ValueType, 5> arguments = {};
+  ValueType result = {};
+
+  friend bool operator==(const Signature&, const Signature&) = default;
+};
+
+// What the program that calls lets an external function do.
+class Caller {
+ public:
+  Caller() = default;
+  Caller(const Caller&) = delete;
+  Caller& operator=(const Caller&) = delete;
+
+  virtual AddressSpace& memory() = 0;
+
+  // Calls the function of the program that a function pointer points to.
+  virtual Result<std::uint64_t> call_back(GuestAddress function, const Arguments& arguments) = 0;
+
+  // How many calls are under way, the one of this external function included.
+  virtual std::size_t depth() const = 0;
+
+  // Stores where the call number `level`, from 0 for the last, returns to: eight bytes. On the host
+  // there is no such address; zero stands for it, and the run says what belongs there.
+  virtual Result<void> store_return_address(GuestAddress to, std::size_t level) = 0;
+
+ protected:
+  ~Caller() = default;
+};
+
+enum class ExternalKind : std::uint8_t { helper, kfunc };
+
+struct External {
+  std::string name;
+  ExternalKind kind = ExternalKind::helper;
+  std::int32_t id = 0;  // what `imm` of a call is
+  Signature signature = {};
+
+  // What it does. Arguments are extended as the signature says, and so must the result be.
+  Result<std::uint64_t> (*meaning)(Caller& caller, const Arguments& arguments) = nullptr;
+
+  friend bool operator==(const External& a, const External& b) {
+    return a.name == b.name && a.kind == b.kind && a.id == b.id;
+  }
+};
+
+}  // namespace farcall::bpf
