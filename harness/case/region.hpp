@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/address.hpp"
 #include "model/axes.hpp"
@@ -17,6 +18,14 @@ namespace farcall::cases {
 
 // Whether `name` is a region of any MMU.
 bool is_region(std::string_view name);
+
+struct Region {
+  std::string_view name;
+  GuestAddress start;
+};
+
+// All regions of the MMU.
+std::vector<Region> regions(model::Mmu mmu);
 
 // Where the region starts; none where this MMU has no such region.
 std::optional<GuestAddress> region_start(model::Mmu mmu, std::string_view name);
