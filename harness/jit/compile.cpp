@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "jit/convention.hpp"
 #include "jit/reach.hpp"
 #include "jit/translate.hpp"
 
@@ -41,6 +42,19 @@ Result<std::vector<std::uint32_t>> size_function(const FunctionSource& source, L
   return pass_words;
 }
 
+// Where the code of each instruction begins, and the epilogue.
+std::vector<model::CodeLine> lines_of(const FunctionSource& source, const Layout& layout) {
+  const bpf::Function& function = source.linked.program.functions[source.function];
+  std::vector<model::CodeLine> lines;
+  for (bpf::SlotIndex at = function.begin; at < function.end; at += slots_at(source.linked, at)) {
+    lines.push_back({.instruction = static_cast<std::uint32_t>(lines.size()),
+                     .word = layout.slots[at - function.begin]});
+  }
+  lines.push_back({.instruction = static_cast<std::uint32_t>(lines.size()),
+                   .word = layout.slots[function.end - function.begin]});
+  return lines;
+}
+
 // The words of one function, and the layout of its last pass in `layout`.
 Result<model::CodeFunction> compile_function(const FunctionSource& source, Layout& layout,
                                              Emitter& out) {
@@ -58,6 +72,7 @@ Result<model::CodeFunction> compile_function(const FunctionSource& source, Layou
   code.pass_words.push_back(out.position());
   code.words = out.words();
   code.descriptor_words = source.target.convention.descriptor_bytes / 4U;
+  code.lines = lines_of(source, layout);
   return code;
 }
 
@@ -135,6 +150,9 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
   }
   BOOST_OUTCOME_TRYV(check_placement(image.functions));
   image.entry = image.functions.front().address;
+  image.bpf_registers.resize(bpf::kRegisterCount);
+  std::ranges::transform(kRegisterOf, image.bpf_registers.begin(),
+                         [](ppc64::Gpr gpr) { return static_cast<std::uint8_t>(gpr); });
   return image;
 }
 

@@ -23,12 +23,25 @@ struct Descriptor {
   friend bool operator==(const Descriptor&, const Descriptor&) = default;
 };
 
+// A row of a function's line table: the code of BPF instruction number `instruction` begins at the
+// function's word `word`. Instructions count from 0 in program order, and a 64-bit immediate load
+// or a pair64 call is one: so the numbers mean the same in the source program and in the linked
+// one. One more number than there are instructions stands for the epilogue. An instruction that
+// needed no code has its row where the next one has.
+struct CodeLine {
+  std::uint32_t instruction = 0;
+  std::uint32_t word = 0;
+
+  friend bool operator==(const CodeLine&, const CodeLine&) = default;
+};
+
 struct CodeFunction {
   std::string name;
   GuestAddress address;              // of the first word, and of the symbol
   std::vector<std::uint32_t> words;  // instruction words as numbers, whatever the guest's order
   std::vector<std::uint32_t> pass_words;  // its size after each pass of the JIT, in words
   std::uint32_t descriptor_words = 0;     // how many of `words` are its descriptor: 0, or 6
+  std::vector<CodeLine> lines;            // both numbers ascending; empty: the JIT does not say
 
   GuestAddress code() const { return address + std::uint64_t{descriptor_words} * 4; }
   GuestAddress end() const { return address + words.size() * 4; }
@@ -49,6 +62,8 @@ struct CodeImage {
   std::vector<CodeFunction> functions;  // in the order of the program's functions
   GuestAddress entry;  // a pointer to the function that runs first: with ELFv1, a descriptor
   std::vector<CodeCall> calls;  // in program order
+  // The numbers of the ppc64 registers that hold BPF's r0 … r10; empty: the JIT does not say.
+  std::vector<std::uint8_t> bpf_registers;
 
   friend bool operator==(const CodeImage&, const CodeImage&) = default;
 };

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <span>
 #include <stdexcept>
 
+#include "bpf/instruction.hpp"
 #include "bpf/validator.hpp"
 #include "model/json.hpp"
 
@@ -225,6 +227,26 @@ LinkedProgram read_linked(const Json& json, Endian endian) {
   return linked;
 }
 
+CodeLine read_line(const Json& json) {
+  const auto numbers = read_array(json, read_number<std::uint32_t>);
+  if (numbers.size() != 2) {
+    throw BadDocument("a line is [BPF instruction, word]");
+  }
+  return {.instruction = numbers[0], .word = numbers[1]};
+}
+
+// Whether both numbers of each row are at least those of the row before, and all words are words of
+// the function.
+bool lines_fit(const CodeFunction& function) {
+  const std::span lines(function.lines);
+  const auto descends = [](const CodeLine& a, const CodeLine& b) {
+    return b.instruction <= a.instruction || b.word < a.word;
+  };
+  return std::ranges::adjacent_find(lines, descends) == lines.end() &&
+         (lines.empty() || (lines.front().word >= function.descriptor_words &&
+                            lines.back().word < function.words.size()));
+}
+
 CodeImage read_image(const Json& json) {
   CodeImage image;
   image.entry = read_address(json.at("entry"));
@@ -243,7 +265,9 @@ CodeImage read_image(const Json& json) {
         .pass_words = read_array(one.at("pass_words"), read_number<std::uint32_t>),
         .descriptor_words = one.contains("descriptor_words")
                                 ? read_number<std::uint32_t>(one.at("descriptor_words"))
-                                : 0};
+                                : 0,
+        .lines = one.contains("lines") ? read_array(one.at("lines"), read_line)
+                                       : std::vector<CodeLine>()};
   });
   image.calls = read_array(json.at("calls"), [](const Json& one) {
     return CodeCall{.site = read_site(one.at("site")),
@@ -251,6 +275,13 @@ CodeImage read_image(const Json& json) {
                     .callee = read_number<std::uint32_t>(one.at("callee")),
                     .target = read_address(one.at("target"))};
   });
+  if (json.contains("bpf_registers")) {
+    image.bpf_registers = read_array(json.at("bpf_registers"), read_number<std::uint8_t>);
+    if (!image.bpf_registers.empty() && (image.bpf_registers.size() != bpf::kRegisterCount ||
+                                         std::ranges::max(image.bpf_registers) > 31)) {
+      throw BadDocument("expected eleven ppc64 registers, for r0 … r10, or none");
+    }
+  }
   std::size_t words = 0;
   for (const CodeFunction& function : image.functions) {
     words += function.words.size();
@@ -262,6 +293,10 @@ CodeImage read_image(const Json& json) {
       throw BadDocument(
           fmt::format("the descriptor of function {} is not {} words in front of its code",
                       function.name, kDescriptorWords));
+    }
+    if (!lines_fit(function)) {
+      throw BadDocument(
+          fmt::format("the lines of function {} do not ascend within its code", function.name));
     }
   }
   const std::size_t functions = image.functions.size();

@@ -184,6 +184,9 @@ Json to_json(const CodeImage& image) {
     one["pass_words"] = function.pass_words;
     one["words"] =
         array_of(function.words, [](std::uint32_t word) { return fmt::format("0x{:08x}", word); });
+    one["lines"] = array_of(function.lines, [](const CodeLine& line) {
+      return Json::array({line.instruction, line.word});
+    });
     return one;
   });
   json["calls"] = array_of(image.calls, [](const CodeCall& call) {
@@ -192,6 +195,7 @@ Json to_json(const CodeImage& image) {
                 {"callee", call.callee},
                 {"target", hex(call.target)}};
   });
+  json["bpf_registers"] = image.bpf_registers;
   return json;
 }
 

@@ -58,6 +58,25 @@ TEST(Compile, SavesWhatItUsesOfTheNonvolatileRegisters) {
                           "addi    r1,r1,592", "ld      r0,16(r1)", "mtlr    r0", "blr"));
 }
 
+// The first word of each BPF instruction, held against the listing of each by itself.
+TEST(Compile, LinesSayWhereEachInstructionBegins) {
+  const model::LinkedProgram program = linked(
+      "lddw %r6, 0x123456789\nle64 %r6\njeq %r6, 0, +1\nexit\nmov %r0, 7\nexit\n", {{0x1000}});
+  const model::CodeImage image = compiled(program);
+  const model::CodeFunction& code = image.functions[0];
+  const std::vector<std::string> texts = listing(code.words, code.address);
+  std::vector<std::string> first;
+  for (const model::CodeLine& line : code.lines) {
+    EXPECT_EQ(line.instruction, first.size());
+    first.push_back(texts.at(line.word));
+  }
+  // le64 needs no code in a little-endian guest, and the last exit is the epilogue.
+  EXPECT_THAT(first, ElementsAre("li      r27,1", "cmpdi   r27,0", "cmpdi   r27,0",
+                                 testing::StartsWith("b "), "li      r8,7", "mr      r3,r8",
+                                 "mr      r3,r8"));
+  EXPECT_THAT(image.bpf_registers, ElementsAre(8, 3, 4, 5, 6, 7, 27, 28, 29, 30, 31));
+}
+
 TEST(Compile, ACall) {
   const model::CodeImage image = compiled(linked(kCaller, {{0x10000}, {kFar}}));
   ASSERT_EQ(image.functions.size(), 2U);

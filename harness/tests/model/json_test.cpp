@@ -60,6 +60,9 @@ TEST(Json, DescriptorsComeBackAndMayBeLeftOut) {
   wanted.cell.axes.abi = Abi::elfv1;
   wanted.image->functions[0].words.insert(wanted.image->functions[0].words.begin(), 6, 0);
   wanted.image->functions[0].descriptor_words = kDescriptorWords;
+  for (CodeLine& line : wanted.image->functions[0].lines) {
+    line.word += kDescriptorWords;
+  }
   Json json = to_json(wanted, "image");
   const auto read = read_document(json.dump(), "image.json");
   ASSERT_TRUE(read.has_value()) << to_string(read.error());
@@ -71,6 +74,17 @@ TEST(Json, DescriptorsComeBackAndMayBeLeftOut) {
   json = to_json(samples::document(), "image");
   json["image"]["functions"][0].erase("descriptor_words");
   EXPECT_EQ(read_document(json.dump(), "image.json").value().image, samples::image());
+}
+
+// What an older farcall wrote, or a JIT that keeps no such tables.
+TEST(Json, LinesAndRegistersMayBeLeftOut) {
+  Json json = to_json(samples::document(), "image");
+  json["image"]["functions"][0].erase("lines");
+  json["image"].erase("bpf_registers");
+  CodeImage wanted = samples::image();
+  wanted.functions[0].lines.clear();
+  wanted.bpf_registers.clear();
+  EXPECT_EQ(read_document(json.dump(), "image.json").value().image, wanted);
 }
 
 struct Spoiled {
@@ -128,6 +142,12 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{"/image/functions/0/words/0", "0x123456789", "32 bits"},
         Spoiled{"/image/functions/0/descriptor_words", 4, "not 6 words in front"},
         Spoiled{"/image/functions/0/descriptor_words", 6, "not 6 words in front"},
+        Spoiled{"/image/functions/0/lines/0", Json::array({1}), "[BPF instruction, word]"},
+        Spoiled{"/image/functions/0/lines/1", Json::array({0, 2}), "do not ascend"},
+        Spoiled{"/image/functions/0/lines/3", Json::array({3, 1}), "do not ascend"},
+        Spoiled{"/image/functions/0/lines/3", Json::array({3, 3}), "do not ascend"},
+        Spoiled{"/image/bpf_registers", Json::array({8, 3}), "eleven ppc64 registers"},
+        Spoiled{"/image/bpf_registers/10", 32, "eleven ppc64 registers"},
         Spoiled{"/cell/axes/abi", "elfv1", "function descriptor"},
         Spoiled{"/image/calls/0/callee", 7, "calls among them"},
         Spoiled{"/image/calls/0/site/function", 7, "calls among them"}));

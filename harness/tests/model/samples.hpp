@@ -47,10 +47,12 @@ inline CodeImage image() {
               {{.name = "main",
                 .address = kMain,
                 .words = {0x3d80c008, 0x4e800421, 0x4e800020},
-                .pass_words = {3, 3}},
+                .pass_words = {3, 3},
+                .lines = {{0, 0}, {1, 2}, {2, 2}, {3, 2}}},
                {.name = "callee", .address = kCallee, .words = {0x4e800020}, .pass_words = {1}}},
           .entry = kMain,
-          .calls = {{.site = {0, 0}, .at = kMain + 4, .callee = 1, .target = kCallee}}};
+          .calls = {{.site = {0, 0}, .at = kMain + 4, .callee = 1, .target = kCallee}},
+          .bpf_registers = {8, 3, 4, 5, 6, 7, 27, 28, 29, 30, 31}};
 }
 
 inline Document document() {
