@@ -189,13 +189,15 @@ class Sweep {
       registers_.set(kLinkRegister, (at + 4).value);
       return;
     }
+    const Condition taken = condition(row, word);
     if (row.links) {
-      found_.push_back({site_, at, target(row, word, at, registers_)});
+      // A conditional one may also go on behind itself: the bytes fix no address.
+      found_.push_back(
+          {site_, at, taken.always ? target(row, word, at, registers_) : std::nullopt});
       ++site_.ordinal;
       forget_all_but(ppc64::kElfv2.preserved_gpr);
       return;
     }
-    const Condition taken = condition(row, word);
     if (taken.always) {
       forget_all();
     } else if (taken.changes_ctr) {

@@ -10,15 +10,13 @@
 //     8-byte instruction of power10 that the table does not have, whose second half is not looked
 //     at, or that crosses a 64-byte boundary, which the CPU refuses to execute;
 //   - a doubleword loaded from the image itself, a descriptor's, is what is in the image: nobody
-//   may
-//     write there;
+//     may write there;
 //   - r2 is the TOC pointer on entry: that of the function's descriptor, else the one that is
-//   given.
-//     Callees leave it alone, so in a function that never writes it, it is known everywhere.
+//     given. Callees leave it alone, so in a function that never writes it, it is known everywhere.
 // Indirect branches without link are taken to leave the function.
 //
-// Every branch that sets LR is a call site, conditional ones too, but for `bcl 20,31,$+4`, which is
-// the way to read the instruction's own address.
+// Every branch that sets LR is a call site, conditional ones too (without a target), but for `bcl
+// 20,31,$+4`, which is the way to read the instruction's own address.
 #pragma once
 
 #include <optional>

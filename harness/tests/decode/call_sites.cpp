@@ -93,12 +93,14 @@ TEST(CallSites, DirectBranches) {
   EXPECT_EQ(only_target({encode<Op::bl>(-8)}), "c008000000000ff8");
   EXPECT_EQ(only_target({encode<Op::bla>(-4)}), "fffffffffffffffc");
   EXPECT_EQ(only_target({encode<Op::bla>(0x100)}), "0000000000000100");
-  EXPECT_EQ(only_target({encode<Op::bcl>(12, CrBit{2}, 0x100)}), "c008000000001100");
-  EXPECT_EQ(only_target({encode<Op::bcla>(12, CrBit{2}, -4)}), "fffffffffffffffc");
+  EXPECT_EQ(only_target({encode<Op::bcl>(20, CrBit{2}, 0x100)}), "c008000000001100");
+  EXPECT_EQ(only_target({encode<Op::bcla>(20, CrBit{2}, -4)}), "fffffffffffffffc");
 }
 
 TEST(CallSites, ConditionalOnesAreSitesToo) {
-  EXPECT_EQ(only_target(kLoad + Words{kMtctrR12, encode<Op::bcctrl>(12, CrBit{2}, 0)}), kLoaded);
+  EXPECT_EQ(only_target({encode<Op::bcl>(12, CrBit{2}, 0x100)}), "unknown");
+  EXPECT_EQ(only_target(kLoad + Words{kMtctrR12, encode<Op::bcctrl>(12, CrBit{2}, 0)}), "unknown");
+  EXPECT_EQ(only_target(kLoad + Words{kMtctrR12, encode<Op::bcctrl>(16, CrBit{2}, 0)}), "unknown");
   EXPECT_EQ(only_target(kLoad + Words{kMtctrR12, encode<Op::bcctrl>(20, CrBit{0}, 1)}), kLoaded);
 }
 
