@@ -9,6 +9,7 @@
 #include "case/matrix.hpp"
 #include "run/commands.hpp"
 #include "run/options.hpp"
+#include "run/resource_use.hpp"
 #include "run/runner.hpp"
 
 namespace farcall::run {
@@ -50,36 +51,48 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-// Runs `programs` generated programs, all with other bytes and other placements, through every
-// stage, and prints programs a second.
-ExitCode bench(std::size_t programs, const RunnerOptions& runner) {
-  std::vector<std::string> texts;
-  texts.reserve(programs);
-  for (std::size_t i = 0; i < programs; ++i) {
-    texts.push_back(fresh_case(i));
-  }
-  const auto begin = std::chrono::steady_clock::now();
-  std::vector<model::Document> documents;
-  documents.reserve(programs);
-  for (const std::string& text : texts) {
-    auto parsed = cases::parse_case(text, "bench.case");
-    auto cells = parsed ? cases::cells(parsed.value()) : parsed.error();
-    if (!cells) {
-      return report_error(cells.error());
-    }
-    documents.push_back({.cell = std::move(cells.value().front())});
-  }
-  const double reading = seconds_since(begin);
+model::Document fresh_document(std::size_t number) {
+  const cases::Case parsed = cases::parse_case(fresh_case(number), "bench.case").value();
+  return {.cell = std::move(cases::cells(parsed).value().front())};
+}
 
+std::string megabytes(std::int64_t bytes) {
+  return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
+}
+
+// Takes `programs` generated programs, all with other bytes and other placements, from their text
+// through every stage to a verdict, and prints how long that took and what it needed.
+ExitCode bench(std::size_t programs, const RunnerOptions& runner) {
+  const Documents documents(
+      programs, [](std::size_t) { return model::AxisValues{}; },
+      [](std::size_t number) {
+        return std::make_shared<const model::Document>(fresh_document(number));
+      });
+  const std::size_t samples_apart =
+      std::max<std::size_t>(1, std::min<std::size_t>(programs / 50, 1000));
   std::size_t passed = 0;
-  run_all(documents, runner, [&passed](const Outcome& outcome) {
+  std::size_t done = 0;
+  ResidentWatch resident;
+  const auto begin = std::chrono::steady_clock::now();
+  run_all(documents, runner, [&](const Outcome& outcome) {
     passed += outcome.verdict.outcome == model::Outcome::pass ? 1U : 0U;
+    if (++done % samples_apart == 0) {
+      resident.sample(static_cast<double>(done) / static_cast<double>(programs));
+    }
   });
-  const double all = seconds_since(begin);
+  const double wall = seconds_since(begin);
+  const CpuTime cpu = cpu_time_now();
+  const auto each = [programs](double seconds) {
+    return fmt::format("{:.1f} µs", seconds * 1e6 / static_cast<double>(programs));
+  };
   fmt::print(
-      "{} fresh programs of two functions: {} passed, {:.2f} s, {:.0f} a second; of that "
-      "{:.2f} s reading cases\n",
-      programs, passed, all, static_cast<double>(programs) / all, reading);
+      "{} fresh programs of two functions: {} passed, {:.2f} s, {:.0f} a second\n"
+      "CPU time each: farcall {}, QEMU {} (translating fresh code, trace interrupts), boots "
+      "included\n"
+      "resident at most: farcall {}, a QEMU {}; growth over the last 80 %: {}, {}\n",
+      programs, passed, wall, static_cast<double>(programs) / wall, each(cpu.own),
+      each(cpu.machines), megabytes(resident.peak().own), megabytes(resident.peak().machine),
+      megabytes(resident.growth().own), megabytes(resident.growth().machine));
   return passed == programs ? ExitCode::passed : ExitCode::failed;
 }
 

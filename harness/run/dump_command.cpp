@@ -11,6 +11,7 @@
 #include "model/json.hpp"
 #include "report/report.hpp"
 #include "run/commands.hpp"
+#include "run/machine_run.hpp"
 #include "run/options.hpp"
 #include "run/pipeline.hpp"
 #include "run/runner.hpp"
@@ -180,10 +181,14 @@ View look_at(model::Document document, bool needs_guest, const RunnerOptions& ru
   View view{.document = std::move(document), .prepared = {}, .observations = {}, .verdict = {}};
   view.prepared = prepare(view.document, 1);
   if (needs_guest) {
-    run_all({view.document}, runner, [&view](const Outcome& outcome) {
-      view.observations = outcome.testimony.observations;
-      view.verdict = outcome.verdict;
-    });
+    std::optional<vm::Machine> machine;
+    const auto finish = [&view](FinishedCell cell) {
+      view.observations = std::move(cell.testimony.observations);
+      view.verdict = std::move(cell.verdict);
+    };
+    // Why a machine failed is in the verdict, too.
+    (void)run_on_machine(machine, std::vector{view.document}, runner.images,
+                         {.next = each_of(1), .finish = finish, .stopped = [] { return false; }});
   }
   return view;
 }

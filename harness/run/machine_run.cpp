@@ -1,8 +1,9 @@
 #include "run/machine_run.hpp"
 
-#include <algorithm>
 #include <deque>
 #include <iterator>
+#include <utility>
+#include <vector>
 
 #include "run/pipeline.hpp"
 
@@ -14,8 +15,7 @@ constexpr std::size_t kBatchJobs = 256;
 
 // Jobs that go to the guest together, each with the cell that it belongs to.
 struct Batch {
-  std::vector<std::size_t> cells;
-  std::vector<check::Testimony> testimonies;
+  std::vector<FinishedCell> cells;  // without a verdict as yet
   std::vector<model::Job> jobs;
 
   // Splits off everything behind the first `count`.
@@ -27,37 +27,33 @@ struct Batch {
       from.resize(count);
       return tail;
     };
-    return {take(cells), take(testimonies), take(jobs)};
+    return {take(cells), take(jobs)};
   }
 };
 
 class MachineRun {
  public:
-  MachineRun(std::optional<vm::Machine>& machine, const std::vector<model::Document>& documents,
-             std::span<const std::size_t> cells, const std::filesystem::path& images,
-             const MachineRunListener& listener)
-      : machine_(machine),
-        documents_(documents),
-        cells_(cells),
-        images_(images),
-        listener_(listener) {}
+  MachineRun(std::optional<vm::Machine>& machine, const Documents& documents,
+             const std::filesystem::path& images, const MachineRunListener& listener)
+      : machine_(machine), documents_(documents), images_(images), listener_(listener) {}
 
   // Keeps two batches in the guest, and prepares a third meanwhile.
-  void run() {
-    while (!listener_.stopped() && (!cells_.empty() || !ready_.jobs.empty() || !running_.empty())) {
+  Result<void> run() {
+    while (!listener_.stopped() && (more_ || !ready_.jobs.empty() || !running_.empty())) {
       if (const auto done = step(); !done) {
         give_up(done.error());
-        return;
+        return done;
       }
     }
     if (!running_.empty()) {  // nobody waits for what it is doing
       machine_.reset();
     }
+    return success();
   }
 
  private:
   Result<void> step() {
-    while (ready_.jobs.size() < kBatchJobs && !cells_.empty()) {
+    while (ready_.jobs.size() < kBatchJobs && more_) {
       BOOST_OUTCOME_TRY(prepare_next());
     }
     if (!ready_.jobs.empty() && running_.size() < vm::kMaxBatchesInFlight) {
@@ -67,20 +63,26 @@ class MachineRun {
   }
 
   Result<void> prepare_next() {
-    const std::size_t index = cells_.front();
-    const model::Document& document = documents_[index];
-    Prepared prepared = prepare(document, index + 1);
-    cells_ = cells_.subspan(1);
-    if (!prepared.job) {
-      model::Verdict verdict = check::check(document.cell, prepared.testimony);
-      listener_.finish(index, std::move(prepared.testimony), std::move(verdict));
+    const auto index = listener_.next();
+    if (!index) {
+      more_ = false;
       return success();
     }
-    ready_.cells.push_back(index);
-    ready_.testimonies.push_back(std::move(prepared.testimony));
+    auto document = documents_.at(*index);
+    Prepared prepared = prepare(*document, *index + 1);
+    FinishedCell cell{.index = *index,
+                      .document = std::move(document),
+                      .testimony = std::move(prepared.testimony),
+                      .verdict = {}};
+    if (!prepared.job) {
+      judge(std::move(cell));
+      return success();
+    }
+    ready_.cells.push_back(std::move(cell));
     ready_.jobs.push_back(std::move(*prepared.job));
     if (!machine_) {  // it boots while more is prepared
-      BOOST_OUTCOME_TRY(machine, vm::Machine::start(machine_spec(document.cell.axes, images_)));
+      const model::AxisValues axes = documents_.axes(*index);
+      BOOST_OUTCOME_TRY(machine, vm::Machine::start(machine_spec(axes, images_)));
       machine_ = std::move(machine);
     }
     return success();
@@ -106,14 +108,18 @@ class MachineRun {
     Batch batch = std::move(running_.front());
     running_.pop_front();
     for (std::size_t i = 0; i < batch.jobs.size(); ++i) {
-      check::Testimony& testimony = batch.testimonies[i];
+      check::Testimony& testimony = batch.cells[i].testimony;
       testimony.job = &batch.jobs[i];
       testimony.observations = std::move(observations[i]);
-      model::Verdict verdict = check::check(documents_[batch.cells[i]].cell, testimony);
-      testimony.job = nullptr;  // it ends with the batch
-      listener_.finish(batch.cells[i], std::move(testimony), std::move(verdict));
+      judge(std::move(batch.cells[i]));
     }
     return success();
+  }
+
+  void judge(FinishedCell cell) {
+    cell.verdict = check::check(cell.document->cell, cell.testimony);
+    cell.testimony.job = nullptr;  // it ends with its batch
+    listener_.finish(std::move(cell));
   }
 
   // Errors of submit() that are about its first job, not about the machine.
@@ -123,33 +129,29 @@ class MachineRun {
 
   // The first job that is ready cannot be mapped as its image asks: that is the image's failure.
   void refuse_first(const Error& error) {
-    const std::size_t index = ready_.cells.front();
-    check::Testimony testimony = std::move(ready_.testimonies.front());
+    FinishedCell cell = std::move(ready_.cells.front());
     ready_ = ready_.split(1);
-    testimony.refusal = error;
-    model::Verdict verdict = check::check(documents_[index].cell, testimony);
-    listener_.finish(index, std::move(testimony), std::move(verdict));
+    cell.testimony.refusal = error;
+    judge(std::move(cell));
   }
 
   // Makes an error of every cell that has no verdict yet.
   void give_up(const Error& error) {
     machine_.reset();
-    std::vector<std::size_t> left;
-    for (const Batch& batch : running_) {
-      std::ranges::copy(batch.cells, std::back_inserter(left));
-    }
-    std::ranges::copy(ready_.cells, std::back_inserter(left));
-    std::ranges::copy(cells_, std::back_inserter(left));
-    for (const std::size_t index : left) {
-      listener_.finish(index, {}, {.findings = {{error.code, "", error.message}}});
+    running_.push_back(std::move(ready_));
+    for (Batch& batch : running_) {
+      for (FinishedCell& cell : batch.cells) {
+        cell.verdict = not_run(error);
+        listener_.finish(std::move(cell));
+      }
     }
   }
 
   std::optional<vm::Machine>& machine_;
-  const std::vector<model::Document>& documents_;
-  std::span<const std::size_t> cells_;  // not yet prepared
+  const Documents& documents_;
   const std::filesystem::path& images_;
   const MachineRunListener& listener_;
+  bool more_ = true;  // cells to prepare
   Batch ready_;
   std::deque<Batch> running_;
 };
@@ -163,11 +165,20 @@ vm::MachineSpec machine_spec(const model::AxisValues& axes, const std::filesyste
           .image = (images / vm::image_name(axes.endian, axes.mmu)).string()};
 }
 
-void run_on_machine(std::optional<vm::Machine>& machine,
-                    const std::vector<model::Document>& documents,
-                    std::span<const std::size_t> cells, const std::filesystem::path& images,
-                    const MachineRunListener& listener) {
-  MachineRun(machine, documents, cells, images, listener).run();
+Result<void> run_on_machine(std::optional<vm::Machine>& machine, const Documents& documents,
+                            const std::filesystem::path& images,
+                            const MachineRunListener& listener) {
+  return MachineRun(machine, documents, images, listener).run();
+}
+
+std::function<std::optional<std::size_t>()> each_of(std::size_t count) {
+  return [next = std::size_t{0}, count]() mutable {
+    return next < count ? std::optional(next++) : std::nullopt;
+  };
+}
+
+model::Verdict not_run(const Error& error) {
+  return {.findings = {{error.code, "", error.message}}};
 }
 
 }  // namespace farcall::run

@@ -4,13 +4,13 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
-#include <span>
-#include <vector>
 
 #include "check/check.hpp"
 #include "model/document.hpp"
 #include "model/verdict.hpp"
+#include "run/documents.hpp"
 #include "vm/machine.hpp"
 
 namespace farcall::run {
@@ -18,19 +18,34 @@ namespace farcall::run {
 // The machine that cells of these axes need; `images` is the folder of guest images.
 vm::MachineSpec machine_spec(const model::AxisValues& axes, const std::filesystem::path& images);
 
-// Who is told of finished cells, by their index in the documents, from the thread that runs them.
+// What came of one cell, by its index in the documents.
+struct FinishedCell {
+  std::size_t index = 0;
+  std::shared_ptr<const model::Document> document;
+  check::Testimony testimony;
+  model::Verdict verdict;
+};
+
+// Where cells come from and go to; called from the thread that runs them.
 struct MachineRunListener {
-  std::function<void(std::size_t index, check::Testimony testimony, model::Verdict verdict)> finish;
+  // The index of the next cell to run, which must not be asked for twice; nothing: there is none.
+  std::function<std::optional<std::size_t>()> next;
+  std::function<void(FinishedCell cell)> finish;
   std::function<bool()> stopped;  // nothing more is run once this is true
 };
 
-// Runs the documents that `cells` are indices of, and tells `listener` of each as it ends. If there
-// is no `machine` yet, the first cell that must run starts it; afterwards it is there for the next
-// call. A machine that fails makes errors of the cells that it still had to run, and is gone
-// afterwards, as is one that was stopped while it had jobs.
-void run_on_machine(std::optional<vm::Machine>& machine,
-                    const std::vector<model::Document>& documents,
-                    std::span<const std::size_t> cells, const std::filesystem::path& images,
-                    const MachineRunListener& listener);
+// Runs documents as `listener` names them, until it names no more, and tells it of each as it ends.
+// If there is no `machine` yet, the first cell that must run starts it; afterwards it is there for
+// the next call. A machine that fails makes errors of the cells that it had been given, is gone
+// afterwards, and its error is returned. One that was stopped while it had jobs is gone, too.
+Result<void> run_on_machine(std::optional<vm::Machine>& machine, const Documents& documents,
+                            const std::filesystem::path& images,
+                            const MachineRunListener& listener);
+
+// A `next` that names the cells 0 … `count` − 1.
+std::function<std::optional<std::size_t>()> each_of(std::size_t count);
+
+// The verdict on a cell that `error` of a machine keeps from being run.
+model::Verdict not_run(const Error& error);
 
 }  // namespace farcall::run

@@ -31,8 +31,8 @@ struct RunArguments {
   RunnerOptions runner;
 };
 
-// Of one run, repetitions counted: they are all in memory.
-constexpr std::size_t kMostCells = 200'000;
+// Of one run, repetitions counted.
+constexpr std::size_t kMostCells = 1'000'000;
 
 bool is_harness_failure(const model::Verdict& verdict) {
   return std::ranges::any_of(verdict.findings, [](const model::Finding& finding) {
@@ -70,7 +70,7 @@ void count(const model::Verdict& verdict, report::Totals& totals) {
       static_cast<std::size_t>(std::ranges::count_if(verdict.sites, report::agrees));
 }
 
-Result<std::vector<model::Document>> load(const RunArguments& arguments) {
+Result<Documents> load(const RunArguments& arguments) {
   std::vector<model::Document> documents;
   if (arguments.from.empty()) {
     BOOST_OUTCOME_TRY(selected, select_cells(arguments.selection));
@@ -86,11 +86,7 @@ Result<std::vector<model::Document>> load(const RunArguments& arguments) {
                  .message = fmt::format("--repeat {}: {} cells; expected at most {}",
                                         arguments.repeat, once * arguments.repeat, kMostCells)};
   }
-  documents.reserve(once * arguments.repeat);
-  for (std::size_t i = once; i < once * arguments.repeat; ++i) {
-    documents.push_back(documents[i - once]);
-  }
-  return documents;
+  return Documents(std::move(documents), arguments.repeat);
 }
 
 std::unique_ptr<report::Report> make_report(Format format, std::FILE* out) {

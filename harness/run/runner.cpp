@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "run/machine_run.hpp"
 
@@ -15,99 +19,152 @@ namespace {
 // much as running about a thousand.
 constexpr std::size_t kCellsForAnotherMachine = 2000;
 
+// Cells are handed out in their order but run machine by machine. No cell is run before one that is
+// so many earlier, so that few have to wait for their turn.
+constexpr std::size_t kWindow = 16'384;
+
 // Calls the sink in the order of the documents, whatever the order of completion.
 class InOrder {
  public:
-  InOrder(const std::vector<model::Document>& documents, bool stop_at_failure,
-          const std::function<void(const Outcome&)>& sink)
-      : documents_(documents),
-        stop_at_failure_(stop_at_failure),
-        sink_(sink),
-        waiting_(documents.size()) {}
+  InOrder(bool stop_at_failure, const std::function<void(const Outcome&)>& sink)
+      : stop_at_failure_(stop_at_failure), sink_(sink) {}
 
   // Nothing that is finished from now on is handed out.
   bool stopped() const { return stopped_; }
 
-  void finish(std::size_t index, check::Testimony testimony, model::Verdict verdict) {
+  void finish(FinishedCell cell) {
+    if (cell.verdict.outcome == model::Outcome::pass) {
+      std::optional<model::CodeImage> image = std::move(cell.testimony.image);
+      cell.testimony = {};
+      cell.testimony.image = std::move(image);
+    }
     const std::scoped_lock lock(mutex_);
-    waiting_[index] = Finished{std::move(testimony), std::move(verdict)};
-    for (; !stopped_ && next_ < waiting_.size() && waiting_[next_]; ++next_) {
-      Finished& finished = *waiting_[next_];
-      sink_({documents_[next_], finished.testimony, finished.verdict});
-      stopped_ = stop_at_failure_ && finished.verdict.outcome != model::Outcome::pass;
-      waiting_[next_].reset();
+    const std::size_t index = cell.index;
+    waiting_.emplace(index, std::move(cell));
+    while (!stopped_ && !waiting_.empty() && waiting_.begin()->first == next_) {
+      const FinishedCell first = std::move(waiting_.extract(waiting_.begin()).mapped());
+      ++next_;
+      sink_({*first.document, first.testimony, first.verdict});
+      stopped_ = stop_at_failure_ && first.verdict.outcome != model::Outcome::pass;
     }
   }
 
  private:
-  struct Finished {
-    check::Testimony testimony;
-    model::Verdict verdict;
-  };
-
-  const std::vector<model::Document>& documents_;
   bool stop_at_failure_;
   const std::function<void(const Outcome&)>& sink_;
   std::atomic<bool> stopped_ = false;
   std::mutex mutex_;
   std::size_t next_ = 0;
-  std::vector<std::optional<Finished>> waiting_;
+  std::map<std::size_t, FinishedCell> waiting_;  // by index
 };
 
-// The part of a cell's axes that decides which machine it needs.
-auto machine_key(const model::AxisValues& axes) {
-  return std::tuple(axes.guest, axes.endian, axes.cpu, axes.mmu);
-}
+// Everything that decides which machine a cell needs.
+using MachineKind = std::tuple<model::GuestKind, model::Endian, model::Cpu, model::Mmu>;
 
-// Cells by the machine that they need; a large group is cut for several machines.
-std::vector<std::vector<std::size_t>> groups(const std::vector<model::Document>& documents,
-                                             std::size_t machines) {
-  std::vector<std::size_t> order(documents.size());
-  std::ranges::generate(order, [next = std::size_t{0}]() mutable { return next++; });
-  const auto key = [&documents](std::size_t i) { return machine_key(documents[i].cell.axes); };
-  std::ranges::stable_sort(order, {}, key);
+// Who runs what: cells of one window that need the same kind of machine are a group, and machines
+// take the cells of their group one by one.
+class Schedule {
+ public:
+  struct Group {
+    MachineKind kind;
+    std::vector<std::size_t> cells;
+    std::size_t taken = 0;
+    unsigned machines = 0;
 
-  std::vector<std::vector<std::size_t>> all;
-  for (auto begin = order.begin(); begin != order.end();) {
-    const auto end =
-        std::find_if(begin, order.end(), [&](std::size_t i) { return key(i) != key(*begin); });
-    const auto cells = static_cast<std::size_t>(end - begin);
-    const std::size_t parts = std::clamp(cells / kCellsForAnotherMachine, std::size_t{1}, machines);
-    for (std::size_t part = 0; part < parts; ++part) {
-      all.emplace_back(begin + static_cast<std::ptrdiff_t>(cells * part / parts),
-                       begin + static_cast<std::ptrdiff_t>(cells * (part + 1) / parts));
+    std::size_t left() const { return cells.size() - taken; }
+  };
+
+  explicit Schedule(const Documents& documents) {
+    std::map<std::pair<std::size_t, MachineKind>, Group> found;
+    for (std::size_t i = 0; i < documents.size(); ++i) {
+      const model::AxisValues axes = documents.axes(i);
+      const MachineKind kind = {axes.guest, axes.endian, axes.cpu, axes.mmu};
+      Group& group =
+          found.try_emplace({i / kWindow, kind}, Group{.kind = kind, .cells = {}}).first->second;
+      group.cells.push_back(i);
     }
-    begin = end;
+    for (auto& [key, group] : found) {
+      groups_.push_back(std::move(group));
+    }
   }
-  return all;
+
+  // The group that one more machine should run: the first without any, else one that has enough for
+  // a second. Null: nothing is left to do.
+  Group* join() {
+    const std::scoped_lock lock(mutex_);
+    auto found = std::ranges::find_if(
+        groups_, [](const Group& group) { return group.left() > 0 && group.machines == 0; });
+    if (found == groups_.end()) {
+      found = std::ranges::find_if(
+          groups_, [](const Group& group) { return group.left() >= kCellsForAnotherMachine; });
+    }
+    if (found == groups_.end()) {
+      return nullptr;
+    }
+    ++found->machines;
+    return &*found;
+  }
+
+  std::optional<std::size_t> next(Group& group) {
+    const std::scoped_lock lock(mutex_);
+    return group.left() > 0 ? std::optional(group.cells[group.taken++]) : std::nullopt;
+  }
+
+  // The machine runs no more of this group; the number of others that do.
+  unsigned leave(Group& group) {
+    const std::scoped_lock lock(mutex_);
+    return --group.machines;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<Group> groups_;  // by window
+};
+
+// Runs groups until there are no more, on one machine after the other.
+void work(const Documents& documents, const RunnerOptions& options, Schedule& schedule,
+          InOrder& results) {
+  std::optional<vm::Machine> machine;
+  std::optional<MachineKind> kind;
+  for (Schedule::Group* group = schedule.join(); group != nullptr && !results.stopped();
+       group = schedule.join()) {
+    if (kind != group->kind) {
+      machine.reset();
+      kind = group->kind;
+    }
+    const auto next = [&] { return schedule.next(*group); };
+    const auto done =
+        run_on_machine(machine, documents, options.images,
+                       {.next = next,
+                        .finish = [&](FinishedCell cell) { results.finish(std::move(cell)); },
+                        .stopped = [&] { return results.stopped(); }});
+    if (schedule.leave(*group) > 0 || done) {
+      continue;
+    }
+    while (const auto index = next()) {
+      results.finish({.index = *index,
+                      .document = documents.at(*index),
+                      .testimony = {},
+                      .verdict = not_run(done.error())});
+    }
+  }
 }
 
 }  // namespace
 
-void run_all(const std::vector<model::Document>& documents, const RunnerOptions& options,
+void run_all(const Documents& documents, const RunnerOptions& options,
              const std::function<void(const Outcome&)>& sink) {
-  InOrder results(documents, options.stop_at_failure, sink);
-  const auto work = groups(documents, options.machines);
-  std::atomic<std::size_t> next = 0;
-  const MachineRunListener listener = {
-      .finish =
-          [&results](std::size_t index, check::Testimony testimony, model::Verdict verdict) {
-            results.finish(index, std::move(testimony), std::move(verdict));
-          },
-      .stopped = [&results] { return results.stopped(); }};
-  const auto worker = [&] {
-    for (std::size_t i = next++; i < work.size() && !results.stopped(); i = next++) {
-      std::optional<vm::Machine> machine;
-      run_on_machine(machine, documents, work[i], options.images, listener);
-    }
-  };
-  // A guest dies with the thread that started it, so each worker ends its machine before itself.
-  std::vector<std::jthread> others(std::min<std::size_t>(options.machines, work.size()) -
-                                   std::min<std::size_t>(work.size(), 1));
-  for (std::jthread& other : others) {
-    other = std::jthread(worker);
+  if (documents.size() == 0) {
+    return;
   }
-  worker();
+  InOrder results(options.stop_at_failure, sink);
+  Schedule schedule(documents);
+  // A guest dies with the thread that started it, so each worker ends its machine before itself.
+  std::vector<std::jthread> others(std::min<std::size_t>(options.machines, documents.size()) - 1);
+  for (std::jthread& other : others) {
+    other = std::jthread([&] { work(documents, options, schedule, results); });
+  }
+  work(documents, options, schedule, results);
 }
 
 }  // namespace farcall::run

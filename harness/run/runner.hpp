@@ -4,11 +4,11 @@
 
 #include <filesystem>
 #include <functional>
-#include <vector>
 
 #include "check/check.hpp"
 #include "model/document.hpp"
 #include "model/verdict.hpp"
+#include "run/documents.hpp"
 
 namespace farcall::run {
 
@@ -21,14 +21,15 @@ struct RunnerOptions {
 // What came of one cell, valid during the call of the sink.
 struct Outcome {
   const model::Document& document;
-  const check::Testimony& testimony;
+  const check::Testimony& testimony;  // of a cell that passed, only the image is kept
   const model::Verdict& verdict;
 };
 
 // Runs all of `documents` and calls `sink` for each, in their order, one at a time. A machine that
-// fails makes errors of the cells that it still had to run; the other machines go on. When stopped
-// at a failure, cells behind it are not handed out.
-void run_all(const std::vector<model::Document>& documents, const RunnerOptions& options,
+// fails makes errors of the cells that it had been given, and of all others of its kind unless a
+// second such machine runs; machines of other kinds go on. When stopped at a failure, cells behind
+// it are not handed out.
+void run_all(const Documents& documents, const RunnerOptions& options,
              const std::function<void(const Outcome&)>& sink);
 
 }  // namespace farcall::run

@@ -22,6 +22,11 @@ std::filesystem::path cases_folder() {
 }
 
 Finished run_farcall(const std::vector<std::string>& arguments, const std::string& path) {
+  return run_program(farcall_binary(), arguments, path);
+}
+
+Finished run_program(const std::filesystem::path& program,
+                     const std::vector<std::string>& arguments, const std::string& path) {
   boost::asio::io_context io;
   std::future<std::string> out;
   std::future<std::string> err;
@@ -29,7 +34,7 @@ Finished run_farcall(const std::vector<std::string>& arguments, const std::strin
   if (!path.empty()) {
     environment["PATH"] = path;
   }
-  process::child child(farcall_binary().string(), process::args(arguments), environment,
+  process::child child(program.string(), process::args(arguments), environment,
                        process::std_in<process::null, process::std_out> out, process::std_err > err,
                        io);
   io.run();

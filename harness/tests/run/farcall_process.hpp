@@ -21,6 +21,10 @@ std::filesystem::path cases_folder();
 // searches for QEMU, if not empty.
 Finished run_farcall(const std::vector<std::string>& arguments, const std::string& path = "");
 
+// The same for a copy of farcall elsewhere.
+Finished run_program(const std::filesystem::path& program,
+                     const std::vector<std::string>& arguments, const std::string& path = "");
+
 // A folder of its own for one test, gone with it.
 class ScratchFolder {
  public:
