@@ -9,7 +9,6 @@
 #include <span>
 #include <string>
 #include <tuple>
-#include <type_traits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -30,9 +29,28 @@ constexpr auto kByMnemonic = [] {
   return rows;
 }();
 
+// Other ways in which the dialect writes a mnemonic.
+struct Alias {
+  std::string_view written;
+  std::string_view mnemonic;
+};
+constexpr std::array kAliases = {
+    Alias{"bswap16", "swap16"},
+    Alias{"bswap32", "swap32"},
+    Alias{"bswap64", "swap64"},
+    Alias{"lock fetch xchg", "lock xchg"},
+    Alias{"lock fetch xchg32", "lock xchg32"},
+    Alias{"lock fetch cmpxchg", "lock cmpxchg"},
+    Alias{"lock fetch cmpxchg32", "lock cmpxchg32"},
+};
+
 using Rows = std::span<const InstructionInfo* const>;
 
 Rows rows_named(std::string_view mnemonic) {
+  const auto* const alias = std::ranges::find(kAliases, mnemonic, &Alias::written);
+  if (alias != kAliases.end()) {
+    mnemonic = alias->mnemonic;
+  }
   const auto mnemonic_of = [](const InstructionInfo* row) { return row->mnemonic; };
   const auto* const begin = std::ranges::lower_bound(kByMnemonic, mnemonic, {}, mnemonic_of);
   const auto* const end = std::ranges::upper_bound(kByMnemonic, mnemonic, {}, mnemonic_of);
@@ -129,7 +147,23 @@ class Assembler {
     return success();
   }
 
-  Result<void> read_instruction(std::string_view mnemonic, Place place, AssemblyLine& line) {
+  // Mnemonics of atomics go on behind `lock`.
+  static std::string whole_mnemonic(std::string_view first, AssemblyLine& line) {
+    std::string mnemonic(first);
+    if (first == "lock") {
+      if (line.take_word("fetch")) {
+        mnemonic += " fetch";
+      }
+      const std::string_view operation = line.take_name();
+      if (!operation.empty()) {
+        mnemonic += fmt::format(" {}", operation);
+      }
+    }
+    return mnemonic;
+  }
+
+  Result<void> read_instruction(std::string_view word, Place place, AssemblyLine& line) {
+    const std::string mnemonic = whole_mnemonic(word, line);
     const Rows rows = rows_named(mnemonic);
     if (rows.empty()) {
       return error(ErrorCode::asm_unknown_mnemonic, place,
@@ -147,7 +181,7 @@ class Assembler {
       first = false;
       BOOST_OUTCOME_TRY(read_operand(operand, line, rows, read));
     }
-    set_selectors(*read.info, read.slot);
+    select(*read.info, read.slot);
     append(read.slot, place);
     if (slots_of(read.info->opcode) == 2) {
       append(read.second, place);
@@ -175,23 +209,12 @@ class Assembler {
         return read_memory(line, slot.src, slot.offset);
       case Operand::target:
         return read_target(line, slot);
+      case Operand::target32:
+        return read_target32(line, slot);
       case Operand::local_callee:
         return read_callee(line);
     }
     return success();
-  }
-
-  static void set_selectors(const InstructionInfo& info, Slot& slot) {
-    slot.opcode = info.opcode;
-    const auto set = [](const FieldRule& rule, auto& field) {
-      if (rule.kind == FieldRule::Kind::selector) {
-        field = static_cast<std::remove_reference_t<decltype(field)>>(rule.value);
-      }
-    };
-    set(info.dst, slot.dst);
-    set(info.src, slot.src);
-    set(info.offset, slot.offset);
-    set(info.imm, slot.imm);
   }
 
   SlotIndex next_slot() const { return static_cast<SlotIndex>(program_.slots.size()); }
@@ -246,6 +269,20 @@ class Assembler {
       return read_offset(line, slot.offset);
     }
     return read_label(line, "a label, or a number of slots with its sign", false);
+  }
+
+  Result<void> read_target32(AssemblyLine& line, Slot& slot) {
+    if (line.peek() != '+' && line.peek() != '-') {
+      return read_label(line, "a label, or a number of slots with its sign", false);
+    }
+    const Place place = line.place();
+    BOOST_OUTCOME_TRY(value, read_number(line, 32));
+    slot.imm = static_cast<std::int32_t>(value);
+    if ((static_cast<std::int64_t>(value) < 0) != (slot.imm < 0)) {
+      return error(ErrorCode::asm_out_of_range, place,
+                   "expected an offset of -2147483648 to 2147483647");
+    }
+    return success();
   }
 
   Result<void> read_callee(AssemblyLine& line) {
@@ -348,13 +385,18 @@ class Assembler {
       const auto exit = implicit_exit(reference);
       BOOST_OUTCOME_TRY(target, exit ? Result<SlotIndex>(*exit) : slot_of(reference));
       const std::int64_t offset = std::int64_t{target} - reference.slot - 1;
+      Slot& slot = program_.slots[reference.slot];
+      if (find(slot)->form == Form::target32) {
+        slot.imm = static_cast<std::int32_t>(offset);
+        continue;
+      }
       if (offset < std::numeric_limits<std::int16_t>::min() ||
           offset > std::numeric_limits<std::int16_t>::max()) {
         return error(ErrorCode::asm_out_of_range, reference.place,
                      fmt::format("label '{}' is {} slots away: expected -32768 to 32767",
                                  reference.label, offset));
       }
-      program_.slots[reference.slot].offset = static_cast<std::int16_t>(offset);
+      slot.offset = static_cast<std::int16_t>(offset);
     }
     return success();
   }

@@ -6,6 +6,9 @@
 //   lddw %r1, 0x123456789  64 bits; a negative number, or the bit pattern
 //   add32 %r0, 0xffffffff  32 bits; likewise, and sign-extended where the operation has 64 bits
 //   jeq %r1, %r2, done     a label, or `+2`, `-3`: slots relative to the next slot
+//   ja32 done              likewise; up to 32 bits away
+//   lock fetch add [%r1], %r2    atomics; `fetch` or not, `add` or `add32`
+//   bswap16 %r1            another word for swap16
 //   call local callee      a label
 //   done: exit             labels stand on a line of their own, or before an instruction
 //

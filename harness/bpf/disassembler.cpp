@@ -71,6 +71,9 @@ void append_operand(Text& text, const Program& program, const Labels& labels, Sl
     case Operand::target:
       append_target(text, labels, at, slot.offset);
       break;
+    case Operand::target32:
+      append_target(text, labels, at, slot.imm);
+      break;
     case Operand::local_callee:
       append(text, "local ");
       append_target(text, labels, at, slot.imm);
@@ -117,8 +120,11 @@ void add_jump_labels(const Program& program, Labels& labels) {
   for_each_instruction(program, [&](SlotIndex at) {
     const Slot& slot = program.slots[at];
     const InstructionInfo* info = find(slot);
-    const std::int64_t target = target_of(at, slot.offset);
-    if (info != nullptr && info->is_jump() && target >= 0 && target < std::ssize(labels)) {
+    if (info == nullptr || !info->is_jump()) {
+      return;
+    }
+    const std::int64_t target = target_of(at, displacement(slot, *info));
+    if (target >= 0 && target < std::ssize(labels)) {
       is_target[static_cast<std::size_t>(target)] = true;
     }
   });

@@ -9,19 +9,25 @@
 //   operation, width   what is done, on 32 or 64 bits. A 32-bit ALU operation zeroes the upper half
 //                      of dst; a 32-bit jump compares the lower halves only.
 //   source             the second operand: none, `imm` sign-extended to the width, or register src
-//   memory_bytes       loads and stores: 1, 2, 4 or 8. Loads extend with zeros. The address is
-//                      src + offset for loads and dst + offset for stores.
-//   swap_bits          to_little and to_big: 16, 32 or 64; dst becomes that many low bits of
-//                      itself, in the named byte order, extended with zeros to 64 bits
-// Jump displacements are in slots, relative to the next slot, in `offset`; a pseudo call's is in
-// `imm`. load_immediate64 takes two slots: `imm` of the first is the lower half, `imm` of the
-// second the upper half, and all other fields of the second are zero.
+//   memory_bytes       loads, stores and atomics: 1, 2, 4 or 8. Loads extend with zeros, or by
+//                      sign for load_signed. The address is src + offset for loads and dst + offset
+//                      for the others.
+//   swap_bits          to_little, to_big and swap: 16, 32 or 64; dst becomes that many low bits of
+//                      itself, in the named byte order or the other one than they are in, extended
+//                      with zeros to 64 bits
+//   sign_bits          mov_signed: that many low bits of src are extended by sign to the width
+//   fetches            atomics: src, of compare_exchange r0, becomes what was in memory, extended
+//                      with zeros. compare_exchange compares memory with r0.
+// Jump displacements are in slots, relative to the next slot: displacement() knows the field. A
+// pseudo call's is in `imm`. load_immediate64 takes two slots: `imm` of the first is the lower
+// half, `imm` of the second the upper half, and all other fields of the second are zero.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 
 #include "bpf/program.hpp"
 
@@ -39,9 +45,11 @@ enum class InstructionClass : std::uint8_t { ld, ldx, st, stx, alu, jmp, jmp32, 
 
 // clang-format off
 enum class Operation : std::uint8_t {
-  add, sub, mul, div, bit_or, bit_and, lsh, rsh, neg, mod, bit_xor, mov, arsh,
-  to_little, to_big,
-  load, store_register, store_immediate, load_immediate64,
+  add, sub, mul, div, signed_div, bit_or, bit_and, lsh, rsh, neg, mod, signed_mod, bit_xor,
+  mov, mov_signed, arsh,
+  to_little, to_big, swap,
+  load, load_signed, store_register, store_immediate, load_immediate64,
+  atomic_add, atomic_or, atomic_and, atomic_xor, exchange, compare_exchange,
   jump,
   jump_if_equal, jump_if_not_equal, jump_if_set,
   jump_if_greater, jump_if_greater_equal, jump_if_less, jump_if_less_equal,
@@ -61,7 +69,9 @@ enum class Form : std::uint8_t {
   dst_imm64,     // lddw %r1, 0x123456789
   load,          // ldxw %r1, [%r2+4]
   store,         // stxw [%r1-8], %r2 stw [%r1-8], 5
+  atomic,        // lock fetch add [%r1-8], %r2
   target,        // ja label
+  target32,      // ja32 label
   branch,        // jeq %r1, 5, label
   local_callee,  // call local label
   nothing,       // exit
@@ -74,7 +84,8 @@ enum class Operand : std::uint8_t {
   imm64,         // 0x123456789
   memory_dst,    // [%r1-8], based on dst
   memory_src,    // [%r2+4], based on src
-  target,        // label
+  target,        // label, `offset` slots away
+  target32,      // label, `imm` slots away
   local_callee,  // local label
 };
 
@@ -90,9 +101,12 @@ constexpr std::array<Operand, 3> operands_of(Form form) {
     case Form::load:
       return {Operand::dst, Operand::memory_src};
     case Form::store:
+    case Form::atomic:
       return {Operand::memory_dst, Operand::source};
     case Form::target:
       return {Operand::target};
+    case Form::target32:
+      return {Operand::target32};
     case Form::branch:
       return {Operand::dst, Operand::source, Operand::target};
     case Form::local_callee:
@@ -115,13 +129,16 @@ struct FieldRule {
 
 struct InstructionInfo {
   std::uint8_t opcode = 0;
-  std::string_view mnemonic;  // with the width or size: `add32`, `ldxdw`, `be16`
+  // With the width or size: `add32`, `ldxdw`, `be16`; an atomic's is several words.
+  std::string_view mnemonic;
   Operation operation{};
   Form form{};
   Source source = Source::none;
   std::uint8_t width = 64;        // in bits: 32 or 64
   std::uint8_t memory_bytes = 0;  // 0: does not access memory
   std::uint8_t swap_bits = 0;     // 0: does not swap
+  std::uint8_t sign_bits = 0;     // 0: does not extend
+  bool fetches = false;
   FieldRule dst = {};
   FieldRule src = {};
   FieldRule offset = {};
@@ -130,11 +147,14 @@ struct InstructionInfo {
   constexpr InstructionClass instruction_class() const {
     return static_cast<InstructionClass>(opcode & 7);
   }
-  constexpr bool is_jump() const { return form == Form::target || form == Form::branch; }
+  constexpr bool is_jump() const {
+    return form == Form::target || form == Form::target32 || form == Form::branch;
+  }
   constexpr bool writes_dst() const {
     return form == Form::dst_source || form == Form::dst || form == Form::dst_imm64 ||
            form == Form::load;
   }
+  constexpr bool writes_src() const { return fetches && operation != Operation::compare_exchange; }
 };
 
 namespace rows {
@@ -166,6 +186,17 @@ constexpr InstructionInfo alu(std::uint8_t opcode, std::string_view mnemonic, Op
                       .dst = kOperand},
                      source);
 }
+// Told apart from another row of the opcode by `offset`.
+constexpr InstructionInfo with_offset(InstructionInfo row, std::int32_t offset) {
+  row.offset = selects(offset);
+  return row;
+}
+constexpr InstructionInfo movsx(std::uint8_t opcode, std::string_view mnemonic, std::uint8_t width,
+                                std::uint8_t bits) {
+  InstructionInfo row = with_offset(alu(opcode, mnemonic, mov_signed, width, X), bits);
+  row.sign_bits = bits;
+  return row;
+}
 constexpr InstructionInfo negate(std::uint8_t opcode, std::string_view mnemonic,
                                  std::uint8_t width) {
   return {.opcode = opcode,
@@ -175,8 +206,8 @@ constexpr InstructionInfo negate(std::uint8_t opcode, std::string_view mnemonic,
           .width = width,
           .dst = kOperand};
 }
-constexpr InstructionInfo swap(std::uint8_t opcode, std::string_view mnemonic, Operation operation,
-                               std::uint8_t bits) {
+constexpr InstructionInfo bytes(std::uint8_t opcode, std::string_view mnemonic, Operation operation,
+                                std::uint8_t bits) {
   return {.opcode = opcode,
           .mnemonic = mnemonic,
           .operation = operation,
@@ -185,10 +216,11 @@ constexpr InstructionInfo swap(std::uint8_t opcode, std::string_view mnemonic, O
           .dst = kOperand,
           .imm = selects(bits)};
 }
-constexpr InstructionInfo ldx(std::uint8_t opcode, std::string_view mnemonic, std::uint8_t bytes) {
+constexpr InstructionInfo ldx(std::uint8_t opcode, std::string_view mnemonic, std::uint8_t bytes,
+                              Operation operation = load) {
   return {.opcode = opcode,
           .mnemonic = mnemonic,
-          .operation = load,
+          .operation = operation,
           .form = Form::load,
           .memory_bytes = bytes,
           .dst = kOperand,
@@ -205,6 +237,23 @@ constexpr InstructionInfo store(std::uint8_t opcode, std::string_view mnemonic, 
                       .dst = kOperand,
                       .offset = kOperand},
                      source);
+}
+inline constexpr std::int32_t kFetch = 1;
+constexpr InstructionInfo atomic(std::uint8_t opcode, std::string_view mnemonic,
+                                 Operation operation, std::int32_t code) {
+  const bool wide = opcode == 0xdb;
+  return {.opcode = opcode,
+          .mnemonic = mnemonic,
+          .operation = operation,
+          .form = Form::atomic,
+          .source = X,
+          .width = static_cast<std::uint8_t>(wide ? 64 : 32),
+          .memory_bytes = static_cast<std::uint8_t>(wide ? 8 : 4),
+          .fetches = (code & kFetch) != 0,
+          .dst = kOperand,
+          .src = kOperand,
+          .offset = kOperand,
+          .imm = selects(code)};
 }
 constexpr InstructionInfo branch(std::uint8_t opcode, std::string_view mnemonic,
                                  Operation operation, std::uint8_t width, Source source) {
@@ -230,8 +279,14 @@ inline constexpr auto kInstructions = [] {
       alu(0x14, "sub32", sub, 32, K),      alu(0x1c, "sub32", sub, 32, X),
       alu(0x27, "mul", mul, 64, K),        alu(0x2f, "mul", mul, 64, X),
       alu(0x24, "mul32", mul, 32, K),      alu(0x2c, "mul32", mul, 32, X),
-      alu(0x37, "div", div, 64, K),        alu(0x3f, "div", div, 64, X),
-      alu(0x34, "div32", div, 32, K),      alu(0x3c, "div32", div, 32, X),
+      with_offset(alu(0x37, "div", div, 64, K), 0),
+      with_offset(alu(0x37, "sdiv", signed_div, 64, K), 1),
+      with_offset(alu(0x3f, "div", div, 64, X), 0),
+      with_offset(alu(0x3f, "sdiv", signed_div, 64, X), 1),
+      with_offset(alu(0x34, "div32", div, 32, K), 0),
+      with_offset(alu(0x34, "sdiv32", signed_div, 32, K), 1),
+      with_offset(alu(0x3c, "div32", div, 32, X), 0),
+      with_offset(alu(0x3c, "sdiv32", signed_div, 32, X), 1),
       alu(0x47, "or", bit_or, 64, K),      alu(0x4f, "or", bit_or, 64, X),
       alu(0x44, "or32", bit_or, 32, K),    alu(0x4c, "or32", bit_or, 32, X),
       alu(0x57, "and", bit_and, 64, K),    alu(0x5f, "and", bit_and, 64, X),
@@ -241,25 +296,61 @@ inline constexpr auto kInstructions = [] {
       alu(0x77, "rsh", rsh, 64, K),        alu(0x7f, "rsh", rsh, 64, X),
       alu(0x74, "rsh32", rsh, 32, K),      alu(0x7c, "rsh32", rsh, 32, X),
       negate(0x87, "neg", 64),             negate(0x84, "neg32", 32),
-      alu(0x97, "mod", mod, 64, K),        alu(0x9f, "mod", mod, 64, X),
-      alu(0x94, "mod32", mod, 32, K),      alu(0x9c, "mod32", mod, 32, X),
+      with_offset(alu(0x97, "mod", mod, 64, K), 0),
+      with_offset(alu(0x97, "smod", signed_mod, 64, K), 1),
+      with_offset(alu(0x9f, "mod", mod, 64, X), 0),
+      with_offset(alu(0x9f, "smod", signed_mod, 64, X), 1),
+      with_offset(alu(0x94, "mod32", mod, 32, K), 0),
+      with_offset(alu(0x94, "smod32", signed_mod, 32, K), 1),
+      with_offset(alu(0x9c, "mod32", mod, 32, X), 0),
+      with_offset(alu(0x9c, "smod32", signed_mod, 32, X), 1),
       alu(0xa7, "xor", bit_xor, 64, K),    alu(0xaf, "xor", bit_xor, 64, X),
       alu(0xa4, "xor32", bit_xor, 32, K),  alu(0xac, "xor32", bit_xor, 32, X),
-      alu(0xb7, "mov", mov, 64, K),        alu(0xbf, "mov", mov, 64, X),
-      alu(0xb4, "mov32", mov, 32, K),      alu(0xbc, "mov32", mov, 32, X),
+      alu(0xb7, "mov", mov, 64, K),
+      with_offset(alu(0xbf, "mov", mov, 64, X), 0),
+      movsx(0xbf, "movsx864", 64, 8),      movsx(0xbf, "movsx1664", 64, 16),
+      movsx(0xbf, "movsx3264", 64, 32),
+      alu(0xb4, "mov32", mov, 32, K),
+      with_offset(alu(0xbc, "mov32", mov, 32, X), 0),
+      movsx(0xbc, "movsx832", 32, 8),      movsx(0xbc, "movsx1632", 32, 16),
       alu(0xc7, "arsh", arsh, 64, K),      alu(0xcf, "arsh", arsh, 64, X),
       alu(0xc4, "arsh32", arsh, 32, K),    alu(0xcc, "arsh32", arsh, 32, X),
 
-      swap(0xd4, "le16", to_little, 16),   swap(0xd4, "le32", to_little, 32),
-      swap(0xd4, "le64", to_little, 64),   swap(0xdc, "be16", to_big, 16),
-      swap(0xdc, "be32", to_big, 32),      swap(0xdc, "be64", to_big, 64),
+      bytes(0xd4, "le16", to_little, 16),  bytes(0xd4, "le32", to_little, 32),
+      bytes(0xd4, "le64", to_little, 64),  bytes(0xdc, "be16", to_big, 16),
+      bytes(0xdc, "be32", to_big, 32),     bytes(0xdc, "be64", to_big, 64),
+      bytes(0xd7, "swap16", swap, 16),     bytes(0xd7, "swap32", swap, 32),
+      bytes(0xd7, "swap64", swap, 64),
 
       ldx(0x71, "ldxb", 1),                ldx(0x69, "ldxh", 2),
       ldx(0x61, "ldxw", 4),                ldx(0x79, "ldxdw", 8),
+      ldx(0x91, "ldxsb", 1, load_signed),  ldx(0x89, "ldxsh", 2, load_signed),
+      ldx(0x81, "ldxsw", 4, load_signed),
       store(0x73, "stxb", 1, X),           store(0x72, "stb", 1, K),
       store(0x6b, "stxh", 2, X),           store(0x6a, "sth", 2, K),
       store(0x63, "stxw", 4, X),           store(0x62, "stw", 4, K),
       store(0x7b, "stxdw", 8, X),          store(0x7a, "stdw", 8, K),
+
+      atomic(0xc3, "lock add32", atomic_add, 0x00),
+      atomic(0xc3, "lock fetch add32", atomic_add, 0x00 | kFetch),
+      atomic(0xc3, "lock or32", atomic_or, 0x40),
+      atomic(0xc3, "lock fetch or32", atomic_or, 0x40 | kFetch),
+      atomic(0xc3, "lock and32", atomic_and, 0x50),
+      atomic(0xc3, "lock fetch and32", atomic_and, 0x50 | kFetch),
+      atomic(0xc3, "lock xor32", atomic_xor, 0xa0),
+      atomic(0xc3, "lock fetch xor32", atomic_xor, 0xa0 | kFetch),
+      atomic(0xc3, "lock xchg32", exchange, 0xe0 | kFetch),
+      atomic(0xc3, "lock cmpxchg32", compare_exchange, 0xf0 | kFetch),
+      atomic(0xdb, "lock add", atomic_add, 0x00),
+      atomic(0xdb, "lock fetch add", atomic_add, 0x00 | kFetch),
+      atomic(0xdb, "lock or", atomic_or, 0x40),
+      atomic(0xdb, "lock fetch or", atomic_or, 0x40 | kFetch),
+      atomic(0xdb, "lock and", atomic_and, 0x50),
+      atomic(0xdb, "lock fetch and", atomic_and, 0x50 | kFetch),
+      atomic(0xdb, "lock xor", atomic_xor, 0xa0),
+      atomic(0xdb, "lock fetch xor", atomic_xor, 0xa0 | kFetch),
+      atomic(0xdb, "lock xchg", exchange, 0xe0 | kFetch),
+      atomic(0xdb, "lock cmpxchg", compare_exchange, 0xf0 | kFetch),
 
       InstructionInfo{.opcode = kLoadImmediate64, .mnemonic = "lddw", .operation = load_immediate64,
                       .form = Form::dst_imm64, .source = K, .dst = kOperand, .src = selects(0),
@@ -267,6 +358,8 @@ inline constexpr auto kInstructions = [] {
 
       InstructionInfo{.opcode = 0x05, .mnemonic = "ja", .operation = jump, .form = Form::target,
                       .offset = kOperand},
+      InstructionInfo{.opcode = 0x06, .mnemonic = "ja32", .operation = jump,
+                      .form = Form::target32, .imm = kOperand},
       branch(0x15, "jeq", jump_if_equal, 64, K),
       branch(0x1d, "jeq", jump_if_equal, 64, X),
       branch(0x16, "jeq32", jump_if_equal, 32, K),
@@ -387,6 +480,25 @@ constexpr const InstructionInfo* find(const Slot& slot) {
 // How many slots the instruction takes that begins with `opcode`.
 constexpr SlotIndex slots_of(std::uint8_t opcode) {
   return opcode == kLoadImmediate64 ? 2 : 1;
+}
+
+// Makes `slot` an instance of `info`: its opcode, and the fields that tell the row from others.
+constexpr void select(const InstructionInfo& info, Slot& slot) {
+  slot.opcode = info.opcode;
+  const auto set = [](const FieldRule& rule, auto& field) {
+    if (rule.kind == FieldRule::Kind::selector) {
+      field = static_cast<std::remove_reference_t<decltype(field)>>(rule.value);
+    }
+  };
+  set(info.dst, slot.dst);
+  set(info.src, slot.src);
+  set(info.offset, slot.offset);
+  set(info.imm, slot.imm);
+}
+
+// How far a jump goes, in slots from the next one.
+constexpr std::int32_t displacement(const Slot& slot, const InstructionInfo& jump) {
+  return jump.form == Form::target32 ? slot.imm : slot.offset;
 }
 
 // The 64-bit immediate of a load_immediate64.

@@ -40,6 +40,16 @@ std::uint64_t truncate(std::uint64_t value, unsigned width) {
   return bit_field(value, 0, width);
 }
 
+// RFC 9669 section 4.1: division truncates towards zero, a division by zero gives 0, and the least
+// number divided by −1 is itself. The negation of `a` is all that division by −1 is.
+std::uint64_t signed_quotient(std::uint64_t a, std::uint64_t b, unsigned width) {
+  const std::int64_t divisor = as_signed(b, width);
+  if (divisor == 0 || divisor == -1) {
+    return a * b;
+  }
+  return static_cast<std::uint64_t>(as_signed(a, width) / divisor);
+}
+
 // ALU operations on operands that are truncated to `width` already. RFC 9669 section 4.1.
 std::uint64_t compute(Operation operation, std::uint64_t a, std::uint64_t b, unsigned width) {
   const auto shift = static_cast<unsigned>(b & (width - 1));
@@ -54,6 +64,10 @@ std::uint64_t compute(Operation operation, std::uint64_t a, std::uint64_t b, uns
       return b == 0 ? 0 : a / b;
     case Operation::mod:
       return b == 0 ? a : a % b;
+    case Operation::signed_div:
+      return signed_quotient(a, b, width);
+    case Operation::signed_mod:
+      return a - signed_quotient(a, b, width) * b;
     case Operation::bit_or:
       return a | b;
     case Operation::bit_and:
@@ -105,10 +119,30 @@ bool holds(Operation operation, std::uint64_t a, std::uint64_t b, unsigned width
   }
 }
 
-// The low `bits` bits of `value`, which are in the machine's order, in the wanted one.
-std::uint64_t to_order(std::endian wanted, std::endian machine, std::uint64_t value,
-                       unsigned bits) {
-  return wanted == machine ? truncate(value, bits) : byte_swapped(value << (64 - bits));
+// Byte order instructions. RFC 9669 section 4.2.
+std::uint64_t reordered(const InstructionInfo& info, std::endian machine, std::uint64_t value) {
+  const bool swaps = info.operation == Operation::swap ||
+                     (info.operation == Operation::to_big) != (machine == std::endian::big);
+  return swaps ? byte_swapped(value << (64 - info.swap_bits)) : truncate(value, info.swap_bits);
+}
+
+// What an atomic instruction leaves in memory. RFC 9669 section 5.3.
+std::uint64_t updated(Operation operation, std::uint64_t old, std::uint64_t source,
+                      std::uint64_t expected) {
+  switch (operation) {
+    case Operation::atomic_add:
+      return old + source;
+    case Operation::atomic_or:
+      return old | source;
+    case Operation::atomic_and:
+      return old & source;
+    case Operation::atomic_xor:
+      return old ^ source;
+    case Operation::compare_exchange:
+      return old == expected ? source : old;
+    default:
+      return source;  // exchange
+  }
 }
 
 // `main+3`, the slot that an error is about.
@@ -126,14 +160,64 @@ Error located(const Machine& machine, Error error) {
   return error;
 }
 
+// Both operands of an ALU or jump instruction, of its width.
+struct Operands {
+  std::uint64_t a = 0;
+  std::uint64_t b = 0;
+};
+Operands operands(const Machine& machine, const InstructionInfo& info, const Slot& slot) {
+  std::uint64_t second = machine.registers[slot.src];
+  if (info.source == Source::immediate) {
+    second = static_cast<std::uint64_t>(std::int64_t{slot.imm});
+  } else if (info.sign_bits != 0) {
+    second = static_cast<std::uint64_t>(as_signed(second, info.sign_bits));
+  }
+  return {truncate(machine.registers[slot.dst], info.width), truncate(second, info.width)};
+}
+
+bool jumps(const Machine& machine, const InstructionInfo& info, const Slot& slot) {
+  const auto [a, b] = operands(machine, info, slot);
+  return holds(info.operation, a, b, info.width);
+}
+
+std::uint64_t arithmetic(const Machine& machine, const InstructionInfo& info, const Slot& slot) {
+  if (info.swap_bits != 0) {
+    return reordered(info, machine.memory.order(), machine.registers[slot.dst]);
+  }
+  const auto [a, b] = operands(machine, info, slot);
+  return truncate(compute(info.operation, a, b, info.width), info.width);
+}
+
+Result<void> atomic(Machine& machine, const InstructionInfo& info, const Slot& slot,
+                    GuestAddress address) {
+  if (address.value % info.memory_bytes != 0) {
+    return Error{.code = ErrorCode::interpreter_bad_access,
+                 .message = fmt::format("{} at {}: an atomic access must be aligned to its size",
+                                        info.mnemonic, to_string(address))};
+  }
+  BOOST_OUTCOME_TRY(old, machine.memory.load(address, info.memory_bytes));
+  const std::uint64_t value = updated(info.operation, old, machine.registers[slot.src],
+                                      truncate(machine.registers[0], info.width));
+  BOOST_OUTCOME_TRYV(machine.memory.store(address, info.memory_bytes, value));
+  if (info.fetches) {
+    machine.registers[info.writes_src() ? slot.src : 0] = old;
+  }
+  return success();
+}
+
 Result<void> access_memory(Machine& machine, const InstructionInfo& info, const Slot& slot) {
   const auto address_from = [&](std::uint8_t base) {
     return GuestAddress{machine.registers[base]} + static_cast<Displacement>(slot.offset);
   };
-  if (info.operation == Operation::load) {
+  if (info.form == Form::load) {
     BOOST_OUTCOME_TRY(value, machine.memory.load(address_from(slot.src), info.memory_bytes));
-    machine.registers[slot.dst] = value;
+    const bool is_signed = info.operation == Operation::load_signed;
+    machine.registers[slot.dst] =
+        is_signed ? static_cast<std::uint64_t>(as_signed(value, 8U * info.memory_bytes)) : value;
     return success();
+  }
+  if (info.form == Form::atomic) {
+    return atomic(machine, info, slot, address_from(slot.dst));
   }
   const std::uint64_t value = info.source == Source::immediate
                                   ? static_cast<std::uint64_t>(std::int64_t{slot.imm})
@@ -166,28 +250,10 @@ Result<InterpreterRun> interpret(const Program& program,
     const Slot& slot = program.slots[pc];
     const InstructionInfo& info = *find(slot);
     switch (info.operation) {
-      case Operation::load:
-      case Operation::store_register:
-      case Operation::store_immediate: {
-        const Result<void> done = access_memory(machine, info, slot);
-        if (!done) {
-          return located(machine, done.error());
-        }
-        ++pc;
-        break;
-      }
       case Operation::load_immediate64:
         registers[slot.dst] = immediate64(slot, program.slots[pc + 1]);
         pc += 2;
         break;
-      case Operation::to_little:
-      case Operation::to_big: {
-        const std::endian wanted =
-            info.operation == Operation::to_big ? std::endian::big : std::endian::little;
-        registers[slot.dst] = to_order(wanted, memory.order(), registers[slot.dst], info.swap_bits);
-        ++pc;
-        break;
-      }
       case Operation::call: {
         const auto call = std::ranges::lower_bound(sites, pc, {}, &PseudoCall::slot);
         if (callers.size() + 1 >= limits.call_depth) {
@@ -215,15 +281,15 @@ Result<InterpreterRun> interpret(const Program& program,
         callers.pop_back();
         break;
       default: {
-        const std::uint64_t operand = info.source == Source::immediate
-                                          ? static_cast<std::uint64_t>(std::int64_t{slot.imm})
-                                          : registers[slot.src];
-        const std::uint64_t a = truncate(registers[slot.dst], info.width);
-        const std::uint64_t b = truncate(operand, info.width);
-        if (info.is_jump()) {
-          pc += holds(info.operation, a, b, info.width) ? static_cast<SlotIndex>(slot.offset) : 0;
+        if (info.memory_bytes != 0) {
+          const Result<void> done = access_memory(machine, info, slot);
+          if (!done) {
+            return located(machine, done.error());
+          }
+        } else if (info.is_jump()) {
+          pc += jumps(machine, info, slot) ? static_cast<SlotIndex>(displacement(slot, info)) : 0;
         } else {
-          registers[slot.dst] = truncate(compute(info.operation, a, b, info.width), info.width);
+          registers[slot.dst] = arithmetic(machine, info, slot);
         }
         ++pc;
         break;

@@ -135,7 +135,8 @@ Problem check_registers(const Examined& examined, const InstructionInfo& info) {
           fmt::format("{} names register r{}: expected r0 to r10", info.mnemonic, number));
     }
   }
-  if (info.writes_dst() && slot.dst == kFramePointer) {
+  if ((info.writes_dst() && slot.dst == kFramePointer) ||
+      (info.writes_src() && slot.src == kFramePointer)) {
     return error_at(
         examined, ErrorCode::bpf_bad_register,
         fmt::format("{} writes r10, the frame pointer, which is read-only", info.mnemonic));
@@ -165,7 +166,7 @@ std::int64_t target_of(const Examined& examined, std::int32_t displacement) {
 // `begins[i]`: an instruction begins at slot i.
 Problem check_jump(const Examined& examined, const InstructionInfo& info,
                    const std::vector<bool>& begins) {
-  const std::int64_t target = target_of(examined, examined.slot().offset);
+  const std::int64_t target = target_of(examined, displacement(examined.slot(), info));
   const Function& function = examined.program.functions[examined.function];
   if (target < function.begin || target >= function.end) {
     return error_at(examined, ErrorCode::bpf_jump_target,

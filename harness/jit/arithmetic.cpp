@@ -36,6 +36,19 @@ void move(Emitter& out, const InstructionInfo& info, const Slot& slot) {
   }
 }
 
+void move_signed(Emitter& out, const InstructionInfo& info, const Slot& slot) {
+  const Gpr dst = kRegisterOf[slot.dst];
+  const Gpr src = kRegisterOf[slot.src];
+  switch (info.sign_bits) {
+    case 8:
+      return out.emit<Op::extsb>(dst, src);
+    case 16:
+      return out.emit<Op::extsh>(dst, src);
+    default:
+      return out.emit<Op::extsw>(dst, src);
+  }
+}
+
 // A quotient by 0 is undefined on ppc64 (it does not trap) and 0 in BPF.
 void divide(Emitter& out, bool wide, Gpr dst, Gpr divisor) {
   if (wide) {
@@ -48,17 +61,41 @@ void divide(Emitter& out, bool wide, Gpr dst, Gpr divisor) {
   out.emit<Op::isel>(dst, kZero, kOtherScratch, cr_bit(CrField::cr0, ppc64::Condition::eq));
 }
 
-// dst − (dst / divisor) · divisor. Times a divisor of 0, an undefined quotient is 0 as well, and
-// dst stays as it is: what BPF asks for. (modud came only with power9.)
-void modulo(Emitter& out, bool wide, Gpr dst, Gpr divisor) {
+// A quotient by 0, and that of the least number by −1, are undefined on ppc64. For divisors 0 and
+// −1 dst · divisor is what BPF asks for: 0, and the negation.
+void signed_quotient(Emitter& out, bool wide, Gpr to, Gpr dst, Gpr divisor) {
+  out.emit<Op::addi>(kThirdScratch, divisor, 1);
   if (wide) {
-    out.emit<Op::divdu>(kOtherScratch, dst, divisor);
+    out.emit<Op::cmpldi>(CrField::cr0, kThirdScratch, 1);
+    out.emit<Op::divd>(kOtherScratch, dst, divisor);
+    out.emit<Op::mulld>(kThirdScratch, dst, divisor);
+  } else {
+    out.emit<Op::cmplwi>(CrField::cr0, kThirdScratch, 1);
+    out.emit<Op::divw>(kOtherScratch, dst, divisor);
+    out.emit<Op::mullw>(kThirdScratch, dst, divisor);
+  }
+  out.emit<Op::isel>(to, kOtherScratch, kThirdScratch, cr_bit(CrField::cr0, ppc64::Condition::gt));
+}
+
+// dst − quotient · divisor, the quotient in kOtherScratch.
+void remainder(Emitter& out, bool wide, Gpr dst, Gpr divisor) {
+  if (wide) {
     out.emit<Op::mulld>(kOtherScratch, kOtherScratch, divisor);
   } else {
-    out.emit<Op::divwu>(kOtherScratch, dst, divisor);
     out.emit<Op::mullw>(kOtherScratch, kOtherScratch, divisor);
   }
   out.emit<Op::subf>(dst, kOtherScratch, dst);
+}
+
+// Times a divisor of 0, an undefined quotient is 0 as well, and dst stays as it is: what BPF asks
+// for. (modud came only with power9.)
+void modulo(Emitter& out, bool wide, Gpr dst, Gpr divisor) {
+  if (wide) {
+    out.emit<Op::divdu>(kOtherScratch, dst, divisor);
+  } else {
+    out.emit<Op::divwu>(kOtherScratch, dst, divisor);
+  }
+  remainder(out, wide, dst, divisor);
 }
 
 // BPF takes counts modulo the width.
@@ -101,20 +138,24 @@ void shift_by_register(Emitter& out, const InstructionInfo& info, Gpr dst, Gpr s
   }
 }
 
-// There is no byte swap from register to register before power10: store, and load byte-reversed. In
-// the order that the CPU runs in already, only the upper bits go.
-void to_byte_order(Emitter& out, const InstructionInfo& info, Gpr dst, const Target& target) {
-  const std::uint16_t buffer = target.frame.swap_buffer;
-  const bool is_native =
-      (info.operation == Operation::to_little) == (target.endian == model::Endian::little);
-  if (is_native) {
-    if (info.swap_bits < 64) {
-      out.emit<Op::rldicl>(dst, dst, 0, 64 - info.swap_bits);
+// Power10 swaps bytes in a register: in each halfword, each word, or the doubleword. Before it
+// there is only memory: store, and load byte-reversed.
+void swap_bytes(Emitter& out, unsigned bits, Gpr dst, const Target& target) {
+  if (target.cpu >= model::Cpu::power10) {
+    switch (bits) {
+      case 16:
+        out.emit<Op::brh>(dst, dst);
+        return out.emit<Op::rldicl>(dst, dst, 0, 48);
+      case 32:
+        out.emit<Op::brw>(dst, dst);
+        return zero_upper_half(out, dst);
+      default:
+        return out.emit<Op::brd>(dst, dst);
     }
-    return;
   }
+  const std::uint16_t buffer = target.frame.swap_buffer;
   out.emit<Op::addi>(kScratch, kStack, buffer);
-  switch (info.swap_bits) {
+  switch (bits) {
     case 16:
       out.emit<Op::sth>(dst, buffer, kStack);
       return out.emit<Op::lhbrx>(dst, kZero, kScratch);
@@ -124,6 +165,18 @@ void to_byte_order(Emitter& out, const InstructionInfo& info, Gpr dst, const Tar
     default:
       out.emit<Op::std_>(dst, buffer, kStack);
       return out.emit<Op::ldbrx>(dst, kZero, kScratch);
+  }
+}
+
+// In the order that the CPU runs in already, only the upper bits go.
+void to_byte_order(Emitter& out, const InstructionInfo& info, Gpr dst, const Target& target) {
+  const bool is_native =
+      info.operation != Operation::swap &&
+      (info.operation == Operation::to_little) == (target.endian == model::Endian::little);
+  if (!is_native) {
+    swap_bytes(out, info.swap_bits, dst, target);
+  } else if (info.swap_bits < 64) {
+    out.emit<Op::rldicl>(dst, dst, 0, 64 - info.swap_bits);
   }
 }
 
@@ -151,12 +204,21 @@ void combine(Emitter& out, const InstructionInfo& info, const Slot& slot) {
       return divide(out, wide, dst, second());
     case Operation::mod:
       return modulo(out, wide, dst, second());
+    case Operation::signed_div:
+      return signed_quotient(out, wide, dst, dst, second());
+    case Operation::signed_mod: {
+      const Gpr divisor = second();
+      signed_quotient(out, wide, kOtherScratch, dst, divisor);
+      return remainder(out, wide, dst, divisor);
+    }
     case Operation::bit_or:
       return is_ui ? out.emit<Op::ori>(dst, dst, imm) : out.emit<Op::or_>(dst, dst, second());
     case Operation::bit_and:
       return is_ui ? out.emit<Op::andi_rc>(dst, dst, imm) : out.emit<Op::and_>(dst, dst, second());
     case Operation::bit_xor:
       return is_ui ? out.emit<Op::xori>(dst, dst, imm) : out.emit<Op::xor_>(dst, dst, second());
+    case Operation::mov_signed:
+      return move_signed(out, info, slot);
     default:
       return out.emit<Op::neg>(dst, dst);
   }
@@ -186,6 +248,7 @@ void emit_arithmetic(Emitter& out, const InstructionInfo& info, const Slot& slot
                  : shift_by_register(out, info, dst, kRegisterOf[slot.src]);
     case Operation::to_little:
     case Operation::to_big:
+    case Operation::swap:
       return to_byte_order(out, info, dst, target);
     default:
       combine(out, info, slot);

@@ -126,7 +126,7 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
                                  const model::AxisValues& axes) {
   BOOST_OUTCOME_TRYV(check_axes(axes));
   const ReachInfo& reach = reach_info(axes.reach, axes.abi);
-  const Target target{.endian = axes.endian, .abi = axes.abi};
+  const Target target{.cpu = axes.cpu, .endian = axes.endian, .abi = axes.abi};
   model::CodeImage image;
   image.functions.reserve(linked.program.functions.size());
   image.calls.reserve(linked.calls.size());

@@ -25,6 +25,7 @@ inline constexpr std::uint8_t kFirstNonvolatile = 6;
 // to memory.
 inline constexpr ppc64::Gpr kScratch = ppc64::Gpr::r9;
 inline constexpr ppc64::Gpr kOtherScratch = ppc64::Gpr::r10;
+inline constexpr ppc64::Gpr kThirdScratch = ppc64::Gpr::r11;
 
 inline constexpr ppc64::Gpr kStack = ppc64::kElfv2.stack;
 
@@ -50,8 +51,9 @@ static_assert(frame_of(ppc64::kElfv2).size == 592 && frame_of(ppc64::kElfv1).siz
 static_assert(592 % ppc64::kElfv2.stack_alignment == 0 && 672 % ppc64::kElfv1.stack_alignment == 0);
 static_assert(std::uint64_t{24} * frame_of(ppc64::kElfv1).size <= model::kStackBytes);
 
-// What the code is for: the order that the CPU runs in, and the ABI with its frame.
+// What the code is for: the CPU, the order that it runs in, and the ABI with its frame.
 struct Target {
+  model::Cpu cpu = model::Cpu::power8;
   model::Endian endian = model::Endian::little;
   model::Abi abi = model::Abi::elfv2;
   const ppc64::CallingConvention& convention = model::convention(abi);

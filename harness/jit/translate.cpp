@@ -10,6 +10,7 @@
 #include "jit/arithmetic.hpp"
 #include "jit/convention.hpp"
 #include "jit/immediate.hpp"
+#include "jit/memory.hpp"
 #include "ppc64/abi.hpp"
 
 namespace farcall::jit {
@@ -174,13 +175,13 @@ class Translation {
                        bpf::immediate64(slot, program_.slots[slot_ + 1]));
         break;
       case bpf::Form::load:
-        load(info->memory_bytes, kRegisterOf[slot.dst], slot.offset, kRegisterOf[slot.src]);
-        break;
       case bpf::Form::store:
-        store(*info, slot);
+      case bpf::Form::atomic:
+        emit_memory_access(out_, *info, slot);
         break;
       case bpf::Form::target:
-        jump(target_of(slot));
+      case bpf::Form::target32:
+        jump(target_of(*info, slot));
         break;
       case bpf::Form::branch:
         conditional_jump(*info, slot);
@@ -208,53 +209,11 @@ class Translation {
     return error;
   }
 
-  // --- memory
+  // --- jumps
 
-  void load(unsigned bytes, Gpr dst, std::int16_t offset, Gpr base) {
-    switch (bytes) {
-      case 1:
-        return emit<Op::lbz>(dst, offset, base);
-      case 2:
-        return emit<Op::lhz>(dst, offset, base);
-      case 4:
-        return emit<Op::lwz>(dst, offset, base);
-      default:
-        if (offset % 4 == 0) {
-          return emit<Op::ld>(dst, offset, base);
-        }
-        emit<Op::addi>(kScratch, kZero, offset);
-        return emit<Op::ldx>(dst, base, kScratch);
-    }
-  }
-
-  void store(unsigned bytes, Gpr value, std::int16_t offset, Gpr base) {
-    switch (bytes) {
-      case 1:
-        return emit<Op::stb>(value, offset, base);
-      case 2:
-        return emit<Op::sth>(value, offset, base);
-      case 4:
-        return emit<Op::stw>(value, offset, base);
-      default:
-        if (offset % 4 == 0) {
-          return emit<Op::std_>(value, offset, base);
-        }
-        emit<Op::addi>(kScratch, kZero, offset);
-        return emit<Op::stdx>(value, base, kScratch);
-    }
-  }
-
-  void store(const InstructionInfo& info, const Slot& slot) {
-    Gpr value = kRegisterOf[slot.src];
-    if (info.source == Source::immediate) {
-      value = kOtherScratch;
-      load_immediate(out_, value, static_cast<std::uint64_t>(std::int64_t{slot.imm}));
-    }
-    store(info.memory_bytes, value, slot.offset, kRegisterOf[slot.dst]);
-  }
-
-  std::uint32_t target_of(const Slot& slot) const {
-    return static_cast<std::uint32_t>(std::int64_t{slot_} + 1 + slot.offset - function_.begin);
+  std::uint32_t target_of(const InstructionInfo& info, const Slot& slot) const {
+    return static_cast<std::uint32_t>(std::int64_t{slot_} + 1 + bpf::displacement(slot, info) -
+                                      function_.begin);
   }
 
   Branch& next_branch(std::uint32_t target, bool conditional) {
@@ -284,7 +243,7 @@ class Translation {
     const unsigned jumps = comparison.jumps_if ? ppc64::kBranchIfTrue : ppc64::kBranchIfFalse;
     const unsigned passes = comparison.jumps_if ? ppc64::kBranchIfFalse : ppc64::kBranchIfTrue;
     const ppc64::CrBit bit = cr_bit(CrField::cr0, comparison.condition);
-    const std::uint32_t target = target_of(slot);
+    const std::uint32_t target = target_of(info, slot);
     const Branch& branch = next_branch(target, true);
     if (branch.far) {
       emit<Op::bc>(passes, bit, 8);

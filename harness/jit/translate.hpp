@@ -7,7 +7,7 @@
 //   r0        r8         volatile as r3 is; not r3, as r1 may live on while r0 is being made
 //   r6 … r9   r27 … r30  nonvolatile: a callee must preserve them
 //   r10       r31        nonvolatile, as frame pointers usually are
-//   –         r9, r10    scratch within one BPF instruction
+//   –         r9 … r11   scratch within one BPF instruction
 //   –         r12        address of the callee
 //   –         r0         LR, in prologue and epilogue only; as a base it would mean zero
 //   –         cr0        scratch; no other CR field is written
@@ -36,6 +36,8 @@
 //
 // Loads and stores are in the CPU's byte order, which is the program's. ld and std take only
 // displacements that are multiples of 4; others go through a register.
+//
+// Atomics are a loop of load-and-reserve and store-conditional, in jit/memory.cpp.
 //
 // Branches: a conditional one reaches ±32 KiB. One that must go further is *far*: the opposite
 // condition jumps over an unconditional `b`, which reaches ±32 MiB.

@@ -71,11 +71,17 @@ Result<void> move_branches(bpf::Program& program, std::span<const bpf::Slot> sou
   for (bpf::SlotIndex at = 0; at < source_slots.size();
        at += bpf::slots_of(source_slots[at].opcode)) {
     const bpf::Slot& slot = source_slots[at];
-    if (!bpf::find(slot.opcode)->is_jump()) {
+    const bpf::InstructionInfo& info = *bpf::find(slot.opcode);
+    if (!info.is_jump()) {
       continue;
     }
-    const auto target = static_cast<bpf::SlotIndex>(std::int64_t{at} + 1 + slot.offset);
+    const auto target =
+        static_cast<bpf::SlotIndex>(std::int64_t{at} + 1 + bpf::displacement(slot, info));
     const std::int64_t distance = std::int64_t{moved[target]} - moved[at] - 1;
+    if (info.form == bpf::Form::target32) {
+      program.slots[moved[at]].imm = static_cast<std::int32_t>(distance);
+      continue;
+    }
     if (!fits_signed(distance, 16)) {
       return branch_out_of_range(program, moved[at], distance);
     }

@@ -78,9 +78,11 @@ bool jumps_into_a_pair(const LinkedProgram& linked) {
   }
   for (SlotIndex at = 0; at < slots.size(); at += slots_at(linked, at)) {
     const bpf::InstructionInfo* const info = bpf::find(slots[at]);
-    const std::int64_t target = std::int64_t{at} + 1 + slots[at].offset;
-    if (info != nullptr && info->is_jump() && target >= 0 && target < std::ssize(slots) &&
-        is_second[static_cast<SlotIndex>(target)]) {
+    if (info == nullptr || !info->is_jump()) {
+      continue;
+    }
+    const std::int64_t target = std::int64_t{at} + 1 + bpf::displacement(slots[at], *info);
+    if (target >= 0 && target < std::ssize(slots) && is_second[static_cast<SlotIndex>(target)]) {
       return true;
     }
   }

@@ -1,5 +1,5 @@
 // The ppc64 instructions that farcall emits, decodes or prints, declared once: one row each.
-// Power ISA 2.07, Book I; nothing newer, so that emitted code runs on every CPU from power8 on. The
+// Power ISA 2.07, Book I, which every CPU from power8 on has; rows of later versions say so. The
 // 8-byte instructions of power10 are in ppc64/prefixed.hpp.
 //
 // Encoder, decoder and disassembler read this table and share nothing else. A row's mask covers all
@@ -32,7 +32,7 @@ enum class Op : std::uint8_t {
   add, subf, neg, mulld, mullw, mulhd, mulhdu, divd, divdu, divw, divwu,
   and_, andc, or_, orc, xor_, nor, nand, eqv,
   slw, sld, srw, srd, sraw, srad, srawi, sradi,
-  extsb, extsh, extsw, cntlzw, cntlzd,
+  extsb, extsh, extsw, cntlzw, cntlzd, brh, brw, brd,
   mfcr, mtcrf, mfxer, mflr, mfctr, mtxer, mtlr, mtctr, mtfprd, vspltisw,
   // memory
   lbz, lhz, lha, lwz, lwa, ld, ldu, stb, sth, stw, std_, stdu,
@@ -41,6 +41,9 @@ enum class Op : std::uint8_t {
 };
 // clang-format on
 inline constexpr std::size_t kOpCount = static_cast<std::size_t>(Op::lwsync) + 1;
+
+// The version of the Power ISA that an instruction came with: power8 has 2.07, power10 has 3.1.
+enum class Isa : std::uint8_t { v2_07, v3_1 };
 
 // What of a word is fixed.
 struct Encoding {
@@ -60,6 +63,7 @@ struct Instruction {
   std::uint8_t operand_count = 0;
   BranchTarget target = BranchTarget::none;
   bool links = false;  // sets LR to the address of the next word
+  Isa since = Isa::v2_07;
 
   constexpr Instruction(Op row, std::string_view text, Encoding bits,
                         std::initializer_list<Operand> list = {})
@@ -73,6 +77,12 @@ struct Instruction {
       : Instruction(row, text, bits, list) {
     target = to;
     links = link;
+  }
+
+  constexpr Instruction from(Isa version) const {
+    Instruction row = *this;
+    row.since = version;
+    return row;
   }
 
   constexpr bool is_branch() const { return target != BranchTarget::none; }
@@ -231,6 +241,9 @@ inline constexpr auto kInstructions = [] {
       Instruction{Op::extsw,    "extsw",  no_rb(recording(x_form(986))),{ra_dest, rs}},
       Instruction{Op::cntlzw,   "cntlzw", no_rb(recording(x_form(26))),{ra_dest, rs}},
       Instruction{Op::cntlzd,   "cntlzd", no_rb(recording(x_form(58))),{ra_dest, rs}},
+      Instruction{Op::brh,      "brh",    no_rb(x_form(219)),     {ra_dest, rs}}.from(Isa::v3_1),
+      Instruction{Op::brw,      "brw",    no_rb(x_form(155)),     {ra_dest, rs}}.from(Isa::v3_1),
+      Instruction{Op::brd,      "brd",    no_rb(x_form(187)),     {ra_dest, rs}}.from(Isa::v3_1),
       Instruction{Op::mfcr,     "mfcr",   without(x_form(19), 0x3ffU << 11),       {rt}},
       Instruction{Op::mtcrf,    "mtcrf",  without(x_form(144), 1U << 20 | 1U << 11), {fxm, rs}},
       Instruction{Op::mfxer,    "mfxer",  spr(339, 1),            {rt}},

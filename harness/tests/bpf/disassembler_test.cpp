@@ -106,8 +106,12 @@ class RandomProgram {
       Slot& slot = program_.slots[at];
       if (find(slot)->is_jump()) {
         const SlotIndex target = starts[below(static_cast<unsigned>(starts.size()))];
-        slot.offset =
-            static_cast<std::int16_t>(static_cast<int>(target) - static_cast<int>(at) - 1);
+        const int distance = static_cast<int>(target) - static_cast<int>(at) - 1;
+        if (find(slot)->form == Form::target32) {
+          slot.imm = distance;
+        } else {
+          slot.offset = static_cast<std::int16_t>(distance);
+        }
       }
     }
     program_.functions.push_back(
@@ -129,7 +133,7 @@ class RandomProgram {
       }
     };
     fill(info.dst, slot.dst, below(10));
-    fill(info.src, slot.src, below(11));
+    fill(info.src, slot.src, below(info.writes_src() ? 10 : 11));
     fill(info.offset, slot.offset, any_imm());
     fill(info.imm, slot.imm, any_imm());
     program_.slots.push_back(slot);

@@ -88,6 +88,44 @@ TEST(Instruction, TheRestByHand) {
   EXPECT_EQ(mnemonic_of({.opcode = 0xdc, .imm = 16}), "be16");
   EXPECT_EQ(mnemonic_of({.opcode = 0xdc, .imm = 32}), "be32");
   EXPECT_EQ(mnemonic_of({.opcode = 0xdc, .imm = 64}), "be64");
+  EXPECT_EQ(mnemonic_of({.opcode = 0xd7, .imm = 16}), "swap16");
+  EXPECT_EQ(mnemonic_of({.opcode = 0xd7, .imm = 64}), "swap64");
+  EXPECT_EQ(mnemonic_of({.opcode = 0x06}), "ja32");
+  EXPECT_EQ(mnemonic_of({.opcode = 0x91}), "ldxsb");
+  EXPECT_EQ(mnemonic_of({.opcode = 0x89}), "ldxsh");
+  EXPECT_EQ(mnemonic_of({.opcode = 0x81}), "ldxsw");
+}
+
+// RFC 9669 section 4.1, tables 4 and 5: offset 1 makes a division signed; 8, 16 or 32 is how many
+// bits a move extends.
+TEST(Instruction, OffsetsSelectVariants) {
+  const std::map<std::string, unsigned> opcodes = {
+      {"div32", 0x34}, {"div", 0x37}, {"mod32", 0x94}, {"mod", 0x97}};
+  for (const auto& [name, opcode] : opcodes) {
+    for (const unsigned source : {0U, 8U}) {
+      const auto code = static_cast<std::uint8_t>(opcode | source);
+      EXPECT_EQ(mnemonic_of({.opcode = code}), name);
+      EXPECT_EQ(mnemonic_of({.opcode = code, .offset = 1}), "s" + name);
+    }
+  }
+  EXPECT_EQ(mnemonic_of({.opcode = 0xbf}), "mov");
+  EXPECT_EQ(mnemonic_of({.opcode = 0xbf, .offset = 8}), "movsx864");
+  EXPECT_EQ(mnemonic_of({.opcode = 0xbf, .offset = 16}), "movsx1664");
+  EXPECT_EQ(mnemonic_of({.opcode = 0xbf, .offset = 32}), "movsx3264");
+  EXPECT_EQ(mnemonic_of({.opcode = 0xbc, .offset = 8}), "movsx832");
+  EXPECT_EQ(mnemonic_of({.opcode = 0xbc, .offset = 16}), "movsx1632");
+}
+
+// RFC 9669 section 5.3, tables 11 and 12.
+TEST(Instruction, AtomicsAreTheirImmediates) {
+  const std::map<std::string, int> codes = {
+      {"add", 0x00},       {"or", 0x40},       {"and", 0x50},       {"xor", 0xa0},
+      {"fetch add", 0x01}, {"fetch or", 0x41}, {"fetch and", 0x51}, {"fetch xor", 0xa1},
+      {"xchg", 0xe1},      {"cmpxchg", 0xf1}};
+  for (const auto& [name, code] : codes) {
+    EXPECT_EQ(mnemonic_of({.opcode = 0xdb, .imm = code}), "lock " + name);
+    EXPECT_EQ(mnemonic_of({.opcode = 0xc3, .imm = code}), "lock " + name + "32");
+  }
 }
 
 TEST(Instruction, WhatIsNotThereIsNotFound) {
@@ -95,18 +133,23 @@ TEST(Instruction, WhatIsNotThereIsNotFound) {
   EXPECT_EQ(find(Slot{.opcode = 0x85, .src = 2}), nullptr);  // kernel function
   EXPECT_EQ(find(Slot{.opcode = 0x18, .src = 4}), nullptr);  // function pointer
   EXPECT_EQ(find(Slot{.opcode = 0xdc, .imm = 8}), nullptr);  // no such width
-  EXPECT_EQ(find(std::uint8_t{0x06}), nullptr);              // ja32
   EXPECT_EQ(find(std::uint8_t{0x86}), nullptr);              // call, class JMP32
   EXPECT_EQ(find(std::uint8_t{0x96}), nullptr);              // exit, class JMP32
-  EXPECT_EQ(find(std::uint8_t{0xdb}), nullptr);              // atomic
+  EXPECT_EQ(find(std::uint8_t{0x99}), nullptr);              // MEMSX of a doubleword
+  EXPECT_EQ(find(std::uint8_t{0x20}), nullptr);              // legacy packet access
+  EXPECT_EQ(find(Slot{.opcode = 0x37, .offset = 2}), nullptr);
+  EXPECT_EQ(find(Slot{.opcode = 0xbc, .offset = 32}), nullptr);  // no move of 32 to 32 bits
+  EXPECT_EQ(find(Slot{.opcode = 0xdb, .imm = 0xe0}), nullptr);   // exchange always fetches
+  EXPECT_EQ(find(Slot{.opcode = 0xdb, .imm = 0x10}), nullptr);   // no atomic subtraction
   EXPECT_EQ(find(std::uint8_t{0x00}), nullptr);
   // 12 ALU operations and 11 jumps in two widths and with two sources, neg in two widths, two byte
-  // swaps, 12 loads and stores, lddw, ja, call, exit.
+  // conversions, swap, 12 loads and stores, 3 loads with sign, 2 atomics, lddw, ja, ja32, call,
+  // exit.
   unsigned opcodes = 0;
   for (unsigned opcode = 0; opcode < 256; ++opcode) {
     opcodes += find(static_cast<std::uint8_t>(opcode)) != nullptr ? 1U : 0U;
   }
-  EXPECT_EQ(opcodes, (12 + 11) * 4 + 2 + 2 + 12 + 4);
+  EXPECT_EQ(opcodes, (12 + 11) * 4 + 2 + 3 + 12 + 3 + 2 + 5);
 }
 
 TEST(Instruction, CallSchemesMayUseTheOffsetOfACall) {
@@ -128,6 +171,12 @@ TEST(Instruction, WhoWritesTheirDestination) {
   EXPECT_TRUE(writes(0x79));   // ldxdw
   EXPECT_FALSE(writes(0x7b));  // stxdw: dst is an address
   EXPECT_FALSE(writes(0x1d));  // jeq
+  const auto row = [](std::int32_t code) { return *find(Slot{.opcode = 0xdb, .imm = code}); };
+  EXPECT_FALSE(row(0x00).writes_dst());  // atomic add: dst is an address
+  EXPECT_FALSE(row(0x00).writes_src());
+  EXPECT_TRUE(row(0x01).writes_src());   // fetch add
+  EXPECT_TRUE(row(0xe1).writes_src());   // exchange
+  EXPECT_FALSE(row(0xf1).writes_src());  // compare-exchange writes r0
 }
 
 }  // namespace

@@ -79,7 +79,13 @@ TEST(Validator, UnknownVariants) {
   program.slots[0].imm = 8;
   expect_refused(program, ErrorCode::bpf_reserved_field,
                  "main+0: imm of opcode 0xdc (be16) is 8: expected 16 or 32 or 64", 1);
-  program.slots[0].imm = 16;
+  program.slots[0] = {.opcode = 0x37, .offset = 2, .imm = 5};
+  expect_refused(program, ErrorCode::bpf_reserved_field,
+                 "main+0: offset of opcode 0x37 (div) is 2: expected 0 or 1", 1);
+  program.slots[0] = {.opcode = 0xbf, .offset = 24};
+  expect_refused(program, ErrorCode::bpf_reserved_field,
+                 "main+0: offset of opcode 0xbf (mov) is 24: expected 0 or 8 or 16 or 32", 1);
+  program.slots[0] = {.opcode = 0xdc, .imm = 16};
   program.slots[1].src = 0;
   expect_refused(program, ErrorCode::bpf_reserved_field,
                  "main+1: src of opcode 0x85 (call) is 0: expected 1", 2);
@@ -99,8 +105,17 @@ TEST(Validator, UnusedFieldsAreZero) {
       "add %r1, %r2", [](Slot& slot) { slot.imm = 1; },
       "main+0: imm of add is 1: expected 0, as it is not used");
   refuse(
-      "div %r1, 2", [](Slot& slot) { slot.offset = 1; },
-      "main+0: offset of div is 1: expected 0, as it is not used");
+      "mov %r1, 2", [](Slot& slot) { slot.offset = 8; },
+      "main+0: offset of mov is 8: expected 0, as it is not used");
+  refuse(
+      "ja32 +0", [](Slot& slot) { slot.offset = 1; },
+      "main+0: offset of ja32 is 1: expected 0, as it is not used");
+  refuse(
+      "swap16 %r1", [](Slot& slot) { slot.src = 1; },
+      "main+0: src of swap16 is 1: expected 0, as it is not used");
+  refuse(
+      "movsx864 %r1, %r2", [](Slot& slot) { slot.imm = 1; },
+      "main+0: imm of movsx864 is 1: expected 0, as it is not used");
   refuse(
       "neg %r1", [](Slot& slot) { slot.src = 1; },
       "main+0: src of neg is 1: expected 0, as it is not used");
@@ -148,6 +163,8 @@ TEST(Validator, Registers) {
                  "main+0: add names register r15: expected r0 to r10", 1);
   expect_refused("mov %r10, 1\nexit\n", ErrorCode::bpf_bad_register,
                  "main+0: mov writes r10, the frame pointer, which is read-only", 1);
+  expect_refused("lock fetch add [%r1], %r10\nexit\n", ErrorCode::bpf_bad_register,
+                 "main+0: lock fetch add writes r10, the frame pointer, which is read-only", 1);
   expect_refused("ldxw %r10, [%r1]\nexit\n", ErrorCode::bpf_bad_register,
                  "main+0: ldxw writes r10, the frame pointer, which is read-only", 1);
   expect_refused("lddw %r10, 1\nexit\n", ErrorCode::bpf_bad_register,

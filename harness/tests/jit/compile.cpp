@@ -168,9 +168,10 @@ TEST(Compile, EveryInstructionWritesOnlyItsRegisters) {
       if (info.src.kind != bpf::FieldRule::Kind::operand) {
         slot.src = 0;
       }
-      if (info.imm.kind == bpf::FieldRule::Kind::selector) {
-        slot.imm = info.imm.value;
+      if (info.form == bpf::Form::target32) {
+        slot.imm = 0;
       }
+      bpf::select(info, slot);
       program.program.slots = {slot, {.imm = imm}, {.opcode = 0x95}};
       if (info.form != bpf::Form::dst_imm64) {
         program.program.slots[1] = {.opcode = 0xbf};

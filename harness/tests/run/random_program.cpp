@@ -5,6 +5,7 @@
 #include <array>
 #include <functional>
 
+#include "base/bits.hpp"
 #include "bpf/codec.hpp"
 #include "bpf/instruction.hpp"
 
@@ -78,6 +79,7 @@ class Generator {
     } else if (info.source == bpf::Source::immediate) {
       slot.imm = static_cast<std::int32_t>(operand());
     }
+    bpf::select(info, slot);
     return slot;
   }
 
@@ -85,38 +87,32 @@ class Generator {
     const bpf::InstructionInfo& info = any_instruction([](const auto& row) {
       return row.form == bpf::Form::dst_source || row.form == bpf::Form::dst;
     });
-    Slot slot = with_operands(info);
-    if (info.swap_bits != 0) {
-      slot.imm = info.swap_bits;
-    }
-    add(slot);
+    add(with_operands(info));
   }
 
-  // A load or store of any width within the scratch memory or the 64 bytes below the frame pointer.
+  // A load, store or atomic of any width within the scratch memory or the 64 bytes below the frame
+  // pointer.
   void memory() {
-    const bpf::InstructionInfo& info = any_instruction([](const auto& row) {
-      return row.form == bpf::Form::load || row.form == bpf::Form::store;
-    });
+    const bpf::InstructionInfo& info =
+        any_instruction([](const auto& row) { return row.memory_bytes != 0; });
     Slot slot = with_operands(info);
     const bool stack = below(2) != 0;
     const std::uint8_t base = stack ? bpf::kFramePointer : kMemoryRegister;
     (info.form == bpf::Form::load ? slot.src : slot.dst) = base;
-    const auto at = static_cast<std::int16_t>(below(kScratchBytes + 1 - info.memory_bytes));
+    auto at = static_cast<std::int16_t>(below(kScratchBytes + 1 - info.memory_bytes));
+    if (info.form == bpf::Form::atomic) {
+      at = static_cast<std::int16_t>(align_down(static_cast<std::uint64_t>(at), info.memory_bytes));
+    }
     slot.offset = static_cast<std::int16_t>(stack ? at - 64 : at);
     add(slot);
   }
 
   // `target` counts the pieces of the function; it becomes a displacement when they have places.
   void jump(std::size_t target) {
-    const bpf::InstructionInfo& info = any_instruction([](const auto& row) {
-      return row.form == bpf::Form::branch || row.form == bpf::Form::target;
-    });
+    const bpf::InstructionInfo& info =
+        any_instruction([](const auto& row) { return row.is_jump(); });
     jumps_.push_back({program_.slots.size(), target});
-    Slot slot = with_operands(info);
-    if (info.form == bpf::Form::target) {
-      slot = {.opcode = info.opcode};
-    }
-    add(slot);
+    add(info.form == bpf::Form::branch ? with_operands(info) : Slot{.opcode = info.opcode});
   }
 
   void call(std::uint32_t callee) {
@@ -163,7 +159,13 @@ class Generator {
     }
     begins.push_back(program_.slots.size());
     for (const auto& [at, target] : jumps_) {
-      program_.slots[at].offset = static_cast<std::int16_t>(begins[target] - at - 1);
+      const std::size_t distance = begins[target] - at - 1;
+      Slot& slot = program_.slots[at];
+      if (bpf::find(slot)->form == bpf::Form::target32) {
+        slot.imm = static_cast<std::int32_t>(distance);
+      } else {
+        slot.offset = static_cast<std::int16_t>(distance);
+      }
     }
     for (const std::uint8_t reg : kFreeRegisters) {
       if (reg != 0) {
