@@ -4,6 +4,7 @@
 // does not say what the right answer is.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -33,6 +34,10 @@ struct JobRegion {
   friend bool operator==(const JobRegion&, const JobRegion&) = default;
 };
 
+// What of a job the guest writes down: calls and returns; these, and the registers before each
+// instruction; nothing, for a debugger that steps by itself.
+enum class Watch : std::uint8_t { branches, instructions, nothing };
+
 struct Job {
   std::vector<JobRegion> regions;
   ppc64::Registers entry;  // on entry; lr is the address to return to, ctr and r12 the entry point
@@ -40,6 +45,9 @@ struct Job {
   GuestAddress gate;  // the return address: a word of its own, mapped by the guest's runner
   std::uint64_t budget_instructions = 10'000'000;
   std::uint32_t trace_events = 256;  // how many calls and returns are recorded at most
+  Watch watch = Watch::branches;
+  std::uint32_t steps = 0;          // how many are recorded at most
+  std::uint64_t steps_skipped = 0;  // so many are not, before the first one is
 };
 
 enum class Ending : std::uint8_t { returned, faulted, out_of_budget };
@@ -54,6 +62,20 @@ struct TakenBranch {
   bool is_call() const { return link == from + 4; }
   bool is_return() const { return !is_call() && to == link; }
   friend bool operator==(const TakenBranch&, const TakenBranch&) = default;
+};
+
+// The CPU before an instruction. The job's first instruction has none: Job::entry says how it is.
+// Nor have those from a lwarx, or its like, to the next branch.
+struct Step {
+  GuestAddress address;
+  GuestAddress from;  // the branch that led here; 0: none did
+  std::array<std::uint64_t, 32> gpr = {};
+  std::uint64_t lr = 0;
+  std::uint64_t ctr = 0;
+  std::uint64_t xer = 0;
+  std::uint32_t cr = 0;
+
+  friend bool operator==(const Step&, const Step&) = default;
 };
 
 // Why the CPU left the program. `data_address` and `data_status` (DAR, DSISR) only where the vector
@@ -77,6 +99,8 @@ struct Observations {
   std::uint64_t trace_events = 0;    // how many there were; more than trace.size(): it overflowed
   std::uint64_t taken_branches = 0;  // all events of the branch trace, loops included
   std::vector<TakenBranch> last;     // the last few branches of any kind, oldest first
+  std::vector<Step> steps;           // if Watch::instructions
+  std::uint64_t step_count = 0;      // how many there were, skipped ones and the rest included
   std::vector<JobRegion> memory;     // the reported regions, with their bytes after the run
   std::vector<GuestAddress> stray_writes;  // bytes that changed outside all regions, lowest first
 

@@ -135,6 +135,29 @@ void from_wire(const wire::Registers& from, ppc64::Registers& to) {
   to.cr = from.cr;
 }
 
+wire::Watch wire_watch(model::Watch watch) {
+  switch (watch) {
+    case model::Watch::instructions:
+      return wire::Watch::instructions;
+    case model::Watch::nothing:
+      return wire::Watch::nothing;
+    case model::Watch::branches:
+      break;
+  }
+  return wire::Watch::branches;
+}
+
+model::Step from_wire(const wire::Step& from) {
+  model::Step to{.address = {from.address},
+                 .from = {from.from},
+                 .lr = from.lr,
+                 .ctr = from.ctr,
+                 .xer = from.xer,
+                 .cr = static_cast<std::uint32_t>(from.cr)};
+  std::ranges::copy(from.gpr, to.gpr.begin());
+  return to;
+}
+
 model::TakenBranch from_wire(const wire::TakenBranch& branch) {
   return {{branch.from}, {branch.to}, {branch.link}};
 }
@@ -166,6 +189,10 @@ void write_job(const model::Job& job, const Plan& plan, std::uint64_t nonce,
   std::uint32_t code = take(align_up(plan.code_bytes, 8));
   placed.trace = take(job.trace_events * sizeof(wire::TakenBranch));
   placed.trace_capacity = job.trace_events;
+  placed.steps = take(job.steps * sizeof(wire::Step));
+  placed.step_capacity = job.steps;
+  placed.steps_skipped = job.steps_skipped;
+  const std::uint32_t unstepped = take(plan.unstepped.size() * sizeof(ul64));
   placed.gate = job.gate;
   placed.reported_count = plan.reported_count;
   placed.first_region = static_cast<std::uint32_t>(layout.regions.size());
@@ -183,6 +210,15 @@ void write_job(const model::Job& job, const Plan& plan, std::uint64_t nonce,
   record.trace = placed.trace;
   record.trace_capacity = job.trace_events;
   record.alias = plan.alias;
+  record.watch = static_cast<std::uint32_t>(wire_watch(job.watch));
+  record.steps = placed.steps;
+  record.step_capacity = job.steps;
+  record.steps_skipped = job.steps_skipped;
+  record.unstepped = unstepped;
+  record.unstepped_count = static_cast<std::uint32_t>(plan.unstepped.size());
+  for (std::size_t i = 0; i < plan.unstepped.size(); ++i) {
+    at<ul64>(area, unstepped + i * sizeof(ul64)) = plan.unstepped[i].value;
+  }
   record.entry = to_wire(job.entry);
   record.result.nonce = 0;  // the guest writes all of the result, and this last
 
@@ -273,6 +309,18 @@ void read_branches(std::span<const std::byte> area, const wire::JobResult& resul
   }
 }
 
+void read_steps(std::span<const std::byte> area, const wire::JobResult& result,
+                const JobLayout& layout, model::Observations& seen) {
+  seen.step_count = result.steps;
+  const std::uint64_t after_skipped =
+      seen.step_count - std::min<std::uint64_t>(seen.step_count, layout.steps_skipped);
+  const auto recorded = std::min<std::uint64_t>(after_skipped, layout.step_capacity);
+  seen.steps.reserve(recorded);
+  for (std::uint64_t i = 0; i < recorded; ++i) {
+    seen.steps.push_back(from_wire(at<wire::Step>(area, layout.steps + i * sizeof(wire::Step))));
+  }
+}
+
 void read_memory(std::span<const std::byte> area, std::span<const PlacedRegion> regions,
                  std::uint32_t reported_count, model::Observations& seen) {
   seen.memory.resize(reported_count);
@@ -349,6 +397,7 @@ Result<std::vector<model::Observations>> decode_batch(std::span<const std::byte>
     from_wire(result.registers, seen.registers);
     read_ending(result, job, seen);
     read_branches(area, result, job, seen);
+    read_steps(area, result, job, seen);
     read_memory(area, regions_of(layout, job), job.reported_count, seen);
     for_each_gap(data_of(layout, job),
                  [&](std::uint64_t begin, std::uint64_t end, GuestAddress address) {

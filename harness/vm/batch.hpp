@@ -40,6 +40,9 @@ struct JobLayout {
   std::uint32_t reported_count = 0;
   std::uint32_t trace = 0;
   std::uint32_t trace_capacity = 0;
+  std::uint32_t steps = 0;
+  std::uint32_t step_capacity = 0;
+  std::uint64_t steps_skipped = 0;
   GuestAddress gate;
 };
 

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <utility>
 
+#include "base/byte_order.hpp"
 #include "model/translation.hpp"
 
 namespace farcall::vm {
@@ -154,6 +156,27 @@ std::optional<std::uint32_t> free_alias(std::span<const wire::Mapping> mappings)
   return std::nullopt;
 }
 
+// Power ISA 3.1, Book II, section 4.6.2: lbarx, lharx, lwarx, ldarx, lqarx.
+bool reserves(std::uint32_t word) {
+  constexpr std::array<std::uint32_t, 5> kExtendedOpcodes = {52, 116, 20, 84, 276};
+  return word >> 26 == 31 &&
+         std::ranges::find(kExtendedOpcodes, word >> 1 & 0x3ff) != kExtendedOpcodes.end();
+}
+
+// Where stepping must pause. A data word that looks like one of these does no harm.
+void find_reservations(model::Endian endian, Plan& plan) {
+  for (const Part& part : plan.parts) {
+    if (part.access != model::Access::execute) {
+      continue;
+    }
+    for (std::size_t at = 0; at + kWordBytes <= part.bytes.size(); at += kWordBytes) {
+      if (reserves(load<std::uint32_t>(part.bytes.data() + at, byte_order(endian)))) {
+        plan.unstepped.push_back(part.address + at);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 Result<void> make_plan(const MachineSpec& spec, const model::Job& job, Plan& plan) {
@@ -217,6 +240,9 @@ Result<void> make_plan(const MachineSpec& spec, const model::Job& job, Plan& pla
                              wire::kResumePage)};
   }
   plan.alias = *alias;
+  if (job.watch == model::Watch::instructions) {
+    find_reservations(spec.endian, plan);
+  }
   return success();
 }
 

@@ -41,6 +41,7 @@ struct Plan {
   std::uint64_t code_bytes = 0;
   std::uint64_t code_pages = 0;
   std::uint64_t data_pages = 0;
+  std::vector<GuestAddress> unstepped;  // addresses, for wire::JobRecord
   std::uint32_t reported_count = 0;
   std::uint32_t alias = 0;
 
@@ -48,7 +49,8 @@ struct Plan {
   std::uint64_t front_bytes(const model::Job& job) const {
     return sizeof(wire::JobRecord) + mappings.size() * sizeof(wire::Mapping) +
            code_parts * sizeof(wire::CodePiece) + align_up(code_bytes, 8) +
-           job.trace_events * sizeof(wire::TakenBranch);
+           job.trace_events * sizeof(wire::TakenBranch) + job.steps * sizeof(wire::Step) +
+           unstepped.size() * sizeof(ul64);
   }
 };
 

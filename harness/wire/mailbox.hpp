@@ -23,7 +23,7 @@
 
 namespace farcall::wire {
 
-inline constexpr std::uint32_t kVersion = 2;
+inline constexpr std::uint32_t kVersion = 3;
 inline constexpr std::uint64_t kControlMagic = 0x66617263'616c6c21;  // "farcall!"
 inline constexpr std::uint64_t kBatchMagic = 0x66617263'62617463;    // "farcbatc"
 
@@ -73,6 +73,25 @@ struct TakenBranch {
 };
 static_assert(sizeof(TakenBranch) == 24);
 
+// What of a running job the guest writes down.
+enum class Watch : std::uint32_t {
+  branches = 0,      // calls and returns, and the last branches of any kind
+  instructions = 1,  // these, and a Step before each instruction but the first
+  nothing = 2,       // no trace interrupts at all: for a debugger, which steps by itself
+};
+
+// The CPU before an instruction. `from` is the branch that led here; 0: none did.
+struct Step {
+  ul64 address;
+  ul64 from;
+  ul64 lr;
+  ul64 ctr;
+  ul64 xer;
+  ul64 cr;
+  ul64 gpr[32];
+};
+static_assert(sizeof(Step) == 304);
+
 enum class Access : std::uint32_t { execute = 0, read = 1, read_write = 2 };
 
 // `page_count` pages from `address` on. Code is in the guest's code arena, where the host cannot
@@ -107,12 +126,14 @@ struct JobResult {
   ul64 came_from;       // address of the last taken branch; 0: there was none
   ul64 trace_events;    // calls and returns, recorded or not
   ul64 taken_branches;  // of any kind
-  ul64 reserved;
+  ul64 steps;           // instructions but the first, recorded or not
   TakenBranch last[kLastBranches];
   Registers registers;
 };
 static_assert(sizeof(JobResult) == 80 + 24 * kLastBranches + 1056);
 
+// From an address in `unstepped` to the next branch there are no steps. A trace interrupt ends a
+// reservation, so a loop around lwarx and stwcx. would never end if it were stepped through.
 struct JobRecord {
   ul64 nonce;
   ul64 entry_point;
@@ -125,11 +146,16 @@ struct JobRecord {
   ul32 trace;  // offset of TakenBranch[trace_capacity], which the guest fills
   ul32 trace_capacity;
   ul32 alias;  // a top nibble with which kResumePage holds no code of the job
-  ul32 reserved;
+  ul32 watch;  // Watch
+  ul32 steps;  // offset of Step[step_capacity], which the guest fills
+  ul32 step_capacity;
+  ul64 steps_skipped;  // so many are not recorded before the first one is
+  ul32 unstepped;      // offset of ul64[unstepped_count]: addresses, see below
+  ul32 unstepped_count;
   Registers entry;
   JobResult result;
 };
-static_assert(sizeof(JobRecord) == 64 + sizeof(Registers) + sizeof(JobResult));
+static_assert(sizeof(JobRecord) == 88 + sizeof(Registers) + sizeof(JobResult));
 
 // At the start of an area. The guest runs the jobs at `jobs[0 … job_count-1]` and then writes the
 // completion, which counts only if all three words are as they must be.

@@ -35,7 +35,14 @@ struct JobState {
   wire::TakenBranch* trace_end;
   std::uint64_t trace_events;
   std::uint64_t taken_branches;
-  std::uint64_t unused[12];
+  std::uint64_t job_msr;  // the low half
+  std::uint64_t steps;
+  std::uint64_t steps_skipped;
+  wire::Step* step_next;
+  wire::Step* step_end;
+  const ul64* unstepped_begin;
+  const ul64* unstepped_end;
+  std::uint64_t unused[5];
   RingEntry ring[wire::kLastBranches];
 };
 
@@ -53,6 +60,13 @@ static_assert(offsetof(JobState, trace_next) == STATE_TRACE_NEXT - JOB_STATE);
 static_assert(offsetof(JobState, trace_end) == STATE_TRACE_END - JOB_STATE);
 static_assert(offsetof(JobState, trace_events) == STATE_TRACE_EVENTS - JOB_STATE);
 static_assert(offsetof(JobState, taken_branches) == STATE_TAKEN_BRANCHES - JOB_STATE);
+static_assert(offsetof(JobState, job_msr) == STATE_JOB_MSR - JOB_STATE);
+static_assert(offsetof(JobState, steps) == STATE_STEPS - JOB_STATE);
+static_assert(offsetof(JobState, steps_skipped) == STATE_STEPS_SKIPPED - JOB_STATE);
+static_assert(offsetof(JobState, step_next) == STATE_STEP_NEXT - JOB_STATE);
+static_assert(offsetof(JobState, step_end) == STATE_STEP_END - JOB_STATE);
+static_assert(offsetof(JobState, unstepped_begin) == STATE_UNSTEPPED_BEGIN - JOB_STATE);
+static_assert(offsetof(JobState, unstepped_end) == STATE_UNSTEPPED_END - JOB_STATE);
 static_assert(offsetof(JobState, ring) == STATE_RING - JOB_STATE);
 static_assert(wire::kResumePage == RESUME_PAGE);
 static_assert(sizeof(RingEntry) == 1 << RING_ENTRY_SHIFT);
@@ -70,6 +84,14 @@ static_assert(offsetof(wire::TakenBranch, from) == BRANCH_FROM);
 static_assert(offsetof(wire::TakenBranch, to) == BRANCH_TO);
 static_assert(offsetof(wire::TakenBranch, link) == BRANCH_LINK);
 static_assert(sizeof(wire::TakenBranch) == BRANCH_BYTES);
+static_assert(offsetof(wire::Step, address) == STEP_ADDRESS);
+static_assert(offsetof(wire::Step, from) == STEP_FROM);
+static_assert(offsetof(wire::Step, lr) == STEP_LR);
+static_assert(offsetof(wire::Step, ctr) == STEP_CTR);
+static_assert(offsetof(wire::Step, xer) == STEP_XER);
+static_assert(offsetof(wire::Step, cr) == STEP_CR);
+static_assert(offsetof(wire::Step, gpr) == STEP_GPR(0));
+static_assert(sizeof(wire::Step) == STEP_BYTES);
 
 extern "C" JobState job_state;
 

@@ -42,7 +42,8 @@ enter_job:
         li      %r7, 1
         sldi    %r7, %r7, MSR_SF_SHIFT
         oris    %r7, %r7, MSR_VEC_VSX
-        ori     %r7, %r7, JOB_MSR_LOW
+        ld      %r8, STATE_JOB_MSR(0)
+        or      %r7, %r7, %r8
         mtsrr1  %r7
 
         // What problem state can write, but no Registers carries: a known state for every job.
@@ -94,6 +95,73 @@ resume_job:
         .globl  resume_job_rfid
 resume_job_rfid:
         rfid
+
+// An instruction of a job that is watched step by step: SRR0 is the next one. Writes a Step and goes on
+// as after a branch. In memory: r3, CFAR and CTR.
+        .globl  trace_step
+trace_step:
+        std     %r4, STATE_R4(0)
+        std     %r5, STATE_R5(0)
+        mfcr    %r4
+        std     %r4, STATE_CR(0)
+        ld      %r5, STATE_STEPS(0)
+        addi    %r4, %r5, 1
+        std     %r4, STATE_STEPS(0)
+        ld      %r4, STATE_STEPS_SKIPPED(0)
+        cmpld   %r5, %r4
+        blt     2f
+        ld      %r5, STATE_STEP_NEXT(0)
+        ld      %r4, STATE_STEP_END(0)
+        cmpld   %r5, %r4
+        bge     2f
+.irp n, 0,1,2,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+        std     %r\n, STEP_GPR(\n)(%r5)
+.endr
+        ld      %r4, STATE_R3(0)
+        std     %r4, STEP_GPR(3)(%r5)
+        ld      %r4, STATE_R4(0)
+        std     %r4, STEP_GPR(4)(%r5)
+        ld      %r4, STATE_R5(0)
+        std     %r4, STEP_GPR(5)(%r5)
+        mfsrr0  %r4
+        std     %r4, STEP_ADDRESS(%r5)
+        mflr    %r4
+        std     %r4, STEP_LR(%r5)
+        ld      %r4, STATE_CTR(0)
+        std     %r4, STEP_CTR(%r5)
+        mfxer   %r4
+        std     %r4, STEP_XER(%r5)
+        ld      %r4, STATE_CR(0)
+        std     %r4, STEP_CR(%r5)
+        ld      %r3, STATE_CFAR(0)
+        ld      %r4, STATE_RESUME_RFID(0)
+        cmpld   %r3, %r4
+        bne     1f
+        li      %r3, 0                  // no branch since the last step
+1:      std     %r3, STEP_FROM(%r5)
+        addi    %r5, %r5, STEP_BYTES
+        std     %r5, STATE_STEP_NEXT(0)
+2:      mfsrr0  %r3                     // is this where stepping pauses?
+        ld      %r4, STATE_UNSTEPPED_BEGIN(0)
+3:      ld      %r5, STATE_UNSTEPPED_END(0)
+        cmpld   %r4, %r5
+        li      %r5, MSR_SE
+        bge     4f
+        ld      %r5, 0(%r4)
+        addi    %r4, %r4, 8
+        cmpld   %r3, %r5
+        bne     3b
+        li      %r5, MSR_BE
+4:      mfsrr1  %r3
+        rldicl  %r3, %r3, 53, 2         // clears SE and BE: rotates them to bits 0 and 1, and back
+        rotldi  %r3, %r3, 11
+        or      %r3, %r3, %r5
+        mtsrr1  %r3
+        ld      %r4, STATE_CR(0)
+        mtcr    %r4
+        ld      %r4, STATE_R4(0)
+        ld      %r5, STATE_R5(0)
+        b       trace_branch
 
 // A branch of the job. In memory: its r3, CFAR and CTR. Nothing of the job may change.
         .globl  trace_branch

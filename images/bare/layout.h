@@ -11,6 +11,7 @@
 #define MSR_PR 0x4000       // problem state
 #define MSR_FP 0x2000       // floating point available
 #define MSR_ME 0x1000       // machine check
+#define MSR_SE 0x0400       // single-step trace
 #define MSR_BE 0x0200       // branch trace
 #define MSR_IR 0x0020       // instruction relocation
 #define MSR_DR 0x0010       // data relocation
@@ -18,9 +19,10 @@
 // Little-endian, which the image is or is not. start_be.S is big-endian in either, so it must be told.
 #define MSR_LE GUEST_LITTLE_ENDIAN
 
-// The low half of the MSR of the runner (real mode) and of a job (problem state, translated).
+// The low half of the MSR of the runner (real mode) and of a job (problem state, translated), which has
+// MSR_BE or MSR_SE too as it is watched.
 #define RUNNER_MSR_LOW (MSR_FP | MSR_ME | MSR_RI | MSR_LE)
-#define JOB_MSR_LOW (RUNNER_MSR_LOW | MSR_EE | MSR_PR | MSR_BE | MSR_IR | MSR_DR)
+#define JOB_MSR_LOW (RUNNER_MSR_LOW | MSR_EE | MSR_PR | MSR_IR | MSR_DR)
 
 #define SPR_DSCR 17
 #define SPR_DAR 19
@@ -73,11 +75,18 @@
 #define STATE_TRACE_END (JOB_STATE + 0x88)
 #define STATE_TRACE_EVENTS (JOB_STATE + 0x90)
 #define STATE_TAKEN_BRANCHES (JOB_STATE + 0x98)
+#define STATE_JOB_MSR (JOB_STATE + 0xa0)
+#define STATE_STEPS (JOB_STATE + 0xa8)
+#define STATE_STEPS_SKIPPED (JOB_STATE + 0xb0)
+#define STATE_STEP_NEXT (JOB_STATE + 0xb8)
+#define STATE_STEP_END (JOB_STATE + 0xc0)
+#define STATE_UNSTEPPED_BEGIN (JOB_STATE + 0xc8)
+#define STATE_UNSTEPPED_END (JOB_STATE + 0xd0)
 #define STATE_RING (JOB_STATE + 0x100)
 #define RING_ENTRY_SHIFT 5
 #define RING_ENTRIES_SHIFT 4
 
-// wire::Registers and wire::TakenBranch.
+// wire::Registers, wire::TakenBranch and wire::Step.
 #define REGISTERS_GPR(n) ((n)*8)
 #define REGISTERS_LR 256
 #define REGISTERS_CTR 264
@@ -89,6 +98,14 @@
 #define BRANCH_TO 8
 #define BRANCH_LINK 16
 #define BRANCH_BYTES 24
+#define STEP_ADDRESS 0
+#define STEP_FROM 8
+#define STEP_LR 16
+#define STEP_CTR 24
+#define STEP_XER 32
+#define STEP_CR 40
+#define STEP_GPR(n) (48 + (n)*8)
+#define STEP_BYTES 304
 
 // wire::kResumePage.
 #define RESUME_PAGE 0x2000

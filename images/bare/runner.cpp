@@ -15,6 +15,7 @@
 [[gnu::section(".job_state")]] farcall::bare::JobState job_state;
 
 extern "C" const char trace_branch[];
+extern "C" const char trace_step[];
 extern "C" const char resume_job[];
 extern "C" const char resume_job_rfid[];
 
@@ -74,6 +75,27 @@ void report_last_branches(wire::JobResult& result) {
   }
 }
 
+// Which trace interrupts the job takes, and who handles them.
+void watch(std::byte* area, wire::JobRecord& job) {
+  const auto what = static_cast<wire::Watch>(static_cast<std::uint32_t>(job.watch));
+  const bool steps = what == wire::Watch::instructions;
+  job_state.trace_handler = aliased(steps ? trace_step : trace_branch, job.alias);
+  job_state.job_msr = JOB_MSR_LOW | (steps ? MSR_SE : what == wire::Watch::branches ? MSR_BE : 0);
+  job_state.steps = 0;
+  job_state.steps_skipped = job.steps_skipped;
+  job_state.step_next = reinterpret_cast<wire::Step*>(area + job.steps);
+  job_state.step_end = job_state.step_next + static_cast<std::uint32_t>(job.step_capacity);
+  auto* unstepped = reinterpret_cast<ul64*>(area + job.unstepped);
+  job_state.unstepped_begin = unstepped;
+  job_state.unstepped_end = unstepped + static_cast<std::uint32_t>(job.unstepped_count);
+  for (; unstepped != job_state.unstepped_end; ++unstepped) {
+    if (steps && *unstepped == job.entry_point) {
+      job_state.job_msr ^= MSR_SE | MSR_BE;
+    }
+    turn(*unstepped);
+  }
+}
+
 void run_job(const Mmu& mmu, std::byte* area, wire::JobRecord& job) {
   const auto* pieces = reinterpret_cast<const wire::CodePiece*>(area + job.code);
   const auto* mappings = reinterpret_cast<const wire::Mapping*>(area + job.mappings);
@@ -93,7 +115,8 @@ void run_job(const Mmu& mmu, std::byte* area, wire::JobRecord& job) {
   mmu.finish_mapping();
 
   auto* trace = reinterpret_cast<wire::TakenBranch*>(area + job.trace);
-  job_state.trace_handler = aliased(trace_branch, job.alias);
+  auto* steps = reinterpret_cast<wire::Step*>(area + job.steps);
+  watch(area, job);
   job_state.resume = aliased(resume_job, job.alias);
   job_state.resume_rfid = aliased(resume_job_rfid, job.alias);
   job_state.trace_next = trace;
@@ -108,6 +131,9 @@ void run_job(const Mmu& mmu, std::byte* area, wire::JobRecord& job) {
   for (wire::TakenBranch* branch = trace; branch != job_state.trace_next; ++branch) {
     turn(*branch);
   }
+  for (wire::Step* step = steps; step != job_state.step_next; ++step) {
+    turn(*step);
+  }
   mmu.unmap_all();
   for (std::uint32_t i = 0; i < piece_count; ++i) {
     remove_code(pieces[i].arena_offset, pieces[i].byte_count);
@@ -118,6 +144,7 @@ void run_job(const Mmu& mmu, std::byte* area, wire::JobRecord& job) {
   result.dsisr = job_state.dsisr;
   result.trace_events = job_state.trace_events;
   result.taken_branches = job_state.taken_branches;
+  result.steps = job_state.steps;
   report_last_branches(result);
   result.nonce = job.nonce;
 }

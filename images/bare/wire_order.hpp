@@ -1,6 +1,6 @@
 // Between the wire's byte order and the guest's, in place. Assembly reads and writes registers and
-// branches in the guest's own order; what it is given and what it has written is turned around
-// here. Nothing happens in a little-endian guest.
+// branches and steps in the guest's own order; what it is given and what it has written is turned
+// around here. Nothing happens in a little-endian guest.
 #pragma once
 
 #include <bit>
@@ -37,6 +37,18 @@ inline void turn(wire::TakenBranch& branch) {
   turn(branch.from);
   turn(branch.to);
   turn(branch.link);
+}
+
+inline void turn(wire::Step& step) {
+  turn(step.address);
+  turn(step.from);
+  turn(step.lr);
+  turn(step.ctr);
+  turn(step.xer);
+  turn(step.cr);
+  for (unsigned i = 0; i < 32; ++i) {
+    turn(step.gpr[i]);
+  }
 }
 
 }  // namespace farcall::bare
