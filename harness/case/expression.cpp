@@ -90,7 +90,6 @@ Result<Sweep> parse_sweep(Cursor& cursor) {
   const Word last_word = {
       .text = range.text.substr(dots + 2),
       .where = {range.where.line, range.where.column + static_cast<unsigned>(dots) + 2}};
-  Sweep sweep;
   BOOST_OUTCOME_TRY(first, parse_signed_amount({range.text.substr(0, dots), range.where}));
   BOOST_OUTCOME_TRY(last, parse_signed_amount(last_word));
   const Word step_keyword = cursor.name();
