@@ -35,6 +35,8 @@ struct Function {
   std::string name;
   SlotIndex begin = 0;
   SlotIndex end = 0;  // one past the last slot
+  // Nobody gave it its name (no label, no BTF): symbols do not have it either.
+  bool anonymous = false;
 
   friend bool operator==(const Function&, const Function&) = default;
 };

@@ -97,7 +97,8 @@ Result<void> divide_into_functions(bpf::Program& program) {
   for (std::size_t i = 0; i + 1 < begins.size(); ++i) {
     program.functions.push_back({.name = i == 0 ? "main" : fmt::format("f{}", i),
                                  .begin = begins[i],
-                                 .end = begins[i + 1]});
+                                 .end = begins[i + 1],
+                                 .anonymous = true});
   }
   return success();
 }

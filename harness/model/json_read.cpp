@@ -124,7 +124,8 @@ bpf::Program read_program(const Json& json) {
   program.functions = read_array(json.at("functions"), [](const Json& one) {
     return bpf::Function{.name = one.at("name").get<std::string>(),
                          .begin = read_number<bpf::SlotIndex>(one.at("begin")),
-                         .end = read_number<bpf::SlotIndex>(one.at("end"))};
+                         .end = read_number<bpf::SlotIndex>(one.at("end")),
+                         .anonymous = one.value("anonymous", false)};
   });
   bpf::SlotIndex next = 0;
   for (const bpf::Function& function : program.functions) {

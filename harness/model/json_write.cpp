@@ -130,7 +130,11 @@ Json to_json(const SiteStory& story) {
 Json to_json(const bpf::Program& program) {
   Json json = Json::object();
   json["functions"] = array_of(program.functions, [](const bpf::Function& function) {
-    return Json{{"name", function.name}, {"begin", function.begin}, {"end", function.end}};
+    Json one = {{"name", function.name}, {"begin", function.begin}, {"end", function.end}};
+    if (function.anonymous) {
+      one["anonymous"] = true;
+    }
+    return one;
   });
   json["slots"] = array_of(program.slots, [](const bpf::Slot& slot) {
     return Json::array({slot.opcode, slot.dst, slot.src, slot.offset, slot.imm});

@@ -1,6 +1,7 @@
 #include "run/options.hpp"
 
 #include <CLI/App.hpp>
+#include <CLI/Validators.hpp>
 #include <algorithm>
 #include <thread>
 
@@ -21,6 +22,14 @@ void add_jobs(CLI::App& command, RunnerOptions& runner) {
       .add_option("--jobs", runner.machines,
                   "Machines that run at the same time; as many as cores by default")
       ->check(CLI::Range(1U, 64U));
+}
+
+void add_tag_hash(CLI::App& command, show::TagHash& hash) {
+  static const std::map<std::string, show::TagHash> kHashes = {{"sha1", show::TagHash::sha1},
+                                                               {"sha256", show::TagHash::sha256}};
+  command.add_option("--tag-hash", hash, "How tags are made: sha1, or sha256 as Linux since 6.18")
+      ->type_name("HASH")
+      ->transform(CLI::CheckedTransformer(kHashes));
 }
 
 RunnerOptions default_runner(const Invocation& invocation) {

@@ -1,5 +1,7 @@
 #include "run/pipeline.hpp"
 
+#include <fmt/format.h>
+
 #include "decode/call_sites.hpp"
 #include "jit/compile.hpp"
 #include "link/link.hpp"
@@ -78,6 +80,16 @@ Prepared prepare(const model::Document& document, std::uint64_t seed) {
         static_cast<std::uint32_t>((2 * run.calls.size()) + kSpareTraceEvents);
   }
   return prepared;
+}
+
+Error no_image(const model::Document& document, const Prepared& prepared) {
+  if (prepared.testimony.refusal) {
+    return *prepared.testimony.refusal;
+  }
+  return {.code = ErrorCode::case_contradicts_interpreter,
+          .message = fmt::format("{} does not come to code", document.cell.name),
+          .where = {document.cell.case_path},
+          .hint = "farcall dump --stage=verdict says why"};
 }
 
 }  // namespace farcall::run

@@ -22,4 +22,7 @@ struct Prepared {
 // `seed` makes the marks in the job's registers.
 Prepared prepare(const model::Document& document, std::uint64_t seed);
 
+// Why there is no image, where there is none: what a command says that cannot go on without.
+Error no_image(const model::Document& document, const Prepared& prepared);
+
 }  // namespace farcall::run

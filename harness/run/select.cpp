@@ -4,9 +4,6 @@
 #include <fnmatch.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
-#include <memory>
 #include <optional>
 #include <set>
 
@@ -15,13 +12,11 @@
 #include "case/hardware.hpp"
 #include "case/matrix.hpp"
 #include "model/json.hpp"
+#include "run/files.hpp"
 #include "run/site_address.hpp"
 
 namespace farcall::run {
 namespace {
-
-// Documents of 16 MiB hold the largest image that read_document() takes.
-constexpr std::size_t kMaximumDocumentBytes = std::size_t{16} << 20;
 
 Result<std::vector<model::Cell>> cells_of(const std::string& path) {
   BOOST_OUTCOME_TRY(parsed, cases::read_case(path));
@@ -60,32 +55,6 @@ Result<AxisCondition> read_condition(std::string_view text) {
     rest = comma == std::string_view::npos ? "" : rest.substr(comma + 1);
   }
   return condition;
-}
-
-Result<std::string> read_file(const std::string& path, std::string_view hint) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                             std::fclose);
-  std::string text;
-  std::array<char, 65536> buffer{};
-  while (file && text.size() <= kMaximumDocumentBytes) {
-    const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), file.get());
-    if (count == 0) {
-      break;
-    }
-    text.append(buffer.data(), count);
-  }
-  if (!file || std::ferror(file.get()) != 0) {
-    return Error{.code = ErrorCode::file_unreadable,
-                 .message = "cannot be read",
-                 .where = {path},
-                 .hint = std::string(hint)};
-  }
-  if (text.size() > kMaximumDocumentBytes) {
-    return Error{.code = ErrorCode::file_too_large,
-                 .message = fmt::format("expected at most {} bytes", kMaximumDocumentBytes),
-                 .where = {path}};
-  }
-  return text;
 }
 
 // The names of the cells that did not pass, from a report of `--format json`.

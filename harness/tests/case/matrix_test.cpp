@@ -335,7 +335,8 @@ TEST(CaseMatrix, RawWordsHaveTheOpcodeInTheLowByte) {
   const bpf::Program& program = *made[0].program;
   EXPECT_EQ(program.slots[2], (bpf::Slot{.opcode = 0x85, .src = 1, .imm = 1}));
   EXPECT_EQ(program.slots[4], (bpf::Slot{.opcode = 0xbf, .src = 1}));
-  EXPECT_EQ(program.functions, (std::vector<bpf::Function>{{"main", 0, 4}, {"f1", 4, 6}}));
+  EXPECT_EQ(program.functions,
+            (std::vector<bpf::Function>{{"main", 0, 4, true}, {"f1", 4, 6, true}}));
 }
 
 TEST(CaseMatrix, DataIsMemoryWithANameAndAPlaceOfItsOwn) {

@@ -1,0 +1,23 @@
+// An ELF file that holds nothing but symbols, for debuggers: `add-symbol-file FILE` in gdb.
+//
+// An executable for ppc64 in the guest's byte order and ABI. Each function has a section of its own
+// at its address, without contents (NOBITS: what is there is in the guest), and a symbol of type
+// FUNC. With ELFv1 the function's symbol is its descriptor, and the code's symbol has the same name
+// with a dot before it, as that ABI has it.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "model/axes.hpp"
+#include "model/code_image.hpp"
+#include "show/symbol.hpp"
+
+namespace farcall::show {
+
+// `symbols` is what symbols() made of `image`.
+std::vector<std::byte> symbol_file(const model::CodeImage& image, std::span<const Symbol> symbols,
+                                   const model::AxisValues& axes);
+
+}  // namespace farcall::show

@@ -1,0 +1,99 @@
+// `farcall symbols` as other tools read it: the real gdb, and the real binary's refusals.
+#include <gmock/gmock.h>
+
+#include <array>
+#include <cstdio>
+#include <memory>
+
+#include "farcall_process.hpp"
+
+namespace farcall::run {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr const char* kCase =
+    "-- matrix\nendian le be\nabi elfv2 elfv1\n"
+    "-- asm\ncall local callee\nexit\ncallee:\nmov %r0, 7\nexit\n"
+    "-- place\nmain = text+64K\ncallee = vmalloc+0x12a468\n-- result\n7\n";
+
+// What gdb says to `commands`, each a line.
+std::string gdb(const std::vector<std::string>& commands) {
+  std::string line = "gdb-multiarch -batch -nx";
+  for (const std::string& command : commands) {
+    line += " -ex '" + command + "'";
+  }
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(popen((line + " 2>&1").c_str(), "r"),
+                                                             pclose);
+  std::string said;
+  std::array<char, 4096> buffer{};
+  while (pipe && std::fgets(buffer.data(), buffer.size(), pipe.get()) != nullptr) {
+    said += buffer.data();
+  }
+  return said;
+}
+
+class SymbolsCommand : public ::testing::Test {
+ protected:
+  std::string elf_of(const std::string& cell) {
+    const std::string path = (folder_.path() / (cell + ".elf")).string();
+    const Finished finished =
+        run_farcall({"symbols", case_ + "@" + cell, "--format=elf", "--output", path});
+    EXPECT_EQ(finished.exit_code, 0) << finished.err;
+    return path;
+  }
+
+  ScratchFolder folder_;
+  std::string case_ = folder_.write("two.case", kCase);
+};
+
+// Tags are those of tag_test.cpp.
+TEST_F(SymbolsCommand, AreReadByGdb) {
+  const std::string little =
+      gdb({"file " + elf_of("le-elfv2"), "show endian", "info symbol 0xc00800000012a46c",
+           "info address bpf_prog_b2715c0f7f689679_main"});
+  EXPECT_THAT(little, HasSubstr("little endian"));
+  EXPECT_THAT(little, HasSubstr("bpf_prog_8923dad831f6fb51_callee + 4 in section"));
+  EXPECT_THAT(little, HasSubstr("is at 0xc000000000010000"));
+
+  const std::string big =
+      gdb({"file " + elf_of("be-elfv2"), "show endian", "info symbol 0xc00800000012a468"});
+  EXPECT_THAT(big, HasSubstr("big endian"));
+  EXPECT_THAT(big, HasSubstr("bpf_prog_c8b3b169747e2ba0_callee in section"));
+
+  const std::string descriptors =
+      gdb({"file " + elf_of("be-elfv1"), "info symbol 0xc00800000012a468",
+           "info symbol 0xc00800000012a484"});
+  // gdb leaves out the dot: both are the function to it.
+  EXPECT_THAT(descriptors, HasSubstr("bpf_prog_c8b3b169747e2ba0_callee in section"));
+  EXPECT_THAT(descriptors, HasSubstr("bpf_prog_c8b3b169747e2ba0_callee + 4 in section"));
+}
+
+TEST_F(SymbolsCommand, WriteKallsymsAndPerfMaps) {
+  const Finished kallsyms = run_farcall({"symbols", case_ + "@le-elfv2"});
+  EXPECT_EQ(kallsyms.exit_code, 0) << kallsyms.err;
+  EXPECT_EQ(kallsyms.out,
+            "c000000000010000 t bpf_prog_b2715c0f7f689679_main\t[bpf]\n"
+            "c00800000012a468 t bpf_prog_8923dad831f6fb51_callee\t[bpf]\n");
+  const Finished newer =
+      run_farcall({"symbols", case_ + "@be-elfv2", "--format=perf", "--tag-hash=sha256"});
+  EXPECT_EQ(newer.exit_code, 0) << newer.err;
+  EXPECT_THAT(newer.out, HasSubstr(" bpf_prog_6fe141fe231b5ab0_main\n"));
+  EXPECT_THAT(newer.out, HasSubstr("c00800000012a468 "));
+}
+
+TEST_F(SymbolsCommand, SayWhatThereIsInsteadOfWhatThereIsNot) {
+  const Finished cell = run_farcall({"symbols", case_ + "@le-elfv3"});
+  EXPECT_EQ(cell.exit_code, 2);
+  EXPECT_THAT(cell.err, HasSubstr("be-elfv1"));
+  const Finished format = run_farcall({"symbols", case_ + "@le-elfv2", "--format=coff"});
+  EXPECT_EQ(format.exit_code, 2);
+  EXPECT_THAT(format.err, HasSubstr("kallsyms"));
+  const Finished output =
+      run_farcall({"symbols", case_ + "@le-elfv2", "--output", "/nowhere/symbols"});
+  EXPECT_EQ(output.exit_code, 2);
+  EXPECT_THAT(output.err, HasSubstr("/nowhere/symbols: error: cannot be written"));
+}
+
+}  // namespace
+}  // namespace farcall::run
