@@ -177,11 +177,12 @@ TEST(Compile, EveryInstructionWritesOnlyItsRegisters) {
         program.program.slots[1] = {.opcode = 0xbf};
       }
       program.program.functions = {{"main", 0, 3}};
-      const model::CodeImage image = compiled(program);
+      const model::CodeImage image = compiled(program, {.cpu = model::Cpu::power8});
       std::uint32_t saved = 0;
       for (const std::uint32_t word : image.functions[0].words) {
         const ppc64::Instruction* const row = ppc64::find(word);
         ASSERT_NE(row, nullptr) << info.mnemonic << std::hex << ' ' << word;
+        EXPECT_EQ(row->since, ppc64::Isa::v2_07) << info.mnemonic;
         if (row->op == ppc64::Op::std_ && (word >> 16 & 31) == 1) {
           saved |= 1U << (word >> 21 & 31);
         }
@@ -208,6 +209,13 @@ TEST(Compile, DoublewordsAtOddDisplacements) {
   EXPECT_THAT(listing_of("ldxdw %r2, [%r1-32768]\nexit\n"), Contains("ld      r4,-32768(r3)"));
   EXPECT_THAT(listing_of("stxdw [%r1+32767], %r2\nexit\n"), Contains("stdx    r4,r3,r9"));
   EXPECT_THAT(listing_of("ldxw %r2, [%r1+3]\nexit\n"), Contains("lwz     r4,3(r3)"));
+}
+
+TEST(Compile, Power10SwapsInRegisters) {
+  model::AxisValues power10{.cpu = model::Cpu::power10};
+  EXPECT_THAT(listing_of("swap64 %r1\nexit\n", power10), Contains("brd     r3,r3"));
+  EXPECT_THAT(listing_of("be16 %r1\nexit\n", power10), Contains("brh     r3,r3"));
+  EXPECT_THAT(listing_of("swap64 %r1\nexit\n"), Contains("ldbrx   r3,0,r9"));
 }
 
 TEST(Compile, SwapsDependOnTheOrderOfTheCpu) {
