@@ -48,7 +48,7 @@ SweepPlan full_plan() {
   plan.immediates = {0,  1,  -1, 2,      -2,      31,      32,     33,     63,
                      64, 65, 7,  0x7fff, -0x8000, -0x8001, 0xffff, kLeast, ~kLeast};
   std::mt19937_64 random(9669);  // NOLINT(cert-msc51-cpp): the same operands every time
-  std::generate_n(std::back_inserter(plan.operands), 4, std::ref(random));
+  std::generate_n(std::back_inserter(plan.operands), 2, std::ref(random));
   for (int i = 0; i < 4; ++i) {
     plan.immediates.push_back(static_cast<std::int32_t>(random()));
   }
