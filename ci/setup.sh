@@ -43,6 +43,12 @@ install_packages() {
     fail "apt-get could not install: ${missing[*]}"
 }
 
+# The build of which everything is tested, fuzzers included.
+configure_sanitized() {
+  configure build/sanitized -DFARCALL_SANITIZE=ON -DCMAKE_CXX_COMPILER=clang++-19 \
+    -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1
+}
+
 # configure FOLDER [CMake option…]
 configure() {
   local folder=$1

@@ -91,8 +91,7 @@ Result<void> divide_into_functions(bpf::Program& program) {
     }
   }
   std::ranges::sort(begins);
-  const auto repeated = std::ranges::unique(begins);
-  begins.erase(repeated.begin(), repeated.end());
+  begins.erase(std::unique(begins.begin(), begins.end()), begins.end());
   begins.push_back(static_cast<bpf::SlotIndex>(program.slots.size()));
   for (std::size_t i = 0; i + 1 < begins.size(); ++i) {
     program.functions.push_back({.name = i == 0 ? "main" : fmt::format("f{}", i),

@@ -248,6 +248,15 @@ bool lines_fit(const CodeFunction& function) {
                             lines.back().word < function.words.size()));
 }
 
+template <typename Member>
+bool has_twice(const std::vector<CodeCall>& calls, Member member) {
+  std::vector<std::decay_t<decltype(calls.front().*member)>> all;
+  all.reserve(calls.size());
+  std::ranges::transform(calls, std::back_inserter(all), member);
+  std::ranges::sort(all);
+  return std::ranges::adjacent_find(all) != all.end();
+}
+
 CodeImage read_image(const Json& json) {
   CodeImage image;
   image.entry = read_address(json.at("entry"));
@@ -299,6 +308,9 @@ CodeImage read_image(const Json& json) {
       throw BadDocument(
           fmt::format("the lines of function {} do not ascend within its code", function.name));
     }
+  }
+  if (has_twice(image.calls, &CodeCall::site) || has_twice(image.calls, &CodeCall::at)) {
+    throw BadDocument("two calls of the image have one site, or one branch-and-link");
   }
   const std::size_t functions = image.functions.size();
   const bool calls_fit = std::ranges::all_of(image.calls, [functions](const CodeCall& call) {
@@ -365,6 +377,34 @@ std::string reason(const Json::exception& error) {
   return std::string(text.substr(bracket == std::string_view::npos ? 0 : bracket + 2));
 }
 
+// What a document's texts come to is printed: nothing in them may drive a terminal.
+// In UTF-8, C1 controls are 0xc2 and a byte below 0xa0.
+bool has_control_character(const std::string& text) {
+  char before = 0;
+  for (const char c : text) {
+    const bool is_c1 = before == '\xc2' && static_cast<unsigned char>(c) < 0xa0;
+    if (static_cast<unsigned char>(c) < 0x20 || c == '\x7f' || is_c1) {
+      return true;
+    }
+    before = c;
+  }
+  return false;
+}
+
+// Refuses while parsing, before anything walks over the whole: texts with control characters, and
+// nesting beyond that of any document.
+bool accept(int depth, Json::parse_event_t event, Json& parsed) {
+  constexpr int kDeepest = 32;
+  const bool is_text = event == Json::parse_event_t::key || event == Json::parse_event_t::value;
+  if (is_text && parsed.is_string() && has_control_character(parsed.get_ref<std::string&>())) {
+    throw BadDocument(fmt::format("{} holds a control character", parsed.dump(-1, ' ', true)));
+  }
+  if (depth > kDeepest) {
+    throw BadDocument(fmt::format("expected nesting no deeper than {}", kDeepest));
+  }
+  return true;
+}
+
 // Line and column of the byte number `byte`, from 1.
 SourceLocation locate(std::string_view text, std::size_t byte, const std::string& path) {
   const std::string_view before = text.substr(0, byte == 0 ? 0 : byte - 1);
@@ -381,6 +421,14 @@ SourceLocation locate(std::string_view text, std::size_t byte, const std::string
 Result<Document> read_document(std::string_view text, const std::string& path) {
   constexpr std::string_view kHint =
       "farcall dump --json --stage=image FILE@CELL writes a good one";
+  // A program in a document has no origins of its own.
+  const auto valid = [&path](const bpf::Program& program) {
+    Result<void> result = bpf::validate(program);
+    if (!result) {
+      result.error().where = {path};
+    }
+    return result;
+  };
   const auto malformed = [&](std::string message, SourceLocation where) {
     return Error{.code = ErrorCode::json_malformed,
                  .message = std::move(message),
@@ -388,13 +436,13 @@ Result<Document> read_document(std::string_view text, const std::string& path) {
                  .hint = std::string(kHint)};
   };
   try {
-    Document document = read_checked(Json::parse(text));
+    Document document = read_checked(Json::parse(text, accept));
     if (document.cell.program) {
-      BOOST_OUTCOME_TRY(bpf::validate(*document.cell.program));
+      BOOST_OUTCOME_TRYV(valid(*document.cell.program));
     }
     if (document.linked) {
       const bpf::Program view = interpreter_view(*document.linked);
-      BOOST_OUTCOME_TRY(bpf::validate(view));
+      BOOST_OUTCOME_TRYV(valid(view));
       if (!std::ranges::equal(pseudo_calls(view), document.linked->calls, same_call)) {
         throw BadDocument("the linked program's calls are not those of its slots");
       }

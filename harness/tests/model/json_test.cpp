@@ -149,8 +149,24 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{"/image/bpf_registers", Json::array({8, 3}), "eleven ppc64 registers"},
         Spoiled{"/image/bpf_registers/10", 32, "eleven ppc64 registers"},
         Spoiled{"/cell/axes/abi", "elfv1", "function descriptor"},
+        Spoiled{"/cell/name", "a\x1b[31m", R"("a\u001b[31m" holds a control character)"},
+        Spoiled{"/image/functions/0/name", "a\nb", "control character"},
+        Spoiled{"/image/functions/0/name", "a\u009b", R"("a\u009b" holds a control character)"},
+        Spoiled{"/cell/axes", Json{{"cp\x7f", "power9"}}, "control character"},
+        Spoiled{"/cell/name", Json::parse(std::string(40, '[') + std::string(40, ']')), "nesting"},
         Spoiled{"/image/calls/0/callee", 7, "calls among them"},
         Spoiled{"/image/calls/0/site/function", 7, "calls among them"}));
+
+TEST(Json, TwoCallsOfOneSiteAreRefused) {
+  Json json = to_json(samples::document(), "image");
+  Json& calls = json["image"]["calls"];
+  Json second = calls[0];
+  second["at"] = "0xc000000000010010";
+  calls.push_back(second);
+  const auto read = read_document(json.dump(), "twice.json");
+  ASSERT_FALSE(read.has_value());
+  EXPECT_THAT(read.error().message, HasSubstr("one site"));
+}
 
 TEST(Json, WhatIsNoJsonIsLocated) {
   const auto read = read_document("{\n  \"farcall\": {]\n}", "broken.json");
@@ -164,6 +180,7 @@ TEST(Json, AProgramThatIsNoProgramIsRefused) {
   const auto read = read_document(json.dump(), "bad.json");
   ASSERT_FALSE(read.has_value());
   EXPECT_EQ(read.error().code, ErrorCode::bpf_unknown_opcode);
+  EXPECT_EQ(read.error().where.file, "bad.json");
 }
 
 // Whatever is done to a document, reading it ends with a value or an error.

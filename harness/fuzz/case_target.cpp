@@ -1,0 +1,35 @@
+#include "case/case_file.hpp"
+#include "case/matrix.hpp"
+#include "fuzz/target.hpp"
+
+namespace farcall::fuzz {
+namespace {
+
+// Objects are a target of their own, and no input shall open files.
+constexpr std::string_view kOpensFiles = "-- elf";
+
+}  // namespace
+
+Result<GuestAddress> some_site(const bpf::Program& /*program*/, const model::AxisValues& /*axes*/,
+                               bpf::CallSite site, GuestAddress function) {
+  return function + site.ordinal * 4;
+}
+
+void run_case(Bytes text) {
+  const std::string_view file = text_of(text);
+  if (file.find(kOpensFiles) != std::string_view::npos) {
+    return;
+  }
+  const auto parsed = cases::parse_case(file, "fuzz.case");
+  const auto made = parsed ? cases::cells(parsed.value(), some_site) : parsed.error();
+  if (!made) {
+    const Error& error = made.error();
+    require(error.where.file == "fuzz.case", "an error that is located in the file");
+    require(!error.message.empty(), "a message");
+    return;
+  }
+  require(!made.value().empty(), "cells or an error");
+  check_program(made.value().front());
+}
+
+}  // namespace farcall::fuzz

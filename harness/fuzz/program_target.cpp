@@ -1,0 +1,194 @@
+// An input is a byte that chooses scheme, byte order and ABI, and slots of eight bytes behind it.
+// Few slots are instructions by accident: with the top bit of the first byte set, each becomes one
+// whose unused fields are zero and whose jumps and calls are short.
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include "bpf/address_space.hpp"
+#include "bpf/assembler.hpp"
+#include "bpf/codec.hpp"
+#include "bpf/disassembler.hpp"
+#include "bpf/instruction.hpp"
+#include "bpf/interpreter.hpp"
+#include "bpf/validator.hpp"
+#include "decode/call_sites.hpp"
+#include "fuzz/target.hpp"
+#include "jit/compile.hpp"
+#include "link/link.hpp"
+
+namespace farcall::fuzz {
+namespace {
+
+constexpr std::size_t kMostSlots = 512;
+constexpr GuestAddress kMemory = {0xc000'0000'0100'0000};
+constexpr GuestAddress kStack = {0xc000'0000'0200'0000};
+
+template <typename Number>
+void repair_field(const bpf::FieldRule& rule, Number& field) {
+  if (rule.kind != bpf::FieldRule::Kind::operand) {
+    field = static_cast<Number>(rule.kind == bpf::FieldRule::Kind::zero ? 0 : rule.value);
+  }
+}
+
+bpf::Slot repaired(bpf::Slot slot) {
+  const bpf::InstructionInfo& row = bpf::kInstructions[slot.opcode % bpf::kInstructions.size()];
+  slot.opcode = row.opcode;
+  slot.dst = slot.dst % (row.writes_dst() ? bpf::kFramePointer : bpf::kRegisterCount);
+  slot.src = slot.src % bpf::kRegisterCount;
+  if (row.is_jump()) {
+    slot.offset %= 8;
+  }
+  if (row.form == bpf::Form::local_callee) {
+    slot.imm %= 16;
+  }
+  repair_field(row.dst, slot.dst);
+  repair_field(row.src, slot.src);
+  repair_field(row.offset, slot.offset);
+  repair_field(row.imm, slot.imm);
+  return slot;
+}
+
+void repair(std::vector<bpf::Slot>& slots) {
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    slots[i] = repaired(slots[i]);
+    if (slots[i].opcode == bpf::kLoadImmediate64 && i + 1 < slots.size()) {
+      ++i;
+      slots[i] = {.imm = slots[i].imm};
+    }
+  }
+  slots.push_back({.opcode = 0x95});  // exit
+}
+
+// Functions begin where calls lead.
+bpf::Program divided(std::vector<bpf::Slot> slots) {
+  std::vector<bpf::SlotIndex> begins = {0};
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    const bpf::InstructionInfo* const row = bpf::find(slots[i]);
+    const std::int64_t callee = static_cast<std::int64_t>(i) + 1 + slots[i].imm;
+    if (row != nullptr && row->form == bpf::Form::local_callee && callee > 0 &&
+        callee < static_cast<std::int64_t>(slots.size())) {
+      begins.push_back(static_cast<bpf::SlotIndex>(callee));
+    }
+  }
+  std::ranges::sort(begins);
+  begins.erase(std::unique(begins.begin(), begins.end()), begins.end());
+  bpf::Program program{.slots = std::move(slots)};
+  for (std::size_t i = 0; i < begins.size(); ++i) {
+    const std::size_t end = i + 1 < begins.size() ? begins[i + 1] : program.slots.size();
+    program.functions.push_back({.name = i == 0 ? "main" : "f" + std::to_string(i),
+                                 .begin = begins[i],
+                                 .end = static_cast<bpf::SlotIndex>(end)});
+  }
+  return program;
+}
+
+// What a run leaves, if it ends well.
+struct Left {
+  std::uint64_t r0 = 0;
+  std::vector<bpf::MemoryRegion> memory;
+
+  friend bool operator==(const Left&, const Left&) = default;
+};
+
+std::optional<Left> interpreted(const bpf::Program& program, const model::Cell& cell,
+                                std::uint64_t budget) {
+  std::vector<bpf::MemoryRegion> regions = cell.memory;
+  regions.push_back({.name = "stack",
+                     .address = cell.placement.stack,
+                     .bytes = std::vector<std::byte>(model::kStackBytes)});
+  bpf::AddressSpace memory(std::move(regions), byte_order(cell.axes.endian));
+  const auto run =
+      bpf::interpret(program, cell.arguments, cell.placement.stack + model::kStackBytes, memory,
+                     {.instructions = budget, .call_depth = 8});
+  if (!run) {
+    return std::nullopt;
+  }
+  return Left{.r0 = run.value().r0, .memory = memory.regions()};
+}
+
+void check_text(const bpf::Program& program) {
+  const auto again = bpf::assemble(bpf::disassemble(program), {.file = "fuzz.asm", .line = 1});
+  require(again.has_value() && again.value() == program, "its assembly to be the same program");
+}
+
+void check_code(const model::LinkedProgram& linked, const model::Cell& cell) {
+  const auto image = jit::compile(linked, cell.axes);
+  if (!image) {
+    return;
+  }
+  const auto sites =
+      decode::call_sites(image.value(), {.endian = cell.axes.endian, .toc = cell.placement.toc});
+  require(sites.size() == image.value().calls.size(), "as many call sites as there are calls");
+  for (std::size_t i = 0; i < sites.size(); ++i) {
+    const model::CodeCall& call = image.value().calls[i];
+    require(sites[i].site == call.site && sites[i].at == call.at && sites[i].target == call.target,
+            "the decoder to find each call where the JIT put it");
+  }
+}
+
+}  // namespace
+
+void check_program(const model::Cell& cell) {
+  constexpr std::uint64_t kBudget = 2000;
+  const bpf::Program& program = *cell.program;
+  for (const std::endian order : {std::endian::little, std::endian::big}) {
+    require(bpf::decode_slots(bpf::encode(program.slots, order), order).value() == program.slots,
+            "its bytes to be the same program");
+  }
+  const auto linked = link::link_program(cell);
+  if (!linked) {
+    return;
+  }
+  require(is_consistent(linked.value()), "a linked program that is consistent");
+  const std::optional<Left> source = interpreted(program, cell, kBudget);
+  if (source) {  // linking may add an instruction to each call
+    require(interpreted(interpreter_view(linked.value()), cell, 2 * kBudget) == source,
+            "the linked program to do what the source does");
+  }
+  check_code(linked.value(), cell);
+}
+
+void run_program(Bytes input) {
+  if (input.empty()) {
+    return;
+  }
+  const auto choice = static_cast<std::uint8_t>(input.front());
+  const auto whole = (input.size() - 1) / bpf::kSlotBytes * bpf::kSlotBytes;
+  const bool big = (choice & 4) != 0;
+  std::vector<bpf::Slot> slots =
+      bpf::decode_slots(input.subspan(1, std::min(whole, kMostSlots * bpf::kSlotBytes)),
+                        std::endian::little)
+          .value();
+  if ((choice & 0x80) != 0) {
+    repair(slots);
+  }
+  const auto program = std::make_shared<const bpf::Program>(divided(std::move(slots)));
+  if (!bpf::validate(*program)) {
+    return;
+  }
+  check_text(*program);
+  model::Cell cell{
+      .axes = {.endian = big ? model::Endian::big : model::Endian::little,
+               .abi = big && (choice & 8) != 0 ? model::Abi::elfv1 : model::Abi::elfv2,
+               .call = static_cast<model::CallScheme>(choice & 3)},
+      .program = program,
+      .placement = {.stack = kStack, .call_base = {0xc000'0000'0010'0000}},
+      .memory = {{.name = "mem", .address = kMemory, .bytes = std::vector<std::byte>(64)}},
+      .arguments = {kMemory.value, 64}};
+  for (std::uint64_t i = 0; i < program->functions.size(); ++i) {
+    const std::uint64_t spread = choice & 0x40 ? i << 44 : i << 20;
+    cell.placement.functions.push_back({0xc000'0000'1000'0000 + spread});
+  }
+  check_program(cell);
+}
+
+std::string program_input(const bpf::Program& program) {
+  std::string input(1, '\0');
+  for (const std::byte byte : bpf::encode(program.slots, std::endian::little)) {
+    input += static_cast<char>(byte);
+  }
+  return input;
+}
+
+}  // namespace farcall::fuzz

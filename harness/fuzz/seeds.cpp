@@ -1,0 +1,72 @@
+#include "fuzz/seeds.hpp"
+
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "case/case_file.hpp"
+#include "case/find.hpp"
+#include "case/matrix.hpp"
+#include "fuzz/target.hpp"
+#include "jit/compile.hpp"
+#include "link/link.hpp"
+#include "model/json.hpp"
+
+namespace farcall::fuzz {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Large seeds, and cases of many cells, take their time and lead nowhere that small ones do not.
+constexpr std::size_t kMostBytes = 4096;
+constexpr std::size_t kMostCells = 16;
+
+std::string contents(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write(const fs::path& path, const std::string& text) {
+  if (text.size() > kMostBytes) {
+    return;
+  }
+  fs::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+// A document of the first cell, as far as it comes.
+std::string document_of(const model::Cell& cell) {
+  model::Document document{.cell = cell};
+  if (auto linked = link::link_program(cell)) {
+    if (auto image = jit::compile(linked.value(), cell.axes)) {
+      document.image = std::move(image).value();
+    }
+    document.linked = std::move(linked).value();
+  }
+  return to_json(document, "image").dump();
+}
+
+}  // namespace
+
+void write_seeds(const fs::path& cases, const fs::path& folder) {
+  const auto files = cases::find_case_files(std::vector<std::string>{cases.string()});
+  require(files.has_value(), "case files");
+  for (const std::string& file : files.value()) {
+    const std::string name = fs::path(file).stem().string();
+    const auto parsed = cases::read_case(file);
+    const auto made = parsed ? cases::cells(parsed.value(), some_site) : parsed.error();
+    if (!made || made.value().size() > kMostCells) {
+      continue;
+    }
+    write(folder / "case" / name, contents(file));
+    write(folder / "program" / name, program_input(*parsed.value().program));
+    write(folder / "document" / name, document_of(made.value().front()));
+  }
+  for (const auto& entry : fs::recursive_directory_iterator(cases)) {
+    if (entry.path().extension() == ".o") {
+      write(folder / "object" / entry.path().filename(), contents(entry.path()));
+    }
+  }
+}
+
+}  // namespace farcall::fuzz
