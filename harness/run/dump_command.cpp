@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/App.hpp>
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include "model/json.hpp"
 #include "report/report.hpp"
 #include "run/commands.hpp"
+#include "run/listing_stages.hpp"
 #include "run/machine_run.hpp"
 #include "run/options.hpp"
 #include "run/pipeline.hpp"
@@ -24,6 +26,7 @@ struct DumpArguments {
   std::string cell;  // FILE@CELL
   std::string stage;
   bool json = false;
+  ListingOptions listing;
   RunnerOptions runner;
 };
 
@@ -33,6 +36,7 @@ struct View {
   Prepared prepared;
   std::optional<model::Observations> observations;
   model::Verdict verdict;
+  ListingOptions listing;
 };
 
 void print_placement(std::string_view what, GuestAddress address) {
@@ -139,6 +143,14 @@ model::Json with(const View& view, std::string_view stage, model::Json value) {
   return json;
 }
 
+bool is_linked(const View& view) {
+  return view.prepared.linked.has_value();
+}
+
+bool has_image(const View& view) {
+  return view.prepared.testimony.image.has_value();
+}
+
 // A stage: whether this cell came to it, how it looks to people, and as JSON.
 struct Stage {
   std::string name;
@@ -152,18 +164,37 @@ const std::vector<Stage>& stages() {
   static const std::vector<Stage> kStages = {
       {"cell", false, [](const View&) { return true; }, print_cell,
        [](const View& view) { return to_json(view.document, "cell"); }},
-      {"linked", false, [](const View& view) { return view.prepared.linked.has_value(); },
-       print_linked,
+      {"linked", false, is_linked, print_linked,
        [](const View& view) {
          return model::to_json(
              model::Document{.cell = view.document.cell, .linked = view.prepared.linked}, "linked");
        }},
-      {"image", false, [](const View& view) { return view.prepared.testimony.image.has_value(); },
-       print_image,
+      {"image", false, has_image, print_image,
        [](const View& view) {
          return model::to_json(
              model::Document{.cell = view.document.cell, .image = view.prepared.testimony.image},
              "image");
+       }},
+      {"xlated", false, is_linked,
+       [](const View& view) {
+         fmt::print("{}", xlated_text(view.document, view.prepared, view.listing));
+       },
+       [](const View& view) {
+         return with(view, "xlated", xlated_json(view.document, view.prepared, view.listing));
+       }},
+      {"jited", false, has_image,
+       [](const View& view) {
+         fmt::print("{}", jited_text(view.document, view.prepared, view.listing));
+       },
+       [](const View& view) {
+         return with(view, "jited", jited_json(view.document, view.prepared, view.listing));
+       }},
+      {"layout", false, has_image,
+       [](const View& view) {
+         fmt::print("{}", layout_text(view.document, view.prepared, view.listing));
+       },
+       [](const View& view) {
+         return with(view, "layout", layout_json(view.document, view.prepared));
        }},
       {"observations", true, [](const View& view) { return view.observations.has_value(); },
        print_observations,
@@ -178,7 +209,11 @@ const std::vector<Stage>& stages() {
 
 // Runs the cell as far as the stage needs.
 View look_at(model::Document document, bool needs_guest, const RunnerOptions& runner) {
-  View view{.document = std::move(document), .prepared = {}, .observations = {}, .verdict = {}};
+  View view{.document = std::move(document),
+            .prepared = {},
+            .observations = {},
+            .verdict = {},
+            .listing = {}};
   view.prepared = prepare(view.document, 1);
   if (needs_guest) {
     std::optional<vm::Machine> machine;
@@ -208,7 +243,9 @@ ExitCode dump(const DumpArguments& arguments) {
     return report_error(document.error());
   }
   const Stage& stage = *std::ranges::find(stages(), arguments.stage, &Stage::name);
-  const View view = look_at(std::move(document).value(), stage.needs_guest, arguments.runner);
+  View view = look_at(std::move(document).value(), stage.needs_guest, arguments.runner);
+  view.listing = arguments.listing;
+  view.listing.colour = isatty(STDOUT_FILENO) != 0;
   if (!stage.reached(view)) {
     if (view.prepared.testimony.refusal) {
       return report_error(*view.prepared.testimony.refusal);
@@ -239,6 +276,7 @@ Command dump_command(CLI::App& app, const Invocation& invocation) {
   dump_app->add_option("--stage", arguments->stage, "The stage")
       ->required()
       ->check(CLI::IsMember(stage_names()));
+  add_listing_options(*dump_app, arguments->listing);
   dump_app->add_flag("--json", arguments->json, "As JSON, which `farcall run --from` reads");
   return {dump_app, [arguments] { return dump(*arguments); }};
 }

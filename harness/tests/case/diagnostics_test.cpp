@@ -250,7 +250,7 @@ INSTANTIATE_TEST_SUITE_P(
                       "expected an address"),
         before_result("unknown region", "-- place\ncallee = txet+64K\n", place_unknown_region, 8,
                       10,
-                      "regions: text, vmalloc, io, vmemmap, user, vmalloc_64k, vmalloc_2018; "
+                      "regions: user, text, vmalloc, io, vmemmap, vmalloc_64k, vmalloc_2018; "
                       "placed: main, callee, mem"),
         before_result("no operator", "-- place\ncallee = text 64K\n", case_syntax, 8, 15,
                       "expected + or -"),

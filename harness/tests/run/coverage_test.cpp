@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "case/hardware.hpp"
-#include "case/region.hpp"
+#include "model/region.hpp"
 #include "model/translation.hpp"
 #include "run/runner.hpp"
 #include "run/select.hpp"
@@ -62,7 +62,7 @@ struct Extent {
 
 std::vector<Extent> extents(model::Mmu mmu) {
   std::vector<Extent> all;
-  for (const cases::Region& region : cases::regions(mmu)) {
+  for (const model::Region& region : model::regions(mmu)) {
     all.push_back({.name = region.name, .first = region.start, .last = {}});
   }
   std::ranges::sort(all, {}, &Extent::first);

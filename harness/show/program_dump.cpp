@@ -1,0 +1,106 @@
+#include "show/program_dump.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "bpf/codec.hpp"
+#include "bpf/instruction.hpp"
+#include "show/symbol.hpp"
+
+namespace farcall::show {
+namespace {
+
+using model::CallScheme;
+
+bool is_pseudo_call(const bpf::Slot& slot) {
+  const bpf::InstructionInfo* const info = bpf::find(slot);
+  return info != nullptr && info->operation == bpf::Operation::call && slot.src == bpf::kPseudoCall;
+}
+
+// The address that the call at `at` gives away, by the dump alone.
+std::optional<GuestAddress> address_of(const ProgramDump& dump, bpf::SlotIndex at) {
+  const bpf::Slot& slot = dump.slots[at];
+  GuestAddress address;
+  switch (dump.scheme) {
+    case CallScheme::imm32:
+      if (dump.call_base.value != 0) {
+        address = dump.call_base + static_cast<Displacement>(slot.imm);
+      }
+      break;
+    case CallScheme::aux64:
+      break;
+    case CallScheme::pair64:
+      address = {bpf::word_of(dump.slots[at + 1], byte_order(dump.endian))};
+      break;
+    case CallScheme::table:
+      if (static_cast<std::size_t>(slot.imm) < dump.addresses.size()) {
+        address = dump.addresses[static_cast<std::size_t>(slot.imm)];
+      }
+      break;
+  }
+  return address.value == 0 ? std::nullopt : std::optional(address);
+}
+
+}  // namespace
+
+std::string_view name(JitMode mode) {
+  static constexpr std::array<std::string_view, 3> kNames = {"on", "off", "restricted"};
+  return kNames[static_cast<std::size_t>(mode)];
+}
+
+ProgramDump dump_program(const model::LinkedProgram& linked, const ProgramTags& tags,
+                         JitMode mode) {
+  ProgramDump dump{.scheme = linked.scheme,
+                   .endian = linked.endian,
+                   .slots = linked.program.slots,
+                   .functions = linked.program.functions,
+                   .names = symbol_names(linked.program, tags)};
+  const bool addresses_shown = mode == JitMode::on;
+  for (const model::LinkedCall& call : linked.calls) {
+    if (linked.scheme == CallScheme::imm32 && !addresses_shown) {
+      dump.slots[call.slot].imm = 0;
+    }
+    if (linked.scheme == CallScheme::pair64 && !addresses_shown) {
+      dump.slots[call.slot + 1] = {};
+    }
+  }
+  if (linked.scheme == CallScheme::imm32 && addresses_shown) {
+    dump.call_base = linked.call_base;
+  }
+  if (linked.scheme == CallScheme::table && mode != JitMode::off) {
+    dump.addresses = linked.addresses;
+    if (mode == JitMode::restricted) {
+      std::ranges::fill(dump.addresses, GuestAddress{});
+    }
+  }
+  return dump;
+}
+
+bpf::SlotIndex slots_at(const ProgramDump& dump, bpf::SlotIndex at) {
+  const bpf::Slot& slot = dump.slots[at];
+  const bool is_pair = dump.scheme == CallScheme::pair64 && is_pseudo_call(slot);
+  return is_pair ? 2 : bpf::slots_of(slot.opcode);
+}
+
+std::vector<RecoveredCall> recover(const ProgramDump& dump) {
+  std::vector<RecoveredCall> calls;
+  for (bpf::SlotIndex at = 0; at < dump.slots.size(); at += slots_at(dump, at)) {
+    const bpf::Slot& slot = dump.slots[at];
+    if (!is_pseudo_call(slot)) {
+      continue;
+    }
+    RecoveredCall call{.slot = at,
+                       .distance = dump.scheme == CallScheme::aux64 ? slot.imm : slot.offset,
+                       .address = address_of(dump, at)};
+    const std::int64_t target = std::int64_t{at} + 1 + call.distance;
+    const auto callee = std::ranges::find_if(
+        dump.functions, [target](const bpf::Function& one) { return one.begin == target; });
+    if (callee != dump.functions.end()) {
+      call.callee = static_cast<std::uint32_t>(callee - dump.functions.begin());
+    }
+    calls.push_back(call);
+  }
+  return calls;
+}
+
+}  // namespace farcall::show
