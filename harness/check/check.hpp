@@ -14,6 +14,7 @@
 #include "model/code_image.hpp"
 #include "model/decoded_call.hpp"
 #include "model/job.hpp"
+#include "model/landmarks.hpp"
 #include "model/verdict.hpp"
 
 namespace farcall::check {
@@ -36,6 +37,7 @@ struct Testimony {
   std::vector<model::DecodedCall> decoded;
   const model::Job* job = nullptr;  // what the guest was given; set where observations are
   std::optional<model::Observations> observations;
+  std::vector<model::Landmark> landmarks;  // of the job, behind its end
 };
 
 // The verdict on a cell. With an expected failure, the first finding must be that failure; findings

@@ -18,16 +18,7 @@ const model::DecodedCall* decoded_at(const std::vector<model::DecodedCall>& deco
 }
 
 std::string describe(const model::CodeImage& image, GuestAddress address) {
-  for (const model::CodeFunction& function : image.functions) {
-    if (address == function.address) {
-      return fmt::format("{} ({})", to_string(address), function.name);
-    }
-    if (address > function.address && address < function.end()) {
-      return fmt::format("{} ({}+{:#x})", to_string(address), function.name,
-                         address.value - function.address.value);
-    }
-  }
-  return to_string(address);
+  return model::describe(model::landmarks(image), address);
 }
 
 Findings decoder_findings(const model::CodeImage& image,

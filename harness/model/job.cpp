@@ -63,7 +63,8 @@ JobRegion code_region(const CodeFunction& function, std::endian order) {
   JobRegion region{.address = function.address,
                    .size_bytes = function.words.size() * 4,
                    .bytes = std::vector<std::byte>(function.words.size() * 4),
-                   .access = Access::execute};
+                   .access = Access::execute,
+                   .name = function.name};
   std::byte* at = region.bytes.data();
   for (const std::uint32_t word : function.words) {
     store(at, word, order);
@@ -86,12 +87,14 @@ Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed) {
                            .size_bytes = memory.bytes.size(),
                            .bytes = memory.bytes,
                            .access = memory.writable ? Access::read_write : Access::read,
-                           .reported = true});
+                           .reported = true,
+                           .name = memory.name});
   }
   const GuestAddress stack_pointer = cell.placement.stack + (kStackBytes - kAboveEntryBytes);
   job.regions.push_back({.address = cell.placement.stack,
                          .size_bytes = kStackBytes - kAboveEntryBytes + caller_frame_bytes(abi),
-                         .access = Access::read_write});
+                         .access = Access::read_write,
+                         .name = "stack"});
 
   // As a caller through a pointer does it: code and TOC pointer are those of the descriptor, if
   // there is one.

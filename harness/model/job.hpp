@@ -29,6 +29,7 @@ struct JobRegion {
   std::vector<std::byte> bytes;  // at most size_bytes
   Access access = Access::read;
   bool reported = false;  // its bytes after the run are wanted
+  std::string name = {};  // for people: `main`, `mem`
 
   GuestAddress end() const { return address + size_bytes; }
   friend bool operator==(const JobRegion&, const JobRegion&) = default;

@@ -11,7 +11,7 @@ class JsonReport : public Report {
  public:
   explicit JsonReport(std::FILE* out) : out_(out) {}
 
-  void begin(std::size_t /*cells*/) override {}
+  void begin(std::size_t /*cells*/) override { fmt::print(out_, "{{\"cells\": ["); }
 
   void cell(const CellReport& report) override {
     model::Json json = model::Json::object();
@@ -23,7 +23,8 @@ class JsonReport : public Report {
     if (report.verdict.outcome != model::Outcome::pass && report.observations != nullptr) {
       json["observations"] = model::to_json(*report.observations);
     }
-    cells_.push_back(std::move(json));
+    fmt::print(out_, "{}\n{}", first_ ? "" : ",", json.dump(1));
+    first_ = false;
   }
 
   void end(const Totals& totals) override {
@@ -34,13 +35,13 @@ class JsonReport : public Report {
                       {"errors", totals.errors},    {"not_run", totals.not_run},
                       {"call_sites", totals.sites}, {"agreed_call_sites", totals.agreed_sites},
                       {"seconds", totals.seconds}};
-    json["cells"] = std::move(cells_);
-    fmt::print(out_, "{}\n", json.dump(1));
+    // The cells are members of the same object: what follows its brace ends both.
+    fmt::print(out_, "\n],{}\n", json.dump(1).substr(1));
   }
 
  private:
   std::FILE* out_;
-  model::Json cells_ = model::Json::array();
+  bool first_ = true;
 };
 
 }  // namespace

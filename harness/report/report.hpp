@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,9 @@
 #include "model/cell.hpp"
 #include "model/code_image.hpp"
 #include "model/job.hpp"
+#include "model/landmarks.hpp"
 #include "model/verdict.hpp"
+#include "report/progress.hpp"
 
 namespace farcall::report {
 
@@ -21,7 +24,8 @@ struct CellReport {
   const model::Verdict& verdict;
   const model::CodeImage* image = nullptr;
   const model::Observations* observations = nullptr;
-  std::string replay;  // the command that runs this cell again
+  std::span<const model::Landmark> landmarks = {};  // names for addresses in the observations
+  std::string replay;                               // the command that runs this cell again
 };
 
 struct Totals {
@@ -52,13 +56,17 @@ class Report {
 
 struct TextStyle {
   bool colour = false;
-  bool progress = false;  // a line on standard error that is overwritten
+  Progress* progress = nullptr;  // hidden before anything is written
 };
 
-// Lines for people on `out`: each cell with its call sites; a failure with its evidence.
+// A run of more cells than this is told by case files.
+inline constexpr std::size_t kMostCellsShown = 50;
+
+// Lines for people on `out`: each cell with its call sites, or, in a run of many cells, each case
+// file; a failure always with its evidence.
 std::unique_ptr<Report> text_report(std::FILE* out, TextStyle style);
 
-// One JSON document on `out`, format model::kJsonFormat, written as a whole at the end.
+// One JSON document on `out`, format model::kJsonFormat; cells are written as they come.
 std::unique_ptr<Report> json_report(std::FILE* out);
 
 // JUnit's XML as GitLab and Jenkins read it, written at the end.

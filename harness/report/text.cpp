@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <span>
 #include <string_view>
 
@@ -29,13 +28,12 @@ constexpr std::array<OutcomeStyle, 4> kOutcomes = {{{"pass ", Colour::green},
                                                     {"skip ", Colour::yellow},
                                                     {"ERROR", Colour::red}}};
 
-constexpr auto kProgressInterval = std::chrono::milliseconds(50);
-
 // How many words of code are shown before and after a call site.
 constexpr std::uint64_t kWordsBefore = 7;
 constexpr std::uint64_t kWordsAfter = 1;
 
 constexpr std::size_t kFindingsShown = 6;
+constexpr std::size_t kBranchesShown = 8;
 
 std::string cells(std::size_t count) {
   return fmt::format("{} cell{}", count, count == 1 ? "" : "s");
@@ -49,29 +47,22 @@ class TextReport : public Report {
  public:
   TextReport(std::FILE* out, TextStyle style) : out_(out), style_(style) {}
 
-  void begin(std::size_t cells) override {
-    expected_ = cells;
-    show_progress();
-  }
+  void begin(std::size_t cells) override { by_file_ = cells > kMostCellsShown; }
 
   void cell(const CellReport& report) override {
-    ++done_;
-    clear_progress();
-    const model::Verdict& verdict = report.verdict;
-    const OutcomeStyle& style = kOutcomes[static_cast<std::size_t>(verdict.outcome)];
-    fmt::print(out_, "{}  {:<40} {}\n", paint(style.word, style.colour), report.cell.name,
-               summary(report));
-    for (const model::SiteStory& story : verdict.sites) {
-      print_story(story);
+    const Outcome outcome = report.verdict.outcome;
+    if (by_file_) {
+      count(report);
     }
-    if (verdict.outcome != Outcome::pass) {
-      print_evidence(report);
+    if (!by_file_ || outcome != Outcome::pass) {
+      hide_progress();
+      print_cell(report);
     }
-    show_progress();
   }
 
   void end(const Totals& totals) override {
-    clear_progress();
+    hide_progress();
+    print_file();
     fmt::print(out_,
                "\n{}: {}, {}, {} errors; at {} of {} call sites interpreter, bytes and "
                "CPU agree; {:.2f} s\n",
@@ -85,6 +76,71 @@ class TextReport : public Report {
   }
 
  private:
+  // The cells of one case file that came one after the other.
+  struct FileTally {
+    std::string path;
+    Outcome worst = Outcome::pass;
+    std::size_t cells = 0;
+    std::size_t passed = 0;
+    std::size_t sites = 0;
+    std::size_t agreed_sites = 0;
+  };
+
+  void count(const CellReport& report) {
+    const model::Verdict& verdict = report.verdict;
+    if (file_.path != report.cell.case_path) {
+      print_file();
+      file_ = {.path = report.cell.case_path};
+    }
+    ++file_.cells;
+    file_.passed += verdict.outcome == Outcome::pass ? 1U : 0U;
+    file_.worst = worse(file_.worst, verdict.outcome);
+    file_.sites += verdict.sites.size();
+    file_.agreed_sites += static_cast<std::size_t>(std::ranges::count_if(verdict.sites, agrees));
+  }
+
+  // What stands for the cells of a file together: a skip is better than a failure.
+  static Outcome worse(Outcome a, Outcome b) {
+    constexpr std::array kRank = {0, 2, 1, 3};  // in the order of Outcome
+    return kRank[static_cast<std::size_t>(a)] < kRank[static_cast<std::size_t>(b)] ? b : a;
+  }
+
+  void hide_progress() {
+    if (style_.progress != nullptr) {
+      style_.progress->hide();
+    }
+  }
+
+  void print_file() {
+    if (file_.cells == 0) {
+      return;
+    }
+    hide_progress();
+    const std::string passed =
+        file_.passed == file_.cells
+            ? cells(file_.cells)
+            : fmt::format("{} of {} passed", file_.passed, cells(file_.cells));
+    fmt::print(out_, "{}  {:<44} {}; {} of {} call sites agree\n", word(file_.worst), file_.path,
+               passed, file_.agreed_sites, file_.sites);
+    file_ = {};
+  }
+
+  std::string word(Outcome outcome) const {
+    const OutcomeStyle& style = kOutcomes[static_cast<std::size_t>(outcome)];
+    return paint(style.word, style.colour);
+  }
+
+  void print_cell(const CellReport& report) {
+    const model::Verdict& verdict = report.verdict;
+    fmt::print(out_, "{}  {:<40} {}\n", word(verdict.outcome), report.cell.name, summary(report));
+    for (const model::SiteStory& story : verdict.sites) {
+      print_story(story);
+    }
+    if (verdict.outcome != Outcome::pass) {
+      print_evidence(report);
+    }
+  }
+
   std::string paint(std::string_view text, Colour colour) const {
     if (!style_.colour || colour == Colour::plain) {
       return std::string(text);
@@ -158,7 +214,8 @@ class TextReport : public Report {
       }
     }
     if (report.observations != nullptr && report.observations->fault) {
-      print_registers(report.observations->registers);
+      print_registers(report.observations->registers, report.landmarks);
+      print_branches(report.observations->last, report.landmarks);
     }
     if (!report.replay.empty()) {
       fmt::print(out_, "       replay: {}\n", report.replay);
@@ -183,41 +240,34 @@ class TextReport : public Report {
     }
   }
 
-  void print_registers(const ppc64::Registers& registers) {
+  void print_registers(const ppc64::Registers& registers,
+                       std::span<const model::Landmark> landmarks) {
     fmt::print(out_, "       registers:\n");
     for (std::size_t i = 0; i < registers.gpr.size(); ++i) {
       fmt::print(out_, "{}{:>3} {:016x}{}", i % 4 == 0 ? "        " : " ", fmt::format("r{}", i),
                  registers.gpr[i], i % 4 == 3 ? "\n" : " ");
     }
-    fmt::print(out_, "         lr {:016x}  ctr {:016x}  xer {:016x}   cr {:08x}\n", registers.lr,
-               registers.ctr, registers.xer, registers.cr);
+    fmt::print(out_, "         ctr {:016x}  xer {:016x}  cr {:08x}  lr {}\n", registers.ctr,
+               registers.xer, registers.cr, describe(landmarks, GuestAddress{registers.lr}));
   }
 
-  void show_progress() {
-    const auto now = std::chrono::steady_clock::now();
-    if (!style_.progress || now - shown_ < kProgressInterval) {
+  void print_branches(std::span<const model::TakenBranch> branches,
+                      std::span<const model::Landmark> landmarks) {
+    if (branches.empty()) {
       return;
     }
-    shown_ = now;
-    fmt::print(stderr, "\r{} of {} cells", done_, expected_);
-    std::fflush(stderr);
-    visible_ = true;
-  }
-
-  void clear_progress() {
-    if (visible_) {
-      fmt::print(stderr, "\r\033[K");
-      std::fflush(stderr);
-      visible_ = false;
+    fmt::print(out_, "       last branches:\n");
+    for (const model::TakenBranch& branch :
+         branches.last(std::min(branches.size(), kBranchesShown))) {
+      fmt::print(out_, "         {:<32} → {}\n", describe(landmarks, branch.from),
+                 describe(landmarks, branch.to));
     }
   }
 
   std::FILE* out_;
   TextStyle style_;
-  std::size_t expected_ = 0;
-  std::size_t done_ = 0;
-  bool visible_ = false;
-  std::chrono::steady_clock::time_point shown_;
+  bool by_file_ = false;
+  FileTally file_;
 };
 
 }  // namespace

@@ -6,10 +6,11 @@
 #include <string_view>
 #include <vector>
 
+#include "case/case_file.hpp"
+#include "case/matrix.hpp"
 #include "run/commands.hpp"
 #include "run/options.hpp"
 #include "run/runner.hpp"
-#include "vm/machine.hpp"
 
 namespace farcall::run {
 namespace {
@@ -28,15 +29,24 @@ constexpr Tool kTools[] = {
      "binutils-powerpc64-linux-gnu"},
 };
 
-// Runs an empty program's worth of machine: starts one and ends it again.
-Result<void> try_machine(const RunnerOptions& runner) {
-  const model::AxisValues axes;
-  BOOST_OUTCOME_TRY(vm::Machine::start(
-      {.endian = axes.endian,
-       .cpu = axes.cpu,
-       .mmu = axes.mmu,
-       .image = (runner.images / vm::image_name(axes.endian, axes.mmu)).string()}));
-  return success();
+constexpr std::string_view kSmallestCase =
+    "-- matrix\nendian le be\n-- asm\nmov %r0, 42\nexit\n-- result\n42\n";
+
+// Runs the smallest case there is on a guest of either byte order; what is wrong, or nothing.
+std::string try_machines(const RunnerOptions& runner) {
+  std::vector<model::Document> documents;
+  const cases::Case parsed = cases::parse_case(kSmallestCase, "doctor.case").value();
+  std::vector<model::Cell> cells = cases::cells(parsed).value();
+  for (model::Cell& cell : cells) {
+    documents.push_back({.cell = std::move(cell)});
+  }
+  std::string wrong;
+  run_all(std::move(documents), runner, [&wrong](const Outcome& outcome) {
+    if (wrong.empty() && !outcome.verdict.findings.empty()) {
+      wrong = outcome.verdict.findings.front().text;
+    }
+  });
+  return wrong;
 }
 
 ExitCode doctor(const RunnerOptions& runner) {
@@ -49,13 +59,13 @@ ExitCode doctor(const RunnerOptions& runner) {
       packages.push_back(tool.package);
     }
   }
-  const auto machine = try_machine(runner);
-  fmt::print("{:<8} {:<28} {}\n", machine ? "ok" : "MISSING", "a machine",
-             machine ? "starts" : to_string(machine.error()));
+  const std::string wrong = try_machines(runner);
+  fmt::print("{:<8} {:<28} {}\n", wrong.empty() ? "ok" : "MISSING", "guests",
+             wrong.empty() ? "boot and run a program, little- and big-endian" : wrong);
   if (!packages.empty()) {
     fmt::print("\nmend it: apt-get install {}\n", fmt::join(packages, " "));
   }
-  return packages.empty() && machine ? ExitCode::passed : ExitCode::harness_failed;
+  return packages.empty() && wrong.empty() ? ExitCode::passed : ExitCode::harness_failed;
 }
 
 }  // namespace

@@ -118,6 +118,9 @@ class MachineRun {
 
   void judge(FinishedCell cell) {
     cell.verdict = check::check(cell.document->cell, cell.testimony);
+    if (cell.testimony.job != nullptr && cell.verdict.outcome != model::Outcome::pass) {
+      cell.testimony.landmarks = model::landmarks(*cell.testimony.job);
+    }
     cell.testimony.job = nullptr;  // it ends with its batch
     listener_.finish(std::move(cell));
   }

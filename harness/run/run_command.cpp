@@ -4,6 +4,7 @@
 #include <CLI/App.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <map>
 #include <memory>
 
@@ -89,7 +90,8 @@ Result<Documents> load(const RunArguments& arguments) {
   return Documents(std::move(documents), arguments.repeat);
 }
 
-std::unique_ptr<report::Report> make_report(Format format, std::FILE* out) {
+std::unique_ptr<report::Report> make_report(Format format, std::FILE* out,
+                                            report::Progress& progress) {
   switch (format) {
     case Format::json:
       return report::json_report(out);
@@ -100,8 +102,10 @@ std::unique_ptr<report::Report> make_report(Format format, std::FILE* out) {
     case Format::text:
       break;
   }
-  return report::text_report(out, {.colour = out == stdout && isatty(STDOUT_FILENO) != 0,
-                                   .progress = out == stdout && isatty(STDERR_FILENO) != 0});
+  const char* const no_colour = std::getenv("NO_COLOR");  // https://no-color.org
+  const bool colour = no_colour == nullptr || *no_colour == '\0';
+  return report::text_report(out, {.colour = colour && out == stdout && isatty(STDOUT_FILENO) != 0,
+                                   .progress = &progress});
 }
 
 // The file of --output, closed with its owner.
@@ -114,9 +118,10 @@ ExitCode run(const RunArguments& arguments) {
     return report_error(documents.error());
   }
   File file(nullptr, std::fclose);
+  report::Progress progress(isatty(STDERR_FILENO) != 0);
   std::vector<std::unique_ptr<report::Report>> reports;
   if (arguments.output.empty()) {
-    reports.push_back(make_report(arguments.format, stdout));
+    reports.push_back(make_report(arguments.format, stdout, progress));
   } else {
     file.reset(std::fopen(arguments.output.c_str(), "w"));
     if (!file) {
@@ -124,8 +129,8 @@ ExitCode run(const RunArguments& arguments) {
                            .message = "cannot be written",
                            .where = {arguments.output}});
     }
-    reports.push_back(make_report(arguments.format, file.get()));
-    reports.push_back(make_report(Format::text, stdout));
+    reports.push_back(make_report(arguments.format, file.get(), progress));
+    reports.push_back(make_report(Format::text, stdout, progress));
   }
 
   report::Totals totals;
@@ -134,7 +139,8 @@ ExitCode run(const RunArguments& arguments) {
   for (const auto& report : reports) {
     report->begin(documents.value().size());
   }
-  run_all(documents.value(), arguments.runner, [&](const Outcome& outcome) {
+  progress.begin(documents.value().size());
+  const auto tell = [&](const Outcome& outcome) {
     count(outcome.verdict, totals);
     harness_failed = harness_failed || is_harness_failure(outcome.verdict);
     const check::Testimony& testimony = outcome.testimony;
@@ -143,11 +149,17 @@ ExitCode run(const RunArguments& arguments) {
         .verdict = outcome.verdict,
         .image = testimony.image ? &*testimony.image : nullptr,
         .observations = testimony.observations ? &*testimony.observations : nullptr,
+        .landmarks = testimony.landmarks,
         .replay = replay_command(arguments, index++, outcome.document.cell)};
     for (const auto& report : reports) {
       report->cell(cell);
     }
+  };
+  run_all(documents.value(), arguments.runner, tell, [&progress](const model::Verdict& verdict) {
+    progress.advance(verdict.outcome != model::Outcome::pass &&
+                     verdict.outcome != model::Outcome::skip);
   });
+  progress.hide();
   totals.not_run = documents.value().size() - totals.cells();
   totals.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   for (const auto& report : reports) {

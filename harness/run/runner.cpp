@@ -26,8 +26,9 @@ constexpr std::size_t kWindow = 16'384;
 // Calls the sink in the order of the documents, whatever the order of completion.
 class InOrder {
  public:
-  InOrder(bool stop_at_failure, const std::function<void(const Outcome&)>& sink)
-      : stop_at_failure_(stop_at_failure), sink_(sink) {}
+  InOrder(bool stop_at_failure, const std::function<void(const Outcome&)>& sink,
+          const std::function<void(const model::Verdict&)>& ended)
+      : stop_at_failure_(stop_at_failure), sink_(sink), ended_(ended) {}
 
   // Nothing that is finished from now on is handed out.
   bool stopped() const { return stopped_; }
@@ -39,6 +40,9 @@ class InOrder {
       cell.testimony.image = std::move(image);
     }
     const std::scoped_lock lock(mutex_);
+    if (ended_ && !stopped_) {
+      ended_(cell.verdict);
+    }
     const std::size_t index = cell.index;
     waiting_.emplace(index, std::move(cell));
     while (!stopped_ && !waiting_.empty() && waiting_.begin()->first == next_) {
@@ -52,6 +56,7 @@ class InOrder {
  private:
   bool stop_at_failure_;
   const std::function<void(const Outcome&)>& sink_;
+  const std::function<void(const model::Verdict&)>& ended_;
   std::atomic<bool> stopped_ = false;
   std::mutex mutex_;
   std::size_t next_ = 0;
@@ -153,11 +158,12 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
 }  // namespace
 
 void run_all(const Documents& documents, const RunnerOptions& options,
-             const std::function<void(const Outcome&)>& sink) {
+             const std::function<void(const Outcome&)>& sink,
+             const std::function<void(const model::Verdict&)>& ended) {
   if (documents.size() == 0) {
     return;
   }
-  InOrder results(options.stop_at_failure, sink);
+  InOrder results(options.stop_at_failure, sink, ended);
   Schedule schedule(documents);
   // A guest dies with the thread that started it, so each worker ends its machine before itself.
   std::vector<std::jthread> others(std::min<std::size_t>(options.machines, documents.size()) - 1);

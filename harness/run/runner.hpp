@@ -29,7 +29,10 @@ struct Outcome {
 // fails makes errors of the cells that it had been given, and of all others of its kind unless a
 // second such machine runs; machines of other kinds go on. When stopped at a failure, cells behind
 // it are not handed out.
+//
+// `ended` is told of each cell at once, in whatever order, and never while `sink` is called.
 void run_all(const Documents& documents, const RunnerOptions& options,
-             const std::function<void(const Outcome&)>& sink);
+             const std::function<void(const Outcome&)>& sink,
+             const std::function<void(const model::Verdict&)>& ended = nullptr);
 
 }  // namespace farcall::run

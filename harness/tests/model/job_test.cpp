@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "model/landmarks.hpp"
 #include "tests/model/samples.hpp"
 
 namespace farcall::model {
@@ -131,6 +132,16 @@ TEST(Job, TheGateAvoidsEveryPageOfTheCell) {
   cell.memory[0].address = usual + 0x1800;     // and the next page
   const Job job = make_job(cell, image, 1);
   EXPECT_EQ(job.gate, usual + 0x2000);
+}
+
+TEST(Landmarks, NameWhatAJobMapsAndItsGate) {
+  const Job job = make_job(samples::cell(), samples::image(), 1);
+  const auto all = landmarks(job);
+  EXPECT_EQ(describe(all, samples::kMain), to_string(samples::kMain) + " (main)");
+  EXPECT_EQ(describe(all, samples::kMain + 8), to_string(samples::kMain + 8) + " (main+0x8)");
+  EXPECT_EQ(describe(all, {0xc000'0000'0100'0001}), "c000000001000001 (mem+0x1)");
+  EXPECT_EQ(describe(all, job.gate), to_string(job.gate) + " (gate)");
+  EXPECT_EQ(describe(all, job.gate + 4), to_string(job.gate + 4));
 }
 
 }  // namespace

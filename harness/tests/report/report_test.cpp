@@ -108,6 +108,52 @@ TEST(TextReport, AFaultShowsTheRegisters) {
   EXPECT_THAT(text, HasSubstr("r12 123456789abcdef0"));
 }
 
+TEST(TextReport, AFaultShowsTheLastBranchesByName) {
+  Sample sample;
+  sample.fail();
+  model::Observations seen{.ending = model::Ending::faulted};
+  seen.fault = {.vector = 0x400};
+  seen.registers.lr = kMain.value + 8;
+  seen.last = {{.from = kMain + 4, .to = kCallee, .link = kMain + 8},
+               {.from = kCallee, .to = kTruncated, .link = kMain + 8}};
+  const std::vector<model::Landmark> landmarks = {{"main", kMain, kMain + 12},
+                                                  {"callee", kCallee, kCallee + 4}};
+  const std::string text = written([&](std::FILE* out) {
+    text_report(out, {})->cell({.cell = sample.cell,
+                                .verdict = sample.verdict,
+                                .observations = &seen,
+                                .landmarks = landmarks});
+  });
+  EXPECT_THAT(text, HasSubstr("lr c000000000010008 (main+0x8)\n"));
+  EXPECT_THAT(text, HasSubstr("last branches:\n"
+                              "         c000000000010004 (main+0x4)      → c00800000012a468 "
+                              "(callee)\n"
+                              "         c00800000012a468 (callee)        → c00000000012a468\n"));
+}
+
+TEST(TextReport, ManyCellsAreToldByFileAndFailuresInFull) {
+  Sample good;
+  Sample bad;
+  bad.fail();
+  bad.cell.name = "far@imm32";
+  Sample other;
+  other.cell.case_path = "near.case";
+  const std::string text = written([&](std::FILE* out) {
+    const auto report = text_report(out, {});
+    report->begin(kMostCellsShown + 1);
+    for (const Sample* const sample : {&good, &bad, &other, &other}) {
+      report->cell({.cell = sample->cell, .verdict = sample->verdict});
+    }
+    report->end({});
+  });
+  EXPECT_THAT(text, testing::StartsWith("FAIL   far@imm32"));
+  EXPECT_THAT(text, HasSubstr("\nFAIL   far.case                                     "
+                              "1 of 2 cells passed; 1 of 2 call sites agree\n"
+                              "pass   near.case                                    "
+                              "2 cells; 2 of 2 call sites agree\n"));
+  EXPECT_THAT(text, Not(HasSubstr("far@aux64")));
+}
+
 TEST(TextReport, EndsWithTheSummary) {
   const std::string text = written([](std::FILE* out) {
     text_report(out, {})->end(

@@ -70,6 +70,23 @@ TEST(Run, SaysOfEachCallSiteWhatTheWitnessesSaw) {
   EXPECT_EQ(run.err, "");  // no progress line where nobody watches
 }
 
+// What a run of `path` shows on a terminal; script (of Debian's essential bsdutils) is one.
+std::string on_terminal(const std::string& variables, const std::string& path) {
+  return run_program("/usr/bin/script",
+                     {"-qec", "env " + variables + " " + farcall_binary().string() + " run " + path,
+                      "/dev/null"})
+      .out;
+}
+
+TEST(Run, ATerminalHasColoursUnlessTheUserWantsNone) {
+  const ScratchFolder folder;
+  const std::string path = folder.write("far.case", kFarCase);
+  EXPECT_THAT(on_terminal("-u NO_COLOR", path), HasSubstr("\033[32mpass"));
+  const std::string plain = on_terminal("NO_COLOR=1", path);
+  EXPECT_THAT(plain, HasSubstr("pass   far"));
+  EXPECT_THAT(plain, testing::Not(HasSubstr("\033[32m")));
+}
+
 TEST(Run, ATruncatedTargetIsShownWithItsEvidenceAndReplay) {
   const ScratchFolder folder;
   const std::string path = folder.write("far.case", kFarCase);
