@@ -19,10 +19,15 @@ using model::Axis;
 
 using ReadSection = Result<void> (*)(Reader&, const Section&);
 
+Result<void> read_nothing(Reader& /*reader*/, const Section& /*section*/) {
+  return success();
+}
+
 // In the order of SectionKind.
 constexpr std::array<ReadSection, kSectionKindCount> kReaders = {
-    read_matrix, read_assembly, read_elf,    read_raw,       read_mem,   read_data,
-    read_regs,   read_place,    read_result, read_mem_after, read_calls, read_fail};
+    read_matrix, read_assembly, read_elf,   read_raw,     read_mem,
+    read_data,   read_regs,     read_place, read_result,  read_mem_after,
+    read_calls,  read_fail,     read_error, read_nothing, read_nothing};
 
 // Sections that take neither a name nor a selector.
 Result<void> check_arguments(const Section& section) {
@@ -32,6 +37,8 @@ Result<void> check_arguments(const Section& section) {
     case SectionKind::raw:
     case SectionKind::mem:
     case SectionKind::regs:
+    case SectionKind::error:
+    case SectionKind::source:
       return expect_end(section.arguments, word_of(section.kind));
     default:
       return success();
@@ -145,7 +152,7 @@ Result<Case> parse_case(std::string_view text, const std::string& path) {
   return parsed;
 }
 
-Result<Case> read_case(const std::string& path) {
+Result<std::string> read_text(const std::string& path) {
   const auto unreadable = [&](int reason) {
     return Error{
         .code = ErrorCode::file_unreadable,
@@ -171,6 +178,11 @@ Result<Case> read_case(const std::string& path) {
       break;
     }
   }
+  return text;
+}
+
+Result<Case> read_case(const std::string& path) {
+  BOOST_OUTCOME_TRY(text, read_text(path));
   return parse_case(text, path);
 }
 

@@ -89,9 +89,13 @@ struct Case {
   std::vector<Selected<std::vector<Located<CallLine>>>> calls;
   std::vector<Selected<std::vector<Located<model::ExpectedMemory>>>> memory;
   std::vector<Selected<model::ExpectedFailure>> failures;
+  std::string error;  // `-- error`: the program is to be refused, or to fault, in these words
 
   Named named() const { return {.program = *program, .calls = calls_of_program, .data = data}; }
 };
+
+// What is in the file `path`, at most one byte more than a case may have. file.unreadable.
+Result<std::string> read_text(const std::string& path);
 
 // Reads the file `path`. file.unreadable, and what parse_case() fails with.
 Result<Case> read_case(const std::string& path);

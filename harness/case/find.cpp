@@ -12,7 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kExtension = ".case";
 constexpr std::string_view kRejectFolder = "reject";
 
 Error unreadable(const std::string& path, const std::error_code& reason) {
@@ -21,7 +20,7 @@ Error unreadable(const std::string& path, const std::error_code& reason) {
           .where = {.file = path}};
 }
 
-Result<std::vector<std::string>> search(const std::string& folder) {
+Result<std::vector<std::string>> search(const std::string& folder, std::string_view extension) {
   std::vector<std::string> files;
   std::error_code problem;
   fs::recursive_directory_iterator at{folder, problem};
@@ -29,7 +28,7 @@ Result<std::vector<std::string>> search(const std::string& folder) {
     const bool is_folder = at->is_directory(problem);
     if (is_folder && at->path().filename() == kRejectFolder) {
       at.disable_recursion_pending();
-    } else if (!is_folder && at->path().extension() == kExtension) {
+    } else if (!is_folder && at->path().extension() == extension) {
       files.push_back(at->path().string());
     }
     at.increment(problem);
@@ -39,16 +38,15 @@ Result<std::vector<std::string>> search(const std::string& folder) {
   }
   if (files.empty()) {
     return Error{.code = ErrorCode::usage_nothing_selected,
-                 .message = fmt::format("there are no {} files in this folder", kExtension),
+                 .message = fmt::format("there are no {} files in this folder", extension),
                  .where = {.file = folder}};
   }
   std::ranges::sort(files);
   return files;
 }
 
-}  // namespace
-
-Result<std::vector<std::string>> find_case_files(std::span<const std::string> paths) {
+Result<std::vector<std::string>> find_files(std::span<const std::string> paths,
+                                            std::string_view extension) {
   std::vector<std::string> all;
   std::unordered_set<std::string> known;
   const auto add = [&](const std::string& file) {
@@ -63,21 +61,31 @@ Result<std::vector<std::string>> find_case_files(std::span<const std::string> pa
       return unreadable(path, problem);
     }
     if (fs::is_directory(status)) {
-      BOOST_OUTCOME_TRY(found, search(path));
+      BOOST_OUTCOME_TRY(found, search(path, extension));
       std::ranges::for_each(found, add);
-    } else if (fs::path{path}.extension() == kExtension) {
+    } else if (fs::path{path}.extension() == extension) {
       add(path);
     } else {
       return Error{.code = ErrorCode::usage_bad_argument,
-                   .message = fmt::format("expected a {} file or a folder", kExtension),
+                   .message = fmt::format("expected a {} file or a folder", extension),
                    .where = {.file = path}};
     }
   }
   if (all.empty()) {
     return Error{.code = ErrorCode::usage_nothing_selected,
-                 .message = fmt::format("expected {} files or folders of them", kExtension)};
+                 .message = fmt::format("expected {} files or folders of them", extension)};
   }
   return all;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> find_case_files(std::span<const std::string> paths) {
+  return find_files(paths, ".case");
+}
+
+Result<std::vector<std::string>> find_data_files(std::span<const std::string> paths) {
+  return find_files(paths, ".data");
 }
 
 }  // namespace farcall::cases

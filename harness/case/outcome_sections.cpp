@@ -153,4 +153,10 @@ Result<void> read_fail(Reader& reader, const Section& section) {
       {.selector = std::move(selector), .where = section.where, .value = std::move(failure)});
 }
 
+Result<void> read_error(Reader& reader, const Section& section) {
+  BOOST_OUTCOME_TRY(line, only_line(section, "the text of an error"));
+  reader.result.error = line.text;
+  return success();
+}
+
 }  // namespace farcall::cases

@@ -32,7 +32,8 @@ std::vector<std::string_view> all_names() {
 }  // namespace
 
 bool is_region(std::string_view name) {
-  return std::ranges::any_of(kMmus, [name](model::Mmu mmu) { return region_start(mmu, name).has_value(); });
+  return std::ranges::any_of(
+      kMmus, [name](model::Mmu mmu) { return region_start(mmu, name).has_value(); });
 }
 
 std::optional<GuestAddress> region_start(model::Mmu mmu, std::string_view name) {

@@ -26,8 +26,11 @@ enum class SectionKind : std::uint8_t {
   mem_after,
   calls,
   fail,
+  error,
+  source,  // `-- c`: what the program was compiled from, for readers
+  no_register_offset,
 };
-inline constexpr std::size_t kSectionKindCount = 12;
+inline constexpr std::size_t kSectionKindCount = 15;
 
 std::string_view word_of(SectionKind kind);
 
@@ -45,8 +48,9 @@ struct SectionedFile {
 };
 
 // `text` has no carriage returns and no NULs. Every section has a body, except `elf`, which has
-// none, and the sections that take no selector are there at most once. case.syntax,
-// case.unknown-section, case.unsupported, case.duplicate-section, case.missing-section.
+// none, `c` and `no register offset`, whose bodies nobody reads, and the sections that take no
+// selector are there at most once. case.syntax, case.unknown-section, case.unsupported,
+// case.duplicate-section, case.missing-section.
 Result<SectionedFile> split_sections(std::string_view text);
 
 }  // namespace farcall::cases

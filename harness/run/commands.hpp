@@ -30,6 +30,7 @@ Command run_command(CLI::App& app, const Invocation& invocation);
 Command list_command(CLI::App& app, const Invocation& invocation);
 Command dump_command(CLI::App& app, const Invocation& invocation);
 Command symbols_command(CLI::App& app, const Invocation& invocation);
+Command conformance_command(CLI::App& app, const Invocation& invocation);
 Command doctor_command(CLI::App& app, const Invocation& invocation);
 Command bench_command(CLI::App& app, const Invocation& invocation);
 

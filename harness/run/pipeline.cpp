@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "decode/call_sites.hpp"
 #include "jit/compile.hpp"
 #include "link/link.hpp"
@@ -90,6 +93,23 @@ Error no_image(const model::Document& document, const Prepared& prepared) {
           .message = fmt::format("{} does not come to code", document.cell.name),
           .where = {document.cell.case_path},
           .hint = "farcall dump --stage=verdict says why"};
+}
+
+void expect_calls_as_interpreted(model::Cell& cell) {
+  const std::vector<bpf::PseudoCall> calls = pseudo_calls(*cell.program);
+  if (calls.empty()) {
+    return;
+  }
+  const auto source = interpret(*cell.program, cell);
+  if (!source) {
+    return;
+  }
+  for (const bpf::PseudoCall& call : calls) {
+    const auto count =
+        std::ranges::count(source.value().run.calls, call.site, &bpf::PseudoCall::site);
+    cell.expected.calls.push_back(
+        {.site = call.site, .callee = call.callee, .count = static_cast<std::uint64_t>(count)});
+  }
 }
 
 }  // namespace farcall::run

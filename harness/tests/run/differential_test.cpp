@@ -10,6 +10,7 @@
 #include "base/bits.hpp"
 #include "bpf/disassembler.hpp"
 #include "bpf/validator.hpp"
+#include "run/pipeline.hpp"
 #include "run/runner.hpp"
 #include "tests/run/farcall_process.hpp"
 #include "tests/run/random_program.hpp"
@@ -42,28 +43,7 @@ model::Document random_document(std::mt19937_64& random, std::size_t number) {
   const GuestAddress memory = {0xc000'0000'0100'0000};
   cell.memory = {{.name = "mem", .address = memory, .bytes = std::move(bytes)}};
   cell.arguments = {memory.value, random(), random(), random(), random()};
-  // Sites that a random program does not come to are no defect of it.
-  for (const bpf::PseudoCall& call : pseudo_calls(*program)) {
-    cell.expected.calls.push_back({.site = call.site, .callee = call.callee});
-  }
   return {.cell = std::move(cell)};
-}
-
-// The interpreter's counts are as good as a case's: what is compared is the CPU with them.
-void expect_what_the_interpreter_does(model::Document& document) {
-  const model::Cell& cell = document.cell;
-  std::vector<bpf::MemoryRegion> regions = cell.memory;
-  regions.push_back({.name = "stack",
-                     .address = cell.placement.stack,
-                     .bytes = std::vector<std::byte>(model::kStackBytes)});
-  bpf::AddressSpace space(regions, byte_order(cell.axes.endian));
-  const auto run = bpf::interpret(*cell.program, cell.arguments,
-                                  cell.placement.stack + model::kStackBytes, space);
-  ASSERT_TRUE(run.has_value()) << to_string(run.error());
-  for (model::ExpectedCall& call : document.cell.expected.calls) {
-    call.count = static_cast<std::uint64_t>(
-        std::ranges::count(run.value().calls, call.site, &bpf::PseudoCall::site));
-  }
 }
 
 TEST(Differential, InterpreterAndCpuAgreeOnRandomPrograms) {
@@ -71,7 +51,7 @@ TEST(Differential, InterpreterAndCpuAgreeOnRandomPrograms) {
   std::vector<model::Document> documents;
   for (std::size_t i = 0; i < kPrograms; ++i) {
     documents.push_back(random_document(random, i));
-    expect_what_the_interpreter_does(documents.back());
+    expect_calls_as_interpreted(documents.back().cell);
   }
   std::size_t passed = 0;
   std::size_t calls = 0;

@@ -1,0 +1,99 @@
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <array>
+#include <memory>
+
+#include "case/find.hpp"
+#include "run/commands.hpp"
+#include "run/conformance.hpp"
+#include "run/options.hpp"
+
+namespace farcall::run {
+namespace {
+
+struct Arguments {
+  std::vector<std::string> paths;
+  RunnerOptions runner;
+};
+
+std::string name_of(const Way& way) {
+  return fmt::format("{} {}", way.endian == model::Endian::big ? "big-endian" : "little-endian",
+                     way.engine == Engine::jit ? "JIT" : "interpreter");
+}
+
+// The ways of a file in which it is no pass, those with one reason together.
+void print_file(const FileReport& report) {
+  std::array<bool, kWays.size()> printed{};
+  for (std::size_t i = 0; i < kWays.size(); ++i) {
+    const Judgement& judgement = report.ways[i];
+    if (printed[i] || judgement.standing == Standing::pass) {
+      continue;
+    }
+    std::string ways;
+    std::size_t count = 0;
+    for (std::size_t k = i; k < kWays.size(); ++k) {
+      if (report.ways[k].standing == judgement.standing && report.ways[k].text == judgement.text) {
+        ways += fmt::format("{}{}", ways.empty() ? "" : ", ", name_of(kWays[k]));
+        printed[k] = true;
+        ++count;
+      }
+    }
+    fmt::print("{:15} {}{}\n                {}\n", name(judgement.standing), report.path,
+               count == kWays.size() ? "" : fmt::format(" ({})", ways), judgement.text);
+  }
+}
+
+ExitCode conformance(const Arguments& arguments) {
+  const auto files = cases::find_data_files(arguments.paths);
+  if (!files) {
+    return report_error(files.error());
+  }
+  std::array<std::array<std::size_t, kStandingCount>, kWays.size()> totals{};
+  std::size_t reported = 0;
+  run_conformance(files.value(), arguments.runner, [&](const FileReport& report) {
+    ++reported;
+    print_file(report);
+    for (std::size_t i = 0; i < kWays.size(); ++i) {
+      ++totals[i][static_cast<std::size_t>(report.ways[i].standing)];
+    }
+  });
+  if (reported != files.value().size()) {
+    fmt::print(stderr, "error: {} of {} files were reported\n", reported, files.value().size());
+    return ExitCode::harness_failed;
+  }
+  fmt::print("\n{} files{:18}", reported, "");
+  for (std::size_t standing = 0; standing < kStandingCount; ++standing) {
+    fmt::print("{:>16}", name(static_cast<Standing>(standing)));
+  }
+  fmt::print("\n");
+  std::array<std::size_t, kStandingCount> all{};
+  for (std::size_t i = 0; i < kWays.size(); ++i) {
+    fmt::print("{:28}", name_of(kWays[i]));
+    for (std::size_t standing = 0; standing < kStandingCount; ++standing) {
+      all[standing] += totals[i][standing];
+      fmt::print("{:16}", totals[i][standing]);
+    }
+    fmt::print("\n");
+  }
+  if (all[static_cast<std::size_t>(Standing::fail)] != 0) {
+    return ExitCode::failed;
+  }
+  return all[static_cast<std::size_t>(Standing::error)] != 0 ? ExitCode::bad_input
+                                                             : ExitCode::passed;
+}
+
+}  // namespace
+
+Command conformance_command(CLI::App& app, const Invocation& invocation) {
+  const auto arguments = std::make_shared<Arguments>();
+  arguments->runner = default_runner(invocation);
+  CLI::App* const command = app.add_subcommand(
+      "conformance", "Run files of the public conformance suite: interpreter and JIT, both orders");
+  command->add_option("PATH", arguments->paths, ".data files, or folders to search for them")
+      ->required();
+  add_jobs(*command, arguments->runner);
+  return {.options = command, .action = [arguments] { return conformance(*arguments); }};
+}
+
+}  // namespace farcall::run
