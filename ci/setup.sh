@@ -7,7 +7,7 @@ packages=(
   libboost-dev libboost-filesystem-dev libfmt-dev nlohmann-json3-dev libcli11-dev libelf-dev libpugixml-dev
   libssl-dev gdb-multiarch
   libgtest-dev libgmock-dev
-  qemu-system-ppc g++-powerpc64-linux-gnu clang
+  qemu-system-ppc gdb-multiarch g++-powerpc64-linux-gnu clang
   clang-19 libclang-rt-19-dev  # the sanitized build and the fuzzers
 )
 

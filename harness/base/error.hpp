@@ -98,6 +98,7 @@ namespace farcall {
   X(expected_failure_missing,      "expected-failure.missing")                  \
   /* the harness and its machines */                                            \
   X(machine_no_qemu,               "machine.no-qemu")                           \
+  X(machine_no_gdb,                "machine.no-gdb")                            \
   X(machine_no_image,              "machine.no-image")                          \
   X(machine_start,                 "machine.start")                             \
   X(machine_lost,                  "machine.lost")                              \

@@ -31,6 +31,7 @@ Command list_command(CLI::App& app, const Invocation& invocation);
 Command dump_command(CLI::App& app, const Invocation& invocation);
 Command symbols_command(CLI::App& app, const Invocation& invocation);
 Command conformance_command(CLI::App& app, const Invocation& invocation);
+Command debug_command(CLI::App& app, const Invocation& invocation);
 Command doctor_command(CLI::App& app, const Invocation& invocation);
 Command bench_command(CLI::App& app, const Invocation& invocation);
 

@@ -1,4 +1,4 @@
-// File descriptors with an owner, and the three kinds that a machine needs. All close on exec.
+// File descriptors with an owner, and the kinds that a machine needs. All close on exec.
 #pragma once
 
 #include <unistd.h>
@@ -42,6 +42,9 @@ struct SocketPair {
   FileDescriptor theirs;
 };
 Result<SocketPair> socket_pair();
+
+// A Unix socket at `path` that takes connections; whoever has it removes the path when done.
+Result<FileDescriptor> listening_socket(const std::string& path);
 
 // `WHAT: strerror(errno)` as machine.start.
 Error start_error(std::string_view what);

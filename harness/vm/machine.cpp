@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <boost/process/search_path.hpp>
@@ -13,6 +14,7 @@
 #include <filesystem>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "vm/batch.hpp"
 #include "vm/command_line.hpp"
@@ -83,6 +85,7 @@ Error Machine::State::give_up(Error error) {
   alive = false;
   process.kill();
   if (!console_text.empty()) {
+    std::ranges::replace(console_text, '\n', ' ');
     error.message += fmt::format("; the guest's console says: {}", console_text);
   }
   if (const std::string words = process.last_words(); !words.empty()) {
@@ -125,7 +128,7 @@ void Machine::State::read_console() {
   const ssize_t count = ::recv(console.number(), buffer.data(), buffer.size(), MSG_DONTWAIT);
   for (ssize_t i = 0; i < count; ++i) {
     const char byte = buffer[static_cast<std::size_t>(i)];
-    if (byte != wire::kDoorbell && byte != '\n' && console_text.size() < kConsoleBytesKept) {
+    if (byte != wire::kDoorbell && console_text.size() < kConsoleBytesKept) {
       console_text += byte;
     }
   }
@@ -158,7 +161,7 @@ Result<void> Machine::State::wait_for(std::uint64_t batch, std::chrono::nanoseco
   return success();
 }
 
-Result<Machine> Machine::start(const MachineSpec& spec) {
+Result<Machine> Machine::start(const MachineSpec& spec, int gdb) {
   const std::string qemu = boost::process::search_path(std::string(kQemu)).string();
   if (qemu.empty()) {
     return Error{ErrorCode::machine_no_qemu, fmt::format("{} is not on PATH", kQemu),
@@ -179,8 +182,11 @@ Result<Machine> Machine::start(const MachineSpec& spec) {
       static_cast<std::uint32_t>(spec.mmu == model::Mmu::hash ? wire::Mmu::hash : wire::Mmu::radix);
   BOOST_OUTCOME_TRY(console, socket_pair());
   BOOST_OUTCOME_TRY(qmp, socket_pair());
-  const Channels channels{memory.descriptor(), console.theirs.number(), qmp.theirs.number()};
-  const std::array inherited = {channels.ram, channels.console, channels.qmp};
+  const Channels channels{memory.descriptor(), console.theirs.number(), qmp.theirs.number(), gdb};
+  std::vector<int> inherited = {channels.ram, channels.console, channels.qmp};
+  if (gdb >= 0) {
+    inherited.push_back(gdb);
+  }
   BOOST_OUTCOME_TRY(process, Process::start(command_line(qemu, absolute, channels), inherited));
   return Machine(std::unique_ptr<State>(new State{.spec = std::move(absolute),
                                                   .memory = std::move(memory),
@@ -246,6 +252,31 @@ Result<std::vector<model::Observations>> Machine::collect() {
   }
   ++state.collected;
   return seen;
+}
+
+Result<void> Machine::pause() {
+  State& state = *state_;
+  const auto deadline = Clock::now() + kPatience;
+  while (state.memory.control().ready.load_acquire() == 0) {
+    pollfd wait = {state.console.number(), POLLIN, 0};
+    const int heard = ::poll(&wait, 1, 1);
+    if (heard > 0 && (wait.revents & POLLHUP) != 0) {
+      return state.why_gone();
+    }
+    if (heard > 0) {
+      state.read_console();
+    }
+    if (Clock::now() >= deadline) {
+      return state.hang(kPatience);
+    }
+  }
+  BOOST_OUTCOME_TRYV(state.qmp.execute("stop"));
+  return success();
+}
+
+std::string Machine::console() {
+  state_->read_console();
+  return state_->console_text;
 }
 
 int Machine::process_id() const {

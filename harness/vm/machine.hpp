@@ -29,7 +29,10 @@ class Machine {
  public:
   // Returns once QEMU runs; the guest boots by itself. Errors: machine.no-qemu, machine.no-image,
   // machine.start (also for radix translation on a power8, which has none).
-  static Result<Machine> start(const MachineSpec& spec);
+  // On `gdb`, if there is one, QEMU serves a debugger: the number of a listening socket, which QEMU
+  // inherits. A debugger must ask for the description of the target first, as gdb does: QEMU 7.2
+  // aborts if it is asked for registers before.
+  static Result<Machine> start(const MachineSpec& spec, int gdb = -1);
 
   Machine(Machine&&) noexcept;
   Machine& operator=(Machine&&) noexcept;
@@ -48,6 +51,13 @@ class Machine {
   // nothing if there is none. Errors: machine.lost, machine.timeout, machine.bad-answer,
   // machine.runner-fault.
   Result<std::vector<model::Observations>> collect();
+
+  // Waits until the guest has booted and stops its CPU, which a debugger sets going again. Jobs may
+  // be submitted meanwhile. Errors: machine.start, machine.timeout, machine.lost.
+  Result<void> pause();
+
+  // What the guest has written to its console up to now, but for doorbells.
+  std::string console();
 
   // QEMU's process id, for people and tests.
   int process_id() const;

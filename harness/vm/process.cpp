@@ -23,6 +23,7 @@ namespace {
 // Between fork and exec: only async-signal-safe calls.
 void prepare_child(pid_t parent, int output, std::span<const int> inherited) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::setpgid(0, 0);  // Ctrl-C at the terminal is for the parent, and for a debugger beside it
   if (::getppid() != parent) {  // it died before the line above
     ::_exit(EXIT_FAILURE);
   }

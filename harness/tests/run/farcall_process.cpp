@@ -5,8 +5,10 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/process.hpp>
+#include <cstdio>
 #include <fstream>
 #include <future>
+#include <memory>
 #include <stdexcept>
 
 #include "tests/paths.hpp"
@@ -21,12 +23,14 @@ std::filesystem::path cases_folder() {
   return tests::source_dir() / "cases";
 }
 
-Finished run_farcall(const std::vector<std::string>& arguments, const std::string& path) {
-  return run_program(farcall_binary(), arguments, path);
+Finished run_farcall(const std::vector<std::string>& arguments, const std::string& path,
+                     const std::string& input) {
+  return run_program(farcall_binary(), arguments, path, input);
 }
 
 Finished run_program(const std::filesystem::path& program,
-                     const std::vector<std::string>& arguments, const std::string& path) {
+                     const std::vector<std::string>& arguments, const std::string& path,
+                     const std::string& input) {
   boost::asio::io_context io;
   std::future<std::string> out;
   std::future<std::string> err;
@@ -34,9 +38,11 @@ Finished run_program(const std::filesystem::path& program,
   if (!path.empty()) {
     environment["PATH"] = path;
   }
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> in(std::tmpfile(), std::fclose);
+  std::fputs(input.c_str(), in.get());
+  std::rewind(in.get());
   process::child child(program.string(), process::args(arguments), environment,
-                       process::std_in<process::null, process::std_out> out, process::std_err > err,
-                       io);
+                       process::std_in<in.get(), process::std_out> out, process::std_err > err, io);
   io.run();
   child.wait();
   return {child.exit_code(), out.get(), err.get()};

@@ -17,13 +17,15 @@ struct Finished {
 std::filesystem::path farcall_binary();
 std::filesystem::path cases_folder();
 
-// Runs farcall in `folder` with `arguments` until it ends. `path` replaces the PATH that it
-// searches for QEMU, if not empty.
-Finished run_farcall(const std::vector<std::string>& arguments, const std::string& path = "");
+// Runs farcall with `arguments` until it ends. `path` replaces the PATH that it searches for QEMU,
+// if not empty; `input` is what it finds on its standard input.
+Finished run_farcall(const std::vector<std::string>& arguments, const std::string& path = "",
+                     const std::string& input = "");
 
 // The same for a copy of farcall elsewhere.
 Finished run_program(const std::filesystem::path& program,
-                     const std::vector<std::string>& arguments, const std::string& path = "");
+                     const std::vector<std::string>& arguments, const std::string& path = "",
+                     const std::string& input = "");
 
 // A folder of its own for one test, gone with it.
 class ScratchFolder {

@@ -1,0 +1,156 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Error.hpp>
+#include <algorithm>
+#include <boost/process/search_path.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <span>
+
+#include "run/commands.hpp"
+#include "run/debug_session.hpp"
+#include "run/machine_run.hpp"
+#include "run/pipeline.hpp"
+#include "run/select.hpp"
+#include "vm/foreground.hpp"
+#include "vm/machine.hpp"
+#include "wire/mailbox.hpp"
+
+namespace farcall::run {
+namespace {
+
+constexpr std::string_view kGdb = "gdb-multiarch";
+
+struct DebugArguments {
+  std::string cell;  // FILE@CELL
+  std::string from;  // instead of it
+  std::string at;    // a call site
+  std::string gdb_socket;
+  bool print = false;
+  Invocation invocation;
+};
+
+// What farcall was asked to debug, as a word of a command line.
+std::string subject(const DebugArguments& arguments) {
+  return arguments.from.empty() ? arguments.cell : "--from " + arguments.from;
+}
+
+Result<model::Document> load(const DebugArguments& arguments) {
+  return arguments.from.empty() ? select_cell(arguments.cell) : read_document_file(arguments.from);
+}
+
+Result<StopPoint> stop_point(const DebugArguments& arguments, const Prepared& prepared) {
+  if (arguments.at.empty()) {
+    return StopPoint{.address = prepared.job->entry_point, .why = "At the program's entry."};
+  }
+  const model::CodeImage& image = *prepared.testimony.image;
+  std::string known;
+  for (const model::CodeCall& call : image.calls) {
+    const std::string site = site_name(image, call.site);
+    if (site == arguments.at) {
+      return StopPoint{.address = call.at, .why = fmt::format("At the call site {}.", site)};
+    }
+    known += " " + site;
+  }
+  return Error{.code = ErrorCode::usage_bad_argument,
+               .message = fmt::format("--at {}: there is no such call site; expected one of:{}",
+                                      arguments.at, known)};
+}
+
+// A guest that holds still with the job in its hands, for a debugger at a listening socket.
+Result<vm::Machine> hold(const DebugArguments& arguments, const model::Cell& cell,
+                         const model::Job& job, int listener) {
+  BOOST_OUTCOME_TRY(
+      machine, vm::Machine::start(machine_spec(cell.axes, arguments.invocation.images), listener));
+  BOOST_OUTCOME_TRYV(machine.pause());
+  BOOST_OUTCOME_TRYV(machine.submit(std::span(&job, 1)));
+  return std::move(machine);
+}
+
+Result<ExitCode> debug(const DebugArguments& arguments) {
+  const std::string gdb = boost::process::search_path(std::string(kGdb)).string();
+  if (arguments.gdb_socket.empty() && !arguments.print && gdb.empty()) {
+    return Error{.code = ErrorCode::machine_no_gdb,
+                 .message = fmt::format("{} is not on PATH", kGdb),
+                 .hint = "apt-get install gdb-multiarch"};
+  }
+  BOOST_OUTCOME_TRY(document, load(arguments));
+  Prepared prepared = prepare(document, 1);
+  if (!prepared.job) {
+    return no_image(document, prepared);
+  }
+  BOOST_OUTCOME_TRY(stop, stop_point(arguments, prepared));
+  if (arguments.print) {
+    const std::string socket = fmt::format("/tmp/farcall-{}.gdb", ::getpid());
+    fmt::print("{} debug {}{} --gdb-socket {}\n{} -x {}.files/session.gdb\n",
+               arguments.invocation.program, subject(arguments),
+               arguments.at.empty() ? "" : " --at " + arguments.at, socket, kGdb, socket);
+    return ExitCode::passed;
+  }
+  // The program runs as a person steps it: without trace interrupts, and with all the time there
+  // is.
+  prepared.job->watch = model::Watch::nothing;
+  prepared.job->budget_instructions = wire::kMaxBudget;
+
+  std::string folder = arguments.gdb_socket + ".files";
+  std::string socket = arguments.gdb_socket;
+  if (arguments.gdb_socket.empty()) {
+    folder = (std::filesystem::temp_directory_path() / "farcall-XXXXXX").string();
+    if (::mkdtemp(folder.data()) == nullptr) {
+      return vm::start_error("cannot make a folder for temporary files");
+    }
+    socket = folder + "/gdb";
+  }
+  BOOST_OUTCOME_TRY(files, SessionFiles::write(folder, socket, arguments.invocation.images,
+                                               document.cell, prepared, stop));
+  BOOST_OUTCOME_TRY(listener, vm::listening_socket(socket));
+  BOOST_OUTCOME_TRY(machine, hold(arguments, document.cell, *prepared.job, listener.number()));
+  listener.reset();  // QEMU's alone
+  if (arguments.gdb_socket.empty()) {
+    BOOST_OUTCOME_TRY(status, vm::run_in_foreground({gdb, {"-q", "-x", files.script()}}));
+    return status == 0 ? ExitCode::passed : ExitCode::harness_failed;
+  }
+  fmt::print("The guest (process {}) waits at {}; Ctrl-C ends it.\n{} -x {}\n",
+             machine.process_id(), socket, kGdb, files.script());
+  std::fflush(stdout);
+  vm::wait_for_end();
+  return ExitCode::passed;
+}
+
+}  // namespace
+
+Command debug_command(CLI::App& app, const Invocation& invocation) {
+  const auto arguments = std::make_shared<DebugArguments>();
+  arguments->invocation = invocation;
+  CLI::App* const debug_app =
+      app.add_subcommand("debug", "Stop a cell's program in its guest, with gdb attached");
+  auto* const cell =
+      debug_app->add_option("CELL", arguments->cell, "FILE@CELL, as cases/reach/far.case@imm32");
+  debug_app->add_option("--from", arguments->from, "A stage document instead of a cell")
+      ->type_name("FILE")
+      ->excludes(cell);
+  debug_app
+      ->add_option("--at", arguments->at, "Stop at this call site, as main[0], not at the entry")
+      ->type_name("SITE");
+  auto* const print = debug_app->add_flag("--print", arguments->print,
+                                          "Only print the two commands to type by hand");
+  debug_app
+      ->add_option("--gdb-socket", arguments->gdb_socket,
+                   "Start no gdb: the guest waits at this Unix socket")
+      ->type_name("PATH")
+      ->excludes(print);
+  debug_app->parse_complete_callback([arguments] {
+    if (arguments->cell.empty() && arguments->from.empty()) {
+      throw CLI::RequiredError("CELL or --from");
+    }
+  });
+  return {debug_app, [arguments] {
+            const auto code = debug(*arguments);
+            return code ? code.value() : report_error(code.error());
+          }};
+}
+
+}  // namespace farcall::run
