@@ -91,9 +91,16 @@ Position position_of(std::string_view text, std::size_t offset) {
 }
 
 Result<void> check_characters(std::string_view text) {
-  if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
-    return error_at(position_of(text, nul), ErrorCode::case_syntax,
-                    "a case file is text: expected no NUL byte");
+  // Words of the text come back in messages, and nothing in them may drive a terminal.
+  const auto* const control = std::ranges::find_if(text, [](char c) {
+    const bool is_control = static_cast<unsigned char>(c) < 0x20 || c == '\x7f';
+    return is_control && c != '\n' && c != '\t' && c != '\r';
+  });
+  if (control != text.end()) {
+    return error_at(position_of(text, static_cast<std::size_t>(control - text.begin())),
+                    ErrorCode::case_syntax,
+                    fmt::format("a case file is text: expected no control character, not {:#04x}",
+                                static_cast<unsigned char>(*control)));
   }
   for (std::size_t at = text.find('\r'); at != std::string_view::npos;
        at = text.find('\r', at + 1)) {

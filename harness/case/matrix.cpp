@@ -19,6 +19,12 @@ struct Point {
   std::optional<std::int64_t> sweep;  // the value, in a placement that sweeps
 };
 
+// What is known of the program's code for some values of the axes.
+struct Sizing {
+  const CodeLayout& layout;
+  std::vector<std::uint64_t> sizes;  // of the functions, or none
+};
+
 // Sections of one kind that had a say in some cell.
 using Used = std::vector<bool>;
 
@@ -234,9 +240,9 @@ Result<model::Expectation> expectation(const Case& parsed, const Point& point,
 }
 
 Result<model::Cell> make_cell(const Case& parsed, const Point& point, const PlaceLines& lines,
-                              const SiteAddress& site_address, Usage& usage) {
-  BOOST_OUTCOME_TRY(resolved, resolve_placement(parsed, point.axes, site_address, lines,
-                                                point.sweep.value_or(0)));
+                              const Sizing& sizing, Usage& usage) {
+  BOOST_OUTCOME_TRY(resolved, resolve_placement(parsed, point.axes, sizing.layout, sizing.sizes,
+                                                lines, point.sweep.value_or(0)));
   BOOST_OUTCOME_TRY(expected, expectation(parsed, point, resolved, usage));
   model::Cell cell{.case_path = parsed.path,
                    .name = {},
@@ -311,8 +317,8 @@ Result<void> refuse_equal_names(const Case& parsed, const std::vector<model::Cel
 }
 
 // Adds to `made` the cells for one placement, one for each value of its sweep.
-Result<void> add_swept_cells(const Case& parsed, Point point, const SiteAddress& site_address,
-                             Usage& usage, std::vector<model::Cell>& made) {
+Result<void> add_swept_cells(const Case& parsed, Point point, const Sizing& sizing, Usage& usage,
+                             std::vector<model::Cell>& made) {
   const auto in_cell = [&](Error error) {
     return with_cell(std::move(error), cell_name(parsed, point));
   };
@@ -326,7 +332,7 @@ Result<void> add_swept_cells(const Case& parsed, Point point, const SiteAddress&
   }
   for (const std::optional<std::int64_t>& value : values.value()) {
     point.sweep = value;
-    Result<model::Cell> cell = make_cell(parsed, point, lines.value(), site_address, usage);
+    Result<model::Cell> cell = make_cell(parsed, point, lines.value(), sizing, usage);
     if (!cell) {
       return in_cell(std::move(cell).error());
     }
@@ -337,9 +343,8 @@ Result<void> add_swept_cells(const Case& parsed, Point point, const SiteAddress&
 }
 
 // Adds to `made` the cells for `axes`, those of each placement.
-Result<void> add_cells(const Case& parsed, const model::AxisValues& axes,
-                       const SiteAddress& site_address, Usage& usage,
-                       std::vector<model::Cell>& made) {
+Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, const Sizing& sizing,
+                       Usage& usage, std::vector<model::Cell>& made) {
   const std::size_t before = made.size();
   const std::size_t placements = std::max<std::size_t>(parsed.placements.size(), 1);
   for (std::size_t i = 0; i < placements; ++i) {
@@ -348,7 +353,7 @@ Result<void> add_cells(const Case& parsed, const model::AxisValues& axes,
       point.placement = static_cast<std::uint32_t>(i);
     }
     if (exists(parsed, point)) {
-      BOOST_OUTCOME_TRYV(add_swept_cells(parsed, point, site_address, usage, made));
+      BOOST_OUTCOME_TRYV(add_swept_cells(parsed, point, sizing, usage, made));
     }
   }
   if (made.size() == before) {
@@ -359,14 +364,7 @@ Result<void> add_cells(const Case& parsed, const model::AxisValues& axes,
   return success();
 }
 
-Result<GuestAddress> nobody_knows(const bpf::Program& program, const model::AxisValues& /*axes*/,
-                                  bpf::CallSite site, GuestAddress /*function*/) {
-  return Error{.code = ErrorCode::case_unsupported,
-               .message = fmt::format("no JIT is there to say where the code of {} begins",
-                                      to_string(program, site))};
-}
-
-Result<std::vector<model::Cell>> make_cells(const Case& parsed, const SiteAddress& site_address) {
+Result<std::vector<model::Cell>> make_cells(const Case& parsed, const CodeLayout& layout) {
   BOOST_OUTCOME_TRY(all, combinations(parsed));
   const std::size_t count = all.size() * std::max<std::size_t>(parsed.placements.size(), 1);
   if (count > kMaxCells) {
@@ -380,7 +378,14 @@ Result<std::vector<model::Cell>> make_cells(const Case& parsed, const SiteAddres
   std::vector<model::Cell> made;
   made.reserve(count);
   for (const model::AxisValues& axes : all) {
-    BOOST_OUTCOME_TRYV(add_cells(parsed, axes, site_address, usage, made));
+    Sizing sizing{.layout = layout, .sizes = {}};
+    if (layout.sizes) {
+      // A program that the scheme or the JIT refuses has no size, and its cells fail for that.
+      if (auto sizes = layout.sizes(*parsed.program, axes)) {
+        sizing.sizes = std::move(sizes).value();
+      }
+    }
+    BOOST_OUTCOME_TRYV(add_cells(parsed, axes, sizing, usage, made));
   }
   BOOST_OUTCOME_TRYV(refuse_unused_sections(parsed, usage));
   BOOST_OUTCOME_TRYV(refuse_equal_names(parsed, made));
@@ -389,9 +394,8 @@ Result<std::vector<model::Cell>> make_cells(const Case& parsed, const SiteAddres
 
 }  // namespace
 
-Result<std::vector<model::Cell>> cells(const Case& parsed, const SiteAddress& site_address) {
-  Result<std::vector<model::Cell>> made =
-      make_cells(parsed, site_address ? site_address : nobody_knows);
+Result<std::vector<model::Cell>> cells(const Case& parsed, const CodeLayout& layout) {
+  Result<std::vector<model::Cell>> made = make_cells(parsed, layout);
   if (!made && made.error().where.file.empty()) {
     made.error().where.file = parsed.path;
   }

@@ -26,7 +26,7 @@ inline constexpr std::size_t kMaxCells = 4096;
 // lines of `-- calls` and `-- mem-after` that do, or the one `-- fail`, which replaces them all.
 //
 // case.two-outcomes, case.no-outcome, case.selects-nothing, case.unsupported, place.*; what
-// `site_address` fails with, and case.unsupported for site() where nobody is there to ask.
-Result<std::vector<model::Cell>> cells(const Case& parsed, const SiteAddress& site_address = {});
+// `layout.site` fails with, and case.unsupported for site() where nobody is there to ask.
+Result<std::vector<model::Cell>> cells(const Case& parsed, const CodeLayout& layout = {});
 
 }  // namespace farcall::cases

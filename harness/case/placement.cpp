@@ -56,7 +56,8 @@ struct ItemState {
 struct Work {
   const Case& parsed;
   const model::AxisValues& axes;
-  const SiteAddress& site_address;
+  const CodeLayout& layout;
+  std::span<const std::uint64_t> sizes;
   std::size_t functions;
   const PlaceLines& lines;
   std::int64_t sweep;
@@ -101,6 +102,10 @@ std::optional<Item> needed_for(const Expression& expression) {
   return item == nullptr ? std::nullopt : std::optional{*item};
 }
 
+Result<GuestAddress> nobody_knows() {
+  return Error{.code = ErrorCode::case_unsupported, .message = "no JIT is there to say it"};
+}
+
 Result<GuestAddress> evaluate(const Work& work, Item item, const Expression& expression) {
   GuestAddress base;
   if (const auto* const absolute = std::get_if<GuestAddress>(&expression.base)) {
@@ -108,8 +113,9 @@ Result<GuestAddress> evaluate(const Work& work, Item item, const Expression& exp
   } else if (const auto* const other = std::get_if<Item>(&expression.base)) {
     base = work.items[index(*other)].address;
   } else if (const auto* const site = std::get_if<bpf::CallSite>(&expression.base)) {
-    auto address = work.site_address(*work.parsed.program, work.axes, *site,
-                                     work.items[site->function].address);
+    auto address = work.layout.site ? work.layout.site(*work.parsed.program, work.axes, *site,
+                                                       work.items[site->function].address)
+                                    : nobody_knows();
     if (!address) {
       const Error& error = address.error();
       return error_at(where(work, item), error.code,
@@ -190,8 +196,8 @@ Result<void> check_item(const Work& work, Item item, std::uint64_t size, std::ui
   }
   if (!model::admits(work.axes.mmu, address, size)) {
     return error_at(where(work, item), ErrorCode::place_unmappable,
-                    fmt::format("{} is at {}, where nothing can be mapped", name(work, item),
-                                to_string(address)),
+                    fmt::format("{} is at {}: not all of its {} bytes can be mapped there",
+                                name(work, item), to_string(address), size),
                     fmt::format("{} maps {}", model::value_name(work.axes, model::Axis::mmu),
                                 admitted_ranges(work.axes.mmu)));
   }
@@ -227,9 +233,10 @@ Result<void> check_items(const Work& work) {
   extents.reserve(work.functions + 2);
   for (std::size_t i = 0; i < work.functions; ++i) {
     const Item item = function_item(i);
-    BOOST_OUTCOME_TRYV(check_item(work, item, kWordBytes, kWordBytes));
+    const std::uint64_t size = i < work.sizes.size() ? work.sizes[i] : kWordBytes;
+    BOOST_OUTCOME_TRYV(check_item(work, item, size, kWordBytes));
     const GuestAddress address = work.items[i].address;
-    extents.push_back({.first = address, .last = address + (kWordBytes - 1), .item = item});
+    extents.push_back({.first = address, .last = address + (size - 1), .item = item});
   }
   const Item stack = stack_item(work.functions);
   BOOST_OUTCOME_TRYV(check_item(work, stack, model::kStackBytes, model::kPageBytes));
@@ -257,12 +264,14 @@ Result<void> check_items(const Work& work) {
 }  // namespace
 
 Result<ResolvedPlacement> resolve_placement(const Case& parsed, const model::AxisValues& axes,
-                                            const SiteAddress& site_address,
+                                            const CodeLayout& layout,
+                                            std::span<const std::uint64_t> sizes,
                                             const PlaceLines& lines, std::int64_t sweep) {
   const std::size_t functions = parsed.program->functions.size();
   Work work{.parsed = parsed,
             .axes = axes,
-            .site_address = site_address,
+            .layout = layout,
+            .sizes = sizes,
             .functions = functions,
             .lines = lines,
             .sweep = sweep,

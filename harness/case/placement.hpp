@@ -9,7 +9,9 @@
 //   data       text+40M, each further one 1 MiB after the one before
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "base/address.hpp"
@@ -32,21 +34,29 @@ struct ResolvedPlacement {
 // By number of the item: the line that places it, or none for its default.
 using PlaceLines = std::vector<const Located<PlacedItem>*>;
 
-// Where the code of the call at `site` begins if its function lies at `function`: what
-// `site(main[0])` is. Only a JIT knows, so whoever has one says it. It must not depend on where
-// anything else lies.
-using SiteAddress =
-    std::function<Result<GuestAddress>(const bpf::Program& program, const model::AxisValues& axes,
-                                       bpf::CallSite site, GuestAddress function)>;
+// What only a JIT knows of a program's code: whoever has one says it. None of it may depend on
+// where anything but the function itself lies.
+struct CodeLayout {
+  // Where the code of the call at `site` begins if its function lies at `function`: what
+  // `site(main[0])` is.
+  std::function<Result<GuestAddress>(const bpf::Program& program, const model::AxisValues& axes,
+                                     bpf::CallSite site, GuestAddress function)>
+      site;
+  // How many bytes the code of each function has.
+  std::function<Result<std::vector<std::uint64_t>>(const bpf::Program& program,
+                                                   const model::AxisValues& axes)>
+      sizes;
+};
 
 // Functions must be word aligned and the stack page aligned; functions, mem and stack must lie
 // where the MMU can map them, and none of them may begin in what another one covers: mem and stack
-// their pages, a function its first word (how long its code is, only the JIT knows).
+// their pages, a function its code, or its first word where `sizes` does not say how long that is.
 // place.misaligned, place.unmappable, place.overlap, place.cycle, place.unknown-region; the error
 // is where the item was placed, or where the program begins if all that matters are defaults.
-// `sweep` is added where a line has one. What `site_address` fails with is located too.
+// `sweep` is added where a line has one. What `site` fails with is located too.
 Result<ResolvedPlacement> resolve_placement(const Case& parsed, const model::AxisValues& axes,
-                                            const SiteAddress& site_address,
+                                            const CodeLayout& layout,
+                                            std::span<const std::uint64_t> sizes,
                                             const PlaceLines& lines, std::int64_t sweep = 0);
 
 }  // namespace farcall::cases

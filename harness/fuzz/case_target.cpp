@@ -21,7 +21,8 @@ void run_case(Bytes text) {
     return;
   }
   const auto parsed = cases::parse_case(file, "fuzz.case");
-  const auto made = parsed ? cases::cells(parsed.value(), some_site) : parsed.error();
+  const auto made =
+      parsed ? cases::cells(parsed.value(), {.site = some_site, .sizes = {}}) : parsed.error();
   if (!made) {
     const Error& error = made.error();
     require(error.where.file == "fuzz.case", "an error that is located in the file");

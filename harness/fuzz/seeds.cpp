@@ -54,7 +54,8 @@ void write_seeds(const fs::path& cases, const fs::path& folder) {
   for (const std::string& file : files.value()) {
     const std::string name = fs::path(file).stem().string();
     const auto parsed = cases::read_case(file);
-    const auto made = parsed ? cases::cells(parsed.value(), some_site) : parsed.error();
+    const auto made =
+        parsed ? cases::cells(parsed.value(), {.site = some_site, .sizes = {}}) : parsed.error();
     if (!made || made.value().size() > kMostCells) {
       continue;
     }

@@ -37,7 +37,7 @@ void require(bool condition, std::string_view what);
 
 std::string_view text_of(Bytes bytes);
 
-// A cases::SiteAddress for want of one that knows.
+// A cases::CodeLayout::site for want of one that knows.
 Result<GuestAddress> some_site(const bpf::Program& program, const model::AxisValues& axes,
                                bpf::CallSite site, GuestAddress function);
 

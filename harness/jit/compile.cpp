@@ -156,6 +156,27 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
   return image;
 }
 
+Result<std::vector<std::uint64_t>> code_sizes(const model::LinkedProgram& linked,
+                                              const model::AxisValues& axes) {
+  BOOST_OUTCOME_TRYV(check_axes(axes));
+  const Target target{.endian = axes.endian, .abi = axes.abi};
+  Layout layout;
+  Emitter out;
+  std::vector<std::uint64_t> sizes;
+  std::size_t first_call = 0;
+  for (std::uint32_t i = 0; i < linked.program.functions.size(); ++i) {
+    const FunctionSource source{.linked = linked,
+                                .reach = reach_info(axes.reach, axes.abi),
+                                .target = target,
+                                .function = i,
+                                .first_call = first_call};
+    BOOST_OUTCOME_TRY(pass_words, size_function(source, layout, out));
+    sizes.push_back(std::uint64_t{pass_words.back()} * 4);
+    first_call += layout.calls.size();
+  }
+  return sizes;
+}
+
 Result<GuestAddress> call_address(const model::LinkedProgram& linked, const model::AxisValues& axes,
                                   bpf::CallSite site) {
   BOOST_OUTCOME_TRYV(check_axes(axes));

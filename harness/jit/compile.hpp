@@ -1,6 +1,9 @@
 // The JIT: a linked BPF program to ppc64 code at the addresses that its functions were given.
 #pragma once
 
+#include <cstdint>
+#include <vector>
+
 #include "base/error.hpp"
 #include "model/axes.hpp"
 #include "model/code_image.hpp"
@@ -21,6 +24,11 @@ namespace farcall::jit {
 //                      reaches (32 MiB)
 //   jit.size-changed   a function came out with another size than was planned for it
 Result<model::CodeImage> compile(const model::LinkedProgram& linked, const model::AxisValues& axes);
+
+// How many bytes each function's code has, its descriptor included. None of the addresses in
+// `linked` matters. jit.unsupported.
+Result<std::vector<std::uint64_t>> code_sizes(const model::LinkedProgram& linked,
+                                              const model::AxisValues& axes);
 
 // Where the code of the call at `site` begins, a nop left out that keeps a prefixed instruction
 // from crossing 64 bytes: what a call by `bl` or `pcrel` counts from, and where compile() puts it.

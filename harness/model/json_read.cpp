@@ -8,6 +8,7 @@
 #include "bpf/instruction.hpp"
 #include "bpf/validator.hpp"
 #include "model/json.hpp"
+#include "model/translation.hpp"
 
 // nlohmann::json reports what does not fit by exceptions that name the place; they end at
 // read_document(), which makes an Error of them. What is well-formed but means nothing throws
@@ -341,6 +342,26 @@ void check_expectation(const Document& document) {
   }
 }
 
+// Where the image lies, as a machine can map it.
+void check_places(const CodeImage& image, Mmu mmu) {
+  std::vector<const CodeFunction*> by_address;
+  for (const CodeFunction& function : image.functions) {
+    if (!admits(mmu, function.address, function.words.size() * 4)) {
+      throw BadDocument(fmt::format("function {} at {} is outside what the MMU translates",
+                                    function.name, to_string(function.address)));
+    }
+    by_address.push_back(&function);
+  }
+  std::ranges::sort(by_address, {}, &CodeFunction::address);
+  for (std::size_t i = 1; i < by_address.size(); ++i) {
+    if (by_address[i]->address.value - by_address[i - 1]->address.value <
+        by_address[i - 1]->words.size() * 4) {
+      throw BadDocument(fmt::format("functions {} and {} overlap at {}", by_address[i - 1]->name,
+                                    by_address[i]->name, to_string(by_address[i]->address)));
+    }
+  }
+}
+
 Document read_checked(const Json& json) {
   const int format = json.at("farcall").at("format").get<int>();
   if (format != kJsonFormat) {
@@ -353,6 +374,7 @@ Document read_checked(const Json& json) {
   }
   if (json.contains("image")) {
     document.image = read_image(json.at("image"));
+    check_places(*document.image, document.cell.axes.mmu);
   }
   if (document.cell.axes.abi == Abi::elfv1 && document.image &&
       (document.cell.axes.endian != Endian::big ||

@@ -42,13 +42,28 @@ bool is_harness_failure(const model::Verdict& verdict) {
   });
 }
 
+// As a word of a shell's command line.
+std::string shell_word(const std::string& text) {
+  constexpr std::string_view kPlain =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-";
+  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) {
+    return text;
+  }
+  std::string quoted = "'";
+  for (const char c : text) {
+    quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  }
+  return quoted + "'";
+}
+
 std::string replay_command(const RunArguments& arguments, std::size_t index,
                            const model::Cell& cell) {
   if (!arguments.from.empty()) {
-    return fmt::format("{} run --from {}", arguments.program,
-                       arguments.from[index % arguments.from.size()]);
+    return fmt::format("{} run --from {}", shell_word(arguments.program),
+                       shell_word(arguments.from[index % arguments.from.size()]));
   }
-  return fmt::format("{} run {} --filter {}", arguments.program, cell.case_path, cell.name);
+  return fmt::format("{} run {} --filter {}", shell_word(arguments.program),
+                     shell_word(cell.case_path), shell_word(cell.name));
 }
 
 void count(const model::Verdict& verdict, report::Totals& totals) {

@@ -12,15 +12,15 @@
 #include "case/hardware.hpp"
 #include "case/matrix.hpp"
 #include "model/json.hpp"
+#include "run/code_layout.hpp"
 #include "run/files.hpp"
-#include "run/site_address.hpp"
 
 namespace farcall::run {
 namespace {
 
 Result<std::vector<model::Cell>> cells_of(const std::string& path) {
   BOOST_OUTCOME_TRY(parsed, cases::read_case(path));
-  return cases::cells(parsed, site_address);
+  return cases::cells(parsed, code_layout());
 }
 
 // A condition of --where, read: the values of `axis` that are wanted.
@@ -93,6 +93,11 @@ Result<std::vector<model::Document>> select_cells(const Selection& selection) {
   std::optional<std::set<std::string>> failed;
   if (!selection.failed_in.empty()) {
     BOOST_OUTCOME_TRY(names, failed_cells(selection.failed_in));
+    if (names.empty()) {
+      return Error{.code = ErrorCode::usage_nothing_selected,
+                   .message = "every cell of this report passed: there is nothing to run again",
+                   .where = {selection.failed_in}};
+    }
     failed = std::move(names);
   }
   const auto wanted = [&](const model::Cell& cell) {
@@ -117,7 +122,10 @@ Result<std::vector<model::Document>> select_cells(const Selection& selection) {
   }
   if (documents.empty()) {
     return Error{.code = ErrorCode::usage_nothing_selected,
-                 .message = fmt::format("none of {} cells is selected", cells_seen),
+                 .message = fmt::format("none of {} cells is selected", cells_seen) +
+                            (failed ? fmt::format(", or is one of the {} that did not pass in {}",
+                                                  failed->size(), selection.failed_in)
+                                    : ""),
                  .hint = "farcall list PATH… shows the names"};
   }
   return documents;

@@ -130,20 +130,45 @@ TEST(CasePlacement, ASiteIsWhereWhoeverKnowsSaysThatItIs) {
                                      "one = site( main[0] )+sweep { 0..4 step 4 }\n",
                                  "test.case");
   ASSERT_TRUE(parsed) << to_string(parsed.error());
-  const auto made = cells(parsed.value(),
-                          [](const bpf::Program& program, const model::AxisValues& axes,
-                             bpf::CallSite site, GuestAddress function) -> Result<GuestAddress> {
-                            EXPECT_EQ(program.functions[site.function].name, "main");
-                            EXPECT_EQ(function.value, 0xc000000000010000);
-                            return function + (axes.reach == model::Reach::bl ? 0x1000 : 0x2000) +
-                                   site.ordinal * 0x100;
-                          });
+  const CodeLayout layout{
+      .site = [](const bpf::Program& program, const model::AxisValues& axes, bpf::CallSite site,
+                 GuestAddress function) -> Result<GuestAddress> {
+        EXPECT_EQ(program.functions[site.function].name, "main");
+        EXPECT_EQ(function.value, 0xc000000000010000);
+        return function + (axes.reach == model::Reach::bl ? 0x1000 : 0x2000) + site.ordinal * 0x100;
+      },
+      .sizes = {}};
+  const auto made = cells(parsed.value(), layout);
   ASSERT_TRUE(made) << to_string(made.error());
   ASSERT_EQ(made.value().size(), 4U);
   constexpr std::uint64_t kMain = 0xc000000000010000;
   EXPECT_EQ(functions(made.value()[0]), (Addresses{kMain, kMain + 0x1000, kMain + 0x10fc}));
   EXPECT_EQ(functions(made.value()[1]), (Addresses{kMain, kMain + 0x1004, kMain + 0x10fc}));
   EXPECT_EQ(functions(made.value()[3]), (Addresses{kMain, kMain + 0x2004, kMain + 0x20fc}));
+}
+
+TEST(CasePlacement, CodeIsAsLongAsWhoeverKnowsSaysThatItIs) {
+  const CodeLayout layout{
+      .site = {},
+      .sizes = [](const bpf::Program& program,
+                  const model::AxisValues& /*axes*/) -> Result<std::vector<std::uint64_t>> {
+        return std::vector<std::uint64_t>(program.functions.size(), 64);
+      }};
+  const auto placed_at = [&](const std::string& lines) {
+    const auto parsed =
+        parse_case(std::string{kThreeFunctions} + "-- place\n" + lines, "test.case");
+    return cells(parsed.value(), layout);
+  };
+  EXPECT_TRUE(placed_at("one = text+64\nmain = text\n"));
+  const auto overlapping = placed_at("one = text+60\nmain = text\n");
+  ASSERT_FALSE(overlapping);
+  EXPECT_EQ(to_string(overlapping.error()).substr(0, 28), "test.case:13:1: error: main ");
+  EXPECT_EQ(name(overlapping.error().code), "place.overlap");
+  EXPECT_FALSE(placed_at("one = text+4K-4\nmem = text+4K\n-- mem\n00\n"));
+  EXPECT_TRUE(placed_at("two = text\none = 0xc00fffffffffffc0\n"));
+  const auto outside = placed_at("two = text\none = 0xc00fffffffffffc4\n");
+  ASSERT_FALSE(outside);
+  EXPECT_EQ(name(outside.error().code), "place.unmappable");
 }
 
 TEST(CasePlacement, WhyASiteIsNotKnownIsSaidWhereItIsAskedFor) {

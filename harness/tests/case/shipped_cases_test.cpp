@@ -76,7 +76,7 @@ TEST(ShippedCases, SayWhatTheInterpreterDoes) {
     const auto parsed = read_case(file);
     ASSERT_TRUE(parsed) << to_string(parsed.error());
     EXPECT_FALSE(parsed.value().summary.empty());
-    const auto made = cells(parsed.value(), some_address);
+    const auto made = cells(parsed.value(), {.site = some_address, .sizes = {}});
     ASSERT_TRUE(made) << to_string(made.error());
     for (const model::Cell& cell : made.value()) {
       SCOPED_TRACE(cell.name);

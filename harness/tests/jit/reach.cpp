@@ -240,6 +240,22 @@ TEST(Reach, ATargetBetweenWordsIsRefused) {
   }
 }
 
+TEST(Reach, HowLongCodeIsIsKnownBeforeAnythingIsPlaced) {
+  for (const ReachInfo& reach : kReaches) {
+    for (const Variant& variant : kVariants) {
+      const model::AxisValues axes = axes_of(reach.reach, variant);
+      const auto sizes = code_sizes(linked(kCaller, {{0}, {0}}), axes);
+      ASSERT_TRUE(sizes.has_value()) << to_string(sizes.error());
+      const auto image = compiled(axes, kToc + 0x3c, kToc + 0x1000);
+      ASSERT_TRUE(image.has_value()) << to_string(image.error());
+      ASSERT_EQ(sizes.value().size(), 2U);
+      for (std::size_t i = 0; i < 2; ++i) {
+        EXPECT_EQ(sizes.value()[i], image.value().functions[i].words.size() * 4);
+      }
+    }
+  }
+}
+
 // Whatever lies around it, and wherever the function lies: pla has its nop before it or behind it.
 TEST(Reach, WhereACallBeginsIsKnownBeforeAnythingElseIsPlaced) {
   for (const auto& [reach, lowest, highest] : kLimits) {

@@ -114,6 +114,18 @@ TEST(Run, ATruncatedTargetIsShownWithItsEvidenceAndReplay) {
   EXPECT_THAT(run.out, HasSubstr("run --from " + spoiled));
 }
 
+TEST(Run, AReplayIsWhatAShellTakes) {
+  const ScratchFolder folder;
+  std::string text = kFarCase;
+  text.replace(text.rfind("42"), 2, "43");
+  std::filesystem::create_directory(folder.path() / "it's wrong");
+  const std::string path = folder.write("it's wrong/far.case", text);
+  const Finished run = run_farcall({"run", path});
+  EXPECT_EQ(run.exit_code, 2);
+  const std::string quoted = (folder.path() / "it'\\''s wrong/far.case").string();
+  EXPECT_THAT(run.out, HasSubstr(" run '" + quoted + "' --filter far\n"));
+}
+
 TEST(Run, AWrongExpectationIsAnErrorOfTheCaseAndExits2) {
   const ScratchFolder folder;
   std::string text = kFarCase;
@@ -219,6 +231,11 @@ TEST(Run, AReportInAFileLeavesTextOnTheTerminalAndNamesWhatToRunAgain) {
   EXPECT_EQ(again.exit_code, 1);
   EXPECT_THAT(again.out, StartsWith("TAP version 13\n1..1\nnot ok 1 - two@imm32\n"));
 
+  const std::string green =
+      folder.write("green.json", R"({"cells": [{"cell": "two@imm32", "outcome": "pass"}]})");
+  const Finished nothing = run_farcall({"run", path, "--rerun-failed", green});
+  EXPECT_EQ(nothing.exit_code, 2);
+  EXPECT_THAT(nothing.err, HasSubstr("every cell of this report passed"));
   EXPECT_EQ(run_farcall({"run", path, "--rerun-failed", path}).exit_code, 2);
   EXPECT_EQ(run_farcall({"run", path, "--output", "/no/such/folder/report"}).exit_code, 2);
 }

@@ -13,9 +13,9 @@
 #include "case/hardware.hpp"
 #include "model/region.hpp"
 #include "model/translation.hpp"
+#include "run/code_layout.hpp"
 #include "run/runner.hpp"
 #include "run/select.hpp"
-#include "run/site_address.hpp"
 #include "tests/run/farcall_process.hpp"
 
 namespace farcall::run {
@@ -210,8 +210,8 @@ GuestAddress origin(const model::Cell& cell, const bpf::PseudoCall& call, const 
   if (limit.of == kToc.of) {
     return cell.placement.toc;
   }
-  return site_address(*cell.program, cell.axes, call.site,
-                      cell.placement.functions[call.site.function])
+  return code_layout()
+      .site(*cell.program, cell.axes, call.site, cell.placement.functions[call.site.function])
       .value();
 }
 

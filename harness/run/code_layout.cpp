@@ -1,0 +1,42 @@
+#include "run/code_layout.hpp"
+
+#include <memory>
+#include <vector>
+
+#include "jit/compile.hpp"
+#include "link/link.hpp"
+#include "model/cell.hpp"
+
+namespace farcall::run {
+namespace {
+
+// All at one address: every scheme can express that, and code has the same size anywhere.
+Result<model::LinkedProgram> linked_at(GuestAddress address, const bpf::Program& program,
+                                       const model::AxisValues& axes) {
+  return link::link_program(
+      {.axes = axes,
+       .program = std::make_shared<const bpf::Program>(program),
+       .placement = {.functions = std::vector<GuestAddress>(program.functions.size(), address),
+                     .call_base = address,
+                     .toc = address}});
+}
+
+Result<GuestAddress> site_address(const bpf::Program& program, const model::AxisValues& axes,
+                                  bpf::CallSite site, GuestAddress function) {
+  BOOST_OUTCOME_TRY(linked, linked_at(function, program, axes));
+  return jit::call_address(linked, axes, site);
+}
+
+Result<std::vector<std::uint64_t>> code_sizes(const bpf::Program& program,
+                                              const model::AxisValues& axes) {
+  BOOST_OUTCOME_TRY(linked, linked_at({}, program, axes));
+  return jit::code_sizes(linked, axes);
+}
+
+}  // namespace
+
+cases::CodeLayout code_layout() {
+  return {.site = site_address, .sizes = code_sizes};
+}
+
+}  // namespace farcall::run
