@@ -71,6 +71,7 @@ namespace farcall {
   X(bpf_falls_off_end,             "bpf.falls-off-end")                         \
   X(bpf_empty,                     "bpf.empty")                                 \
   X(interpreter_bad_access,        "interpreter.bad-access")                    \
+  X(interpreter_bad_call,          "interpreter.bad-call")                      \
   X(interpreter_budget,            "interpreter.budget")                        \
   X(interpreter_call_depth,        "interpreter.call-depth")                    \
   /* linking and JIT */                                                         \

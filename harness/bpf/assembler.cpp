@@ -61,15 +61,15 @@ struct Label {
   std::string_view name;
   Place place;
   SlotIndex slot = 0;
-  bool called = false;
+  bool is_function = false;
 };
 
 // A use of a label that is filled in at the end.
 struct Reference {
   std::string_view label;
   Place place;
-  SlotIndex slot = 0;  // of the jump or call
-  bool call = false;
+  SlotIndex slot = 0;        // of the instruction
+  bool to_function = false;  // else a jump
 };
 
 struct Instruction {
@@ -99,7 +99,7 @@ class Assembler {
       return error(ErrorCode::asm_syntax, labels_.back().place,
                    fmt::format("no instruction follows label '{}'", labels_.back().name));
     }
-    BOOST_OUTCOME_TRY(resolve_calls());
+    BOOST_OUTCOME_TRY(resolve_functions());
     BOOST_OUTCOME_TRY(divide_into_functions());
     BOOST_OUTCOME_TRY(resolve_jumps());
     return std::move(program_);
@@ -198,11 +198,8 @@ class Assembler {
         return read_register(line, slot.dst);
       case Operand::source:
         return read_source(line, rows, read);
-      case Operand::imm64: {
-        BOOST_OUTCOME_TRY(value, read_number(line, 64));
-        std::tie(slot, read.second) = load_immediate64_slots(slot.dst, value);
-        break;
-      }
+      case Operand::imm64:
+        return read_imm64(line, rows, read);
       case Operand::memory_dst:
         return read_memory(line, slot.dst, slot.offset);
       case Operand::memory_src:
@@ -249,6 +246,18 @@ class Assembler {
     return success();
   }
 
+  // A number, or the function whose address it is: which of a mnemonic's rows is meant.
+  Result<void> read_imm64(AssemblyLine& line, Rows rows, Instruction& read) {
+    const auto function = std::ranges::find(rows, Form::dst_function, &InstructionInfo::form);
+    if (function != rows.end() && line.take_word(kLocal)) {
+      read.info = *function;
+      return read_label(line, "a label", true);
+    }
+    BOOST_OUTCOME_TRY(value, read_number(line, 64));
+    std::tie(read.slot, read.second) = load_immediate64_slots(read.slot.dst, value);
+    return success();
+  }
+
   // `[%r1+12]`
   Result<void> read_memory(AssemblyLine& line, std::uint8_t& base, std::int16_t& offset) const {
     if (!line.take('[')) {
@@ -286,19 +295,20 @@ class Assembler {
   }
 
   Result<void> read_callee(AssemblyLine& line) {
-    if (!line.take_word("local")) {
+    if (!line.take_word(kLocal)) {
       return expected(line, "'local' and a label: other calls are not supported");
     }
     return read_label(line, "a label", true);
   }
 
-  Result<void> read_label(AssemblyLine& line, std::string_view what, bool call) {
+  Result<void> read_label(AssemblyLine& line, std::string_view what, bool to_function) {
     const Place place = line.place();
     const std::string_view label = line.take_name();
     if (label.empty()) {
       return expected(line, what);
     }
-    references_.push_back({.label = label, .place = place, .slot = next_slot(), .call = call});
+    references_.push_back(
+        {.label = label, .place = place, .slot = next_slot(), .to_function = to_function});
     return success();
   }
 
@@ -338,7 +348,7 @@ class Assembler {
     const auto known = label_numbers_.find(reference.label);
     if (known != label_numbers_.end()) {
       Label& label = labels_[known->second];
-      label.called = label.called || reference.call;
+      label.is_function = label.is_function || reference.to_function;
       return label.slot;
     }
     if (reference.label == kMain) {
@@ -348,9 +358,9 @@ class Assembler {
                  fmt::format("label '{}' is not defined", reference.label));
   }
 
-  Result<void> resolve_calls() {
+  Result<void> resolve_functions() {
     for (const Reference& reference : references_) {
-      if (reference.call) {
+      if (reference.to_function) {
         BOOST_OUTCOME_TRY(target, slot_of(reference));
         program_.slots[reference.slot].imm = static_cast<std::int32_t>(target - reference.slot - 1);
       }
@@ -358,12 +368,13 @@ class Assembler {
     return success();
   }
 
-  // Labels are in the order of their slots; of several at one slot the first that is called counts.
+  // Labels are in the order of their slots; of several at one slot the first that is named as one
+  // counts.
   Result<void> divide_into_functions() {
     std::vector<Function>& functions = program_.functions;
     functions.push_back({.name = std::string(kMain)});
     for (const Label& label : labels_) {
-      if (!label.called || label.slot == functions.back().begin) {
+      if (!label.is_function || label.slot == functions.back().begin) {
         continue;
       }
       if (label.name == kMain) {
@@ -379,7 +390,7 @@ class Assembler {
 
   Result<void> resolve_jumps() {
     for (const Reference& reference : references_) {
-      if (reference.call) {
+      if (reference.to_function) {
         continue;
       }
       const auto exit = implicit_exit(reference);
@@ -416,6 +427,7 @@ class Assembler {
   }
 
   static constexpr std::string_view kMain = "main";
+  static constexpr std::string_view kLocal = "local";
 
   const SourceLocation& start_;
   Program program_;

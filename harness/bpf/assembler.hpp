@@ -10,6 +10,8 @@
 //   lock fetch add [%r1], %r2    atomics; `fetch` or not, `add` or `add32`
 //   bswap16 %r1            another word for swap16
 //   call local callee      a label
+//   lddw %r1, local callee the address of a function
+//   callx %r1              a call through a register, where the program has that extension
 //   done: exit             labels stand on a line of their own, or before an instruction
 //
 // Labels are letters, digits, `_`, `.` and `$`, do not begin with a digit, and are known in the
@@ -17,8 +19,9 @@
 // jump's function, and `main` is the first slot.
 //
 // Functions: slot 0 begins one, called `main` whatever its labels are, and so does each label that
-// is the target of a call; a function extends to the next one. Registers up to %r15 can be written;
-// it is validate() that refuses those beyond %r10, as it does jumps across functions.
+// is the target of a call or of a load of a function's address; a function extends to the next one.
+// Registers up to %r15 can be written; it is validate() that refuses those beyond %r10, as it does
+// jumps across functions.
 #pragma once
 
 #include <string_view>

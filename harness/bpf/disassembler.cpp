@@ -157,9 +157,9 @@ std::string disassemble(const Program& program) {
 
 std::string disassemble_instruction(const Program& program, SlotIndex slot) {
   const InstructionInfo* info = find(program.slots[slot]);
-  const bool is_call = info != nullptr && info->operation == Operation::call;
+  const bool names_function = info != nullptr && info->names_function();
   Text text;
-  append_instruction(text, program, is_call ? function_labels(program) : Labels{}, slot);
+  append_instruction(text, program, names_function ? function_labels(program) : Labels{}, slot);
   return fmt::to_string(text);
 }
 

@@ -21,6 +21,9 @@
 // Jump displacements are in slots, relative to the next slot: displacement() knows the field. A
 // pseudo call's is in `imm`. load_immediate64 takes two slots: `imm` of the first is the lower
 // half, `imm` of the second the upper half, and all other fields of the second are zero.
+// load_function is the same opcode: it loads the address of the function whose first slot `imm`
+// gives, like a pseudo call's, and all of the second slot is zero. call_register is no instruction
+// of the RFC: what it means is for Program::callx to say.
 #pragma once
 
 #include <array>
@@ -48,14 +51,14 @@ enum class Operation : std::uint8_t {
   add, sub, mul, div, signed_div, bit_or, bit_and, lsh, rsh, neg, mod, signed_mod, bit_xor,
   mov, mov_signed, arsh,
   to_little, to_big, swap,
-  load, load_signed, store_register, store_immediate, load_immediate64,
+  load, load_signed, store_register, store_immediate, load_immediate64, load_function,
   atomic_add, atomic_or, atomic_and, atomic_xor, exchange, compare_exchange,
   jump,
   jump_if_equal, jump_if_not_equal, jump_if_set,
   jump_if_greater, jump_if_greater_equal, jump_if_less, jump_if_less_equal,
   jump_if_signed_greater, jump_if_signed_greater_equal,
   jump_if_signed_less, jump_if_signed_less_equal,
-  call, exit,
+  call, call_register, exit,
 };
 // clang-format on
 
@@ -67,6 +70,7 @@ enum class Form : std::uint8_t {
   dst_source,    // add %r1, %r2      mov %r1, -5
   dst,           // neg %r1           be16 %r1
   dst_imm64,     // lddw %r1, 0x123456789
+  dst_function,  // lddw %r1, local label
   load,          // ldxw %r1, [%r2+4]
   store,         // stxw [%r1-8], %r2 stw [%r1-8], 5
   atomic,        // lock fetch add [%r1-8], %r2
@@ -74,6 +78,7 @@ enum class Form : std::uint8_t {
   target32,      // ja32 label
   branch,        // jeq %r1, 5, label
   local_callee,  // call local label
+  callee,        // callx %r1
   nothing,       // exit
 };
 
@@ -86,7 +91,7 @@ enum class Operand : std::uint8_t {
   memory_src,    // [%r2+4], based on src
   target,        // label, `offset` slots away
   target32,      // label, `imm` slots away
-  local_callee,  // local label
+  local_callee,  // local label: a function of the program
 };
 
 // What a form's operands are, in the order in which they are written.
@@ -98,6 +103,8 @@ constexpr std::array<Operand, 3> operands_of(Form form) {
       return {Operand::dst};
     case Form::dst_imm64:
       return {Operand::dst, Operand::imm64};
+    case Form::dst_function:
+      return {Operand::dst, Operand::local_callee};
     case Form::load:
       return {Operand::dst, Operand::memory_src};
     case Form::store:
@@ -111,6 +118,8 @@ constexpr std::array<Operand, 3> operands_of(Form form) {
       return {Operand::dst, Operand::source, Operand::target};
     case Form::local_callee:
       return {Operand::local_callee};
+    case Form::callee:
+      return {Operand::dst};
     case Form::nothing:
       break;
   }
@@ -150,9 +159,14 @@ struct InstructionInfo {
   constexpr bool is_jump() const {
     return form == Form::target || form == Form::target32 || form == Form::branch;
   }
+  constexpr bool is_call() const { return form == Form::local_callee || form == Form::callee; }
+  // Whether `imm` says where a function begins.
+  constexpr bool names_function() const {
+    return form == Form::local_callee || form == Form::dst_function;
+  }
   constexpr bool writes_dst() const {
     return form == Form::dst_source || form == Form::dst || form == Form::dst_imm64 ||
-           form == Form::load;
+           form == Form::dst_function || form == Form::load;
   }
   constexpr bool writes_src() const { return fetches && operation != Operation::compare_exchange; }
 };
@@ -355,6 +369,9 @@ inline constexpr auto kInstructions = [] {
       InstructionInfo{.opcode = kLoadImmediate64, .mnemonic = "lddw", .operation = load_immediate64,
                       .form = Form::dst_imm64, .source = K, .dst = kOperand, .src = selects(0),
                       .imm = kOperand},
+      InstructionInfo{.opcode = kLoadImmediate64, .mnemonic = "lddw", .operation = load_function,
+                      .form = Form::dst_function, .dst = kOperand, .src = selects(kPseudoFunction),
+                      .imm = kOperand},
 
       InstructionInfo{.opcode = 0x05, .mnemonic = "ja", .operation = jump, .form = Form::target,
                       .offset = kOperand},
@@ -407,6 +424,8 @@ inline constexpr auto kInstructions = [] {
 
       InstructionInfo{.opcode = 0x85, .mnemonic = "call", .operation = call,
                       .form = Form::local_callee, .src = selects(kPseudoCall), .imm = kOperand},
+      InstructionInfo{.opcode = 0x8d, .mnemonic = "callx", .operation = call_register,
+                      .form = Form::callee, .dst = kOperand},
       InstructionInfo{.opcode = 0x95, .mnemonic = "exit", .operation = Operation::exit,
                       .form = Form::nothing},
   };
@@ -499,6 +518,11 @@ constexpr void select(const InstructionInfo& info, Slot& slot) {
 // How far a jump goes, in slots from the next one.
 constexpr std::int32_t displacement(const Slot& slot, const InstructionInfo& jump) {
   return jump.form == Form::target32 ? slot.imm : slot.offset;
+}
+
+// Where the function begins that `slot` at `at` names: an instruction of which names_function().
+constexpr SlotIndex local_target(SlotIndex at, const Slot& slot) {
+  return at + 1 + static_cast<SlotIndex>(slot.imm);
 }
 
 // The 64-bit immediate of a load_immediate64.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/bits.hpp"
@@ -225,9 +226,18 @@ Result<void> access_memory(Machine& machine, const InstructionInfo& info, const 
   return machine.memory.store(address_from(slot.dst), info.memory_bytes, value);
 }
 
+std::optional<std::uint32_t> function_placed_at(std::span<const GuestAddress> addresses,
+                                                std::uint64_t address) {
+  const auto found = std::ranges::find(addresses, GuestAddress{address});
+  if (found == addresses.end()) {
+    return std::nullopt;
+  }
+  return static_cast<std::uint32_t>(found - addresses.begin());
+}
+
 }  // namespace
 
-Result<InterpreterRun> interpret(const Program& program,
+Result<InterpreterRun> interpret(const Program& program, std::span<const GuestAddress> addresses,
                                  const std::array<std::uint64_t, 5>& arguments,
                                  GuestAddress stack_top, AddressSpace& memory,
                                  const InterpreterLimits& limits) {
@@ -236,7 +246,7 @@ Result<InterpreterRun> interpret(const Program& program,
   std::ranges::copy(arguments, registers.begin() + 1);
   registers[kFramePointer] = stack_top.value;
 
-  const std::vector<PseudoCall> sites = pseudo_calls(program);
+  const std::vector<CallInstruction> sites = call_instructions(program);
   std::vector<Caller> callers;
   InterpreterRun run;
   SlotIndex& pc = machine.pc;
@@ -254,8 +264,26 @@ Result<InterpreterRun> interpret(const Program& program,
         registers[slot.dst] = immediate64(slot, program.slots[pc + 1]);
         pc += 2;
         break;
-      case Operation::call: {
-        const auto call = std::ranges::lower_bound(sites, pc, {}, &PseudoCall::slot);
+      case Operation::load_function: {
+        const auto function = function_at(program, local_target(pc, slot));
+        registers[slot.dst] = addresses[*function].value;
+        pc += 2;
+        break;
+      }
+      case Operation::call:
+      case Operation::call_register: {
+        const auto call = std::ranges::lower_bound(sites, pc, {}, &CallInstruction::slot);
+        const auto callee =
+            call->callee ? call->callee : function_placed_at(addresses, registers[slot.dst]);
+        if (!callee) {
+          Error error = located(
+              machine,
+              {.code = ErrorCode::interpreter_bad_call,
+               .message = fmt::format("call through %r{} to {}: no function is there", slot.dst,
+                                      to_string(GuestAddress{registers[slot.dst]}))});
+          error.site = to_string(program, call->site);
+          return error;
+        }
         if (callers.size() + 1 >= limits.call_depth) {
           Error error =
               located(machine, {.code = ErrorCode::interpreter_call_depth,
@@ -263,11 +291,11 @@ Result<InterpreterRun> interpret(const Program& program,
           error.site = to_string(program, call->site);
           return error;
         }
-        run.calls.push_back(*call);
+        run.calls.push_back({.site = call->site, .slot = pc, .callee = *callee});
         Caller& caller = callers.emplace_back(Caller{.resume = pc + 1});
         std::copy_n(registers.begin() + kFirstSaved, kSavedCount, caller.saved.begin());
         registers[kFramePointer] -= kFrameBytes;
-        pc = program.functions[call->callee].begin;
+        pc = program.functions[*callee].begin;
         break;
       }
       case Operation::exit:

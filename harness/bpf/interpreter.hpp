@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/address.hpp"
@@ -27,10 +28,13 @@ struct InterpreterRun {
 };
 
 // Runs `program`, which validate() accepts, from its first slot with r1 … r5 = `arguments` until
-// the first function exits. Function frames are taken downwards from `stack_top`, kFrameBytes each:
-// r10 of the first function is `stack_top`. `memory` holds what is left of it afterwards.
-// Fails with interpreter.bad-access, interpreter.budget, interpreter.call-depth.
-Result<InterpreterRun> interpret(const Program& program,
+// the first function exits. `addresses` are what pointers to its functions are, one for each
+// function; a program that neither loads nor calls through any needs none. Function frames are
+// taken downwards from `stack_top`, kFrameBytes each: r10 of the first function is `stack_top`.
+// `memory` holds what is left of it afterwards. Fails with interpreter.bad-access,
+// interpreter.bad-call (through a register that holds no function's address), interpreter.budget,
+// interpreter.call-depth.
+Result<InterpreterRun> interpret(const Program& program, std::span<const GuestAddress> addresses,
                                  const std::array<std::uint64_t, 5>& arguments,
                                  GuestAddress stack_top, AddressSpace& memory,
                                  const InterpreterLimits& limits = {});

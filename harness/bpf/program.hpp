@@ -31,6 +31,19 @@ using SlotIndex = std::uint32_t;
 // src of a `call`: how its target is named.
 inline constexpr std::uint8_t kPseudoCall = 1;  // callee's slot relative to the next slot
 
+// src of a 64-bit immediate load: what is loaded.
+inline constexpr std::uint8_t kPseudoFunction = 4;  // the address of the function at a slot
+
+// What opcode 0x8d, a call through a register, means in a program. RFC 9669 does not have it.
+enum class Callx : std::uint8_t {
+  none,     // nothing: validate() refuses it
+  address,  // dst holds the address of a function, as a function pointer load makes it
+};
+
+// The extension that a case file names for it: `callx-address`. None has no name.
+std::string_view extension_name(Callx callx);
+std::optional<Callx> extension_named(std::string_view text);
+
 struct Function {
   std::string name;
   SlotIndex begin = 0;
@@ -46,12 +59,13 @@ struct Function {
 struct Program {
   std::vector<Slot> slots;
   std::vector<Function> functions;
+  Callx callx = Callx::none;
 
   // Where each slot came from, for messages: as many as slots, or none.
   std::vector<SourceLocation> origins;
 
   friend bool operator==(const Program& a, const Program& b) {
-    return a.slots == b.slots && a.functions == b.functions;
+    return a.slots == b.slots && a.functions == b.functions && a.callx == b.callx;
   }
 };
 
@@ -64,7 +78,17 @@ struct CallSite {
   friend auto operator<=>(const CallSite&, const CallSite&) = default;
 };
 
-// A pseudo call of a program and whom it calls.
+// A call instruction of a program.
+struct CallInstruction {
+  CallSite site;
+  SlotIndex slot = 0;
+  std::optional<std::uint32_t> callee;  // number of the function; empty: a register says which
+
+  friend bool operator==(const CallInstruction&, const CallInstruction&) = default;
+};
+
+// A call and whom it calls: of a pseudo call that is fixed, of one through a register it is what
+// happened in a run.
 struct PseudoCall {
   CallSite site;
   SlotIndex slot = 0;
@@ -77,7 +101,10 @@ std::string to_string(const Program& program, CallSite site);
 std::optional<std::uint32_t> function_named(const Program& program, std::string_view name);
 std::optional<std::uint32_t> function_at(const Program& program, SlotIndex slot);
 
-// All pseudo calls in program order. The program is one that validate() accepts.
+// All calls in program order. The program is one that validate() accepts.
+std::vector<CallInstruction> call_instructions(const Program& program);
+
+// Those of them whose callee is fixed.
 std::vector<PseudoCall> pseudo_calls(const Program& program);
 
 }  // namespace farcall::bpf

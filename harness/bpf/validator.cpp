@@ -104,7 +104,18 @@ Error unknown_variant(const Examined& examined, const InstructionInfo& first) {
 
 Problem check_opcode(const Examined& examined) {
   const Slot& slot = examined.slot();
-  if (find(slot) != nullptr) {
+  if (const InstructionInfo* const info = find(slot)) {
+    if (info->operation == Operation::call_register && examined.program.callx == Callx::none) {
+      Error error = error_at(examined, ErrorCode::bpf_unknown_opcode,
+                             fmt::format("{} is an extension of the instruction set that this "
+                                         "program does not have",
+                                         info->mnemonic));
+      error.hint = fmt::format(
+          "'-- extension {}' in a case file: the register holds the address "
+          "of a function",
+          extension_name(Callx::address));
+      return error;
+    }
     return std::nullopt;
   }
   const InstructionInfo* first = find(slot.opcode);
@@ -150,10 +161,11 @@ Problem check_second_slot(const Examined& examined, const InstructionInfo& info)
                     fmt::format("{} takes two slots: the second is missing", info.mnemonic));
   }
   const Slot& second = examined.program.slots[examined.at + 1];
-  if (second != Slot{.imm = second.imm}) {
-    return error_at(
-        examined, examined.at + 1, ErrorCode::bpf_reserved_field,
-        fmt::format("second slot of {}: expected all fields but imm to be 0", info.mnemonic));
+  const bool has_upper_half = info.form == Form::dst_imm64;
+  if (second != Slot{.imm = has_upper_half ? second.imm : 0}) {
+    return error_at(examined, examined.at + 1, ErrorCode::bpf_reserved_field,
+                    fmt::format("second slot of {}: expected all fields{} to be 0", info.mnemonic,
+                                has_upper_half ? " but imm" : ""));
   }
   return std::nullopt;
 }
@@ -181,7 +193,8 @@ Problem check_jump(const Examined& examined, const InstructionInfo& info,
   return std::nullopt;
 }
 
-Problem check_call(const Examined& examined) {
+// A call, or a load of a function's address.
+Problem check_function(const Examined& examined, const InstructionInfo& info) {
   const std::int64_t target = target_of(examined, examined.slot().imm);
   const bool inside = target >= 0 && target < std::ssize(examined.program.slots);
   if (inside) {
@@ -191,10 +204,13 @@ Problem check_call(const Examined& examined) {
       return std::nullopt;
     }
   }
-  Error error = error_at(examined, ErrorCode::bpf_call_target,
-                         fmt::format("call leads to slot {}, where no function begins", target));
-  error.site = to_string(examined.program,
-                         {.function = examined.function, .ordinal = examined.calls_before});
+  Error error =
+      error_at(examined, ErrorCode::bpf_call_target,
+               fmt::format("{} leads to slot {}, where no function begins", info.mnemonic, target));
+  if (info.is_call()) {
+    error.site = to_string(examined.program,
+                           {.function = examined.function, .ordinal = examined.calls_before});
+  }
   return error;
 }
 
@@ -209,7 +225,7 @@ Problem check_alone(const Examined& examined) {
   if (!problem) {
     problem = check_registers(examined, info);
   }
-  if (!problem && info.form == Form::dst_imm64) {
+  if (!problem && slots_of(info.opcode) == 2) {
     problem = check_second_slot(examined, info);
   }
   return problem;
@@ -220,8 +236,8 @@ Problem check_targets(const Examined& examined, const std::vector<bool>& begins)
   Problem problem;
   if (info.is_jump()) {
     problem = check_jump(examined, info, begins);
-  } else if (info.operation == Operation::call) {
-    problem = check_call(examined);
+  } else if (info.names_function()) {
+    problem = check_function(examined, info);
   }
   if (problem) {
     return problem;
@@ -254,7 +270,7 @@ Result<void> validate(const Program& program) {
         if (found) {
           return found;
         }
-        calls += find(program.slots[at])->operation == Operation::call ? 1U : 0U;
+        calls += find(program.slots[at])->is_call() ? 1U : 0U;
       }
     }
     return std::nullopt;

@@ -25,9 +25,9 @@ Result<void> read_nothing(Reader& /*reader*/, const Section& /*section*/) {
 
 // In the order of SectionKind.
 constexpr std::array<ReadSection, kSectionKindCount> kReaders = {
-    read_matrix, read_assembly, read_elf,   read_raw,     read_mem,
-    read_data,   read_regs,     read_place, read_result,  read_mem_after,
-    read_calls,  read_fail,     read_error, read_nothing, read_nothing};
+    read_extension, read_matrix, read_assembly, read_elf,    read_raw,       read_mem,
+    read_data,      read_regs,   read_place,    read_result, read_mem_after, read_calls,
+    read_fail,      read_error,  read_nothing,  read_nothing};
 
 // Sections that take neither a name nor a selector.
 Result<void> check_arguments(const Section& section) {

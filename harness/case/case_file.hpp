@@ -65,6 +65,7 @@ struct PlaceSection {
 // A line of `-- calls`; `call` is an index into Case::calls_of_program.
 struct CallLine {
   std::uint32_t call = 0;
+  std::uint32_t callee = 0;
   std::uint64_t count = 1;
 };
 
@@ -77,7 +78,7 @@ struct Case {
   std::vector<std::string> placements;  // named ones, in the file's order
 
   std::shared_ptr<const bpf::Program> program;
-  std::vector<bpf::PseudoCall> calls_of_program;
+  std::vector<bpf::CallInstruction> calls_of_program;
   Position program_where;
 
   std::optional<std::vector<std::byte>> mem;

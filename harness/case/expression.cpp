@@ -246,7 +246,7 @@ Result<std::uint32_t> parse_site(Word word, const Named& named) {
       ordinal, unsigned_number({.text = digits,
                                 .where = {word.where.line,
                                           word.where.column + static_cast<unsigned>(open) + 1}}));
-  const auto found = std::ranges::find_if(named.calls, [&](const bpf::PseudoCall& call) {
+  const auto found = std::ranges::find_if(named.calls, [&](const bpf::CallInstruction& call) {
     return call.site.function == function && call.site.ordinal == ordinal;
   });
   if (found == named.calls.end()) {

@@ -55,7 +55,7 @@ constexpr Item data_item(std::size_t functions, std::size_t number) {
 // All that has a name: the program's functions, and memory regions of `-- data`.
 struct Named {
   const bpf::Program& program;
-  std::span<const bpf::PseudoCall> calls;  // of the program
+  std::span<const bpf::CallInstruction> calls;  // of the program
   std::span<const bpf::MemoryRegion> data;
 };
 

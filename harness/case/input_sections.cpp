@@ -41,8 +41,9 @@ Result<AxisChoice> read_axis(Cursor cursor) {
 }
 
 Result<void> keep_program(Reader& reader, const Section& section, bpf::Program program) {
+  program.callx = reader.callx;
   BOOST_OUTCOME_TRYV(bpf::validate(program));
-  reader.result.calls_of_program = bpf::pseudo_calls(program);
+  reader.result.calls_of_program = bpf::call_instructions(program);
   reader.result.program = std::make_shared<const bpf::Program>(std::move(program));
   reader.result.program_where = section.where;
   return success();
@@ -68,17 +69,18 @@ Result<void> append_words(Cursor cursor, const std::string& file, bpf::Program& 
   return success();
 }
 
-// Divides a program without labels: slot 0 and every slot that is called begin a function.
+// Divides a program without labels: slot 0 begins a function, and so does every slot that is called
+// or of which a pointer is loaded.
 Result<void> divide_into_functions(bpf::Program& program) {
   std::vector<bpf::SlotIndex> begins = {0};
   for (bpf::SlotIndex at = 0; at < program.slots.size();
        at += bpf::slots_of(program.slots[at].opcode)) {
     const bpf::Slot& slot = program.slots[at];
     const bpf::InstructionInfo* const info = bpf::find(slot);
-    if (info == nullptr || info->form != bpf::Form::local_callee) {
+    if (info == nullptr || !info->names_function()) {
       continue;
     }
-    if (slot.imm == -1) {
+    if (info->is_call() && slot.imm == -1) {
       return Error{.code = ErrorCode::elf_unrelocated_call,
                    .message =
                        "the call's imm is -1, as before relocation: nothing says whom it "
@@ -121,6 +123,20 @@ Result<Value> parse_value(const Reader& reader, Word word) {
   BOOST_OUTCOME_TRY(item, parse_item(name, reader.result.named()));
   BOOST_OUTCOME_TRYV(check_item(reader, item, name.where));
   return Value{item};
+}
+
+Result<void> read_extension(Reader& reader, const Section& section) {
+  Cursor cursor = section.arguments;
+  const Word word = cursor.word();
+  const auto callx = bpf::extension_named(word.text);
+  if (!callx) {
+    return error_at(word.where, ErrorCode::case_unknown_value,
+                    fmt::format("expected '-- extension {}', not '{}'",
+                                extension_name(bpf::Callx::address), word.text));
+  }
+  BOOST_OUTCOME_TRYV(expect_end(cursor, "the extension"));
+  reader.callx = *callx;
+  return success();
 }
 
 Result<void> read_matrix(Reader& reader, const Section& section) {

@@ -164,22 +164,23 @@ Result<std::vector<model::ExpectedCall>> expected_calls(const Case& parsed, cons
   if (parsed.calls.empty()) {
     return expected;
   }
-  std::vector<unsigned> lines(parsed.calls_of_program.size());  // 0: not named yet
+  std::map<std::pair<bpf::CallSite, std::uint32_t>, unsigned> lines;  // by site and callee
   for (std::size_t i = 0; i < parsed.calls.size(); ++i) {
     if (!selects(parsed.calls[i].selector, point.axes, point.placement)) {
       continue;
     }
     used[i] = true;
     for (const Located<CallLine>& line : parsed.calls[i].value) {
-      const bpf::PseudoCall& call = parsed.calls_of_program[line.value.call];
-      unsigned& earlier = lines[line.value.call];
+      const bpf::CallInstruction& call = parsed.calls_of_program[line.value.call];
+      unsigned& earlier = lines[{call.site, line.value.callee}];
       if (earlier != 0) {
         return error_at(line.where, ErrorCode::case_two_outcomes,
                         fmt::format("{} is in line {} already",
                                     to_string(*parsed.program, call.site), earlier));
       }
       earlier = line.where.line;
-      expected.push_back({.site = call.site, .callee = call.callee, .count = line.value.count});
+      expected.push_back(
+          {.site = call.site, .callee = line.value.callee, .count = line.value.count});
     }
   }
   return expected;

@@ -37,13 +37,13 @@ Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
                         ? fmt::format("expected the function that {} calls", site.text)
                         : fmt::format("the program has no function '{}'", callee.text));
   }
-  const std::uint32_t called = parsed.calls_of_program[call].callee;
-  if (called != *function) {
+  const auto called = parsed.calls_of_program[call].callee;
+  if (called.value_or(*function) != *function) {
     return error_at(callee.where, ErrorCode::case_unknown_site,
                     fmt::format("{} calls {}, not {}", site.text,
-                                parsed.program->functions[called].name, callee.text));
+                                parsed.program->functions[*called].name, callee.text));
   }
-  CallLine line{.call = call, .count = 1};
+  CallLine line{.call = call, .callee = *function, .count = 1};
   if (!cursor.at_end()) {
     if (!cursor.take('*')) {
       return error_at(cursor.here(), ErrorCode::case_syntax, "expected *COUNT or the end of line");

@@ -21,6 +21,7 @@ namespace farcall::cases {
 struct Reader {
   Case result;
   SelectorScope scope;
+  bpf::Callx callx = bpf::Callx::none;  // of the program
 };
 
 // `mem` can be named only where it exists: case.missing-section.
@@ -30,6 +31,7 @@ Result<void> check_item(const Reader& reader, Item item, Position where);
 Result<Value> parse_value(const Reader& reader, Word word);
 
 // input_sections.cpp: what is run, and on which cells.
+Result<void> read_extension(Reader& reader, const Section& section);
 Result<void> read_matrix(Reader& reader, const Section& section);
 Result<void> read_assembly(Reader& reader, const Section& section);
 Result<void> read_elf(Reader& reader, const Section& section);

@@ -19,6 +19,7 @@ struct SectionRow {
 
 // In the order of SectionKind.
 constexpr std::array<SectionRow, kSectionKindCount> kSections = {{
+    {"extension", "nothing", false, false},
     {"matrix", "lines AXIS VALUE...", true, false},
     {"asm", "BPF assembly", true, false},
     {"elf", "nothing", false, false},

@@ -14,6 +14,7 @@ namespace farcall::cases {
 // In the order in which they are read: what comes later may name what comes earlier. The order in
 // the file is free.
 enum class SectionKind : std::uint8_t {
+  extension,
   matrix,
   assembly,
   elf,
@@ -30,7 +31,7 @@ enum class SectionKind : std::uint8_t {
   source,  // `-- c`: what the program was compiled from, for readers
   no_register_offset,
 };
-inline constexpr std::size_t kSectionKindCount = 15;
+inline constexpr std::size_t kSectionKindCount = 16;
 
 std::string_view word_of(SectionKind kind);
 

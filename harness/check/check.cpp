@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 
+#include "check/callees.hpp"
 #include "check/findings.hpp"
 
 namespace farcall::check {
@@ -18,6 +20,14 @@ void append(Findings& findings, Findings more) {
 std::uint64_t interpreted_count(const Interpretation& source, bpf::CallSite site) {
   return static_cast<std::uint64_t>(
       std::ranges::count(source.run.calls, site, &bpf::PseudoCall::site));
+}
+
+// Those of one callee.
+std::uint64_t interpreted_count(const Interpretation& source, bpf::CallSite site,
+                                std::uint32_t callee) {
+  return static_cast<std::uint64_t>(std::ranges::count_if(
+      source.run.calls,
+      [&](const bpf::PseudoCall& call) { return call.site == site && call.callee == callee; }));
 }
 
 // The interpreter on the source, if it ran to its end.
@@ -84,11 +94,11 @@ Findings result_findings(const model::Cell& cell, const Interpretation* source,
 
 // All that the run of an image shows. The order is that of explanation: a call that goes astray
 // explains a fault, a fault explains a missing result.
-Findings run_findings(const model::Cell& cell, const Testimony& testimony) {
+Findings run_findings(const model::Cell& cell, const Testimony& testimony, const Callees& callees) {
   const model::CodeImage& image = *testimony.image;
   const model::Observations& observed = *testimony.observations;
   const Interpretation* const source = source_of(testimony);
-  Findings findings = trace_findings(image, testimony.decoded, observed, *testimony.job);
+  Findings findings = trace_findings(image, testimony.decoded, observed, *testimony.job, callees);
   append(findings, ending_findings(image, observed, *testimony.job));
   append(findings,
          source != nullptr
@@ -103,36 +113,60 @@ Findings run_findings(const model::Cell& cell, const Testimony& testimony) {
   return findings;
 }
 
-std::vector<model::SiteStory> stories(const Testimony& testimony) {
+// The CPU's calls from one site, each told in the story of its callee: the one that the run says
+// call by call, else the one that was reached, else the first.
+void tell_executed(const Testimony& testimony, const model::CodeCall& call, const Callees& callees,
+                   std::span<model::SiteStory> stories) {
+  for (model::SiteStory& story : stories) {
+    story.executed = 0;
+  }
+  std::size_t number = 0;
+  for (const model::TakenBranch& branch : testimony.observations->trace) {
+    if (!branch.is_call()) {
+      continue;
+    }
+    const std::size_t of_run = number++;
+    if (branch.from != stories.front().at) {
+      continue;
+    }
+    const auto callee = callees.of_call(call, of_run);
+    const auto told = std::ranges::find(stories, callee ? callee->target : branch.to,
+                                        &model::SiteStory::expected);
+    model::SiteStory& story = told == stories.end() ? stories.front() : *told;
+    ++*story.executed;
+    if (std::ranges::find(story.reached, branch.to) == story.reached.end()) {
+      story.reached.push_back(branch.to);
+    }
+  }
+}
+
+// One of each call site; of a call through a register, one of each callee.
+std::vector<model::SiteStory> stories(const Testimony& testimony, const Callees& callees) {
   std::vector<model::SiteStory> all;
   const model::CodeImage& image = *testimony.image;
   const Interpretation* const source = source_of(testimony);
   for (const model::CodeCall& call : image.calls) {
-    model::SiteStory story{.site = call.site,
-                           .name = site_name(image, call.site),
-                           .callee = image.functions[call.callee].name,
-                           .expected = call.target};
+    const std::size_t before = all.size();
     const auto found = std::ranges::find(testimony.decoded, call.site, &model::DecodedCall::site);
-    if (found != testimony.decoded.end()) {
-      story.at = found->at;
-      story.decoded = found->target;
-    }
-    if (source != nullptr) {
-      story.interpreted = interpreted_count(*source, call.site);
-    }
-    if (testimony.observations && story.at) {
-      std::uint64_t executed = 0;
-      for (const model::TakenBranch& branch : testimony.observations->trace) {
-        if (branch.is_call() && branch.from == *story.at) {
-          ++executed;
-          if (std::ranges::find(story.reached, branch.to) == story.reached.end()) {
-            story.reached.push_back(branch.to);
-          }
-        }
+    for (const model::CodeCallee& callee : callees.of_site(call)) {
+      model::SiteStory story{.site = call.site,
+                             .name = site_name(image, call.site),
+                             .callee = image.functions[callee.function].name,
+                             .expected = callee.target,
+                             .through_register = !call.callee};
+      if (found != testimony.decoded.end()) {
+        story.at = found->at;
+        story.decoded = found->target;
       }
-      story.executed = executed;
+      if (source != nullptr) {
+        story.interpreted = call.callee ? interpreted_count(*source, call.site)
+                                        : interpreted_count(*source, call.site, callee.function);
+      }
+      all.push_back(std::move(story));
     }
-    all.push_back(std::move(story));
+    if (testimony.observations && found != testimony.decoded.end() && all.size() > before) {
+      tell_executed(testimony, call, callees, std::span(all).subspan(before));
+    }
   }
   return all;
 }
@@ -162,6 +196,55 @@ model::Verdict against_expected_failure(const model::ExpectedFailure& expected,
   return verdict;
 }
 
+// What the case says of calls.
+Findings call_objections(const bpf::Program& program,
+                         const std::vector<model::ExpectedCall>& expected,
+                         const Interpretation& source) {
+  Findings findings;
+  const std::vector<bpf::CallInstruction> calls = call_instructions(program);
+  for (const model::ExpectedCall& call : expected) {
+    const std::string site = bpf::to_string(program, call.site);
+    const auto found = std::ranges::find(calls, call.site, &bpf::CallInstruction::site);
+    if (found == calls.end() || found->callee.value_or(call.callee) != call.callee) {
+      findings.push_back(
+          {ErrorCode::case_contradicts_interpreter, site,
+           fmt::format(
+               "the case expects a call of {}; the program calls {}",
+               program.functions[call.callee].name,
+               found == calls.end() ? "nothing here" : program.functions[*found->callee].name)});
+    } else if (const auto count = interpreted_count(source, call.site, call.callee);
+               count != call.count) {
+      findings.push_back(
+          {ErrorCode::case_contradicts_interpreter, site,
+           fmt::format("the case expects {} calls{}; the interpreter makes {}", call.count,
+                       found->callee ? "" : " of " + program.functions[call.callee].name, count)});
+    }
+  }
+  for (const bpf::CallInstruction& call : calls) {
+    const std::string site = bpf::to_string(program, call.site);
+    std::uint64_t told = 0;
+    bool mentioned = false;
+    for (const model::ExpectedCall& line : expected) {
+      told += line.site == call.site ? interpreted_count(source, line.site, line.callee) : 0;
+      mentioned = mentioned || line.site == call.site;
+    }
+    const std::uint64_t made = interpreted_count(source, call.site);
+    if (!mentioned && made == 0) {
+      const std::uint32_t callee = call.callee.value_or(0);
+      findings.push_back({ErrorCode::case_site_not_reached, site,
+                          fmt::format("no run reaches this call; if it is meant so, say `{} {} *0` "
+                                      "under -- calls",
+                                      site, program.functions[callee].name)});
+    } else if (mentioned && told < made) {
+      findings.push_back(
+          {ErrorCode::case_contradicts_interpreter, site,
+           fmt::format("the case tells of {} calls through this register; the interpreter makes {}",
+                       told, made)});
+    }
+  }
+  return findings;
+}
+
 }  // namespace
 
 std::vector<model::Finding> objections(const model::Cell& cell, const Interpretation& source) {
@@ -175,34 +258,7 @@ std::vector<model::Finding> objections(const model::Cell& cell, const Interpreta
                         fmt::format("the case expects r0 = {:#x}; the interpreter returns {:#x}",
                                     *expected.result, source.run.r0)});
   }
-  const std::vector<bpf::PseudoCall> calls = pseudo_calls(*cell.program);
-  for (const model::ExpectedCall& call : expected.calls) {
-    const std::string site = bpf::to_string(*cell.program, call.site);
-    const auto found = std::ranges::find(calls, call.site, &bpf::PseudoCall::site);
-    if (found == calls.end() || found->callee != call.callee) {
-      findings.push_back(
-          {ErrorCode::case_contradicts_interpreter, site,
-           fmt::format("the case expects a call of {}; the program calls {}",
-                       cell.program->functions[call.callee].name,
-                       found == calls.end() ? "nothing here"
-                                            : cell.program->functions[found->callee].name)});
-    } else if (const auto count = interpreted_count(source, call.site); count != call.count) {
-      findings.push_back(
-          {ErrorCode::case_contradicts_interpreter, site,
-           fmt::format("the case expects {} calls; the interpreter makes {}", call.count, count)});
-    }
-  }
-  for (const bpf::PseudoCall& call : calls) {
-    const bool mentioned = std::ranges::find(expected.calls, call.site,
-                                             &model::ExpectedCall::site) != expected.calls.end();
-    if (!mentioned && interpreted_count(source, call.site) == 0) {
-      const std::string site = bpf::to_string(*cell.program, call.site);
-      findings.push_back({ErrorCode::case_site_not_reached, site,
-                          fmt::format("no run reaches this call; if it is meant so, say `{} {} *0` "
-                                      "under -- calls",
-                                      site, cell.program->functions[call.callee].name)});
-    }
-  }
+  append(findings, call_objections(*cell.program, expected.calls, source));
   // Every region that `-- mem-after` names must be all that the case says, unnamed bytes unchanged.
   const std::vector<bpf::MemoryRegion> memory = expected_memory(cell);
   for (std::size_t i = 0; i < memory.size(); ++i) {
@@ -239,11 +295,16 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony) {
     append(verdict.findings, linked_findings(*source_of(testimony), *testimony.linked));
   }
   if (testimony.image) {
-    append(verdict.findings, decoder_findings(*testimony.image, testimony.decoded));
-    verdict.sites = stories(testimony);
+    const Interpretation* const source = source_of(testimony);
+    const Callees callees(*testimony.image, source != nullptr ? &source->run : nullptr,
+                          cell.expected.calls);
+    append(verdict.findings, decoder_findings(*testimony.image, testimony.decoded, callees));
+    verdict.sites = stories(testimony, callees);
+    if (testimony.observations) {
+      append(verdict.findings, run_findings(cell, testimony, callees));
+    }
   }
   if (testimony.observations) {
-    append(verdict.findings, run_findings(cell, testimony));
     if (testimony.observations->ending == model::Ending::returned) {
       verdict.result = testimony.observations->registers.gpr[3];
     }

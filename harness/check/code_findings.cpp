@@ -22,7 +22,7 @@ std::string describe(const model::CodeImage& image, GuestAddress address) {
 }
 
 Findings decoder_findings(const model::CodeImage& image,
-                          const std::vector<model::DecodedCall>& decoded) {
+                          const std::vector<model::DecodedCall>& decoded, const Callees& callees) {
   Findings findings;
   for (const model::CodeCall& call : image.calls) {
     const std::string site = site_name(image, call.site);
@@ -35,15 +35,20 @@ Findings decoder_findings(const model::CodeImage& image,
       findings.push_back({ErrorCode::call_unexpected_site, site,
                           fmt::format("expected the branch-and-link at {}; the bytes hold it at {}",
                                       describe(image, call.at), describe(image, found->at))});
-    } else if (!found->target) {
+    } else if (found->target) {
+      for (const model::CodeCallee& callee : callees.of_site(call)) {
+        if (*found->target != callee.target) {
+          findings.push_back(
+              {ErrorCode::call_decoded_elsewhere, site,
+               fmt::format("expected the bytes to lead to {}; they lead to {}, {} off",
+                           describe(image, callee.target), describe(image, *found->target),
+                           to_string(*found->target - callee.target))});
+        }
+      }
+    } else if (call.callee) {
       findings.push_back({ErrorCode::call_unresolved, site,
                           fmt::format("expected the bytes to lead to {}; they fix no address",
-                                      describe(image, call.target))});
-    } else if (*found->target != call.target) {
-      findings.push_back({ErrorCode::call_decoded_elsewhere, site,
-                          fmt::format("expected the bytes to lead to {}; they lead to {}, {} off",
-                                      describe(image, call.target), describe(image, *found->target),
-                                      to_string(*found->target - call.target))});
+                                      describe(image, call.callee->target))});
     }
   }
   for (const model::DecodedCall& call : decoded) {

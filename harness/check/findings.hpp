@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "bpf/interpreter.hpp"
+#include "check/callees.hpp"
 #include "check/check.hpp"
 #include "model/verdict.hpp"
 
@@ -13,14 +14,16 @@ using Findings = std::vector<model::Finding>;
 
 // The emitted bytes: every call site that the JIT must have made is there, where it says, and goes
 // to its callee; no other branch-and-link is there.
+// The bytes need not fix where a call through a register goes; where they do, it is to its callee.
 Findings decoder_findings(const model::CodeImage& image,
-                          const std::vector<model::DecodedCall>& decoded);
+                          const std::vector<model::DecodedCall>& decoded, const Callees& callees);
 
 // The CPU's branches: every call left from a known site, reached its callee, and came back to where
 // it was called from.
 Findings trace_findings(const model::CodeImage& image,
                         const std::vector<model::DecodedCall>& decoded,
-                        const model::Observations& observed, const model::Job& job);
+                        const model::Observations& observed, const model::Job& job,
+                        const Callees& callees);
 
 // How often and in which order the CPU called, beside the interpreter.
 Findings call_count_findings(const model::CodeImage& image,
@@ -29,7 +32,7 @@ Findings call_count_findings(const model::CodeImage& image,
                              const std::vector<bpf::PseudoCall>& interpreted);
 
 // The same beside what the case says, where there is no program to interpret: sites that it does
-// not name must be reached.
+// not name must be reached. Calls through registers are counted for each callee that it names.
 Findings stated_count_findings(const model::CodeImage& image,
                                const std::vector<model::DecodedCall>& decoded,
                                const model::Observations& observed,

@@ -13,20 +13,31 @@ std::string site_or_address(const model::CodeImage& image,
   return call == nullptr ? describe(image, from) : site_name(image, call->site);
 }
 
-// One call of the trace: from a site that is known, to its callee.
+// Call number `number` of the trace: from a site that is known, to its callee.
 void check_call(const model::CodeImage& image, const std::vector<model::DecodedCall>& decoded,
-                const model::TakenBranch& branch, Findings& findings) {
+                const model::TakenBranch& branch, std::size_t number, const Callees& callees,
+                Findings& findings) {
   const model::DecodedCall* const from = decoded_at(decoded, branch.from);
   const model::CodeCall* const call = from == nullptr ? nullptr : call_at_site(image, from->site);
   if (call == nullptr) {
     findings.push_back({ErrorCode::call_unexpected_site, "",
                         fmt::format("the CPU called {} from {}, where no call was to be made",
                                     describe(image, branch.to), describe(image, branch.from))});
-  } else if (branch.to != call->target) {
-    findings.push_back({ErrorCode::call_reached_elsewhere, site_name(image, call->site),
-                        fmt::format("expected the CPU to reach {}; it reached {}, {} off",
-                                    describe(image, call->target), describe(image, branch.to),
-                                    to_string(branch.to - call->target))});
+    return;
+  }
+  std::vector<model::CodeCallee> expected = callees.of_site(*call);
+  if (const auto callee = callees.of_call(*call, number)) {
+    expected = {*callee};
+  }
+  if (std::ranges::find(expected, branch.to, &model::CodeCallee::target) == expected.end()) {
+    findings.push_back(
+        {ErrorCode::call_reached_elsewhere, site_name(image, call->site),
+         expected.empty()
+             ? fmt::format("the CPU reached {}; nothing calls from here",
+                           describe(image, branch.to))
+             : fmt::format("expected the CPU to reach {}; it reached {}, {} off",
+                           describe(image, expected.front().target), describe(image, branch.to),
+                           to_string(branch.to - expected.front().target))});
   }
 }
 
@@ -43,16 +54,31 @@ std::vector<bpf::CallSite> executed_sites(const std::vector<model::DecodedCall>&
   return sites;
 }
 
+// Where the CPU went from there, in the order of execution.
+std::vector<GuestAddress> reached_from(const std::vector<model::DecodedCall>& decoded,
+                                       const model::Observations& observed, bpf::CallSite site) {
+  std::vector<GuestAddress> reached;
+  for (const model::TakenBranch& branch : observed.trace) {
+    const auto* const from = decoded_at(decoded, branch.from);
+    if (branch.is_call() && from != nullptr && from->site == site) {
+      reached.push_back(branch.to);
+    }
+  }
+  return reached;
+}
+
 }  // namespace
 
 Findings trace_findings(const model::CodeImage& image,
                         const std::vector<model::DecodedCall>& decoded,
-                        const model::Observations& observed, const model::Job& job) {
+                        const model::Observations& observed, const model::Job& job,
+                        const Callees& callees) {
   Findings findings;
+  std::size_t calls = 0;
   std::vector<GuestAddress> open = {job.gate};  // where calls that are under way must return to
   for (const model::TakenBranch& branch : observed.trace) {
     if (branch.is_call()) {
-      check_call(image, decoded, branch, findings);
+      check_call(image, decoded, branch, calls++, callees, findings);
       open.push_back(branch.link);
     } else if (branch.is_return()) {
       if (open.empty() || branch.to != open.back()) {
@@ -123,17 +149,27 @@ Findings stated_count_findings(const model::CodeImage& image,
                                const std::vector<model::DecodedCall>& decoded,
                                const model::Observations& observed,
                                const std::vector<model::ExpectedCall>& stated) {
-  const std::vector<bpf::CallSite> executed = executed_sites(decoded, observed);
   Findings findings;
   for (const model::CodeCall& call : image.calls) {
-    const auto seen = static_cast<std::uint64_t>(std::ranges::count(executed, call.site));
-    const auto found = std::ranges::find(stated, call.site, &model::ExpectedCall::site);
-    if (found != stated.end() ? found->count != seen : seen == 0) {
-      findings.push_back(
-          {ErrorCode::call_count, site_name(image, call.site),
-           found != stated.end()
-               ? fmt::format("the case expects {} calls, the CPU made {}", found->count, seen)
-               : std::string("the CPU never called from here, and nothing says that it need not")});
+    const std::vector<GuestAddress> reached = reached_from(decoded, observed, call.site);
+    bool is_stated = false;
+    for (const model::ExpectedCall& line : stated) {
+      if (line.site != call.site) {
+        continue;
+      }
+      is_stated = true;
+      const auto seen = static_cast<std::uint64_t>(
+          call.callee ? std::ssize(reached)
+                      : std::ranges::count(reached, callee(image, line.callee).target));
+      if (line.count != seen) {
+        findings.push_back(
+            {ErrorCode::call_count, site_name(image, call.site),
+             fmt::format("the case expects {} calls, the CPU made {}", line.count, seen)});
+      }
+    }
+    if (!is_stated && reached.empty()) {
+      findings.push_back({ErrorCode::call_count, site_name(image, call.site),
+                          "the CPU never called from here, and nothing says that it need not"});
     }
   }
   return findings;

@@ -84,20 +84,17 @@ std::vector<GuestAddress> joins(const model::CodeImage& image) {
 
 constexpr RegisterNumber kToc = static_cast<RegisterNumber>(ppc64::kElfv2.toc);
 
-// Whether a word of the function, read as an instruction, writes r2.
-bool writes_toc(const model::CodeFunction& function) {
-  return std::any_of(function.words.begin() + function.descriptor_words, function.words.end(),
-                     [](std::uint32_t word) {
-                       const Instruction* const row = ppc64::find(word);
-                       for (std::size_t i = 0; row != nullptr && i < row->operand_count; ++i) {
-                         const ppc64::OperandInfo info = ppc64::operand_info(row->operands[i]);
-                         if (info.writes && info.kind == ppc64::OperandKind::gpr &&
-                             ppc64::extract(info, word) == kToc) {
-                           return true;
-                         }
-                       }
-                       return false;
-                     });
+constexpr RegisterNumber kStackPointer = static_cast<RegisterNumber>(ppc64::kElfv2.stack);
+
+bool writes(const Instruction& row, std::uint32_t word, RegisterNumber gpr) {
+  for (std::size_t i = 0; i < row.operand_count; ++i) {
+    const ppc64::OperandInfo info = ppc64::operand_info(row.operands[i]);
+    if (info.writes && info.kind == ppc64::OperandKind::gpr &&
+        static_cast<RegisterNumber>(ppc64::extract(info, word)) == gpr) {
+      return true;
+    }
+  }
+  return false;
 }
 
 // The doubleword at `at`, if all of it is in one function of the image.
@@ -123,7 +120,18 @@ class Sweep {
   void function(const model::CodeFunction& function, std::uint32_t number) {
     const auto descriptor = descriptor_at(image_, function.address);
     const auto toc = descriptor ? std::optional(descriptor->toc) : surroundings_.toc;
-    lasting_toc_ = writes_toc(function) ? std::nullopt : toc;
+    const std::size_t found_before = found_.size();
+    lasting_toc_ = toc;
+    words(function, number, toc);
+    if (toc && !lasting_toc_) {
+      found_.resize(found_before);
+      words(function, number, toc);
+    }
+  }
+
+ private:
+  void words(const model::CodeFunction& function, std::uint32_t number,
+             std::optional<GuestAddress> toc) {
     forget_all();
     if (toc) {
       registers_.set(kToc, toc->value);
@@ -132,6 +140,7 @@ class Sweep {
     for (std::size_t i = function.descriptor_words; i < function.words.size(); ++i) {
       const GuestAddress at = function.address + i * 4;
       if (is_join(at)) {
+        check_toc();
         forget_all();
       }
       const std::uint32_t word = function.words[i];
@@ -150,19 +159,42 @@ class Sweep {
         load(word);
       } else {
         evaluate(*row, word, registers_);
+        keep_track_of_saved_toc(*row, word);
       }
     }
   }
 
- private:
   bool is_join(GuestAddress at) const { return std::ranges::binary_search(joins_, at); }
 
-  void forget_all() { forget_all_but(0); }
-  void forget_all_but(std::uint32_t kept) {
-    registers_.forget_all_but(kept);
+  void forget_all() {
+    registers_.forget_all();
+    saved_toc_.reset();
     if (lasting_toc_) {
       registers_.set(kToc, lasting_toc_->value);
     }
+  }
+
+  // Where this word's r2 is to be that of other words: if it is not, none can be taken for granted.
+  void check_toc() {
+    if (lasting_toc_ && registers_.get(kToc) != lasting_toc_->value) {
+      lasting_toc_.reset();
+    }
+  }
+
+  void keep_track_of_saved_toc(const Instruction& row, std::uint32_t word) {
+    if (row.op == ppc64::Op::std_ && is_on_stack(word)) {
+      const std::int64_t offset = ppc64::extract(Operand::ds, word);
+      if (static_cast<RegisterNumber>(ppc64::extract(Operand::rs, word)) == kToc) {
+        saved_toc_ = {offset, registers_.get(kToc)};
+      } else if (saved_toc_ && saved_toc_->offset == offset) {
+        saved_toc_.reset();
+      }
+    } else if (saved_toc_ && writes(row, word, kStackPointer)) {
+      saved_toc_.reset();
+    }
+  }
+  static bool is_on_stack(std::uint32_t word) {
+    return static_cast<RegisterNumber>(ppc64::extract(Operand::ra0, word)) == kStackPointer;
   }
 
   void prefixed(ppc64::PrefixedWords words, GuestAddress at) {
@@ -177,11 +209,18 @@ class Sweep {
   void load(std::uint32_t word) {
     const auto base = static_cast<RegisterNumber>(ppc64::extract(Operand::ra0, word));
     const auto displacement = static_cast<std::uint64_t>(ppc64::extract(Operand::ds, word));
+    const auto to = static_cast<RegisterNumber>(ppc64::extract(Operand::rt, word));
     std::optional<std::uint64_t> value = base == 0 ? 0 : registers_.get(base);
     if (value) {
       value = doubleword(image_, surroundings_.endian, {*value + displacement});
+    } else if (to == kToc && is_on_stack(word) && saved_toc_ &&
+               saved_toc_->offset == static_cast<std::int64_t>(displacement)) {
+      value = saved_toc_->value;
     }
-    registers_.set(static_cast<RegisterNumber>(ppc64::extract(Operand::rt, word)), value);
+    registers_.set(to, value);
+    if (to == kStackPointer) {
+      saved_toc_.reset();
+    }
   }
 
   void branch(const Instruction& row, std::uint32_t word, GuestAddress at) {
@@ -195,9 +234,10 @@ class Sweep {
       found_.push_back(
           {site_, at, taken.always ? target(row, word, at, registers_) : std::nullopt});
       ++site_.ordinal;
-      forget_all_but(ppc64::kElfv2.preserved_gpr);
+      registers_.forget_all_but(ppc64::kElfv2.preserved_gpr | 1U << kToc);
       return;
     }
+    check_toc();
     if (taken.always) {
       forget_all();
     } else if (taken.changes_ctr) {
@@ -210,7 +250,14 @@ class Sweep {
   const std::vector<GuestAddress>& joins_;
   std::vector<model::DecodedCall>& found_;
   KnownRegisters registers_;
-  std::optional<GuestAddress> lasting_toc_;  // where the function never writes r2
+  std::optional<GuestAddress> lasting_toc_;  // r2 wherever control flow meets, as far as it seems
+
+  // What the last `std r2,offset(r1)` saved, as long as r1 is the same.
+  struct SavedToc {
+    std::int64_t offset = 0;
+    std::optional<std::uint64_t> value;
+  };
+  std::optional<SavedToc> saved_toc_;
   bpf::CallSite site_;
 };
 

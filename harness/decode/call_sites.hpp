@@ -12,7 +12,9 @@
 //   - a doubleword loaded from the image itself, a descriptor's, is what is in the image: nobody
 //     may write there;
 //   - r2 is the TOC pointer on entry: that of the function's descriptor, else the one that is
-//     given. Callees leave it alone, so in a function that never writes it, it is known everywhere.
+//     given. Callees leave it alone, and the slot of the frame where it is saved around a call; so
+//     where it has that value at each branch and at each word that branches go to, it has it
+//     whenever it is not being changed, and is known there too.
 // Indirect branches without link are taken to leave the function.
 //
 // Every branch that sets LR is a call site, conditional ones too (without a target), but for `bcl

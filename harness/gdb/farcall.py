@@ -82,8 +82,9 @@ class Call:
     def __init__(self, json_object):
         self.site = json_object["site"]
         self.at = number(json_object["at"])
+        # None: the call is through a register, which alone says whom it calls.
         self.callee = json_object["callee"]
-        self.target = number(json_object["target"])
+        self.target = json_object["target"] and number(json_object["target"])
         self.decoded = json_object["decoded"] and number(json_object["decoded"])
 
 
@@ -224,13 +225,15 @@ class Target(gdb.Command):
             lands, how = self.branch_target(pc), "by the registers"
         else:
             lands, how = call.decoded, "by the bytes"
-        print(f"{call.site} → {call.callee}, at {show(call.at)}")
-        print(f"  should land at {show(call.target)}  {known.name_of(call.target)}")
+        print(f"{call.site} → {call.callee or 'what a register says'}, at {show(call.at)}")
+        if call.target is not None:
+            print(f"  should land at {show(call.target)}  {known.name_of(call.target)}")
         if lands is None:
             print("  will land where no bytes say")
             return
         print(f"  will land at   {show(lands)}  {known.name_of(lands)}  {how}".rstrip())
-        print("  right" if lands == call.target else f"  WRONG: {distance(lands, call.target)} off")
+        if call.target is not None:
+            print("  right" if lands == call.target else f"  WRONG: {distance(lands, call.target)} off")
 
     @staticmethod
     def branch_target(pc):

@@ -131,20 +131,25 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
   image.functions.reserve(linked.program.functions.size());
   image.calls.reserve(linked.calls.size());
   Layout layout;
+  std::size_t first_call = 0;
   Emitter out;
   for (std::uint32_t i = 0; i < linked.program.functions.size(); ++i) {
     const FunctionSource source{.linked = linked,
                                 .reach = reach,
                                 .target = target,
                                 .function = i,
-                                .first_call = image.calls.size()};
+                                .first_call = first_call};
     BOOST_OUTCOME_TRY(code, compile_function(source, layout, out));
-    for (const std::uint32_t position : layout.calls) {
-      const model::LinkedCall& call = linked.calls[image.calls.size()];
-      image.calls.push_back({.site = call.site,
-                             .at = code.address + std::uint64_t{position} * 4,
-                             .callee = call.callee,
-                             .target = call.target + target.convention.descriptor_bytes});
+    std::uint32_t ordinal = 0;
+    for (const CallCode& made : layout.calls) {
+      model::CodeCall& call = image.calls.emplace_back(model::CodeCall{
+          .site = {i, ordinal++}, .at = code.address + std::uint64_t{made.position} * 4});
+      if (made.linked) {
+        const model::LinkedCall& to = linked.calls[*made.linked];
+        call.callee = {.function = to.callee,
+                       .target = to.target + target.convention.descriptor_bytes};
+        first_call = *made.linked + 1;
+      }
     }
     image.functions.push_back(std::move(code));
   }
@@ -192,10 +197,10 @@ Result<GuestAddress> call_address(const model::LinkedProgram& linked, const mode
   Layout layout;
   Emitter out;
   BOOST_OUTCOME_TRYV(size_function(source, layout, out));
-  const std::uint32_t first_word = layout.calls[site.ordinal] + 1 - reach.words;
-  const CallPlace place{.at = linked.addresses[site.function] + std::uint64_t{first_word} * 4,
+  const CallCode& call = layout.calls[site.ordinal];
+  const CallPlace place{.at = linked.addresses[site.function] + std::uint64_t{call.first} * 4,
                         .toc = linked.toc};
-  return reach.counts_from_itself ? reach.origin(place) : place.at;
+  return call.linked && reach.counts_from_itself ? reach.origin(place) : place.at;
 }
 
 }  // namespace farcall::jit

@@ -68,6 +68,10 @@ void emit_call_pcrel(Emitter& out, const CallPlace& place, GuestAddress target);
 inline constexpr std::uint32_t kDescriptorReachWords = 10;
 void emit_call_descriptor(Emitter& out, const CallPlace& place, GuestAddress descriptor);
 
+// reach_pointer.cpp: through a register that holds a pointer to the callee. With ELFv1 that is the
+// address of a descriptor, and r2 must be brought back behind the call.
+void emit_call_pointer(Emitter& out, model::Abi abi, ppc64::Gpr pointer);
+
 inline constexpr std::array kReaches = {
     // 24 bits, times 4
     ReachInfo{.reach = model::Reach::bl,

@@ -81,6 +81,7 @@ class Translation {
     out_.clear();
     layout_.slots.resize(function_.end - function_.begin + 1);
     layout_.calls.clear();
+    linked_calls_ = source_.first_call;
     if (abi_.descriptor_bytes != 0) {
       descriptor();
     }
@@ -174,6 +175,10 @@ class Translation {
         load_immediate(out_, kRegisterOf[slot.dst],
                        bpf::immediate64(slot, program_.slots[slot_ + 1]));
         break;
+      case bpf::Form::dst_function:
+        load_immediate_fixed(out_, kRegisterOf[slot.dst],
+                             bpf::immediate64(slot, program_.slots[slot_ + 1]));
+        break;
       case bpf::Form::load:
       case bpf::Form::store:
       case bpf::Form::atomic:
@@ -188,6 +193,9 @@ class Translation {
         break;
       case bpf::Form::local_callee:
         return call();
+      case bpf::Form::callee:
+        call_through(kRegisterOf[slot.dst]);
+        break;
       case bpf::Form::nothing:  // exit
         if (slot_ + 1 != function_.end) {
           jump(function_.end - function_.begin);
@@ -313,7 +321,7 @@ class Translation {
   Result<void> call() {
     const model::LinkedProgram& linked = source_.linked;
     const auto ordinal = static_cast<std::uint32_t>(layout_.calls.size());
-    const std::size_t number = source_.first_call + ordinal;
+    const std::size_t number = linked_calls_++;
     if (number >= linked.calls.size() || linked.calls[number].slot != slot_) {
       return Error{.code = ErrorCode::call_unresolved,
                    .message = "the linked program does not say where this call goes",
@@ -329,13 +337,26 @@ class Translation {
       }
       BOOST_OUTCOME_TRYV(check_target(place, target, ordinal));
     }
+    const std::uint32_t first = out_.position();
     reach.emit_call(out_, place, target);
-    layout_.calls.push_back(out_.position() - 1);
-    if (reach.through_descriptor) {
+    after_call(reach.through_descriptor, {.first = first, .linked = number});
+    return success();
+  }
+
+  void call_through(Gpr pointer) {
+    const std::uint32_t first = out_.position();
+    emit_call_pointer(out_, source_.target.abi, pointer);
+    after_call(abi_.descriptor_bytes != 0, {.first = first});
+  }
+
+  // The last word is the branch-and-link of `call`.
+  void after_call(bool through_descriptor, CallCode call) {
+    call.position = out_.position() - 1;
+    layout_.calls.push_back(call);
+    if (through_descriptor) {
       emit<Op::ld>(abi_.toc, abi_.saved_toc, kStack);
     }
     emit<Op::or_>(kRegisterOf[0], abi_.result, abi_.result);
-    return success();
   }
 
   const Pass pass_;
@@ -350,6 +371,7 @@ class Translation {
   bpf::SlotIndex slots_taken_ = 1;  // by it
   std::uint32_t saved_ = 0;
   std::size_t branches_ = 0;
+  std::size_t linked_calls_ = 0;
 };
 
 }  // namespace

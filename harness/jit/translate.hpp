@@ -28,8 +28,10 @@
 // address is the descriptor's, its code is 24 bytes further on.
 //
 // Calls: arguments are in place, the reach's words end in the branch to the callee, and `mr r8,r3`
-// takes the result. A function returns by jumping to the epilogue at its end; the last
-// exit falls into it.
+// takes the result. A call through a register gets the pointer from there, and is then what abs64
+// is. A pointer to a function is loaded in five words whatever the address is: as with calls, no
+// function may change its size because another one was moved. A function returns by jumping to the
+// epilogue at its end; the last exit falls into it.
 //
 // 32-bit operations keep the rule of BPF that the upper half becomes zero: operations that leave
 // anything there are followed by `clrldi dst,dst,32`. Comparisons use the ISA's word compares.
@@ -43,7 +45,9 @@
 // condition jumps over an unconditional `b`, which reaches ±32 MiB.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/error.hpp"
@@ -71,11 +75,18 @@ struct Branch {
   bool far = false;
 };
 
+// A call instruction of the function, in program order.
+struct CallCode {
+  std::uint32_t first = 0;            // position of its first word
+  std::uint32_t position = 0;         // of the branch-and-link
+  std::optional<std::size_t> linked;  // number in linked.calls; empty: through a register
+};
+
 // Where everything is, as one pass found it. Positions are in words from the function's first.
 struct Layout {
   std::vector<std::uint32_t> slots;  // where each slot's code begins; one more for the epilogue
   std::vector<Branch> branches;      // which of them are far is kept from pass to pass
-  std::vector<std::uint32_t> calls;  // the branch-and-link of each call
+  std::vector<CallCode> calls;
 };
 
 // A sizing pass finds the layout and has zeros for distances and addresses. The emitting pass has

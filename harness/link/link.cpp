@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
+#include "bpf/codec.hpp"
+#include "bpf/instruction.hpp"
 #include "link/scheme.hpp"
 
 namespace farcall::link {
@@ -20,6 +23,21 @@ constexpr std::array kSchemes = {
     SchemeRow{model::CallScheme::table, encode_table},
 };
 
+// Function pointers are the functions' addresses whatever the scheme.
+void fill_in_pointers(bpf::Program& program, std::span<const GuestAddress> addresses) {
+  for (bpf::SlotIndex at = 0; at < program.slots.size();
+       at += bpf::slots_of(program.slots[at].opcode)) {
+    bpf::Slot& slot = program.slots[at];
+    const bpf::InstructionInfo* const info = bpf::find(slot);
+    if (info != nullptr && info->operation == bpf::Operation::load_function) {
+      const auto function = bpf::function_at(program, bpf::local_target(at, slot));
+      const auto [low, high] = bpf::load_immediate64_slots(slot.dst, addresses[*function].value);
+      slot.imm = low.imm;
+      program.slots[at + 1].imm = high.imm;
+    }
+  }
+}
+
 }  // namespace
 
 Result<model::LinkedProgram> link_program(const model::Cell& cell) {
@@ -35,6 +53,7 @@ Result<model::LinkedProgram> link_program(const model::Cell& cell) {
                             .callee = call.callee,
                             .target = linked.addresses[call.callee]});
   }
+  fill_in_pointers(linked.program, linked.addresses);
   const auto* const row = std::ranges::find(kSchemes, linked.scheme, &SchemeRow::scheme);
   BOOST_OUTCOME_TRYV(row->encode(linked));
   return linked;

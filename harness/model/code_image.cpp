@@ -10,6 +10,10 @@
 
 namespace farcall::model {
 
+CodeCallee callee(const CodeImage& image, std::uint32_t function) {
+  return {.function = function, .target = image.functions[function].code()};
+}
+
 std::optional<Descriptor> descriptor_at(const CodeImage& image, GuestAddress address) {
   const auto found = std::ranges::find_if(image.functions, [address](const CodeFunction& function) {
     return function.address == address && function.descriptor_words == kDescriptorWords;

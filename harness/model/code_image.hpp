@@ -48,12 +48,20 @@ struct CodeFunction {
   friend bool operator==(const CodeFunction&, const CodeFunction&) = default;
 };
 
-// Where the JIT says that it put a call: `at` is the address of the branch-and-link.
+// A function of the image that is called, and where the branch to it must go: to its code.
+struct CodeCallee {
+  std::uint32_t function = 0;
+  GuestAddress target;
+
+  friend bool operator==(const CodeCallee&, const CodeCallee&) = default;
+};
+
+// Where the JIT says that it put a call: `at` is the address of the branch-and-link. Whom a call
+// through a register calls is for the run to say.
 struct CodeCall {
   bpf::CallSite site;
   GuestAddress at;
-  std::uint32_t callee = 0;
-  GuestAddress target;  // where the branch must go: the callee's code
+  std::optional<CodeCallee> callee;
 
   friend bool operator==(const CodeCall&, const CodeCall&) = default;
 };
@@ -67,6 +75,9 @@ struct CodeImage {
 
   friend bool operator==(const CodeImage&, const CodeImage&) = default;
 };
+
+// A call of function number `function`, with ELFv1 through its descriptor or straight.
+CodeCallee callee(const CodeImage& image, std::uint32_t function);
 
 // What the descriptor at `address` holds; empty if no function of the image has its descriptor
 // there.

@@ -128,6 +128,14 @@ bpf::Program read_program(const Json& json) {
                          .end = read_number<bpf::SlotIndex>(one.at("end")),
                          .anonymous = one.value("anonymous", false)};
   });
+  if (json.contains("extension")) {
+    const auto extension = json.at("extension").get<std::string>();
+    const auto callx = bpf::extension_named(extension);
+    if (!callx) {
+      throw BadDocument(fmt::format("there is no extension '{}'", extension));
+    }
+    program.callx = *callx;
+  }
   bpf::SlotIndex next = 0;
   for (const bpf::Function& function : program.functions) {
     if (function.begin != next || function.end <= function.begin) {
@@ -281,10 +289,12 @@ CodeImage read_image(const Json& json) {
                                        : std::vector<CodeLine>()};
   });
   image.calls = read_array(json.at("calls"), [](const Json& one) {
-    return CodeCall{.site = read_site(one.at("site")),
-                    .at = read_address(one.at("at")),
-                    .callee = read_number<std::uint32_t>(one.at("callee")),
-                    .target = read_address(one.at("target"))};
+    CodeCall call{.site = read_site(one.at("site")), .at = read_address(one.at("at"))};
+    if (!one.at("callee").is_null() || !one.at("target").is_null()) {
+      call.callee = {.function = read_number<std::uint32_t>(one.at("callee")),
+                     .target = read_address(one.at("target"))};
+    }
+    return call;
   });
   if (json.contains("bpf_registers")) {
     image.bpf_registers = read_array(json.at("bpf_registers"), read_number<std::uint8_t>);
@@ -315,7 +325,7 @@ CodeImage read_image(const Json& json) {
   }
   const std::size_t functions = image.functions.size();
   const bool calls_fit = std::ranges::all_of(image.calls, [functions](const CodeCall& call) {
-    return call.site.function < functions && call.callee < functions;
+    return call.site.function < functions && (!call.callee || call.callee->function < functions);
   });
   if (functions == 0 || words * 4 > kMaximumBytes || !calls_fit) {
     throw BadDocument("an image needs functions, at most 4 MiB of code, and calls among them");
@@ -331,6 +341,17 @@ void check_expectation(const Document& document) {
   for (const ExpectedCall& call : cell.expected.calls) {
     if (call.site.function >= functions || call.callee >= functions) {
       throw BadDocument("an expected call is of a function that is not there");
+    }
+  }
+  for (const CodeCall& call : document.image ? document.image->calls : std::vector<CodeCall>{}) {
+    const bool told = cell.program || call.callee ||
+                      std::ranges::find(cell.expected.calls, call.site, &ExpectedCall::site) !=
+                          cell.expected.calls.end();
+    if (!told) {
+      throw BadDocument(
+          fmt::format("without a program, the cell must say whom the call through a register at "
+                      "{} calls",
+                      site_name(*document.image, call.site)));
     }
   }
   for (const ExpectedMemory& memory : cell.expected.memory) {

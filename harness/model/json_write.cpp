@@ -120,6 +120,7 @@ Json to_json(const SiteStory& story) {
           {"at", or_null(story.at, address)},
           {"expected", hex(story.expected)},
           {"decoded", or_null(story.decoded, address)},
+          {"through_register", story.through_register},
           {"reached", hex_array(story.reached)},
           {"interpreted", or_null(story.interpreted, number)},
           {"executed", or_null(story.executed, number)}};
@@ -139,6 +140,9 @@ Json to_json(const bpf::Program& program) {
   json["slots"] = array_of(program.slots, [](const bpf::Slot& slot) {
     return Json::array({slot.opcode, slot.dst, slot.src, slot.offset, slot.imm});
   });
+  if (program.callx != bpf::Callx::none) {
+    json["extension"] = extension_name(program.callx);
+  }
   return json;
 }
 
@@ -194,10 +198,11 @@ Json to_json(const CodeImage& image) {
     return one;
   });
   json["calls"] = array_of(image.calls, [](const CodeCall& call) {
-    return Json{{"site", to_json(call.site)},
-                {"at", hex(call.at)},
-                {"callee", call.callee},
-                {"target", hex(call.target)}};
+    return Json{
+        {"site", to_json(call.site)},
+        {"at", hex(call.at)},
+        {"callee", or_null(call.callee, [](CodeCallee callee) { return callee.function; })},
+        {"target", or_null(call.callee, [](CodeCallee callee) { return hex(callee.target); })}};
   });
   json["bpf_registers"] = image.bpf_registers;
   return json;

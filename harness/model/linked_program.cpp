@@ -105,6 +105,13 @@ SlotIndex slots_at(const LinkedProgram& linked, SlotIndex at) {
 bpf::Program interpreter_view(const LinkedProgram& linked) {
   const CallReader& scheme = reader(linked);
   bpf::Program program = linked.program;
+  for (SlotIndex at = 0; at < program.slots.size(); at += slots_at(linked, at)) {
+    Slot& slot = program.slots[at];
+    const bpf::InstructionInfo* const info = bpf::find(slot);
+    if (info != nullptr && info->operation == bpf::Operation::load_function) {
+      slot.src = 0;  // the address is in the immediate
+    }
+  }
   for (const LinkedCall& call : linked.calls) {
     Slot& slot = program.slots[call.slot];
     slot.imm = scheme.distance(slot);

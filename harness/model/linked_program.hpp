@@ -9,6 +9,9 @@
 //           bpf::encode() writes them in the program's byte order, are the address in that order
 //   table   imm = number of the callee, off = distance; the address is in addresses
 //
+// A load of a function's address has that address in the two halves of its immediate, as Linux has
+// it, whatever the scheme. A call through a register is as in the source, and not among `calls`.
+//
 // A call's imm means this only here: in a source program it is the distance, −1 included, which is
 // a call of a function by its own first slot.
 #pragma once
@@ -44,7 +47,7 @@ struct LinkedProgram {
   std::vector<GuestAddress> addresses;   // one for each function
   GuestAddress call_base;                // origin of imm32
   GuestAddress toc;                      // r2, the same in all functions
-  std::vector<LinkedCall> calls;         // in program order
+  std::vector<LinkedCall> calls;         // pseudo calls, in program order
   std::vector<GuestAddress> side_table;  // aux64: one entry a call, in program order
 
   friend bool operator==(const LinkedProgram&, const LinkedProgram&) = default;
@@ -60,7 +63,8 @@ bpf::SlotIndex slots_at(const LinkedProgram& linked, bpf::SlotIndex at);
 
 // The program as an interpreter sees it: every pseudo call has its distance in `imm` again, taken
 // from where the scheme keeps it. Slots stay where they are, so that branches over calls are run as
-// they were linked: the second slot of a pair becomes a jump to the slot behind it.
+// they were linked: the second slot of a pair becomes a jump to the slot behind it. Loads of
+// functions' addresses become loads of those numbers.
 bpf::Program interpreter_view(const LinkedProgram& linked);
 
 // Whether sizes and indices are such that jit_target() and interpreter_view() may be called, and no

@@ -22,13 +22,14 @@ struct Finding {
   std::string text;  // what was expected and what was seen
 };
 
-// What each witness says of one call site.
+// What each witness says of one call site; of a call through a register, one for each callee.
 struct SiteStory {
   bpf::CallSite site;
   std::string name;                          // `main[0]`
   std::string callee;                        // the callee's name
   std::optional<GuestAddress> at;            // the branch-and-link, as the decoder found it
   GuestAddress expected;                     // where the callee was placed
+  bool through_register = false;             // the bytes need not say where it goes
   std::optional<GuestAddress> decoded;       // where the emitted bytes go
   std::vector<GuestAddress> reached;         // distinct addresses that the CPU reached from here
   std::optional<std::uint64_t> interpreted;  // how often the interpreter called; none: no program

@@ -175,7 +175,7 @@ class TextReport : public Report {
       return "no call";
     }
     if (!story.decoded) {
-      return "no address";
+      return story.through_register ? "register" : "no address";
     }
     return *story.decoded == story.expected ? "✓" : to_string(*story.decoded);
   }
@@ -275,7 +275,9 @@ class TextReport : public Report {
 bool agrees(const model::SiteStory& story) {
   const bool reached_right =
       story.executed == 0 || (story.reached.size() == 1 && story.reached.front() == story.expected);
-  return story.decoded == story.expected && story.executed && reached_right &&
+  const bool decoded_right =
+      story.decoded ? story.decoded == story.expected : story.through_register;
+  return decoded_right && story.executed && reached_right &&
          (!story.interpreted || story.interpreted == story.executed);
 }
 

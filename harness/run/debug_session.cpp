@@ -60,10 +60,11 @@ model::Json calls_json(const model::CodeImage& image,
   model::Json calls = model::Json::array();
   for (const model::CodeCall& call : image.calls) {
     const auto found = std::ranges::find(decoded, call.at, &model::DecodedCall::at);
+    const auto callee = [&](model::CodeCallee of) { return image.functions[of.function].name; };
     calls.push_back({{"site", site_name(image, call.site)},
                      {"at", hex(call.at)},
-                     {"callee", image.functions[call.callee].name},
-                     {"target", hex(call.target)},
+                     {"callee", call.callee ? model::Json(callee(*call.callee)) : nullptr},
+                     {"target", call.callee ? model::Json(hex(call.callee->target)) : nullptr},
                      {"decoded", or_null(found == decoded.end() ? std::nullopt : found->target)}});
   }
   return calls;

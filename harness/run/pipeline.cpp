@@ -27,7 +27,7 @@ Result<check::Interpretation> interpret(const bpf::Program& program, const model
                      .address = cell.placement.stack,
                      .bytes = std::vector<std::byte>(model::kStackBytes)});
   bpf::AddressSpace memory(std::move(regions), byte_order(cell.axes.endian));
-  BOOST_OUTCOME_TRY(run, bpf::interpret(program, cell.arguments,
+  BOOST_OUTCOME_TRY(run, bpf::interpret(program, cell.placement.functions, cell.arguments,
                                         cell.placement.stack + model::kStackBytes, memory, limits));
   check::Interpretation result{.run = std::move(run), .memory = memory.regions()};
   result.memory.pop_back();

@@ -129,6 +129,8 @@ std::string text(const InstructionInfo& info, std::span<const Slot> slots, bpf::
       return change_of_one(info, slot);
     case bpf::Form::dst_imm64:
       return fmt::format("r{} = {:#x}", slot.dst, bpf::immediate64(slot, slots[at + 1]));
+    case bpf::Form::dst_function:
+      return fmt::format("r{} = subprog[{:+}]", slot.dst, slot.imm);
     case bpf::Form::load:
       return fmt::format("r{} = *{}", slot.dst, memory(info, slot.src, slot.offset));
     case bpf::Form::store:
@@ -145,6 +147,8 @@ std::string text(const InstructionInfo& info, std::span<const Slot> slots, bpf::
       return branch(info, slot);
     case bpf::Form::local_callee:
       return fmt::format("call pc{:+}#{}", call_distance, name);
+    case bpf::Form::callee:
+      return fmt::format("callx r{}", slot.dst);
     case bpf::Form::nothing:
       break;
   }

@@ -133,12 +133,16 @@ Layout layout(std::string title, const model::AxisValues& axes, const model::Cod
   }
   std::map<std::pair<std::size_t, std::size_t>, LayoutArrow> arrows;
   for (const model::CodeCall& call : image.calls) {
+    if (!call.callee) {
+      continue;  // through a register: the image does not say where to
+    }
     const std::size_t from = row_of[call.site.function];
-    const std::size_t to = row_of[call.callee];
+    const std::size_t to = row_of[call.callee->function];
     LayoutArrow& arrow =
         arrows
-            .try_emplace({from, to},
-                         LayoutArrow{.from = from, .to = to, .distance = call.target - call.at})
+            .try_emplace(
+                {from, to},
+                LayoutArrow{.from = from, .to = to, .distance = call.callee->target - call.at})
             .first->second;
     ++arrow.sites;
   }

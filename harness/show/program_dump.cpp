@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "bpf/codec.hpp"
 #include "bpf/instruction.hpp"
@@ -41,6 +42,24 @@ std::optional<GuestAddress> address_of(const ProgramDump& dump, bpf::SlotIndex a
   return address.value == 0 ? std::nullopt : std::optional(address);
 }
 
+// In place of addresses.
+void name_functions(bpf::Program& program, const std::vector<GuestAddress>& addresses,
+                    const model::LinkedProgram& linked) {
+  for (bpf::SlotIndex at = 0; at < program.slots.size(); at += model::slots_at(linked, at)) {
+    bpf::Slot& slot = program.slots[at];
+    const bpf::InstructionInfo* const info = bpf::find(slot);
+    if (info == nullptr || info->operation != bpf::Operation::load_function) {
+      continue;
+    }
+    bpf::Slot& second = program.slots[at + 1];
+    const auto found = std::ranges::find(addresses, GuestAddress{bpf::immediate64(slot, second)});
+    const auto number = static_cast<std::size_t>(found - addresses.begin());
+    const bool known = number < program.functions.size();
+    slot.imm = known ? static_cast<std::int32_t>(program.functions[number].begin - at - 1) : 0;
+    second.imm = known ? static_cast<std::int32_t>(number) : 0;
+  }
+}
+
 }  // namespace
 
 std::string_view name(JitMode mode) {
@@ -50,9 +69,11 @@ std::string_view name(JitMode mode) {
 
 ProgramDump dump_program(const model::LinkedProgram& linked, const ProgramTags& tags,
                          JitMode mode) {
+  bpf::Program program = linked.program;
+  name_functions(program, linked.addresses, linked);
   ProgramDump dump{.scheme = linked.scheme,
                    .endian = linked.endian,
-                   .slots = linked.program.slots,
+                   .slots = std::move(program.slots),
                    .functions = linked.program.functions,
                    .names = symbol_names(linked.program, tags)};
   const bool addresses_shown = mode == JitMode::on;

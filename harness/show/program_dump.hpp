@@ -7,6 +7,9 @@
 //   pair64   the address in the second slot   second slot 0     second slot 0
 //   table    index, and the addresses         index, no array   index, and zeros
 //
+// A load of a function's address says which function that is, by its distance and its number, and
+// never the address, as in Linux.
+//
 // Tags are handed out in all modes (as prog_tags of bpf_prog_info), and so is where each function
 // begins: a call is always known by the slot that it leads to, and by its callee's tag.
 #pragma once

@@ -82,6 +82,9 @@ TEST(Instruction, TheRestByHand) {
   EXPECT_EQ(mnemonic_of({.opcode = 0x95}), "exit");
   EXPECT_EQ(mnemonic_of({.opcode = 0x85, .src = 1}), "call");
   EXPECT_EQ(mnemonic_of({.opcode = 0x18}), "lddw");
+  EXPECT_EQ(find(Slot{.opcode = 0x18})->operation, Operation::load_immediate64);
+  EXPECT_EQ(find(Slot{.opcode = 0x18, .src = 4})->operation, Operation::load_function);
+  EXPECT_EQ(mnemonic_of({.opcode = 0x8d}), "callx");
   EXPECT_EQ(mnemonic_of({.opcode = 0xd4, .imm = 16}), "le16");
   EXPECT_EQ(mnemonic_of({.opcode = 0xd4, .imm = 32}), "le32");
   EXPECT_EQ(mnemonic_of({.opcode = 0xd4, .imm = 64}), "le64");
@@ -131,7 +134,7 @@ TEST(Instruction, AtomicsAreTheirImmediates) {
 TEST(Instruction, WhatIsNotThereIsNotFound) {
   EXPECT_EQ(find(Slot{.opcode = 0x85, .src = 0}), nullptr);  // helper call
   EXPECT_EQ(find(Slot{.opcode = 0x85, .src = 2}), nullptr);  // kernel function
-  EXPECT_EQ(find(Slot{.opcode = 0x18, .src = 4}), nullptr);  // function pointer
+  EXPECT_EQ(find(Slot{.opcode = 0x18, .src = 1}), nullptr);  // map
   EXPECT_EQ(find(Slot{.opcode = 0xdc, .imm = 8}), nullptr);  // no such width
   EXPECT_EQ(find(std::uint8_t{0x86}), nullptr);              // call, class JMP32
   EXPECT_EQ(find(std::uint8_t{0x96}), nullptr);              // exit, class JMP32
@@ -144,12 +147,12 @@ TEST(Instruction, WhatIsNotThereIsNotFound) {
   EXPECT_EQ(find(std::uint8_t{0x00}), nullptr);
   // 12 ALU operations and 11 jumps in two widths and with two sources, neg in two widths, two byte
   // conversions, swap, 12 loads and stores, 3 loads with sign, 2 atomics, lddw, ja, ja32, call,
-  // exit.
+  // callx, exit.
   unsigned opcodes = 0;
   for (unsigned opcode = 0; opcode < 256; ++opcode) {
     opcodes += find(static_cast<std::uint8_t>(opcode)) != nullptr ? 1U : 0U;
   }
-  EXPECT_EQ(opcodes, (12 + 11) * 4 + 2 + 3 + 12 + 3 + 2 + 5);
+  EXPECT_EQ(opcodes, (12 + 11) * 4 + 2 + 3 + 12 + 3 + 2 + 6);
 }
 
 TEST(Instruction, CallSchemesMayUseTheOffsetOfACall) {

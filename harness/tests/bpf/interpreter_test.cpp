@@ -28,7 +28,8 @@ AddressSpace memory_of(std::endian order, std::vector<std::byte> data = {}) {
 
 Result<InterpreterRun> run(const std::string& text, AddressSpace& memory,
                            const InterpreterLimits& limits = {}) {
-  return interpret(valid_program_of(text), {kData.value, 8, 0, 0, 0}, kStackTop, memory, limits);
+  return interpret(valid_program_of(text), {}, {kData.value, 8, 0, 0, 0}, kStackTop, memory,
+                   limits);
 }
 
 std::uint64_t r0_of(const std::string& text, std::endian order = std::endian::little) {
@@ -254,7 +255,7 @@ mov %r0, 9
 exit
 )");
   AddressSpace memory = memory_of(std::endian::little);
-  const InterpreterRun run = interpret(program, {}, kStackTop, memory).value();
+  const InterpreterRun run = interpret(program, {}, {}, kStackTop, memory).value();
   const std::vector<PseudoCall> expected = {
       {{0, 0}, 0, 1}, {{1, 0}, 6, 2}, {{1, 1}, 7, 2}, {{0, 3}, 4, 2}};
   EXPECT_EQ(run.calls, expected);

@@ -122,7 +122,7 @@ TEST_P(ObjectOrder, TheProgramDoesWhatTheSourceSays) {
   AddressSpace memory({{.name = "stack", .address = {0x10000}, .bytes = Bytes(8192)},
                        {.name = "data", .address = {0x1000}, .bytes = data}},
                       GetParam());
-  const Result<InterpreterRun> run = interpret(program, {0x1000}, {0x10000 + 8192}, memory);
+  const Result<InterpreterRun> run = interpret(program, {}, {0x1000}, {0x10000 + 8192}, memory);
   ASSERT_TRUE(run) << to_string(run.error());
   EXPECT_EQ(run.value().r0, kEntry);
 }

@@ -29,7 +29,7 @@ Ran run(const std::string& text, std::endian order) {
        {.name = "cell", .address = kCell, .bytes = std::vector<std::byte>(64)}},
       order);
   const auto result =
-      interpret(valid_program_of(text), {kCell.value}, kStack + kFrameBytes, memory);
+      interpret(valid_program_of(text), {}, {kCell.value}, kStack + kFrameBytes, memory);
   EXPECT_TRUE(result.has_value()) << text;
   return {result ? result.value().r0 : 0, memory};
 }
@@ -99,8 +99,8 @@ TEST(Rfc9669, LongJumps) {
 TEST(Rfc9669, AtomicsMustBeAligned) {
   AddressSpace memory({{.name = "cell", .address = kCell, .bytes = std::vector<std::byte>(64)}},
                       std::endian::little);
-  const auto result =
-      interpret(valid_program_of("lock add [%r1+4], %r2\nexit\n"), {kCell.value}, kStack, memory);
+  const auto result = interpret(valid_program_of("lock add [%r1+4], %r2\nexit\n"), {},
+                                {kCell.value}, kStack, memory);
   ASSERT_FALSE(result.has_value());
   EXPECT_EQ(result.error().message,
             "main+0: lock add at 0000000000001004: an atomic access must be aligned to its size");

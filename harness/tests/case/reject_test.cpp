@@ -52,7 +52,7 @@ std::string objection(const model::Cell& cell) {
                      .bytes = std::vector<std::byte>(model::kStackBytes),
                      .writable = true});
   bpf::AddressSpace memory{std::move(regions), model::byte_order(cell.axes.endian)};
-  auto run = bpf::interpret(*cell.program, cell.arguments,
+  auto run = bpf::interpret(*cell.program, cell.placement.functions, cell.arguments,
                             cell.placement.stack + model::kStackBytes, memory);
   if (!run) {
     return std::string{name(run.error().code)};

@@ -34,7 +34,7 @@ void expect_what_the_interpreter_does(const model::Cell& cell) {
                      .bytes = std::vector<std::byte>(model::kStackBytes),
                      .writable = true});
   bpf::AddressSpace memory{std::move(regions), model::byte_order(cell.axes.endian)};
-  const auto run = bpf::interpret(*cell.program, cell.arguments,
+  const auto run = bpf::interpret(*cell.program, cell.placement.functions, cell.arguments,
                                   cell.placement.stack + model::kStackBytes, memory);
   ASSERT_TRUE(run) << to_string(run.error());
   if (cell.expected.failure) {

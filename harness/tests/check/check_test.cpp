@@ -47,7 +47,7 @@ struct Scene {
         .functions = {{.name = "main", .address = kMain, .words = std::vector<std::uint32_t>(20)},
                       {.name = "callee", .address = kCallee, .words = {0, 0}}},
         .entry = kMain,
-        .calls = {{.site = {0, 0}, .at = kSite, .callee = 1, .target = kCallee}}};
+        .calls = {{.site = {0, 0}, .at = kSite, .callee = model::CodeCallee{1, kCallee}}}};
     testimony.decoded = {{.site = {0, 0}, .at = kSite, .target = kCallee}};
 
     for (std::size_t i = 0; i < 32; ++i) {
@@ -293,7 +293,7 @@ TEST(Check, CallsInAnotherOrderThanTheInterpretersAreFound) {
   // A second site in main; the interpreter goes 0, 1, the CPU 1, 0.
   const GuestAddress second = kSite + 0x10;
   scene.testimony.image->calls.push_back(
-      {.site = {0, 1}, .at = second, .callee = 1, .target = kCallee});
+      {.site = {0, 1}, .at = second, .callee = model::CodeCallee{1, kCallee}});
   scene.testimony.decoded.push_back({.site = {0, 1}, .at = second, .target = kCallee});
   scene.testimony.source.reset();  // keeps objections() out of the way …
   scene.seen().trace = {{second, kCallee, second + 4},

@@ -181,17 +181,41 @@ TEST(CallSites, RelativeToTheToc) {
   EXPECT_EQ(only_target(far + kCall), "unknown");
   EXPECT_EQ(only_target_with_toc(far + kCall, 0xc000000001800000), "c0000000817f7ffc");
   EXPECT_EQ(only_target_with_toc(below + kCall, 0xc000000001800000), "bfffffff817f8000");
-  // Behind a call, and where other code jumps to: no word of the function writes r2.
+  // Behind a call, and where other code jumps to: r2 is the same everywhere.
   EXPECT_EQ(only_target_with_toc(far + kCall + far + kCall, 0x1000), "000000007fff8ffc");
   EXPECT_EQ(only_target_with_toc(Words{encode<Op::bc>(12, CrBit{0}, 4)} + far + kCall, 0x1000),
             "000000007fff8ffc");
-  // It does here, though with what it was.
-  const Words writes = {encode<Op::or_>(r2, r2, r2)};
-  EXPECT_EQ(only_target_with_toc(writes + far + kCall, 0x1000), "000000007fff8ffc");
-  EXPECT_EQ(only_target_with_toc(writes + far + kCall + far + kCall, 0x1000), "unknown");
-  EXPECT_EQ(
-      only_target_with_toc(far + kCall + Words{encode<Op::ld>(r2, 24, r1)} + far + kCall, 0x1000),
-      "unknown");
+  // What is written there stays through a call, but is not known where other code jumps to.
+  const Words writes = {encode<Op::addi>(r2, r2, 4)};
+  const Words join = {encode<Op::bc>(12, CrBit{0}, 4)};
+  EXPECT_EQ(only_target_with_toc(writes + far + kCall, 0x1000), "000000007fff9000");
+  EXPECT_EQ(only_target_with_toc(writes + far + kCall + far + kCall, 0x1000), "000000007fff9000");
+  EXPECT_EQ(only_target_with_toc(writes + join + far + kCall, 0x1000), "unknown");
+  EXPECT_EQ(only_target_with_toc(join + far + kCall + writes + join, 0x1000), "unknown");
+  EXPECT_EQ(only_target_with_toc(Words{encode<Op::or_>(r2, r2, r2)} + join + far + kCall, 0x1000),
+            "000000007fff8ffc");
+}
+
+// Around a call through a descriptor, r2 is in the frame.
+TEST(CallSites, ASavedTocComesBack) {
+  const Words far = {encode<Op::addis>(r12, r2, 0x7fff), encode<Op::addi>(r12, r12, 0x7fff)};
+  const Words join = {encode<Op::bc>(12, CrBit{0}, 4)};
+  const Words save = {encode<Op::std_>(r2, 40, r1)};
+  const Words other = {encode<Op::ld>(r2, 8, r11)};
+  const Words restore = {encode<Op::ld>(r2, 40, r1)};
+  const Words with_other = save + other + kCall;
+  const auto then_far = [&](const Words& words) {
+    return only_target_with_toc(words + far + kCall, 0x1000);
+  };
+  EXPECT_EQ(then_far(with_other), "unknown");
+  EXPECT_EQ(then_far(with_other + restore), "000000007fff8ffc");
+  EXPECT_EQ(then_far(with_other + restore + join), "000000007fff8ffc");
+  EXPECT_EQ(then_far(with_other + join + restore), "unknown");  // a way to it that did not save
+  EXPECT_EQ(then_far(with_other + Words{encode<Op::ld>(r2, 48, r1)}), "unknown");
+  EXPECT_EQ(then_far(with_other + Words{encode<Op::std_>(r11, 40, r1)} + restore), "unknown");
+  EXPECT_EQ(then_far(save + Words{encode<Op::stdu>(r1, -64, r1)} + other + kCall + restore),
+            "unknown");
+  EXPECT_EQ(then_far(kCall + restore), "unknown");
 }
 
 // f calls g by its descriptor, as compilers do it for ELFv1.

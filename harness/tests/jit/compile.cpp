@@ -84,8 +84,8 @@ TEST(Compile, ACall) {
   EXPECT_EQ(image.functions[1].address, GuestAddress{kFar});
   ASSERT_EQ(image.calls.size(), 1U);
   const model::CodeCall& call = image.calls[0];
-  EXPECT_EQ(call.callee, 1U);
-  EXPECT_EQ(call.target, GuestAddress{kFar});
+  EXPECT_EQ(call.callee->function, 1U);
+  EXPECT_EQ(call.callee->target, GuestAddress{kFar});
   const auto& words = image.functions[0].words;
   const std::size_t at = (call.at.value - 0x10000) / 4;
   EXPECT_EQ(words.at(at), 0x4e800421U);      // bctrl
@@ -115,7 +115,7 @@ TEST(Compile, GoesWhereTheSchemeSays) {
   model::LinkedProgram program = linked(kCaller, {{0x10000}, {kFar}});
   program.side_table[0] = {0xc00000000012a468};
   const model::CodeImage image = compiled(program);
-  EXPECT_EQ(image.calls[0].target, GuestAddress{kFar});
+  EXPECT_EQ(image.calls[0].callee->target, GuestAddress{kFar});
   const std::size_t at = (image.calls[0].at.value - 0x10000) / 4;
   EXPECT_EQ(constant_of(std::span(image.functions[0].words).subspan(at - 6, 5)),
             0xc00000000012a468);
@@ -128,7 +128,7 @@ TEST(Compile, CallSitesAreCountedByFunction) {
   ASSERT_EQ(image.calls.size(), 3U);
   EXPECT_EQ(image.calls[1].site, (bpf::CallSite{0, 1}));
   EXPECT_EQ(image.calls[2].site, (bpf::CallSite{1, 0}));
-  EXPECT_EQ(image.calls[2].target, GuestAddress{0x20000});
+  EXPECT_EQ(image.calls[2].callee->target, GuestAddress{0x20000});
   for (const model::CodeCall& call : image.calls) {
     const model::CodeFunction& in = image.functions[call.site.function];
     EXPECT_EQ(in.words.at((call.at.value - in.address.value) / 4), 0x4e800421U);

@@ -102,7 +102,7 @@ void check_limit(const Limits& limits, std::int64_t limit, const Variant& varian
       EXPECT_NE(message.find(to_string(GuestAddress{origin})), std::string::npos) << message;
       continue;
     }
-    EXPECT_EQ(image.value().calls.at(0).target, GuestAddress{target});
+    EXPECT_EQ(image.value().calls.at(0).callee->target, GuestAddress{target});
     const auto sites =
         decode::call_sites(image.value(), {.endian = variant.endian, .toc = GuestAddress{kToc}});
     ASSERT_EQ(sites.size(), 1U) << what;
@@ -216,7 +216,7 @@ TEST(Descriptor, StandsInFrontOfEveryFunction) {
       EXPECT_EQ(function.words.at(6), 0x7c0802a6U);  // mflr r0
       EXPECT_EQ(function.pass_words.back(), function.words.size());
     }
-    EXPECT_EQ(image.value().calls.at(0).target, GuestAddress{kToc + 0x10000 + 24});
+    EXPECT_EQ(image.value().calls.at(0).callee->target, GuestAddress{kToc + 0x10000 + 24});
   }
 }
 

@@ -51,7 +51,7 @@ inline CodeImage image() {
                 .lines = {{0, 0}, {1, 2}, {2, 2}, {3, 2}}},
                {.name = "callee", .address = kCallee, .words = {0x4e800020}, .pass_words = {1}}},
           .entry = kMain,
-          .calls = {{.site = {0, 0}, .at = kMain + 4, .callee = 1, .target = kCallee}},
+          .calls = {{.site = {0, 0}, .at = kMain + 4, .callee = CodeCallee{1, kCallee}}},
           .bpf_registers = {8, 3, 4, 5, 6, 7, 27, 28, 29, 30, 31}};
 }
 

@@ -39,7 +39,7 @@ struct Sample {
                      .words = {0x3d80c008, 0x4e800421, 0x4e800020}},
                     {.name = "callee", .address = kCallee, .words = {0x4e800020}}},
       .entry = kMain,
-      .calls = {{.site = {0, 0}, .at = kMain + 4, .callee = 1, .target = kCallee}}};
+      .calls = {{.site = {0, 0}, .at = kMain + 4, .callee = model::CodeCallee{1, kCallee}}}};
   model::Verdict verdict{.outcome = Outcome::pass,
                          .sites = {{.site = {0, 0},
                                     .name = "main[0]",

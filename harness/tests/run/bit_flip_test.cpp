@@ -198,7 +198,7 @@ TEST(BitFlip, IsCaughtOrOneOfThoseThatMakeNoDifference) {
             }
             ++survivors;
             ASSERT_EQ(verdict.sites.size(), 1U);
-            const GuestAddress target = outcome.document.image->calls.front().target;
+            const GuestAddress target = outcome.document.image->calls.front().callee->target;
             EXPECT_EQ(verdict.result, 42U) << name;
             EXPECT_EQ(verdict.sites[0].decoded, target) << name;
             EXPECT_EQ(verdict.sites[0].reached, std::vector{target}) << name;

@@ -16,8 +16,9 @@ using ::testing::Not;
 
 Layout of_two() {
   model::CodeImage image = image_of_two();
-  image.calls = {{.site = {0, 0}, .at = kMainAddress + 4, .callee = 1, .target = kCalleeAddress},
-                 {.site = {0, 1}, .at = kMainAddress + 8, .callee = 1, .target = kCalleeAddress}};
+  image.calls = {
+      {.site = {0, 0}, .at = kMainAddress + 4, .callee = model::CodeCallee{1, kCalleeAddress}},
+      {.site = {0, 1}, .at = kMainAddress + 8, .callee = model::CodeCallee{1, kCalleeAddress}}};
   return layout("two", {}, image);
 }
 
@@ -30,10 +31,10 @@ Layout of_many(std::uint32_t count) {
                                .words = {0x4e800020}});
     for (const std::uint32_t callee : {i + 1, i + 2}) {
       if (callee < count) {
-        image.calls.push_back({.site = {i, 0},
-                               .at = kMainAddress + std::uint64_t{i} * 0x1000,
-                               .callee = callee,
-                               .target = kMainAddress + std::uint64_t{callee} * 0x1000});
+        image.calls.push_back(
+            {.site = {i, 0},
+             .at = kMainAddress + std::uint64_t{i} * 0x1000,
+             .callee = model::CodeCallee{callee, kMainAddress + std::uint64_t{callee} * 0x1000}});
       }
     }
   }
@@ -107,7 +108,8 @@ TEST(Layout, NamesAreEscaped) {
 
 TEST(Layout, AFunctionThatCallsItselfHasALoop) {
   model::CodeImage image = image_of_two();
-  image.calls = {{.site = {0, 0}, .at = kMainAddress, .callee = 0, .target = kMainAddress}};
+  image.calls = {
+      {.site = {0, 0}, .at = kMainAddress, .callee = model::CodeCallee{0, kMainAddress}}};
   const Layout loop = layout("loop", {}, image);
   EXPECT_EQ(loop.lanes, 0U);
   EXPECT_THAT(layout_text(loop), HasSubstr("main    → main"));
