@@ -95,6 +95,11 @@ Error no_image(const model::Document& document, const Prepared& prepared) {
           .hint = "farcall dump --stage=verdict says why"};
 }
 
+Result<std::uint64_t> interpreted_result(const model::Cell& cell) {
+  BOOST_OUTCOME_TRY(source, interpret(*cell.program, cell));
+  return source.run.r0;
+}
+
 void expect_calls_as_interpreted(model::Cell& cell) {
   const std::vector<bpf::PseudoCall> calls = pseudo_calls(*cell.program);
   if (calls.empty()) {

@@ -25,6 +25,9 @@ Prepared prepare(const model::Document& document, std::uint64_t seed);
 // Why there is no image, where there is none: what a command says that cannot go on without.
 Error no_image(const model::Document& document, const Prepared& prepared);
 
+// r0 of the interpreter on the cell's program.
+Result<std::uint64_t> interpreted_result(const model::Cell& cell);
+
 // For programs that nobody wrote expectations for: the cell expects each of its calls as often as
 // the interpreter makes it, so that one which is never reached is no defect. Nothing is expected of
 // a program that the interpreter cannot run.

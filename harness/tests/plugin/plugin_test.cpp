@@ -1,0 +1,225 @@
+// The plugin as the suite's runner starts it: a process a call, the program on its standard input.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/process.hpp>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <thread>
+
+#include "tests/paths.hpp"
+
+namespace farcall::plugin {
+namespace {
+
+namespace fs = std::filesystem;
+namespace process = boost::process;
+using testing::HasSubstr;
+
+// mov %r0, 42; exit
+constexpr const char* kFortyTwo = "b7 00 00 00 2a 00 00 00  95 00 00 00 00 00 00 00\n";
+// ldxb %r0, [%r1]; exit
+constexpr const char* kFirstByte = "71 10 00 00 00 00 00 00 95 00 00 00 00 00 00 00";
+// call local f; exit; f: mov %r0, 7; exit
+constexpr const char* kCall =
+    "85 10 00 00 01 00 00 00 95 00 00 00 00 00 00 00 b7 00 00 00 07 00 00 00 95 00 00 00 00 00 00 "
+    "00";
+
+struct Answer {
+  int code = -1;
+  std::string out;
+  std::string err;
+
+  friend bool operator==(const Answer&, const Answer&) = default;
+};
+
+// Servers are found in a runtime folder of the test's own, and end when it goes.
+class Plugin : public testing::Test {
+ protected:
+  Plugin() {
+    std::string name = (fs::temp_directory_path() / "farcall-plugin-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) {
+      throw std::runtime_error("no temporary folder");
+    }
+    runtime_ = name;
+  }
+  ~Plugin() override {
+    for (const int server : servers()) {
+      ::kill(server, SIGKILL);
+    }
+    fs::remove_all(runtime_);
+  }
+
+  Answer call(const std::vector<std::string>& arguments, const std::string& program) {
+    boost::asio::io_context io;
+    std::future<std::string> out;
+    std::future<std::string> err;
+    process::environment environment = boost::this_process::environment();
+    environment["XDG_RUNTIME_DIR"] = runtime_.string();
+    std::string input = program;
+    process::child child((tests::build_dir() / "farcall-bpf-plugin").string(),
+                         process::args(arguments), environment,
+                         process::std_in<boost::asio::buffer(input), process::std_out> out,
+                         process::std_err > err, io);
+    io.run();
+    child.wait();
+    return {child.exit_code(), out.get(), err.get()};
+  }
+
+  // Processes whose command line names the runtime folder.
+  std::vector<int> servers() const {
+    std::vector<int> found;
+    for (const auto& entry : fs::directory_iterator("/proc")) {
+      std::ifstream stream(entry.path() / "cmdline");
+      const std::string line{std::istreambuf_iterator<char>(stream), {}};
+      if (line.find("farcall-bpf-plugin-server") != std::string::npos &&
+          line.find(runtime_.string()) != std::string::npos) {
+        found.push_back(std::stoi(entry.path().filename()));
+      }
+    }
+    return found;
+  }
+
+  // Waits for what comes about by itself; the limit is for a test that fails.
+  static bool eventually(const std::function<bool()>& holds) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!holds()) {
+      if (std::chrono::steady_clock::now() > end) {
+        return false;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return true;
+  }
+
+  fs::path runtime_;
+};
+
+TEST_F(Plugin, SaysWhatTheProgramReturnsInEveryWay) {
+  const Answer expected{0, "2a\n", ""};
+  EXPECT_EQ(call({}, kFortyTwo), expected);
+  EXPECT_EQ(call({"--jit"}, kFortyTwo), expected);
+  EXPECT_EQ(call({"--interpreter"}, kFortyTwo), expected);
+  EXPECT_EQ(call({"", "--jit", "--endian", "be"}, kFortyTwo), expected);
+  EXPECT_EQ(call({"--cpu", "power8"}, kFortyTwo), expected);
+  EXPECT_EQ(call({"--cpu", "power10", "--placement", "far"}, kFortyTwo), expected);
+  EXPECT_EQ(call({"61 62 ", "--jit"}, kFirstByte), (Answer{0, "61\n", ""}));
+  EXPECT_EQ(call({"61 62 ", "--interpreter", "--endian", "be"}, kFirstByte),
+            (Answer{0, "61\n", ""}));
+  EXPECT_EQ(call({"--placement", "far"}, kCall), (Answer{0, "7\n", ""}));
+  EXPECT_EQ(call({"--placement", "near"}, kCall), (Answer{0, "7\n", ""}));
+}
+
+TEST_F(Plugin, OneServerAnswersAllCallsOfItsOptions) {
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(call({"--jit"}, kFortyTwo).out, "2a\n");
+  }
+  EXPECT_EQ(servers().size(), 1);
+  EXPECT_EQ(call({"--interpreter"}, kFortyTwo).out, "2a\n");
+  EXPECT_EQ(servers().size(), 2);
+}
+
+TEST_F(Plugin, ReadsObjects) {
+  std::ifstream stream(tests::source_dir() / "cases/c/packet.bpf.o", std::ios::binary);
+  std::string hex;
+  for (std::istreambuf_iterator<char> at(stream), end; at != end; ++at) {
+    char digits[4];
+    std::snprintf(digits, sizeof digits, "%02x ", static_cast<unsigned char>(*at));
+    hex += digits;
+  }
+  ASSERT_FALSE(hex.empty());
+  std::string memory;
+  for (int i = 0; i < 128; ++i) {
+    memory += "00 ";
+  }
+  const Answer jit = call({memory, "--jit", "--elf"}, hex);
+  EXPECT_EQ(jit.code, 0) << jit.err;
+  EXPECT_EQ(call({memory, "--interpreter", "--elf"}, hex), jit);
+}
+
+TEST_F(Plugin, WhatGoesWrongIsATextAndNeverANumber) {
+  const auto fails = [&](const std::vector<std::string>& arguments, const std::string& program,
+                         const std::string& text) {
+    const Answer answer = call(arguments, program);
+    EXPECT_NE(answer.code, 0) << text;
+    EXPECT_EQ(answer.out, "") << text;
+    EXPECT_THAT(answer.err, HasSubstr(text));
+  };
+  // Beyond the end of memory, in both engines.
+  fails({"--jit"}, kFirstByte, "lies in no region");
+  fails({"--interpreter"}, kFirstByte, "lies in no region");
+  fails({}, "ff 00 00 00 00 00 00 00 95 00 00 00 00 00 00 00", "opcode 0xff is not supported");
+  fails({}, "b7 00 00", "expected a multiple of 8");
+  fails({}, "", "the program has no instruction");
+  fails({}, "b7 0x", "expected bytes of two hex digits");
+  fails({"6g"}, kFortyTwo, "memory: expected bytes of two hex digits");
+  fails({"--elf"}, "7f 45 4c 46", "");
+  fails({"--endian", "middle"}, kFortyTwo, "expected le or be");
+  fails({"--fast"}, kFortyTwo, "there is no option '--fast'");
+}
+
+TEST_F(Plugin, ADeadGuestIsReplacedAndAKilledServerStartedAgain) {
+  ASSERT_EQ(call({"--jit"}, kFortyTwo).out, "2a\n");
+  const std::vector<int> first = servers();
+  ASSERT_EQ(first.size(), 1);
+  // The server's only child is QEMU.
+  const auto children = [&] {
+    const std::string id = std::to_string(first[0]);
+    std::ifstream stream("/proc/" + id + "/task/" + id + "/children");
+    int child = 0;
+    stream >> child;
+    return child;
+  };
+  ASSERT_NE(children(), 0);
+  ::kill(children(), SIGKILL);
+  const Answer lost = call({"--jit"}, kFortyTwo);
+  EXPECT_NE(lost.code, 0);
+  EXPECT_EQ(lost.out, "");
+  EXPECT_NE(lost.err, "");
+  EXPECT_EQ(call({"--jit"}, kFortyTwo), (Answer{0, "2a\n", ""}));
+
+  ::kill(first[0], SIGKILL);
+  EXPECT_TRUE(eventually([&] { return servers() != first; }));
+  EXPECT_EQ(call({"--jit"}, kFortyTwo), (Answer{0, "2a\n", ""}));
+}
+
+TEST_F(Plugin, CallsAtTheSameTimeShareOneServer) {
+  std::vector<std::thread> threads;
+  std::array<Answer, 6> answers;
+  for (Answer& answer : answers) {
+    threads.emplace_back([&] { answer = call({"--jit"}, kFortyTwo); });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  for (const Answer& answer : answers) {
+    EXPECT_EQ(answer, (Answer{0, "2a\n", ""}));
+  }
+  EXPECT_TRUE(eventually([&] { return servers().size() == 1; }));
+}
+
+TEST_F(Plugin, ItsFolderIsItsUsersAlone) {
+  ASSERT_EQ(call({}, kFortyTwo).code, 0);
+  struct stat status = {};
+  ASSERT_EQ(::stat((runtime_ / "farcall").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, 0700U);
+  fs::permissions(runtime_ / "farcall", fs::perms::owner_all | fs::perms::group_read);
+  const Answer refused = call({}, kFortyTwo);
+  EXPECT_NE(refused.code, 0);
+  EXPECT_THAT(refused.err, HasSubstr("expected a folder that is yours"));
+}
+
+TEST_F(Plugin, TheServerEndsWhenItsSocketGoes) {
+  ASSERT_EQ(call({}, kFortyTwo).code, 0);
+  ASSERT_EQ(servers().size(), 1);
+  fs::remove_all(runtime_ / "farcall");
+  EXPECT_TRUE(eventually([&] { return servers().empty(); }));
+}
+
+}  // namespace
+}  // namespace farcall::plugin
