@@ -13,8 +13,10 @@
 namespace farcall::run {
 namespace {
 
-constexpr auto kCommands = {run_command,     list_command,        dump_command,   debug_command,
-                            symbols_command, conformance_command, doctor_command, bench_command};
+constexpr auto kCommands = {
+    run_command,     list_command,  dump_command,        schemes_command, symbols_command,
+    resolve_command, debug_command, conformance_command, doctor_command,  bench_command,
+};
 
 // Guest images lie beside the program, wherever the build or an installation put it.
 std::filesystem::path images_folder() {

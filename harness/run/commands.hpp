@@ -29,7 +29,9 @@ struct Command {
 Command run_command(CLI::App& app, const Invocation& invocation);
 Command list_command(CLI::App& app, const Invocation& invocation);
 Command dump_command(CLI::App& app, const Invocation& invocation);
+Command schemes_command(CLI::App& app, const Invocation& invocation);
 Command symbols_command(CLI::App& app, const Invocation& invocation);
+Command resolve_command(CLI::App& app, const Invocation& invocation);
 Command conformance_command(CLI::App& app, const Invocation& invocation);
 Command debug_command(CLI::App& app, const Invocation& invocation);
 Command doctor_command(CLI::App& app, const Invocation& invocation);

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/Validators.hpp>
 #include <map>
 #include <utility>
 #include <vector>
@@ -53,17 +52,14 @@ void add_listing_options(CLI::App& command, ListingOptions& options) {
       {"tag", show::CallNames::tag},
       {"tag-offset", show::CallNames::tag_offset},
       {"kernel", show::CallNames::kernel}};
-  command
-      .add_option("--jit", options.jit,
-                  "xlated: of a kernel whose JIT is on, off, or whose reader may not see addresses")
-      ->type_name("MODE")
-      ->transform(CLI::CheckedTransformer(kModes));
-  command
-      .add_option("--names", options.names,
-                  "xlated, jited: calls by the callee's tag (tag), by the program's tag and the "
-                  "callee's slot (tag-offset), or as bpftool has them today (kernel)")
-      ->type_name("FORM")
-      ->transform(CLI::CheckedTransformer(kNames));
+  add_choice(command, "--jit", options.jit, kModes,
+             "xlated: of a kernel whose JIT is on, off, or whose reader may not see addresses",
+             "MODE");
+  add_choice(
+      command, "--names", options.names, kNames,
+      "xlated, jited: calls by the callee's tag (tag), by the program's tag and the callee's "
+      "slot (tag-offset), or as bpftool has them today (kernel)",
+      "FORM");
   add_tag_hash(command, options.tag_hash);
   command.add_flag("--svg", options.svg, "layout: as SVG");
 }

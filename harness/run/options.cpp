@@ -27,9 +27,8 @@ void add_jobs(CLI::App& command, RunnerOptions& runner) {
 void add_tag_hash(CLI::App& command, show::TagHash& hash) {
   static const std::map<std::string, show::TagHash> kHashes = {{"sha1", show::TagHash::sha1},
                                                                {"sha256", show::TagHash::sha256}};
-  command.add_option("--tag-hash", hash, "How tags are made: sha1, or sha256 as Linux since 6.18")
-      ->type_name("HASH")
-      ->transform(CLI::CheckedTransformer(kHashes));
+  add_choice(command, "--tag-hash", hash, kHashes,
+             "How tags are made: sha1, or sha256 as Linux since 6.18", "HASH");
 }
 
 RunnerOptions default_runner(const Invocation& invocation) {

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <CLI/App.hpp>
+#include <CLI/Validators.hpp>
+#include <map>
+#include <string>
 
 #include "run/commands.hpp"
 #include "run/runner.hpp"
@@ -15,6 +18,20 @@ void add_selection(CLI::App& command, Selection& selection);
 
 // --jobs; `runner` has its default.
 void add_jobs(CLI::App& command, RunnerOptions& runner);
+
+// An option whose value is one of a few words. CLI11's own for enums prints their numbers as
+// characters when it refuses one.
+template <typename Enum>
+void add_choice(CLI::App& command, const std::string& option, Enum& value,
+                const std::map<std::string, Enum>& choices, const std::string& description,
+                const std::string& type_name) {
+  command
+      .add_option_function<std::string>(
+          option, [&value, choices](const std::string& word) { value = choices.at(word); },
+          description)
+      ->type_name(type_name)
+      ->check(CLI::IsMember(choices));
+}
 
 // --tag-hash; `hash` has its default.
 void add_tag_hash(CLI::App& command, show::TagHash& hash);

@@ -219,8 +219,8 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
                     "Stop at the first cell that does not pass");
   run_app->add_option("--repeat", arguments->repeat, "Run every cell so many times")
       ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
-  run_app->add_option("--format", arguments->format, "text, json, junit or tap")
-      ->transform(CLI::CheckedTransformer(kFormats));
+  add_choice(*run_app, "--format", arguments->format, kFormats, "text, json, junit or tap",
+             "FORMAT");
   run_app
       ->add_option("--output", arguments->output,
                    "Write the report to this file, and text to the terminal")

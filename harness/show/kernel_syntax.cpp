@@ -130,7 +130,8 @@ std::string text(const InstructionInfo& info, std::span<const Slot> slots, bpf::
     case bpf::Form::dst_imm64:
       return fmt::format("r{} = {:#x}", slot.dst, bpf::immediate64(slot, slots[at + 1]));
     case bpf::Form::dst_function:
-      return fmt::format("r{} = subprog[{:+}]", slot.dst, slot.imm);
+      return fmt::format("r{} = subprog[{:+}]{}{}", slot.dst, slot.imm, name.empty() ? "" : "#",
+                         name);
     case bpf::Form::load:
       return fmt::format("r{} = *{}", slot.dst, memory(info, slot.src, slot.offset));
     case bpf::Form::store:

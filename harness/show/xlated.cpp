@@ -48,7 +48,7 @@ class Names {
       return "?";
     }
     if (form_ == CallNames::tag_offset) {
-      return fmt::format("bpf_prog_{}+{}", to_string(program_), call.slot + 1 + call.distance);
+      return by_offset(*call.callee);
     }
     if (form_ == CallNames::kernel && mode_ == JitMode::restricted) {
       return "0x0";
@@ -59,7 +59,27 @@ class Names {
     return dump_.names[*call.callee];
   }
 
+  // Of a load of a function's address at `at`; empty for what is none, and where the kernel has no
+  // name for it.
+  std::string of_load(bpf::SlotIndex at) const {
+    const bpf::InstructionInfo* const info = bpf::find(dump_.slots[at]);
+    if (info == nullptr || info->form != bpf::Form::dst_function || form_ == CallNames::kernel) {
+      return "";
+    }
+    const auto begin = bpf::local_target(at, dump_.slots[at]);
+    const auto found = std::ranges::find(dump_.functions, begin, &bpf::Function::begin);
+    if (found == dump_.functions.end()) {
+      return "?";
+    }
+    const auto number = static_cast<std::uint32_t>(found - dump_.functions.begin());
+    return form_ == CallNames::tag_offset ? by_offset(number) : dump_.names[number];
+  }
+
  private:
+  std::string by_offset(std::uint32_t function) const {
+    return fmt::format("bpf_prog_{}+{}", to_string(program_), dump_.functions[function].begin);
+  }
+
   const ProgramDump& dump_;
   const bpf::Program& source_;
   Tag program_;
@@ -86,7 +106,7 @@ std::vector<XlatedFunction> xlated(const model::LinkedProgram& linked, const bpf
         line.call = *call;
         line.text = kernel_syntax(dump.slots, at, call->distance, naming.of(*call));
       } else {
-        line.text = kernel_syntax(dump.slots, at, 0, "");
+        line.text = kernel_syntax(dump.slots, at, 0, naming.of_load(at));
       }
       function.lines.push_back(std::move(line));
     }

@@ -73,6 +73,23 @@ TEST(Listing, OfTheKernelNamesTheInterpreterThatHasStackEnough) {
   }
 }
 
+TEST(Listing, NamesTheFunctionsWhoseAddressesAreLoaded) {
+  const bpf::Program source =
+      bpf::assemble("lddw %r2, local callee\nexit\ncallee:\nmov %r0, 7\nexit\n", {"test", 1, 1})
+          .value();
+  model::LinkedProgram linked{.program = source, .addresses = {kMainAddress, kCalleeAddress}};
+  linked.program.slots[0].imm = static_cast<std::int32_t>(kCalleeAddress.value);
+  linked.program.slots[1].imm = static_cast<std::int32_t>(kCalleeAddress.value >> 32);
+  const auto text = [&](JitMode mode, CallNames names) {
+    return xlated_text(xlated(linked, source, mode, names, TagHash::sha1), {});
+  };
+  for (const JitMode mode : kJitModes) {
+    EXPECT_THAT(text(mode, CallNames::tag),
+                HasSubstr("0: (18) r2 = subprog[+2]#bpf_prog_8923dad831f6fb51_callee\n"));
+    EXPECT_THAT(text(mode, CallNames::kernel), HasSubstr("0: (18) r2 = subprog[+2]\n"));
+  }
+}
+
 TEST(Listing, HasColoursWhenAsked) {
   const auto functions =
       xlated(by_table(), caller_and_callee(), JitMode::on, CallNames::tag, TagHash::sha1);
