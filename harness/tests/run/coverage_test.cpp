@@ -275,7 +275,7 @@ class Reached {
       for (const GuestAddress address : outcome.document.cell.placement.functions) {
         text += fmt::format("{:x} ", address.value);
       }
-      text += name(outcome.testimony.refusal->code);
+      text += name(outcome.document.cell.expected.failure.value().code);
     }
     return text + fmt::format("= {:x}", outcome.verdict.result.value_or(0));
   }
