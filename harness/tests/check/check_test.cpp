@@ -99,6 +99,76 @@ TEST(Check, NothingExecutedIsNoPass) {
   EXPECT_EQ(scene.verdict().outcome, Outcome::error);
 }
 
+// The same, but for a call through a register.
+struct RegisterScene : Scene {
+  RegisterScene() {
+    auto program = bpf::assemble(
+        "mov %r6, 2\nlddw %r7, local callee\nagain: callx %r7\nsub %r6, 1\njne %r6, 0, again\n"
+        "exit\ncallee:\nmov %r0, 41\nexit\n",
+        {"scene.case", 1, 1});
+    program.value().callx = bpf::Callx::address;
+    cell.program = std::make_shared<const bpf::Program>(program.value());
+    testimony.image->calls[0].callee = std::nullopt;
+    testimony.decoded[0].target = std::nullopt;
+  }
+};
+
+TEST(CheckRegisterCall, IsHeldToTheInterpretersRun) {
+  const RegisterScene scene;
+  const model::Verdict verdict = scene.verdict();
+  EXPECT_EQ(verdict.outcome, Outcome::pass);
+  ASSERT_EQ(verdict.sites.size(), 1U);
+  EXPECT_TRUE(verdict.sites[0].through_register);
+  EXPECT_EQ(verdict.sites[0].callee, "callee");
+  EXPECT_EQ(verdict.sites[0].executed, 2U);
+}
+
+TEST(CheckRegisterCall, TheBytesMayFixItAndThenMustBeRight) {
+  RegisterScene scene;
+  scene.testimony.decoded[0].target = kCallee;
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+  scene.testimony.decoded[0].target = kMain;
+  EXPECT_EQ(scene.verdict().findings.front().code, ErrorCode::call_decoded_elsewhere);
+}
+
+TEST(CheckRegisterCall, ReachesWhatTheRunSaysCallByCall) {
+  RegisterScene scene;
+  // The second call is of main, says the interpreter; the CPU calls the callee again.
+  for (auto* const run : {&scene.testimony.source, &scene.testimony.linked}) {
+    (*run)->value().run.calls[1].callee = 0;
+  }
+  const model::Verdict verdict = scene.verdict();
+  ASSERT_FALSE(verdict.findings.empty());
+  EXPECT_EQ(verdict.findings.front().code, ErrorCode::call_reached_elsewhere);
+  EXPECT_EQ(verdict.findings.front().site, "main[0]");
+  ASSERT_EQ(verdict.sites.size(), 2U);
+  EXPECT_EQ(verdict.sites[0].reached, std::vector<GuestAddress>{kCallee});
+  EXPECT_EQ(verdict.sites[1].callee, "main");
+  EXPECT_EQ(verdict.sites[1].executed, 1U);
+}
+
+TEST(CheckRegisterCall, TheCaseMustTellAllCalleesOfASite) {
+  RegisterScene scene;
+  scene.cell.expected.calls = {{.site = {0, 0}, .callee = 1, .count = 2}};
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+  scene.testimony.source->value().run.calls[1].callee = 0;
+  EXPECT_EQ(scene.verdict().findings.front().code, ErrorCode::case_contradicts_interpreter);
+  scene.cell.expected.calls[0].count = 1;
+  const model::Verdict verdict = scene.verdict();
+  EXPECT_EQ(verdict.findings.front().code, ErrorCode::case_contradicts_interpreter);
+  EXPECT_EQ(verdict.findings.front().site, "main[0]");
+}
+
+TEST(CheckRegisterCall, WithoutAProgramTheCaseSaysWhomItCalls) {
+  RegisterScene scene;
+  scene.testimony.source = std::nullopt;
+  scene.testimony.linked = std::nullopt;
+  scene.cell.expected.calls = {{.site = {0, 0}, .callee = 1, .count = 2}};
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+  scene.cell.expected.calls = {{.site = {0, 0}, .callee = 0, .count = 2}};
+  EXPECT_EQ(scene.verdict().findings.front().code, ErrorCode::call_reached_elsewhere);
+}
+
 // One thing is wrong, and the first finding must say which.
 struct Spoiled {
   const char* what;
