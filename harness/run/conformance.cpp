@@ -46,19 +46,44 @@ std::optional<std::uint64_t> from_overlay(const std::string& name, std::uint64_t
   return std::nullopt;
 }
 
+// The first call of a helper in assembly, by number or by register: `call 5`. Empty: there is none.
+std::string helper_call(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, std::min(text.find('#'), end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+    line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+    if (line.starts_with("callx ") ||
+        (line.starts_with("call ") && line.find("local") == std::string_view::npos)) {
+      return std::string(line.substr(0, line.find_last_not_of(" \t\r") + 1));
+    }
+  }
+  return {};
+}
+
 // `-- error` of a file whose program cannot be read: the reader never came to that section.
-std::string expected_error(const std::string& path) {
+std::string expected_error(std::string_view text) {
+  constexpr std::string_view kHeader = "\n-- error\n";
+  const std::size_t at = text.find(kHeader);
+  if (at == std::string_view::npos) {
+    return {};
+  }
+  text.remove_prefix(at + kHeader.size());
+  return std::string(text.substr(0, text.find('\n')));
+}
+
+// What to say of a file that cannot be read as a case.
+Judgement unread(const std::string& path, const Error& error) {
   const auto text = cases::read_text(path);
   if (!text) {
-    return {};
+    return of_error(text.error());
   }
-  constexpr std::string_view kHeader = "\n-- error\n";
-  const std::size_t at = text.value().find(kHeader);
-  if (at == std::string::npos) {
-    return {};
+  const std::string call = helper_call(text.value());
+  if (!call.empty()) {
+    return {Standing::not_applicable,
+            fmt::format("`{}`: helpers of the suite's own are not there", call)};
   }
-  const std::string_view body = std::string_view(text.value()).substr(at + kHeader.size());
-  return std::string(body.substr(0, body.find('\n')));
+  return refused(expected_error(text.value()), error);
 }
 
 // Reads a file; adds its documents, a little-endian and a big-endian one, unless there is no need.
@@ -66,7 +91,7 @@ File read_file(const std::string& path, std::vector<model::Document>& documents)
   File file{.path = path};
   auto parsed = cases::read_case(path);
   if (!parsed) {
-    file.verdict = refused(expected_error(path), parsed.error());
+    file.verdict = unread(path, parsed.error());
     return file;
   }
   cases::Case& read = parsed.value();

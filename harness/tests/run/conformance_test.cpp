@@ -73,12 +73,14 @@ TEST(Conformance, NothingIsSkippedInSilence) {
   scratch.write("malformed.data", "-- asm\nmove %r0, 1\nexit\n-- result\n1\n");
   scratch.write("no-outcome.data", "-- asm\nmov %r0, 1\nexit\n");
   scratch.write("matrix.data", "-- matrix\nendian be\n-- asm\nmov %r0, 1\nexit\n-- result\n1\n");
+  scratch.write("helper.data", "-- asm\nmov %r1, 1\n call 5 # unwind\nexit\n-- result\n1\n");
   const Finished run = run_farcall({"conformance", scratch.path().string()});
   EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.out, HasSubstr("`call 5`: helpers of the suite's own are not there"));
   EXPECT_THAT(run.out, HasSubstr("malformed.data:2:1: error: there is no instruction 'move'"));
   EXPECT_THAT(run.out, HasSubstr("no-outcome.data"));
   EXPECT_THAT(run.out, HasSubstr("not applicable  " + scratch.path().string() + "/matrix.data"));
-  EXPECT_THAT(run.out, HasSubstr("4 files"));
+  EXPECT_THAT(run.out, HasSubstr("5 files"));
 }
 
 TEST(Conformance, AnEmptySelectionIsAnError) {
