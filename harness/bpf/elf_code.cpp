@@ -6,14 +6,21 @@
 #include <libelf.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "bpf/codec.hpp"
 
 namespace farcall::bpf {
 namespace {
+
+constexpr std::array<std::string_view, 3> kDataSections = {".rodata", ".data", ".bss"};
+
+// What a guest takes with room to spare.
+constexpr std::uint64_t kLargestData = std::uint64_t{1} << 20;
 
 using ElfHandle = std::unique_ptr<Elf, decltype(&elf_end)>;
 
@@ -36,6 +43,7 @@ class Reader {
     BOOST_OUTCOME_TRY(read_sections());
     for (const Section& section : sections_) {
       BOOST_OUTCOME_TRY(read_code(section));
+      BOOST_OUTCOME_TRY(read_data(section));
     }
     BOOST_OUTCOME_TRY(read_symbols());
     for (const Section& section : sections_) {
@@ -106,6 +114,18 @@ class Reader {
     if ((section.header.sh_flags & SHF_COMPRESSED) != 0) {
       return in_section(section, ErrorCode::elf_unsupported, "code is compressed");
     }
+    BOOST_OUTCOME_TRY(bytes, bytes_of(section));
+    const std::uint64_t size = bytes.size();
+    if (size % kSlotBytes != 0) {
+      return in_section(
+          section, ErrorCode::elf_malformed,
+          fmt::format("{} bytes of code: expected a multiple of {}", size, kSlotBytes));
+    }
+    code_.sections[section.number()] = {.name = section.name, .bytes = bytes};
+    return success();
+  }
+
+  Result<std::span<const std::byte>> bytes_of(const Section& section) const {
     const std::uint64_t begin = section.header.sh_offset;
     const std::uint64_t size = section.header.sh_size;
     if (begin > object_.size() || size > object_.size() - begin) {
@@ -113,13 +133,38 @@ class Reader {
                         fmt::format("{} bytes from {:#x} on are not all in the file of {} bytes",
                                     size, begin, object_.size()));
     }
-    if (size % kSlotBytes != 0) {
-      return in_section(
-          section, ErrorCode::elf_malformed,
-          fmt::format("{} bytes of code: expected a multiple of {}", size, kSlotBytes));
+    return object_.subspan(begin, size);
+  }
+
+  static bool is_data(std::string_view name) {
+    return std::ranges::any_of(kDataSections, [name](std::string_view known) {
+      return name.starts_with(known) && (name.size() == known.size() || name[known.size()] == '.');
+    });
+  }
+
+  Result<void> read_data(const Section& section) {
+    const GElf_Shdr& header = section.header;
+    const bool is_zeros = header.sh_type == SHT_NOBITS;
+    if ((header.sh_type != SHT_PROGBITS && !is_zeros) || (header.sh_flags & SHF_ALLOC) == 0 ||
+        (header.sh_flags & SHF_EXECINSTR) != 0 || !is_data(section.name)) {
+      return success();
     }
-    code_.sections[section.number()] = {.name = section.name,
-                                        .bytes = object_.subspan(begin, size)};
+    if ((header.sh_flags & SHF_COMPRESSED) != 0) {
+      return in_section(section, ErrorCode::elf_unsupported, "data is compressed");
+    }
+    if (header.sh_size > kLargestData) {
+      return in_section(
+          section, ErrorCode::elf_unsupported,
+          fmt::format("{} bytes of data: expected {} at most", header.sh_size, kLargestData));
+    }
+    ElfDataSection data{.name = section.name, .writable = (header.sh_flags & SHF_WRITE) != 0};
+    if (is_zeros) {
+      data.bytes.resize(header.sh_size);
+    } else {
+      BOOST_OUTCOME_TRY(bytes, bytes_of(section));
+      data.bytes.assign(bytes.begin(), bytes.end());
+    }
+    code_.data[section.number()] = std::move(data);
     return success();
   }
 
@@ -164,9 +209,10 @@ class Reader {
 
   Result<std::string> name_of(const Section& table, int number, const GElf_Sym& symbol) const {
     if (GELF_ST_TYPE(symbol.st_info) == STT_SECTION) {
-      const auto section = code_.sections.find(symbol.st_shndx);
-      return section == code_.sections.end() ? fmt::format("section {}", symbol.st_shndx)
-                                             : section->second.name;
+      const auto section = std::ranges::find(sections_, std::size_t{symbol.st_shndx},
+                                             [](const Section& one) { return one.number(); });
+      return section == sections_.end() ? fmt::format("section {}", symbol.st_shndx)
+                                        : section->name;
     }
     const char* name = elf_strptr(elf_.get(), table.header.sh_link, symbol.st_name);
     if (name == nullptr) {
@@ -178,8 +224,10 @@ class Reader {
 
   Result<void> read_relocations(const Section& section) {
     const bool is_rela = section.header.sh_type == SHT_RELA;
-    const auto relocated = code_.sections.find(section.header.sh_info);
-    if ((section.header.sh_type != SHT_REL && !is_rela) || relocated == code_.sections.end()) {
+    const auto code = code_.sections.find(section.header.sh_info);
+    const auto data_section = code_.data.find(section.header.sh_info);
+    const bool is_known = code != code_.sections.end() || data_section != code_.data.end();
+    if ((section.header.sh_type != SHT_REL && !is_rela) || !is_known) {
       return success();
     }
     if (is_rela) {
@@ -193,7 +241,8 @@ class Reader {
     }
     BOOST_OUTCOME_TRY(data, table_of(section, sizeof(Elf64_Rel)));
     const auto count = static_cast<int>(data->d_size / sizeof(Elf64_Rel));
-    std::vector<ElfRelocation>& relocations = relocated->second.relocations;
+    std::vector<ElfRelocation>& relocations =
+        code != code_.sections.end() ? code->second.relocations : data_section->second.relocations;
     for (int number = 0; number < count; ++number) {
       GElf_Rel relocation = {};
       if (gelf_getrel(data, number, &relocation) == nullptr ||

@@ -1,5 +1,6 @@
-// What an ELF object for BPF says about its code, as a value: sections with instructions, their
-// relocations, and the symbols. A part of the object reader, and the only one that knows libelf.
+// What an ELF object for BPF says about its code and data, as a value: sections with instructions,
+// sections of global variables, their relocations, and the symbols. A part of the object reader,
+// and the only one that knows libelf.
 #pragma once
 
 #include <bit>
@@ -27,6 +28,14 @@ struct ElfCodeSection {
   std::vector<ElfRelocation> relocations = {};  // by offset
 };
 
+// `.rodata`, `.data`, `.bss` and those whose names go on behind one of these and a dot.
+struct ElfDataSection {
+  std::string name;
+  std::vector<std::byte> bytes;  // of .bss, zeros
+  bool writable = false;
+  std::vector<ElfRelocation> relocations = {};  // by offset
+};
+
 struct ElfSymbol {
   std::string name;  // of the section, for a section's symbol
   bool is_function = false;
@@ -40,10 +49,11 @@ struct ElfCode {
   std::string file;  // the object's name
   std::endian order = std::endian::little;
   std::map<std::size_t, ElfCodeSection> sections;  // by number
+  std::map<std::size_t, ElfDataSection> data;      // by number
   std::vector<ElfSymbol> symbols;                  // by number
 };
 
-// A place in the code of an object, in bytes.
+// A place in a section of an object, in bytes.
 struct ElfAddress {
   std::size_t section = 0;
   std::uint64_t offset = 0;

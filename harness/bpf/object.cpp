@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/byte_order.hpp"
 #include "bpf/codec.hpp"
 #include "bpf/elf_code.hpp"
 #include "bpf/instruction.hpp"
@@ -22,6 +23,10 @@ namespace {
 
 constexpr std::uintmax_t kLargestObject = std::uintmax_t{16} << 20;
 constexpr std::size_t kMostSlots = 1'000'000;  // as Linux
+
+// Not in elf.h: a doubleword of data, S + A.
+constexpr std::uint32_t kRelocationAbs64 = 2;
+constexpr std::uint64_t kAddressBytes = 8;
 
 class Reader {
  public:
@@ -35,32 +40,53 @@ class Reader {
     }
   }
 
-  Result<Program> run(std::optional<std::string_view> entry) {
+  Result<Object> run(std::optional<std::string_view> entry) {
     BOOST_OUTCOME_TRY(first, entry_function(entry));
     number_of(*first);
-    // More functions join while these are copied.
-    while (program_.functions.size() < chosen_.size()) {
-      BOOST_OUTCOME_TRY(copy_function(*chosen_[program_.functions.size()]));
+    // More functions and data join while these are copied.
+    while (program_.functions.size() < chosen_.size() || copied_data_ < data_sections_.size()) {
+      if (program_.functions.size() < chosen_.size()) {
+        BOOST_OUTCOME_TRY(copy_function(*chosen_[program_.functions.size()]));
+      } else {
+        BOOST_OUTCOME_TRY(copy_data(static_cast<std::uint32_t>(copied_data_++)));
+      }
     }
-    for (const Call& call : calls_) {
-      program_.slots[call.slot].imm =
-          static_cast<std::int32_t>(program_.functions[call.callee].begin - call.slot - 1);
+    for (const Named& named : named_) {
+      program_.slots[named.slot].imm =
+          static_cast<std::int32_t>(program_.functions[named.function].begin - named.slot - 1);
     }
-    return std::move(program_);
+    return Object{.program = std::move(program_),
+                  .data = std::move(data_),
+                  .addresses = std::move(addresses_),
+                  .order = code_.order};
   }
 
  private:
-  struct Call {
+  // A call, or a load of a function's address.
+  struct Named {
     SlotIndex slot = 0;
-    std::uint32_t callee = 0;
+    std::uint32_t function = 0;
+  };
+
+  // What a relocation leads to: a function of the program, or a place in a region of data.
+  struct Target {
+    bool is_function = false;
+    std::uint32_t number = 0;
+    std::uint64_t addend = 0;
   };
 
   Error error_at(ElfAddress at, ErrorCode code, std::string message) const {
     return {.code = code, .message = std::move(message), .where = location(at)};
   }
   SourceLocation location(ElfAddress at) const {
-    return {.file = fmt::format("{}:{}+{:#x}", code_.file, code_.sections.at(at.section).name,
-                                at.offset)};
+    return {.file = fmt::format("{}:{}+{:#x}", code_.file, section_name(at.section), at.offset)};
+  }
+  std::string section_name(std::size_t number) const {
+    if (const auto code = code_.sections.find(number); code != code_.sections.end()) {
+      return code->second.name;
+    }
+    const auto data = code_.data.find(number);
+    return data == code_.data.end() ? fmt::format("section {}", number) : data->second.name;
   }
 
   Result<const ElfSymbol*> entry_function(std::optional<std::string_view> name) const {
@@ -98,6 +124,78 @@ class Reader {
     return known->second;
   }
 
+  // The number of a section's region, which joins the data if it is new.
+  std::uint32_t region_of(std::size_t section) {
+    const auto [known, is_new] =
+        regions_.try_emplace(section, static_cast<std::uint32_t>(data_sections_.size()));
+    if (is_new) {
+      const ElfDataSection& data = code_.data.at(section);
+      data_sections_.push_back(section);
+      data_.push_back({.name = data.name, .bytes = data.bytes, .writable = data.writable});
+    }
+    return known->second;
+  }
+
+  // Fills in nothing, but says where which address belongs.
+  Result<void> copy_data(std::uint32_t region) {
+    const std::size_t section = data_sections_[region];
+    const ElfDataSection& data = code_.data.at(section);
+    std::uint64_t free_from = 0;  // behind the pointer before
+    for (const ElfRelocation& relocation : data.relocations) {
+      const ElfAddress at{.section = section, .offset = relocation.offset};
+      if (relocation.type != kRelocationAbs64) {
+        return unsupported(at, relocation);
+      }
+      if (relocation.offset < free_from || data.bytes.size() < kAddressBytes ||
+          relocation.offset > data.bytes.size() - kAddressBytes) {
+        return error_at(at, ErrorCode::elf_malformed,
+                        "expected a pointer of eight bytes of its own within the section");
+      }
+      free_from = relocation.offset + kAddressBytes;
+      const auto addend = load<std::uint64_t>(data.bytes.data() + relocation.offset, code_.order);
+      BOOST_OUTCOME_TRY(target, target_of(at, relocation, addend));
+      addresses_.push_back({.region = region,
+                            .offset = relocation.offset,
+                            .is_function = target.is_function,
+                            .target = target.number,
+                            .addend = target.addend});
+    }
+    return success();
+  }
+
+  // What the symbol of a relocation is, `addend` bytes on.
+  Result<Target> target_of(ElfAddress at, const ElfRelocation& relocation, std::uint64_t addend) {
+    const ElfSymbol& symbol = code_.symbols[relocation.symbol];
+    if (symbol.section == SHN_UNDEF) {
+      return error_at(at, ErrorCode::elf_undefined_symbol,
+                      fmt::format("address of '{}', which is not in this object", symbol.name));
+    }
+    const ElfAddress place{.section = symbol.section, .offset = symbol.value + addend};
+    if (code_.sections.contains(symbol.section)) {
+      const auto function = functions_.find(place);
+      if (function == functions_.end()) {
+        return error_at(at, ErrorCode::elf_malformed,
+                        fmt::format("address of {}+{:#x}, where no function's symbol is",
+                                    section_name(place.section), place.offset));
+      }
+      return Target{.is_function = true, .number = number_of(*function->second)};
+    }
+    const auto data = code_.data.find(symbol.section);
+    if (data == code_.data.end()) {
+      return error_at(at, ErrorCode::elf_unsupported,
+                      fmt::format("address of '{}', which is neither code nor .rodata, .data or "
+                                  ".bss",
+                                  symbol.name));
+    }
+    // One byte behind the end is a place that C may point to.
+    if (place.offset > data->second.bytes.size() || data->second.bytes.empty()) {
+      return error_at(at, ErrorCode::elf_malformed,
+                      fmt::format("address of {}+{:#x}, which has {} bytes", data->second.name,
+                                  place.offset, data->second.bytes.size()));
+    }
+    return Target{.number = region_of(symbol.section), .addend = place.offset};
+  }
+
   Result<void> copy_function(const ElfSymbol& function) {
     const ElfAddress start{.section = function.section, .offset = function.value};
     const ElfCodeSection& section = code_.sections.at(function.section);
@@ -131,13 +229,18 @@ class Reader {
   }
 
   Result<void> copy_slot(const ElfCodeSection& section, ElfAddress at, bool is_second) {
-    const Slot slot = decode(section.bytes.subspan(at.offset).first<kSlotBytes>(), code_.order);
+    const Slot slot =
+        is_second ? decode_at(section, at) : with_register_in_dst(decode_at(section, at));
     const auto slot_number = static_cast<SlotIndex>(program_.slots.size());
     program_.slots.push_back(slot);
     program_.origins.push_back(location(at));
 
     BOOST_OUTCOME_TRY(relocation, relocation_at(section, at));
     const InstructionInfo* info = find(slot.opcode);
+    if (relocation != nullptr && relocation->type == R_BPF_64_64 && !is_second && info != nullptr &&
+        info->operation == Operation::load_immediate64) {
+      return copy_address(section, at, *relocation);
+    }
     const bool is_call = !is_second && info != nullptr && info->operation == Operation::call;
     if (!is_call) {
       return relocation == nullptr ? Result<void>(success()) : unsupported(at, *relocation);
@@ -149,7 +252,41 @@ class Reader {
                                   slot.imm, slot.src, kPseudoCall));
     }
     BOOST_OUTCOME_TRY(callee, callee_of(at, slot, relocation));
-    calls_.push_back({.slot = slot_number, .callee = number_of(*callee)});
+    named_.push_back({.slot = slot_number, .function = number_of(*callee)});
+    return success();
+  }
+
+  Slot decode_at(const ElfCodeSection& section, ElfAddress at) const {
+    return decode(section.bytes.subspan(at.offset).first<kSlotBytes>(), code_.order);
+  }
+
+  static Slot with_register_in_dst(Slot slot) {
+    const InstructionInfo* info = find(slot);
+    if (info != nullptr && info->operation == Operation::call_register && slot.dst == 0 &&
+        slot.imm > 0 && slot.imm < kRegisterCount) {
+      slot.dst = static_cast<std::uint8_t>(slot.imm);
+      slot.imm = 0;
+    }
+    return slot;
+  }
+
+  // The 64-bit load at `at`, the slot that was copied last, is of an address.
+  Result<void> copy_address(const ElfCodeSection& section, ElfAddress at,
+                            const ElfRelocation& relocation) {
+    const auto slot = static_cast<SlotIndex>(program_.slots.size() - 1);
+    if (at.offset + 2 * kSlotBytes > section.bytes.size()) {
+      return error_at(at, ErrorCode::elf_malformed, "the second slot of this load is missing");
+    }
+    // The addend is in the first slot, of 32 bits with sign.
+    const auto addend = static_cast<std::uint64_t>(std::int64_t{program_.slots[slot].imm});
+    BOOST_OUTCOME_TRY(target, target_of(at, relocation, addend));
+    if (target.is_function) {
+      program_.slots[slot].src = kPseudoFunction;
+      named_.push_back({.slot = slot, .function = target.number});
+    } else {
+      program_.slots[slot].imm = 0;
+      addresses_.push_back({.offset = slot, .target = target.number, .addend = target.addend});
+    }
     return success();
   }
 
@@ -173,9 +310,10 @@ class Reader {
   Error unsupported(ElfAddress at, const ElfRelocation& relocation) const {
     return error_at(
         at, ErrorCode::elf_unsupported,
-        fmt::format("relocation of type {} against '{}': only pseudo calls (type {}) "
-                    "can be relocated",
-                    relocation.type, code_.symbols[relocation.symbol].name, R_BPF_64_32));
+        fmt::format("relocation of type {} against '{}': expected one of a pseudo call (type {}), "
+                    "of a 64-bit load ({}), or of a pointer in data ({})",
+                    relocation.type, code_.symbols[relocation.symbol].name, R_BPF_64_32,
+                    R_BPF_64_64, kRelocationAbs64));
   }
 
   Result<const ElfSymbol*> callee_of(ElfAddress at, const Slot& slot,
@@ -201,13 +339,10 @@ class Reader {
     target.offset += static_cast<std::uint64_t>(displacement) * kSlotBytes;
     const auto function = functions_.find(target);
     if (function == functions_.end()) {
-      const auto section = code_.sections.find(target.section);
       return error_at(
           at, ErrorCode::elf_malformed,
           fmt::format("call to {}{:+#x}, where no function's symbol is",
-                      section == code_.sections.end() ? fmt::format("section {}", target.section)
-                                                      : section->second.name,
-                      static_cast<std::int64_t>(target.offset)));
+                      section_name(target.section), static_cast<std::int64_t>(target.offset)));
     }
     return function->second;
   }
@@ -216,19 +351,24 @@ class Reader {
   std::map<ElfAddress, const ElfSymbol*> functions_;  // all of the object
   std::map<ElfAddress, std::uint32_t> numbers_;       // of those in the program
   std::vector<const ElfSymbol*> chosen_;              // by number
-  std::vector<Call> calls_;
+  std::vector<Named> named_;
+  std::map<std::size_t, std::uint32_t> regions_;  // of sections that are data of the program
+  std::vector<std::size_t> data_sections_;        // by number of the region
+  std::size_t copied_data_ = 0;                   // how many regions' pointers are known
+  std::vector<MemoryRegion> data_;
+  std::vector<ObjectAddress> addresses_;
   Program program_;
 };
 
 }  // namespace
 
-Result<Program> read_object(std::span<const std::byte> object, const std::string& file,
-                            std::optional<std::string_view> entry) {
+Result<Object> read_object(std::span<const std::byte> object, const std::string& file,
+                           std::optional<std::string_view> entry) {
   BOOST_OUTCOME_TRY(code, read_elf_code(object, file));
   return Reader(code).run(entry);
 }
 
-Result<Program> read_object_file(const std::string& path, std::optional<std::string_view> entry) {
+Result<Object> read_object_file(const std::string& path, std::optional<std::string_view> entry) {
   const auto refused = [&path](ErrorCode code, std::string message) {
     return Error{.code = code, .message = std::move(message), .where = {.file = path}};
   };

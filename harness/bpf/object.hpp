@@ -1,25 +1,54 @@
-// BPF ELF objects, as `clang -target bpf -c` makes them, to programs.
+// BPF ELF objects, as `clang -target bpf -c` makes them, to programs and their global variables.
 //
 // A program is the entry, which is a global function, and every function that it reaches through
-// pseudo calls, whatever section they are in: the entry first, then callees in the order of first
-// reference, function by function. Functions are the symbols of type FUNC. The slot that a call
-// leads to is, in its own section (no relocation) or from the symbol's value (R_BPF_64_32), imm +
-// 1; for a function's symbol imm is -1. The calls of the program are pc-relative throughout.
+// pseudo calls and pointers, whatever section they are in: the entry first, then the others in the
+// order of first reference, function by function, then those that only its data points to.
+// Functions are the symbols of type FUNC. The slot that a call leads to is, in its own section (no
+// relocation) or from the symbol's value (R_BPF_64_32), imm + 1; for a function's symbol imm is -1.
+// The calls of the program are pc-relative throughout.
 //
-// What a program cannot say is refused: any other relocation of the functions' code (data, maps,
-// function pointers), helper calls, undefined symbols. The result has yet to go through validate().
+// Data is every section .rodata, .data and .bss (and .rodata.cst16 and the like) that the program
+// reaches, a region each. Loads of functions' addresses (R_BPF_64_64 against code) become pseudo
+// loads of the program; those of data (R_BPF_64_64) and pointers in data (R_BPF_64_ABS64) can be
+// filled in only when everything has its place, and are listed. A call through a register has its
+// register in `imm`, as clang 14 writes it, or in `dst`; here it is in `dst`.
+//
+// What a program cannot say is refused: any other relocation (maps, BTF), helper calls, undefined
+// symbols. The result has yet to go through validate().
 #pragma once
 
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.hpp"
+#include "bpf/address_space.hpp"
 #include "bpf/program.hpp"
 
 namespace farcall::bpf {
+
+// A 64-bit address that has yet to be filled in: that of `target`, and `addend` bytes on.
+struct ObjectAddress {
+  std::optional<std::uint32_t> region;  // number in Object::data; empty: in the program
+  std::uint64_t offset = 0;             // in the region, in bytes; in the program, the load's slot
+  bool is_function = false;             // the target is a function of the program, else a region
+  std::uint32_t target = 0;             // its number
+  std::uint64_t addend = 0;
+
+  friend bool operator==(const ObjectAddress&, const ObjectAddress&) = default;
+};
+
+struct Object {
+  Program program;
+  std::vector<MemoryRegion> data;  // named like their sections; not placed yet
+  std::vector<ObjectAddress> addresses;
+  std::endian order = std::endian::little;  // of the data
+};
 
 // `entry` may be left out if the object has one global function only. `file` is the object's name
 // in messages. Slots and errors have the origin `FILE:SECTION+0xOFFSET`, in bytes, in
@@ -29,10 +58,10 @@ namespace farcall::bpf {
 //   elf.unknown-entry    no such global function, or several and none named
 //   elf.unrelocated-call the call's imm is -1 and no relocation says whom it calls
 //   elf.undefined-symbol the call is to a function that is not in the object
-Result<Program> read_object(std::span<const std::byte> object, const std::string& file,
-                            std::optional<std::string_view> entry);
+Result<Object> read_object(std::span<const std::byte> object, const std::string& file,
+                           std::optional<std::string_view> entry);
 
 // The same from a file; file.unreadable if there is none, file.empty, file.too-large beyond 16 MiB.
-Result<Program> read_object_file(const std::string& path, std::optional<std::string_view> entry);
+Result<Object> read_object_file(const std::string& path, std::optional<std::string_view> entry);
 
 }  // namespace farcall::bpf

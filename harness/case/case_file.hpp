@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -51,6 +52,15 @@ struct Selected {
 // A number, or `addr(NAME)`: where something is placed.
 using Value = std::variant<std::uint64_t, Item>;
 
+// Eight bytes of data, or the 64-bit load of a slot, that hold where `target` is placed, and
+// `addend` bytes on.
+struct HeldAddress {
+  std::optional<std::uint32_t> data;  // number in Case::data; empty: in the program
+  std::uint64_t offset = 0;           // in the data, in bytes; in the program, the slot
+  Item target = {};
+  std::uint64_t addend = 0;
+};
+
 // `NAME = EXPR`.
 struct PlacedItem {
   Item item = {};
@@ -82,7 +92,10 @@ struct Case {
   Position program_where;
 
   std::optional<std::vector<std::byte>> mem;
-  std::vector<bpf::MemoryRegion> data;  // `-- data`; where they are is for placements to say
+  // `-- data`, and an object's; where they are is for placements to say.
+  std::vector<bpf::MemoryRegion> data;
+  std::vector<HeldAddress> addresses;
+  std::optional<std::endian> data_order;          // of an object's data
   std::array<std::optional<Value>, 5> registers;  // r1 … r5
 
   std::vector<Selected<PlaceSection>> places;

@@ -104,6 +104,32 @@ Result<void> divide_into_functions(bpf::Program& program) {
   return success();
 }
 
+// An object's global variables become data like that of `-- data`.
+Result<void> keep_data(Reader& reader, Word file, bpf::Object& object) {
+  for (bpf::MemoryRegion& region : object.data) {
+    auto& known = reader.result.data;
+    if (std::ranges::find(known, region.name, &bpf::MemoryRegion::name) != known.end() ||
+        bpf::function_named(object.program, region.name)) {
+      return error_at(file.where, ErrorCode::elf_unsupported,
+                      fmt::format("{}: two things are called {}", file.text, region.name));
+    }
+    known.push_back(std::move(region));
+  }
+  if (!object.data.empty()) {
+    reader.result.data_order = object.order;
+  }
+  const std::size_t functions = object.program.functions.size();
+  for (const bpf::ObjectAddress& address : object.addresses) {
+    reader.result.addresses.push_back({.data = address.region,
+                                       .offset = address.offset,
+                                       .target = address.is_function
+                                                     ? function_item(address.target)
+                                                     : data_item(functions, address.target),
+                                       .addend = address.addend});
+  }
+  return success();
+}
+
 constexpr std::string_view kAddressOf = "addr(";
 
 }  // namespace
@@ -174,18 +200,19 @@ Result<void> read_elf(Reader& reader, const Section& section) {
   if (!path.starts_with('/')) {
     path.insert(0, reader.result.path, 0, reader.result.path.rfind('/') + 1);
   }
-  Result<bpf::Program> program =
+  Result<bpf::Object> object =
       bpf::read_object_file(path, entry.text.empty() ? std::nullopt : std::optional{entry.text});
-  if (!program) {
+  if (!object) {
     // What is wrong in an object is told where it is; what is wrong with the file, where it is
     // named.
-    Error& error = program.error();
+    Error& error = object.error();
     const bool in_object = error.where.file != path;
     return in_object ? std::move(error)
                      : error_at(file.where, error.code, fmt::format("{}: {}", path, error.message),
                                 std::move(error.hint));
   }
-  return keep_program(reader, section, std::move(program).value());
+  BOOST_OUTCOME_TRYV(keep_data(reader, file, object.value()));
+  return keep_program(reader, section, std::move(object.value().program));
 }
 
 Result<void> read_raw(Reader& reader, const Section& section) {
@@ -208,6 +235,31 @@ Result<void> read_mem(Reader& reader, const Section& section) {
   }
   return success();
 }
+
+namespace {
+
+// A line of bytes and `addr(NAME)` of eight, of the region that is read now.
+Result<void> append_data(Reader& reader, Cursor line, std::vector<std::byte>& bytes) {
+  while (!line.at_end()) {
+    Cursor ahead = line;
+    const Word word = ahead.word();
+    if (!word.text.starts_with(kAddressOf)) {
+      BOOST_OUTCOME_TRY(byte, parse_byte(line.word()));
+      bytes.push_back(byte);
+      continue;
+    }
+    BOOST_OUTCOME_TRY(value, parse_value(reader, word));
+    reader.result.addresses.push_back(
+        {.data = static_cast<std::uint32_t>(reader.result.data.size()),
+         .offset = bytes.size(),
+         .target = std::get<Item>(value)});
+    bytes.resize(bytes.size() + 8);
+    line = ahead;
+  }
+  return success();
+}
+
+}  // namespace
 
 Result<void> read_data(Reader& reader, const Section& section) {
   Cursor cursor = section.arguments;
@@ -238,8 +290,7 @@ Result<void> read_data(Reader& reader, const Section& section) {
   bpf::MemoryRegion region{.name = std::string{name.text}, .writable = access.text.empty()};
   LineReader lines{section.body, section.body_line};
   while (const auto line = lines.next()) {
-    Cursor bytes{*line};
-    BOOST_OUTCOME_TRYV(append_bytes(bytes, region.bytes));
+    BOOST_OUTCOME_TRYV(append_data(reader, Cursor{*line}, region.bytes));
   }
   regions.push_back(std::move(region));
   return success();

@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <map>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
+#include "base/byte_order.hpp"
+#include "bpf/codec.hpp"
 #include "case/hardware.hpp"
 
 namespace farcall::cases {
@@ -240,10 +243,38 @@ Result<model::Expectation> expectation(const Case& parsed, const Point& point,
   return expected;
 }
 
+// Addresses that the program and its data hold, as they are in this cell. In the program they are
+// loads of 64-bit numbers.
+void fill_in_addresses(const Case& parsed, const ResolvedPlacement& resolved, model::Cell& cell) {
+  std::shared_ptr<bpf::Program> program;
+  const std::size_t first_data = cell.memory.size() - parsed.data.size();
+  for (const HeldAddress& held : parsed.addresses) {
+    const std::uint64_t value = resolved.of(held.target).value + held.addend;
+    if (held.data) {
+      std::vector<std::byte>& bytes = cell.memory[first_data + *held.data].bytes;
+      store(bytes.data() + held.offset, value, byte_order(cell.axes.endian));
+      continue;
+    }
+    if (!program) {
+      program = std::make_shared<bpf::Program>(*parsed.program);
+    }
+    bpf::Slot* const load = &program->slots[held.offset];
+    std::tie(load[0], load[1]) = bpf::load_immediate64_slots(load[0].dst, value);
+  }
+  if (program) {
+    cell.program = std::move(program);
+  }
+}
+
 Result<model::Cell> make_cell(const Case& parsed, const Point& point, const PlaceLines& lines,
                               const Sizing& sizing, Usage& usage) {
   BOOST_OUTCOME_TRY(resolved, resolve_placement(parsed, point.axes, sizing.layout, sizing.sizes,
                                                 lines, point.sweep.value_or(0)));
+  if (parsed.data_order && *parsed.data_order != byte_order(point.axes.endian)) {
+    return error_at(parsed.program_where, ErrorCode::elf_unsupported,
+                    "the object's data is in the other byte order than this cell",
+                    "NAME.bpf.o is little-endian, NAME.bpfeb.o big-endian");
+  }
   BOOST_OUTCOME_TRY(expected, expectation(parsed, point, resolved, usage));
   model::Cell cell{.case_path = parsed.path,
                    .name = {},
@@ -263,6 +294,7 @@ Result<model::Cell> make_cell(const Case& parsed, const Point& point, const Plac
     cell.memory.push_back(parsed.data[i]);
     cell.memory.back().address = resolved.of(data_item(parsed.program->functions.size(), i));
   }
+  fill_in_addresses(parsed, resolved, cell);
   for (std::size_t i = 0; i < cell.arguments.size(); ++i) {
     if (parsed.registers[i]) {
       cell.arguments[i] = value_in(resolved, *parsed.registers[i]);

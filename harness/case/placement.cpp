@@ -113,6 +113,15 @@ Result<GuestAddress> evaluate(const Work& work, Item item, const Expression& exp
   } else if (const auto* const other = std::get_if<Item>(&expression.base)) {
     base = work.items[index(*other)].address;
   } else if (const auto* const site = std::get_if<bpf::CallSite>(&expression.base)) {
+    // The code of such loads is as long as their addresses make it.
+    if (std::ranges::any_of(work.parsed.addresses,
+                            [](const HeldAddress& held) { return !held.data; })) {
+      return error_at(where(work, item), ErrorCode::case_unsupported,
+                      fmt::format("the program loads addresses of its data: where its call {} lies "
+                                  "is not known before they are",
+                                  to_string(*work.parsed.program, *site)),
+                      "count from the function, or from another one's site");
+    }
     auto address = work.layout.site ? work.layout.site(*work.parsed.program, work.axes, *site,
                                                        work.items[site->function].address)
                                     : nobody_knows();

@@ -148,16 +148,20 @@ Result<std::uint64_t> number(Word word) {
   return 0 - magnitude;
 }
 
+Result<std::byte> parse_byte(Word word) {
+  const int high = word.text.size() == 2 ? hex_digit(word.text[0]) : -1;
+  const int low = word.text.size() == 2 ? hex_digit(word.text[1]) : -1;
+  if (high < 0 || low < 0) {
+    return error_at(word.where, ErrorCode::case_bad_number,
+                    fmt::format("expected bytes of two hex digits each, not '{}'", word.text));
+  }
+  return static_cast<std::byte>(high * 16 + low);
+}
+
 Result<void> append_bytes(Cursor& cursor, std::vector<std::byte>& bytes) {
   while (!cursor.at_end()) {
-    const Word word = cursor.word();
-    const int high = word.text.size() == 2 ? hex_digit(word.text[0]) : -1;
-    const int low = word.text.size() == 2 ? hex_digit(word.text[1]) : -1;
-    if (high < 0 || low < 0) {
-      return error_at(word.where, ErrorCode::case_bad_number,
-                      fmt::format("expected bytes of two hex digits each, not '{}'", word.text));
-    }
-    bytes.push_back(static_cast<std::byte>(high * 16 + low));
+    BOOST_OUTCOME_TRY(byte, parse_byte(cursor.word()));
+    bytes.push_back(byte);
   }
   return success();
 }

@@ -4,6 +4,7 @@
 // the files that use it carry line and column but no file name; parse_case() and cells() add it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -90,6 +91,9 @@ Result<std::uint64_t> unsigned_number(Word word);
 
 // The same, or with a `-` before it: then at least −2^63, as 64 bits of two's complement.
 Result<std::uint64_t> number(Word word);
+
+// `0C`, two hex digits. case.bad-number.
+Result<std::byte> parse_byte(Word word);
 
 // The bytes of `AA bb 0C`, two hex digits each, up to the end of the line; adds them to `bytes`.
 Result<void> append_bytes(Cursor& cursor, std::vector<std::byte>& bytes);

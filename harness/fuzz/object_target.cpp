@@ -6,16 +6,25 @@
 namespace farcall::fuzz {
 
 void run_object(Bytes object) {
-  const auto program = bpf::read_object(object, "fuzz.o", std::nullopt);
-  if (!program) {
-    require(program.error().where.file.starts_with("fuzz.o"), "an error that names the object");
+  const auto read = bpf::read_object(object, "fuzz.o", std::nullopt);
+  if (!read) {
+    require(read.error().where.file.starts_with("fuzz.o"), "an error that names the object");
     return;
   }
-  require(program.value().origins.empty() ||
-              program.value().origins.size() == program.value().slots.size(),
+  const bpf::Program& program = read.value().program;
+  require(program.origins.empty() || program.origins.size() == program.slots.size(),
           "an origin for each slot");
-  if (bpf::validate(program.value())) {
-    require(!bpf::disassemble(program.value()).empty(), "assembly");
+  if (bpf::validate(program)) {
+    require(!bpf::disassemble(program).empty(), "assembly");
+  }
+  for (const bpf::ObjectAddress& address : read.value().addresses) {
+    const auto& data = read.value().data;
+    require(address.target < (address.is_function ? program.functions.size() : data.size()),
+            "a target that is there");
+    require(address.region ? *address.region < data.size() &&
+                                 address.offset + 8 <= data[*address.region].bytes.size()
+                           : address.offset + 2 <= program.slots.size(),
+            "a place that is there");
   }
 }
 
