@@ -68,6 +68,7 @@ namespace farcall {
   X(bpf_bad_register,              "bpf.bad-register")                          \
   X(bpf_jump_target,               "bpf.jump-target")                           \
   X(bpf_call_target,               "bpf.call-target")                           \
+  X(bpf_unknown_function,          "bpf.unknown-function")                      \
   X(bpf_falls_off_end,             "bpf.falls-off-end")                         \
   X(bpf_empty,                     "bpf.empty")                                 \
   X(interpreter_bad_access,        "interpreter.bad-access")                    \
@@ -91,6 +92,7 @@ namespace farcall {
   X(call_count,                    "call.count")                                \
   X(call_order,                    "call.order")                                \
   X(call_returned_elsewhere,       "call.returned-elsewhere")                   \
+  X(stack_return_address,          "stack.return-address")                      \
   X(trace_overflow,                "trace.overflow")                            \
   X(abi_register,                  "abi.register")                              \
   X(guest_fault,                   "guest.fault")                               \

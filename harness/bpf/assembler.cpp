@@ -25,7 +25,9 @@ constexpr auto kByMnemonic = [] {
   std::array<const InstructionInfo*, kInstructions.size()> rows{};
   std::ranges::transform(kInstructions, rows.begin(),
                          [](const InstructionInfo& row) { return &row; });
-  std::ranges::sort(rows, {}, [](const InstructionInfo* row) { return row->mnemonic; });
+  // Those of one mnemonic stay in the table's order.
+  std::ranges::sort(rows, {},
+                    [](const InstructionInfo* row) { return std::pair(row->mnemonic, row); });
   return rows;
 }();
 
@@ -209,7 +211,9 @@ class Assembler {
       case Operand::target32:
         return read_target32(line, slot);
       case Operand::local_callee:
-        return read_callee(line);
+      case Operand::helper:
+      case Operand::kfunc:
+        return read_callee(line, rows, read);
     }
     return success();
   }
@@ -294,11 +298,29 @@ class Assembler {
     return success();
   }
 
-  Result<void> read_callee(AssemblyLine& line) {
-    if (!line.take_word(kLocal)) {
-      return expected(line, "'local' and a label: other calls are not supported");
+  // A label, a helper or a kfunc: which of a mnemonic's rows is meant.
+  Result<void> read_callee(AssemblyLine& line, Rows rows, Instruction& read) {
+    const auto row_of = [rows](Form form) {
+      return *std::ranges::find(rows, form, &InstructionInfo::form);
+    };
+    if (line.take_word(kLocal)) {
+      read.info = row_of(Form::local_callee);
+      return read_label(line, "a label", true);
     }
-    return read_label(line, "a label", true);
+    read.info = row_of(line.take_word("kfunc") ? Form::kfunc : Form::helper);
+    const Place place = line.place();
+    const auto number = line.take_number();
+    if (!number) {
+      return expected(line, read.info->form == Form::kfunc
+                                ? "a number"
+                                : "'local' and a label, 'kfunc' and a number, or a number");
+    }
+    constexpr std::uint64_t kMost = std::numeric_limits<std::int32_t>::max();
+    if (number->overflow || number->negative || number->magnitude > kMost) {
+      return error(ErrorCode::asm_out_of_range, place, "expected a number of 0 to 2147483647");
+    }
+    read.slot.imm = static_cast<std::int32_t>(number->magnitude);
+    return success();
   }
 
   Result<void> read_label(AssemblyLine& line, std::string_view what, bool to_function) {

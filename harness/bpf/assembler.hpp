@@ -10,6 +10,8 @@
 //   lock fetch add [%r1], %r2    atomics; `fetch` or not, `add` or `add32`
 //   bswap16 %r1            another word for swap16
 //   call local callee      a label
+//   call 5                 a helper's number
+//   call kfunc 5           the id of a kfunc's type
 //   lddw %r1, local callee the address of a function
 //   callx %r1              a call through a register, where the program has that extension
 //   done: exit             labels stand on a line of their own, or before an instruction

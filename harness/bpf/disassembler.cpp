@@ -78,6 +78,12 @@ void append_operand(Text& text, const Program& program, const Labels& labels, Sl
       append(text, "local ");
       append_target(text, labels, at, slot.imm);
       break;
+    case Operand::helper:
+      append(text, "{}", slot.imm);
+      break;
+    case Operand::kfunc:
+      append(text, "kfunc {}", slot.imm);
+      break;
   }
 }
 

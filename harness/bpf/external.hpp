@@ -65,6 +65,7 @@ struct External {
   ExternalKind kind = ExternalKind::helper;
   std::int32_t id = 0;  // what `imm` of a call is
   Signature signature = {};
+  bool calls_back = false;  // its code calls functions of the program, from one place
 
   // What it does. Arguments are extended as the signature says, and so must the result be.
   Result<std::uint64_t> (*meaning)(Caller& caller, const Arguments& arguments) = nullptr;

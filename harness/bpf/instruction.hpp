@@ -58,7 +58,7 @@ enum class Operation : std::uint8_t {
   jump_if_greater, jump_if_greater_equal, jump_if_less, jump_if_less_equal,
   jump_if_signed_greater, jump_if_signed_greater_equal,
   jump_if_signed_less, jump_if_signed_less_equal,
-  call, call_register, exit,
+  call, call_external, call_register, exit,
 };
 // clang-format on
 
@@ -78,6 +78,8 @@ enum class Form : std::uint8_t {
   target32,      // ja32 label
   branch,        // jeq %r1, 5, label
   local_callee,  // call local label
+  helper,        // call 5
+  kfunc,         // call kfunc 5
   callee,        // callx %r1
   nothing,       // exit
 };
@@ -92,6 +94,8 @@ enum class Operand : std::uint8_t {
   target,        // label, `offset` slots away
   target32,      // label, `imm` slots away
   local_callee,  // local label: a function of the program
+  helper,        // 5: its number
+  kfunc,         // kfunc 5: its type's id
 };
 
 // What a form's operands are, in the order in which they are written.
@@ -118,6 +122,10 @@ constexpr std::array<Operand, 3> operands_of(Form form) {
       return {Operand::dst, Operand::source, Operand::target};
     case Form::local_callee:
       return {Operand::local_callee};
+    case Form::helper:
+      return {Operand::helper};
+    case Form::kfunc:
+      return {Operand::kfunc};
     case Form::callee:
       return {Operand::dst};
     case Form::nothing:
@@ -159,7 +167,10 @@ struct InstructionInfo {
   constexpr bool is_jump() const {
     return form == Form::target || form == Form::target32 || form == Form::branch;
   }
-  constexpr bool is_call() const { return form == Form::local_callee || form == Form::callee; }
+  constexpr bool is_call() const {
+    return operation == Operation::call || operation == Operation::call_external ||
+           operation == Operation::call_register;
+  }
   // Whether `imm` says where a function begins.
   constexpr bool names_function() const {
     return form == Form::local_callee || form == Form::dst_function;
@@ -422,8 +433,12 @@ inline constexpr auto kInstructions = [] {
       branch(0xd6, "jsle32", jump_if_signed_less_equal, 32, K),
       branch(0xde, "jsle32", jump_if_signed_less_equal, 32, X),
 
+      InstructionInfo{.opcode = 0x85, .mnemonic = "call", .operation = call_external,
+                      .form = Form::helper, .src = selects(kHelperCall), .imm = kOperand},
       InstructionInfo{.opcode = 0x85, .mnemonic = "call", .operation = call,
                       .form = Form::local_callee, .src = selects(kPseudoCall), .imm = kOperand},
+      InstructionInfo{.opcode = 0x85, .mnemonic = "call", .operation = call_external,
+                      .form = Form::kfunc, .src = selects(kKfuncCall), .imm = kOperand},
       InstructionInfo{.opcode = 0x8d, .mnemonic = "callx", .operation = call_register,
                       .form = Form::callee, .dst = kOperand},
       InstructionInfo{.opcode = 0x95, .mnemonic = "exit", .operation = Operation::exit,

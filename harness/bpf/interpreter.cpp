@@ -18,17 +18,24 @@ constexpr std::size_t kSavedCount = 4;
 
 using RegisterFile = std::array<std::uint64_t, kRegisterCount>;
 
-// What a call keeps for its return.
-struct Caller {
+// A call under way: its site, and what it keeps for its return.
+struct Frame {
+  CallSite site;
   SlotIndex resume = 0;
   std::array<std::uint64_t, kSavedCount> saved = {};
 };
 
 struct Machine {
   const Program& program;
+  std::span<const GuestAddress> addresses;
   AddressSpace& memory;
+  const InterpreterLimits& limits;
+  std::vector<CallInstruction> sites = call_instructions(program);
   RegisterFile registers = {};
   SlotIndex pc = 0;
+  std::vector<Frame> frames = {};
+  std::uint64_t tail_calls = 0;
+  InterpreterRun run = {};
 };
 
 // A value as a two's complement number of 32 or 64 bits.
@@ -226,37 +233,165 @@ Result<void> access_memory(Machine& machine, const InstructionInfo& info, const 
   return machine.memory.store(address_from(slot.dst), info.memory_bytes, value);
 }
 
-std::optional<std::uint32_t> function_placed_at(std::span<const GuestAddress> addresses,
-                                                std::uint64_t address) {
-  const auto found = std::ranges::find(addresses, GuestAddress{address});
-  if (found == addresses.end()) {
+std::optional<std::uint32_t> callee_at(const Machine& machine, std::uint64_t address) {
+  const auto found = std::ranges::find(machine.addresses, GuestAddress{address});
+  if (found == machine.addresses.end()) {
     return std::nullopt;
   }
-  return static_cast<std::uint32_t>(found - addresses.begin());
+  return static_cast<std::uint32_t>(found - machine.addresses.begin());
 }
 
-}  // namespace
+Error at_site(const Machine& machine, CallSite site, ErrorCode code, std::string message) {
+  Error error = located(machine, {.code = code, .message = std::move(message)});
+  error.site = to_string(machine.program, site);
+  return error;
+}
 
-Result<InterpreterRun> interpret(const Program& program, std::span<const GuestAddress> addresses,
-                                 const std::array<std::uint64_t, 5>& arguments,
-                                 GuestAddress stack_top, AddressSpace& memory,
-                                 const InterpreterLimits& limits) {
-  Machine machine{.program = program, .memory = memory};
+// Enters a function: its frame, its first slot.
+Result<void> enter(Machine& machine, CallSite site, std::uint32_t function) {
   RegisterFile& registers = machine.registers;
-  std::ranges::copy(arguments, registers.begin() + 1);
-  registers[kFramePointer] = stack_top.value;
+  if (machine.frames.size() + 1 >= machine.limits.call_depth) {
+    return at_site(machine, site, ErrorCode::interpreter_call_depth,
+                   fmt::format("more than {} frames", machine.limits.call_depth));
+  }
+  machine.run.calls.push_back({.site = site, .slot = machine.pc, .callee = function});
+  Frame& frame = machine.frames.emplace_back(Frame{.site = site, .resume = machine.pc + 1});
+  std::copy_n(registers.begin() + kFirstSaved, kSavedCount, frame.saved.begin());
+  registers[kFramePointer] -= kFrameBytes;
+  machine.pc = machine.program.functions[function].begin;
+  return success();
+}
 
-  const std::vector<CallInstruction> sites = call_instructions(program);
-  std::vector<Caller> callers;
-  InterpreterRun run;
+void leave(Machine& machine) {
+  const Frame& frame = machine.frames.back();
+  std::ranges::copy(frame.saved, machine.registers.begin() + kFirstSaved);
+  machine.registers[kFramePointer] += kFrameBytes;
+  machine.pc = frame.resume;
+  machine.frames.pop_back();
+}
+
+Result<void> execute(Machine& machine);
+
+// What an external function sees of the machine while it runs.
+class ExternalCall final : public Caller {
+ public:
+  ExternalCall(Machine& machine, std::uint32_t callee) : machine_(machine), callee_(callee) {}
+
+  AddressSpace& memory() override { return machine_.memory; }
+  std::size_t depth() const override { return machine_.frames.size(); }
+
+  Result<std::uint64_t> call_back(GuestAddress function, const Arguments& arguments) override {
+    const CallSite site{.function = callee_, .ordinal = 0};
+    const auto callee = callee_at(machine_, function.value);
+    if (!callee || *callee >= machine_.program.functions.size()) {
+      return at_site(
+          machine_, site, ErrorCode::interpreter_bad_call,
+          fmt::format("call back to {}: no function of the program is there", to_string(function)));
+    }
+    const SlotIndex resume = machine_.pc;
+    BOOST_OUTCOME_TRYV(enter(machine_, site, *callee));
+    std::ranges::copy(arguments, machine_.registers.begin() + 1);
+    BOOST_OUTCOME_TRYV(execute(machine_));
+    leave(machine_);
+    machine_.pc = resume;
+    return machine_.registers[0];
+  }
+
+  Result<void> store_return_address(GuestAddress to, std::size_t level) override {
+    BOOST_OUTCOME_TRYV(machine_.memory.store(to, 8, 0));
+    machine_.run.return_addresses.push_back(
+        {.at = to, .site = machine_.frames[machine_.frames.size() - 1 - level].site});
+    return success();
+  }
+
+ private:
+  Machine& machine_;
+  std::uint32_t callee_;
+};
+
+Result<void> call_external(Machine& machine, CallSite site, std::uint32_t callee) {
+  const External& external = machine.program.externals[callee - machine.program.functions.size()];
+  Arguments arguments;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    arguments[i] = extended(machine.registers[i + 1], external.signature.arguments[i]);
+  }
+  machine.run.calls.push_back({.site = site, .slot = machine.pc, .callee = callee});
+  machine.frames.push_back({.site = site});
+  ExternalCall call(machine, callee);
+  const Result<std::uint64_t> result = external.meaning(call, arguments);
+  if (!result) {
+    return result.error().where.file.empty() && result.error().site.empty()
+               ? at_site(machine, site, result.error().code,
+                         fmt::format("{}: {}", external.name, result.error().message))
+               : result.error();
+  }
+  machine.frames.pop_back();
+  machine.registers[0] = result.value();
+  ++machine.pc;
+  return success();
+}
+
+// Linux checks in this order, and so does the JIT: the index, the limit, the element.
+Result<void> tail_call(Machine& machine, CallSite site) {
+  const GuestAddress array{machine.registers[2]};
+  const std::uint64_t index = truncate(machine.registers[3], 32);
+  BOOST_OUTCOME_TRY(elements, machine.memory.load(array, 4));
+  if (index >= elements || machine.tail_calls >= kTailCallLimit) {
+    ++machine.pc;
+    return success();
+  }
+  BOOST_OUTCOME_TRY(address, machine.memory.load(array + (kArrayHeaderBytes + 8 * index), 8));
+  if (address == 0) {
+    ++machine.pc;
+    return success();
+  }
+  const auto callee = callee_at(machine, address);
+  if (!callee || *callee >= machine.program.functions.size() ||
+      !is_program(machine.program, *callee)) {
+    return at_site(
+        machine, site, ErrorCode::interpreter_bad_call,
+        fmt::format("tail call to {}: no program is there", to_string(GuestAddress{address})));
+  }
+  ++machine.tail_calls;
+  machine.run.calls.push_back({.site = site, .slot = machine.pc, .callee = *callee});
+  machine.pc = machine.program.functions[*callee].begin;
+  return success();
+}
+
+Result<void> call(Machine& machine) {
+  const Slot& slot = machine.program.slots[machine.pc];
+  const auto instruction =
+      std::ranges::lower_bound(machine.sites, machine.pc, {}, &CallInstruction::slot);
+  const CallSite site = instruction->site;
+  std::optional<std::uint32_t> callee = instruction->callee;
+  if (!callee && find(slot)->operation == Operation::call_external) {
+    return tail_call(machine, site);
+  }
+  if (!callee) {
+    callee = callee_at(machine, machine.registers[slot.dst]);
+  }
+  if (!callee) {
+    return at_site(machine, site, ErrorCode::interpreter_bad_call,
+                   fmt::format("call through %r{} to {}: no function is there", slot.dst,
+                               to_string(GuestAddress{machine.registers[slot.dst]})));
+  }
+  return *callee < machine.program.functions.size() ? enter(machine, site, *callee)
+                                                    : call_external(machine, site, *callee);
+}
+
+// Runs until the function returns in whose first slot the machine is.
+Result<void> execute(Machine& machine) {
+  const Program& program = machine.program;
+  RegisterFile& registers = machine.registers;
   SlotIndex& pc = machine.pc;
+  const std::size_t depth = machine.frames.size();
   while (true) {
-    if (run.instructions == limits.instructions) {
+    if (machine.run.instructions == machine.limits.instructions) {
       return located(machine, {.code = ErrorCode::interpreter_budget,
                                .message = fmt::format("still running after {} instructions",
-                                                      limits.instructions)});
+                                                      machine.limits.instructions)});
     }
-    ++run.instructions;
+    ++machine.run.instructions;
     const Slot& slot = program.slots[pc];
     const InstructionInfo& info = *find(slot);
     switch (info.operation) {
@@ -266,47 +401,21 @@ Result<InterpreterRun> interpret(const Program& program, std::span<const GuestAd
         break;
       case Operation::load_function: {
         const auto function = function_at(program, local_target(pc, slot));
-        registers[slot.dst] = addresses[*function].value;
+        registers[slot.dst] = machine.addresses[*function].value;
         pc += 2;
         break;
       }
       case Operation::call:
+      case Operation::call_external:
       case Operation::call_register: {
-        const auto call = std::ranges::lower_bound(sites, pc, {}, &CallInstruction::slot);
-        const auto callee =
-            call->callee ? call->callee : function_placed_at(addresses, registers[slot.dst]);
-        if (!callee) {
-          Error error = located(
-              machine,
-              {.code = ErrorCode::interpreter_bad_call,
-               .message = fmt::format("call through %r{} to {}: no function is there", slot.dst,
-                                      to_string(GuestAddress{registers[slot.dst]}))});
-          error.site = to_string(program, call->site);
-          return error;
-        }
-        if (callers.size() + 1 >= limits.call_depth) {
-          Error error =
-              located(machine, {.code = ErrorCode::interpreter_call_depth,
-                                .message = fmt::format("more than {} frames", limits.call_depth)});
-          error.site = to_string(program, call->site);
-          return error;
-        }
-        run.calls.push_back({.site = call->site, .slot = pc, .callee = *callee});
-        Caller& caller = callers.emplace_back(Caller{.resume = pc + 1});
-        std::copy_n(registers.begin() + kFirstSaved, kSavedCount, caller.saved.begin());
-        registers[kFramePointer] -= kFrameBytes;
-        pc = program.functions[*callee].begin;
+        BOOST_OUTCOME_TRYV(call(machine));
         break;
       }
       case Operation::exit:
-        if (callers.empty()) {
-          run.r0 = registers[0];
-          return run;
+        if (machine.frames.size() == depth) {
+          return success();
         }
-        std::ranges::copy(callers.back().saved, registers.begin() + kFirstSaved);
-        registers[kFramePointer] += kFrameBytes;
-        pc = callers.back().resume;
-        callers.pop_back();
+        leave(machine);
         break;
       default: {
         if (info.memory_bytes != 0) {
@@ -324,6 +433,20 @@ Result<InterpreterRun> interpret(const Program& program, std::span<const GuestAd
       }
     }
   }
+}
+
+}  // namespace
+
+Result<InterpreterRun> interpret(const Program& program, std::span<const GuestAddress> addresses,
+                                 const std::array<std::uint64_t, 5>& arguments,
+                                 GuestAddress stack_top, AddressSpace& memory,
+                                 const InterpreterLimits& limits) {
+  Machine machine{.program = program, .addresses = addresses, .memory = memory, .limits = limits};
+  std::ranges::copy(arguments, machine.registers.begin() + 1);
+  machine.registers[kFramePointer] = stack_top.value;
+  BOOST_OUTCOME_TRYV(execute(machine));
+  machine.run.r0 = machine.registers[0];
+  return std::move(machine.run);
 }
 
 }  // namespace farcall::bpf

@@ -21,17 +21,28 @@ struct InterpreterLimits {
   std::uint32_t call_depth = 32;  // frames alive at the same time, the first included
 };
 
+// An address that an external function stored in the program's memory, and that only the code
+// knows: where the call at `site` returns to. The interpreter stores 0.
+struct ReturnAddress {
+  GuestAddress at;
+  CallSite site;
+
+  friend bool operator==(const ReturnAddress&, const ReturnAddress&) = default;
+};
+
 struct InterpreterRun {
   std::uint64_t r0 = 0;
   std::uint64_t instructions = 0;
-  std::vector<PseudoCall> calls;  // every call executed, in the order of execution
+  // Every call executed, in the order of execution: tail calls too, if they go anywhere.
+  std::vector<PseudoCall> calls;
+  std::vector<ReturnAddress> return_addresses;
 };
 
 // Runs `program`, which validate() accepts, from its first slot with r1 … r5 = `arguments` until
 // the first function exits. `addresses` are what pointers to its functions are, one for each
-// function; a program that neither loads nor calls through any needs none. Function frames are
-// taken downwards from `stack_top`, kFrameBytes each: r10 of the first function is `stack_top`.
-// `memory` holds what is left of it afterwards. Fails with interpreter.bad-access,
+// function and each external; a program that neither loads nor calls through any needs none.
+// Function frames are taken downwards from `stack_top`, kFrameBytes each: r10 of the first function
+// is `stack_top`. `memory` holds what is left of it afterwards. Fails with interpreter.bad-access,
 // interpreter.bad-call (through a register that holds no function's address), interpreter.budget,
 // interpreter.call-depth.
 Result<InterpreterRun> interpret(const Program& program, std::span<const GuestAddress> addresses,

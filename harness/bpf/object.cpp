@@ -236,20 +236,13 @@ class Reader {
     program_.origins.push_back(location(at));
 
     BOOST_OUTCOME_TRY(relocation, relocation_at(section, at));
-    const InstructionInfo* info = find(slot.opcode);
+    const InstructionInfo* info = find(slot);
     if (relocation != nullptr && relocation->type == R_BPF_64_64 && !is_second && info != nullptr &&
         info->operation == Operation::load_immediate64) {
       return copy_address(section, at, *relocation);
     }
-    const bool is_call = !is_second && info != nullptr && info->operation == Operation::call;
-    if (!is_call) {
+    if (is_second || info == nullptr || info->operation != Operation::call) {
       return relocation == nullptr ? Result<void>(success()) : unsupported(at, *relocation);
-    }
-    if (slot.src != kPseudoCall) {
-      return error_at(at, ErrorCode::elf_unsupported,
-                      fmt::format("call of helper or kernel function {} (src {}): expected a "
-                                  "pseudo call (src {})",
-                                  slot.imm, slot.src, kPseudoCall));
     }
     BOOST_OUTCOME_TRY(callee, callee_of(at, slot, relocation));
     named_.push_back({.slot = slot_number, .function = number_of(*callee)});

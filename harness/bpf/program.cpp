@@ -9,10 +9,36 @@
 namespace farcall::bpf {
 
 std::string to_string(const Program& program, CallSite site) {
-  if (site.function >= program.functions.size()) {
+  if (site.function >= callee_count(program)) {
     return fmt::format("?{}[{}]", site.function, site.ordinal);
   }
-  return fmt::format("{}[{}]", program.functions[site.function].name, site.ordinal);
+  return fmt::format("{}[{}]", callee_name(program, site.function), site.ordinal);
+}
+
+std::size_t callee_count(const Program& program) {
+  return program.functions.size() + program.externals.size();
+}
+
+const std::string& callee_name(const Program& program, std::uint32_t callee) {
+  const std::size_t functions = program.functions.size();
+  return callee < functions ? program.functions[callee].name
+                            : program.externals[callee - functions].name;
+}
+
+std::optional<std::uint32_t> callee_named(const Program& program, std::string_view name) {
+  if (const auto function = function_named(program, name)) {
+    return function;
+  }
+  const auto found = std::ranges::find(program.externals, name, &External::name);
+  if (found == program.externals.end()) {
+    return std::nullopt;
+  }
+  return static_cast<std::uint32_t>(std::ssize(program.functions) +
+                                    (found - program.externals.begin()));
+}
+
+bool is_program(const Program& program, std::uint32_t function) {
+  return function == 0 || program.functions[function].begins_program;
 }
 
 std::optional<std::uint32_t> function_named(const Program& program, std::string_view name) {
@@ -34,6 +60,27 @@ std::optional<std::uint32_t> function_at(const Program& program, SlotIndex slot)
 namespace {
 
 constexpr std::string_view kCallxAddress = "callx-address";
+
+// Whom the call instruction at `at` calls, if the instruction says it.
+std::optional<std::uint32_t> fixed_callee(const Program& program, const InstructionInfo& info,
+                                          SlotIndex at) {
+  const Slot& slot = program.slots[at];
+  if (info.form == Form::local_callee) {
+    return function_at(program, local_target(at, slot));
+  }
+  if (info.operation != Operation::call_external) {
+    return std::nullopt;
+  }
+  const ExternalKind kind = info.form == Form::kfunc ? ExternalKind::kfunc : ExternalKind::helper;
+  const auto found = std::ranges::find_if(program.externals, [&](const External& external) {
+    return external.kind == kind && external.id == slot.imm;
+  });
+  if (found == program.externals.end()) {
+    return std::nullopt;
+  }
+  return static_cast<std::uint32_t>(std::ssize(program.functions) +
+                                    (found - program.externals.begin()));
+}
 
 }  // namespace
 
@@ -59,10 +106,16 @@ std::vector<CallInstruction> call_instructions(const Program& program) {
       }
       calls.push_back({.site = {.function = number, .ordinal = ordinal},
                        .slot = at,
-                       .callee = info->form == Form::local_callee
-                                     ? function_at(program, local_target(at, slot))
-                                     : std::nullopt});
+                       .callee = fixed_callee(program, *info, at)});
       ++ordinal;
+    }
+  }
+  for (std::uint32_t i = 0; i < program.externals.size(); ++i) {
+    if (program.externals[i].calls_back) {
+      calls.push_back(
+          {.site = {.function = static_cast<std::uint32_t>(program.functions.size()) + i,
+                    .ordinal = 0},
+           .slot = static_cast<SlotIndex>(program.slots.size())});
     }
   }
   return calls;

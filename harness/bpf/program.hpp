@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "bpf/external.hpp"
 
 namespace farcall::bpf {
 
@@ -29,7 +30,20 @@ struct Slot {
 using SlotIndex = std::uint32_t;
 
 // src of a `call`: how its target is named.
+inline constexpr std::uint8_t kHelperCall = 0;  // number of a helper
 inline constexpr std::uint8_t kPseudoCall = 1;  // callee's slot relative to the next slot
+inline constexpr std::uint8_t kKfuncCall = 2;   // id of a kfunc's type
+
+// The helper that is an instruction in truth: bpf_tail_call of Linux. With r1 = context, r2 = the
+// address of a program array, r3 = an index of 32 bits, the program at that index runs in place of
+// the function that calls it, which it returns for. Where there is no such program, or this would
+// be one tail call too many, execution goes on behind the call.
+inline constexpr std::int32_t kTailCall = 12;
+inline constexpr std::uint64_t kTailCallLimit = 33;  // of one run, as in Linux
+
+// A program array in memory, and any other: two words of 32 bits, how many elements it has and how
+// many bytes each, and then the elements. Those of a program array are function pointers; 0: empty.
+inline constexpr std::uint64_t kArrayHeaderBytes = 8;
 
 // src of a 64-bit immediate load: what is loaded.
 inline constexpr std::uint8_t kPseudoFunction = 4;  // the address of the function at a slot
@@ -50,6 +64,7 @@ struct Function {
   SlotIndex end = 0;  // one past the last slot
   // Nobody gave it its name (no label, no BTF): symbols do not have it either.
   bool anonymous = false;
+  bool begins_program = false;  // a tail call may go to it; to the first function it always may
 
   friend bool operator==(const Function&, const Function&) = default;
 };
@@ -60,17 +75,28 @@ struct Program {
   std::vector<Slot> slots;
   std::vector<Function> functions;
   Callx callx = Callx::none;
+  std::vector<External> externals;  // what it may call besides; no two of a kind with one id
 
   // Where each slot came from, for messages: as many as slots, or none.
   std::vector<SourceLocation> origins;
 
   friend bool operator==(const Program& a, const Program& b) {
-    return a.slots == b.slots && a.functions == b.functions && a.callx == b.callx;
+    return a.slots == b.slots && a.functions == b.functions && a.callx == b.callx &&
+           a.externals == b.externals;
   }
 };
 
+// Whatever is called has a number: the functions of the program, and then its externals.
+std::size_t callee_count(const Program& program);
+const std::string& callee_name(const Program& program, std::uint32_t callee);
+std::optional<std::uint32_t> callee_named(const Program& program, std::string_view name);
+
+// Whether a tail call may go to that function.
+bool is_program(const Program& program, std::uint32_t function);
+
 // The `ordinal`-th call instruction of function number `function`, both from 0, in program order.
-// Every call instruction counts, whether it is ever reached or not. Written `main[0]`.
+// Every call instruction counts, whether it is ever reached or not. Written `main[0]`. An external
+// that calls back does so at a site of its own, `loop[0]`.
 struct CallSite {
   std::uint32_t function = 0;
   std::uint32_t ordinal = 0;
@@ -82,7 +108,7 @@ struct CallSite {
 struct CallInstruction {
   CallSite site;
   SlotIndex slot = 0;
-  std::optional<std::uint32_t> callee;  // number of the function; empty: a register says which
+  std::optional<std::uint32_t> callee;  // its number; empty: only a run says which
 
   friend bool operator==(const CallInstruction&, const CallInstruction&) = default;
 };
@@ -101,7 +127,8 @@ std::string to_string(const Program& program, CallSite site);
 std::optional<std::uint32_t> function_named(const Program& program, std::string_view name);
 std::optional<std::uint32_t> function_at(const Program& program, SlotIndex slot);
 
-// All calls in program order. The program is one that validate() accepts.
+// All calls in program order, and behind them, at slot program.slots.size(), those of externals.
+// The program is one that validate() accepts.
 std::vector<CallInstruction> call_instructions(const Program& program);
 
 // Those of them whose callee is fixed.

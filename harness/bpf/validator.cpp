@@ -214,6 +214,27 @@ Problem check_function(const Examined& examined, const InstructionInfo& info) {
   return error;
 }
 
+// A helper or a kfunc: it must be there. The helper of tail calls always is.
+Problem check_external(const Examined& examined, const InstructionInfo& info) {
+  const std::int32_t id = examined.slot().imm;
+  const ExternalKind kind = info.form == Form::kfunc ? ExternalKind::kfunc : ExternalKind::helper;
+  const auto& externals = examined.program.externals;
+  const bool known = (kind == ExternalKind::helper && id == kTailCall) ||
+                     std::ranges::any_of(externals, [&](const External& external) {
+                       return external.kind == kind && external.id == id;
+                     });
+  if (known) {
+    return std::nullopt;
+  }
+  const std::string_view word = kind == ExternalKind::kfunc ? "kfunc" : "helper";
+  Error error = error_at(examined, ErrorCode::bpf_unknown_function,
+                         fmt::format("there is no {} {}", word, id));
+  error.site = to_string(examined.program,
+                         {.function = examined.function, .ordinal = examined.calls_before});
+  error.hint = fmt::format("'-- {} {} NAME' in a case file declares one", word, id);
+  return error;
+}
+
 // All that can be said of an instruction without knowing where others begin.
 Problem check_alone(const Examined& examined) {
   Problem problem = check_opcode(examined);
@@ -238,6 +259,8 @@ Problem check_targets(const Examined& examined, const std::vector<bool>& begins)
     problem = check_jump(examined, info, begins);
   } else if (info.names_function()) {
     problem = check_function(examined, info);
+  } else if (info.operation == Operation::call_external) {
+    problem = check_external(examined, info);
   }
   if (problem) {
     return problem;

@@ -25,9 +25,9 @@ Result<void> read_nothing(Reader& /*reader*/, const Section& /*section*/) {
 
 // In the order of SectionKind.
 constexpr std::array<ReadSection, kSectionKindCount> kReaders = {
-    read_extension, read_matrix, read_assembly, read_elf,    read_raw,       read_mem,
-    read_data,      read_regs,   read_place,    read_result, read_mem_after, read_calls,
-    read_fail,      read_error,  read_nothing,  read_nothing};
+    read_extension, read_matrix, read_helper, read_kfunc, read_assembly, read_elf,    read_raw,
+    read_program,   read_mem,    read_data,   read_array, read_regs,     read_place,  read_result,
+    read_mem_after, read_calls,  read_fail,   read_error, read_nothing,  read_nothing};
 
 // Sections that take neither a name nor a selector.
 Result<void> check_arguments(const Section& section) {
@@ -73,10 +73,8 @@ Result<void> read_sections(Reader& reader, std::span<const Section> sections) {
     if (kind == static_cast<std::size_t>(SectionKind::matrix)) {
       set_scope(reader);
     }
-    if (kind == static_cast<std::size_t>(SectionKind::raw) && !reader.result.program) {
-      return error_at(
-          {}, ErrorCode::case_missing_section,
-          "there is no program: expected a section '-- asm', '-- elf FILE' or '-- raw'");
+    if (kind == static_cast<std::size_t>(SectionKind::program)) {
+      BOOST_OUTCOME_TRYV(finish_program(reader));
     }
   }
   return success();

@@ -79,6 +79,21 @@ struct CallLine {
   std::uint64_t count = 1;
 };
 
+// A program of an array of programs.
+struct ProgramElement {
+  std::uint64_t index = 0;
+  std::uint32_t function = 0;
+};
+
+// `-- array`. Its region holds what bpf::kArrayHeaderBytes says; header and programs depend on the
+// cell and are filled in there.
+struct Array {
+  std::size_t region = 0;  // index into Case::data
+  std::uint32_t elements = 0;
+  std::uint32_t element_bytes = 0;
+  std::vector<ProgramElement> programs;
+};
+
 struct Case {
   std::string path;     // as given
   std::string name;     // the file's name without folders and extension
@@ -92,8 +107,9 @@ struct Case {
   Position program_where;
 
   std::optional<std::vector<std::byte>> mem;
-  // `-- data`, and an object's; where they are is for placements to say.
+  // `-- data`, `-- array`, and an object's data; where they are is for placements to say.
   std::vector<bpf::MemoryRegion> data;
+  std::vector<Array> arrays;
   std::vector<HeldAddress> addresses;
   std::optional<std::endian> data_order;          // of an object's data
   std::array<std::optional<Value>, 5> registers;  // r1 … r5

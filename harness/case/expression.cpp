@@ -123,13 +123,13 @@ Result<void> refuse_ambiguity(Word word, const Named& named) {
 }
 
 std::optional<Item> find_item(std::string_view name, const Named& named) {
-  const std::size_t functions = named.program.functions.size();
+  const std::size_t functions = callee_count(named.program);
   const auto* const fixed = std::ranges::find(kFixedItems, name);
   if (fixed != kFixedItems.end()) {
     return static_cast<Item>(functions + static_cast<std::size_t>(fixed - kFixedItems.begin()));
   }
-  if (const auto function = bpf::function_named(named.program, name)) {
-    return function_item(*function);
+  if (const auto callee = bpf::callee_named(named.program, name)) {
+    return function_item(*callee);
   }
   const auto data = std::ranges::find(named.data, name, &bpf::MemoryRegion::name);
   if (data != named.data.end()) {
@@ -139,13 +139,13 @@ std::optional<Item> find_item(std::string_view name, const Named& named) {
 }
 
 std::string known_items(const Named& named) {
-  const std::vector<bpf::Function>& functions = named.program.functions;
+  const std::size_t callees = callee_count(named.program);
   constexpr std::size_t kShown = 16;
   std::string text;
-  for (std::size_t i = 0; i < functions.size() && i < kShown; ++i) {
-    text += functions[i].name + ", ";
+  for (std::uint32_t i = 0; i < callees && i < kShown; ++i) {
+    text += callee_name(named.program, i) + ", ";
   }
-  if (functions.size() > kShown) {
+  if (callees > kShown) {
     text += "..., ";
   }
   text += list(kFixedItems);
@@ -206,13 +206,13 @@ Result<Expression> parse_base(Cursor& cursor, const Named& named) {
 }  // namespace
 
 std::size_t item_count(const Named& named) {
-  return index(data_item(named.program.functions.size(), named.data.size()));
+  return index(data_item(callee_count(named.program), named.data.size()));
 }
 
 std::string_view item_name(const Named& named, Item item) {
-  const std::size_t functions = named.program.functions.size();
+  const std::size_t functions = callee_count(named.program);
   if (index(item) < functions) {
-    return named.program.functions[index(item)].name;
+    return callee_name(named.program, static_cast<std::uint32_t>(index(item)));
   }
   const std::size_t number = index(item) - functions;
   return number < kFixedItems.size() ? kFixedItems[number]
@@ -240,7 +240,7 @@ Result<std::uint32_t> parse_site(Word word, const Named& named) {
                     fmt::format("expected a call site, FUNCTION[N], not '{}'", word.text),
                     known_sites(named));
   }
-  const auto function = bpf::function_named(named.program, word.text.substr(0, open));
+  const auto function = bpf::callee_named(named.program, word.text.substr(0, open));
   const std::string_view digits = word.text.substr(open + 1, word.text.size() - open - 2);
   BOOST_OUTCOME_TRY(
       ordinal, unsigned_number({.text = digits,

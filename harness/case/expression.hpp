@@ -6,7 +6,7 @@
 //
 // NAME is one of the things that have a place of their own: a function of the program, `mem`,
 // `stack`, `callbase`, `toc`, and each `-- data` region. These are numbered: functions first, in
-// program order, then the four, then data in the file's order.
+// program order, and what it calls besides, then the four, then regions in the file's order.
 #pragma once
 
 #include <array>

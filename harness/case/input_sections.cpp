@@ -40,17 +40,13 @@ Result<AxisChoice> read_axis(Cursor cursor) {
   return choice;
 }
 
-Result<void> keep_program(Reader& reader, const Section& section, bpf::Program program) {
-  program.callx = reader.callx;
-  BOOST_OUTCOME_TRYV(bpf::validate(program));
-  reader.result.calls_of_program = bpf::call_instructions(program);
-  reader.result.program = std::make_shared<const bpf::Program>(std::move(program));
+void keep_program(Reader& reader, const Section& section, bpf::Program program) {
+  reader.program = std::move(program);
   reader.result.program_where = section.where;
-  return success();
 }
 
 Result<void> refuse_second_program(const Reader& reader, const Section& section) {
-  if (reader.result.program) {
+  if (reader.program) {
     return error_at(section.where, ErrorCode::case_duplicate_section,
                     fmt::format("there is a program in line {} already: expected one",
                                 reader.result.program_where.line));
@@ -184,7 +180,8 @@ Result<void> read_assembly(Reader& reader, const Section& section) {
   BOOST_OUTCOME_TRY(
       program, bpf::assemble(section.body,
                              {.file = reader.result.path, .line = section.body_line, .column = 1}));
-  return keep_program(reader, section, std::move(program));
+  keep_program(reader, section, std::move(program));
+  return success();
 }
 
 Result<void> read_elf(Reader& reader, const Section& section) {
@@ -212,7 +209,8 @@ Result<void> read_elf(Reader& reader, const Section& section) {
                                 std::move(error.hint));
   }
   BOOST_OUTCOME_TRYV(keep_data(reader, file, object.value()));
-  return keep_program(reader, section, std::move(object.value().program));
+  keep_program(reader, section, std::move(object.value().program));
+  return success();
 }
 
 Result<void> read_raw(Reader& reader, const Section& section) {
@@ -223,7 +221,48 @@ Result<void> read_raw(Reader& reader, const Section& section) {
     BOOST_OUTCOME_TRYV(append_words(Cursor{*line}, reader.result.path, program));
   }
   BOOST_OUTCOME_TRYV(divide_into_functions(program));
-  return keep_program(reader, section, std::move(program));
+  keep_program(reader, section, std::move(program));
+  return success();
+}
+
+Result<void> finish_program(Reader& reader) {
+  if (!reader.program) {
+    return error_at({}, ErrorCode::case_missing_section,
+                    "there is no program: expected a section '-- asm', '-- elf FILE' or '-- raw'");
+  }
+  bpf::Program& program = *reader.program;
+  program.callx = reader.callx;
+  program.externals = std::move(reader.externals);
+  for (const bpf::External& external : program.externals) {
+    if (bpf::function_named(program, external.name)) {
+      return error_at(
+          reader.result.program_where, ErrorCode::case_syntax,
+          fmt::format("'{}' is a function of the program and one that it calls", external.name),
+          "give the program's function another name");
+    }
+  }
+  BOOST_OUTCOME_TRYV(bpf::validate(program));
+  reader.result.calls_of_program = bpf::call_instructions(program);
+  reader.result.program = std::make_shared<const bpf::Program>(std::move(program));
+  return success();
+}
+
+Result<void> check_region_name(const Reader& reader, const Section& section, Word name) {
+  const bool is_number = name.text.front() >= '0' && name.text.front() <= '9';
+  if (is_number || is_reserved(name.text) || bpf::callee_named(*reader.result.program, name.text)) {
+    return error_at(name.where, ErrorCode::case_syntax,
+                    fmt::format("'{}' is a number, a word of the grammar or a function: expected "
+                                "another name",
+                                name.text));
+  }
+  const auto& regions = reader.result.data;
+  if (std::ranges::find(regions, name.text, &bpf::MemoryRegion::name) != regions.end()) {
+    return error_at(name.where, ErrorCode::case_duplicate_section,
+                    fmt::format("there is a section '-- {} {}' or another region of that name "
+                                "already: expected one",
+                                word_of(section.kind), name.text));
+  }
+  return success();
 }
 
 Result<void> read_mem(Reader& reader, const Section& section) {
@@ -273,26 +312,13 @@ Result<void> read_data(Reader& reader, const Section& section) {
                     fmt::format("expected ro or nothing, not '{}'", access.text));
   }
   BOOST_OUTCOME_TRYV(expect_end(cursor, "ro"));
-  const bool is_number = name.text.front() >= '0' && name.text.front() <= '9';
-  if (is_number || is_reserved(name.text) ||
-      bpf::function_named(*reader.result.program, name.text)) {
-    return error_at(name.where, ErrorCode::case_syntax,
-                    fmt::format("'{}' is a number, a word of the grammar or a function of the "
-                                "program: expected another name",
-                                name.text));
-  }
-  auto& regions = reader.result.data;
-  if (std::ranges::find(regions, name.text, &bpf::MemoryRegion::name) != regions.end()) {
-    return error_at(
-        name.where, ErrorCode::case_duplicate_section,
-        fmt::format("there is a section '-- data {}' already: expected one", name.text));
-  }
+  BOOST_OUTCOME_TRYV(check_region_name(reader, section, name));
   bpf::MemoryRegion region{.name = std::string{name.text}, .writable = access.text.empty()};
   LineReader lines{section.body, section.body_line};
   while (const auto line = lines.next()) {
     BOOST_OUTCOME_TRYV(append_data(reader, Cursor{*line}, region.bytes));
   }
-  regions.push_back(std::move(region));
+  reader.result.data.push_back(std::move(region));
   return success();
 }
 

@@ -266,6 +266,21 @@ void fill_in_addresses(const Case& parsed, const ResolvedPlacement& resolved, mo
   }
 }
 
+// What of arrays depends on the cell: the order of their bytes, the addresses of programs.
+void fill_arrays(const Case& parsed, model::Cell& cell) {
+  const std::endian order = byte_order(cell.axes.endian);
+  const std::size_t before_data = parsed.mem ? 1 : 0;
+  for (const Array& array : parsed.arrays) {
+    std::byte* const bytes = cell.memory[before_data + array.region].bytes.data();
+    store(bytes, array.elements, order);
+    store(bytes + 4, array.element_bytes, order);
+    for (const ProgramElement& element : array.programs) {
+      store(bytes + bpf::kArrayHeaderBytes + element.index * 8,
+            cell.placement.functions[element.function].value, order);
+    }
+  }
+}
+
 Result<model::Cell> make_cell(const Case& parsed, const Point& point, const PlaceLines& lines,
                               const Sizing& sizing, Usage& usage) {
   BOOST_OUTCOME_TRY(resolved, resolve_placement(parsed, point.axes, sizing.layout, sizing.sizes,
@@ -285,16 +300,17 @@ Result<model::Cell> make_cell(const Case& parsed, const Point& point, const Plac
                    .arguments = {},
                    .expected = std::move(expected)};
   if (parsed.mem) {
-    const GuestAddress mem = resolved.of(mem_item(parsed.program->functions.size()));
+    const GuestAddress mem = resolved.of(mem_item(callee_count(*parsed.program)));
     cell.memory.push_back({.name = "mem", .address = mem, .bytes = *parsed.mem, .writable = true});
     cell.arguments[0] = mem.value;
     cell.arguments[1] = parsed.mem->size();
   }
   for (std::size_t i = 0; i < parsed.data.size(); ++i) {
     cell.memory.push_back(parsed.data[i]);
-    cell.memory.back().address = resolved.of(data_item(parsed.program->functions.size(), i));
+    cell.memory.back().address = resolved.of(data_item(callee_count(*parsed.program), i));
   }
   fill_in_addresses(parsed, resolved, cell);
+  fill_arrays(parsed, cell);
   for (std::size_t i = 0; i < cell.arguments.size(); ++i) {
     if (parsed.registers[i]) {
       cell.arguments[i] = value_in(resolved, *parsed.registers[i]);

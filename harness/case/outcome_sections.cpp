@@ -30,7 +30,7 @@ Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
   const Word site = cursor.word();
   BOOST_OUTCOME_TRY(call, parse_site(site, parsed.named()));
   const Word callee = cursor.word();
-  const auto function = bpf::function_named(*parsed.program, callee.text);
+  const auto function = bpf::callee_named(*parsed.program, callee.text);
   if (!function) {
     return error_at(callee.where, ErrorCode::case_unknown_name,
                     callee.text.empty()
@@ -41,7 +41,7 @@ Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
   if (called.value_or(*function) != *function) {
     return error_at(callee.where, ErrorCode::case_unknown_site,
                     fmt::format("{} calls {}, not {}", site.text,
-                                parsed.program->functions[*called].name, callee.text));
+                                callee_name(*parsed.program, *called), callee.text));
   }
   CallLine line{.call = call, .callee = *function, .count = 1};
   if (!cursor.at_end()) {

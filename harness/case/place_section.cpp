@@ -46,7 +46,7 @@ Result<Located<PlacedItem>> read_placed_item(const Reader& reader, Cursor cursor
 }  // namespace
 
 Result<void> check_item(const Reader& reader, Item item, Position where) {
-  if (item == mem_item(reader.result.program->functions.size()) && !reader.result.mem) {
+  if (item == mem_item(callee_count(*reader.result.program)) && !reader.result.mem) {
     return error_at(where, ErrorCode::case_missing_section,
                     "this case has no memory: expected a section '-- mem'");
   }

@@ -18,26 +18,36 @@ namespace {
 constexpr std::int64_t kKiB = 1024;
 constexpr std::int64_t kMiB = 1024 * kKiB;
 constexpr std::int64_t kFunctionGap = 64 * kKiB;
+constexpr std::int64_t kFirstHelper = 64 * kMiB;
+constexpr std::int64_t kFirstKfunc = 512 * kMiB;
 constexpr std::uint64_t kWordBytes = 4;
 
-Expression default_address(Item item, std::size_t functions) {
+Expression default_address(Item item, const bpf::Program& program) {
+  const std::size_t callees = callee_count(program);
   const auto in_text = [](std::int64_t offset) {
     return Expression{.base = RegionBase{"text"}, .offset = static_cast<Displacement>(offset)};
   };
-  if (item == mem_item(functions)) {
+  if (item == mem_item(callees)) {
     return in_text(16 * kMiB);
   }
-  if (item == stack_item(functions)) {
+  if (item == stack_item(callees)) {
     return in_text(32 * kMiB);
   }
-  if (item == call_base_item(functions)) {
+  if (item == call_base_item(callees)) {
     return in_text(1 * kMiB);
   }
-  if (item == toc_item(functions)) {
+  if (item == toc_item(callees)) {
     return in_text(24 * kMiB);
   }
-  if (const Item first = data_item(functions, 0); item >= first) {
+  if (const Item first = data_item(callees, 0); item >= first) {
     return in_text(40 * kMiB + static_cast<std::int64_t>(index(item) - index(first)) * kMiB);
+  }
+  if (index(item) >= program.functions.size()) {
+    const std::size_t number = index(item) - program.functions.size();
+    const bool is_kfunc = program.externals[number].kind == bpf::ExternalKind::kfunc;
+    const std::int64_t first = is_kfunc ? kFirstKfunc : kFirstHelper;
+    return {.base = RegionBase{is_kfunc ? "vmalloc" : "text"},
+            .offset = static_cast<Displacement>(first + static_cast<std::int64_t>(number) * kMiB)};
   }
   const auto gap = static_cast<Displacement>(kFunctionGap);
   if (index(item) == 0) {
@@ -58,7 +68,7 @@ struct Work {
   const model::AxisValues& axes;
   const CodeLayout& layout;
   std::span<const std::uint64_t> sizes;
-  std::size_t functions;
+  std::size_t callees;  // functions of the program, and what it calls besides
   const PlaceLines& lines;
   std::int64_t sweep;
   std::vector<ItemState> items;  // by number
@@ -74,7 +84,7 @@ Position where(const Work& work, Item item) {
     if (work.lines[i] != nullptr) {
       return work.lines[i]->where;
     }
-    if (i == 0 || i >= work.functions) {
+    if (i == 0 || i >= work.callees) {
       return work.parsed.program_where;
     }
   }
@@ -83,7 +93,7 @@ Position where(const Work& work, Item item) {
 Expression address_of(const Work& work, Item item) {
   const Located<PlacedItem>* const line = work.lines[index(item)];
   if (line == nullptr) {
-    return default_address(item, work.functions);
+    return default_address(item, *work.parsed.program);
   }
   Expression address = line->value.address;
   if (address.sweep) {
@@ -239,24 +249,24 @@ Error overlap(const Work& work, const Extent& a, const Extent& b) {
 
 Result<void> check_items(const Work& work) {
   std::vector<Extent> extents;
-  extents.reserve(work.functions + 2);
-  for (std::size_t i = 0; i < work.functions; ++i) {
+  extents.reserve(work.callees + 2);
+  for (std::size_t i = 0; i < work.callees; ++i) {
     const Item item = function_item(i);
     const std::uint64_t size = i < work.sizes.size() ? work.sizes[i] : kWordBytes;
     BOOST_OUTCOME_TRYV(check_item(work, item, size, kWordBytes));
     const GuestAddress address = work.items[i].address;
     extents.push_back({.first = address, .last = address + (size - 1), .item = item});
   }
-  const Item stack = stack_item(work.functions);
+  const Item stack = stack_item(work.callees);
   BOOST_OUTCOME_TRYV(check_item(work, stack, model::kStackBytes, model::kPageBytes));
   extents.push_back(pages_of(work, stack, model::kStackBytes));
   if (work.parsed.mem) {
-    const Item mem = mem_item(work.functions);
+    const Item mem = mem_item(work.callees);
     BOOST_OUTCOME_TRYV(check_item(work, mem, work.parsed.mem->size(), 1));
     extents.push_back(pages_of(work, mem, work.parsed.mem->size()));
   }
   for (std::size_t i = 0; i < work.parsed.data.size(); ++i) {
-    const Item data = data_item(work.functions, i);
+    const Item data = data_item(work.callees, i);
     const std::size_t size = work.parsed.data[i].bytes.size();
     BOOST_OUTCOME_TRYV(check_item(work, data, size, 1));
     extents.push_back(pages_of(work, data, size));
@@ -276,12 +286,12 @@ Result<ResolvedPlacement> resolve_placement(const Case& parsed, const model::Axi
                                             const CodeLayout& layout,
                                             std::span<const std::uint64_t> sizes,
                                             const PlaceLines& lines, std::int64_t sweep) {
-  const std::size_t functions = parsed.program->functions.size();
+  const std::size_t callees = callee_count(*parsed.program);
   Work work{.parsed = parsed,
             .axes = axes,
             .layout = layout,
             .sizes = sizes,
-            .functions = functions,
+            .callees = callees,
             .lines = lines,
             .sweep = sweep,
             .items = std::vector<ItemState>(item_count(parsed.named()))};
@@ -298,10 +308,10 @@ Result<ResolvedPlacement> resolve_placement(const Case& parsed, const model::Axi
   }
   resolved.placement = {
       .functions = {resolved.items.begin(),
-                    resolved.items.begin() + static_cast<std::ptrdiff_t>(functions)},
-      .stack = resolved.of(stack_item(functions)),
-      .call_base = resolved.of(call_base_item(functions)),
-      .toc = resolved.of(toc_item(functions))};
+                    resolved.items.begin() + static_cast<std::ptrdiff_t>(callees)},
+      .stack = resolved.of(stack_item(callees)),
+      .call_base = resolved.of(call_base_item(callees)),
+      .toc = resolved.of(toc_item(callees))};
   return resolved;
 }
 

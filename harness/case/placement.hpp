@@ -6,7 +6,9 @@
 //   mem        text+16M
 //   toc        text+24M
 //   stack      text+32M
-//   data       text+40M, each further one 1 MiB after the one before
+//   data       text+40M, each further one 1 MiB after the one before; arrays likewise
+//   helpers    text+64M, each further one 1 MiB on
+//   kfuncs     vmalloc+512M, likewise
 #pragma once
 
 #include <cstdint>

@@ -21,7 +21,10 @@ namespace farcall::cases {
 struct Reader {
   Case result;
   SelectorScope scope;
-  bpf::Callx callx = bpf::Callx::none;  // of the program
+  // The program under construction, and what is said of it elsewhere.
+  std::optional<bpf::Program> program;
+  bpf::Callx callx = bpf::Callx::none;
+  std::vector<bpf::External> externals;
 };
 
 // `mem` can be named only where it exists: case.missing-section.
@@ -39,6 +42,18 @@ Result<void> read_raw(Reader& reader, const Section& section);
 Result<void> read_mem(Reader& reader, const Section& section);
 Result<void> read_data(Reader& reader, const Section& section);
 Result<void> read_regs(Reader& reader, const Section& section);
+
+// Whether a region may be called so; `section` is what makes it.
+Result<void> check_region_name(const Reader& reader, const Section& section, Word name);
+
+// The program is complete: validates it, and hands it over to the case.
+Result<void> finish_program(Reader& reader);
+
+// callee_sections.cpp: what else is called.
+Result<void> read_helper(Reader& reader, const Section& section);
+Result<void> read_kfunc(Reader& reader, const Section& section);
+Result<void> read_program(Reader& reader, const Section& section);
+Result<void> read_array(Reader& reader, const Section& section);
 
 // place_section.cpp: where everything lies. The names of placements come before everything else.
 Result<void> collect_placements(Reader& reader, std::span<const Section> sections);

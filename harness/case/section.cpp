@@ -10,35 +10,38 @@
 namespace farcall::cases {
 namespace {
 
+enum class Body : std::uint8_t { none, some, any };
+
 struct SectionRow {
   std::string_view word;
   std::string_view contents;  // for messages
-  bool has_body;
+  Body body;
   bool repeatable;  // with another name or selector
 };
 
 // In the order of SectionKind.
 constexpr std::array<SectionRow, kSectionKindCount> kSections = {{
-    {"extension", "nothing", false, false},
-    {"matrix", "lines AXIS VALUE...", true, false},
-    {"asm", "BPF assembly", true, false},
-    {"elf", "nothing", false, false},
-    {"raw", "words of 64 bits", true, false},
-    {"mem", "bytes of two hex digits each", true, false},
-    {"data", "bytes of two hex digits each", true, true},
-    {"regs", "lines rN = INTEGER", true, false},
-    {"place", "lines NAME = ADDRESS", true, true},
-    {"result", "an integer", true, true},
-    {"mem-after", "lines OFFSET: BYTES", true, true},
-    {"calls", "lines SITE CALLEE [*COUNT]", true, true},
-    {"fail", "CODE [SITE]", true, true},
-    {"error", "the text of an error", true, false},
-    {"c", "source that nobody reads", true, false},
-    {"no", "nothing", true, false},
+    {"extension", "nothing", Body::none, false},
+    {"matrix", "lines AXIS VALUE...", Body::some, false},
+    {"helper", "nothing", Body::none, true},
+    {"kfunc", "nothing", Body::none, true},
+    {"asm", "BPF assembly", Body::some, false},
+    {"elf", "nothing", Body::none, false},
+    {"raw", "words of 64 bits", Body::some, false},
+    {"program", "BPF assembly", Body::some, true},
+    {"mem", "bytes of two hex digits each", Body::some, false},
+    {"data", "bytes of two hex digits each", Body::some, true},
+    {"array", "lines INDEX = PROGRAM, or bytes", Body::any, true},
+    {"regs", "lines rN = INTEGER", Body::some, false},
+    {"place", "lines NAME = ADDRESS", Body::some, true},
+    {"result", "an integer", Body::some, true},
+    {"mem-after", "lines OFFSET: BYTES", Body::some, true},
+    {"calls", "lines SITE CALLEE [*COUNT]", Body::some, true},
+    {"fail", "CODE [SITE]", Body::some, true},
+    {"error", "the text of an error", Body::some, false},
+    {"c", "source that nobody reads", Body::any, false},
+    {"no", "nothing", Body::any, false},
 }};
-
-// Words of the grammar that come with later versions.
-constexpr std::array<std::string_view, 3> kUnsupported = {"program", "array", "helper"};
 
 std::string known_words() {
   std::string text;
@@ -66,11 +69,6 @@ Result<Section> parse_header(Line line) {
                    .body = {},
                    .body_line = line.number + 1};
   }
-  if (std::ranges::find(kUnsupported, word.text) != kUnsupported.end()) {
-    return error_at(word.where, ErrorCode::case_unsupported,
-                    fmt::format("the section '{}' is not supported yet", word.text),
-                    fmt::format("supported now: {}", known_words()));
-  }
   return error_at(word.where, ErrorCode::case_unknown_section,
                   fmt::format("there is no section '{}'", word.text),
                   fmt::format("sections: {}", known_words()));
@@ -81,16 +79,13 @@ const SectionRow& row_of(SectionKind kind) {
 }
 
 Result<void> check_body(const Section& section) {
-  if (section.kind == SectionKind::source || section.kind == SectionKind::no_register_offset) {
-    return success();
-  }
   const SectionRow& row = row_of(section.kind);
   const auto first = LineReader{section.body, section.body_line}.next();
-  if (row.has_body && !first) {
+  if (row.body == Body::some && !first) {
     return error_at(section.where, ErrorCode::case_syntax,
                     fmt::format("the section '{}' is empty: expected {}", row.word, row.contents));
   }
-  if (!row.has_body && first) {
+  if (row.body == Body::none && first) {
     return error_at(Cursor{*first}.here(), ErrorCode::case_syntax,
                     fmt::format("expected nothing below '-- {}'", row.word));
   }

@@ -16,11 +16,15 @@ namespace farcall::cases {
 enum class SectionKind : std::uint8_t {
   extension,
   matrix,
+  helper,
+  kfunc,
   assembly,
   elf,
   raw,
+  program,
   mem,
   data,
+  array,
   regs,
   place,
   result,
@@ -31,7 +35,7 @@ enum class SectionKind : std::uint8_t {
   source,  // `-- c`: what the program was compiled from, for readers
   no_register_offset,
 };
-inline constexpr std::size_t kSectionKindCount = 16;
+inline constexpr std::size_t kSectionKindCount = 20;
 
 std::string_view word_of(SectionKind kind);
 
@@ -48,10 +52,10 @@ struct SectionedFile {
   std::vector<Section> sections;
 };
 
-// `text` has no carriage returns and no NULs. Every section has a body, except `elf`, which has
-// none, `c` and `no register offset`, whose bodies nobody reads, and the sections that take no
-// selector are there at most once. case.syntax, case.unknown-section, case.unsupported,
-// case.duplicate-section, case.missing-section.
+// `text` has no carriage returns and no NULs. Every section has a body, except those that are all
+// said in their first line, which have none, `array`, which may have one, and `c` and `no register
+// offset`, whose bodies nobody reads. The sections that take no selector are there at most once.
+// case.syntax, case.unknown-section, case.duplicate-section, case.missing-section.
 Result<SectionedFile> split_sections(std::string_view text);
 
 }  // namespace farcall::cases

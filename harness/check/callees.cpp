@@ -11,7 +11,7 @@ std::vector<model::CodeCallee> Callees::of_site(const model::CodeCall& call) con
   std::vector<model::CodeCallee> found;
   const auto add = [&](std::uint32_t function) {
     if (std::ranges::find(found, function, &model::CodeCallee::function) == found.end()) {
-      found.push_back(callee(image_, function));
+      found.push_back(callee(image_, call, function));
     }
   };
   if (run_ != nullptr) {
@@ -37,7 +37,7 @@ std::optional<model::CodeCallee> Callees::of_call(const model::CodeCall& call,
   if (run_ == nullptr || number >= run_->calls.size() || run_->calls[number].site != call.site) {
     return std::nullopt;
   }
-  return callee(image_, run_->calls[number].callee);
+  return callee(image_, call, run_->calls[number].callee);
 }
 
 }  // namespace farcall::check

@@ -106,8 +106,15 @@ Findings run_findings(const model::Cell& cell, const Testimony& testimony, const
              : stated_count_findings(image, testimony.decoded, observed, cell.expected.calls));
   if (observed.ending == model::Ending::returned) {
     append(findings, result_findings(cell, source, observed.registers.gpr[3]));
-    append(findings,
-           memory_findings(source != nullptr ? source->memory : expected_memory(cell), observed));
+    if (source != nullptr) {
+      const std::endian order = byte_order(cell.axes.endian);
+      const std::vector<StoredReturn> returns = stored_returns(image, source->run);
+      append(findings, stack_findings(image, returns, observed, order));
+      append(findings,
+             memory_findings(with_return_addresses(source->memory, returns, order), observed));
+    } else {
+      append(findings, memory_findings(expected_memory(cell), observed));
+    }
     append(findings, abi_findings(cell.axes.abi, observed, *testimony.job));
   }
   return findings;
@@ -122,7 +129,7 @@ void tell_executed(const Testimony& testimony, const model::CodeCall& call, cons
   }
   std::size_t number = 0;
   for (const model::TakenBranch& branch : testimony.observations->trace) {
-    if (!branch.is_call()) {
+    if (branch.is_return()) {
       continue;
     }
     const std::size_t of_run = number++;
@@ -210,14 +217,14 @@ Findings call_objections(const bpf::Program& program,
           {ErrorCode::case_contradicts_interpreter, site,
            fmt::format(
                "the case expects a call of {}; the program calls {}",
-               program.functions[call.callee].name,
-               found == calls.end() ? "nothing here" : program.functions[*found->callee].name)});
+               callee_name(program, call.callee),
+               found == calls.end() ? "nothing here" : callee_name(program, *found->callee))});
     } else if (const auto count = interpreted_count(source, call.site, call.callee);
                count != call.count) {
       findings.push_back(
           {ErrorCode::case_contradicts_interpreter, site,
            fmt::format("the case expects {} calls{}; the interpreter makes {}", call.count,
-                       found->callee ? "" : " of " + program.functions[call.callee].name, count)});
+                       found->callee ? "" : " of " + callee_name(program, call.callee), count)});
     }
   }
   for (const bpf::CallInstruction& call : calls) {
@@ -234,7 +241,7 @@ Findings call_objections(const bpf::Program& program,
       findings.push_back({ErrorCode::case_site_not_reached, site,
                           fmt::format("no run reaches this call; if it is meant so, say `{} {} *0` "
                                       "under -- calls",
-                                      site, program.functions[callee].name)});
+                                      site, callee_name(program, callee))});
     } else if (mentioned && told < made) {
       findings.push_back(
           {ErrorCode::case_contradicts_interpreter, site,

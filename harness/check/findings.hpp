@@ -1,6 +1,7 @@
 // What each witness has to object. Every function returns its findings, none if all is well.
 #pragma once
 
+#include <bit>
 #include <vector>
 
 #include "bpf/interpreter.hpp"
@@ -11,6 +12,16 @@
 namespace farcall::check {
 
 using Findings = std::vector<model::Finding>;
+
+// An address that a walk over the stack stored at `at`: where the call at `site` returns to.
+struct StoredReturn {
+  GuestAddress at;
+  bpf::CallSite site;
+  GuestAddress address;
+};
+// What the interpreter's run says of that; of one doubleword, only what was stored last.
+std::vector<StoredReturn> stored_returns(const model::CodeImage& image,
+                                         const bpf::InterpreterRun& run);
 
 // The emitted bytes: every call site that the JIT must have made is there, where it says, and goes
 // to its callee; no other branch-and-link is there.
@@ -44,6 +55,15 @@ Findings ending_findings(const model::CodeImage& image, const model::Observation
 
 // Registers that the ABI preserves.
 Findings abi_findings(model::Abi abi, const model::Observations& observed, const model::Job& job);
+
+// What a walk over the stack stored, beside where the calls that were under way return to.
+Findings stack_findings(const model::CodeImage& image, const std::vector<StoredReturn>& stored,
+                        const model::Observations& observed, std::endian order);
+
+// `memory` with the return addresses in it that the interpreter could not know.
+std::vector<bpf::MemoryRegion> with_return_addresses(std::vector<bpf::MemoryRegion> memory,
+                                                     const std::vector<StoredReturn>& stored,
+                                                     std::endian order);
 
 // Memory beside `expected`, and bytes written outside of everything.
 Findings memory_findings(const std::vector<bpf::MemoryRegion>& expected,

@@ -19,9 +19,11 @@ void check_call(const model::CodeImage& image, const std::vector<model::DecodedC
                 Findings& findings) {
   const model::DecodedCall* const from = decoded_at(decoded, branch.from);
   const model::CodeCall* const call = from == nullptr ? nullptr : call_at_site(image, from->site);
-  if (call == nullptr) {
-    findings.push_back({ErrorCode::call_unexpected_site, "",
-                        fmt::format("the CPU called {} from {}, where no call was to be made",
+  if (call == nullptr || call->is_tail != branch.is_jump()) {
+    findings.push_back({ErrorCode::call_unexpected_site,
+                        call == nullptr ? "" : site_name(image, call->site),
+                        fmt::format("the CPU {} {} from {}, where no such call was to be made",
+                                    branch.is_jump() ? "jumped to" : "called",
                                     describe(image, branch.to), describe(image, branch.from))});
     return;
   }
@@ -47,7 +49,7 @@ std::vector<bpf::CallSite> executed_sites(const std::vector<model::DecodedCall>&
   std::vector<bpf::CallSite> sites;
   for (const model::TakenBranch& branch : observed.trace) {
     if (const auto* const from = decoded_at(decoded, branch.from);
-        branch.is_call() && from != nullptr) {
+        !branch.is_return() && from != nullptr) {
       sites.push_back(from->site);
     }
   }
@@ -60,7 +62,7 @@ std::vector<GuestAddress> reached_from(const std::vector<model::DecodedCall>& de
   std::vector<GuestAddress> reached;
   for (const model::TakenBranch& branch : observed.trace) {
     const auto* const from = decoded_at(decoded, branch.from);
-    if (branch.is_call() && from != nullptr && from->site == site) {
+    if (!branch.is_return() && from != nullptr && from->site == site) {
       reached.push_back(branch.to);
     }
   }
@@ -77,10 +79,12 @@ Findings trace_findings(const model::CodeImage& image,
   std::size_t calls = 0;
   std::vector<GuestAddress> open = {job.gate};  // where calls that are under way must return to
   for (const model::TakenBranch& branch : observed.trace) {
-    if (branch.is_call()) {
+    if (!branch.is_return()) {
       check_call(image, decoded, branch, calls++, callees, findings);
-      open.push_back(branch.link);
-    } else if (branch.is_return()) {
+      if (branch.is_call()) {
+        open.push_back(branch.link);
+      }
+    } else {
       if (open.empty() || branch.to != open.back()) {
         findings.push_back(
             {ErrorCode::call_returned_elsewhere,
@@ -160,7 +164,7 @@ Findings stated_count_findings(const model::CodeImage& image,
       is_stated = true;
       const auto seen = static_cast<std::uint64_t>(
           call.callee ? std::ssize(reached)
-                      : std::ranges::count(reached, callee(image, line.callee).target));
+                      : std::ranges::count(reached, callee(image, call, line.callee).target));
       if (line.count != seen) {
         findings.push_back(
             {ErrorCode::call_count, site_name(image, call.site),

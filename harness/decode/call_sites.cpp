@@ -229,11 +229,13 @@ class Sweep {
       return;
     }
     const Condition taken = condition(row, word);
-    if (row.links) {
+    if (row.links || row.target == BranchTarget::count_register) {
       // A conditional one may also go on behind itself: the bytes fix no address.
       found_.push_back(
           {site_, at, taken.always ? target(row, word, at, registers_) : std::nullopt});
       ++site_.ordinal;
+    }
+    if (row.links) {
       registers_.forget_all_but(ppc64::kElfv2.preserved_gpr | 1U << kToc);
       return;
     }

@@ -15,10 +15,10 @@
 //     given. Callees leave it alone, and the slot of the frame where it is saved around a call; so
 //     where it has that value at each branch and at each word that branches go to, it has it
 //     whenever it is not being changed, and is known there too.
-// Indirect branches without link are taken to leave the function.
+// Indirect branches without link are taken to leave the function; those through CTR are tail calls.
 //
-// Every branch that sets LR is a call site, conditional ones too (without a target), but for `bcl
-// 20,31,$+4`, which is the way to read the instruction's own address.
+// Every branch that sets LR is a call site, as every tail call is, conditional ones too (without a
+// target), but for `bcl 20,31,$+4`, which is the way to read the instruction's own address.
 #pragma once
 
 #include <optional>

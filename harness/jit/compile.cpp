@@ -9,7 +9,9 @@
 
 #include "jit/convention.hpp"
 #include "jit/reach.hpp"
+#include "jit/tail_call.hpp"
 #include "jit/translate.hpp"
+#include "native/native.hpp"
 
 namespace farcall::jit {
 namespace {
@@ -103,6 +105,58 @@ Result<void> check_placement(const std::vector<model::CodeFunction>& functions) 
   return success();
 }
 
+const bpf::External* external_called(const model::LinkedProgram& linked,
+                                     const model::LinkedCall& call) {
+  const std::size_t functions = linked.program.functions.size();
+  return is_external(linked, call) ? &linked.program.externals[call.callee - functions] : nullptr;
+}
+
+Target target_of(const model::LinkedProgram& linked, const model::AxisValues& axes) {
+  return {.cpu = axes.cpu,
+          .endian = axes.endian,
+          .abi = axes.abi,
+          .tail_calls = std::ranges::any_of(linked.program.slots, is_tail_call)};
+}
+
+// The code of external number `number`.
+model::CodeFunction external_code(const model::LinkedProgram& linked, std::size_t number,
+                                  const Target& target) {
+  const bpf::External& external = linked.program.externals[number];
+  const std::size_t callee = linked.program.functions.size() + number;
+  const GuestAddress address = linked.addresses[callee];
+  const bool is_helper = external.kind == bpf::ExternalKind::helper;
+  model::CodeFunction code{
+      .name = external.name,
+      .address = address,
+      .words = native::code(*native::find(external.name),
+                            {.order = byte_order(target.endian),
+                             .convention = target.convention,
+                             .address = address,
+                             .toc = is_helper ? linked.toc : address + native::kModuleTocBytes}),
+      .pass_words = {},
+      .descriptor_words = target.convention.descriptor_bytes / 4U};
+  if (is_helper && code.descriptor_words == 0) {
+    code.local_entry_words = native::kLocalEntryBytes / 4;
+  }
+  return code;
+}
+
+// That, and where it calls back.
+void add_external(const model::LinkedProgram& linked, std::size_t number, const Target& target,
+                  model::CodeImage& image) {
+  model::CodeFunction code = external_code(linked, number, target);
+  if (linked.program.externals[number].calls_back) {
+    constexpr std::uint32_t kCall =
+        ppc64::encode<ppc64::Op::bcctrl>(ppc64::kBranchAlways, ppc64::CrBit{0}, 0);
+    const auto at = std::ranges::find(code.words, kCall) - code.words.begin();
+    image.calls.push_back(
+        {.site = {.function = static_cast<std::uint32_t>(image.functions.size()), .ordinal = 0},
+         .at = code.address + static_cast<std::uint64_t>(at) * 4,
+         .callee = {}});
+  }
+  image.functions.push_back(std::move(code));
+}
+
 Result<void> check_axes(const model::AxisValues& axes) {
   const ReachInfo& reach = reach_info(axes.reach, axes.abi);
   if (axes.cpu < reach.first_cpu) {
@@ -126,9 +180,9 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
                                  const model::AxisValues& axes) {
   BOOST_OUTCOME_TRYV(check_axes(axes));
   const ReachInfo& reach = reach_info(axes.reach, axes.abi);
-  const Target target{.cpu = axes.cpu, .endian = axes.endian, .abi = axes.abi};
+  const Target target = target_of(linked, axes);
   model::CodeImage image;
-  image.functions.reserve(linked.program.functions.size());
+  image.functions.reserve(bpf::callee_count(linked.program));
   image.calls.reserve(linked.calls.size());
   Layout layout;
   std::size_t first_call = 0;
@@ -147,11 +201,18 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
       if (made.linked) {
         const model::LinkedCall& to = linked.calls[*made.linked];
         call.callee = {.function = to.callee,
-                       .target = to.target + target.convention.descriptor_bytes};
+                       .target = to.target + entry_bytes(axes.abi, external_called(linked, to))};
         first_call = *made.linked + 1;
       }
+      call.is_tail = made.is_tail;
+    }
+    if (target.tail_calls && is_program(linked.program, i)) {
+      code.tail_entry_words = kTailEntryWords;
     }
     image.functions.push_back(std::move(code));
+  }
+  for (std::size_t i = 0; i < linked.program.externals.size(); ++i) {
+    add_external(linked, i, target, image);
   }
   BOOST_OUTCOME_TRYV(check_placement(image.functions));
   image.entry = image.functions.front().address;
@@ -164,7 +225,7 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
 Result<std::vector<std::uint64_t>> code_sizes(const model::LinkedProgram& linked,
                                               const model::AxisValues& axes) {
   BOOST_OUTCOME_TRYV(check_axes(axes));
-  const Target target{.endian = axes.endian, .abi = axes.abi};
+  const Target target = target_of(linked, axes);
   Layout layout;
   Emitter out;
   std::vector<std::uint64_t> sizes;
@@ -177,7 +238,12 @@ Result<std::vector<std::uint64_t>> code_sizes(const model::LinkedProgram& linked
                                 .first_call = first_call};
     BOOST_OUTCOME_TRY(pass_words, size_function(source, layout, out));
     sizes.push_back(std::uint64_t{pass_words.back()} * 4);
-    first_call += layout.calls.size();
+    for (const CallCode& made : layout.calls) {
+      first_call = made.linked ? *made.linked + 1 : first_call;
+    }
+  }
+  for (std::size_t i = 0; i < linked.program.externals.size(); ++i) {
+    sizes.push_back(external_code(linked, i, target).words.size() * 4);
   }
   return sizes;
 }
@@ -188,7 +254,7 @@ Result<GuestAddress> call_address(const model::LinkedProgram& linked, const mode
   const auto first = std::ranges::find(linked.calls, site.function,
                                        [](const auto& call) { return call.site.function; });
   const ReachInfo& reach = reach_info(axes.reach, axes.abi);
-  const Target target{.endian = axes.endian, .abi = axes.abi};
+  const Target target = target_of(linked, axes);
   const FunctionSource source{.linked = linked,
                               .reach = reach,
                               .target = target,

@@ -12,7 +12,8 @@
 namespace farcall::jit {
 
 // Compiles all functions of `linked.program`, which bpf::validate() accepts. A call goes to where
-// the scheme's encoding says (model::jit_target()), not to where the callee is known to be.
+// the scheme's encoding says (model::jit_target()), not to where the callee is known to be. The
+// code of external functions comes from native/, and is put behind that of the program's.
 //
 // Fails with
 //   place.misaligned   a function's address, or where a call goes, is no multiple of 4

@@ -34,16 +34,23 @@ struct Frame {
   std::uint16_t bpf_stack = 0;
   std::uint16_t swap_buffer = 0;  // the end of the BPF stack
   std::uint16_t saved = 0;
+  std::uint16_t counter = 0;  // these two only if there are tail calls: tail_call.hpp
+  std::uint16_t saved_counter = 0;
   std::uint16_t size = 0;
 };
 
-constexpr Frame frame_of(const ppc64::CallingConvention& abi) {
+constexpr Frame frame_of(const ppc64::CallingConvention& abi, bool tail_calls = false) {
   Frame frame;
   frame.bpf_stack = static_cast<std::uint16_t>(abi.header_bytes + abi.parameter_bytes);
   frame.swap_buffer = static_cast<std::uint16_t>(frame.bpf_stack + bpf::kFrameBytes);
   frame.saved = static_cast<std::uint16_t>(frame.swap_buffer + 8);
   frame.size =
       static_cast<std::uint16_t>(frame.saved + (8 * (bpf::kRegisterCount - kFirstNonvolatile)));
+  if (tail_calls) {
+    frame.counter = frame.size;
+    frame.saved_counter = static_cast<std::uint16_t>(frame.size + 8);
+    frame.size = static_cast<std::uint16_t>(frame.size + 16);
+  }
   return frame;
 }
 
@@ -56,8 +63,9 @@ struct Target {
   model::Cpu cpu = model::Cpu::power8;
   model::Endian endian = model::Endian::little;
   model::Abi abi = model::Abi::elfv2;
+  bool tail_calls = false;
   const ppc64::CallingConvention& convention = model::convention(abi);
-  Frame frame = frame_of(convention);
+  Frame frame = frame_of(convention, tail_calls);
 };
 
 }  // namespace farcall::jit

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <bit>
 #include <cstddef>
 
 #include "base/bits.hpp"
@@ -11,6 +12,8 @@
 #include "jit/convention.hpp"
 #include "jit/immediate.hpp"
 #include "jit/memory.hpp"
+#include "jit/tail_call.hpp"
+#include "native/native.hpp"
 #include "ppc64/abi.hpp"
 
 namespace farcall::jit {
@@ -139,12 +142,33 @@ class Translation {
     out_.emit_big_endian(0);
   }
 
+  // Whether the function, in a program with tail calls, keeps r26 of its caller.
+  bool keeps_counter() const {
+    if (!source_.target.tail_calls) {
+      return false;
+    }
+    for (bpf::SlotIndex i = function_.begin; i < function_.end; i += slots_at(source_.linked, i)) {
+      if (is_tail_call(program_.slots[i])) {
+        return true;
+      }
+    }
+    return begins_program();
+  }
+  bool begins_program() const { return is_program(program_, source_.function); }
+
   void prologue() {
     saved_ = nonvolatiles();
+    keeps_counter_ = keeps_counter();
+    if (keeps_counter_ && begins_program()) {
+      emit_tail_counter(out_, frame_);
+    }
     emit<Op::mflr>(Gpr::r0);
     emit<Op::std_>(Gpr::r0, abi_.saved_lr, kStack);
     emit<Op::stdu>(kStack, -int{frame_.size}, kStack);
     each_saved_register<Op::std_>();
+    if (keeps_counter_ && !begins_program()) {
+      emit<Op::std_>(kTailCounter, frame_.saved_counter, kStack);
+    }
     if ((saved_ >> bpf::kFramePointer & 1) != 0) {
       emit<Op::addi>(kRegisterOf[bpf::kFramePointer], kStack, frame_.swap_buffer);
     }
@@ -152,11 +176,21 @@ class Translation {
 
   void epilogue() {
     emit<Op::or_>(abi_.result, kRegisterOf[0], kRegisterOf[0]);
+    if (keeps_counter_) {
+      emit<Op::ld>(kTailCounter, frame_.saved_counter, kStack);
+    }
+    leave_frame();
+    emit<Op::bclr>(ppc64::kBranchAlways, ppc64::CrBit{0}, 0);
+  }
+
+  void leave_frame() {
     each_saved_register<Op::ld>();
     emit<Op::addi>(kStack, kStack, frame_.size);
     emit<Op::ld>(Gpr::r0, abi_.saved_lr, kStack);
     emit<Op::mtlr>(Gpr::r0);
-    emit<Op::bclr>(ppc64::kBranchAlways, ppc64::CrBit{0}, 0);
+  }
+  std::uint32_t leave_frame_words() const {
+    return static_cast<std::uint32_t>(std::popcount(saved_)) + 3;
   }
 
   Result<void> instruction() {
@@ -192,6 +226,13 @@ class Translation {
         conditional_jump(*info, slot);
         break;
       case bpf::Form::local_callee:
+        return call();
+      case bpf::Form::helper:
+      case bpf::Form::kfunc:
+        if (is_tail_call(slot)) {
+          tail_call();
+          break;
+        }
         return call();
       case bpf::Form::callee:
         call_through(kRegisterOf[slot.dst]);
@@ -293,9 +334,8 @@ class Translation {
     }
   }
 
-  Result<void> check_target(const CallPlace& place, GuestAddress target,
+  Result<void> check_target(const ReachInfo& reach, const CallPlace& place, GuestAddress target,
                             std::uint32_t ordinal) const {
-    const ReachInfo& reach = source_.reach;
     const bpf::CallSite site{source_.function, ordinal};
     if (target.value % 4 != 0) {
       return Error{.code = ErrorCode::place_misaligned,
@@ -327,20 +367,61 @@ class Translation {
                    .message = "the linked program does not say where this call goes",
                    .site = bpf::to_string(program_, {source_.function, ordinal})};
     }
-    const ReachInfo& reach = source_.reach;
+    const bpf::External* const external = external_called(linked.calls[number].callee);
+    const bool is_kfunc = external != nullptr && external->kind == bpf::ExternalKind::kfunc;
+    if (is_kfunc) {
+      extend_arguments(external->signature);
+    }
+    const ReachInfo& reach =
+        is_kfunc ? reach_info(model::Reach::abs64, source_.target.abi) : source_.reach;
+    if (is_kfunc && !reach.through_descriptor) {
+      emit<Op::std_>(abi_.toc, abi_.saved_toc, kStack);
+    }
     const CallPlace place{.at = address() + std::uint64_t{out_.position()} * 4, .toc = linked.toc};
     GuestAddress target = reach.origin(place);  // any address that is in reach
     if (pass_ == Pass::emitting) {
       target = model::jit_target(linked, number);
       if (!reach.through_descriptor) {
-        target = target + abi_.descriptor_bytes;
+        target = target + entry_bytes(source_.target.abi, external);
       }
-      BOOST_OUTCOME_TRYV(check_target(place, target, ordinal));
+      BOOST_OUTCOME_TRYV(check_target(reach, place, target, ordinal));
     }
     const std::uint32_t first = out_.position();
     reach.emit_call(out_, place, target);
-    after_call(reach.through_descriptor, {.first = first, .linked = number});
+    after_call(is_kfunc || reach.through_descriptor, {.first = first, .linked = number});
     return success();
+  }
+
+  // Null if it is a function of the program.
+  const bpf::External* external_called(std::uint32_t callee) const {
+    const std::size_t functions = program_.functions.size();
+    return callee < functions ? nullptr : &program_.externals[callee - functions];
+  }
+
+  void extend_arguments(const bpf::Signature& signature) {
+    for (std::size_t i = 0; i < signature.arguments.size(); ++i) {
+      const auto [bits, is_signed] = signature.arguments[i];
+      const Gpr gpr = kRegisterOf[i + 1];
+      if (bits == 64) {
+        continue;
+      }
+      if (!is_signed) {
+        emit<Op::rldicl>(gpr, gpr, 0, 64 - bits);
+      } else if (bits == 32) {
+        emit<Op::extsw>(gpr, gpr);
+      } else if (bits == 16) {
+        emit<Op::extsh>(gpr, gpr);
+      } else {
+        emit<Op::extsb>(gpr, gpr);
+      }
+    }
+  }
+
+  void tail_call() {
+    emit_tail_call_checks(out_, source_.target, leave_frame_words() + 1);
+    leave_frame();
+    layout_.calls.push_back({.position = out_.position(), .linked = {}, .is_tail = true});
+    emit<Op::bcctr>(ppc64::kBranchAlways, ppc64::CrBit{0}, 0);
   }
 
   void call_through(Gpr pointer) {
@@ -370,6 +451,7 @@ class Translation {
   bpf::SlotIndex slot_ = 0;         // the instruction being translated
   bpf::SlotIndex slots_taken_ = 1;  // by it
   std::uint32_t saved_ = 0;
+  bool keeps_counter_ = false;
   std::size_t branches_ = 0;
   std::size_t linked_calls_ = 0;
 };
@@ -378,6 +460,13 @@ class Translation {
 
 Result<void> run_pass(Pass pass, const FunctionSource& source, Layout& layout, Emitter& out) {
   return Translation(pass, source, layout, out).run();
+}
+
+std::uint64_t entry_bytes(model::Abi abi, const bpf::External* external) {
+  const std::uint64_t descriptor = model::convention(abi).descriptor_bytes;
+  const bool has_local_entry =
+      descriptor == 0 && external != nullptr && external->kind == bpf::ExternalKind::helper;
+  return has_local_entry ? native::kLocalEntryBytes : descriptor;
 }
 
 bool widen_branches(Layout& layout) {

@@ -33,6 +33,10 @@
 // function may change its size because another one was moved. A function returns by jumping to the
 // epilogue at its end; the last exit falls into it.
 //
+// A helper is entered behind the words that find r2, as whatever has our r2 may. A kfunc is entered
+// where all may, by its whole address in r12 whatever the reach; it leaves its own r2, and ours is
+// brought back. Its arguments are extended to what its types say.
+//
 // 32-bit operations keep the rule of BPF that the upper half becomes zero: operations that leave
 // anything there are followed by `clrldi dst,dst,32`. Comparisons use the ISA's word compares.
 //
@@ -78,8 +82,9 @@ struct Branch {
 // A call instruction of the function, in program order.
 struct CallCode {
   std::uint32_t first = 0;            // position of its first word
-  std::uint32_t position = 0;         // of the branch-and-link
-  std::optional<std::size_t> linked;  // number in linked.calls; empty: through a register
+  std::uint32_t position = 0;         // of the branch
+  std::optional<std::size_t> linked;  // number in linked.calls; empty: through a register, or
+  bool is_tail = false;               // a tail call
 };
 
 // Where everything is, as one pass found it. Positions are in words from the function's first.
@@ -96,6 +101,10 @@ enum class Pass : std::uint8_t { sizing, emitting };
 // Fails with jit.unsupported, jit.size-changed, call.unresolved (a call that linked.calls lacks),
 // call.out-of-range (one that the reach cannot make), place.misaligned (one to no word).
 Result<void> run_pass(Pass pass, const FunctionSource& source, Layout& layout, Emitter& out);
+
+// From what a pointer to a callee is to where code that has the address may enter it, in bytes.
+// `external` is null for a function of the program.
+std::uint64_t entry_bytes(model::Abi abi, const bpf::External* external);
 
 // Marks the conditional branches far that do not reach their target in this layout. If there are
 // any, sizes must be found anew. Branches only ever become far, so this comes to an end.

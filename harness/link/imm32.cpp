@@ -7,6 +7,9 @@ namespace farcall::link {
 
 Result<void> encode_imm32(model::LinkedProgram& linked) {
   for (const model::LinkedCall& call : linked.calls) {
+    if (is_external(linked, call)) {
+      continue;
+    }
     const Displacement from_base = call.target - linked.call_base;
     if (!fits_signed(bytes(from_base), 32)) {
       return out_of_range(

@@ -17,14 +17,16 @@ namespace farcall::link {
 namespace {
 
 // Where each slot of the source comes to lie, and the end of the program behind the last one.
-std::vector<bpf::SlotIndex> moved_slots(std::size_t count,
-                                        std::span<const model::LinkedCall> calls) {
+std::vector<bpf::SlotIndex> moved_slots(const model::LinkedProgram& linked) {
+  const std::size_t count = linked.program.slots.size();
   std::vector<bpf::SlotIndex> moved(count + 1);
+  auto call = linked.calls.begin();
   bpf::SlotIndex grown_by = 0;
   for (bpf::SlotIndex at = 0; at <= count; ++at) {
     moved[at] = at + grown_by;
-    if (grown_by < calls.size() && calls[grown_by].slot == at) {
-      ++grown_by;
+    if (call != linked.calls.end() && call->slot == at) {
+      grown_by += is_external(linked, *call) ? 0U : 1U;
+      ++call;
     }
   }
   return moved;
@@ -32,7 +34,9 @@ std::vector<bpf::SlotIndex> moved_slots(std::size_t count,
 
 // The program with room behind each call; branches and calls are still those of the source.
 bpf::Program grown(bpf::Program source, std::span<const bpf::SlotIndex> moved) {
-  bpf::Program program{.functions = std::move(source.functions)};
+  bpf::Program program{.functions = std::move(source.functions),
+                       .callx = source.callx,
+                       .externals = std::move(source.externals)};
   for (bpf::Function& function : program.functions) {
     function.begin = moved[function.begin];
     function.end = moved[function.end];
@@ -93,12 +97,15 @@ Result<void> move_branches(bpf::Program& program, std::span<const bpf::Slot> sou
 }  // namespace
 
 Result<void> encode_pair64(model::LinkedProgram& linked) {
-  const std::vector<bpf::SlotIndex> moved = moved_slots(linked.program.slots.size(), linked.calls);
+  const std::vector<bpf::SlotIndex> moved = moved_slots(linked);
   const std::vector<bpf::Slot> source_slots = linked.program.slots;
   linked.program = grown(std::move(linked.program), moved);
   BOOST_OUTCOME_TRYV(move_branches(linked.program, source_slots, moved));
   for (model::LinkedCall& call : linked.calls) {
     call.slot = moved[call.slot];
+    if (is_external(linked, call)) {
+      continue;
+    }
     BOOST_OUTCOME_TRYV(keep_distance_in_offset(linked, call));
     linked.program.slots[call.slot].imm = model::kPairMark;
     linked.program.slots[call.slot + 1] =

@@ -4,6 +4,9 @@ namespace farcall::link {
 
 Result<void> encode_table(model::LinkedProgram& linked) {
   for (const model::LinkedCall& call : linked.calls) {
+    if (is_external(linked, call)) {
+      continue;
+    }
     BOOST_OUTCOME_TRYV(keep_distance_in_offset(linked, call));
     linked.program.slots[call.slot].imm = static_cast<std::int32_t>(call.callee);
   }

@@ -24,7 +24,7 @@ inline constexpr std::uint64_t kPageBytes = 4096;
 
 // Where everything of a cell lies in the guest.
 struct Placement {
-  std::vector<GuestAddress> functions;  // one for each function of the program
+  std::vector<GuestAddress> functions;  // one for each function of the program and each external
   GuestAddress stack;                   // lowest byte; kStackBytes long, page aligned
   GuestAddress call_base;               // __bpf_call_base, the origin of imm32
   GuestAddress toc;                     // r2

@@ -10,8 +10,10 @@
 
 namespace farcall::model {
 
-CodeCallee callee(const CodeImage& image, std::uint32_t function) {
-  return {.function = function, .target = image.functions[function].code()};
+CodeCallee callee(const CodeImage& image, const CodeCall& call, std::uint32_t function) {
+  const CodeFunction& called = image.functions[function];
+  const std::uint32_t left_out = call.is_tail ? called.tail_entry_words : called.local_entry_words;
+  return {.function = function, .target = called.code() + std::uint64_t{left_out} * 4};
 }
 
 std::optional<Descriptor> descriptor_at(const CodeImage& image, GuestAddress address) {

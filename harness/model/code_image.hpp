@@ -42,6 +42,10 @@ struct CodeFunction {
   std::vector<std::uint32_t> pass_words;  // its size after each pass of the JIT, in words
   std::uint32_t descriptor_words = 0;     // how many of `words` are its descriptor: 0, or 6
   std::vector<CodeLine> lines;            // both numbers ascending; empty: the JIT does not say
+  // How many words of its code who calls it by name leaves out (ELFv2: r2 is there already), and
+  // how many a tail call does (a program's beginning, which counts from 0).
+  std::uint32_t local_entry_words = 0;
+  std::uint32_t tail_entry_words = 0;
 
   GuestAddress code() const { return address + std::uint64_t{descriptor_words} * 4; }
   GuestAddress end() const { return address + words.size() * 4; }
@@ -56,18 +60,19 @@ struct CodeCallee {
   friend bool operator==(const CodeCallee&, const CodeCallee&) = default;
 };
 
-// Where the JIT says that it put a call: `at` is the address of the branch-and-link. Whom a call
-// through a register calls is for the run to say.
+// Where the JIT says that it put a call: `at` is the address of the branch. Whom a call through a
+// register calls, and where a tail call goes, is for the run to say.
 struct CodeCall {
   bpf::CallSite site;
   GuestAddress at;
   std::optional<CodeCallee> callee;
+  bool is_tail = false;  // a branch without link, after which the caller's frame is gone
 
   friend bool operator==(const CodeCall&, const CodeCall&) = default;
 };
 
 struct CodeImage {
-  std::vector<CodeFunction> functions;  // in the order of the program's functions
+  std::vector<CodeFunction> functions;  // those of the program in its order, then its externals
   GuestAddress entry;  // a pointer to the function that runs first: with ELFv1, a descriptor
   std::vector<CodeCall> calls;  // in program order
   // The numbers of the ppc64 registers that hold BPF's r0 … r10; empty: the JIT does not say.
@@ -76,8 +81,8 @@ struct CodeImage {
   friend bool operator==(const CodeImage&, const CodeImage&) = default;
 };
 
-// A call of function number `function`, with ELFv1 through its descriptor or straight.
-CodeCallee callee(const CodeImage& image, std::uint32_t function);
+// Function number `function` called at `call`, with ELFv1 through its descriptor or straight.
+CodeCallee callee(const CodeImage& image, const CodeCall& call, std::uint32_t function);
 
 // What the descriptor at `address` holds; empty if no function of the image has its descriptor
 // there.

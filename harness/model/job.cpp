@@ -78,7 +78,7 @@ JobRegion code_region(const CodeFunction& function, std::endian order) {
 Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed) {
   const ppc64::CallingConvention& abi = convention(cell.axes.abi);
   Job job;
-  job.regions.reserve(image.functions.size() + cell.memory.size() + 1);
+  job.regions.reserve(image.functions.size() + cell.memory.size() + 2);
   for (const CodeFunction& function : image.functions) {
     job.regions.push_back(code_region(function, byte_order(cell.axes.endian)));
   }
@@ -92,7 +92,13 @@ Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed) {
   }
   const GuestAddress stack_pointer = cell.placement.stack + (kStackBytes - kAboveEntryBytes);
   job.regions.push_back({.address = cell.placement.stack,
-                         .size_bytes = kStackBytes - kAboveEntryBytes + caller_frame_bytes(abi),
+                         .size_bytes = kStackBytes - kAboveEntryBytes,
+                         .access = Access::read_write,
+                         .name = "stack"});
+  // The frame of whoever calls the program: the outermost one, so its back chain is 0.
+  job.regions.push_back({.address = stack_pointer,
+                         .size_bytes = caller_frame_bytes(abi),
+                         .bytes = std::vector<std::byte>(8),
                          .access = Access::read_write,
                          .name = "stack"});
 

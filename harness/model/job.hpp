@@ -54,7 +54,8 @@ struct Job {
 enum class Ending : std::uint8_t { returned, faulted, out_of_budget };
 
 // A branch that the CPU took, from the hardware's branch trace. `link` is LR right after it, so a
-// branch-and-link has link = from + 4, and a return has to = link.
+// branch-and-link has link = from + 4, and a return has to = link. Of the others, those are
+// recorded that go where r12 points: a tail call does.
 struct TakenBranch {
   GuestAddress from;
   GuestAddress to;
@@ -62,6 +63,7 @@ struct TakenBranch {
 
   bool is_call() const { return link == from + 4; }
   bool is_return() const { return !is_call() && to == link; }
+  bool is_jump() const { return !is_call() && !is_return(); }
   friend bool operator==(const TakenBranch&, const TakenBranch&) = default;
 };
 
@@ -96,7 +98,7 @@ struct Observations {
   Ending ending = Ending::returned;
   ppc64::Registers registers;        // at the end, whatever the ending
   std::optional<Fault> fault;        // faulted and out_of_budget
-  std::vector<TakenBranch> trace;    // calls and returns in order of execution
+  std::vector<TakenBranch> trace;    // calls, returns and tail calls in order of execution
   std::uint64_t trace_events = 0;    // how many there were; more than trace.size(): it overflowed
   std::uint64_t taken_branches = 0;  // all events of the branch trace, loops included
   std::vector<TakenBranch> last;     // the last few branches of any kind, oldest first

@@ -9,6 +9,7 @@
 #include "bpf/validator.hpp"
 #include "model/json.hpp"
 #include "model/translation.hpp"
+#include "native/native.hpp"
 
 // nlohmann::json reports what does not fit by exceptions that name the place; they end at
 // read_document(), which makes an Error of them. What is well-formed but means nothing throws
@@ -119,6 +120,18 @@ bpf::Slot read_slot(const Json& json) {
   return slot;
 }
 
+bpf::External read_external(const Json& json) {
+  const auto text = json.at("name").get<std::string>();
+  const auto kind = json.at("kind").get<std::string>();
+  const native::Native* const found = native::find(text);
+  if (found == nullptr || (kind != "helper" && kind != "kfunc")) {
+    throw BadDocument(fmt::format("there is no {} called '{}'", kind, text));
+  }
+  return native::external(*found,
+                          kind == "kfunc" ? bpf::ExternalKind::kfunc : bpf::ExternalKind::helper,
+                          read_number<std::int32_t>(json.at("id")));
+}
+
 bpf::Program read_program(const Json& json) {
   bpf::Program program;
   program.slots = read_array(json.at("slots"), read_slot);
@@ -126,8 +139,12 @@ bpf::Program read_program(const Json& json) {
     return bpf::Function{.name = one.at("name").get<std::string>(),
                          .begin = read_number<bpf::SlotIndex>(one.at("begin")),
                          .end = read_number<bpf::SlotIndex>(one.at("end")),
-                         .anonymous = one.value("anonymous", false)};
+                         .anonymous = one.value("anonymous", false),
+                         .begins_program = one.value("begins_program", false)};
   });
+  if (json.contains("externals")) {
+    program.externals = read_array(json.at("externals"), read_external);
+  }
   if (json.contains("extension")) {
     const auto extension = json.at("extension").get<std::string>();
     const auto callx = bpf::extension_named(extension);
@@ -205,8 +222,9 @@ Cell read_cell(const Json& json) {
   std::ranges::copy(arguments, cell.arguments.begin());
   if (const Json& program = json.at("program"); !program.is_null()) {
     cell.program = std::make_shared<const bpf::Program>(read_program(program));
-    if (cell.placement.functions.size() != cell.program->functions.size()) {
-      throw BadDocument("the placement has not one address for each function of the program");
+    if (cell.placement.functions.size() != callee_count(*cell.program)) {
+      throw BadDocument(
+          "the placement has not one address for each function of the program and each external");
     }
   } else if (!cell.expected.result) {
     throw BadDocument("without a program, the cell must say which result it expects");
@@ -266,6 +284,11 @@ bool has_twice(const std::vector<CodeCall>& calls, Member member) {
   return std::ranges::adjacent_find(all) != all.end();
 }
 
+// Words that are left out at the beginning of a function; 0 if the document does not say.
+std::uint32_t read_entry_words(const Json& function, const char* key) {
+  return function.contains(key) ? read_number<std::uint32_t>(function.at(key)) : 0;
+}
+
 CodeImage read_image(const Json& json) {
   CodeImage image;
   image.entry = read_address(json.at("entry"));
@@ -286,10 +309,15 @@ CodeImage read_image(const Json& json) {
                                 ? read_number<std::uint32_t>(one.at("descriptor_words"))
                                 : 0,
         .lines = one.contains("lines") ? read_array(one.at("lines"), read_line)
-                                       : std::vector<CodeLine>()};
+                                       : std::vector<CodeLine>(),
+        .local_entry_words = read_entry_words(one, "local_entry_words"),
+        .tail_entry_words = read_entry_words(one, "tail_entry_words")};
   });
   image.calls = read_array(json.at("calls"), [](const Json& one) {
-    CodeCall call{.site = read_site(one.at("site")), .at = read_address(one.at("at"))};
+    CodeCall call{.site = read_site(one.at("site")),
+                  .at = read_address(one.at("at")),
+                  .callee = {},
+                  .is_tail = one.value("is_tail", false)};
     if (!one.at("callee").is_null() || !one.at("target").is_null()) {
       call.callee = {.function = read_number<std::uint32_t>(one.at("callee")),
                      .target = read_address(one.at("target"))};
@@ -337,7 +365,7 @@ CodeImage read_image(const Json& json) {
 void check_expectation(const Document& document) {
   const Cell& cell = document.cell;
   const std::size_t functions =
-      cell.program ? cell.program->functions.size() : document.image->functions.size();
+      cell.program ? callee_count(*cell.program) : document.image->functions.size();
   for (const ExpectedCall& call : cell.expected.calls) {
     if (call.site.function >= functions || call.callee >= functions) {
       throw BadDocument("an expected call is of a function that is not there");

@@ -131,12 +131,22 @@ Json to_json(const SiteStory& story) {
 Json to_json(const bpf::Program& program) {
   Json json = Json::object();
   json["functions"] = array_of(program.functions, [](const bpf::Function& function) {
-    Json one = {{"name", function.name}, {"begin", function.begin}, {"end", function.end}};
+    Json one{{"name", function.name}, {"begin", function.begin}, {"end", function.end}};
+    if (function.begins_program) {
+      one["begins_program"] = true;
+    }
     if (function.anonymous) {
       one["anonymous"] = true;
     }
     return one;
   });
+  if (!program.externals.empty()) {
+    json["externals"] = array_of(program.externals, [](const bpf::External& external) {
+      return Json{{"name", external.name},
+                  {"kind", external.kind == bpf::ExternalKind::kfunc ? "kfunc" : "helper"},
+                  {"id", external.id}};
+    });
+  }
   json["slots"] = array_of(program.slots, [](const bpf::Slot& slot) {
     return Json::array({slot.opcode, slot.dst, slot.src, slot.offset, slot.imm});
   });
@@ -189,6 +199,12 @@ Json to_json(const CodeImage& image) {
     one["name"] = function.name;
     one["address"] = hex(function.address);
     one["descriptor_words"] = function.descriptor_words;
+    if (function.local_entry_words != 0) {
+      one["local_entry_words"] = function.local_entry_words;
+    }
+    if (function.tail_entry_words != 0) {
+      one["tail_entry_words"] = function.tail_entry_words;
+    }
     one["pass_words"] = function.pass_words;
     one["words"] =
         array_of(function.words, [](std::uint32_t word) { return fmt::format("0x{:08x}", word); });
@@ -198,11 +214,15 @@ Json to_json(const CodeImage& image) {
     return one;
   });
   json["calls"] = array_of(image.calls, [](const CodeCall& call) {
-    return Json{
+    Json one{
         {"site", to_json(call.site)},
         {"at", hex(call.at)},
         {"callee", or_null(call.callee, [](CodeCallee callee) { return callee.function; })},
         {"target", or_null(call.callee, [](CodeCallee callee) { return hex(callee.target); })}};
+    if (call.is_tail) {
+      one["is_tail"] = true;
+    }
+    return one;
   });
   json["bpf_registers"] = image.bpf_registers;
   return json;

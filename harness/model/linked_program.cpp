@@ -74,7 +74,9 @@ bool jumps_into_a_pair(const LinkedProgram& linked) {
   const std::vector<Slot>& slots = linked.program.slots;
   std::vector<bool> is_second(slots.size());
   for (const LinkedCall& call : linked.calls) {
-    is_second[call.slot + 1] = true;
+    if (!is_external(linked, call)) {
+      is_second[call.slot + 1] = true;
+    }
   }
   for (SlotIndex at = 0; at < slots.size(); at += slots_at(linked, at)) {
     const bpf::InstructionInfo* const info = bpf::find(slots[at]);
@@ -91,7 +93,14 @@ bool jumps_into_a_pair(const LinkedProgram& linked) {
 
 }  // namespace
 
+bool is_external(const LinkedProgram& linked, const LinkedCall& call) {
+  return call.callee >= linked.program.functions.size();
+}
+
 GuestAddress jit_target(const LinkedProgram& linked, std::size_t call) {
+  if (is_external(linked, linked.calls[call])) {
+    return linked.addresses[linked.calls[call].callee];
+  }
   return reader(linked).jit_target(linked, call);
 }
 
@@ -113,6 +122,9 @@ bpf::Program interpreter_view(const LinkedProgram& linked) {
     }
   }
   for (const LinkedCall& call : linked.calls) {
+    if (is_external(linked, call)) {
+      continue;
+    }
     Slot& slot = program.slots[call.slot];
     slot.imm = scheme.distance(slot);
     slot.offset = 0;
@@ -126,12 +138,13 @@ bpf::Program interpreter_view(const LinkedProgram& linked) {
 bool is_consistent(const LinkedProgram& linked) {
   const std::vector<Slot>& slots = linked.program.slots;
   const std::size_t functions = linked.program.functions.size();
-  const SlotIndex taken = reader(linked).slots;
+  const std::size_t callees = bpf::callee_count(linked.program);
   const bool calls_fit = std::ranges::all_of(linked.calls, [&](const LinkedCall& call) {
-    return call.slot < slots.size() && slots.size() - call.slot >= taken &&
-           call.callee < functions && call.site.function < functions;
+    const SlotIndex taken = is_external(linked, call) ? 1 : reader(linked).slots;
+    return call.slot < slots.size() && slots.size() - call.slot >= taken && call.callee < callees &&
+           call.site.function < functions;
   });
-  if (!calls_fit || linked.addresses.size() != functions) {
+  if (!calls_fit || linked.addresses.size() != callees) {
     return false;
   }
   switch (linked.scheme) {
@@ -140,13 +153,16 @@ bool is_consistent(const LinkedProgram& linked) {
     case CallScheme::aux64:
       return linked.side_table.size() == linked.calls.size();
     case CallScheme::pair64:
-      return std::ranges::all_of(
-                 linked.calls,
-                 [&](const LinkedCall& call) { return slots[call.slot].imm == kPairMark; }) &&
+      return std::ranges::all_of(linked.calls,
+                                 [&](const LinkedCall& call) {
+                                   return is_external(linked, call) ||
+                                          slots[call.slot].imm == kPairMark;
+                                 }) &&
              !jumps_into_a_pair(linked);
     case CallScheme::table:
       return std::ranges::all_of(linked.calls, [&](const LinkedCall& call) {
-        return static_cast<std::uint32_t>(slots[call.slot].imm) < functions;
+        return is_external(linked, call) ||
+               static_cast<std::uint32_t>(slots[call.slot].imm) < functions;
       });
   }
   return false;

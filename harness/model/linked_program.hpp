@@ -12,6 +12,10 @@
 // A load of a function's address has that address in the two halves of its immediate, as Linux has
 // it, whatever the scheme. A call through a register is as in the source, and not among `calls`.
 //
+// A call of an external function is as in the source, whatever the scheme: its address is in
+// `addresses`, and with aux64 in the side table like any other. A tail call is as in the source,
+// and not among `calls`.
+//
 // A call's imm means this only here: in a source program it is the distance, −1 included, which is
 // a call of a function by its own first slot.
 #pragma once
@@ -44,14 +48,17 @@ struct LinkedProgram {
   CallScheme scheme = CallScheme::table;
   Endian endian = Endian::little;        // the program's byte order
   bpf::Program program;                  // after encoding: slots may have moved and grown
-  std::vector<GuestAddress> addresses;   // one for each function
+  std::vector<GuestAddress> addresses;   // one for each function, and then for each external
   GuestAddress call_base;                // origin of imm32
   GuestAddress toc;                      // r2, the same in all functions
-  std::vector<LinkedCall> calls;         // pseudo calls, in program order
+  std::vector<LinkedCall> calls;         // those whose callee is fixed, in program order
   std::vector<GuestAddress> side_table;  // aux64: one entry a call, in program order
 
   friend bool operator==(const LinkedProgram&, const LinkedProgram&) = default;
 };
+
+// Whether it calls an external function: then no scheme has a say in how it is encoded.
+bool is_external(const LinkedProgram& linked, const LinkedCall& call);
 
 // Where the call at `calls[call]` goes, read back from the scheme's encoding as a JIT reads it.
 // Never looks at `calls[call].target`.

@@ -23,7 +23,7 @@ constexpr std::array kNatives = {
            .signature = {.arguments = {kS8, kU16, kS32, kU32, kU64}, .result = kS16},
            .meaning = mix,
            .body = mix},
-    Native{.name = "loop", .signature = {}, .meaning = loop, .body = loop},
+    Native{.name = "loop", .signature = {}, .meaning = loop, .body = loop, .calls_back = true},
     Native{.name = "get_stack", .signature = {}, .meaning = get_stack, .body = get_stack},
 };
 
@@ -70,6 +70,15 @@ std::span<const Native> natives() {
 const Native* find(std::string_view name) {
   const auto* const found = std::ranges::find(kNatives, name, &Native::name);
   return found == kNatives.end() ? nullptr : found;
+}
+
+bpf::External external(const Native& native, bpf::ExternalKind kind, std::int32_t id) {
+  return {.name = std::string(native.name),
+          .kind = kind,
+          .id = id,
+          .signature = native.signature,
+          .calls_back = native.calls_back,
+          .meaning = native.meaning};
 }
 
 Words code(const Native& native, const Surroundings& surroundings) {

@@ -51,11 +51,15 @@ struct Native {
   bpf::Signature signature;
   Result<std::uint64_t> (*meaning)(bpf::Caller& caller, const bpf::Arguments& arguments) = nullptr;
   Words (*body)(const Surroundings& surroundings) = nullptr;
+  bool calls_back = false;
 };
 
 // All there are, and the one called `name`, or null.
 std::span<const Native> natives();
 const Native* find(std::string_view name);
+
+// It, as a program knows it.
+bpf::External external(const Native& native, bpf::ExternalKind kind, std::int32_t id);
 
 // All words of a native function, from its descriptor or its global entry on.
 Words code(const Native& native, const Surroundings& surroundings);

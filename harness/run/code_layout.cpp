@@ -16,7 +16,7 @@ Result<model::LinkedProgram> linked_at(GuestAddress address, const bpf::Program&
   return link::link_program(
       {.axes = axes,
        .program = std::make_shared<const bpf::Program>(program),
-       .placement = {.functions = std::vector<GuestAddress>(program.functions.size(), address),
+       .placement = {.functions = std::vector<GuestAddress>(callee_count(program), address),
                      .call_base = address,
                      .toc = address}});
 }

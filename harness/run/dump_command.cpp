@@ -52,7 +52,8 @@ void print_cell(const View& view) {
   }
   fmt::print("\nplacement\n");
   for (std::size_t i = 0; i < cell.placement.functions.size(); ++i) {
-    print_placement(cell.program->functions[i].name, cell.placement.functions[i]);
+    print_placement(callee_name(*cell.program, static_cast<std::uint32_t>(i)),
+                    cell.placement.functions[i]);
   }
   for (const bpf::MemoryRegion& region : cell.memory) {
     print_placement(fmt::format("{} ({} bytes)", region.name, region.bytes.size()), region.address);
@@ -83,7 +84,7 @@ void print_linked(const View& view) {
     const model::LinkedCall& call = linked.calls[i];
     fmt::print("  {:<12} slot {:<5} → {:<16} placed at {}, the JIT reads {}\n",
                bpf::to_string(linked.program, call.site), call.slot,
-               linked.program.functions[call.callee].name, to_string(call.target),
+               callee_name(linked.program, call.callee), to_string(call.target),
                to_string(jit_target(linked, i)));
   }
 }
@@ -119,8 +120,11 @@ void print_observations(const View& view) {
     return check::describe(*view.prepared.testimony.image, address);
   };
   for (const model::TakenBranch& branch : observed.trace) {
-    fmt::print("  {:<6} {} → {}  {}\n", branch.is_call() ? "call" : "return", place(branch.from),
-               place(branch.to), to_string(branch.to - branch.from));
+    fmt::print("  {:<6} {} → {}  {}\n",
+               branch.is_call()     ? "call"
+               : branch.is_return() ? "return"
+                                    : "jump",
+               place(branch.from), place(branch.to), to_string(branch.to - branch.from));
   }
   if (observed.fault) {
     fmt::print("\nfault: interrupt {:#x} at {}\n", observed.fault->vector,

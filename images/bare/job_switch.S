@@ -188,6 +188,8 @@ trace_branch:
         std     %r3, STATE_RING + BRANCH_TO(%r5)
         cmpld   %cr0, %r3, %r4          // a return
         cror    2, 2, 6                 // CR0[EQ] |= CR1[EQ]
+        cmpld   %cr1, %r3, %r12         // to where r12 points: a tail call, if it is none of these
+        cror    2, 2, 6
         bne     3f
 
         ld      %r5, STATE_TRACE_EVENTS(0)

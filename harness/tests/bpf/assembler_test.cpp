@@ -249,9 +249,13 @@ TEST(Assembler, RefusesWithTheExactPlace) {
       {"ja exit\n", "f:10:4: error: label 'exit' is not defined [asm.unknown-label]"},
       {"call local exit\nexit\n",
        "f:10:12: error: label 'exit' is not defined [asm.unknown-label]"},
-      {"call 5\n",
-       "f:10:6: error: expected 'local' and a label: other calls are not supported, found '5' "
-       "[asm.syntax]"},
+      {"call helper\n",
+       "f:10:6: error: expected 'local' and a label, 'kfunc' and a number, or a number, found "
+       "'helper' [asm.syntax]"},
+      {"call kfunc\n", "f:10:11: error: expected a number, found the line's end [asm.syntax]"},
+      {"call -5\n", "f:10:6: error: expected a number of 0 to 2147483647 [asm.out-of-range]"},
+      {"call kfunc 2147483648\n",
+       "f:10:12: error: expected a number of 0 to 2147483647 [asm.out-of-range]"},
       {"call local\n", "f:10:11: error: expected a label, found the line's end [asm.syntax]"},
       {"call local +1\nexit\n", "f:10:12: error: expected a label, found '+1' [asm.syntax]"},
       {"a: exit\n b: a: exit\n",

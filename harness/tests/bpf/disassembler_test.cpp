@@ -65,6 +65,8 @@ TEST(Disassembler, WhatIsNoInstructionIsItsOpcode) {
   EXPECT_EQ(disassemble_instruction(program, 0), "call local +100");
 }
 
+const External kKfunc = {.name = "f", .kind = ExternalKind::kfunc, .id = 7};
+
 // A random program that validate() accepts, whose functions are all called.
 class RandomProgram {
  public:
@@ -78,6 +80,7 @@ class RandomProgram {
     call_each_function();
     point_at_functions();
     program_.callx = Callx::address;
+    program_.externals = {kKfunc};
     return program_;
   }
 
@@ -141,6 +144,9 @@ class RandomProgram {
     fill(info.src, slot.src, below(info.writes_src() ? 10 : 11));
     fill(info.offset, slot.offset, any_imm());
     fill(info.imm, slot.imm, any_imm());
+    if (info.operation == Operation::call_external) {
+      slot.imm = info.form == Form::kfunc ? kKfunc.id : kTailCall;
+    }
     program_.slots.push_back(slot);
     if (slots_of(slot.opcode) == 2) {
       program_.slots.push_back({.imm = info.form == Form::dst_function ? 0 : any_imm()});
@@ -180,6 +186,7 @@ TEST(Disassembler, AssemblingTheTextGivesTheSameProgram) {
     Result<Program> again = assemble(text, {.file = "text", .line = 1});
     ASSERT_TRUE(again) << seed << ": " << to_string(again.error()) << "\n" << text;
     again.value().callx = program.callx;  // nothing that the text says
+    again.value().externals = program.externals;
     ASSERT_EQ(again.value(), program) << seed << "\n" << text;
   }
 }

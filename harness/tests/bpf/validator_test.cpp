@@ -86,9 +86,22 @@ TEST(Validator, UnknownVariants) {
   expect_refused(program, ErrorCode::bpf_reserved_field,
                  "main+0: offset of opcode 0xbf (mov) is 24: expected 0 or 8 or 16 or 32", 1);
   program.slots[0] = {.opcode = 0xdc, .imm = 16};
-  program.slots[1].src = 0;
+  program.slots[1].src = 3;
   expect_refused(program, ErrorCode::bpf_reserved_field,
-                 "main+1: src of opcode 0x85 (call) is 0: expected 1", 2);
+                 "main+1: src of opcode 0x85 (call) is 3: expected 0 or 1 or 2", 2);
+}
+
+TEST(Validator, HelpersAndKfuncsAreDeclared) {
+  Program program = program_of("call 5\nexit\n");
+  expect_refused(program, ErrorCode::bpf_unknown_function, "main+0: there is no helper 5", 1);
+  program.externals = {{.name = "f", .kind = ExternalKind::kfunc, .id = 5}};
+  expect_refused(program, ErrorCode::bpf_unknown_function, "main+0: there is no helper 5", 1);
+  program.externals.push_back({.name = "g", .kind = ExternalKind::helper, .id = 5});
+  EXPECT_TRUE(validate(program));
+  program.slots[0] = {.opcode = 0x85, .src = kKfuncCall, .imm = 6};
+  expect_refused(program, ErrorCode::bpf_unknown_function, "main+0: there is no kfunc 6", 1);
+  program.slots[0] = {.opcode = 0x85, .src = kHelperCall, .imm = kTailCall};
+  EXPECT_TRUE(validate(program));
 }
 
 TEST(Validator, UnusedFieldsAreZero) {

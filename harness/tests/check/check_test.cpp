@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 
+#include "base/byte_order.hpp"
 #include "bpf/assembler.hpp"
 
 namespace farcall::check {
@@ -325,6 +326,62 @@ INSTANTIATE_TEST_SUITE_P(
                       Error{.code = ErrorCode::interpreter_bad_access, .message = "no"};
                 },
                 ErrorCode::interpreter_bad_access, "", Outcome::error}));
+
+// A walk over the stack stored an address in mem+8 that the interpreter could not know.
+struct WalkScene : Scene {
+  WalkScene() {
+    cell.memory[0].bytes.resize(16);
+    testimony.source->value().memory = cell.memory;
+    testimony.source->value().run.return_addresses = {{.at = kMem + 8, .site = {0, 0}}};
+    testimony.linked = testimony.source;
+    seen().memory = {{.address = kMem, .size_bytes = 16, .bytes = cell.memory[0].bytes}};
+    store_walked(kSite + 4);
+  }
+  void store_walked(GuestAddress address) {
+    store(seen().memory[0].bytes.data() + 8, address.value, std::endian::little);
+  }
+};
+
+TEST(Check, AWalkOverTheStackFindsWhereCallsReturnTo) {
+  WalkScene scene;
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+
+  scene.store_walked(kSite);
+  const model::Verdict verdict = scene.verdict();
+  EXPECT_EQ(verdict.outcome, Outcome::fail);
+  EXPECT_EQ(verdict.findings.at(0).code, ErrorCode::stack_return_address);
+  EXPECT_EQ(verdict.findings.at(0).site, "main[0]");
+}
+
+// main[0] is a tail call now: the CPU jumps, and callee returns for main.
+TEST(Check, ATailCallIsAJumpThatReturnsForItsCaller) {
+  Scene scene;
+  model::CodeCall& call = scene.testimony.image->calls[0];
+  call.callee = std::nullopt;
+  call.is_tail = true;
+  scene.testimony.image->functions[1].tail_entry_words = 1;
+  scene.testimony.decoded[0].target = std::nullopt;
+  for (auto* const interpretation : {&*scene.testimony.source, &*scene.testimony.linked}) {
+    interpretation->value().run.calls.pop_back();
+  }
+  const GuestAddress gate = scene.job.gate;
+  const model::TakenBranch jump{.from = kSite, .to = kCallee + 4, .link = gate};
+  scene.seen().trace = {jump, {kCallee + 4, gate, gate}};
+  scene.seen().trace_events = 2;
+  const model::Verdict good = scene.verdict();
+  EXPECT_EQ(good.outcome, Outcome::pass);
+  EXPECT_EQ(good.sites.at(0).executed, 1U);
+
+  scene.seen().trace[0].to = kCallee;  // its beginning, which must be left out
+  EXPECT_EQ(scene.verdict().findings.at(0).code, ErrorCode::call_reached_elsewhere);
+
+  scene.seen().trace[0] = {.from = kSite, .to = kCallee + 4, .link = kSite + 4};  // with link
+  EXPECT_EQ(scene.verdict().findings.at(0).code, ErrorCode::call_unexpected_site);
+
+  scene.testimony.image->calls[0].is_tail = false;
+  scene.seen().trace[0] = jump;
+  EXPECT_EQ(scene.verdict().findings.at(0).code, ErrorCode::call_unexpected_site);
+}
 
 TEST(Check, VolatileRegistersMayChange) {
   Scene scene;

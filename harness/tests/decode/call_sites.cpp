@@ -105,8 +105,14 @@ TEST(CallSites, ConditionalOnesAreSitesToo) {
 }
 
 TEST(CallSites, BranchesWithoutLinkAreNone) {
-  EXPECT_TRUE(
-      sites_of({kBlr, 0x4e800420, encode<Op::b>(8), encode<Op::bc>(12, CrBit{0}, 8)}).empty());
+  EXPECT_TRUE(sites_of({kBlr, encode<Op::b>(8), encode<Op::bc>(12, CrBit{0}, 8)}).empty());
+}
+
+TEST(CallSites, ButATailCallIsOne) {
+  constexpr std::uint32_t kBctr = 0x4e800420;
+  EXPECT_EQ(only_target({kBctr}), "unknown");
+  EXPECT_EQ(only_target(kLoad + Words{kMtctrR12, kBctr}), kLoaded);
+  EXPECT_EQ(sites_of({kBctr, encode<Op::bl>(8), kBctr}).size(), 3U);
 }
 
 TEST(CallSites, ReadingOnesOwnAddressIsNone) {
@@ -328,8 +334,8 @@ TEST(CallSites, AnyWordsAreDecoded) {
     std::optional<model::DecodedCall> before;
     for (const model::DecodedCall& call : call_sites(image, {})) {
       const model::CodeFunction& in = image.functions.at(call.site.function);
-      const std::uint64_t word = in.words.at((call.at.value - in.address.value) / 4);
-      EXPECT_EQ(word & 1, 1U);  // LK
+      const std::uint32_t word = in.words.at((call.at.value - in.address.value) / 4);
+      EXPECT_TRUE((word & 1) != 0 || ppc64::find(word)->op == Op::bcctr);  // LK, or a tail call
       EXPECT_TRUE(!before || before->site < call.site);
       before = call;
       ++sites;
