@@ -271,7 +271,7 @@ TEST(Object, CallsOfHelpersAreLeftAsTheyAre) {
       compile("static long (*helper)(void) = (void *)5; long f(void) { return helper(); }"), "o",
       {});
   ASSERT_TRUE(program) << to_string(program.error());
-  EXPECT_EQ(program.value().slots[0], (Slot{.opcode = 0x85, .imm = 5}));
+  EXPECT_EQ(program.value().program.slots[0], (Slot{.opcode = 0x85, .imm = 5}));
 }
 
 TEST(Object, RefusesWhatAProgramCannotSay) {
