@@ -9,7 +9,11 @@ packages=(
   libgtest-dev libgmock-dev
   qemu-system-ppc gdb-multiarch g++-powerpc64-linux-gnu clang
   clang-19 libclang-rt-19-dev  # the sanitized build and the fuzzers
+  ccache python3-dev python3-venv libxml2-utils chromium  # the Python package, and tests of reports
 )
+
+# The wheel is made of the same objects as build/: what one has compiled serves the other.
+export CCACHE_DIR=${CCACHE_DIR:-$PWD/build/ccache} CMAKE_CXX_COMPILER_LAUNCHER=ccache
 
 fail() {
   printf 'error: %s\n' "$@" >&2

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "report/report.hpp"
+#include "report/totals.hpp"
 
 namespace farcall::report {
 namespace {
@@ -30,11 +31,9 @@ class JsonReport : public Report {
   void end(const Totals& totals) override {
     model::Json json = model::document_header();
     json["report"] = "run";
-    json["totals"] = {{"cells", totals.cells()},    {"passed", totals.passed},
-                      {"failed", totals.failed},    {"skipped", totals.skipped},
-                      {"errors", totals.errors},    {"not_run", totals.not_run},
-                      {"call_sites", totals.sites}, {"agreed_call_sites", totals.agreed_sites},
-                      {"seconds", totals.seconds}};
+    json["shard"] = {{"index", totals.shard.index}, {"count", totals.shard.count}};
+    json["harness_failed"] = totals.harness_failed;
+    json["totals"] = to_json(totals);
     // The cells are members of the same object: what follows its brace ends both.
     fmt::print(out_, "\n],{}\n", json.dump(1).substr(1));
   }
@@ -45,6 +44,14 @@ class JsonReport : public Report {
 };
 
 }  // namespace
+
+model::Json to_json(const Totals& totals) {
+  return {{"cells", totals.cells()},    {"passed", totals.passed},
+          {"failed", totals.failed},    {"skipped", totals.skipped},
+          {"errors", totals.errors},    {"not_run", totals.not_run},
+          {"call_sites", totals.sites}, {"agreed_call_sites", totals.agreed_sites},
+          {"seconds", totals.seconds}};
+}
 
 std::unique_ptr<Report> json_report(std::FILE* out) {
   return std::make_unique<JsonReport>(out);

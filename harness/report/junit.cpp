@@ -1,3 +1,5 @@
+#include "report/junit.hpp"
+
 #include <fmt/format.h>
 
 #include <pugixml.hpp>
@@ -30,11 +32,7 @@ class JunitReport : public Report {
   }
 
   void end(const Totals& totals) override {
-    suite_.append_attribute("tests").set_value(totals.cells());
-    suite_.append_attribute("failures").set_value(totals.failed);
-    suite_.append_attribute("errors").set_value(totals.errors);
-    suite_.append_attribute("skipped").set_value(totals.skipped);
-    suite_.append_attribute("time").set_value(fmt::format("{:.3f}", totals.seconds).c_str());
+    finish_junit(suite_, totals);
     std::ostringstream text;
     document_.save(text, " ");
     fmt::print(out_, "{}", text.str());
@@ -77,7 +75,27 @@ class JunitReport : public Report {
   pugi::xml_node suite_;
 };
 
+void add_property(pugi::xml_node properties, const char* name, const std::string& value) {
+  pugi::xml_node property = properties.append_child("property");
+  property.append_attribute("name").set_value(name);
+  property.append_attribute("value").set_value(value.c_str());
+}
+
 }  // namespace
+
+void finish_junit(pugi::xml_node suite, const Totals& totals) {
+  suite.append_attribute("tests").set_value(totals.cells());
+  suite.append_attribute("failures").set_value(totals.failed);
+  suite.append_attribute("errors").set_value(totals.errors);
+  suite.append_attribute("skipped").set_value(totals.skipped);
+  suite.append_attribute("time").set_value(fmt::format("{:.3f}", totals.seconds).c_str());
+  // What merge() needs to know beside the test cases.
+  const pugi::xml_node properties = suite.prepend_child("properties");
+  add_property(properties, "farcall.shard",
+               fmt::format("{}/{}", totals.shard.index, totals.shard.count));
+  add_property(properties, "farcall.harness-failed", totals.harness_failed ? "true" : "false");
+  add_property(properties, "farcall.not-run", fmt::format("{}", totals.not_run));
+}
 
 std::unique_ptr<Report> junit_report(std::FILE* out) {
   return std::make_unique<JunitReport>(out);

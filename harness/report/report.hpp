@@ -28,6 +28,14 @@ struct CellReport {
   std::string replay;                               // the command that runs this cell again
 };
 
+// One of `count` parts of a run, by cell names; numbered from 1.
+struct Shard {
+  unsigned index = 1;
+  unsigned count = 1;
+
+  friend bool operator==(const Shard&, const Shard&) = default;
+};
+
 struct Totals {
   std::size_t passed = 0;
   std::size_t failed = 0;
@@ -37,6 +45,8 @@ struct Totals {
   std::size_t agreed_sites = 0;  // where interpreter, emitted bytes and CPU agree
   std::size_t not_run = 0;       // because --fail-fast stopped before them
   double seconds = 0;
+  bool harness_failed = false;  // an error of a machine or of farcall is among the errors
+  Shard shard;                  // which part of all cells this was
 
   std::size_t cells() const { return passed + failed + skipped + errors; }
 };
@@ -74,6 +84,20 @@ std::unique_ptr<Report> junit_report(std::FILE* out);
 
 // Test Anything Protocol, a line a cell.
 std::unique_ptr<Report> tap_report(std::FILE* out);
+
+// One HTML page without outside resources, written at the end: totals, the matrix in colours, a
+// list of cells with a filter, the evidence of failures.
+std::unique_ptr<Report> html_report(std::FILE* out);
+
+// A Markdown summary, as GitHub shows it of a job.
+std::unique_ptr<Report> markdown_report(std::FILE* out);
+
+// What did not pass as text, each with an annotation that GitHub shows at the case's line.
+std::unique_ptr<Report> github_report(std::FILE* out);
+
+// What `farcall replay` reads: the cells that did not pass with their code, listings, evidence, and
+// `qemu`, the version that ran them.
+std::unique_ptr<Report> bundle_report(std::FILE* out, std::string qemu);
 
 // Whether everyone who can speak of a call site says the same.
 bool agrees(const model::SiteStory& story);

@@ -14,16 +14,10 @@ namespace farcall::run {
 namespace {
 
 constexpr auto kCommands = {
-    run_command,     list_command,  dump_command,        schemes_command, symbols_command,
-    resolve_command, debug_command, conformance_command, doctor_command,  bench_command,
+    run_command,   merge_command,       replay_command,  list_command,
+    dump_command,  schemes_command,     symbols_command, resolve_command,
+    debug_command, conformance_command, doctor_command,  bench_command,
 };
-
-// Guest images lie beside the program, wherever the build or an installation put it.
-std::filesystem::path images_folder() {
-  std::error_code failure;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", failure);
-  return self.parent_path() / "images";
-}
 
 ExitCode act(const Command& command) {
   try {
@@ -46,13 +40,13 @@ ExitCode report_error(const Error& error) {
   return name(error.code).starts_with("machine.") ? ExitCode::harness_failed : ExitCode::bad_input;
 }
 
-int command_line(int argc, char** argv) {
+int command_line(int argc, char** argv, const std::filesystem::path& images) {
   CLI::App app(
       "farcall checks where a JITed BPF call lands on ppc64, however far away the callee is.");
   app.require_subcommand(1);
   app.set_version_flag("--version", FARCALL_VERSION);
 
-  const Invocation invocation{.program = argv[0], .images = images_folder()};
+  const Invocation invocation{.program = argv[0], .images = images};
   std::vector<Command> commands;
   for (const auto add : kCommands) {
     commands.push_back(add(app, invocation));

@@ -9,7 +9,7 @@
 namespace farcall::run {
 namespace {
 
-constexpr std::size_t kMostBytes = std::size_t{16} << 20;
+constexpr std::size_t kMostBytes = std::size_t{256} << 20;
 
 using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 

@@ -8,8 +8,8 @@
 
 namespace farcall::run {
 
-// The whole file, of 16 MiB at most: the largest document that read_document() takes. `hint` says
-// where such files come from. file.unreadable, file.too-large.
+// The whole file, of 256 MiB at most: documents and reports are smaller. `hint` says where such
+// files come from. file.unreadable, file.too-large.
 Result<std::string> read_file(const std::string& path, std::string_view hint);
 
 // Writes `contents` to the file `path`, or to standard output if `path` is empty. file.unwritable.

@@ -1,11 +1,30 @@
 #include "run/options.hpp"
 
+#include <fmt/format.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Validators.hpp>
 #include <algorithm>
+#include <charconv>
 #include <thread>
 
 namespace farcall::run {
+namespace {
+
+report::Shard read_shard(const std::string& text) {
+  report::Shard shard;
+  const char* const end = text.data() + text.size();
+  const auto index = std::from_chars(text.data(), end, shard.index);
+  const bool slash = index.ec == std::errc() && index.ptr != end && *index.ptr == '/';
+  const auto count = std::from_chars(slash ? index.ptr + 1 : end, end, shard.count);
+  if (!slash || count.ec != std::errc() || count.ptr != end || shard.index == 0 ||
+      shard.index > shard.count) {
+    throw CLI::ValidationError("--shard", fmt::format("'{}' is no I/N with 1 <= I <= N", text));
+  }
+  return shard;
+}
+
+}  // namespace
 
 void add_selection(CLI::App& command, Selection& selection) {
   command.add_option("--filter", selection.filter, "Only cells whose name matches this pattern")
@@ -15,6 +34,11 @@ void add_selection(CLI::App& command, Selection& selection) {
                   "Only cells with these values of an axis, as cpu=power9,power10")
       ->type_name("AXIS=VALUES")
       ->take_all();
+  command
+      .add_option_function<std::string>(
+          "--shard", [&selection](const std::string& text) { selection.shard = read_shard(text); },
+          "Only part I of N of the cells, by their names: for N machines that run one part each")
+      ->type_name("I/N");
 }
 
 void add_jobs(CLI::App& command, RunnerOptions& runner) {

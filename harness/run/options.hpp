@@ -13,7 +13,7 @@
 
 namespace farcall::run {
 
-// --filter and --where.
+// --filter, --where and --shard.
 void add_selection(CLI::App& command, Selection& selection);
 
 // --jobs; `runner` has its default.

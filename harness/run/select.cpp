@@ -111,16 +111,21 @@ Result<std::vector<model::Document>> select_cells(const Selection& selection) {
   BOOST_OUTCOME_TRY(files, cases::find_case_files(selection.paths));
   std::vector<model::Document> documents;
   std::size_t cells_seen = 0;
+  std::size_t cells_wanted = 0;
   for (const std::string& file : files) {
     BOOST_OUTCOME_TRY(cells, cells_of(file));
     cells_seen += cells.size();
     for (model::Cell& cell : cells) {
-      if (wanted(cell)) {
+      if (!wanted(cell)) {
+        continue;
+      }
+      ++cells_wanted;
+      if (in_shard(cell.name, selection.shard)) {
         documents.push_back({.cell = std::move(cell)});
       }
     }
   }
-  if (documents.empty()) {
+  if (cells_wanted == 0) {
     return Error{.code = ErrorCode::usage_nothing_selected,
                  .message = fmt::format("none of {} cells is selected", cells_seen) +
                             (failed ? fmt::format(", or is one of the {} that did not pass in {}",
@@ -129,6 +134,15 @@ Result<std::vector<model::Document>> select_cells(const Selection& selection) {
                  .hint = "farcall list PATH… shows the names"};
   }
   return documents;
+}
+
+bool in_shard(std::string_view cell_name, report::Shard shard) {
+  // FNV-1a, 64 bits: the same everywhere, and spread evenly.
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : cell_name) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  }
+  return hash % shard.count == shard.index - 1;
 }
 
 Result<model::Document> select_cell(std::string_view file_at_cell) {

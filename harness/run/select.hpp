@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "model/document.hpp"
+#include "report/report.hpp"
 
 namespace farcall::run {
 
@@ -16,11 +17,16 @@ struct Selection {
   std::string filter;              // shell pattern over cell names
   std::vector<std::string> where;  // `AXIS=VALUE[,VALUE…]`, such as `cpu=power9,power10`
   std::string failed_in;           // a JSON report: only cells that did not pass there
+  report::Shard shard;             // only cells whose names are in this part
 };
 
 // The selected cells in the order of files and of the matrix. Selecting nothing is
-// usage.nothing-selected: a green run of no cells would say nothing.
+// usage.nothing-selected: a green run of no cells would say nothing. Only a shard may be empty, if
+// there are cells for others.
 Result<std::vector<model::Document>> select_cells(const Selection& selection);
+
+// Whether cells of this name are in the shard: so on every machine, whatever other cells there are.
+bool in_shard(std::string_view cell_name, report::Shard shard);
 
 // The one cell that `FILE@CELL` names: `cases/reach/far.case@imm32`, or the file alone if its case
 // declares no axes.

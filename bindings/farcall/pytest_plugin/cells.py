@@ -1,0 +1,128 @@
+"""Case files as collectors, cells as items, and the machines that they share."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farcall import Case, Cell, FarcallError, MachinePool, Result
+from farcall.machines import machine_name
+
+# Cells of one kind of machine that are run as a whole, by one worker of xdist: enough to make a boot
+# pay, few enough that workers end together and that a result is not long in coming.
+_CELLS_OF_A_GROUP = 512
+
+_HEADER = re.compile(rb"-- +[a-z]").match
+
+POOL = pytest.StashKey[MachinePool]()
+RUNNER = pytest.StashKey["BatchRunner"]()
+
+
+class CellFailed(Exception):
+    """A cell that did not pass; its text is the evidence."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(result)
+        self.result = result
+
+
+class CaseFile(pytest.File):
+    def collect(self) -> Iterator[CellItem]:
+        for cell in Case.load(_shown(self.path, self.config.invocation_params.dir)).cells():
+            yield CellItem.from_parent(self, name=cell.name, cell=cell)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+        if isinstance(excinfo.value, FarcallError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+
+class CellItem(pytest.Item):
+    def __init__(self, *, cell: Cell, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.cell = cell
+        self.machine = machine_name(cell)
+        self.group = ""  # set once all items are known
+        for value in cell.axes.values():
+            self.add_marker(value)
+
+    def runtest(self) -> None:
+        result = self.config.stash[RUNNER].result_of(self)
+        if not result.passed:
+            raise CellFailed(result)
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
+    ) -> Any:
+        if isinstance(excinfo.value, CellFailed):
+            return excinfo.value.result.text(self.replay).rstrip()
+        if isinstance(excinfo.value, FarcallError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    @property
+    def replay(self) -> str:
+        return f"farcall run {shlex.quote(self.cell.case_path)} --filter {shlex.quote(self.name)}"
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, max(self.cell.line - 1, 0), self.name
+
+
+class BatchRunner:
+    """Runs an item together with those of its group, once one of them is due.
+
+    `cells` are those that may be run before they are due: none, if another worker may get them.
+    """
+
+    def __init__(self, cells: Iterable[CellItem], pool: MachinePool) -> None:
+        self._pool = pool
+        self._waiting: dict[str, list[CellItem]] = {}
+        self._results: dict[CellItem, Result] = {}
+        for item in cells:
+            self._waiting.setdefault(item.group, []).append(item)
+
+    def result_of(self, item: CellItem) -> Result:
+        if item not in self._results:
+            batch = self._waiting.pop(item.group, [item])
+            results = self._pool.run([one.cell for one in batch])
+            self._results.update(zip(batch, results, strict=True))
+        return self._results.pop(item)
+
+
+def put_into_groups(cells: Iterable[CellItem]) -> None:
+    """Gives each cell the group that is run, and given to a worker of xdist, as a whole."""
+    seen: Counter[str] = Counter()
+    for item in cells:
+        item.group = f"{item.machine}-{seen[item.machine] // _CELLS_OF_A_GROUP}"
+        seen[item.machine] += 1
+
+
+def wanted(path: Path, named: Iterable[Path]) -> bool:
+    """Whether a file is one of ours; `named` are the paths of the command line.
+
+    As for farcall itself, folders `reject` hold malformed files, and are left out unless named.
+    """
+    if path.suffix not in (".case", ".data"):
+        return False
+    rejects = [folder for folder in path.parents if folder.name == "reject"]
+    if rejects and not any(one == path or one in path.parents and one in rejects for one in named):
+        return False
+    return path.suffix == ".case" or _looks_like_conformance(path)
+
+
+def _looks_like_conformance(path: Path) -> bool:
+    """Many things are called .data; and what expects a refusal is for `farcall conformance`."""
+    with path.open("rb") as file:
+        words = {line[2:].split()[0] for line in file.read(1 << 16).splitlines() if _HEADER(line)}
+    return bool(words & {b"asm", b"raw"}) and b"error" not in words
+
+
+def _shown(path: Path, folder: Path) -> Path:
+    """The path as the user sees it, for evidence and replay commands."""
+    return path.relative_to(folder) if path.is_relative_to(folder) else path

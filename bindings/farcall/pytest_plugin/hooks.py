@@ -1,0 +1,102 @@
+"""What the plugin does at which step of pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farcall import AXES, MachinePool, __version__
+from farcall.pytest_plugin import bless
+from farcall.pytest_plugin.cells import (
+    POOL,
+    RUNNER,
+    BatchRunner,
+    CaseFile,
+    CellItem,
+    put_into_groups,
+    wanted,
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("farcall").addoption(
+        "--farcall-bless",
+        action="store_true",
+        help="show how the case files' results and calls would have to change for failed cells to "
+        "pass, and change them",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for axis, values in AXES.items():
+        for value in values:
+            config.addinivalue_line("markers", f"{value}: farcall's cells with {axis} {value}")
+    config.stash[POOL] = MachinePool()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if POOL in config.stash:
+        config.stash[POOL].close()
+
+
+def pytest_report_header() -> str:
+    return f"farcall: {__version__}"
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    config = parent.config
+    named = [config.invocation_params.dir / arg.split("::")[0] for arg in config.args]
+    if wanted(file_path, named):
+        return CaseFile.from_parent(parent, path=file_path)
+    return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_finish(session: pytest.Session) -> Iterator[None]:
+    config = session.config
+    cells = [item for item in session.items if isinstance(item, CellItem)]
+    put_into_groups(cells)
+    on_worker = hasattr(config, "workerinput")
+    together = not on_worker or config.getoption("dist") == "load"
+    config.stash[RUNNER] = BatchRunner(cells if together else [], config.stash[POOL])
+    if not on_worker:
+        return (yield)
+    # The scheduler below sees names with the group behind them, nobody else does.
+    names = [item.nodeid for item in cells]
+    for item in cells:
+        item._nodeid = f"{item.nodeid}@{item.group}"
+    try:
+        return (yield)
+    finally:
+        for item, name in zip(cells, names, strict=True):
+            item._nodeid = name
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    if config.getoption("dist") != "load":
+        return None  # the user wants another distribution
+    from xdist.scheduler import LoadGroupScheduling
+
+    return LoadGroupScheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[pytest.TestReport]:
+    report = yield
+    if isinstance(item, CellItem) and report.failed:
+        # Travels with the report, from a worker of xdist too.
+        report.farcall_case = str(item.path)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.getoption("farcall_bless"):
+        failed = terminalreporter.getreports("failed")
+        paths = {Path(report.farcall_case) for report in failed if hasattr(report, "farcall_case")}
+        bless.bless(sorted(paths), config.stash[POOL], terminalreporter)

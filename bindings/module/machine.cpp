@@ -1,0 +1,220 @@
+// vm/ and run/: a guest machine that outlives its batches.
+#include "vm/machine.hpp"
+
+#include <fmt/format.h>
+#include <pybind11/stl/filesystem.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "module/bind.hpp"
+#include "module/ran.hpp"
+#include "run/machine_run.hpp"
+
+namespace farcall::python {
+namespace {
+
+using Documents = std::vector<std::shared_ptr<model::Document>>;
+
+// How often a waiting call looks for Ctrl-C and reports its progress.
+constexpr auto kAttention = std::chrono::milliseconds(50);
+// How long a batch that is asked to stop may take to end by itself.
+constexpr auto kGrace = std::chrono::milliseconds(200);
+
+// One of the values that an axis has, by its name.
+template <typename Value>
+Value value_named(model::Axis axis, const std::string& text) {
+  const auto names = model::value_names(axis);
+  const auto found = std::ranges::find(names, text);
+  if (found == names.end()) {
+    throw py::value_error(
+        fmt::format("{} is one of {}, not '{}'", name(axis), fmt::join(names, ", "), text));
+  }
+  return static_cast<Value>(found - names.begin());
+}
+
+class Machine {
+ public:
+  Machine(const std::string& endian, const std::string& cpu, const std::string& mmu,
+          std::filesystem::path images)
+      : axes_{.endian = value_named<model::Endian>(model::Axis::endian, endian),
+              .cpu = value_named<model::Cpu>(model::Axis::cpu, cpu),
+              .mmu = value_named<model::Mmu>(model::Axis::mmu, mmu)},
+        images_(std::move(images)) {}
+
+  std::string description() const {
+    return fmt::format("{}-{}-{}", value_name(axes_, model::Axis::endian),
+                       value_name(axes_, model::Axis::cpu), value_name(axes_, model::Axis::mmu));
+  }
+
+  bool running() const { return machine_.has_value(); }
+  std::optional<int> process_id() const {
+    return machine_ ? std::optional(machine_->process_id()) : std::nullopt;
+  }
+
+  void start() {
+    if (!machine_) {
+      machine_ = value_or_raise(vm::Machine::start(run::machine_spec(axes_, images_)));
+    }
+  }
+  void close() { machine_.reset(); }
+
+  std::vector<std::shared_ptr<Ran>> run(const Documents& batch, const py::object& progress);
+
+ private:
+  void require_own(const model::Document& document) const;
+
+  model::AxisValues axes_;
+  std::filesystem::path images_;
+  std::optional<vm::Machine> machine_;
+};
+
+void Machine::require_own(const model::Document& document) const {
+  const model::AxisValues& axes = document.cell.axes;
+  if (axes.endian != axes_.endian || axes.cpu != axes_.cpu || axes.mmu != axes_.mmu) {
+    throw py::value_error(fmt::format("{} needs the machine {}-{}-{}, this is {}",
+                                      document.cell.name, value_name(axes, model::Axis::endian),
+                                      value_name(axes, model::Axis::cpu),
+                                      value_name(axes, model::Axis::mmu), description()));
+  }
+}
+
+std::vector<std::shared_ptr<Ran>> Machine::run(const Documents& batch, const py::object& progress) {
+  if (!machine_) {
+    throw Raised{{.code = ErrorCode::machine_lost,
+                  .message = fmt::format("the machine {} does not run", description()),
+                  .hint = "use it as a context manager, or call start()"}};
+  }
+  for (const auto& document : batch) {
+    require_own(*document);
+  }
+  const run::Documents documents(
+      batch.size(), [&batch](std::size_t index) { return batch[index]->cell.axes; },
+      [&batch](std::size_t index) { return batch[index]; });
+
+  std::vector<std::shared_ptr<Ran>> results(batch.size());
+  std::atomic<bool> stop = false;
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::size_t finished = 0;
+  bool ended = false;
+  const auto finish = [&](run::FinishedCell cell) {
+    auto ran = std::make_shared<Ran>(Ran{.document = batch[cell.index],
+                                         .testimony = std::move(cell.testimony),
+                                         .verdict = std::move(cell.verdict),
+                                         .seed = cell.index + 1});
+    const std::scoped_lock lock(mutex);
+    results[cell.index] = std::move(ran);
+    ++finished;
+  };
+  const run::MachineRunListener listener = {
+      .next = run::each_of(batch.size()), .finish = finish, .stopped = [&] { return stop.load(); }};
+  const int process = machine_->process_id();
+
+  std::exception_ptr interruption;
+  {
+    const py::gil_scoped_release unlocked;
+    // The thread only works the machine: QEMU belongs to the thread that started it.
+    std::jthread worker([&] {
+      const auto done = run::run_on_machine(machine_, documents, images_, listener);
+      while (const auto index = done ? std::nullopt : listener.next()) {
+        finish({.index = *index, .verdict = run::not_run(done.error())});
+      }
+      const std::scoped_lock lock(mutex);
+      ended = true;
+      changed.notify_one();
+    });
+    std::unique_lock lock(mutex);
+    while (!changed.wait_for(lock, kAttention, [&] { return ended; }) && !interruption) {
+      const std::size_t done = finished;
+      lock.unlock();
+      {
+        const py::gil_scoped_acquire locked;
+        try {
+          if (PyErr_CheckSignals() != 0) {
+            throw py::error_already_set();
+          }
+          if (!progress.is_none()) {
+            progress(done, batch.size());
+          }
+        } catch (...) {
+          interruption = std::current_exception();
+          stop = true;
+        }
+      }
+      lock.lock();
+    }
+    if (interruption && !changed.wait_for(lock, kGrace, [&] { return ended; })) {
+      ::kill(process, SIGKILL);  // a batch of endless loops would go on for a while
+    }
+  }
+  if (interruption) {
+    std::rethrow_exception(interruption);
+  }
+  if (!progress.is_none()) {
+    progress(batch.size(), batch.size());
+  }
+  return results;
+}
+
+// Cells and documents, mixed as they come.
+Documents documents_of(const py::iterable& batch) {
+  Documents documents;
+  for (const py::handle one : batch) {
+    if (py::isinstance<model::Cell>(one)) {
+      documents.push_back(
+          std::make_shared<model::Document>(model::Document{.cell = one.cast<model::Cell>()}));
+    } else {
+      documents.push_back(one.cast<std::shared_ptr<model::Document>>());
+    }
+  }
+  return documents;
+}
+
+}  // namespace
+
+void bind_machine(py::module_& module) {
+  py::class_<Machine>(
+      module, "Machine",
+      "A guest under QEMU, as a context manager: `with Machine(cpu='power10') as machine:`.\n\n"
+      "It boots in tens of milliseconds while the first batch is prepared, and dies with the "
+      "thread\n"
+      "that started it. No fault or endless loop of a cell ends it.")
+      .def(py::init<const std::string&, const std::string&, const std::string&,
+                    std::filesystem::path>(),
+           py::arg("endian") = "le", py::arg("cpu") = "power9", py::arg("mmu") = "radix",
+           py::kw_only(), py::arg("images"))
+      .def_property_readonly("name", &Machine::description, "Such as 'le-power9-radix'.")
+      .def_property_readonly("running", &Machine::running)
+      .def_property_readonly("process_id", &Machine::process_id, "QEMU's, or None.")
+      .def("start", &Machine::start,
+           "Starts QEMU. Raises MachineError: machine.no-qemu, machine.no-image, machine.start.")
+      .def("close", &Machine::close, "Ends QEMU at once.")
+      .def(
+          "run",
+          [](Machine& self, const py::iterable& batch, const py::object& progress) {
+            return self.run(documents_of(batch), progress);
+          },
+          py::arg("batch"), py::arg("progress") = py::none(),
+          "Runs cells or documents, and returns a Result for each, in their order.\n\n"
+          "Other threads run meanwhile; Ctrl-C ends it within a second, and the machine with it.\n"
+          "`progress(done, total)` is called some times a second; what it raises ends the run.")
+      .def("__enter__",
+           [](py::object self) {
+             self.cast<Machine&>().start();
+             return self;
+           })
+      .def("__exit__", [](Machine& self, const py::args&) { self.close(); })
+      .def("__repr__", [](const Machine& self) {
+        return fmt::format("<Machine {}{}>", self.description(), self.running() ? ", running" : "");
+      });
+}
+
+}  // namespace farcall::python

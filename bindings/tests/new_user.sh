@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# A new user's way, outside the source tree: a venv, the package, a three-line test, a failing test, a
+# find by Hypothesis, xdist, the package's own tests, and how fast pytest is with 3,000 cells.
+#
+#   bindings/tests/new_user.sh [PYTHON]      any interpreter with venv; python3 if none is given
+set -euo pipefail
+bindings=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+unset PYTHONPATH PYTEST_ADDOPTS
+export CXX=${CXX:-c++}  # as the rest of the tree is built, so that a compiler cache serves both
+
+step() { printf '== %s (%d s)\n' "$*" $SECONDS; }
+
+fail() {
+  printf 'error: %s\n' "$1" >&2
+  [[ -z ${2-} ]] || sed 's/^/  /' "$2" >&2
+  exit 1
+}
+
+# said FILE PATTERN…: each of them is in the output.
+said() {
+  local file=$1 pattern
+  shift
+  for pattern in "$@"; do
+    grep -qE -- "$pattern" "$file" || fail "expected '$pattern' in the output" "$file"
+  done
+}
+
+step 'venv and install'
+"${1:-python3}" -m venv "$work/venv"
+"$work/venv/bin/pip" --disable-pip-version-check install --quiet "$bindings[test]"
+PATH=$work/venv/bin:$PATH
+mkdir "$work/project"
+cd "$work/project"
+du -sh "$("$work/venv/bin/python" -c 'import farcall, pathlib; print(pathlib.Path(farcall.__file__).parent)')"
+
+step 'a three-line test'
+cat >test_far.py <<'END'
+def test_far(assert_lands):
+    program = "call local callee\nexit\ncallee: mov %r0, 7\nexit"
+    assert_lands(program, placement={"main": "text+64K", "callee": "vmalloc+0x12a468"})
+END
+pytest -q >out 2>&1 || fail 'the three-line test does not pass' out
+said out '1 passed'
+
+step 'a failing test'
+cat >jit.py <<'END'
+import farcall
+
+
+def jit(cell):
+    """A JIT that loses the upper half of a callee's address."""
+    image = farcall.jit(cell)
+    calls = farcall.decode(image, cell)
+    return image.patched({call.at - 24: 0x3D80C000 for call in calls})
+END
+cat >test_jit.py <<'END'
+from jit import jit
+
+
+def test_jit(assert_lands):
+    program = "call local callee\nexit\ncallee: mov %r0, 7\nexit"
+    assert_lands(program, placement={"callee": "vmalloc+0x12a468"}, jit=jit)
+END
+code=0
+pytest -q test_jit.py >out 2>&1 || code=$?
+((code == 1)) || fail "pytest ended with $code; expected 1" out
+said out 'they lead to c00000000012a468' 'bctrl' '^-- asm|E +-- asm' 'callee = vmalloc\+0x12a468'
+
+step 'a find by Hypothesis'
+cat >test_find.py <<'END'
+from farcall.strategies import landings
+from hypothesis import given
+from jit import jit
+
+
+@given(landings())
+def test_find(assert_lands, landing):
+    assert_lands(landing, jit=jit)
+END
+code=0
+pytest -q test_find.py >out 2>&1 || code=$?
+((code == 1)) || fail "pytest ended with $code; expected 1" out
+said out 'call.decoded-elsewhere' 'call local f1' 'Falsifying example|Failing test case'
+
+step 'case files with xdist'
+cat >far.case <<'END'
+-- matrix
+endian le be
+mmu    radix hash
+-- asm
+call local callee
+exit
+callee:
+mov %r0, 7
+exit
+-- place
+callee = vmalloc+0x12a468
+-- result
+7
+END
+pytest -q -n 2 far.case >out 2>&1 || fail 'the case does not pass' out
+said out '4 passed'
+farcall run far.case >out 2>&1 || fail 'the command farcall does not work' out
+said out '4 cells: 4 passed'
+
+step "the package's own tests"
+pytest -q -n 2 -c "$bindings/pyproject.toml" --rootdir "$bindings" -p no:cacheprovider "$bindings/tests" >out 2>&1 ||
+  fail 'tests of the package fail' out
+tail -n 1 out
+
+step 'throughput'
+python "$bindings/tests/throughput.py"
+step 'done'

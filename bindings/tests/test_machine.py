@@ -1,0 +1,179 @@
+"""Machines: batches, verdicts, progress, Ctrl-C, and what is said when QEMU is missing."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import farcall
+import pytest
+
+
+@pytest.fixture
+def cell(far_case):
+    (cell,) = farcall.Case.load(far_case)
+    return cell
+
+
+@pytest.fixture(scope="module")
+def machine():
+    with farcall.Machine() as machine:
+        yield machine
+
+
+LOOP = farcall.Case.parse("-- asm\nmov %r0, 1\nexit\n-- result\n1\n", "loop.case").cells()[0]
+
+
+def endless():
+    """A document whose code goes around for its whole budget of guest instructions."""
+    image = farcall.jit(LOOP)
+    return farcall.Document(LOOP, image.patched({image.entry: 0x48000000}))  # b .
+
+
+def test_a_batch_has_a_result_for_each(machine, cell):
+    image = farcall.jit(cell)
+    call = farcall.decode(image, cell)[0]
+    lost = image.patched({call.at - 24: 0x3D80C000})  # lis r12 without the region's bits
+    good, bad, again = machine.run([cell, farcall.Document(cell, lost), cell])
+    assert good.passed and again.passed
+    assert (good.verdict.result, good.verdict.findings) == (42, [])
+    assert good.observations.calls == [(call.at, 0xC00800000012A468)]
+    assert bad.outcome == "fail"
+    assert [finding.code for finding in bad.verdict][:2] == [
+        "call.decoded-elsewhere",
+        "call.reached-elsewhere",
+    ]
+    (site,) = bad.verdict.sites
+    assert (site.decoded, site.expected, site.agrees) == (
+        0xC00000000012A468,
+        0xC00800000012A468,
+        False,
+    )
+    text = bad.text("farcall run far.case")
+    assert "bctrl" in text and "c00000000012a468" in text and "replay: farcall run far.case" in text
+
+
+def test_check_is_pure_and_says_the_same(machine, cell):
+    document = farcall.Document(cell, farcall.jit(cell))
+    first, second = machine.run([document, document])
+    for result in (first, second):  # each has marks of its own in its registers
+        assert farcall.check(document, result.observations) == result.verdict
+    assert not farcall.check(document).passed  # nobody has seen it run
+
+
+def test_machines_refuse_foreign_cells(cell):
+    with farcall.Machine(endian="be") as machine:
+        with pytest.raises(ValueError, match="far needs the machine le-power9-radix, this is be-"):
+            machine.run([cell])
+
+
+def test_a_machine_that_does_not_run(cell):
+    machine = farcall.Machine()
+    with pytest.raises(farcall.MachineError) as caught:
+        machine.run([cell])
+    assert caught.value.code == "machine.lost"
+    with pytest.raises(ValueError, match="cpu is one of power8"):
+        farcall.Machine(cpu="power11")
+
+
+def test_a_killed_machine_makes_errors_and_a_pool_starts_another(cell):
+    with farcall.MachinePool() as pool:
+        machine = pool.machine_for(cell)
+        os.kill(machine.process_id, signal.SIGKILL)
+        (lost,) = pool.run([cell])
+        assert lost.outcome == "error"
+        assert lost.verdict.findings[0].code.startswith("machine.")
+        assert not machine.running
+        (found,) = pool.run([cell])
+        assert found.passed
+        assert pool.boots == 2
+
+
+def test_a_pool_keeps_the_order_and_one_machine_of_a_kind(far_case):
+    far_case.write_text("-- matrix\nendian le be\nmmu radix hash\n" + far_case.read_text())
+    cells = farcall.Case.load(far_case).cells()
+    with farcall.MachinePool() as pool:
+        for _ in range(2):
+            told = []
+            results = pool.run(cells, progress=lambda done, total: told.append((done, total)))
+            assert [result.cell.name for result in results] == [cell.name for cell in cells]
+            assert all(result.passed for result in results)
+            assert told == sorted(told)
+            assert told[-1] == (4, 4)
+        assert pool.boots == 4
+
+
+def test_other_threads_run_meanwhile_and_progress_is_told(machine):
+    ticks, told, done = [], [], threading.Event()
+
+    def tick():
+        while not done.wait(0.01):
+            ticks.append(time.monotonic())
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    begin = time.monotonic()
+    results = machine.run([endless()] * 400, progress=lambda *step: told.append(step))
+    end = time.monotonic()
+    done.set()
+    thread.join()
+    assert [result.verdict.findings[0].code for result in results] == ["guest.budget"] * 400
+    # A run that kept the lock would have let nobody tick.
+    assert len([at for at in ticks if begin < at < end]) >= 2
+    assert told[-1] == (400, 400)
+
+
+def test_an_exception_of_progress_ends_the_run(cell):
+    class Enough(Exception):
+        pass
+
+    def progress(done, total):
+        raise Enough
+
+    with farcall.Machine() as machine:
+        with pytest.raises(Enough):
+            machine.run([endless()] * 50, progress=progress)
+
+
+def test_ctrl_c_ends_a_run_within_a_second():
+    script = """
+import farcall, sys, time
+sys.path.insert(0, sys.argv[1])
+from test_machine import endless
+with farcall.Machine() as machine:
+    batch = [endless()] * 20_000
+    print("ready", flush=True)
+    try:
+        machine.run(batch)
+    except KeyboardInterrupt:
+        print(time.monotonic(), machine.running, flush=True)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, os.path.dirname(__file__)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(1)  # it is within run() now, for some seconds
+    sent = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    at, running = out.split()
+    assert running == "False"
+    # A second is promised on a machine that is free; this one may have other work.
+    assert float(at) - sent < 10
+
+
+def test_without_qemu_it_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(farcall.MachineError) as caught:
+        farcall.Machine().start()
+    assert caught.value.code == "machine.no-qemu"
+    assert "apt-get install qemu-system-ppc" in caught.value.hint
+
+
+def test_without_images_it_says_where_they_should_be(tmp_path):
+    with pytest.raises(farcall.MachineError) as caught:
+        farcall.Machine(images=tmp_path).start()
+    assert caught.value.code == "machine.no-image"
+    assert str(tmp_path) in str(caught.value)

@@ -1,0 +1,206 @@
+"""The pytest plugin, through pytester: what must pass passes, what must fail fails, and how."""
+
+import re
+
+import pytest
+from conftest import FAR
+
+MATRIX = FAR.replace("-- asm", "-- matrix\nendian le be\ncpu power9 power10\n-- asm", 1)
+WRONG = MATRIX.replace("42", "43")
+
+BAD_JIT = '''
+import farcall
+
+def losing_the_top(cell):
+    """The bug of 2018: the upper half of a callee's address is lost."""
+    image = farcall.jit(cell)
+    words = {}
+    for call in farcall.decode(image, cell):
+        if call.target >> 32 != 0xC0000000:
+            words[call.at - 24] = 0x3D80C000  # lis r12,-16384
+    return image.patched(words)
+'''
+
+
+def test_a_cell_is_an_item(pytester):
+    pytester.makefile(".case", far=MATRIX)
+    result = pytester.runpytest("-v")
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(
+        [f"far.case::far@{cell} PASSED*" for cell in ("le-power9", "le-power10", "be-power9")]
+    )
+
+
+def test_a_wrong_expectation_fails_with_the_evidence_and_no_traceback(pytester):
+    pytester.makefile(".case", far=FAR.replace("42", "43"))
+    result = pytester.runpytest()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*case.contradicts-interpreter*", "*replay: farcall run far.case --filter far"]
+    )
+    result.stdout.no_fnmatch_line("*Traceback*")
+    result.stdout.no_fnmatch_line("*pytest_plugin*")
+
+
+def test_a_malformed_case_is_an_error_with_its_place(pytester):
+    pytester.makefile(".case", far=FAR.replace("-- place", "-- plaice"))
+    result = pytester.runpytest()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["far.case:*: error: *case.unknown-section*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "passed", "deselected"),
+    [
+        (["-k", "power10"], 2, 2),
+        (["-m", "be and power9"], 1, 3),
+        (["-m", "radix and table and not be"], 2, 2),
+        (["far.case::far@be-power10"], 1, 0),
+    ],
+)
+def test_selection(pytester, arguments, passed, deselected):
+    pytester.makefile(".case", far=MATRIX)
+    result = pytester.runpytest("--strict-markers", *arguments)
+    result.assert_outcomes(passed=passed, deselected=deselected)
+
+
+def test_stop_at_the_first_failure_and_run_it_again(pytester):
+    pytester.makefile(".case", a=FAR, far=WRONG)
+    pytester.runpytest("-x").assert_outcomes(passed=1, failed=1)
+    again = pytester.runpytest("--lf")
+    again.assert_outcomes(failed=1)
+    pytester.makefile(".case", far=MATRIX)
+    pytester.runpytest("--lf").assert_outcomes(passed=1)
+
+
+def test_folders_of_malformed_files_are_left_out_unless_named(pytester):
+    folder = pytester.mkdir("reject")
+    (folder / "bad.case").write_text("-- frob\n1\n")
+    pytester.makefile(".case", far=FAR)
+    pytester.runpytest().assert_outcomes(passed=1)
+    pytester.runpytest("reject").assert_outcomes(errors=1)
+    pytester.runpytest("reject/bad.case").assert_outcomes(errors=1)
+
+
+def test_data_files_of_others_are_left_alone(pytester):
+    pytester.makefile(
+        ".data",
+        noise="1 2 3\n",
+        refused="-- asm\nmov %r0, 7\n-- error\nno exit\n",
+        # As in the suite: nothing is said of a call that is never made.
+        suite="-- asm\nmov %r0, 7\nja out\ncall local f\nout: exit\nf: exit\n-- result\n0x7\n",
+    )
+    pytester.runpytest("-v").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_of_xdist_boot_each_machine_once(pytester, workers):
+    pytester.makefile(".case", a=MATRIX, b=MATRIX, c=WRONG)
+    pytester.makeconftest(
+        """
+        def pytest_sessionfinish(session):
+            from farcall.pytest_plugin.cells import POOL
+            pool = session.config.stash[POOL]
+            if hasattr(session.config, "workerinput"):
+                kinds = {name for name in pool._machines}
+                print_to = session.config.rootpath / f"boots-{session.config.workerinput['workerid']}"
+                print_to.write_text(f"{pool.boots} {len(kinds)}")
+        """
+    )
+    result = pytester.runpytest("-n", str(workers), "-v")
+    result.assert_outcomes(passed=8, failed=4)
+    # Names are those of the cells, nothing behind them.
+    result.stdout.fnmatch_lines(["*PASSED a.case::far@le-power9"[:10] + "*"])
+    assert not re.search(r"@\S+@", result.stdout.str())
+    boots = [path.read_text().split() for path in pytester.path.glob("boots-*")]
+    assert boots and all(number == kinds for number, kinds in boots)
+    assert sum(int(number) for number, _ in boots) == 4  # no kind in two workers, as they are small
+    again = pytester.runpytest("-n", str(workers), "--lf")
+    again.assert_outcomes(failed=4)
+
+
+def test_xdist_by_file_works_too(pytester):
+    pytester.makefile(".case", a=MATRIX, b=WRONG)
+    pytester.runpytest("-n", "2", "--dist", "loadfile").assert_outcomes(passed=4, failed=4)
+
+
+def test_assert_lands_both_ways(pytester):
+    pytester.makepyfile(
+        BAD_JIT
+        + '''
+PROGRAM = """
+call local callee
+exit
+callee:
+mov %r0, 7
+exit
+"""
+FAR = {"main": "text+64K", "callee": "vmalloc+0x12a468"}
+
+def test_near(assert_lands):
+    assert assert_lands(PROGRAM, jit=losing_the_top, placement={"main": "text+64K", "callee": "text+128K"}).passed
+
+def test_far(assert_lands):
+    result = assert_lands(PROGRAM, placement=FAR, axes={"cpu": "power10", "endian": "be"})
+    assert result.verdict.result == 7
+
+def test_lost(assert_lands):
+    assert_lands(PROGRAM, jit=losing_the_top, placement=FAR)
+
+def test_wrong(assert_lands):
+    assert_lands(PROGRAM, placement={"nobody": "text"})
+'''
+    )
+    result = pytester.runpytest()
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            ">*assert_lands(PROGRAM, jit=losing_the_top, placement=FAR)",
+            "E*expected the bytes to lead to c00800000012a468 (callee); they lead to c00000000012a468*",
+            "E*bctrl*",
+            "E*-- asm",
+            "E*callee = vmalloc+0x12a468",
+            "*case.unknown-name*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*fixtures.py:*in check*")
+
+
+def test_bless_shows_and_changes_what_the_witnesses_agree_on(pytester):
+    wrong = WRONG.replace("-- result", "-- calls\nmain[0] callee *3   # once\n-- result")
+    path = pytester.makefile(".case", far=wrong)
+    before = path.read_text()
+    result = pytester.runpytest("--farcall-bless")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["-main?0? callee *3*", "+main?0? callee   # once", "-43", "+0x2a"])
+    assert path.read_text() == before.replace("callee *3", "callee").replace("43", "0x2a")
+    pytester.runpytest().assert_outcomes(passed=4)
+    blessed = path.read_text()
+    pytester.runpytest("--farcall-bless").stdout.fnmatch_lines(["*nothing to bless*"])
+    assert path.read_text() == blessed
+
+
+def test_bless_leaves_alone_what_really_fails(pytester):
+    text = FAR.replace("-- asm", "-- matrix\ncall imm32 table\n-- asm", 1)
+    path = pytester.makefile(".case", far=text)
+    before = path.read_text()
+    result = pytester.runpytest("--farcall-bless")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*far.case: not blessed*"])
+    assert path.read_text() == before
+
+
+def test_the_session_s_machines(pytester):
+    pytester.makefile(".case", far=FAR)
+    pytester.makepyfile(
+        """
+        import farcall
+        def test_shared(farcall_machines):
+            (cell,) = farcall.Case.load("far.case")
+            assert farcall_machines.run([cell])[0].passed
+            assert farcall_machines.boots == 1
+        """
+    )
+    pytester.runpytest("far.case", "test_the_session_s_machines.py").assert_outcomes(passed=2)

@@ -1,0 +1,43 @@
+"""The templates for the CI of others: what they run are commands and packages that there are."""
+
+import re
+from pathlib import Path
+
+import pytest
+from test_reports import FAR, run
+
+TREE = Path(__file__).parents[2]
+TEMPLATES = sorted((TREE / "ci/templates").iterdir())
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_their_commands_work(path, tmp_path):
+    (tmp_path / "far.case").write_text(FAR)
+    text = path.read_text()
+    # Continued lines become one; what the CI sets is set.
+    text = re.sub(r"\s*\n\s+(?=--)", " ", text)
+    for pattern, value in (
+        (r"\$\{\{ matrix.shard \}\}/2", "1/1"),
+        (r"\$CI_NODE_INDEX/\$CI_NODE_TOTAL", "1/1"),
+        (r"\$\{\{ matrix.shard \}\}|\$CI_NODE_INDEX", "1"),
+        (r'"\$GITHUB_STEP_SUMMARY"', "summary.md"),
+        (r'"\$CASES"', "far.case"),
+    ):
+        text = re.sub(pattern, value, text)
+    commands = re.findall(r"farcall ((?:run|merge) [^\n]+)", text)
+    assert len(commands) == 2
+    for command in commands:
+        arguments = [word.strip('"') for word in command.split()]
+        arguments = [str(next(tmp_path.glob(a)).name) if "*" in a else a for a in arguments]
+        run(*arguments, folder=tmp_path)
+    assert (tmp_path / "report-1.html").exists()
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_their_packages_are_those_that_the_build_needs(path):
+    setup = re.search(r"^packages=\((.*?)^\)", (TREE / "ci/setup.sh").read_text(), re.M | re.S)[1]
+    known = set(re.sub(r"#.*", "", setup).split())
+    installed = re.search(
+        r"--no-install-recommends (.*?)[-\s]+python3 -m venv", path.read_text(), re.DOTALL
+    )[1]
+    assert set(installed.replace("\\", " ").split()) - known == set()

@@ -1,0 +1,65 @@
+#include <fmt/format.h>
+
+#include "model/json.hpp"
+#include "report/evidence.hpp"
+#include "report/report.hpp"
+
+namespace farcall::report {
+namespace {
+
+class BundleReport : public Report {
+ public:
+  BundleReport(std::FILE* out, std::string qemu) : out_(out), qemu_(std::move(qemu)) {}
+
+  void begin(std::size_t /*cells*/) override {}
+
+  void cell(const CellReport& report) override {
+    if (report.verdict.outcome == model::Outcome::pass) {
+      return;
+    }
+    model::Document document{.cell = report.cell};
+    if (report.image != nullptr) {
+      document.image = *report.image;
+    }
+    model::Json one = model::Json::object();
+    one["cell"] = report.cell.name;
+    one["replay"] = report.replay;
+    one["verdict"] = model::to_json(report.verdict);
+    one["evidence"] = evidence(report);
+    one["listing"] = model::Json::object();
+    for (const model::CodeFunction& function :
+         document.image ? document.image->functions : std::vector<model::CodeFunction>{}) {
+      model::Json& lines = one["listing"][function.name] = model::Json::array();
+      const std::vector<std::string> texts = listing(function);
+      for (std::size_t i = 0; i < texts.size(); ++i) {
+        lines.push_back(fmt::format("{}  {:08x}  {}", to_string(function.address + (i * 4)),
+                                    function.words[i], texts[i]));
+      }
+    }
+    one["document"] = model::to_json(document, document.image ? "image" : "cell");
+    cells_.push_back(std::move(one));
+  }
+
+  void end(const Totals& totals) override {
+    model::Json json = model::document_header();
+    json["report"] = "bundle";
+    json["qemu"] = qemu_;
+    json["replay"] = "farcall replay FILE";
+    json["of_cells"] = totals.cells();
+    json["cells"] = std::move(cells_);
+    fmt::print(out_, "{}\n", json.dump(1));
+  }
+
+ private:
+  std::FILE* out_;
+  std::string qemu_;
+  model::Json cells_ = model::Json::array();
+};
+
+}  // namespace
+
+std::unique_ptr<Report> bundle_report(std::FILE* out, std::string qemu) {
+  return std::make_unique<BundleReport>(out, std::move(qemu));
+}
+
+}  // namespace farcall::report

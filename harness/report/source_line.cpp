@@ -1,0 +1,25 @@
+#include "report/source_line.hpp"
+
+#include "bpf/program.hpp"
+
+namespace farcall::report {
+
+unsigned source_line(const model::Cell& cell, const model::Verdict& verdict) {
+  if (!cell.program || cell.program->origins.empty()) {
+    return 1;
+  }
+  const auto line_at = [&cell](bpf::SlotIndex slot) {
+    const SourceLocation& origin = cell.program->origins[slot];
+    return origin.file == cell.case_path && origin.line > 0 ? origin.line : 1;
+  };
+  if (!verdict.findings.empty()) {
+    for (const bpf::CallInstruction& call : bpf::call_instructions(*cell.program)) {
+      if (bpf::to_string(*cell.program, call.site) == verdict.findings.front().site) {
+        return line_at(call.slot);
+      }
+    }
+  }
+  return line_at(0);
+}
+
+}  // namespace farcall::report
