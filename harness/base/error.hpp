@@ -104,6 +104,7 @@ namespace farcall {
   X(machine_no_gdb,                "machine.no-gdb")                            \
   X(machine_no_image,              "machine.no-image")                          \
   X(machine_start,                 "machine.start")                             \
+  X(machine_libvirt,               "machine.libvirt")                           \
   X(machine_lost,                  "machine.lost")                              \
   X(machine_timeout,               "machine.timeout")                           \
   X(machine_bad_answer,            "machine.bad-answer")                        \

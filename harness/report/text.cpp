@@ -4,6 +4,7 @@
 #include <array>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "report/report.hpp"
 
@@ -54,7 +55,7 @@ class TextReport : public Report {
     if (by_file_) {
       count(report);
     }
-    if (!by_file_ || outcome != Outcome::pass) {
+    if (!by_file_ || (outcome != Outcome::pass && !is_told(report.verdict))) {
       hide_progress();
       print_cell(report);
     }
@@ -85,6 +86,15 @@ class TextReport : public Report {
     std::size_t sites = 0;
     std::size_t agreed_sites = 0;
   };
+
+  // A machine that fails makes the same error of each of its cells: among many, it is told once.
+  bool is_told(const model::Verdict& verdict) {
+    if (verdict.findings.empty() || !name(verdict.findings.front().code).starts_with("machine.")) {
+      return false;
+    }
+    const std::string& text = verdict.findings.front().text;
+    return std::exchange(told_, text) == text;
+  }
 
   void count(const CellReport& report) {
     const model::Verdict& verdict = report.verdict;
@@ -268,6 +278,7 @@ class TextReport : public Report {
   TextStyle style_;
   bool by_file_ = false;
   FileTally file_;
+  std::string told_;
 };
 
 }  // namespace

@@ -63,8 +63,9 @@ Result<StopPoint> stop_point(const DebugArguments& arguments, const Prepared& pr
 // A guest that holds still with the job in its hands, for a debugger at a listening socket.
 Result<vm::Machine> hold(const DebugArguments& arguments, const model::Cell& cell,
                          const model::Job& job, int listener) {
-  BOOST_OUTCOME_TRY(
-      machine, vm::Machine::start(machine_spec(cell.axes, arguments.invocation.images), listener));
+  BOOST_OUTCOME_TRY(machine,
+                    vm::Machine::start(machine_spec(cell.axes, arguments.invocation.images),
+                                       *vm::debugged_host(listener)));
   BOOST_OUTCOME_TRYV(machine.pause());
   BOOST_OUTCOME_TRYV(machine.submit(std::span(&job, 1)));
   return std::move(machine);

@@ -34,8 +34,13 @@ struct Batch {
 class MachineRun {
  public:
   MachineRun(std::optional<vm::Machine>& machine, const Documents& documents,
-             const std::filesystem::path& images, const MachineRunListener& listener)
-      : machine_(machine), documents_(documents), images_(images), listener_(listener) {}
+             const std::filesystem::path& images, const MachineRunListener& listener,
+             vm::Host& host)
+      : machine_(machine),
+        documents_(documents),
+        images_(images),
+        listener_(listener),
+        host_(host) {}
 
   // Keeps two batches in the guest, and prepares a third meanwhile.
   Result<void> run() {
@@ -82,7 +87,7 @@ class MachineRun {
     ready_.jobs.push_back(std::move(*prepared.job));
     if (!machine_) {  // it boots while more is prepared
       const model::AxisValues axes = documents_.axes(*index);
-      BOOST_OUTCOME_TRY(machine, vm::Machine::start(machine_spec(axes, images_)));
+      BOOST_OUTCOME_TRY(machine, vm::Machine::start(machine_spec(axes, images_), host_));
       machine_ = std::move(machine);
     }
     return success();
@@ -154,6 +159,7 @@ class MachineRun {
   const Documents& documents_;
   const std::filesystem::path& images_;
   const MachineRunListener& listener_;
+  vm::Host& host_;
   bool more_ = true;  // cells to prepare
   Batch ready_;
   std::deque<Batch> running_;
@@ -169,9 +175,9 @@ vm::MachineSpec machine_spec(const model::AxisValues& axes, const std::filesyste
 }
 
 Result<void> run_on_machine(std::optional<vm::Machine>& machine, const Documents& documents,
-                            const std::filesystem::path& images,
-                            const MachineRunListener& listener) {
-  return MachineRun(machine, documents, images, listener).run();
+                            const std::filesystem::path& images, const MachineRunListener& listener,
+                            vm::Host& host) {
+  return MachineRun(machine, documents, images, listener, host).run();
 }
 
 std::function<std::optional<std::size_t>()> each_of(std::size_t count) {

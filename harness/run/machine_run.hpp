@@ -35,12 +35,13 @@ struct MachineRunListener {
 };
 
 // Runs documents as `listener` names them, until it names no more, and tells it of each as it ends.
-// If there is no `machine` yet, the first cell that must run starts it; afterwards it is there for
-// the next call. A machine that fails makes errors of the cells that it had been given, is gone
-// afterwards, and its error is returned. One that was stopped while it had jobs is gone, too.
+// If there is no `machine` yet, the first cell that must run has `host` start it; afterwards it is
+// there for the next call. A machine that fails makes errors of the cells that it had been given,
+// is gone afterwards, and its error is returned. One that was stopped while it had jobs is gone,
+// too.
 Result<void> run_on_machine(std::optional<vm::Machine>& machine, const Documents& documents,
-                            const std::filesystem::path& images,
-                            const MachineRunListener& listener);
+                            const std::filesystem::path& images, const MachineRunListener& listener,
+                            vm::Host& host = vm::direct_host());
 
 // A `next` that names the cells 0 … `count` − 1.
 std::function<std::optional<std::size_t>()> each_of(std::size_t count);

@@ -8,6 +8,8 @@
 #include <charconv>
 #include <thread>
 
+#include "vm/libvirt_host.hpp"
+
 namespace farcall::run {
 namespace {
 
@@ -53,6 +55,27 @@ void add_tag_hash(CLI::App& command, show::TagHash& hash) {
                                                                {"sha256", show::TagHash::sha256}};
   add_choice(command, "--tag-hash", hash, kHashes,
              "How tags are made: sha1, or sha256 as Linux since 6.18", "HASH");
+}
+
+void add_host(CLI::App& command, HostChoice& choice) {
+  auto* const vm =
+      command
+          .add_option_function<std::string>(
+              "--vm", [&choice](const std::string& name) { choice.libvirt = name == "libvirt"; },
+              "Who starts the guests: direct (the default) or libvirt")
+          ->check(CLI::IsMember({"direct", "libvirt"}));
+  command
+      .add_option("--connect", choice.connect,
+                  "libvirt's URI, as qemu:///system; by default one of our own, without a daemon")
+      ->type_name("URI")
+      ->needs(vm);
+}
+
+Result<std::unique_ptr<vm::Host>> open_host(const HostChoice& choice) {
+  if (!choice.libvirt) {
+    return std::unique_ptr<vm::Host>();
+  }
+  return vm::libvirt_host(choice.connect);
 }
 
 RunnerOptions default_runner(const Invocation& invocation) {

@@ -4,12 +4,14 @@
 #include <CLI/App.hpp>
 #include <CLI/Validators.hpp>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "run/commands.hpp"
 #include "run/runner.hpp"
 #include "run/select.hpp"
 #include "show/tag.hpp"
+#include "vm/host.hpp"
 
 namespace farcall::run {
 
@@ -35,6 +37,16 @@ void add_choice(CLI::App& command, const std::string& option, Enum& value,
 
 // --tag-hash; `hash` has its default.
 void add_tag_hash(CLI::App& command, show::TagHash& hash);
+
+// --vm and --connect: who starts machines.
+struct HostChoice {
+  bool libvirt = false;
+  std::string connect;  // URI; empty: an embedded libvirt
+};
+void add_host(CLI::App& command, HostChoice& choice);
+
+// The host that was chosen; null stands for the direct one, which is always there.
+Result<std::unique_ptr<vm::Host>> open_host(const HostChoice& choice);
 
 // As many machines as cores, guest images from where farcall has them.
 RunnerOptions default_runner(const Invocation& invocation);

@@ -142,7 +142,8 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
         run_on_machine(machine, documents, options.images,
                        {.next = next,
                         .finish = [&](FinishedCell cell) { results.finish(std::move(cell)); },
-                        .stopped = [&] { return results.stopped(); }});
+                        .stopped = [&] { return results.stopped(); }},
+                       *options.host);
     if (schedule.leave(*group) > 0 || done) {
       continue;
     }

@@ -9,13 +9,15 @@
 #include "model/document.hpp"
 #include "model/verdict.hpp"
 #include "run/documents.hpp"
+#include "vm/host.hpp"
 
 namespace farcall::run {
 
 struct RunnerOptions {
-  unsigned machines = 1;         // at most so many at the same time
-  std::filesystem::path images;  // the folder of guest images
-  bool stop_at_failure = false;  // run nothing more once a cell has not passed
+  unsigned machines = 1;                // at most so many at the same time
+  std::filesystem::path images;         // the folder of guest images
+  bool stop_at_failure = false;         // run nothing more once a cell has not passed
+  vm::Host* host = &vm::direct_host();  // who starts machines
 };
 
 // What came of one cell, valid during the call of the sink.

@@ -2,62 +2,56 @@
 
 #include <fmt/format.h>
 
-#include "wire/mailbox.hpp"
+#include "vm/hardware.hpp"
 
 namespace farcall::vm {
 
-std::string image_name(model::Endian endian, model::Mmu /*mmu*/) {
-  return endian == model::Endian::big ? "bare-be.bin" : "bare-le.bin";
-}
-
 Command command_line(const std::string& qemu, const MachineSpec& spec, const Channels& channels) {
-  const auto cpu = model::value_names(model::Axis::cpu)[static_cast<std::size_t>(spec.cpu)];
+  const Hardware guest = hardware(spec);
+  const std::uint64_t megabytes = guest.ram_bytes >> 20;
+  std::string machine = fmt::format("{},memory-backend=ram", guest.machine);
+  for (const auto& [name, value] : guest.capabilities) {
+    machine += fmt::format(",cap-{}={}", name, value);
+  }
   Command command{
       .program = qemu,
-      .arguments =
-          {
-              "-machine",
-              // TCG has none of the speculation barriers that pseries promises by default, and says
-              // so on stderr unless told to leave them out.
-              "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off,"
-              "memory-backend=ram",
-              // A connector for each of 256 PCI slots that nothing is ever plugged into would take
-              // 5 ms to make.
-              "-global",
-              "spapr-pci-host-bridge.dynamic-reconfiguration=off",
-              "-cpu",
-              std::string(cpu),
-              "-m",
-              fmt::format("{}M", wire::kRamBytes >> 20),
-              "-object",
-              fmt::format("memory-backend-file,id=ram,size={}M,mem-path=/proc/self/fd/{},share=on",
-                          wire::kRamBytes >> 20, channels.ram),
-              "-no-user-config",
-              "-nodefaults",
-              "-display",
-              "none",
-              "-chardev",
-              fmt::format("socket,id=console,fd={}", channels.console),
-              "-serial",
-              "chardev:console",
-              "-chardev",
-              fmt::format("socket,id=qmp,fd={}", channels.qmp),
-              "-mon",
-              "chardev=qmp,mode=control",
-              "-bios",
-              // A comma would start another option only in key=value lists, which -bios does not
-              // take.
-              spec.image,
-              // One nanosecond of guest time an instruction: budgets are exact and deterministic.
-              "-icount",
-              "shift=0",
-              // Fresh code in every job fills any translation buffer; a small one is as fast and
-              // stays small.
-              "-accel",
-              "tcg,tb-size=32",
-          },
-      // In huge pages, QEMU's heap costs fewer page faults: 2 ms of a start.
-      .environment = {{"GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"}}};
+      .arguments = {
+          "-machine",
+          machine,
+          "-cpu",
+          std::string(guest.cpu),
+          "-m",
+          fmt::format("{}M", megabytes),
+          "-object",
+          fmt::format("memory-backend-file,id=ram,size={}M,mem-path=/proc/self/fd/{},share=on",
+                      megabytes, channels.ram),
+          "-no-user-config",
+          "-nodefaults",
+          "-display",
+          "none",
+          "-chardev",
+          fmt::format("socket,id=console,fd={}", channels.console),
+          "-serial",  // the first has the register that the guest expects
+          "chardev:console",
+          "-chardev",
+          fmt::format("socket,id=qmp,fd={}", channels.qmp),
+          "-mon",
+          "chardev=qmp,mode=control",
+          "-bios",
+          // A comma would start another option only in key=value lists, which -bios does not take.
+          guest.image,
+      }};
+  for (const auto& [property, value] : guest.device_defaults) {
+    command.arguments.insert(command.arguments.end(),
+                             {"-global", fmt::format("{}={}", property, value)});
+  }
+  for (const auto& [option, value] : guest.options) {
+    command.arguments.insert(command.arguments.end(),
+                             {fmt::format("-{}", option), std::string(value)});
+  }
+  for (const auto& [name, value] : guest.environment) {
+    command.environment.emplace_back(name, value);
+  }
   if (channels.gdb >= 0) {
     command.arguments.insert(
         command.arguments.end(),

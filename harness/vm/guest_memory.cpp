@@ -1,5 +1,7 @@
 #include "vm/guest_memory.hpp"
 
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
 
 #include <utility>
@@ -7,8 +9,20 @@
 namespace farcall::vm {
 
 Result<GuestMemory> GuestMemory::create() {
-  GuestMemory memory;
   BOOST_OUTCOME_TRY(file, memory_file("farcall-guest", wire::kRamBytes));
+  return map(std::move(file));
+}
+
+Result<GuestMemory> GuestMemory::open(const std::string& path) {
+  FileDescriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (file.number() < 0) {
+    return start_error(fmt::format("cannot open the guest's memory, {}", path));
+  }
+  return map(std::move(file));
+}
+
+Result<GuestMemory> GuestMemory::map(FileDescriptor file) {
+  GuestMemory memory;
   memory.file_ = std::move(file);
   void* start = ::mmap(nullptr, wire::kRamBytes, PROT_READ | PROT_WRITE, MAP_SHARED,
                        memory.file_.number(), 0);
@@ -17,6 +31,11 @@ Result<GuestMemory> GuestMemory::create() {
   }
   memory.start_ = static_cast<std::byte*>(start);
   return memory;
+}
+
+void GuestMemory::tell(const MachineSpec& spec) const {
+  control().mmu =
+      static_cast<std::uint32_t>(spec.mmu == model::Mmu::hash ? wire::Mmu::hash : wire::Mmu::radix);
 }
 
 GuestMemory::GuestMemory(GuestMemory&& other) noexcept

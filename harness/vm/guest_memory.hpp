@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 
 #include "base/error.hpp"
 #include "vm/file_descriptor.hpp"
+#include "vm/machine_spec.hpp"
 #include "wire/mailbox.hpp"
 
 namespace farcall::vm {
@@ -13,11 +15,17 @@ namespace farcall::vm {
 class GuestMemory {
  public:
   static Result<GuestMemory> create();
+  // The file at `path`, which is some QEMU's memory.
+  static Result<GuestMemory> open(const std::string& path);
+
   GuestMemory(GuestMemory&& other) noexcept;
   GuestMemory& operator=(GuestMemory&& other) noexcept;
   GuestMemory(const GuestMemory&) = delete;
   GuestMemory& operator=(const GuestMemory&) = delete;
   ~GuestMemory();
+
+  // Tells the guest what it is to be. Before it runs.
+  void tell(const MachineSpec& spec) const;
 
   int descriptor() const { return file_.number(); }
   wire::Control& control() const;
@@ -26,6 +34,7 @@ class GuestMemory {
 
  private:
   GuestMemory() = default;
+  static Result<GuestMemory> map(FileDescriptor file);
 
   FileDescriptor file_;
   std::byte* start_ = nullptr;

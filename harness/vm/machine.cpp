@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <boost/process/search_path.hpp>
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
@@ -17,11 +16,8 @@
 #include <vector>
 
 #include "vm/batch.hpp"
-#include "vm/command_line.hpp"
 #include "vm/file_descriptor.hpp"
 #include "vm/guest_memory.hpp"
-#include "vm/process.hpp"
-#include "vm/qmp.hpp"
 #include "wire/mailbox.hpp"
 
 namespace farcall::vm {
@@ -29,12 +25,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::string_view kQemu = "qemu-system-ppc64";
-
 // The wall clock is only a backstop: a guest ends its jobs by counting instructions. A loaded host
 // may be this slow.
 constexpr std::chrono::seconds kPatience{20};
 constexpr std::chrono::nanoseconds kPatiencePerInstruction{20};
+
+// How often somebody looks whether the host is still there.
+constexpr std::int64_t kLookAtHostMilliseconds = 500;
 
 constexpr std::size_t kConsoleBytesKept = 4096;
 
@@ -63,8 +60,7 @@ struct Machine::State {
   MachineSpec spec;
   GuestMemory memory;
   FileDescriptor console;
-  QmpClient qmp;
-  Process process;  // behind what it uses: it ends first
+  std::unique_ptr<RunningQemu> qemu;  // behind what it uses: it ends first
 
   std::array<InFlight, kMaxBatchesInFlight> batches = {};  // batch n is in batches[n % size]
   std::uint64_t submitted = 0;
@@ -83,12 +79,12 @@ struct Machine::State {
 
 Error Machine::State::give_up(Error error) {
   alive = false;
-  process.kill();
+  qemu->kill();
   if (!console_text.empty()) {
     std::ranges::replace(console_text, '\n', ' ');
     error.message += fmt::format("; the guest's console says: {}", console_text);
   }
-  if (const std::string words = process.last_words(); !words.empty()) {
+  if (const std::string words = qemu->last_words(); !words.empty()) {
     error.message += fmt::format("; QEMU says: {}", words);
   }
   return error;
@@ -100,23 +96,23 @@ Error Machine::State::why_gone() {
   if (control.panicked.load_acquire() != 0) {
     return give_up(Error{ErrorCode::machine_runner_fault, panic_message(control.panic)});
   }
-  for (int tries = 0; process.running() && tries < 100; ++tries) {
+  for (int tries = 0; qemu->running() && tries < 100; ++tries) {
     ::poll(nullptr, 0, 10);
   }
-  const bool gone = !process.running();
+  const bool gone = !qemu->running();
   const bool booted = control.ready.load_acquire() != 0;
   return give_up(
       Error{booted ? ErrorCode::machine_lost : ErrorCode::machine_start,
             fmt::format("QEMU ended {} ({})",
                         booted ? "while it had jobs to run" : "before the guest had booted",
-                        gone ? process.ending() : "console closed")});
+                        gone ? qemu->ending() : "console closed")});
 }
 
 Error Machine::State::hang(std::chrono::nanoseconds waited) {
   Error error{ErrorCode::machine_timeout,
               fmt::format("no result within {:.1f} s of wall clock, though every job has a budget",
                           std::chrono::duration<double>(waited).count())};
-  if (const auto registers = qmp.monitor("info registers"); registers.has_value()) {
+  if (const auto registers = qemu->monitor("info registers"); registers.has_value()) {
     const std::string& text = registers.value();
     error.message += "; " + text.substr(0, text.find_first_of("\r\n"));
   }
@@ -137,13 +133,20 @@ void Machine::State::read_console() {
 Result<void> Machine::State::wait_for(std::uint64_t batch, std::chrono::nanoseconds patience) {
   const auto deadline = Clock::now() + patience;
   const wire::Control& control = memory.control();
-  while (control.completed.load_acquire() <= batch) {
+  while (true) {
+    if (auto abandoned = qemu->abandoned()) {
+      return give_up(std::move(*abandoned));
+    }
+    if (control.completed.load_acquire() > batch) {
+      break;
+    }
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
     pollfd wait = {console.number(), POLLIN, 0};
-    const int ready = left.count() <= 0 ? 0 : ::poll(&wait, 1, static_cast<int>(left.count()));
-    if (ready == 0) {
+    if (left.count() <= 0) {
       return hang(patience);
     }
+    const auto at_once = std::min<std::int64_t>(left.count(), kLookAtHostMilliseconds);
+    const int ready = ::poll(&wait, 1, static_cast<int>(at_once));
     if (ready > 0) {
       read_console();
       // Whoever hangs up may have completed the batch before.
@@ -161,12 +164,7 @@ Result<void> Machine::State::wait_for(std::uint64_t batch, std::chrono::nanoseco
   return success();
 }
 
-Result<Machine> Machine::start(const MachineSpec& spec, int gdb) {
-  const std::string qemu = boost::process::search_path(std::string(kQemu)).string();
-  if (qemu.empty()) {
-    return Error{ErrorCode::machine_no_qemu, fmt::format("{} is not on PATH", kQemu),
-                 SourceLocation{}, std::string{}, "apt-get install qemu-system-ppc"};
-  }
+Result<Machine> Machine::start(const MachineSpec& spec, Host& host) {
   if (spec.cpu == model::Cpu::power8 && spec.mmu == model::Mmu::radix) {
     return Error{ErrorCode::machine_start, "power8 has no radix translation"};
   }
@@ -177,22 +175,11 @@ Result<Machine> Machine::start(const MachineSpec& spec, int gdb) {
     return Error{ErrorCode::machine_no_image, fmt::format("there is no guest image {}", spec.image),
                  SourceLocation{}, std::string{}, "build the target farcall_images"};
   }
-  BOOST_OUTCOME_TRY(memory, GuestMemory::create());
-  memory.control().mmu =
-      static_cast<std::uint32_t>(spec.mmu == model::Mmu::hash ? wire::Mmu::hash : wire::Mmu::radix);
-  BOOST_OUTCOME_TRY(console, socket_pair());
-  BOOST_OUTCOME_TRY(qmp, socket_pair());
-  const Channels channels{memory.descriptor(), console.theirs.number(), qmp.theirs.number(), gdb};
-  std::vector<int> inherited = {channels.ram, channels.console, channels.qmp};
-  if (gdb >= 0) {
-    inherited.push_back(gdb);
-  }
-  BOOST_OUTCOME_TRY(process, Process::start(command_line(qemu, absolute, channels), inherited));
+  BOOST_OUTCOME_TRY(started, host.start(absolute));
   return Machine(std::unique_ptr<State>(new State{.spec = std::move(absolute),
-                                                  .memory = std::move(memory),
-                                                  .console = std::move(console.ours),
-                                                  .qmp = QmpClient(std::move(qmp.ours)),
-                                                  .process = std::move(process)}));
+                                                  .memory = std::move(started.memory),
+                                                  .console = std::move(started.console),
+                                                  .qemu = std::move(started.qemu)}));
 }
 
 Machine::Machine(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -270,7 +257,7 @@ Result<void> Machine::pause() {
       return state.hang(kPatience);
     }
   }
-  BOOST_OUTCOME_TRYV(state.qmp.execute("stop"));
+  BOOST_OUTCOME_TRYV(state.qemu->monitor("stop"));
   return success();
 }
 
@@ -280,7 +267,7 @@ std::string Machine::console() {
 }
 
 int Machine::process_id() const {
-  return state_->process.id();
+  return state_->qemu->process_id();
 }
 
 }  // namespace farcall::vm

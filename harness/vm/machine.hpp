@@ -7,8 +7,9 @@
 // Neither a fault, nor an endless loop, nor a wild store of a job ends more than that job. What
 // does end a machine is an error here; it stays ended, and a new one must be started.
 //
-// QEMU dies with the thread that called start(), whatever happens to it: start a machine from a
-// thread that lives as long. A Machine may be used from any thread, but only from one at a time.
+// With the direct host, QEMU dies with the thread that called start(), whatever happens to it:
+// start a machine from a thread that lives as long. A Machine may be used from any thread, but only
+// from one at a time.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +20,7 @@
 
 #include "base/error.hpp"
 #include "model/job.hpp"
+#include "vm/host.hpp"
 #include "vm/machine_spec.hpp"
 
 namespace farcall::vm {
@@ -27,12 +29,10 @@ inline constexpr std::size_t kMaxBatchesInFlight = 2;
 
 class Machine {
  public:
-  // Returns once QEMU runs; the guest boots by itself. Errors: machine.no-qemu, machine.no-image,
-  // machine.start (also for radix translation on a power8, which has none).
-  // On `gdb`, if there is one, QEMU serves a debugger: the number of a listening socket, which QEMU
-  // inherits. A debugger must ask for the description of the target first, as gdb does: QEMU 7.2
-  // aborts if it is asked for registers before.
-  static Result<Machine> start(const MachineSpec& spec, int gdb = -1);
+  // Returns once `host` runs QEMU; the guest boots by itself. `host` must outlive the machine.
+  // Errors: machine.no-qemu, machine.no-image, machine.start (also for radix translation on a
+  // power8, which has none), and those of the host.
+  static Result<Machine> start(const MachineSpec& spec, Host& host = direct_host());
 
   Machine(Machine&&) noexcept;
   Machine& operator=(Machine&&) noexcept;
@@ -59,7 +59,7 @@ class Machine {
   // What the guest has written to its console up to now, but for doorbells.
   std::string console();
 
-  // QEMU's process id, for people and tests.
+  // QEMU's process id, for people and tests; 0 if the host does not say.
   int process_id() const;
 
  private:

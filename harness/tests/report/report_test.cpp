@@ -100,6 +100,22 @@ TEST(TextReport, ManyCellsAreToldByFileAndFailuresInFull) {
   EXPECT_THAT(text, Not(HasSubstr("far@aux64")));
 }
 
+TEST(TextReport, AMachinesErrorIsToldOnceAmongManyCells) {
+  Sample lost;
+  lost.verdict = {.findings = {{ErrorCode::machine_lost, "", "QEMU ended"}}};
+  const std::string text = written([&](std::FILE* out) {
+    const auto report = text_report(out, {});
+    report->begin(kMostCellsShown + 1);
+    report->cell({.cell = lost.cell, .verdict = lost.verdict});
+    report->cell({.cell = lost.cell, .verdict = lost.verdict});
+    report->end({});
+  });
+  const auto first = text.find("QEMU ended");
+  EXPECT_NE(first, std::string::npos);
+  EXPECT_EQ(text.find("QEMU ended", first + 1), std::string::npos);
+  EXPECT_THAT(text, HasSubstr("0 of 2 cells passed"));
+}
+
 TEST(TextReport, EndsWithTheSummary) {
   const std::string text = written([](std::FILE* out) {
     text_report(out, {})->end(

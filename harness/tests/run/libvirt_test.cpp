@@ -1,0 +1,189 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/process.hpp>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include "model/json.hpp"
+#include "tests/run/farcall_process.hpp"
+
+namespace farcall::run {
+namespace {
+
+namespace fs = std::filesystem;
+namespace process = boost::process;
+using model::Json;
+using testing::HasSubstr;
+using namespace std::chrono_literals;
+
+// Every kind of machine.
+constexpr const char* kCase =
+    "-- matrix\n"
+    "endian le be\n"
+    "cpu power8 power9 power10\n"
+    "mmu hash radix\n"
+    "-- asm\n"
+    "call local callee\n"
+    "exit\n"
+    "callee:\n"
+    "mov %r0, 42\n"
+    "exit\n"
+    "-- place\n"
+    "main = text+64K\n"
+    "callee = vmalloc+64K\n"
+    "-- result\n"
+    "42\n";
+
+// Calls `done` until it is true, at most half a minute.
+template <typename Done>
+bool eventually(Done done) {
+  for (int tries = 0; tries < 600; ++tries) {
+    if (done()) {
+      return true;
+    }
+    std::this_thread::sleep_for(50ms);
+  }
+  return false;
+}
+
+// Whether a QEMU for a machine of farcall's process `owner` is there.
+bool qemu_runs(int owner) {
+  const std::string wanted = "guest=farcall-" + std::to_string(owner) + "-";
+  std::error_code gone;
+  for (const auto& entry : fs::directory_iterator("/proc", gone)) {
+    std::ifstream file(entry.path() / "cmdline", std::ios::binary);
+    const std::string line{std::istreambuf_iterator<char>(file), {}};
+    if (line.find(wanted) != std::string::npos) {
+      return true;
+    }
+  }
+  return false;
+}
+
+TEST(Libvirt, TellsTheSameAsQemuDirect) {
+  const ScratchFolder folder;
+  const std::string path = folder.write("all.case", kCase);
+  const auto report = [&path](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"run", path, "--format", "json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Finished run = run_farcall(arguments);
+    EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+    Json json = Json::parse(run.out);
+    json.at("totals").erase("seconds");
+    return json;
+  };
+  EXPECT_EQ(report({"--vm", "libvirt"}), report({}));
+}
+
+TEST(Libvirt, NothingOutlivesAKill) {
+  const ScratchFolder folder;
+  const std::string path = folder.write("all.case", kCase);
+  process::child farcall(farcall_binary().string(),
+                         process::args({"run", path, "--vm", "libvirt", "--repeat", "100000"}),
+                         process::std_out > process::null);
+  EXPECT_TRUE(eventually([&farcall] { return qemu_runs(farcall.id()); }));
+  ::kill(farcall.id(), SIGKILL);
+  farcall.wait();
+  EXPECT_TRUE(eventually([&farcall] { return !qemu_runs(farcall.id()); }));
+  const Finished list = run_farcall({"vm", "list"});
+  EXPECT_THAT(list.out, testing::Not(HasSubstr("farcall-" + std::to_string(farcall.id()) + "-")));
+}
+
+TEST(Libvirt, WhatAnUncleanEndLeftIsListedAndRemoved) {
+  process::child dead("/bin/true");
+  dead.wait();
+  process::child qemu("/bin/sleep", "1000");
+  const std::string name = "farcall-" + std::to_string(dead.id()) + "-1";
+  const fs::path root = "/dev/shm/farcall-libvirt-" + std::to_string(dead.id()) + "-abcdef";
+  fs::create_directories(root / "run/qemu");
+  std::ofstream(root / "run/qemu" / (name + ".pid")) << qemu.id() << "\n";
+
+  EXPECT_THAT(run_farcall({"vm", "list"}).out, testing::ContainsRegex(name + " +left over"));
+  EXPECT_TRUE(qemu.running());
+  EXPECT_THAT(run_farcall({"vm", "clean"}).out, testing::ContainsRegex(name + " +removed"));
+  qemu.wait();
+  EXPECT_FALSE(fs::exists(root));
+  EXPECT_THAT(run_farcall({"vm", "list"}).out, testing::Not(HasSubstr(name)));
+}
+
+// farcall as an ordinary user who has a libvirt daemon of his own: for root, as nobody, with copies
+// of everything where nobody can read them.
+class SessionDaemon : public testing::Test {
+ protected:
+  SessionDaemon() {
+    ::chmod(folder_.path().c_str(), 0755);
+    fs::copy_file(farcall_binary(), folder_.path() / "farcall");
+    fs::copy(farcall_binary().parent_path() / "images", folder_.path() / "images");
+    path_ = folder_.write("all.case", kCase);
+    const fs::path home = folder_.path() / "home";
+    fs::create_directories(home / "run");
+    fs::permissions(home / "run", fs::perms::owner_all);
+    if (::geteuid() == 0) {
+      constexpr unsigned kNobody = 65534;
+      for (const fs::path& ours : {home, home / "run"}) {
+        EXPECT_EQ(::chown(ours.c_str(), kNobody, kNobody), 0);
+      }
+      command_ = {"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"};
+    }
+    for (const char* const word : {"env", "-u", "XDG_CACHE_HOME", "-u", "XDG_CONFIG_HOME"}) {
+      command_.emplace_back(word);
+    }
+    command_.push_back("HOME=" + home.string());
+    command_.push_back("XDG_RUNTIME_DIR=" + (home / "run").string());
+    daemon_ = process::child(as_user({"libvirtd", "--timeout=120"}),
+                             process::std_out > process::null, process::std_err > process::null);
+    EXPECT_TRUE(eventually([&home] { return fs::exists(home / "run/libvirt/libvirt-sock"); }));
+  }
+  ~SessionDaemon() override {
+    std::error_code gone;
+    ::kill(daemon_.id(), SIGTERM);
+    daemon_.wait(gone);
+  }
+
+  std::vector<std::string> as_user(std::vector<std::string> words) const {
+    std::vector<std::string> all = command_;
+    all.insert(all.end(), words.begin(), words.end());
+    all[0] = process::search_path(all[0]).string();
+    return all;
+  }
+  std::vector<std::string> farcall(std::vector<std::string> words) const {
+    words.insert(words.begin(), (folder_.path() / "farcall").string());
+    words.insert(words.end(), {"--connect", "qemu:///session"});
+    return as_user(std::move(words));
+  }
+
+  ScratchFolder folder_;
+  std::string path_;
+  std::vector<std::string> command_;
+  process::child daemon_;
+};
+
+TEST_F(SessionDaemon, ServesAndItsLossIsNamed) {
+  std::vector<std::string> words = farcall({"run", path_, "--vm", "libvirt"});
+  const Finished run = run_program(words[0], {words.begin() + 1, words.end()});
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  EXPECT_THAT(run.out, HasSubstr("10 cells: 10 passed"));
+
+  const fs::path out = folder_.path() / "out";
+  words = farcall({"run", path_, "--vm", "libvirt", "--repeat", "50000"});
+  process::child longer(words, process::std_out > out.string(), process::std_err > process::null);
+  EXPECT_TRUE(eventually([&longer] { return qemu_runs(longer.id()); }));
+  ::kill(daemon_.id(), SIGKILL);
+  longer.wait();
+  EXPECT_EQ(longer.exit_code(), 3);
+  std::ifstream file(out);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_THAT(text, HasSubstr("qemu:///session"));
+  EXPECT_THAT(text, HasSubstr("[machine.libvirt]"));
+  EXPECT_TRUE(eventually([&longer] { return !qemu_runs(longer.id()); }));
+}
+
+}  // namespace
+}  // namespace farcall::run

@@ -1,0 +1,121 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+
+#include "tests/vm/guest.hpp"
+#include "vm/domain_xml.hpp"
+#include "vm/libvirt_host.hpp"
+
+namespace farcall::vm {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(DomainXml, IsValidByLibvirtsSchema) {
+  std::string path = (std::filesystem::temp_directory_path() / "farcall-domain-XXXXXX").string();
+  ::close(::mkstemp(path.data()));
+  for (const MachineSpec& machine : all_machines()) {
+    std::ofstream(path) << domain_xml(machine, {.name = "farcall-1-1", .console = "/tmp/console"});
+    const std::string command = "virt-xml-validate " + path + " domain 2>&1";
+    std::FILE* const validator = ::popen(command.c_str(), "r");
+    ASSERT_NE(validator, nullptr);
+    std::array<char, 4096> words = {};
+    const std::size_t count = std::fread(words.data(), 1, words.size(), validator);
+    EXPECT_EQ(::pclose(validator), 0) << std::string_view(words.data(), count);
+  }
+  std::filesystem::remove(path);
+}
+
+// What QEMU says of the machine that it made: CPU, memory, console.
+std::string portrait(Host& host, const MachineSpec& machine) {
+  auto started = host.start(machine);
+  if (!started) {
+    return to_string(started.error());
+  }
+  const auto lines_with = [&started](const char* command, const char* pattern) {
+    const std::string text = started.value().qemu->monitor(command).value();
+    const std::regex wanted(pattern);
+    std::string found;
+    for (auto at = std::sregex_iterator(text.begin(), text.end(), wanted);
+         at != std::sregex_iterator(); ++at) {
+      found += at->str() + "\n";
+    }
+    EXPECT_NE(found, "") << command << ": " << text;
+    return found;
+  };
+  return lines_with("info hotpluggable-cpus", "type: .*cpu-core\"") +
+         lines_with("info memory_size_summary", "base memory: [0-9]+") +
+         lines_with("info mtree", "[0-9a-f-]+ \\(prio 0, ram\\)") +
+         lines_with("qom-list /machine", "cap-[a-z-]+") +
+         lines_with("info qtree", "dev: spapr-vty[^\n]*\n[^\n]*reg = [0-9]+ [^\n]*");
+}
+
+TEST(Libvirt, TheGuestSeesTheSameMachineAsByTheCommandLine) {
+  const auto libvirt = libvirt_host("");
+  ASSERT_TRUE(libvirt.has_value()) << to_string(libvirt.error());
+  for (const model::Cpu cpu : {model::Cpu::power8, model::Cpu::power9, model::Cpu::power10}) {
+    const MachineSpec machine = spec(model::Endian::little, cpu, model::Mmu::hash);
+    EXPECT_EQ(portrait(*libvirt.value(), machine), portrait(direct_host(), machine));
+  }
+}
+
+TEST(Libvirt, RunsJobsOnEveryMachine) {
+  const auto libvirt = libvirt_host("");
+  ASSERT_TRUE(libvirt.has_value()) << to_string(libvirt.error());
+  for (const MachineSpec& which : all_machines()) {
+    auto machine = Machine::start(which, *libvirt.value());
+    ASSERT_TRUE(machine.has_value()) << to_string(machine.error());
+    const std::vector jobs = {code_job({0x38600007, kBlr}, kCode, byte_order(which.endian)),
+                              code_job({kLoop}, kCode, byte_order(which.endian))};
+    ASSERT_TRUE(machine.value().submit(jobs).has_value());
+    const auto seen = machine.value().collect();
+    ASSERT_TRUE(seen.has_value()) << machine_name(which) << to_string(seen.error());
+    EXPECT_EQ(seen.value().at(0).registers.gpr[3], 7U) << machine_name(which);
+    EXPECT_EQ(seen.value().at(1).ending, model::Ending::out_of_budget) << machine_name(which);
+  }
+  const auto left = list_domains("");
+  ASSERT_TRUE(left.has_value());
+  for (const FoundDomain& domain : left.value()) {
+    EXPECT_NE(domain.owner, ::getpid()) << domain.name;
+  }
+}
+
+TEST(Libvirt, AQemuThatIsKilledIsNamed) {
+  const auto libvirt = libvirt_host("");
+  ASSERT_TRUE(libvirt.has_value()) << to_string(libvirt.error());
+  auto machine = Machine::start(spec(), *libvirt.value()).value();
+  auto other = Machine::start(spec(), *libvirt.value()).value();
+  ::kill(machine.process_id(), SIGKILL);
+  ASSERT_TRUE(machine.submit(std::vector{code_job({kBlr})}).has_value());
+  const auto seen = machine.collect();
+  ASSERT_TRUE(seen.has_error());
+  EXPECT_THAT(name(seen.error().code), HasSubstr("machine."));
+  EXPECT_THAT(seen.error().message, HasSubstr("QEMU ended"));
+  ASSERT_TRUE(other.submit(std::vector{code_job({kBlr})}).has_value());
+  EXPECT_TRUE(other.collect().has_value());
+}
+
+TEST(Libvirt, ADaemonThatIsNotThereIsNamed) {
+  const auto libvirt = libvirt_host("qemu+unix:///system?socket=/nonexistent/socket");
+  ASSERT_TRUE(libvirt.has_error());
+  EXPECT_EQ(libvirt.error().code, ErrorCode::machine_libvirt);
+  EXPECT_THAT(libvirt.error().message, HasSubstr("/nonexistent/socket"));
+}
+
+TEST(Libvirt, ALibvirtWithoutPseriesIsNamed) {
+  const auto libvirt = libvirt_host("test:///default");
+  ASSERT_TRUE(libvirt.has_value()) << to_string(libvirt.error());
+  const auto machine = Machine::start(spec(), *libvirt.value());
+  ASSERT_TRUE(machine.has_error());
+  EXPECT_EQ(machine.error().code, ErrorCode::machine_libvirt);
+  EXPECT_THAT(machine.error().message, HasSubstr("test:///default does not start a machine"));
+}
+
+}  // namespace
+}  // namespace farcall::vm

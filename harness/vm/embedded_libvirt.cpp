@@ -1,0 +1,173 @@
+#include "vm/embedded_libvirt.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+namespace farcall::vm {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kUriBegin = "qemu:///embed?root=";
+constexpr std::string_view kFolderBegin = "farcall-libvirt-";
+
+// QEMU runs as we do; nothing of the host is touched for it; its output goes to a file, as there is
+// no virtlogd.
+constexpr std::string_view kConfiguration =
+    "user = \"+{0}\"\n"
+    "group = \"+{1}\"\n"
+    "dynamic_ownership = 0\n"
+    "remember_owner = 0\n"
+    "stdio_handler = \"file\"\n"
+    "security_driver = \"none\"\n"
+    "namespaces = [ ]\n"
+    "cgroup_controllers = [ ]\n";
+
+// $0: the folder; $1: remove it, or keep it.
+constexpr const char* kLastWill =
+    "cat >/dev/null\n"
+    "for file in \"$0\"/run/qemu/farcall-*.pid; do\n"
+    "  if [ -f \"$file\" ]; then kill -9 \"$(cat \"$file\")\"; fi\n"
+    "done\n"
+    "if [ \"$1\" = remove ]; then rm -rf \"$0\"; fi\n";
+
+// Memory and sockets: a file system in memory suits both.
+fs::path scratch() {
+  std::error_code failure;
+  return ::access("/dev/shm", W_OK) == 0 ? fs::path("/dev/shm") : fs::temp_directory_path(failure);
+}
+
+std::optional<fs::path> cache_folder() {
+  if (const char* const cache = ::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/') {
+    return fs::path(cache) / "farcall/libvirt";
+  }
+  if (const char* const home = ::getenv("HOME"); home != nullptr && *home == '/') {
+    return fs::path(home) / ".cache/farcall/libvirt";
+  }
+  return std::nullopt;
+}
+
+Error unwritable(const fs::path& path, const std::string& why) {
+  return {.code = ErrorCode::file_unwritable, .message = why, .where = {path.string()}};
+}
+
+Result<void> write_configuration(const fs::path& root) {
+  std::error_code failure;
+  fs::create_directories(root / "etc", failure);
+  const fs::path file = root / "etc/qemu.conf";
+  if (fs::exists(file, failure)) {
+    return success();
+  }
+  std::ofstream out(file);
+  out << fmt::format(kConfiguration, ::geteuid(), ::getegid());
+  out.close();
+  return out ? Result<void>(success()) : unwritable(file, "cannot be written");
+}
+
+// Starts the shell; returns what it waits for.
+Result<FileDescriptor> write_last_will(const std::string& root, bool remove) {
+  std::array<int, 2> ends = {};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+    return start_error("no pipe");
+  }
+  const FileDescriptor theirs(ends[0]);
+  FileDescriptor ours(ends[1]);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, theirs.number(), STDIN_FILENO);
+  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  // Out of reach of what ends us: Ctrl-C goes to the terminal's group of processes.
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
+  std::string script = kLastWill;
+  std::string folder = root;
+  std::string what = remove ? "remove" : "keep";
+  std::array<std::string, 2> words = {"sh", "-c"};
+  const std::array<char*, 6> argv = {words[0].data(), words[1].data(), script.data(),
+                                     folder.data(),   what.data(),     nullptr};
+  pid_t child = 0;
+  const int failure =
+      ::posix_spawn(&child, "/bin/sh", &actions, &attributes, argv.data(), ::environ);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  if (failure != 0) {
+    return start_error("no shell to clean up behind us");
+  }
+  return ours;
+}
+
+}  // namespace
+
+std::string embedded_root(const std::string& uri) {
+  return uri.starts_with(kUriBegin) ? uri.substr(kUriBegin.size()) : "";
+}
+
+Result<EmbeddedLibvirt> EmbeddedLibvirt::prepare(const std::string& root) {
+  fs::path folder = root;
+  const bool ours = root.empty();
+  if (ours) {
+    std::string name = (scratch() / fmt::format("{}{}-XXXXXX", kFolderBegin, ::getpid())).string();
+    if (::mkdtemp(name.data()) == nullptr) {
+      return unwritable(scratch(), "no folder can be made in it");
+    }
+    folder = name;
+  }
+  BOOST_OUTCOME_TRY(write_configuration(folder));
+  if (const auto cache = cache_folder(); ours && cache) {
+    std::error_code failure;  // without a cache it is slower, no more
+    fs::create_directories(*cache, failure);
+    if (!failure) {
+      fs::create_directory_symlink(*cache, folder / "cache", failure);
+    }
+  }
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  BOOST_OUTCOME_TRY(life, write_last_will(folder.string(), ours));
+  return EmbeddedLibvirt(folder.string(), std::move(life));
+}
+
+int EmbeddedLibvirt::qemu_of(const std::string& domain) const {
+  int process = 0;
+  std::ifstream(fmt::format("{}/run/qemu/{}.pid", root_, domain)) >> process;
+  return process;
+}
+
+std::vector<EmbeddedDomain> embedded_domains() {
+  std::vector<EmbeddedDomain> found;
+  std::error_code failure;
+  for (const auto& folder : fs::directory_iterator(scratch(), failure)) {
+    if (!folder.path().filename().string().starts_with(kFolderBegin)) {
+      continue;
+    }
+    for (const auto& file : fs::directory_iterator(folder.path() / "run/qemu", failure)) {
+      const std::string name = file.path().stem().string();
+      if (file.path().extension() == ".pid" && name.starts_with("farcall-")) {
+        EmbeddedDomain domain{.root = folder.path().string(), .name = name};
+        std::ifstream(file.path()) >> domain.qemu;
+        found.push_back(std::move(domain));
+      }
+    }
+  }
+  return found;
+}
+
+void remove(const EmbeddedDomain& domain) {
+  if (domain.qemu > 0) {
+    ::kill(domain.qemu, SIGKILL);
+  }
+  std::error_code failure;
+  fs::remove_all(domain.root, failure);
+}
+
+}  // namespace farcall::vm

@@ -1,0 +1,303 @@
+#include "vm/libvirt_host.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <libvirt/libvirt-qemu.h>
+#include <libvirt/libvirt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "vm/domain_xml.hpp"
+#include "vm/embedded_libvirt.hpp"
+#include "vm/libvirt_connection.hpp"
+
+namespace farcall::vm {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kNameBegin = "farcall-";
+
+// How long a killed QEMU may take to be gone, in steps of a millisecond.
+constexpr int kMillisecondsToDie = 2000;
+
+Result<nlohmann::json> ask_qemu(virDomainPtr domain, const nlohmann::json& command) {
+  char* text = nullptr;
+  if (virDomainQemuMonitorCommand(domain, command.dump().c_str(), &text, 0) < 0) {
+    return libvirt_error("QEMU's monitor cannot be asked");
+  }
+  const std::unique_ptr<char, decltype(&free)> owner(text, free);
+  nlohmann::json answer = nlohmann::json::parse(text, nullptr, false);
+  if (!answer.is_object() || !answer.contains("return")) {
+    return Error{ErrorCode::machine_bad_answer, fmt::format("QEMU answers {}", text)};
+  }
+  return answer["return"];
+}
+
+Result<FileDescriptor> connect_to(const std::string& path) {
+  FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) {
+    return Error{ErrorCode::machine_start,
+                 fmt::format("the path of the console's socket is too long: {}", path)};
+  }
+  std::ranges::copy(path, address.sun_path);
+  if (::connect(socket.number(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) !=
+      0) {
+    return start_error(fmt::format("cannot connect to the guest's console, {}", path));
+  }
+  return socket;
+}
+
+// The QEMU of the domain `name`, found by its command line; 0: there is none to be seen.
+int find_qemu(const std::string& name) {
+  std::error_code failure;
+  const std::string wanted = "guest=" + name + ",";
+  for (const auto& process : fs::directory_iterator("/proc", failure)) {
+    int id = 0;
+    const std::string number = process.path().filename().string();
+    if (std::from_chars(number.data(), number.data() + number.size(), id).ec != std::errc{}) {
+      continue;
+    }
+    std::ifstream file(process.path() / "cmdline", std::ios::binary);
+    const std::string line{std::istreambuf_iterator<char>(file), {}};
+    if (line.find(wanted) != std::string::npos) {
+      return id;
+    }
+  }
+  return 0;
+}
+
+// Gone, or only waiting to be reaped.
+bool is_dead(int process) {
+  std::ifstream file(fmt::format("/proc/{}/stat", process));
+  std::string line;
+  std::getline(file, line);
+  const auto state = line.rfind(") ");
+  return state == std::string::npos || line[state + 2] == 'Z';
+}
+
+class DomainQemu : public RunningQemu {
+ public:
+  DomainQemu(const LibvirtConnection& connection, LibvirtDomain domain, int process,
+             std::string log)
+      : connection_(connection),
+        domain_(std::move(domain)),
+        process_(process),
+        log_(std::move(log)) {}
+  DomainQemu(const DomainQemu&) = delete;
+  DomainQemu& operator=(const DomainQemu&) = delete;
+  ~DomainQemu() override { DomainQemu::kill(); }
+
+  int process_id() const override { return process_; }
+
+  bool running() override {
+    if (process_ == 0) {
+      return virDomainIsActive(domain_.get()) == 1;
+    }
+    // Ours to reap if its libvirt is embedded.
+    return ::waitpid(process_, nullptr, WNOHANG) != process_ && !is_dead(process_);
+  }
+
+  void kill() override {
+    if (std::exchange(ended_, true)) {
+      return;
+    }
+    // virDomainDestroy waits 200 ms between two looks whether QEMU is gone, and longer for one that
+    // nobody reaps. To the end of a QEMU itself, libvirt attends later and by itself.
+    if (process_ == 0 || ::kill(process_, SIGKILL) != 0) {
+      virDomainDestroy(domain_.get());
+      return;
+    }
+    for (int i = 0; i < kMillisecondsToDie && running(); ++i) {
+      ::poll(nullptr, 0, 1);
+    }
+  }
+
+  std::string ending() override { return "libvirt has ended its domain"; }
+
+  std::string last_words() override {
+    std::ifstream file(log_);
+    std::string last;
+    for (std::string line; std::getline(file, line);) {
+      last = line;
+    }
+    return last;
+  }
+
+  Result<std::string> monitor(const std::string& command_line) override {
+    char* text = nullptr;
+    if (virDomainQemuMonitorCommand(domain_.get(), command_line.c_str(), &text,
+                                    VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) < 0) {
+      return libvirt_error("QEMU's monitor cannot be asked");
+    }
+    const std::unique_ptr<char, decltype(&free)> owner(text, free);
+    return std::string(text);
+  }
+
+  std::optional<Error> abandoned() override {
+    if (!connection_.lost()) {
+      return std::nullopt;
+    }
+    return Error{ErrorCode::machine_libvirt,
+                 fmt::format("the connection to {} is lost", connection_.uri())};
+  }
+
+ private:
+  const LibvirtConnection& connection_;
+  LibvirtDomain domain_;
+  int process_;      // 0: on another machine
+  std::string log_;  // empty: out of reach
+  bool ended_ = false;
+};
+
+class LibvirtHost : public Host {
+ public:
+  LibvirtHost(std::optional<EmbeddedLibvirt> embedded, fs::path sockets,
+              std::unique_ptr<LibvirtConnection> connection)
+      : embedded_(std::move(embedded)),
+        sockets_(std::move(sockets)),
+        connection_(std::move(connection)) {}
+  LibvirtHost(const LibvirtHost&) = delete;
+  LibvirtHost& operator=(const LibvirtHost&) = delete;
+  ~LibvirtHost() override {
+    connection_.reset();
+    std::error_code failure;
+    fs::remove_all(sockets_, failure);
+  }
+
+  Result<StartedQemu> start(const MachineSpec& spec) override {
+    if (connection_->lost()) {
+      return Error{ErrorCode::machine_libvirt,
+                   fmt::format("the connection to {} is lost", connection_->uri())};
+    }
+    const unsigned number = ++started_;
+    const std::string name = fmt::format("{}{}-{}", kNameBegin, ::getpid(), number);
+    const std::string console = (sockets_ / std::to_string(number)).string();
+    const std::string xml = domain_xml(spec, {.name = name, .console = console});
+    // An embedded libvirt refuses to end domains by itself.
+    const unsigned flags =
+        VIR_DOMAIN_START_PAUSED | (embedded_ ? 0U : unsigned{VIR_DOMAIN_START_AUTODESTROY});
+    LibvirtDomain domain(virDomainCreateXML(connection_->handle(), xml.c_str(), flags));
+    if (!domain) {
+      return libvirt_error(fmt::format("{} does not start a machine", connection_->uri()));
+    }
+    virDomainPtr const handle = domain.get();
+    auto qemu = std::make_unique<DomainQemu>(
+        *connection_, std::move(domain), embedded_ ? embedded_->qemu_of(name) : find_qemu(name),
+        embedded_ ? fmt::format("{}/log/qemu/{}.log", embedded_->root(), name) : "");
+    BOOST_OUTCOME_TRY(
+        path,
+        ask_qemu(handle, {{"execute", "qom-get"},
+                          {"arguments", {{"path", kDomainMemory}, {"property", "mem-path"}}}}));
+    BOOST_OUTCOME_TRY(memory, GuestMemory::open(path.is_string() ? path.get<std::string>() : ""));
+    memory.tell(spec);
+    BOOST_OUTCOME_TRY(socket, connect_to(console));
+    if (virDomainResume(handle) < 0) {
+      return libvirt_error(fmt::format("{} does not let a machine run", connection_->uri()));
+    }
+    return StartedQemu{std::move(memory), std::move(socket), std::move(qemu)};
+  }
+
+ private:
+  std::optional<EmbeddedLibvirt> embedded_;  // ends last
+  fs::path sockets_;                         // a folder of ours
+  std::unique_ptr<LibvirtConnection> connection_;
+  std::atomic<unsigned> started_ = 0;
+};
+
+// `farcall-PROCESS-…`
+int owner_of(std::string_view name) {
+  int owner = 0;
+  name.remove_prefix(std::min(name.size(), kNameBegin.size()));
+  std::from_chars(name.data(), name.data() + name.size(), owner);
+  return owner;
+}
+
+FoundDomain found_domain(std::string name, std::string where) {
+  const int owner = owner_of(name);
+  return {.name = std::move(name),
+          .where = std::move(where),
+          .owner = owner,
+          .owner_lives = owner > 0 && (::kill(owner, 0) == 0 || errno == EPERM)};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Host>> libvirt_host(const std::string& uri) {
+  std::optional<EmbeddedLibvirt> embedded;
+  if (const std::string root = embedded_root(uri); uri.empty() || !root.empty()) {
+    BOOST_OUTCOME_TRY(prepared, EmbeddedLibvirt::prepare(root));
+    embedded = std::move(prepared);
+  }
+  std::string sockets = (fs::temp_directory_path() / "farcall-XXXXXX").string();
+  if (::mkdtemp(sockets.data()) == nullptr) {
+    return start_error("no folder for sockets can be made");
+  }
+  auto connection = LibvirtConnection::open(embedded ? embedded->uri() : uri);
+  if (!connection) {
+    std::error_code failure;
+    fs::remove_all(sockets, failure);
+    return std::move(connection).error();
+  }
+  return std::unique_ptr<Host>(
+      new LibvirtHost(std::move(embedded), sockets, std::move(connection).value()));
+}
+
+Result<std::vector<FoundDomain>> list_domains(const std::string& uri) {
+  std::vector<FoundDomain> found;
+  if (uri.empty()) {
+    for (const EmbeddedDomain& domain : embedded_domains()) {
+      found.push_back(found_domain(domain.name, "qemu:///embed?root=" + domain.root));
+    }
+    return found;
+  }
+  BOOST_OUTCOME_TRY(connection, LibvirtConnection::open(uri));
+  virDomainPtr* domains = nullptr;
+  const int count = virConnectListAllDomains(connection->handle(), &domains, 0);
+  if (count < 0) {
+    return libvirt_error("domains cannot be listed");
+  }
+  for (int i = 0; i < count; ++i) {
+    const LibvirtDomain domain(domains[i]);
+    if (const std::string name = virDomainGetName(domain.get()); name.starts_with(kNameBegin)) {
+      found.push_back(found_domain(name, uri));
+    }
+  }
+  free(domains);  // NOLINT(cppcoreguidelines-no-malloc): libvirt's contract
+  return found;
+}
+
+Result<void> end_domain(const FoundDomain& domain) {
+  for (const EmbeddedDomain& embedded : embedded_domains()) {
+    if (embedded.name == domain.name) {
+      remove(embedded);
+      return success();
+    }
+  }
+  BOOST_OUTCOME_TRY(connection, LibvirtConnection::open(domain.where));
+  const LibvirtDomain found(virDomainLookupByName(connection->handle(), domain.name.c_str()));
+  if (!found || virDomainDestroy(found.get()) < 0) {
+    return libvirt_error(fmt::format("{} cannot be ended", domain.name));
+  }
+  return success();
+}
+
+}  // namespace farcall::vm

@@ -1,0 +1,33 @@
+// Machines as transient domains of libvirt, named farcall-<process id>-<number>.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "vm/host.hpp"
+
+namespace farcall::vm {
+
+// Connects to `uri`, as qemu:///system, qemu:///session or qemu:///embed?root=FOLDER; empty: an
+// embedded libvirt in a folder of its own, which needs no daemon. Errors: machine.libvirt.
+//
+// Domains end with their machines. What is left of them if this process is killed ends, too: a
+// daemon sees to it, or the shell of EmbeddedLibvirt.
+Result<std::unique_ptr<Host>> libvirt_host(const std::string& uri);
+
+// A domain of some farcall, running or left behind.
+struct FoundDomain {
+  std::string name;
+  std::string where;         // the URI of its libvirt
+  int owner = 0;             // process id of its farcall
+  bool owner_lives = false;  // on this machine
+};
+
+// The domains of farcalls at `uri`; empty: those of embedded libvirts in folders of their own.
+Result<std::vector<FoundDomain>> list_domains(const std::string& uri);
+
+// Ends `domain`. Errors: machine.libvirt.
+Result<void> end_domain(const FoundDomain& domain);
+
+}  // namespace farcall::vm
