@@ -392,6 +392,11 @@ Result<void> execute(Machine& machine) {
                                                       machine.limits.instructions)});
     }
     ++machine.run.instructions;
+    if (machine.limits.watch) {
+      machine.limits.watch({.slot = pc,
+                            .depth = static_cast<std::uint32_t>(machine.frames.size()),
+                            .registers = registers});
+    }
     const Slot& slot = program.slots[pc];
     const InstructionInfo& info = *find(slot);
     switch (info.operation) {

@@ -3,12 +3,14 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
 #include "base/address.hpp"
 #include "base/error.hpp"
 #include "bpf/address_space.hpp"
+#include "bpf/instruction.hpp"
 #include "bpf/program.hpp"
 
 namespace farcall::bpf {
@@ -16,9 +18,19 @@ namespace farcall::bpf {
 // The BPF stack frame of each function, in bytes, as in Linux.
 inline constexpr std::uint64_t kFrameBytes = 512;
 
+// The state before an instruction.
+struct InterpreterStep {
+  SlotIndex slot = 0;
+  std::uint32_t depth = 0;  // how many callers wait
+  std::array<std::uint64_t, kRegisterCount> registers = {};
+
+  friend bool operator==(const InterpreterStep&, const InterpreterStep&) = default;
+};
+
 struct InterpreterLimits {
   std::uint64_t instructions = 1'000'000;
   std::uint32_t call_depth = 32;  // frames alive at the same time, the first included
+  std::function<void(const InterpreterStep&)> watch = {};  // told before each instruction
 };
 
 // An address that an external function stored in the program's memory, and that only the code

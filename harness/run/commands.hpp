@@ -36,6 +36,7 @@ Command symbols_command(CLI::App& app, const Invocation& invocation);
 Command resolve_command(CLI::App& app, const Invocation& invocation);
 Command conformance_command(CLI::App& app, const Invocation& invocation);
 Command debug_command(CLI::App& app, const Invocation& invocation);
+Command trace_command(CLI::App& app, const Invocation& invocation);
 Command doctor_command(CLI::App& app, const Invocation& invocation);
 Command vm_command(CLI::App& app, const Invocation& invocation);
 Command bench_command(CLI::App& app, const Invocation& invocation);

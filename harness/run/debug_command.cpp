@@ -15,6 +15,7 @@
 #include "run/machine_run.hpp"
 #include "run/pipeline.hpp"
 #include "run/select.hpp"
+#include "run/trace.hpp"
 #include "vm/foreground.hpp"
 #include "vm/machine.hpp"
 #include "wire/mailbox.hpp"
@@ -28,6 +29,7 @@ struct DebugArguments {
   std::string cell;  // FILE@CELL
   std::string from;  // instead of it
   std::string at;    // a call site
+  bool on_failure = false;
   std::string gdb_socket;
   bool print = false;
   Invocation invocation;
@@ -42,7 +44,20 @@ Result<model::Document> load(const DebugArguments& arguments) {
   return arguments.from.empty() ? select_cell(arguments.cell) : read_document_file(arguments.from);
 }
 
-Result<StopPoint> stop_point(const DebugArguments& arguments, const Prepared& prepared) {
+Result<StopPoint> stop_point(const DebugArguments& arguments, const model::Document& document,
+                             const Prepared& prepared) {
+  if (arguments.on_failure) {
+    BOOST_OUTCOME_TRY(trace, take_trace(document, arguments.invocation.images));
+    if (const auto point = failure_point(trace)) {
+      return *point;
+    }
+    return Error{
+        .code = ErrorCode::usage_bad_argument,
+        .message = fmt::format("--on-failure: no step of {} goes wrong; interpreter and CPU "
+                               "take the same way",
+                               document.cell.name),
+        .hint = "farcall run says what else may be wrong with it"};
+  }
   if (arguments.at.empty()) {
     return StopPoint{.address = prepared.job->entry_point, .why = "At the program's entry."};
   }
@@ -83,12 +98,15 @@ Result<ExitCode> debug(const DebugArguments& arguments) {
   if (!prepared.job) {
     return no_image(document, prepared);
   }
-  BOOST_OUTCOME_TRY(stop, stop_point(arguments, prepared));
+  BOOST_OUTCOME_TRY(stop, stop_point(arguments, document, prepared));
   if (arguments.print) {
     const std::string socket = fmt::format("/tmp/farcall-{}.gdb", ::getpid());
     fmt::print("{} debug {}{} --gdb-socket {}\n{} -x {}.files/session.gdb\n",
                arguments.invocation.program, subject(arguments),
-               arguments.at.empty() ? "" : " --at " + arguments.at, socket, kGdb, socket);
+               arguments.on_failure   ? " --on-failure"
+               : arguments.at.empty() ? ""
+                                      : " --at " + arguments.at,
+               socket, kGdb, socket);
     return ExitCode::passed;
   }
   // The program runs as a person steps it: without trace interrupts, and with all the time there
@@ -136,6 +154,10 @@ Command debug_command(CLI::App& app, const Invocation& invocation) {
   debug_app
       ->add_option("--at", arguments->at, "Stop at this call site, as main[0], not at the entry")
       ->type_name("SITE");
+  debug_app
+      ->add_flag("--on-failure", arguments->on_failure,
+                 "Stop where the run goes wrong: a call that lands elsewhere, a register, a fault")
+      ->excludes("--at");
   auto* const print = debug_app->add_flag("--print", arguments->print,
                                           "Only print the two commands to type by hand");
   debug_app

@@ -49,6 +49,15 @@ Result<void> make_image(const model::Document& document, Prepared& prepared) {
 
 }  // namespace
 
+std::vector<bpf::InterpreterStep> interpreter_steps(const model::Cell& cell, std::size_t at_most) {
+  std::vector<bpf::InterpreterStep> steps;
+  (void)interpret(
+      *cell.program, cell,
+      {.instructions = std::min<std::uint64_t>(at_most, bpf::InterpreterLimits{}.instructions),
+       .watch = [&steps](const bpf::InterpreterStep& step) { steps.push_back(step); }});
+  return steps;
+}
+
 Prepared prepare(const model::Document& document, std::uint64_t seed) {
   Prepared prepared;
   const model::Cell& cell = document.cell;

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
+#include "bpf/interpreter.hpp"
 #include "check/check.hpp"
 #include "model/document.hpp"
 #include "model/job.hpp"
@@ -21,6 +23,10 @@ struct Prepared {
 // Interprets, links, compiles and decodes; what the document holds already is taken as it is.
 // `seed` makes the marks in the job's registers.
 Prepared prepare(const model::Document& document, std::uint64_t seed);
+
+// What the interpreter does with the cell's program, instruction by instruction, up to its end, to
+// where it fails, or to `at_most` of them.
+std::vector<bpf::InterpreterStep> interpreter_steps(const model::Cell& cell, std::size_t at_most);
 
 // Why there is no image, where there is none: what a command says that cannot go on without.
 Error no_image(const model::Document& document, const Prepared& prepared);

@@ -1,0 +1,152 @@
+// farcall trace, and farcall debug --on-failure, which stops where it says.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "farcall_process.hpp"
+
+namespace farcall::run {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+const std::string& far_cell() {
+  static const std::string kCell = (cases_folder() / "reach/far-2p.case").string();
+  return kCell;
+}
+
+// The image of far-2p with one instruction word replaced.
+std::string spoiled(const ScratchFolder& folder, const std::string& word,
+                    const std::string& other) {
+  std::string image = run_farcall({"dump", far_cell(), "--stage=image", "--json"}).out;
+  const auto at = image.find(word);
+  EXPECT_NE(at, std::string::npos) << word;
+  image.replace(at, word.size(), other);
+  return folder.write("spoiled.json", image);
+}
+
+nlohmann::json trace_json(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "trace");
+  arguments.emplace_back("--json");
+  const Finished finished = run_farcall(arguments);
+  return nlohmann::json::parse(finished.out, nullptr, false);
+}
+
+std::vector<std::string> column(const nlohmann::json& rows, const char* key) {
+  std::vector<std::string> values;
+  for (const auto& row : rows) {
+    values.push_back(row[key].is_null() ? "" : row[key].get<std::string>());
+  }
+  return values;
+}
+
+TEST(Trace, EachBpfInstructionWithItsRegisters) {
+  const nlohmann::json trace = trace_json({far_cell()});
+  EXPECT_THAT(column(trace["instructions"], "at"),
+              ElementsAre("main+0", "main+1", "callee+0", "callee+1", "main+2", "main+3"));
+  EXPECT_EQ(trace["instructions"][2]["instruction"], "mov %r0, 2");
+  EXPECT_EQ(trace["instructions"][5]["cpu"][0], "0x2a");
+  EXPECT_EQ(trace["instructions"][5]["interpreter"][0], "0x2a");
+  EXPECT_EQ(trace["instructions"][5]["cpu"][6], "0x28");
+  EXPECT_TRUE(trace["difference"].is_null());
+  EXPECT_EQ(trace["ending"], "the CPU returned 0x2a");
+  const Finished text = run_farcall({"trace", far_cell()});
+  EXPECT_EQ(text.exit_code, 0);
+  EXPECT_THAT(text.out, HasSubstr("     5  main+3       exit                         "));
+  EXPECT_THAT(text.out, HasSubstr("interpreter and CPU agree at 6 BPF instructions"));
+}
+
+TEST(Trace, EachTakenBranch) {
+  const nlohmann::json trace = trace_json({far_cell(), "--branches"});
+  EXPECT_THAT(column(trace["branches"], "to"),
+              ElementsAre("0xc00800000012a468", testing::_, "0xc000000000004000"));
+  EXPECT_THAT(column(trace["branches"], "site"), ElementsAre("main[0]", "", ""));
+  EXPECT_EQ(trace["branches"][0]["expected"], "0xc00800000012a468");
+  EXPECT_EQ(trace["branches"][2]["gpr"][3], "0x2a");
+}
+
+// Programs of any kind, on every machine that a run of the folder has: no step differs.
+TEST(Trace, AgreesOnLongerPrograms) {
+  for (const char* cell : {"calls/mutual-recursion.case", "calls/loop.case", "c/packet.case",
+                           "abi/stack-by-pointer.case"}) {
+    const std::string path = (cases_folder() / cell).string();
+    const std::string listed = run_farcall({"list", path}).out;
+    const std::string name = listed.substr(0, listed.find(' '));
+    const auto axes = name.find('@');
+    const Finished finished =
+        run_farcall({"trace", path + (axes == std::string::npos ? "" : name.substr(axes))});
+    EXPECT_EQ(finished.exit_code, 0) << cell << "\n" << finished.out << finished.err;
+    EXPECT_THAT(finished.out, HasSubstr("interpreter and CPU agree")) << cell;
+  }
+}
+
+struct Spoiling {
+  const char* word;
+  const char* other;
+  const char* trace;  // the line that is marked
+  const char* debug;  // how --on-failure says it, and where it stops
+};
+
+class SpoiledImage : public testing::TestWithParam<Spoiling> {};
+INSTANTIATE_TEST_SUITE_P(
+    Words, SpoiledImage,
+    testing::Values(
+        // lis r12: the top of the callee's address is lost
+        Spoiling{"0x3d80c008", "0x3d80c000", "✗     2  callee+0 ",
+                 "Here main[0] goes astray: it should land at c00800000012a468 and lands at "
+                 "c00000000012a468.\nmain+1: call local callee\n  c00000000001002c  bctrl\n"},
+        // add r8,r8,r27 → subf r8,r8,r27
+        Spoiling{"0x7d08da14", "0x7d08d850", "✗     5  main+3 ",
+                 "After this BPF instruction, r0 is 0x26, the interpreter has 0x2a.\n"
+                 "main+2: add %r0, %r6\n  c000000000010034  subf r8,r8,r27\n"},
+        // li r8,2 → trap
+        Spoiling{"0x39000002", "0x7fe00008", "✗     3  callee+1 ",
+                 "instruction, or a trap word; last branch from c00000000001002c (main+0x2c).\n"
+                 "callee+0: mov %r0, 2\n  c00800000012a474  trap\n"}));
+
+TEST_P(SpoiledImage, FirstDifferenceIsMarkedAndIsWhereTheDebuggerStops) {
+  const ScratchFolder folder;
+  const std::string image = spoiled(folder, GetParam().word, GetParam().other);
+  const Finished traced = run_farcall({"trace", "--from", image});
+  EXPECT_EQ(traced.exit_code, 1);
+  EXPECT_THAT(traced.out, HasSubstr(GetParam().trace));
+  const Finished debugged = run_farcall({"debug", "--from", image, "--on-failure"});
+  EXPECT_EQ(debugged.exit_code, 0) << debugged.err;
+  EXPECT_THAT(debugged.out, HasSubstr(GetParam().debug));
+}
+
+TEST(OnFailure, ACellThatPassesHasNoSuchPlace) {
+  const Finished finished = run_farcall({"debug", far_cell(), "--on-failure"});
+  EXPECT_EQ(finished.exit_code, 2);
+  EXPECT_THAT(finished.err, HasSubstr("no step of far-2p goes wrong"));
+}
+
+// Another JIT may say less: then its branches are what can be shown.
+TEST(Trace, AnImageThatSaysLittle) {
+  const ScratchFolder folder;
+  nlohmann::ordered_json image = nlohmann::ordered_json::parse(
+      run_farcall({"dump", far_cell(), "--stage=image", "--json"}).out);
+  image["cell"]["program"] = nullptr;
+  image["image"].erase("bpf_registers");
+  for (auto& function : image["image"]["functions"]) {
+    function.erase("lines");
+  }
+  const std::string path = folder.write("foreign.json", image.dump());
+  const Finished refused = run_farcall({"trace", "--from", path});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("--branches"));
+  const Finished branches = run_farcall({"trace", "--from", path, "--branches"});
+  EXPECT_EQ(branches.exit_code, 0) << branches.err;
+  EXPECT_THAT(branches.out, HasSubstr("→ c00800000012a468 (callee)"));
+  const Finished debugged = run_farcall({"debug", "--from", path, "--at", "main[0]"}, "",
+                                        "farcall target\nfarcall regs\nfarcall step\n");
+  EXPECT_THAT(debugged.out, HasSubstr("by the registers\n  right\n"));
+  EXPECT_THAT(debugged.err, HasSubstr("does not say which registers"));
+  EXPECT_THAT(debugged.err, HasSubstr("no line table"));
+}
+
+}  // namespace
+}  // namespace farcall::run
