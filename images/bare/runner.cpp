@@ -215,6 +215,8 @@ extern "C" [[noreturn]] void runner_main() {
   enable_console_interrupt();
   const Mmu& mmu = control().mmu == static_cast<std::uint32_t>(wire::Mmu::hash) ? kHash : kRadix;
   mmu.initialize();
+  put(GUEST_LITTLE_ENDIAN ? "farcall: little-endian guest, " : "farcall: big-endian guest, ");
+  put(&mmu == &kHash ? "hash translation\n" : "radix translation\n");
   control().magic = wire::kControlMagic;
   control().version = wire::kVersion;
   control().ready.store_release(1);

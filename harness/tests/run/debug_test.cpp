@@ -231,6 +231,15 @@ TEST(DebugPrint, SaysWhatToType) {
   EXPECT_EQ(found[4], found[5]);
 }
 
+TEST(Console, ShowsWhatTheGuestSays) {
+  const ScratchFolder folder;
+  const std::string far = folder.write("far.case", kCase);
+  EXPECT_EQ(run_farcall({"console", far + "@le-power9-radix"}).out,
+            "farcall: little-endian guest, radix translation\n");
+  EXPECT_EQ(run_farcall({"console", far + "@be-power8-hash"}).out,
+            "farcall: big-endian guest, hash translation\n");
+}
+
 TEST(DebugRefusals, AreNamed) {
   const std::string cell = (cases_folder() / "reach/far-2p.case").string();
   const Finished no_site = run_farcall({"debug", cell, "--at", "main[7]"});
