@@ -29,8 +29,18 @@ SharedProgram assemble(const std::string& text, const std::string& file, unsigne
   return validated(value_or_raise(bpf::assemble(text, {.file = file, .line = line})));
 }
 
+// A program by itself has no place for an object's global variables; a case has.
 SharedProgram from_elf(const std::filesystem::path& path, const std::optional<std::string>& entry) {
-  return validated(value_or_raise(bpf::read_object_file(path.string(), entry)));
+  bpf::Object object = value_or_raise(bpf::read_object_file(path.string(), entry));
+  if (!object.data.empty()) {
+    value_or_raise(Result<void>(
+        Error{.code = ErrorCode::elf_unsupported,
+              .message = fmt::format("the program has global variables, in {} and so on",
+                                     object.data.front().name),
+              .where = {.file = path.string()},
+              .hint = "a case file with '-- elf' gives them their places"}));
+  }
+  return validated(std::move(object.program));
 }
 
 std::endian byte_order(const std::string& endian) {
