@@ -107,7 +107,7 @@ struct Case {
   Position program_where;
 
   std::optional<std::vector<std::byte>> mem;
-  // `-- data`, `-- array`, and an object's data; where they are is for placements to say.
+  // `-- data`, `-- array`, and an object's; where they are is for placements to say.
   std::vector<bpf::MemoryRegion> data;
   std::vector<Array> arrays;
   std::vector<HeldAddress> addresses;

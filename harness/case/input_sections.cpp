@@ -114,15 +114,7 @@ Result<void> keep_data(Reader& reader, Word file, bpf::Object& object) {
   if (!object.data.empty()) {
     reader.result.data_order = object.order;
   }
-  const std::size_t functions = object.program.functions.size();
-  for (const bpf::ObjectAddress& address : object.addresses) {
-    reader.result.addresses.push_back({.data = address.region,
-                                       .offset = address.offset,
-                                       .target = address.is_function
-                                                     ? function_item(address.target)
-                                                     : data_item(functions, address.target),
-                                       .addend = address.addend});
-  }
+  reader.object_addresses = std::move(object.addresses);
   return success();
 }
 
@@ -241,6 +233,15 @@ Result<void> finish_program(Reader& reader) {
           "give the program's function another name");
     }
   }
+  const std::size_t callees = callee_count(program);
+  for (const bpf::ObjectAddress& address : reader.object_addresses) {
+    reader.result.addresses.push_back({.data = address.region,
+                                       .offset = address.offset,
+                                       .target = address.is_function
+                                                     ? function_item(address.target)
+                                                     : data_item(callees, address.target),
+                                       .addend = address.addend});
+  }
   BOOST_OUTCOME_TRYV(bpf::validate(program));
   reader.result.calls_of_program = bpf::call_instructions(program);
   reader.result.program = std::make_shared<const bpf::Program>(std::move(program));
@@ -258,8 +259,8 @@ Result<void> check_region_name(const Reader& reader, const Section& section, Wor
   const auto& regions = reader.result.data;
   if (std::ranges::find(regions, name.text, &bpf::MemoryRegion::name) != regions.end()) {
     return error_at(name.where, ErrorCode::case_duplicate_section,
-                    fmt::format("there is a section '-- {} {}' or another region of that name "
-                                "already: expected one",
+                    fmt::format("there is a section '-- {} {}' already, or another region of that "
+                                "name: expected one",
                                 word_of(section.kind), name.text));
   }
   return success();

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "bpf/object.hpp"
 #include "case/case_file.hpp"
 #include "case/section.hpp"
 #include "case/selector.hpp"
@@ -25,6 +26,7 @@ struct Reader {
   std::optional<bpf::Program> program;
   bpf::Callx callx = bpf::Callx::none;
   std::vector<bpf::External> externals;
+  std::vector<bpf::ObjectAddress> object_addresses;  // that it and its data hold
 };
 
 // `mem` can be named only where it exists: case.missing-section.

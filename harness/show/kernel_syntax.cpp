@@ -148,6 +148,10 @@ std::string text(const InstructionInfo& info, std::span<const Slot> slots, bpf::
       return branch(info, slot);
     case bpf::Form::local_callee:
       return fmt::format("call pc{:+}#{}", call_distance, name);
+    case bpf::Form::helper:
+      return fmt::format("call {}#{}", name.empty() ? "unknown" : name, slot.imm);
+    case bpf::Form::kfunc:
+      return fmt::format("call {}#{}", name.empty() ? "kernel-function" : name, slot.imm);
     case bpf::Form::callee:
       return fmt::format("callx r{}", slot.dst);
     case bpf::Form::nothing:
