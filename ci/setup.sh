@@ -7,8 +7,8 @@ packages=(
   libboost-dev libboost-filesystem-dev libfmt-dev nlohmann-json3-dev libcli11-dev libelf-dev libpugixml-dev
   libssl-dev gdb-multiarch
   libgtest-dev libgmock-dev
-  libvirt-dev libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients libxml2-utils
-  qemu-system-ppc gdb-multiarch g++-powerpc64-linux-gnu clang
+  libvirt-dev libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
+  qemu-system-ppc g++-powerpc64-linux-gnu clang
   clang-19 libclang-rt-19-dev  # the sanitized build and the fuzzers
   ccache python3-dev python3-venv libxml2-utils chromium  # the Python package, and tests of reports
 )

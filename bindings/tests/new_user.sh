@@ -80,7 +80,7 @@ def test_find(assert_lands, landing):
     assert_lands(landing, jit=jit)
 END
 code=0
-pytest -q test_find.py >out 2>&1 || code=$?
+pytest -q --hypothesis-profile=ci test_find.py >out 2>&1 || code=$?
 ((code == 1)) || fail "pytest ended with $code; expected 1" out
 said out 'call.decoded-elsewhere' 'call local f1' 'Falsifying example|Failing test case'
 

@@ -37,9 +37,9 @@ constexpr std::string_view kNameBegin = "farcall-";
 // How long a killed QEMU may take to be gone, in steps of a millisecond.
 constexpr int kMillisecondsToDie = 2000;
 
-Result<nlohmann::json> ask_qemu(virDomainPtr domain, const nlohmann::json& command) {
+Result<nlohmann::json> ask_qemu(virDomainPtr domain, const std::string& command) {
   char* text = nullptr;
-  if (virDomainQemuMonitorCommand(domain, command.dump().c_str(), &text, 0) < 0) {
+  if (virDomainQemuMonitorCommand(domain, command.c_str(), &text, 0) < 0) {
     return libvirt_error("QEMU's monitor cannot be asked");
   }
   const std::unique_ptr<char, decltype(&free)> owner(text, free);
@@ -205,8 +205,9 @@ class LibvirtHost : public Host {
         embedded_ ? fmt::format("{}/log/qemu/{}.log", embedded_->root(), name) : "");
     BOOST_OUTCOME_TRY(
         path,
-        ask_qemu(handle, {{"execute", "qom-get"},
-                          {"arguments", {{"path", kDomainMemory}, {"property", "mem-path"}}}}));
+        ask_qemu(handle, fmt::format(R"({{"execute": "qom-get", )"
+                                     R"("arguments": {{"path": "{}", "property": "mem-path"}}}})",
+                                     kDomainMemory)));
     BOOST_OUTCOME_TRY(memory, GuestMemory::open(path.is_string() ? path.get<std::string>() : ""));
     memory.tell(spec);
     BOOST_OUTCOME_TRY(socket, connect_to(console));
