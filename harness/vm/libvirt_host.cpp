@@ -66,10 +66,11 @@ Result<FileDescriptor> connect_to(const std::string& path) {
   return socket;
 }
 
-// The QEMU of the domain `name`, found by its command line; 0: there is none to be seen.
+// A QEMU of a domain whose name and the comma behind it begin with `name`, found by its command
+// line; 0: there is none to be seen.
 int find_qemu(const std::string& name) {
   std::error_code failure;
-  const std::string wanted = "guest=" + name + ",";
+  const std::string wanted = "guest=" + name;
   for (const auto& process : fs::directory_iterator("/proc", failure)) {
     int id = 0;
     const std::string number = process.path().filename().string();
@@ -112,8 +113,9 @@ class DomainQemu : public RunningQemu {
     if (process_ == 0) {
       return virDomainIsActive(domain_.get()) == 1;
     }
-    // Ours to reap if its libvirt is embedded.
-    return ::waitpid(process_, nullptr, WNOHANG) != process_ && !is_dead(process_);
+    // If its libvirt is embedded, it is ours to reap, once all its threads are gone.
+    const pid_t reaped = ::waitpid(process_, nullptr, WNOHANG);
+    return reaped == 0 || (reaped < 0 && !is_dead(process_));
   }
 
   void kill() override {
@@ -178,6 +180,14 @@ class LibvirtHost : public Host {
   LibvirtHost(const LibvirtHost&) = delete;
   LibvirtHost& operator=(const LibvirtHost&) = delete;
   ~LibvirtHost() override {
+    // A daemon that died may have left a QEMU that it was about to tell us of.
+    const std::string ours = fmt::format("{}{}-", kNameBegin, ::getpid());
+    for (int qemu = 0; connection_->lost() && (qemu = find_qemu(ours)) > 0;) {
+      if (::kill(qemu, SIGKILL) != 0) {
+        break;  // not ours to end; farcall vm clean does it when the daemon is back
+      }
+      ::poll(nullptr, 0, 1);
+    }
     connection_.reset();
     std::error_code failure;
     fs::remove_all(sockets_, failure);
@@ -201,7 +211,8 @@ class LibvirtHost : public Host {
     }
     virDomainPtr const handle = domain.get();
     auto qemu = std::make_unique<DomainQemu>(
-        *connection_, std::move(domain), embedded_ ? embedded_->qemu_of(name) : find_qemu(name),
+        *connection_, std::move(domain),
+        embedded_ ? embedded_->qemu_of(name) : find_qemu(name + ","),
         embedded_ ? fmt::format("{}/log/qemu/{}.log", embedded_->root(), name) : "");
     BOOST_OUTCOME_TRY(
         path,

@@ -10,7 +10,8 @@
 namespace farcall::vm {
 
 // Connects to `uri`, as qemu:///system, qemu:///session or qemu:///embed?root=FOLDER; empty: an
-// embedded libvirt in a folder of its own, which needs no daemon. Errors: machine.libvirt.
+// embedded libvirt in a folder of its own, which needs no daemon. A process can have one embedded
+// libvirt in its life, libvirt says. Errors: machine.libvirt.
 //
 // Domains end with their machines. What is left of them if this process is killed ends, too: a
 // daemon sees to it, or the shell of EmbeddedLibvirt.

@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <filesystem>
@@ -53,23 +55,30 @@ std::string portrait(Host& host, const MachineSpec& machine) {
          lines_with("info memory_size_summary", "base memory: [0-9]+") +
          lines_with("info mtree", "[0-9a-f-]+ \\(prio 0, ram\\)") +
          lines_with("qom-list /machine", "cap-[a-z-]+") +
-         lines_with("info qtree", "dev: spapr-vty[^\n]*\n[^\n]*reg = [0-9]+ [^\n]*");
+         lines_with("info qtree", "reg = [0-9]+ \\(0x71000000\\)");
 }
 
-TEST(Libvirt, TheGuestSeesTheSameMachineAsByTheCommandLine) {
-  const auto libvirt = libvirt_host("");
-  ASSERT_TRUE(libvirt.has_value()) << to_string(libvirt.error());
+// One for all tests: a process can have no second embedded libvirt.
+class Embedded : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { host_ = libvirt_host("").value(); }
+  static void TearDownTestSuite() { host_.reset(); }
+  static Host& host() { return *host_; }
+
+ private:
+  static inline std::unique_ptr<Host> host_;
+};
+
+TEST_F(Embedded, TheGuestSeesTheSameMachineAsByTheCommandLine) {
   for (const model::Cpu cpu : {model::Cpu::power8, model::Cpu::power9, model::Cpu::power10}) {
     const MachineSpec machine = spec(model::Endian::little, cpu, model::Mmu::hash);
-    EXPECT_EQ(portrait(*libvirt.value(), machine), portrait(direct_host(), machine));
+    EXPECT_EQ(portrait(host(), machine), portrait(direct_host(), machine));
   }
 }
 
-TEST(Libvirt, RunsJobsOnEveryMachine) {
-  const auto libvirt = libvirt_host("");
-  ASSERT_TRUE(libvirt.has_value()) << to_string(libvirt.error());
+TEST_F(Embedded, RunsJobsOnEveryMachine) {
   for (const MachineSpec& which : all_machines()) {
-    auto machine = Machine::start(which, *libvirt.value());
+    auto machine = Machine::start(which, host());
     ASSERT_TRUE(machine.has_value()) << to_string(machine.error());
     const std::vector jobs = {code_job({0x38600007, kBlr}, kCode, byte_order(which.endian)),
                               code_job({kLoop}, kCode, byte_order(which.endian))};
@@ -79,18 +88,19 @@ TEST(Libvirt, RunsJobsOnEveryMachine) {
     EXPECT_EQ(seen.value().at(0).registers.gpr[3], 7U) << machine_name(which);
     EXPECT_EQ(seen.value().at(1).ending, model::Ending::out_of_budget) << machine_name(which);
   }
-  const auto left = list_domains("");
-  ASSERT_TRUE(left.has_value());
-  for (const FoundDomain& domain : left.value()) {
-    EXPECT_NE(domain.owner, ::getpid()) << domain.name;
+  // libvirt attends to the end of a QEMU by itself.
+  const auto is_ours = [](const FoundDomain& domain) { return domain.owner == ::getpid(); };
+  bool left = true;
+  for (int tries = 0; left && tries < 1000; ++tries) {
+    ::poll(nullptr, 0, 10);
+    left = std::ranges::any_of(list_domains("").value(), is_ours);
   }
+  EXPECT_FALSE(left);
 }
 
-TEST(Libvirt, AQemuThatIsKilledIsNamed) {
-  const auto libvirt = libvirt_host("");
-  ASSERT_TRUE(libvirt.has_value()) << to_string(libvirt.error());
-  auto machine = Machine::start(spec(), *libvirt.value()).value();
-  auto other = Machine::start(spec(), *libvirt.value()).value();
+TEST_F(Embedded, AQemuThatIsKilledIsNamed) {
+  auto machine = Machine::start(spec(), host()).value();
+  auto other = Machine::start(spec(), host()).value();
   ::kill(machine.process_id(), SIGKILL);
   ASSERT_TRUE(machine.submit(std::vector{code_job({kBlr})}).has_value());
   const auto seen = machine.collect();
@@ -110,6 +120,7 @@ TEST(Libvirt, ADaemonThatIsNotThereIsNamed) {
 
 TEST(Libvirt, ALibvirtWithoutPseriesIsNamed) {
   const auto libvirt = libvirt_host("test:///default");
+  ASSERT_TRUE(libvirt.has_value()) << to_string(libvirt.error());
   ASSERT_TRUE(libvirt.has_value()) << to_string(libvirt.error());
   const auto machine = Machine::start(spec(), *libvirt.value());
   ASSERT_TRUE(machine.has_error());

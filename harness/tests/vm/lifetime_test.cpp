@@ -166,8 +166,8 @@ TEST(Lifetime, BrokenRunnerReportsItsPanic) {
   ASSERT_TRUE(seen.has_error());
   EXPECT_EQ(seen.error().code, ErrorCode::machine_runner_fault);
   EXPECT_THAT(seen.error().message, HasSubstr("vector 0x700, srr0 000000000000"));
-  EXPECT_THAT(seen.error().message, HasSubstr("console says: farcall: the runner failed: vector "
-                                              "0000000000000700 srr0 "));
+  EXPECT_THAT(seen.error().message, HasSubstr("farcall: the runner failed: vector 0000000000000700 "
+                                              "srr0 "));
 }
 
 TEST(Lifetime, IdleMachineUsesNoCpuAndWakesUp) {
