@@ -44,6 +44,7 @@ class Reader {
     for (const Section& section : sections_) {
       BOOST_OUTCOME_TRY(read_code(section));
       BOOST_OUTCOME_TRY(read_data(section));
+      BOOST_OUTCOME_TRY(read_btf(section));
     }
     BOOST_OUTCOME_TRY(read_symbols());
     for (const Section& section : sections_) {
@@ -134,6 +135,14 @@ class Reader {
                                     size, begin, object_.size()));
     }
     return object_.subspan(begin, size);
+  }
+
+  Result<void> read_btf(const Section& section) {
+    if (section.name == ".BTF" || section.name == ".BTF.ext") {
+      BOOST_OUTCOME_TRY(bytes, bytes_of(section));
+      (section.name == ".BTF" ? code_.btf : code_.btf_ext) = bytes;
+    }
+    return success();
   }
 
   static bool is_data(std::string_view name) {

@@ -51,6 +51,8 @@ struct ElfCode {
   std::map<std::size_t, ElfCodeSection> sections;  // by number
   std::map<std::size_t, ElfDataSection> data;      // by number
   std::vector<ElfSymbol> symbols;                  // by number
+  std::span<const std::byte> btf = {};             // .BTF and .BTF.ext of the object, or nothing
+  std::span<const std::byte> btf_ext = {};
 };
 
 // A place in a section of an object, in bytes.

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/byte_order.hpp"
+#include "bpf/btf.hpp"
 #include "bpf/codec.hpp"
 #include "bpf/elf_code.hpp"
 #include "bpf/instruction.hpp"
@@ -30,7 +31,7 @@ constexpr std::uint64_t kAddressBytes = 8;
 
 class Reader {
  public:
-  explicit Reader(const ElfCode& code) : code_(code) {
+  Reader(const ElfCode& code, const DebugInfo& debug) : code_(code), debug_(debug) {
     for (const ElfSymbol& symbol : code.symbols) {
       if (symbol.is_function && code.sections.contains(symbol.section)) {
         // Of several symbols for one function, the global one names it.
@@ -222,9 +223,12 @@ class Reader {
       BOOST_OUTCOME_TRY(copy_slot(section, at, is_second));
       is_second = !is_second && slots_of(program_.slots.back().opcode) == 2;
     }
+    // Linux names a function by BTF alone.
+    const bool named = debug_.functions.contains({section.name, function.value});
     program_.functions.push_back({.name = function.name,
                                   .begin = begin,
-                                  .end = static_cast<SlotIndex>(program_.slots.size())});
+                                  .end = static_cast<SlotIndex>(program_.slots.size()),
+                                  .anonymous = !named});
     return success();
   }
 
@@ -234,6 +238,11 @@ class Reader {
     const auto slot_number = static_cast<SlotIndex>(program_.slots.size());
     program_.slots.push_back(slot);
     program_.origins.push_back(location(at));
+    const auto line = debug_.lines.find({section.name, at.offset});
+    if (line != debug_.lines.end()) {
+      program_.lines.push_back(
+          {.slot = slot_number, .where = line->second.where, .text = line->second.text});
+    }
 
     BOOST_OUTCOME_TRY(relocation, relocation_at(section, at));
     const InstructionInfo* info = find(slot);
@@ -341,6 +350,7 @@ class Reader {
   }
 
   const ElfCode& code_;
+  const DebugInfo& debug_;
   std::map<ElfAddress, const ElfSymbol*> functions_;  // all of the object
   std::map<ElfAddress, std::uint32_t> numbers_;       // of those in the program
   std::vector<const ElfSymbol*> chosen_;              // by number
@@ -358,7 +368,8 @@ class Reader {
 Result<Object> read_object(std::span<const std::byte> object, const std::string& file,
                            std::optional<std::string_view> entry) {
   BOOST_OUTCOME_TRY(code, read_elf_code(object, file));
-  return Reader(code).run(entry);
+  BOOST_OUTCOME_TRY(debug, read_debug_info(code));
+  return Reader(code, debug).run(entry);
 }
 
 Result<Object> read_object_file(const std::string& path, std::optional<std::string_view> entry) {

@@ -7,6 +7,9 @@
 // relocation) or from the symbol's value (R_BPF_64_32), imm + 1; for a function's symbol imm is -1.
 // The calls of the program are pc-relative throughout.
 //
+// Function names and source lines are BTF's. Without BTF (clang without -g) the names are those of
+// the ELF symbols, and the functions are anonymous, as they are to Linux.
+//
 // Data is every section .rodata, .data and .bss (and .rodata.cst16 and the like) that the program
 // reaches, a region each. Loads of functions' addresses (R_BPF_64_64 against code) become pseudo
 // loads of the program; those of data (R_BPF_64_64) and pointers in data (R_BPF_64_ABS64) can be

@@ -69,6 +69,13 @@ struct Function {
   friend bool operator==(const Function&, const Function&) = default;
 };
 
+// A line of the source that a compiler made instructions of, from `slot` on.
+struct SourceLine {
+  SlotIndex slot = 0;
+  SourceLocation where;
+  std::string text;
+};
+
 // Functions lie back to back: the first begins at slot 0, each begins where the one before ends,
 // and the last ends with the program. The first is the entry.
 struct Program {
@@ -79,6 +86,9 @@ struct Program {
 
   // Where each slot came from, for messages: as many as slots, or none.
   std::vector<SourceLocation> origins;
+
+  // By slot; none if nothing says so.
+  std::vector<SourceLine> lines;
 
   friend bool operator==(const Program& a, const Program& b) {
     return a.slots == b.slots && a.functions == b.functions && a.callx == b.callx &&

@@ -57,6 +57,9 @@ std::string jited_text(const JitedSource& source, ListingStyle style) {
     for_each_line(
         source, i,
         [&](const XlatedLine& line) {
+          if (!line.source.empty()) {
+            fmt::format_to(out, "{}\n", paint("; " + line.source, Colour::dim, style.colour));
+          }
           fmt::format_to(
               out, "{}\n",
               paint(fmt::format("; {:>3}: {}", line.slot, line.text), Colour::dim, style.colour));
@@ -90,6 +93,9 @@ model::Json jited_json(const JitedSource& source) {
         source, i,
         [&](const XlatedLine& line) {
           bpf.push_back({{"slot", line.slot}, {"text", line.text}});
+          if (!line.source.empty()) {
+            bpf.back()["source"] = line.source;
+          }
         },
         [&](std::uint32_t word, const std::string& instruction) {
           const GuestAddress at = function.address + std::uint64_t{word} * 4;

@@ -30,7 +30,8 @@ enum class CallNames : std::uint8_t { tag, tag_offset, kernel };
 // One instruction.
 struct XlatedLine {
   bpf::SlotIndex slot = 0;
-  std::string text;  // `(85) call pc+2#bpf_prog_8923dad831f6fb51_F`
+  std::string source;  // the line of the source that begins here, or nothing
+  std::string text;    // `(85) call pc+2#bpf_prog_8923dad831f6fb51_F`
   std::optional<RecoveredCall> call;
 };
 

@@ -12,8 +12,9 @@
 //                             an address there). Function 0 has one too: prog_tags[0].
 //
 // Not modelled: instructions that the verifier inserts or replaces (checks of a division by a
-// register, zero extensions). A function that has such gets another tag from a kernel; the whole
-// program's tag is taken before, and is the same.
+// register, zero extensions), and the addresses of helpers that it puts into calls. A function that
+// has such gets another tag from a kernel; the whole program's tag is taken before, and is the
+// same.
 #pragma once
 
 #include <bit>

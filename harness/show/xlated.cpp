@@ -37,6 +37,15 @@ std::string interpreter_name(const bpf::Program& source, std::uint32_t callee) {
   return fmt::format("__bpf_prog_run_args{}", align_up(used, 32));
 }
 
+// Without its indentation, as bpftool has it.
+std::string source_line(const bpf::Program& source, bpf::SlotIndex slot) {
+  const auto found = std::ranges::lower_bound(source.lines, slot, {}, &bpf::SourceLine::slot);
+  if (found == source.lines.end() || found->slot != slot) {
+    return "";
+  }
+  return found->text.substr(std::min(found->text.find_first_not_of(" \t"), found->text.size()));
+}
+
 class Names {
  public:
   Names(const ProgramDump& dump, const bpf::Program& source, Tag program, JitMode mode,
@@ -98,9 +107,11 @@ std::vector<XlatedFunction> xlated(const model::LinkedProgram& linked, const bpf
   std::vector<XlatedFunction> functions;
   for (std::size_t i = 0; i < dump.functions.size(); ++i) {
     XlatedFunction function{.name = dump.names[i]};
+    bpf::SlotIndex source_at = source.functions[i].begin;  // the same instruction before linking
     for (bpf::SlotIndex at = dump.functions[i].begin; at < dump.functions[i].end;
          at += slots_at(dump, at)) {
-      XlatedLine line{.slot = at};
+      XlatedLine line{.slot = at, .source = source_line(source, source_at)};
+      source_at += bpf::slots_of(source.slots[source_at].opcode);
       const auto call = std::ranges::lower_bound(calls, at, {}, &RecoveredCall::slot);
       if (call != calls.end() && call->slot == at) {
         line.call = *call;
@@ -122,6 +133,9 @@ std::string xlated_text(std::span<const XlatedFunction> functions, ListingStyle 
     fmt::format_to(out, "{}{}:\n", text.empty() ? "" : "\n",
                    paint(function.name, Colour::name, style.colour));
     for (const XlatedLine& line : function.lines) {
+      if (!line.source.empty()) {
+        fmt::format_to(out, "{}\n", paint("; " + line.source, Colour::dim, style.colour));
+      }
       fmt::format_to(out, "{:>5}: {}\n", line.slot,
                      paint(line.text, line.call ? Colour::call : Colour::plain, style.colour));
     }
@@ -135,6 +149,9 @@ model::Json xlated_json(std::span<const XlatedFunction> functions) {
     model::Json lines = model::Json::array();
     for (const XlatedLine& line : function.lines) {
       model::Json one = {{"slot", line.slot}, {"text", line.text}};
+      if (!line.source.empty()) {
+        one["source"] = line.source;
+      }
       if (line.call) {
         one["distance"] = line.call->distance;
         one["callee"] = line.call->callee ? model::Json(functions[*line.call->callee].name)

@@ -131,6 +131,69 @@ TEST_P(ObjectOrder, TakesTheEntryAndWhatItReachesInOrderOfReference) {
             "sample.o:sec/other+0x0");
 }
 
+// The same with BTF. libbpf 1.1 reads .BTF.ext of the host's order alone, so both are tried.
+Bytes with_btf(std::endian order) {
+  return compile(kSource, order == std::endian::big ? "bpfeb -g" : "bpf -g");
+}
+
+TEST_P(ObjectOrder, FunctionsHaveTheNamesOfBtfAndInstructionsTheirLines) {
+  const Result<Object> program = read_object(with_btf(GetParam()), "sample.o", "entry");
+  ASSERT_TRUE(program) << to_string(program.error());
+  const Program& made = program.value().program;
+  for (const Function& function : made.functions) {
+    EXPECT_FALSE(function.anonymous) << function.name;
+  }
+  ASSERT_FALSE(made.lines.empty());
+  EXPECT_TRUE(std::ranges::is_sorted(made.lines, {}, &SourceLine::slot));
+  const SlotIndex leaf = made.functions[5].begin;  // the order is that of the test above
+  const auto first = std::ranges::find(made.lines, leaf, &SourceLine::slot);
+  ASSERT_NE(first, made.lines.end());
+  EXPECT_EQ(first->where.line, 4U);  // of kSource, which begins with an empty one
+  EXPECT_THAT(first->where.file, HasSubstr("source.c"));
+  EXPECT_THAT(first->text, HasSubstr("u64 leaf(u64 x) { return x * 3 + 1; }"));
+}
+
+TEST_P(ObjectOrder, WithoutBtfFunctionsHaveNoNamesForSymbols) {
+  const Program program = read_object(sample(GetParam()), "sample.o", "entry").value().program;
+  for (const Function& function : program.functions) {
+    EXPECT_TRUE(function.anonymous) << function.name;
+  }
+  EXPECT_TRUE(program.lines.empty());
+}
+
+// Both sections begin with a header of the same magic number; the first one is .BTF.
+TEST_P(ObjectOrder, RefusesBtfThatDoesNotHoldTogether) {
+  const Bytes good = with_btf(GetParam());
+  Bytes magic = {std::byte{0x9f}, std::byte{0xeb}, std::byte{1}, std::byte{0}};
+  if (GetParam() == std::endian::big) {
+    std::swap(magic[0], magic[1]);
+  }
+  const auto btf = std::ranges::search(good, magic).begin();
+  ASSERT_NE(btf, good.end());
+  const auto ext = std::search(btf + 1, good.end(), magic.begin(), magic.end());
+  ASSERT_NE(ext, good.end());
+  const auto broken_at = [&](auto place, std::ptrdiff_t offset) {
+    Bytes bytes = good;
+    for (std::ptrdiff_t i = 0; i < 4; ++i) {
+      bytes[static_cast<std::size_t>(place - good.begin() + offset + i)] = std::byte{0x7f};
+    }
+    return read_object(bytes, "broken.o", "entry");
+  };
+  // In .BTF.ext: magic, length of the header, offsets and lengths of both tables.
+  for (const auto& [section, place, offset] : {std::tuple{".BTF:", btf, 0},
+                                               {".BTF.ext:", ext, 0},
+                                               {".BTF.ext:", ext, 4},
+                                               {".BTF.ext:", ext, 8},
+                                               {".BTF.ext:", ext, 12},
+                                               {".BTF.ext:", ext, 16},
+                                               {".BTF.ext:", ext, 20}}) {
+    const Result<Object> program = broken_at(place, offset);
+    ASSERT_FALSE(program) << section << offset;
+    EXPECT_EQ(program.error().code, ErrorCode::elf_malformed);
+    EXPECT_THAT(to_string(program.error()), StartsWith(std::string("broken.o:") + section));
+  }
+}
+
 TEST_P(ObjectOrder, TheProgramDoesWhatTheSourceSays) {
   const Program program = program_in(sample(GetParam()), "sample.o", "entry").value();
   Bytes data(16);
