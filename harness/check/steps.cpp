@@ -15,6 +15,7 @@ namespace farcall::check {
 namespace {
 
 constexpr std::uint32_t kArguments = 0b11'1110;  // r1 … r5
+constexpr std::uint32_t kContext = 0b10;         // r1
 constexpr std::uint32_t kResult = 0b1;           // r0
 constexpr std::uint32_t kFrame = 1U << bpf::kFramePointer;
 
@@ -32,6 +33,11 @@ const bpf::InstructionInfo& info_at(const bpf::Program& program, bpf::SlotIndex 
 
 bool is_exit(const bpf::Program& program, bpf::SlotIndex slot) {
   return info_at(program, slot).operation == bpf::Operation::exit;
+}
+
+bool is_tail_call(const bpf::Program& program, bpf::SlotIndex slot) {
+  const bpf::InstructionInfo& info = info_at(program, slot);
+  return info.form == bpf::Form::helper && program.slots[slot].imm == bpf::kTailCall;
 }
 
 std::unordered_map<std::uint64_t, Place> places(const bpf::Program& program,
@@ -92,21 +98,37 @@ class Comparison {
   }
 
  private:
-  // The frames that are alive at this step.
+  // The frames that are alive at this step. A function that is not of the program has one too while
+  // it calls back, but takes no steps.
   void enter(const bpf::InterpreterStep& step) {
-    if (std::exchange(called_, false) && frames_.size() == step.depth + std::size_t{1}) {
+    const std::size_t depth = step.depth + std::size_t{1};
+    const auto called = std::exchange(called_, std::nullopt);
+    const bool called_back = frames_.size() > depth;
+    frames_.resize(std::min(frames_.size(), depth));
+    if (called_back || (called && frames_.size() == depth && step.slot == *called + 1)) {
       // Whoever was called is not of the program, and has returned.
-      frames_.back().defined = (frames_.back().defined & ~kArguments) | kResult;
+      std::uint32_t& defined = frames_.back().defined;
+      const bool tail_call = called && is_tail_call(program_, *called);  // which went nowhere
+      defined = (defined & ~(kArguments | kResult)) | (tail_call ? 0 : kResult);
+    } else if (called && frames_.size() == depth) {
+      // A tail call: another program begins, with r1.
+      const std::uint32_t context = frames_.back().defined & kContext;
+      frames_.pop_back();
+      enter_function(step, context);
     }
-    frames_.resize(std::min<std::size_t>(frames_.size(), step.depth + 1));
-    while (frames_.size() <= step.depth) {
-      const std::uint32_t function = bpf::function_at(program_, step.slot).value_or(0);
-      const std::uint32_t arguments =
-          frames_.empty() ? kArguments : frames_.back().defined & kArguments;
-      frames_.push_back({.defined = arguments | kFrame,
-                         .interpreter_r10 = step.registers[bpf::kFramePointer],
-                         .names_r10 = names_r10(program_.functions[function])});
+    const bool calls_back = frames_.size() + 1 < depth;
+    while (frames_.size() < depth) {
+      enter_function(step, frames_.empty() ? kArguments
+                           : calls_back    ? kContext
+                                           : frames_.back().defined & kArguments);
     }
+  }
+
+  void enter_function(const bpf::InterpreterStep& step, std::uint32_t arguments) {
+    const std::uint32_t function = bpf::function_at(program_, step.slot).value_or(0);
+    frames_.push_back({.defined = arguments | kFrame,
+                       .interpreter_r10 = step.registers[bpf::kFramePointer],
+                       .names_r10 = names_r10(program_.functions[function])});
   }
 
   bool names_r10(const bpf::Function& function) const {
@@ -128,9 +150,11 @@ class Comparison {
     if (info.operation == bpf::Operation::exit && frames_.size() > 1) {
       std::uint32_t& caller = frames_[frames_.size() - 2].defined;
       caller = (caller & ~kArguments) | kResult;
+      frames_.pop_back();
     } else if (info.operation == bpf::Operation::call ||
+               info.operation == bpf::Operation::call_external ||
                info.operation == bpf::Operation::call_register) {
-      called_ = true;
+      called_ = step.slot;
     } else if (info.writes_dst()) {
       defined |= 1U << slot.dst;
     } else if (info.writes_src()) {
@@ -206,8 +230,8 @@ class Comparison {
   const std::unordered_map<std::uint64_t, Place> places_;
   const std::span<const bpf::InterpreterStep> interpreter_;
   const std::span<const model::Step> cpu_;
-  std::size_t next_ = 0;  // of cpu_
-  bool called_ = false;   // by the last instruction
+  std::size_t next_ = 0;                  // of cpu_
+  std::optional<bpf::SlotIndex> called_;  // by the last instruction, which is here
   std::vector<Frame> frames_;
   StepComparison result_;
 };

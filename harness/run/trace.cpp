@@ -42,6 +42,14 @@ Result<model::Observations> run_steps(vm::Machine& machine, model::Job job) {
   return all;
 }
 
+// Whether every function of the program has its lines; what it calls besides needs none.
+bool has_lines_of(const bpf::Program& program, const model::CodeImage& image) {
+  const std::size_t functions = program.functions.size();
+  return image.functions.size() >= functions &&
+         std::ranges::none_of(std::span(image.functions).first(functions),
+                              [](const model::CodeFunction& code) { return code.lines.empty(); });
+}
+
 // A place in the run: the step before the instruction at its address, or the entry.
 StopPoint stop_at(const Trace& trace, std::size_t step, std::string why) {
   const std::vector<model::Step>& steps = trace.observations.steps;
@@ -64,9 +72,8 @@ Result<Trace> take_trace(const model::Document& document, const std::filesystem:
   BOOST_OUTCOME_TRY(seen, run_steps(machine, *trace.prepared.job));
   trace.observations = std::move(seen);
   const model::CodeImage& image = *trace.prepared.testimony.image;
-  const bool has_lines = std::ranges::all_of(
-      image.functions, [](const model::CodeFunction& function) { return !function.lines.empty(); });
-  if (document.cell.program && has_lines && !image.bpf_registers.empty()) {
+  const bool has_lines = document.cell.program && has_lines_of(*document.cell.program, image);
+  if (has_lines && !image.bpf_registers.empty()) {
     trace.comparison = check::compare_steps(*document.cell.program, image,
                                             interpreter_steps(document.cell, kMostInstructions),
                                             trace.observations.steps);

@@ -70,8 +70,10 @@ TEST(Trace, EachTakenBranch) {
 
 // Programs of any kind, on every machine that a run of the folder has: no step differs.
 TEST(Trace, AgreesOnLongerPrograms) {
-  for (const char* cell : {"calls/mutual-recursion.case", "calls/loop.case", "c/packet.case",
-                           "abi/stack-by-pointer.case"}) {
+  for (const char* cell :
+       {"calls/mutual-recursion.case", "calls/loop.case", "c/packet.case",
+        "abi/stack-by-pointer.case", "helpers/callbacks.case", "helpers/clobber.case",
+        "tail-calls/near-and-far.case", "tail-calls/nowhere-to-go.case"}) {
     const std::string path = (cases_folder() / cell).string();
     const std::string listed = run_farcall({"list", path}).out;
     const std::string name = listed.substr(0, listed.find(' '));
