@@ -29,9 +29,9 @@ std::size_t assign_lanes(std::vector<LayoutArrow>& arrows) {
   std::vector<std::vector<const LayoutArrow*>> lanes;
   for (LayoutArrow* const arrow : by_length) {
     const auto [first, last] = rows_of(arrow);
-    const auto overlaps = [&, first = first, last = last](const LayoutArrow* other) {
+    const auto overlaps = [&, begin = first, end = last](const LayoutArrow* other) {
       const auto [other_first, other_last] = rows_of(other);
-      return first <= other_last && other_first <= last;
+      return begin <= other_last && other_first <= end;
     };
     const auto free = std::ranges::find_if(
         lanes, [&](const auto& lane) { return std::ranges::none_of(lane, overlaps); });
