@@ -156,7 +156,7 @@ Layout layout(std::string title, const model::AxisValues& axes, const model::Cod
 std::string gap_after(const Layout& layout, std::size_t row) {
   const LayoutFunction& function = layout.rows[row];
   const Displacement gap = layout.rows[row + 1].address - (function.address + function.bytes);
-  constexpr double kExbibyte = 1ULL << 60;
+  constexpr auto kExbibyte = static_cast<double>(1ULL << 60);
   return bytes(gap) >= 0
              ? to_string(gap).substr(1)
              : fmt::format("{:.1f} EiB",
