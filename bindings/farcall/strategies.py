@@ -64,7 +64,7 @@ def _function(draw: st.DrawFn, number: int, callees: list[int], readable_bytes: 
         body.insert(0, [f"ldxb %r6, [%r1+{draw(st.integers(0, readable_bytes - 1))}]"])
     elif number and draw(st.booleans()):
         body.insert(0, ["mov %r6, %r1"])
-    if body and draw(st.booleans()):
+    if len(body) > 0 and draw(st.booleans()):
         # A jump forward over some of it.
         first = draw(st.integers(0, len(body) - 1))
         last = draw(st.integers(first, len(body)))
@@ -129,7 +129,7 @@ def memories(*, max_bytes: int = 32) -> st.SearchStrategy[bytes]:
 
 
 @st.composite
-def axes(draw: st.DrawFn, **fixed: str) -> dict[str, str]:
+def axes(draw: st.DrawFn, /, **fixed: str) -> dict[str, str]:
     """Machines, call schemes and reaches that some hardware has; `axes(cpu="power10")` fixes some.
 
     `imm32` is left out unless asked for: it cannot express most placements.

@@ -23,11 +23,13 @@ def machine():
         yield machine
 
 
-LOOP = farcall.Case.parse("-- asm\nmov %r0, 1\nexit\n-- result\n1\n", "loop.case").cells()[0]
+# The budget of a cell's code goes by how long the interpreter runs the program.
+LOOP = "mov %r0, 0\nagain: add %r0, 1\njlt %r0, 1000, again\nexit"
+LOOP = farcall.Case.parse(f"-- asm\n{LOOP}\n-- result\n1000\n", "loop.case").cells()[0]
 
 
 def endless():
-    """A document whose code goes around for its whole budget of guest instructions."""
+    """A document whose code goes around for its whole budget, a million guest instructions."""
     image = farcall.jit(LOOP)
     return farcall.Document(LOOP, image.patched({image.entry: 0x48000000}))  # b .
 
@@ -177,3 +179,8 @@ def test_without_images_it_says_where_they_should_be(tmp_path):
         farcall.Machine(images=tmp_path).start()
     assert caught.value.code == "machine.no-image"
     assert str(tmp_path) in str(caught.value)
+
+
+def test_everything_that_farcall_needs_beside_itself_is_in_the_package():
+    there = {path.name for path in farcall.IMAGES.iterdir()}
+    assert {"bare-le.bin", "bare-be.bin", "bare-le.elf", "bare-be.elf", "farcall_gdb.py"} <= there

@@ -37,7 +37,9 @@ class CaseFile(pytest.File):
         for cell in Case.load(_shown(self.path, self.config.invocation_params.dir)).cells():
             yield CellItem.from_parent(self, name=cell.name, cell=cell)
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
+    ) -> Any:
         if isinstance(excinfo.value, FarcallError):
             return str(excinfo.value)
         return super().repr_failure(excinfo)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection_finish(session: pytest.Session) -> Iterator[None]:
+def pytest_collection_finish(session: pytest.Session) -> Generator[None, None, None]:
     config = session.config
     cells = [item for item in session.items if isinstance(item, CellItem)]
     put_into_groups(cells)
@@ -67,19 +67,19 @@ def pytest_collection_finish(session: pytest.Session) -> Iterator[None]:
     # The scheduler below sees names with the group behind them, nobody else does.
     names = [item.nodeid for item in cells]
     for item in cells:
-        item._nodeid = f"{item.nodeid}@{item.group}"
+        item._nodeid = f"{item.nodeid}@{item.group}"  # type: ignore[attr-defined]
     try:
         return (yield)
     finally:
         for item, name in zip(cells, names, strict=True):
-            item._nodeid = name
+            item._nodeid = name  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     if config.getoption("dist") != "load":
         return None  # the user wants another distribution
-    from xdist.scheduler import LoadGroupScheduling
+    from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]
 
     return LoadGroupScheduling(config, log)
 
@@ -87,11 +87,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[pytest.TestReport]:
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if isinstance(item, CellItem) and report.failed:
         # Travels with the report, from a worker of xdist too.
-        report.farcall_case = str(item.path)
+        report.farcall_case = str(item.path)  # type: ignore[attr-defined]
     return report
 
 
