@@ -31,7 +31,7 @@ LOOP = farcall.Case.parse(f"-- asm\n{LOOP}\n-- result\n1000\n", "loop.case").cel
 def endless():
     """A document whose code goes around for its whole budget, a million guest instructions."""
     image = farcall.jit(LOOP)
-    return farcall.Document(LOOP, image.patched({image.entry: 0x48000000}))  # b .
+    return farcall.Document(LOOP, image.patched({image.entry + 4: 0x48000000}))  # b .
 
 
 def test_a_batch_has_a_result_for_each(machine, cell):
@@ -141,7 +141,8 @@ def test_an_exception_of_progress_ends_the_run(cell):
 
 def test_ctrl_c_ends_a_run_within_a_second():
     script = """
-import farcall, sys, time
+import farcall, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
 sys.path.insert(0, sys.argv[1])
 from test_machine import endless
 with farcall.Machine() as machine:
