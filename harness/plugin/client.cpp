@@ -55,6 +55,11 @@ struct Text {
   std::size_t size = 0;
   std::size_t room = 0;
 
+  Text() = default;
+  Text(const Text&) = delete;
+  Text& operator=(const Text&) = delete;
+  ~Text() { free(data); }
+
   void append_from(int descriptor) {
     while (true) {
       if (size == room) {

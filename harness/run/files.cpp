@@ -9,17 +9,16 @@
 namespace farcall::run {
 namespace {
 
-constexpr std::size_t kMostBytes = std::size_t{256} << 20;
-
 using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
 }  // namespace
 
-Result<std::string> read_file(const std::string& path, std::string_view hint) {
+Result<std::string> read_file(const std::string& path, std::string_view hint,
+                              std::size_t most_bytes) {
   const File file(std::fopen(path.c_str(), "rb"), std::fclose);
   std::string text;
   std::array<char, 65536> buffer{};
-  while (file && text.size() <= kMostBytes) {
+  while (file && text.size() <= most_bytes) {
     const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), file.get());
     if (count == 0) {
       break;
@@ -32,9 +31,9 @@ Result<std::string> read_file(const std::string& path, std::string_view hint) {
                  .where = {path},
                  .hint = std::string(hint)};
   }
-  if (text.size() > kMostBytes) {
+  if (text.size() > most_bytes) {
     return Error{.code = ErrorCode::file_too_large,
-                 .message = fmt::format("expected at most {} bytes", kMostBytes),
+                 .message = fmt::format("expected at most {} bytes", most_bytes),
                  .where = {path}};
   }
   return text;

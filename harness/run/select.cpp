@@ -165,7 +165,8 @@ Result<model::Document> select_cell(std::string_view file_at_cell) {
 
 Result<model::Document> read_document_file(const std::string& path) {
   BOOST_OUTCOME_TRY(
-      text, read_file(path, "farcall dump --json --stage=image FILE@CELL writes such a file"));
+      text, read_file(path, "farcall dump --json --stage=image FILE@CELL writes such a file",
+                      kMostDocumentBytes));
   BOOST_OUTCOME_TRY(document, model::read_document(text, path));
   if (!cases::is_possible(document.cell.axes)) {
     return Error{.code = ErrorCode::json_malformed,

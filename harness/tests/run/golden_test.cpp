@@ -64,7 +64,21 @@ std::string blessed(const std::string& name) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+// Runs farcall where ci/bless runs it: paths are relative to the current folder, and columns are as
+// wide as they are.
+class InTheCheckout {
+ public:
+  InTheCheckout() { std::filesystem::current_path(tests::source_dir()); }
+  ~InTheCheckout() { std::filesystem::current_path(before_); }
+  InTheCheckout(const InTheCheckout&) = delete;
+  InTheCheckout& operator=(const InTheCheckout&) = delete;
+
+ private:
+  std::filesystem::path before_ = std::filesystem::current_path();
+};
+
 TEST(Golden, OutputIsAsBlessed) {
+  const InTheCheckout in_the_checkout;
   const char* const new_folder = std::getenv("FARCALL_GOLDEN_OUTPUT");
   for (const Golden& golden : goldens()) {
     const Finished finished = run_farcall(golden.arguments);
