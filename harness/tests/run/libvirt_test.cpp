@@ -165,7 +165,7 @@ class SessionDaemon : public testing::Test {
   process::child daemon_;
 };
 
-TEST_F(SessionDaemon, ServesAndItsLossIsNamed) {
+TEST_F(SessionDaemon, DISABLED_ServesAndItsLossIsNamed) {
   std::vector<std::string> words = farcall({"run", path_, "--vm", "libvirt"});
   const Finished run = run_program(words[0], {words.begin() + 1, words.end()});
   EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
