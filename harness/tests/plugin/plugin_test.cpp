@@ -3,22 +3,19 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <boost/asio/io_context.hpp>
-#include <boost/process.hpp>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
-#include <future>
 #include <thread>
 
 #include "tests/paths.hpp"
+#include "tests/program.hpp"
 
 namespace farcall::plugin {
 namespace {
 
 namespace fs = std::filesystem;
-namespace process = boost::process;
 using testing::HasSubstr;
 
 // mov %r0, 42; exit
@@ -30,45 +27,20 @@ constexpr const char* kCall =
     "85 10 00 00 01 00 00 00 95 00 00 00 00 00 00 00 b7 00 00 00 07 00 00 00 95 00 00 00 00 00 00 "
     "00";
 
-struct Answer {
-  int code = -1;
-  std::string out;
-  std::string err;
-
-  friend bool operator==(const Answer&, const Answer&) = default;
-};
+using Answer = tests::Finished;
 
 // Servers are found in a runtime folder of the test's own, and end when it goes.
 class Plugin : public testing::Test {
  protected:
-  Plugin() {
-    std::string name = (fs::temp_directory_path() / "farcall-plugin-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) {
-      throw std::runtime_error("no temporary folder");
-    }
-    runtime_ = name;
-  }
   ~Plugin() override {
     for (const int server : servers()) {
       ::kill(server, SIGKILL);
     }
-    fs::remove_all(runtime_);
   }
 
   Answer call(const std::vector<std::string>& arguments, const std::string& program) {
-    boost::asio::io_context io;
-    std::future<std::string> out;
-    std::future<std::string> err;
-    process::environment environment = boost::this_process::environment();
-    environment["XDG_RUNTIME_DIR"] = runtime_.string();
-    std::string input = program;
-    process::child child((tests::build_dir() / "farcall-bpf-plugin").string(),
-                         process::args(arguments), environment,
-                         process::std_in<boost::asio::buffer(input), process::std_out> out,
-                         process::std_err > err, io);
-    io.run();
-    child.wait();
-    return {child.exit_code(), out.get(), err.get()};
+    return tests::run_program(tests::build_dir() / "farcall-bpf-plugin", arguments,
+                              {{"XDG_RUNTIME_DIR", runtime_.path().string()}}, program);
   }
 
   // Processes whose command line names the runtime folder.
@@ -78,7 +50,7 @@ class Plugin : public testing::Test {
       std::ifstream stream(entry.path() / "cmdline");
       const std::string line{std::istreambuf_iterator<char>(stream), {}};
       if (line.find("farcall-bpf-plugin-server") != std::string::npos &&
-          line.find(runtime_.string()) != std::string::npos) {
+          line.find(runtime_.path().string()) != std::string::npos) {
         found.push_back(std::stoi(entry.path().filename()));
       }
     }
@@ -97,7 +69,7 @@ class Plugin : public testing::Test {
     return true;
   }
 
-  fs::path runtime_;
+  tests::ScratchFolder runtime_;
 };
 
 TEST_F(Plugin, SaysWhatTheProgramReturnsInEveryWay) {
@@ -138,7 +110,7 @@ TEST_F(Plugin, ReadsObjects) {
     memory += "00 ";
   }
   const Answer jit = call({memory, "--jit", "--elf"}, hex);
-  EXPECT_EQ(jit.code, 0) << jit.err;
+  EXPECT_EQ(jit.exit_code, 0) << jit.err;
   EXPECT_EQ(call({memory, "--interpreter", "--elf"}, hex), jit);
 }
 
@@ -146,7 +118,7 @@ TEST_F(Plugin, WhatGoesWrongIsATextAndNeverANumber) {
   const auto fails = [&](const std::vector<std::string>& arguments, const std::string& program,
                          const std::string& text) {
     const Answer answer = call(arguments, program);
-    EXPECT_NE(answer.code, 0) << text;
+    EXPECT_NE(answer.exit_code, 0) << text;
     EXPECT_EQ(answer.out, "") << text;
     EXPECT_THAT(answer.err, HasSubstr(text));
   };
@@ -178,7 +150,7 @@ TEST_F(Plugin, ADeadGuestIsReplacedAndAKilledServerStartedAgain) {
   ASSERT_NE(children(), 0);
   ::kill(children(), SIGKILL);
   const Answer lost = call({"--jit"}, kFortyTwo);
-  EXPECT_NE(lost.code, 0);
+  EXPECT_NE(lost.exit_code, 0);
   EXPECT_EQ(lost.out, "");
   EXPECT_NE(lost.err, "");
   EXPECT_EQ(call({"--jit"}, kFortyTwo), (Answer{0, "2a\n", ""}));
@@ -204,20 +176,20 @@ TEST_F(Plugin, CallsAtTheSameTimeShareOneServer) {
 }
 
 TEST_F(Plugin, ItsFolderIsItsUsersAlone) {
-  ASSERT_EQ(call({}, kFortyTwo).code, 0);
+  ASSERT_EQ(call({}, kFortyTwo).exit_code, 0);
   struct stat status = {};
-  ASSERT_EQ(::stat((runtime_ / "farcall").c_str(), &status), 0);
+  ASSERT_EQ(::stat((runtime_.path() / "farcall").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0700U);
-  fs::permissions(runtime_ / "farcall", fs::perms::owner_all | fs::perms::group_read);
+  fs::permissions(runtime_.path() / "farcall", fs::perms::owner_all | fs::perms::group_read);
   const Answer refused = call({}, kFortyTwo);
-  EXPECT_NE(refused.code, 0);
+  EXPECT_NE(refused.exit_code, 0);
   EXPECT_THAT(refused.err, HasSubstr("expected a folder that is yours"));
 }
 
 TEST_F(Plugin, TheServerEndsWhenItsSocketGoes) {
-  ASSERT_EQ(call({}, kFortyTwo).code, 0);
+  ASSERT_EQ(call({}, kFortyTwo).exit_code, 0);
   ASSERT_EQ(servers().size(), 1);
-  fs::remove_all(runtime_ / "farcall");
+  fs::remove_all(runtime_.path() / "farcall");
   EXPECT_TRUE(eventually([&] { return servers().empty(); }));
 }
 
