@@ -11,6 +11,7 @@
 #include "run/commands.hpp"
 #include "run/options.hpp"
 #include "run/runner.hpp"
+#include "vm/libvirt_host.hpp"
 
 namespace farcall::run {
 namespace {
@@ -32,8 +33,10 @@ constexpr Tool kTools[] = {
 constexpr std::string_view kSmallestCase =
     "-- matrix\nendian le be\n-- asm\nmov %r0, 42\nexit\n-- result\n42\n";
 
-// Runs the smallest case there is on a guest of either byte order; what is wrong, or nothing.
-std::string try_machines(const RunnerOptions& runner) {
+// Runs the smallest case there is on a guest of either byte order, which `host` starts; what is
+// wrong, or nothing.
+std::string try_machines(RunnerOptions runner, vm::Host& host) {
+  runner.host = &host;
   std::vector<model::Document> documents;
   const cases::Case parsed = cases::parse_case(kSmallestCase, "doctor.case").value();
   std::vector<model::Cell> cells = cases::cells(parsed).value();
@@ -49,6 +52,18 @@ std::string try_machines(const RunnerOptions& runner) {
   return wrong;
 }
 
+// Nobody needs libvirt who does not ask for it: without it this machine is whole, too. Returns what
+// can be done about it.
+std::string look_for_libvirt(const RunnerOptions& runner) {
+  const auto version = vm::libvirt_version();
+  const std::string name = fmt::format("libvirt {}", version ? version.value() : "");
+  const auto host = vm::libvirt_host("");
+  const std::string wrong = host ? try_machines(runner, *host.value()) : host.error().message;
+  fmt::print("{:<8} {:<28} {}\n", wrong.empty() ? "ok" : "without", name,
+             wrong.empty() ? "starts guests, without a daemon" : wrong);
+  return host ? "" : host.error().hint;
+}
+
 ExitCode doctor(const RunnerOptions& runner) {
   std::vector<std::string_view> packages;
   for (const Tool& tool : kTools) {
@@ -59,11 +74,15 @@ ExitCode doctor(const RunnerOptions& runner) {
       packages.push_back(tool.package);
     }
   }
-  const std::string wrong = try_machines(runner);
+  const std::string wrong = try_machines(runner, vm::direct_host());
   fmt::print("{:<8} {:<28} {}\n", wrong.empty() ? "ok" : "MISSING", "guests",
              wrong.empty() ? "boot and run a program, little- and big-endian" : wrong);
+  const std::string libvirt = look_for_libvirt(runner);
   if (!packages.empty()) {
     fmt::print("\nmend it: apt-get install {}\n", fmt::join(packages, " "));
+  }
+  if (!libvirt.empty()) {
+    fmt::print("\nfor --vm libvirt: {}\n", libvirt);
   }
   return packages.empty() && wrong.empty() ? ExitCode::passed : ExitCode::harness_failed;
 }

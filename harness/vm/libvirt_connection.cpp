@@ -1,8 +1,6 @@
 #include "vm/libvirt_connection.hpp"
 
 #include <fmt/format.h>
-#include <libvirt/virterror.h>
-#include <stdlib.h>
 
 namespace farcall::vm {
 namespace {
@@ -11,32 +9,23 @@ namespace {
 constexpr int kKeepAliveSeconds = 2;
 constexpr unsigned kKeepAliveTries = 3;
 
-// Errors are returned; libvirt would also print them.
-void say_nothing(void* /*unused*/, virErrorPtr /*error*/) {}
-
 }  // namespace
 
-Error libvirt_error(std::string_view what) {
-  const char* const words = virGetLastErrorMessage();
-  return {.code = ErrorCode::machine_libvirt,
-          .message = fmt::format("{}: {}", what, words == nullptr ? "no reason given" : words)};
-}
-
-LibvirtEvents::LibvirtEvents() {
-  virEventRegisterDefaultImpl();
-  wake_up_ = virEventAddTimeout(
+LibvirtEvents::LibvirtEvents(const Libvirt& libvirt) : libvirt_(libvirt) {
+  libvirt_.virEventRegisterDefaultImpl();
+  wake_up_ = libvirt_.virEventAddTimeout(
       -1, [](int, void*) {}, nullptr, nullptr);
   thread_ = std::thread([this] {
-    while (!ended_ && virEventRunDefaultImpl() >= 0) {
+    while (!ended_ && libvirt_.virEventRunDefaultImpl() >= 0) {
     }
   });
 }
 
 LibvirtEvents::~LibvirtEvents() {
   ended_ = true;
-  virEventUpdateTimeout(wake_up_, 0);
+  libvirt_.virEventUpdateTimeout(wake_up_, 0);
   thread_.join();
-  virEventRemoveTimeout(wake_up_);
+  libvirt_.virEventRemoveTimeout(wake_up_);
 }
 
 void LibvirtConnection::connection_lost(virConnectPtr /*connection*/, int /*reason*/, void* self) {
@@ -44,28 +33,27 @@ void LibvirtConnection::connection_lost(virConnectPtr /*connection*/, int /*reas
 }
 
 Result<std::unique_ptr<LibvirtConnection>> LibvirtConnection::open(const std::string& uri) {
-  // The embedded driver logs to standard error unless it is told where.
-  ::setenv("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null", 0);
-  virSetErrorFunc(nullptr, say_nothing);
-  if (virInitialize() < 0) {
-    return libvirt_error("libvirt cannot be initialized");
+  BOOST_OUTCOME_TRY(loaded, Libvirt::load());
+  const Libvirt& libvirt = *loaded;
+  if (libvirt.virInitialize() < 0) {
+    return libvirt.error("libvirt cannot be initialized");
   }
-  std::unique_ptr<LibvirtConnection> opened(new LibvirtConnection(uri));
-  opened->connection_ = virConnectOpen(uri.c_str());
+  std::unique_ptr<LibvirtConnection> opened(new LibvirtConnection(libvirt, uri));
+  opened->connection_ = libvirt.virConnectOpen(uri.c_str());
   if (opened->connection_ == nullptr) {
-    return libvirt_error(fmt::format("cannot connect to {}", uri));
+    return libvirt.error(fmt::format("cannot connect to {}", uri));
   }
   // Neither is there for drivers without a daemon, which cannot be lost.
-  (void)virConnectSetKeepAlive(opened->connection_, kKeepAliveSeconds, kKeepAliveTries);
-  (void)virConnectRegisterCloseCallback(opened->connection_, connection_lost, opened.get(),
-                                        nullptr);
+  (void)libvirt.virConnectSetKeepAlive(opened->connection_, kKeepAliveSeconds, kKeepAliveTries);
+  (void)libvirt.virConnectRegisterCloseCallback(opened->connection_, connection_lost, opened.get(),
+                                                nullptr);
   return opened;
 }
 
 LibvirtConnection::~LibvirtConnection() {
   if (connection_ != nullptr) {
-    (void)virConnectUnregisterCloseCallback(connection_, connection_lost);
-    virConnectClose(connection_);
+    (void)libvirt_.virConnectUnregisterCloseCallback(connection_, connection_lost);
+    libvirt_.virConnectClose(connection_);
   }
 }
 

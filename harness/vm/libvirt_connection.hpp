@@ -1,8 +1,5 @@
-// A connection to libvirt, and what goes with one: the event loop that libvirt wants, its errors as
-// values, its objects with owners.
+// A connection to libvirt, and the event loop that libvirt wants with it.
 #pragma once
-
-#include <libvirt/libvirt.h>
 
 #include <atomic>
 #include <memory>
@@ -10,27 +7,20 @@
 #include <thread>
 
 #include "base/error.hpp"
+#include "vm/libvirt_functions.hpp"
 
 namespace farcall::vm {
-
-template <typename T, int (*free_object)(T*)>
-struct LibvirtFree {
-  void operator()(T* object) const { free_object(object); }
-};
-using LibvirtDomain = std::unique_ptr<virDomain, LibvirtFree<virDomain, virDomainFree>>;
-
-// What libvirt says of the last failure in this thread, as machine.libvirt: `WHAT: …`.
-Error libvirt_error(std::string_view what);
 
 // Runs libvirt's event loop as long as it lives. There can be one in a process.
 class LibvirtEvents {
  public:
-  LibvirtEvents();
+  explicit LibvirtEvents(const Libvirt& libvirt);
   LibvirtEvents(const LibvirtEvents&) = delete;
   LibvirtEvents& operator=(const LibvirtEvents&) = delete;
   ~LibvirtEvents();
 
  private:
+  const Libvirt& libvirt_;
   std::atomic<bool> ended_ = false;
   int wake_up_ = -1;  // a timer of libvirt's
   std::thread thread_;
@@ -38,21 +28,24 @@ class LibvirtEvents {
 
 class LibvirtConnection {
  public:
-  // Errors: machine.libvirt with what libvirt says.
+  // Errors: machine.libvirt with what libvirt says, or that it is not there.
   static Result<std::unique_ptr<LibvirtConnection>> open(const std::string& uri);
   LibvirtConnection(const LibvirtConnection&) = delete;
   LibvirtConnection& operator=(const LibvirtConnection&) = delete;
   ~LibvirtConnection();
 
+  const Libvirt& libvirt() const { return libvirt_; }
   virConnectPtr handle() const { return connection_; }
   const std::string& uri() const { return uri_; }
   bool lost() const { return lost_; }  // the daemon is gone
 
  private:
-  explicit LibvirtConnection(std::string uri) : uri_(std::move(uri)) {}
+  LibvirtConnection(const Libvirt& libvirt, std::string uri)
+      : libvirt_(libvirt), uri_(std::move(uri)), events_(libvirt) {}
 
   static void connection_lost(virConnectPtr connection, int reason, void* self);
 
+  const Libvirt& libvirt_;
   std::string uri_;
   LibvirtEvents events_;
   virConnectPtr connection_ = nullptr;

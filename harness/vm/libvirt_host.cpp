@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <libvirt/libvirt-qemu.h>
-#include <libvirt/libvirt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -37,10 +35,11 @@ constexpr std::string_view kNameBegin = "farcall-";
 // How long a killed QEMU may take to be gone, in steps of a millisecond.
 constexpr int kMillisecondsToDie = 2000;
 
-Result<nlohmann::json> ask_qemu(virDomainPtr domain, const std::string& command) {
+Result<nlohmann::json> ask_qemu(const Libvirt& libvirt, virDomainPtr domain,
+                                const std::string& command) {
   char* text = nullptr;
-  if (virDomainQemuMonitorCommand(domain, command.c_str(), &text, 0) < 0) {
-    return libvirt_error("QEMU's monitor cannot be asked");
+  if (libvirt.virDomainQemuMonitorCommand(domain, command.c_str(), &text, 0) < 0) {
+    return libvirt.error("QEMU's monitor cannot be asked");
   }
   const std::unique_ptr<char, decltype(&free)> owner(text, free);
   nlohmann::json answer = nlohmann::json::parse(text, nullptr, false);
@@ -100,6 +99,7 @@ class DomainQemu : public RunningQemu {
   DomainQemu(const LibvirtConnection& connection, LibvirtDomain domain, int process,
              std::string log)
       : connection_(connection),
+        libvirt_(connection.libvirt()),
         domain_(std::move(domain)),
         process_(process),
         log_(std::move(log)) {}
@@ -111,7 +111,7 @@ class DomainQemu : public RunningQemu {
 
   bool running() override {
     if (process_ == 0) {
-      return virDomainIsActive(domain_.get()) == 1;
+      return libvirt_.virDomainIsActive(domain_.get()) == 1;
     }
     // If its libvirt is embedded, it is ours to reap, once all its threads are gone.
     const pid_t reaped = ::waitpid(process_, nullptr, WNOHANG);
@@ -125,7 +125,7 @@ class DomainQemu : public RunningQemu {
     // virDomainDestroy waits 200 ms between two looks whether QEMU is gone, and longer for one that
     // nobody reaps. To the end of a QEMU itself, libvirt attends later and by itself.
     if (process_ == 0 || ::kill(process_, SIGKILL) != 0) {
-      virDomainDestroy(domain_.get());
+      libvirt_.virDomainDestroy(domain_.get());
       return;
     }
     for (int i = 0; i < kMillisecondsToDie && running(); ++i) {
@@ -146,9 +146,9 @@ class DomainQemu : public RunningQemu {
 
   Result<std::string> monitor(const std::string& command_line) override {
     char* text = nullptr;
-    if (virDomainQemuMonitorCommand(domain_.get(), command_line.c_str(), &text,
-                                    VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) < 0) {
-      return libvirt_error("QEMU's monitor cannot be asked");
+    if (libvirt_.virDomainQemuMonitorCommand(domain_.get(), command_line.c_str(), &text,
+                                             VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) < 0) {
+      return libvirt_.error("QEMU's monitor cannot be asked");
     }
     const std::unique_ptr<char, decltype(&free)> owner(text, free);
     return std::string(text);
@@ -164,6 +164,7 @@ class DomainQemu : public RunningQemu {
 
  private:
   const LibvirtConnection& connection_;
+  const Libvirt& libvirt_;
   LibvirtDomain domain_;
   int process_;      // 0: on another machine
   std::string log_;  // empty: out of reach
@@ -198,6 +199,7 @@ class LibvirtHost : public Host {
       return Error{ErrorCode::machine_libvirt,
                    fmt::format("the connection to {} is lost", connection_->uri())};
     }
+    const Libvirt& libvirt = connection_->libvirt();
     const unsigned number = ++started_;
     const std::string name = fmt::format("{}{}-{}", kNameBegin, ::getpid(), number);
     const std::string console = (sockets_ / std::to_string(number)).string();
@@ -205,9 +207,10 @@ class LibvirtHost : public Host {
     // An embedded libvirt refuses to end domains by itself.
     const unsigned flags =
         VIR_DOMAIN_START_PAUSED | (embedded_ ? 0U : unsigned{VIR_DOMAIN_START_AUTODESTROY});
-    LibvirtDomain domain(virDomainCreateXML(connection_->handle(), xml.c_str(), flags));
+    LibvirtDomain domain(libvirt.virDomainCreateXML(connection_->handle(), xml.c_str(), flags),
+                         LibvirtFree{&libvirt});
     if (!domain) {
-      return libvirt_error(fmt::format("{} does not start a machine", connection_->uri()));
+      return libvirt.error(fmt::format("{} does not start a machine", connection_->uri()));
     }
     virDomainPtr const handle = domain.get();
     auto qemu = std::make_unique<DomainQemu>(
@@ -215,15 +218,15 @@ class LibvirtHost : public Host {
         embedded_ ? embedded_->qemu_of(name) : find_qemu(name + ","),
         embedded_ ? fmt::format("{}/log/qemu/{}.log", embedded_->root(), name) : "");
     BOOST_OUTCOME_TRY(
-        path,
-        ask_qemu(handle, fmt::format(R"({{"execute": "qom-get", )"
-                                     R"("arguments": {{"path": "{}", "property": "mem-path"}}}})",
-                                     kDomainMemory)));
+        path, ask_qemu(libvirt, handle,
+                       fmt::format(R"({{"execute": "qom-get", )"
+                                   R"("arguments": {{"path": "{}", "property": "mem-path"}}}})",
+                                   kDomainMemory)));
     BOOST_OUTCOME_TRY(memory, GuestMemory::open(path.is_string() ? path.get<std::string>() : ""));
     memory.tell(spec);
     BOOST_OUTCOME_TRY(socket, connect_to(console));
-    if (virDomainResume(handle) < 0) {
-      return libvirt_error(fmt::format("{} does not let a machine run", connection_->uri()));
+    if (libvirt.virDomainResume(handle) < 0) {
+      return libvirt.error(fmt::format("{} does not let a machine run", connection_->uri()));
     }
     return StartedQemu{std::move(memory), std::move(socket), std::move(qemu)};
   }
@@ -273,6 +276,15 @@ Result<std::unique_ptr<Host>> libvirt_host(const std::string& uri) {
       new LibvirtHost(std::move(embedded), sockets, std::move(connection).value()));
 }
 
+Result<std::string> libvirt_version() {
+  BOOST_OUTCOME_TRY(libvirt, Libvirt::load());
+  unsigned long version = 0;
+  if (libvirt->virGetVersion(&version, nullptr, nullptr) < 0) {
+    return libvirt->error("libvirt does not say its version");
+  }
+  return fmt::format("{}.{}.{}", version / 1'000'000, version / 1000 % 1000, version % 1000);
+}
+
 Result<std::vector<FoundDomain>> list_domains(const std::string& uri) {
   std::vector<FoundDomain> found;
   if (uri.empty()) {
@@ -282,14 +294,16 @@ Result<std::vector<FoundDomain>> list_domains(const std::string& uri) {
     return found;
   }
   BOOST_OUTCOME_TRY(connection, LibvirtConnection::open(uri));
+  const Libvirt& libvirt = connection->libvirt();
   virDomainPtr* domains = nullptr;
-  const int count = virConnectListAllDomains(connection->handle(), &domains, 0);
+  const int count = libvirt.virConnectListAllDomains(connection->handle(), &domains, 0);
   if (count < 0) {
-    return libvirt_error("domains cannot be listed");
+    return libvirt.error("domains cannot be listed");
   }
   for (int i = 0; i < count; ++i) {
-    const LibvirtDomain domain(domains[i]);
-    if (const std::string name = virDomainGetName(domain.get()); name.starts_with(kNameBegin)) {
+    const LibvirtDomain domain(domains[i], LibvirtFree{&libvirt});
+    if (const std::string name = libvirt.virDomainGetName(domain.get());
+        name.starts_with(kNameBegin)) {
       found.push_back(found_domain(name, uri));
     }
   }
@@ -305,9 +319,12 @@ Result<void> end_domain(const FoundDomain& domain) {
     }
   }
   BOOST_OUTCOME_TRY(connection, LibvirtConnection::open(domain.where));
-  const LibvirtDomain found(virDomainLookupByName(connection->handle(), domain.name.c_str()));
-  if (!found || virDomainDestroy(found.get()) < 0) {
-    return libvirt_error(fmt::format("{} cannot be ended", domain.name));
+  const Libvirt& libvirt = connection->libvirt();
+  const LibvirtDomain found(
+      libvirt.virDomainLookupByName(connection->handle(), domain.name.c_str()),
+      LibvirtFree{&libvirt});
+  if (!found || libvirt.virDomainDestroy(found.get()) < 0) {
+    return libvirt.error(fmt::format("{} cannot be ended", domain.name));
   }
   return success();
 }

@@ -17,6 +17,9 @@ namespace farcall::vm {
 // daemon sees to it, or the shell of EmbeddedLibvirt.
 Result<std::unique_ptr<Host>> libvirt_host(const std::string& uri);
 
+// The version of the libvirt that is there, as `9.0.0`. Errors: machine.libvirt.
+Result<std::string> libvirt_version();
+
 // A domain of some farcall, running or left behind.
 struct FoundDomain {
   std::string name;

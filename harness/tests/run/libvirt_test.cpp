@@ -20,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 namespace process = boost::process;
 using model::Json;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using namespace std::chrono_literals;
 
@@ -80,6 +81,40 @@ TEST(Libvirt, TellsTheSameAsQemuDirect) {
     return json;
   };
   EXPECT_EQ(report({"--vm", "libvirt"}), report({}));
+}
+
+// A library that cannot be loaded is as good as none.
+TEST(Libvirt, NobodyNeedsItWhoDoesNotAskForIt) {
+  const ScratchFolder folder;
+  folder.write("libvirt-qemu.so.0", "");
+  const tests::Environment without = {{"LD_LIBRARY_PATH", folder.path().string()}};
+  const std::string path = folder.write("all.case", kCase);
+
+  EXPECT_EQ(tests::run_program(farcall_binary(), {"run", path}, without).exit_code, 0);
+  for (const std::vector<std::string>& asked :
+       {std::vector<std::string>{"run", path, "--vm", "libvirt"},
+        std::vector<std::string>{"vm", "list", "--connect", "qemu:///session"}}) {
+    const Finished run = tests::run_program(farcall_binary(), asked, without);
+    EXPECT_EQ(run.exit_code, 3) << run.out;
+    EXPECT_THAT(run.err, HasSubstr("libvirt cannot be loaded: "));
+    EXPECT_THAT(run.err, HasSubstr("[machine.libvirt]\n  apt-get install libvirt0 "));
+  }
+  const Finished doctor = tests::run_program(farcall_binary(), {"doctor"}, without);
+  EXPECT_EQ(doctor.exit_code, 0);
+  EXPECT_THAT(doctor.out, HasSubstr("without  libvirt "));
+  EXPECT_THAT(doctor.out, HasSubstr("for --vm libvirt: apt-get install libvirt0 "));
+}
+
+TEST(Libvirt, ALackOfItsDriverIsNamed) {
+  const ScratchFolder folder;
+  const Finished doctor = tests::run_program(farcall_binary(), {"doctor"},
+                                             {{"LIBVIRT_DRIVER_DIR", folder.path().string()}});
+  EXPECT_EQ(doctor.exit_code, 0);
+  EXPECT_THAT(doctor.out, ContainsRegex("without +libvirt [0-9.]+ .*no connection driver"));
+  EXPECT_THAT(doctor.out, HasSubstr("for --vm libvirt: apt-get install "));
+  const Finished whole = run_farcall({"doctor"});
+  EXPECT_THAT(whole.out, ContainsRegex("ok +libvirt [0-9]+.* starts guests"));
+  EXPECT_EQ(whole.err, "");
 }
 
 TEST(Libvirt, NothingOutlivesAKill) {
@@ -167,7 +202,7 @@ class SessionDaemon : public testing::Test {
 
 TEST_F(SessionDaemon, DISABLED_ServesAndItsLossIsNamed) {
   std::vector<std::string> words = farcall({"run", path_, "--vm", "libvirt"});
-  const Finished run = run_program(words[0], {words.begin() + 1, words.end()});
+  const Finished run = tests::run_program(words[0], {words.begin() + 1, words.end()});
   EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
   EXPECT_THAT(run.out, HasSubstr("10 cells: 10 passed"));
 
