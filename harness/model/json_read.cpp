@@ -5,6 +5,7 @@
 #include <span>
 #include <stdexcept>
 
+#include "base/locate.hpp"
 #include "bpf/instruction.hpp"
 #include "bpf/validator.hpp"
 #include "model/json.hpp"
@@ -474,17 +475,6 @@ bool accept(int depth, Json::parse_event_t event, Json& parsed) {
     throw BadDocument(fmt::format("expected nesting no deeper than {}", kDeepest));
   }
   return true;
-}
-
-// Line and column of the byte number `byte`, from 1.
-SourceLocation locate(std::string_view text, std::size_t byte, const std::string& path) {
-  const std::string_view before = text.substr(0, byte == 0 ? 0 : byte - 1);
-  const auto line_start = before.rfind('\n');
-  return {.file = path,
-          .line = 1 + static_cast<unsigned>(std::ranges::count(before, '\n')),
-          .column = 1 + static_cast<unsigned>(line_start == std::string_view::npos
-                                                  ? before.size()
-                                                  : before.size() - line_start - 1)};
 }
 
 }  // namespace

@@ -82,6 +82,25 @@ TEST_F(SymbolsCommand, WriteKallsymsAndPerfMaps) {
   EXPECT_THAT(newer.out, HasSubstr("c00800000012a468 "));
 }
 
+TEST_F(SymbolsCommand, AreHeldAgainstAKernels) {
+  const std::string newer = folder_.write(
+      "newer", R"([{"id": 3, "name": "main", "tag": "6fe141fe231b5ab0", "jited": true}])");
+  const Finished differ = run_farcall({"symbols", case_ + "@be-elfv2", "--against", newer});
+  EXPECT_EQ(differ.exit_code, 1) << differ.err;
+  EXPECT_THAT(differ.out, HasSubstr("83709e8ca95670a0  6fe141fe231b5ab0: differs\n"));
+  EXPECT_THAT(differ.out, HasSubstr("They are those of --tag-hash=sha256."));
+  EXPECT_EQ(run_farcall({"symbols", case_ + "@be-elfv2", "--against", newer, "--tag-hash=sha256"})
+                .exit_code,
+            0);
+
+  const std::string kernel =
+      folder_.write("kallsyms", "c00800000033f43c t bpf_prog_b2715c0f7f689679_main\t[bpf]\n");
+  const Finished missing = run_farcall({"symbols", case_ + "@le-elfv2", "--against", kernel});
+  EXPECT_EQ(missing.exit_code, 1) << missing.err;
+  EXPECT_THAT(missing.out, HasSubstr("b2715c0f7f689679  the same\n"));
+  EXPECT_THAT(missing.out, HasSubstr("8923dad831f6fb51  not there\n"));
+}
+
 TEST_F(SymbolsCommand, SayWhatThereIsInsteadOfWhatThereIsNot) {
   const Finished cell = run_farcall({"symbols", case_ + "@le-elfv3"});
   EXPECT_EQ(cell.exit_code, 2);
@@ -93,6 +112,10 @@ TEST_F(SymbolsCommand, SayWhatThereIsInsteadOfWhatThereIsNot) {
       run_farcall({"symbols", case_ + "@le-elfv2", "--output", "/nowhere/symbols"});
   EXPECT_EQ(output.exit_code, 2);
   EXPECT_THAT(output.err, HasSubstr("/nowhere/symbols: error: cannot be written"));
+  const Finished no_tags =
+      run_farcall({"symbols", case_ + "@le-elfv2", "--against", "/nowhere/tags"});
+  EXPECT_EQ(no_tags.exit_code, 2);
+  EXPECT_THAT(no_tags.err, HasSubstr("/nowhere/tags: error: "));
 }
 
 }  // namespace
