@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A new user's way, outside the source tree: a venv, the package, a three-line test, a failing test, a
 # find by Hypothesis, xdist, the package's own tests, and how fast pytest is with 3,000 cells.
+# Each step has a time limit, far above what it needs: a hang becomes a failure with a name.
 #
 #   bindings/tests/new_user.sh [PYTHON]      any interpreter with venv; python3 if none is given
 set -euo pipefail
@@ -10,12 +11,31 @@ trap 'rm -rf "$work"' EXIT
 unset PYTHONPATH PYTEST_ADDOPTS
 export CXX=${CXX:-c++}  # as the rest of the tree is built, so that a compiler cache serves both
 
+exec 3>&2  # errors are seen wherever a step's own output goes
+
 step() { printf '== %s (%d s)\n' "$*" $SECONDS; }
 
 fail() {
-  printf 'error: %s\n' "$1" >&2
-  [[ -z ${2-} ]] || sed 's/^/  /' "$2" >&2
+  printf 'error: %s\n' "$1" >&3
+  [[ -z ${2-} ]] || sed 's/^/  /' "$2" >&3
   exit 1
+}
+
+# within SECONDS COMMAND…: its exit code.
+within() {
+  local seconds=$1 code=0
+  shift
+  timeout --kill-after=10 "$seconds" "$@" || code=$?
+  ((code != 124 && code != 137)) || fail "not ended after $seconds s: $*" "$([[ ! -f out ]] || echo out)"
+  return $code
+}
+
+# ends_with CODE COMMAND…: its output goes to the file out.
+ends_with() {
+  local expected=$1 code=0
+  shift
+  within 120 "$@" >out 2>&1 || code=$?
+  ((code == expected)) || fail "'$*' ended with $code; expected $expected" out
 }
 
 # said FILE PATTERN…: each of them is in the output.
@@ -28,8 +48,8 @@ said() {
 }
 
 step 'venv and install'
-"${1:-python3}" -m venv "$work/venv"
-"$work/venv/bin/pip" --disable-pip-version-check install --quiet "$bindings[test]"
+within 120 "${1:-python3}" -m venv "$work/venv"
+within 1200 "$work/venv/bin/pip" --disable-pip-version-check install --quiet "$bindings[test]"
 PATH=$work/venv/bin:$PATH
 mkdir "$work/project"
 cd "$work/project"
@@ -41,7 +61,7 @@ def test_far(assert_lands):
     program = "call local callee\nexit\ncallee: mov %r0, 7\nexit"
     assert_lands(program, placement={"main": "text+64K", "callee": "vmalloc+0x12a468"})
 END
-pytest -q >out 2>&1 || fail 'the three-line test does not pass' out
+ends_with 0 pytest -q
 said out '1 passed'
 
 step 'a failing test'
@@ -63,9 +83,7 @@ def test_jit(assert_lands):
     program = "call local callee\nexit\ncallee: mov %r0, 7\nexit"
     assert_lands(program, placement={"callee": "vmalloc+0x12a468"}, jit=jit)
 END
-code=0
-pytest -q test_jit.py >out 2>&1 || code=$?
-((code == 1)) || fail "pytest ended with $code; expected 1" out
+ends_with 1 pytest -q test_jit.py
 said out 'they lead to c00000000012a468' 'bctrl' '^-- asm|E +-- asm' 'callee = vmalloc\+0x12a468'
 
 step 'a find by Hypothesis'
@@ -79,9 +97,7 @@ from jit import jit
 def test_find(assert_lands, landing):
     assert_lands(landing, jit=jit)
 END
-code=0
-pytest -q --hypothesis-profile=ci test_find.py >out 2>&1 || code=$?
-((code == 1)) || fail "pytest ended with $code; expected 1" out
+ends_with 1 pytest -q --hypothesis-profile=ci test_find.py
 said out 'call.decoded-elsewhere' 'call local f1' 'Falsifying example|Failing test case'
 
 step 'case files with xdist'
@@ -100,16 +116,16 @@ callee = vmalloc+0x12a468
 -- result
 7
 END
-pytest -q -n 2 far.case >out 2>&1 || fail 'the case does not pass' out
+ends_with 0 pytest -q -n 2 far.case
 said out '4 passed'
-farcall run far.case >out 2>&1 || fail 'the command farcall does not work' out
+ends_with 0 farcall run far.case
 said out '4 cells: 4 passed'
 
 step "the package's own tests"
-pytest -q -n 2 -c "$bindings/pyproject.toml" --rootdir "$bindings" -p no:cacheprovider "$bindings/tests" >out 2>&1 ||
+within 900 pytest -q -n 2 -c "$bindings/pyproject.toml" --rootdir "$bindings" -p no:cacheprovider "$bindings/tests" >out 2>&1 ||
   fail 'tests of the package fail' out
 tail -n 1 out
 
 step 'throughput'
-python "$bindings/tests/throughput.py"
+within 600 python "$bindings/tests/throughput.py"
 step 'done'
