@@ -6,7 +6,7 @@ packages=(
   cmake ninja-build g++ pkg-config git
   libboost-dev libboost-filesystem-dev libfmt-dev nlohmann-json3-dev libcli11-dev libelf-dev libpugixml-dev
   libssl-dev libbpf-dev gdb-multiarch
-  libgtest-dev libgmock-dev
+  libgtest-dev libgmock-dev libbenchmark-dev
   libvirt-dev libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
   qemu-system-ppc g++-powerpc64-linux-gnu clang
   clang-19 libclang-rt-19-dev  # the sanitized build and the fuzzers

@@ -1,0 +1,111 @@
+// How long a program of two functions takes in each stage on the host, by Google Benchmark. What
+// the guest adds is what `farcall bench` measures.
+//
+//   ninja -C build farcall_stages && build/harness/farcall_stages
+#include <benchmark/benchmark.h>
+
+#include <cstddef>
+#include <vector>
+
+#include "case/case_file.hpp"
+#include "case/matrix.hpp"
+#include "check/check.hpp"
+#include "decode/call_sites.hpp"
+#include "jit/compile.hpp"
+#include "link/link.hpp"
+#include "run/fresh_program.hpp"
+#include "run/pipeline.hpp"
+#include "vm/batch.hpp"
+
+namespace farcall {
+namespace {
+
+// As many as a batch holds, more than caches and branch predictors remember.
+constexpr std::size_t kPrograms = 1000;
+
+// Each program as it comes out of every stage on the host.
+struct Inputs {
+  std::vector<std::string> texts;
+  std::vector<model::Document> documents;
+  std::vector<run::Prepared> prepared;
+  std::vector<model::Job> jobs;
+};
+
+const Inputs& inputs() {
+  static const Inputs kInputs = [] {
+    Inputs made;
+    for (std::size_t i = 0; i < kPrograms; ++i) {
+      made.texts.push_back(run::fresh_case(i));
+      made.documents.push_back(run::fresh_document(i));
+      made.prepared.push_back(run::prepare(made.documents.back(), i));
+      made.jobs.push_back(*made.prepared.back().job);
+    }
+    return made;
+  }();
+  return kInputs;
+}
+
+// Calls `stage` with the number of a program, each in its turn.
+template <typename Stage>
+void each_program(benchmark::State& state, Stage stage) {
+  inputs();
+  std::size_t number = 0;
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(stage(number));
+    number = (number + 1) % kPrograms;
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+
+void read_case(benchmark::State& state) {
+  each_program(state, [](std::size_t number) {
+    return cases::cells(cases::parse_case(inputs().texts[number], "bench.case").value()).value();
+  });
+}
+
+void link_program(benchmark::State& state) {
+  each_program(state, [](std::size_t number) {
+    return link::link_program(inputs().documents[number].cell).value();
+  });
+}
+
+void compile(benchmark::State& state) {
+  each_program(state, [](std::size_t number) {
+    return jit::compile(*inputs().prepared[number].linked, inputs().documents[number].cell.axes)
+        .value();
+  });
+}
+
+void decode_calls(benchmark::State& state) {
+  each_program(state, [](std::size_t number) {
+    return decode::call_sites(*inputs().prepared[number].testimony.image,
+                              {.toc = inputs().documents[number].cell.placement.toc});
+  });
+}
+
+// All of the above but reading, and the interpreter twice: on the program, and as it was linked.
+void prepare(benchmark::State& state) {
+  each_program(state,
+               [](std::size_t number) { return run::prepare(inputs().documents[number], number); });
+}
+
+void encode_job(benchmark::State& state) {
+  std::vector<std::byte> area(std::size_t{32} << 20);
+  vm::BatchLayout layout;
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(vm::encode_batch({}, inputs().jobs, 1, area, layout));
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(layout.jobs.size()));
+}
+
+BENCHMARK(read_case);
+BENCHMARK(link_program);
+BENCHMARK(compile);
+BENCHMARK(decode_calls);
+BENCHMARK(prepare);
+BENCHMARK(encode_job)->Unit(benchmark::kMicrosecond);
+
+}  // namespace
+}  // namespace farcall
+
+BENCHMARK_MAIN();
