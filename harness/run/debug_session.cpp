@@ -120,7 +120,8 @@ Result<SessionFiles> SessionFiles::write(const std::filesystem::path& folder,
   const model::CodeImage& image = *prepared.testimony.image;
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  SessionFiles files(folder, socket);
+  BOOST_OUTCOME_TRY(will, vm::LastWill::to_remove(folder.string()));
+  SessionFiles files(folder, socket, std::move(will));
   const std::vector<std::byte> symbols =
       show::symbol_file(image, symbols_of(cell, image), cell.axes);
   BOOST_OUTCOME_TRYV(write_output(folder / "symbols.elf",
@@ -144,6 +145,7 @@ SessionFiles::~SessionFiles() {
     std::error_code ignored;
     std::filesystem::remove_all(folder_, ignored);
     std::filesystem::remove(socket_, ignored);
+    will_.revoke();  // another session may have a folder of this name soon
   }
 }
 

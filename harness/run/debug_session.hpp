@@ -10,6 +10,7 @@
 #include "model/document.hpp"
 #include "model/json.hpp"
 #include "run/pipeline.hpp"
+#include "vm/last_will.hpp"
 
 namespace farcall::run {
 
@@ -26,11 +27,12 @@ struct StopPoint {
 model::Json session_json(const model::Cell& cell, const Prepared& prepared, const StopPoint& stop);
 
 // A folder of its own with all that gdb needs. It, and what is at the path of the socket, are gone
-// with this object.
+// with this object; the folder also if farcall is killed.
 class SessionFiles {
  public:
   // Writes the files to `folder`, which is made if it is not there. gdb is to connect to the socket
-  // at `socket`; its commands and the guest's symbols are in `images`. Errors: file.unwritable.
+  // at `socket`; its commands and the guest's symbols are in `images`. Errors: file.unwritable,
+  // machine.start.
   static Result<SessionFiles> write(const std::filesystem::path& folder, const std::string& socket,
                                     const std::filesystem::path& images, const model::Cell& cell,
                                     const Prepared& prepared, const StopPoint& stop);
@@ -45,11 +47,12 @@ class SessionFiles {
   std::string script() const { return (folder_ / "session.gdb").string(); }
 
  private:
-  SessionFiles(std::filesystem::path folder, std::string socket)
-      : folder_(std::move(folder)), socket_(std::move(socket)) {}
+  SessionFiles(std::filesystem::path folder, std::string socket, vm::LastWill will)
+      : folder_(std::move(folder)), socket_(std::move(socket)), will_(std::move(will)) {}
 
   std::filesystem::path folder_;
   std::string socket_;
+  vm::LastWill will_;
 };
 
 }  // namespace farcall::run

@@ -1,14 +1,11 @@
 #include "vm/embedded_libvirt.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <array>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -33,13 +30,12 @@ constexpr std::string_view kConfiguration =
     "namespaces = [ ]\n"
     "cgroup_controllers = [ ]\n";
 
-// $0: the folder; $1: remove it, or keep it.
-constexpr const char* kLastWill =
-    "cat >/dev/null\n"
-    "for file in \"$0\"/run/qemu/farcall-*.pid; do\n"
+// $1: the folder.
+constexpr const char* kEndMachines =
+    "for file in \"$1\"/run/qemu/farcall-*.pid; do\n"
     "  if [ -f \"$file\" ]; then kill -9 \"$(cat \"$file\")\"; fi\n"
-    "done\n"
-    "if [ \"$1\" = remove ]; then rm -rf \"$0\"; fi\n";
+    "done\n";
+constexpr const char* kRemoveFolder = "rm -rf \"$1\"\n";
 
 // Memory and sockets: a file system in memory suits both.
 fs::path scratch() {
@@ -74,40 +70,6 @@ Result<void> write_configuration(const fs::path& root) {
   return out ? Result<void>(success()) : unwritable(file, "cannot be written");
 }
 
-// Starts the shell; returns what it waits for.
-Result<FileDescriptor> write_last_will(const std::string& root, bool remove) {
-  std::array<int, 2> ends = {};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
-    return start_error("no pipe");
-  }
-  const FileDescriptor theirs(ends[0]);
-  FileDescriptor ours(ends[1]);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, theirs.number(), STDIN_FILENO);
-  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  // Out of reach of what ends us: Ctrl-C goes to the terminal's group of processes.
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
-  std::string script = kLastWill;
-  std::string folder = root;
-  std::string what = remove ? "remove" : "keep";
-  std::array<std::string, 2> words = {"sh", "-c"};
-  const std::array<char*, 6> argv = {words[0].data(), words[1].data(), script.data(),
-                                     folder.data(),   what.data(),     nullptr};
-  pid_t child = 0;
-  const int failure =
-      ::posix_spawn(&child, "/bin/sh", &actions, &attributes, argv.data(), ::environ);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  if (failure != 0) {
-    return start_error("no shell to clean up behind us");
-  }
-  return ours;
-}
-
 }  // namespace
 
 std::string embedded_root(const std::string& uri) {
@@ -133,8 +95,9 @@ Result<EmbeddedLibvirt> EmbeddedLibvirt::prepare(const std::string& root) {
     }
   }
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  BOOST_OUTCOME_TRY(life, write_last_will(folder.string(), ours));
-  return EmbeddedLibvirt(folder.string(), std::move(life));
+  BOOST_OUTCOME_TRY(will, LastWill::write(std::string(kEndMachines) + (ours ? kRemoveFolder : ""),
+                                          folder.string()));
+  return EmbeddedLibvirt(folder.string(), std::move(will));
 }
 
 int EmbeddedLibvirt::qemu_of(const std::string& domain) const {

@@ -2,16 +2,16 @@
 // daemon, no configuration and no rights.
 //
 // A QEMU of such a libvirt is an orphan, which becomes a child of this process (and must be reaped
-// here before libvirt believes in its end), and it outlives the process. So a shell waits for the
-// end of this process, kills what is left and removes the folder if it is ours; farcall vm finds
-// what that shell missed.
+// here before libvirt believes in its end), and it outlives the process. So this process has a last
+// will: to kill what is left and to remove the folder if it is ours. farcall vm finds what that
+// missed.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
-#include "vm/file_descriptor.hpp"
+#include "vm/last_will.hpp"
 
 namespace farcall::vm {
 
@@ -30,11 +30,11 @@ class EmbeddedLibvirt {
   std::string uri() const { return "qemu:///embed?root=" + root_; }
 
  private:
-  EmbeddedLibvirt(std::string root, FileDescriptor life)
-      : root_(std::move(root)), life_(std::move(life)) {}
+  EmbeddedLibvirt(std::string root, LastWill will)
+      : root_(std::move(root)), will_(std::move(will)) {}
 
   std::string root_;
-  FileDescriptor life_;  // the shell waits for its end
+  LastWill will_;
 };
 
 // A QEMU in a folder that EmbeddedLibvirt made.

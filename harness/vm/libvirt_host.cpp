@@ -16,13 +16,14 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <sstream>
 #include <utility>
 
 #include "vm/domain_xml.hpp"
 #include "vm/embedded_libvirt.hpp"
+#include "vm/last_will.hpp"
 #include "vm/libvirt_connection.hpp"
 
 namespace farcall::vm {
@@ -35,13 +36,22 @@ constexpr std::string_view kNameBegin = "farcall-";
 // How long a killed QEMU may take to be gone, in steps of a millisecond.
 constexpr int kMillisecondsToDie = 2000;
 
-Result<nlohmann::json> ask_qemu(const Libvirt& libvirt, virDomainPtr domain,
-                                const std::string& command) {
+// What the domain's monitor says to a command of QMP, or with VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+// to one for people.
+Result<std::string> monitor_says(const LibvirtConnection& connection, virDomainPtr domain,
+                                 const std::string& command, unsigned flags) {
+  const Libvirt& libvirt = connection.libvirt();
   char* text = nullptr;
-  if (libvirt.virDomainQemuMonitorCommand(domain, command.c_str(), &text, 0) < 0) {
-    return libvirt.error("QEMU's monitor cannot be asked");
+  if (libvirt.virDomainQemuMonitorCommand(domain, command.c_str(), &text, flags) < 0) {
+    return libvirt.error(fmt::format("{} does not ask QEMU's monitor", connection.uri()));
   }
   const std::unique_ptr<char, decltype(&free)> owner(text, free);
+  return std::string(text);
+}
+
+Result<nlohmann::json> ask_qemu(const LibvirtConnection& connection, virDomainPtr domain,
+                                const std::string& command) {
+  BOOST_OUTCOME_TRY(text, monitor_says(connection, domain, command, 0));
   nlohmann::json answer = nlohmann::json::parse(text, nullptr, false);
   if (!answer.is_object() || !answer.contains("return")) {
     return Error{ErrorCode::machine_bad_answer, fmt::format("QEMU answers {}", text)};
@@ -76,9 +86,9 @@ int find_qemu(const std::string& name) {
     if (std::from_chars(number.data(), number.data() + number.size(), id).ec != std::errc{}) {
       continue;
     }
-    std::ifstream file(process.path() / "cmdline", std::ios::binary);
-    const std::string line{std::istreambuf_iterator<char>(file), {}};
-    if (line.find(wanted) != std::string::npos) {
+    std::ostringstream line;  // of a process that has just ended nothing can be read
+    line << std::ifstream(process.path() / "cmdline", std::ios::binary).rdbuf();
+    if (line.view().find(wanted) != std::string::npos) {
       return id;
     }
   }
@@ -145,13 +155,8 @@ class DomainQemu : public RunningQemu {
   }
 
   Result<std::string> monitor(const std::string& command_line) override {
-    char* text = nullptr;
-    if (libvirt_.virDomainQemuMonitorCommand(domain_.get(), command_line.c_str(), &text,
-                                             VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) < 0) {
-      return libvirt_.error("QEMU's monitor cannot be asked");
-    }
-    const std::unique_ptr<char, decltype(&free)> owner(text, free);
-    return std::string(text);
+    return monitor_says(connection_, domain_.get(), command_line,
+                        VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP);
   }
 
   std::optional<Error> abandoned() override {
@@ -173,10 +178,11 @@ class DomainQemu : public RunningQemu {
 
 class LibvirtHost : public Host {
  public:
-  LibvirtHost(std::optional<EmbeddedLibvirt> embedded, fs::path sockets,
+  LibvirtHost(std::optional<EmbeddedLibvirt> embedded, fs::path sockets, LastWill will,
               std::unique_ptr<LibvirtConnection> connection)
       : embedded_(std::move(embedded)),
         sockets_(std::move(sockets)),
+        will_(std::move(will)),
         connection_(std::move(connection)) {}
   LibvirtHost(const LibvirtHost&) = delete;
   LibvirtHost& operator=(const LibvirtHost&) = delete;
@@ -189,9 +195,6 @@ class LibvirtHost : public Host {
       }
       ::poll(nullptr, 0, 1);
     }
-    connection_.reset();
-    std::error_code failure;
-    fs::remove_all(sockets_, failure);
   }
 
   Result<StartedQemu> start(const MachineSpec& spec) override {
@@ -218,7 +221,7 @@ class LibvirtHost : public Host {
         embedded_ ? embedded_->qemu_of(name) : find_qemu(name + ","),
         embedded_ ? fmt::format("{}/log/qemu/{}.log", embedded_->root(), name) : "");
     BOOST_OUTCOME_TRY(
-        path, ask_qemu(libvirt, handle,
+        path, ask_qemu(*connection_, handle,
                        fmt::format(R"({{"execute": "qom-get", )"
                                    R"("arguments": {{"path": "{}", "property": "mem-path"}}}})",
                                    kDomainMemory)));
@@ -234,6 +237,7 @@ class LibvirtHost : public Host {
  private:
   std::optional<EmbeddedLibvirt> embedded_;  // ends last
   fs::path sockets_;                         // a folder of ours
+  LastWill will_;                            // removes it
   std::unique_ptr<LibvirtConnection> connection_;
   std::atomic<unsigned> started_ = 0;
 };
@@ -266,14 +270,10 @@ Result<std::unique_ptr<Host>> libvirt_host(const std::string& uri) {
   if (::mkdtemp(sockets.data()) == nullptr) {
     return start_error("no folder for sockets can be made");
   }
-  auto connection = LibvirtConnection::open(embedded ? embedded->uri() : uri);
-  if (!connection) {
-    std::error_code failure;
-    fs::remove_all(sockets, failure);
-    return std::move(connection).error();
-  }
+  BOOST_OUTCOME_TRY(will, LastWill::to_remove(sockets));
+  BOOST_OUTCOME_TRY(connection, LibvirtConnection::open(embedded ? embedded->uri() : uri));
   return std::unique_ptr<Host>(
-      new LibvirtHost(std::move(embedded), sockets, std::move(connection).value()));
+      new LibvirtHost(std::move(embedded), sockets, std::move(will), std::move(connection)));
 }
 
 Result<std::string> libvirt_version() {

@@ -162,8 +162,11 @@ struct Running {
   boost::process::child farcall;
   std::vector<int> children;
 
-  explicit Running(const std::vector<std::string>& arguments, std::size_t wanted)
+  // Temporary files are made in `scratch`.
+  Running(const std::vector<std::string>& arguments, std::size_t wanted,
+          const ScratchFolder& scratch)
       : farcall(farcall_binary().string(), boost::process::args(arguments),
+                boost::process::env["TMPDIR"] = scratch.path().string(),
                 boost::process::std_in<commands, boost::process::std_out> out,
                 boost::process::std_err > boost::process::null) {
     for (int tries = 0; tries < 4000 && children.size() < wanted; ++tries) {
@@ -176,9 +179,10 @@ struct Running {
 class DebugEnds : public testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Signals, DebugEnds, testing::Values(SIGKILL, SIGTERM, SIGHUP));
 
-TEST_P(DebugEnds, AndLeavesNoProcess) {
-  Running debug({"debug", (cases_folder() / "reach/far-2p.case").string()}, 2);
-  ASSERT_EQ(debug.children.size(), 2U) << "expected a guest and a gdb";
+TEST_P(DebugEnds, AndLeavesNothing) {
+  const ScratchFolder scratch;
+  Running debug({"debug", (cases_folder() / "reach/far-2p.case").string()}, 3, scratch);
+  ASSERT_EQ(debug.children.size(), 3U) << "expected a guest, a gdb, and who removes the files";
   std::string line;
   while (std::getline(debug.out, line) && line != "At the program's entry.") {
   }
@@ -187,6 +191,7 @@ TEST_P(DebugEnds, AndLeavesNoProcess) {
   for (const int child : debug.children) {
     EXPECT_TRUE(ends(child)) << "process " << child << " still runs";
   }
+  EXPECT_TRUE(std::filesystem::is_empty(scratch.path()));
 }
 
 // What another front end does: farcall starts no gdb, and ends with it.
@@ -194,7 +199,7 @@ TEST(DebugSocket, AnyGdbMayConnect) {
   const ScratchFolder folder;
   const std::string socket = (folder.path() / "gdb").string();
   Running debug({"debug", (cases_folder() / "reach/far-2p.case").string(), "--gdb-socket", socket},
-                1);
+                1, folder);
   std::string line;
   std::getline(debug.out, line);
   EXPECT_THAT(line, testing::AllOf(HasSubstr(socket), HasSubstr("Ctrl-C")));

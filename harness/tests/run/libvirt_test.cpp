@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <thread>
 
 #include "model/json.hpp"
@@ -59,9 +60,9 @@ bool qemu_runs(int owner) {
   const std::string wanted = "guest=farcall-" + std::to_string(owner) + "-";
   std::error_code gone;
   for (const auto& entry : fs::directory_iterator("/proc", gone)) {
-    std::ifstream file(entry.path() / "cmdline", std::ios::binary);
-    const std::string line{std::istreambuf_iterator<char>(file), {}};
-    if (line.find(wanted) != std::string::npos) {
+    std::ostringstream line;  // of a process that has just ended nothing can be read
+    line << std::ifstream(entry.path() / "cmdline", std::ios::binary).rdbuf();
+    if (line.view().find(wanted) != std::string::npos) {
       return true;
     }
   }
@@ -188,6 +189,9 @@ class SessionDaemon : public testing::Test {
     all[0] = process::search_path(all[0]).string();
     return all;
   }
+  static Finished finish(const std::vector<std::string>& words) {
+    return tests::run_program(words[0], {words.begin() + 1, words.end()});
+  }
   std::vector<std::string> farcall(std::vector<std::string> words) const {
     words.insert(words.begin(), (folder_.path() / "farcall").string());
     words.insert(words.end(), {"--connect", "qemu:///session"});
@@ -200,24 +204,59 @@ class SessionDaemon : public testing::Test {
   process::child daemon_;
 };
 
-TEST_F(SessionDaemon, DISABLED_ServesAndItsLossIsNamed) {
-  std::vector<std::string> words = farcall({"run", path_, "--vm", "libvirt"});
-  const Finished run = tests::run_program(words[0], {words.begin() + 1, words.end()});
+TEST_F(SessionDaemon, ServesAndShowsAndRemovesWhatIsLeftOver) {
+  const Finished run = finish(farcall({"run", path_, "--vm", "libvirt"}));
   EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
   EXPECT_THAT(run.out, HasSubstr("10 cells: 10 passed"));
 
+  // A daemon ends the domains of a farcall that is gone, so one is made up.
+  process::child dead("/bin/true");
+  dead.wait();
+  const std::string name = "farcall-" + std::to_string(dead.id()) + "-1";
+  const std::string xml = folder_.write(
+      "left.xml", "<domain type='qemu'><name>" + name +
+                      "</name><memory unit='MiB'>256</memory>"
+                      "<os><type arch='ppc64' machine='pseries'>hvm</type></os></domain>");
+  const Finished made =
+      finish(as_user({"virsh", "-c", "qemu:///session", "create", xml, "--paused"}));
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_TRUE(qemu_runs(dead.id()));
+  EXPECT_THAT(finish(farcall({"vm", "list"})).out,
+              ContainsRegex(name + " +left over +qemu:///session"));
+  EXPECT_THAT(finish(farcall({"vm", "clean"})).out,
+              ContainsRegex(name + " +removed +qemu:///session"));
+  EXPECT_TRUE(eventually([&dead] { return !qemu_runs(dead.id()); }));
+  EXPECT_THAT(finish(farcall({"vm", "list"})).out, testing::Not(HasSubstr(name)));
+}
+
+TEST_F(SessionDaemon, ItsLossIsNamed) {
   const fs::path out = folder_.path() / "out";
-  words = farcall({"run", path_, "--vm", "libvirt", "--repeat", "50000"});
-  process::child longer(words, process::std_out > out.string(), process::std_err > process::null);
-  EXPECT_TRUE(eventually([&longer] { return qemu_runs(longer.id()); }));
+  process::child run(farcall({"run", path_, "--vm", "libvirt", "--repeat", "50000", "--fail-fast"}),
+                     process::std_out > out.string(), process::std_err > process::null);
+  EXPECT_TRUE(eventually([&run] { return qemu_runs(run.id()); }));
   ::kill(daemon_.id(), SIGKILL);
-  longer.wait();
-  EXPECT_EQ(longer.exit_code(), 3);
+  run.wait();
+  EXPECT_EQ(run.exit_code(), 3);
   std::ifstream file(out);
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   EXPECT_THAT(text, HasSubstr("qemu:///session"));
   EXPECT_THAT(text, HasSubstr("[machine.libvirt]"));
-  EXPECT_TRUE(eventually([&longer] { return !qemu_runs(longer.id()); }));
+  EXPECT_TRUE(eventually([&run] { return !qemu_runs(run.id()); }));
+}
+
+TEST_F(SessionDaemon, NothingOutlivesAKill) {
+  const fs::path scratch = folder_.path() / "home/tmp";
+  fs::create_directory(scratch);
+  fs::permissions(scratch, fs::perms::all);
+  command_.push_back("TMPDIR=" + scratch.string());
+  process::child run(farcall({"run", path_, "--vm", "libvirt", "--repeat", "50000"}),
+                     process::std_out > process::null);
+  EXPECT_TRUE(eventually([&run] { return qemu_runs(run.id()); }));
+  EXPECT_FALSE(fs::is_empty(scratch));
+  ::kill(run.id(), SIGKILL);
+  run.wait();
+  EXPECT_TRUE(eventually([&run] { return !qemu_runs(run.id()); }));
+  EXPECT_TRUE(eventually([&scratch] { return fs::is_empty(scratch); }));
 }
 
 }  // namespace

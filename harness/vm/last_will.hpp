@@ -1,0 +1,32 @@
+// What is to be done when this process has ended, however it ends: a shell waits for that. It is
+// for what no destructor does for a process that is killed.
+#pragma once
+
+#include <string>
+
+#include "base/error.hpp"
+#include "vm/file_descriptor.hpp"
+
+namespace farcall::vm {
+
+// Is carried out once this object is gone, by its end or by that of the process, unless it was
+// revoked before.
+class LastWill {
+ public:
+  // `script` is for /bin/sh, `argument` its $1. Errors: machine.start.
+  static Result<LastWill> write(const std::string& script, const std::string& argument);
+
+  // Removes the folder and all that is in it.
+  static Result<LastWill> to_remove(const std::string& folder) {
+    return write("rm -rf \"$1\"", folder);
+  }
+
+  void revoke();
+
+ private:
+  explicit LastWill(FileDescriptor life) : life_(std::move(life)) {}
+
+  FileDescriptor life_;  // the shell waits for its end
+};
+
+}  // namespace farcall::vm
