@@ -24,8 +24,6 @@ constexpr std::int64_t hundredths_of_gibibytes(std::int64_t hundredths) {
   return kGibibyte / 100 * hundredths;
 }
 
-// s390x, loongarch64 and sparc64 guarantee nothing either, but no distance was measured there:
-// their stock kernels have no BPF JIT, or no guest was run.
 constexpr std::array kMaps = {
     AddressMap{"ppc64", "6.1, 6.12, 7.2; radix", 2 * kPebibyte, Guarantee::no},
     AddressMap{"ppc64", "6.12; hash, 4K pages", 61 * kTebibyte, Guarantee::no},
@@ -36,6 +34,9 @@ constexpr std::array kMaps = {
     AddressMap{"amd64", "6.1", hundredths_of_gibibytes(8), Guarantee::yes},
     AddressMap{"riscv64", "6.12", hundredths_of_gibibytes(-13), Guarantee::yes},
     AddressMap{"mips64el", "6.1", hundredths_of_gibibytes(97), Guarantee::not_known},
+    AddressMap{"s390x", "6.12", std::nullopt, Guarantee::no},
+    AddressMap{"loongarch64", "by its sources", std::nullopt, Guarantee::no},
+    AddressMap{"sparc64", "by its sources", std::nullopt, Guarantee::no},
 };
 
 constexpr std::string_view kOthers = "others";
@@ -59,16 +60,28 @@ std::string_view text_of(Guarantee guarantee) {
   return kTexts[static_cast<std::size_t>(guarantee)];
 }
 
-std::string verdict(const AddressMap& map, std::optional<model::CallScheme> scheme) {
+// What becomes of a call there.
+enum class Verdict : std::uint8_t { holds, lucky, not_guaranteed, breaks };
+
+Verdict verdict(const AddressMap& map, model::CallScheme scheme) {
+  if (map.distance && refusal(scheme, *map.distance)) {
+    return Verdict::breaks;
+  }
+  const bool holds_anywhere = !refusal(scheme, kExbibyte);
+  if (holds_anywhere || map.guarantee == Guarantee::yes) {
+    return Verdict::holds;
+  }
+  return map.distance ? Verdict::lucky : Verdict::not_guaranteed;
+}
+
+std::string verdict_text(const AddressMap& map, std::optional<model::CallScheme> scheme) {
+  constexpr std::array kTexts = {"holds", "holds by luck", "not guaranteed", "breaks"};
   if (!scheme) {
     return "no scheme given";
   }
-  const auto word = model::value_names(model::Axis::call)[static_cast<std::size_t>(*scheme)];
-  if (const auto error = refusal(*scheme, map.distance)) {
-    return fmt::format("{}: breaks", word);
-  }
-  const bool lucky = *scheme == model::CallScheme::imm32 && map.guarantee != Guarantee::yes;
-  return fmt::format("{}: {}", word, lucky ? "holds by luck" : "holds");
+  return fmt::format("{}: {}",
+                     model::value_names(model::Axis::call)[static_cast<std::size_t>(*scheme)],
+                     kTexts[static_cast<std::size_t>(verdict(map, *scheme))]);
 }
 
 std::string known_names() {
@@ -144,7 +157,7 @@ std::string policy_text(std::span<const Policy> policies) {
   std::string text;
   const auto out = std::back_inserter(text);
   std::vector<std::size_t> widths;
-  fmt::format_to(out, "{:<9} {:<24} {:>10}  {:<14}", "", "kernel", "distance", "within 2 GiB");
+  fmt::format_to(out, "{:<11} {:<24} {:>12}  {:<14}", "", "kernel", "distance", "within 2 GiB");
   for (const Policy& policy : policies) {
     widths.push_back(std::max<std::size_t>(policy.text.size(), 20) + 2);
     fmt::format_to(out, "{:<{}}", policy.text, widths.back());
@@ -155,10 +168,12 @@ std::string policy_text(std::span<const Policy> policies) {
   };
   end_line();
   for (const AddressMap& map : kMaps) {
-    fmt::format_to(out, "{:<9} {:<24} {:>10}  {:<14}", map.architecture, map.kernel,
-                   to_string(static_cast<Displacement>(map.distance)), text_of(map.guarantee));
+    fmt::format_to(
+        out, "{:<11} {:<24} {:>12}  {:<14}", map.architecture, map.kernel,
+        map.distance ? to_string(static_cast<Displacement>(*map.distance)) : "not measured",
+        text_of(map.guarantee));
     for (std::size_t i = 0; i < policies.size(); ++i) {
-      fmt::format_to(out, "{:<{}}", verdict(map, policies[i].scheme_of(map.architecture)),
+      fmt::format_to(out, "{:<{}}", verdict_text(map, policies[i].scheme_of(map.architecture)),
                      widths[i]);
     }
     end_line();
@@ -166,17 +181,20 @@ std::string policy_text(std::span<const Policy> policies) {
   fmt::format_to(out, "\n");
   for (const Policy& policy : policies) {
     std::size_t broken = 0;
+    std::size_t not_guaranteed = 0;
     std::size_t schemes = 0;
     std::array<bool, 4> used = {};
     for (const AddressMap& map : kMaps) {
       const auto scheme = policy.scheme_of(map.architecture);
-      broken += scheme && refusal(*scheme, map.distance) ? 1U : 0U;
+      broken += scheme && verdict(map, *scheme) == Verdict::breaks ? 1U : 0U;
+      not_guaranteed += scheme && verdict(map, *scheme) == Verdict::not_guaranteed ? 1U : 0U;
       if (scheme && !std::exchange(used[static_cast<std::size_t>(*scheme)], true)) {
         ++schemes;
       }
     }
-    fmt::format_to(out, "{}: breaks on {} of {} address maps; {}\n", policy.text, broken,
+    fmt::format_to(out, "{}: breaks on {} of {} address maps{}; {}\n", policy.text, broken,
                    kMaps.size(),
+                   not_guaranteed == 0 ? "" : fmt::format(", not guaranteed on {}", not_guaranteed),
                    schemes < 2 ? "a dump means the same everywhere"
                                : "a tool must know the architecture to read a dump");
   }
@@ -184,7 +202,8 @@ std::string policy_text(std::span<const Policy> policies) {
       out,
       "\nDistances from __bpf_call_base were measured on stock Debian kernels as guests; "
       "each was given to the\nlinker here, nothing of another architecture is run. "
-      "\"By luck\": it fits as measured, and nothing guarantees it.\n");
+      "\"By luck\": it fits as measured, and nothing guarantees it.\n"
+      "\"Not measured\": what the kernel's sources guarantee stands for it.\n");
   return text;
 }
 

@@ -2,7 +2,8 @@
 //
 // What stands for an architecture is how far its JITed functions are from __bpf_call_base: measured
 // on stock Debian kernels as guests, or, for ppc64 of 2018, from the address map. Each distance is
-// given to our own linker; nothing of another architecture is run here.
+// given to our own linker; nothing of another architecture is run here. Where no distance was
+// measured, what the kernel's sources guarantee stands for it.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +25,9 @@ enum class Guarantee : std::uint8_t { yes, no, not_known };
 
 struct AddressMap {
   std::string_view architecture;
-  std::string_view kernel;    // which one, and how it was set up
-  std::int64_t distance = 0;  // in bytes, from the call base to a JITed function
-  Guarantee guarantee{};      // by the architecture's address map
+  std::string_view kernel;               // which one, and how it was set up
+  std::optional<std::int64_t> distance;  // in bytes, from the call base to a JITed function
+  Guarantee guarantee{};                 // by the architecture's address map
 };
 
 std::span<const AddressMap> address_maps();
