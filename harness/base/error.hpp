@@ -54,6 +54,7 @@ namespace farcall {
   X(asm_syntax,                    "asm.syntax")                                \
   X(asm_unknown_mnemonic,          "asm.unknown-mnemonic")                      \
   X(asm_unknown_label,             "asm.unknown-label")                         \
+  X(asm_unknown_map,               "asm.unknown-map")                           \
   X(asm_duplicate_label,           "asm.duplicate-label")                       \
   X(asm_out_of_range,              "asm.out-of-range")                          \
   X(elf_malformed,                 "elf.malformed")                             \
@@ -69,6 +70,8 @@ namespace farcall {
   X(bpf_jump_target,               "bpf.jump-target")                           \
   X(bpf_call_target,               "bpf.call-target")                           \
   X(bpf_unknown_function,          "bpf.unknown-function")                      \
+  X(bpf_unknown_map,               "bpf.unknown-map")                           \
+  X(bpf_map_value,                 "bpf.map-value")                             \
   X(bpf_falls_off_end,             "bpf.falls-off-end")                         \
   X(bpf_empty,                     "bpf.empty")                                 \
   X(interpreter_bad_access,        "interpreter.bad-access")                    \

@@ -82,7 +82,9 @@ struct Instruction {
 
 class Assembler {
  public:
-  explicit Assembler(const SourceLocation& start) : start_(start) {}
+  Assembler(const SourceLocation& start, std::span<const Map> maps) : start_(start) {
+    program_.maps.assign(maps.begin(), maps.end());
+  }
 
   Result<Program> run(std::string_view text) {
     unsigned number = start_.line;
@@ -201,6 +203,8 @@ class Assembler {
       case Operand::source:
         return read_source(line, rows, read);
       case Operand::imm64:
+      case Operand::map:
+      case Operand::map_value:
         return read_imm64(line, rows, read);
       case Operand::memory_dst:
         return read_memory(line, slot.dst, slot.offset);
@@ -250,15 +254,43 @@ class Assembler {
     return success();
   }
 
-  // A number, or the function whose address it is: which of a mnemonic's rows is meant.
+  // A number, or the function or map whose address it is: which of a mnemonic's rows is meant.
   Result<void> read_imm64(AssemblyLine& line, Rows rows, Instruction& read) {
-    const auto function = std::ranges::find(rows, Form::dst_function, &InstructionInfo::form);
-    if (function != rows.end() && line.take_word(kLocal)) {
-      read.info = *function;
+    const auto take_word_of = [&](std::string_view word, Form form) {
+      const bool taken = line.take_word(word);
+      read.info = taken ? *std::ranges::find(rows, form, &InstructionInfo::form) : read.info;
+      return taken;
+    };
+    if (take_word_of(kLocal, Form::dst_function)) {
       return read_label(line, "a label", true);
+    }
+    if (take_word_of("map", Form::dst_map)) {
+      return read_map(line, read);
+    }
+    if (take_word_of("value", Form::dst_value)) {
+      BOOST_OUTCOME_TRYV(read_map(line, read));
+      if (line.peek() == '+') {
+        BOOST_OUTCOME_TRY(at, read_count(line));
+        read.second.imm = at;
+      }
+      return success();
     }
     BOOST_OUTCOME_TRY(value, read_number(line, 64));
     std::tie(read.slot, read.second) = load_immediate64_slots(read.slot.dst, value);
+    return success();
+  }
+
+  Result<void> read_map(AssemblyLine& line, Instruction& read) const {
+    const Place place = line.place();
+    const std::string_view name = line.take_name();
+    if (name.empty()) {
+      return expected(line, "the name of a map");
+    }
+    const auto map = std::ranges::find(program_.maps, name, &Map::name);
+    if (map == program_.maps.end()) {
+      return error(ErrorCode::asm_unknown_map, place, fmt::format("there is no map '{}'", name));
+    }
+    read.slot.imm = static_cast<std::int32_t>(map - program_.maps.begin());
     return success();
   }
 
@@ -308,19 +340,27 @@ class Assembler {
       return read_label(line, "a label", true);
     }
     read.info = row_of(line.take_word("kfunc") ? Form::kfunc : Form::helper);
+    BOOST_OUTCOME_TRY(number,
+                      read_count(line, read.info->form == Form::kfunc
+                                           ? "a number"
+                                           : "'local' and a label, 'kfunc' and a number, or a "
+                                             "number"));
+    read.slot.imm = number;
+    return success();
+  }
+
+  // A number of 31 bits.
+  Result<std::int32_t> read_count(AssemblyLine& line, std::string_view what = "a number") const {
     const Place place = line.place();
     const auto number = line.take_number();
     if (!number) {
-      return expected(line, read.info->form == Form::kfunc
-                                ? "a number"
-                                : "'local' and a label, 'kfunc' and a number, or a number");
+      return expected(line, what);
     }
     constexpr std::uint64_t kMost = std::numeric_limits<std::int32_t>::max();
     if (number->overflow || number->negative || number->magnitude > kMost) {
       return error(ErrorCode::asm_out_of_range, place, "expected a number of 0 to 2147483647");
     }
-    read.slot.imm = static_cast<std::int32_t>(number->magnitude);
-    return success();
+    return static_cast<std::int32_t>(number->magnitude);
   }
 
   Result<void> read_label(AssemblyLine& line, std::string_view what, bool to_function) {
@@ -460,8 +500,9 @@ class Assembler {
 
 }  // namespace
 
-Result<Program> assemble(std::string_view text, const SourceLocation& start) {
-  return Assembler(start).run(text);
+Result<Program> assemble(std::string_view text, const SourceLocation& start,
+                         std::span<const Map> maps) {
+  return Assembler(start, maps).run(text);
 }
 
 }  // namespace farcall::bpf

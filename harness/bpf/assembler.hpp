@@ -13,6 +13,8 @@
 //   call 5                 a helper's number
 //   call kfunc 5           the id of a kfunc's type
 //   lddw %r1, local callee the address of a function
+//   lddw %r1, map name     the address of a map
+//   lddw %r1, value name+8 the address of a byte of an array's values; without a number, the first
 //   callx %r1              a call through a register, where the program has that extension
 //   done: exit             labels stand on a line of their own, or before an instruction
 //
@@ -26,6 +28,7 @@
 // jumps across functions.
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include "base/error.hpp"
@@ -36,8 +39,9 @@ namespace farcall::bpf {
 // `text` is what follows the line `-- asm`; its first line is `start.line` of `start.file`. The
 // program's origins are the mnemonics' places. An error's place is that of the token which is
 // wrong, or of the line's end where something is missing: asm.syntax, asm.unknown-mnemonic,
-// asm.unknown-label, asm.duplicate-label, asm.out-of-range; bpf.empty, at `start`, for a text
-// without an instruction.
-Result<Program> assemble(std::string_view text, const SourceLocation& start);
+// asm.unknown-label, asm.unknown-map, asm.duplicate-label, asm.out-of-range; bpf.empty, at `start`,
+// for a text without an instruction. `maps` are those of the program.
+Result<Program> assemble(std::string_view text, const SourceLocation& start,
+                         std::span<const Map> maps = {});
 
 }  // namespace farcall::bpf

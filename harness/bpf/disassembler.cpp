@@ -43,6 +43,12 @@ void append_target(Text& text, const Labels& labels, SlotIndex slot, std::int32_
   }
 }
 
+// The name of map number `number`, or that where there is none.
+std::string map_name(const Program& program, std::int32_t number) {
+  const bool known = number >= 0 && number < std::ssize(program.maps);
+  return known ? program.maps[static_cast<std::size_t>(number)].name : fmt::format("{}", number);
+}
+
 void append_operand(Text& text, const Program& program, const Labels& labels, SlotIndex at,
                     const InstructionInfo& info, Operand operand) {
   const Slot& slot = program.slots[at];
@@ -61,6 +67,12 @@ void append_operand(Text& text, const Program& program, const Labels& labels, Sl
       break;
     case Operand::imm64:
       append(text, "{:#x}", immediate64(slot, program.slots[at + 1]));
+      break;
+    case Operand::map:
+      append(text, "map {}", map_name(program, slot.imm));
+      break;
+    case Operand::map_value:
+      append(text, "value {}+{}", map_name(program, slot.imm), program.slots[at + 1].imm);
       break;
     case Operand::memory_dst:
       append_memory(text, slot.dst, slot.offset);

@@ -22,8 +22,10 @@
 // pseudo call's is in `imm`. load_immediate64 takes two slots: `imm` of the first is the lower
 // half, `imm` of the second the upper half, and all other fields of the second are zero.
 // load_function is the same opcode: it loads the address of the function whose first slot `imm`
-// gives, like a pseudo call's, and all of the second slot is zero. call_register is no instruction
-// of the RFC: what it means is for Program::callx to say.
+// gives, like a pseudo call's, and all of the second slot is zero. load_map and load_map_value are
+// too: `imm` is the number of a map (RFC 9669 section 5.4), and for the value `imm` of the second
+// slot is the byte of the array's values. call_register is no instruction of the RFC: what it means
+// is for Program::callx to say.
 #pragma once
 
 #include <array>
@@ -51,7 +53,8 @@ enum class Operation : std::uint8_t {
   add, sub, mul, div, signed_div, bit_or, bit_and, lsh, rsh, neg, mod, signed_mod, bit_xor,
   mov, mov_signed, arsh,
   to_little, to_big, swap,
-  load, load_signed, store_register, store_immediate, load_immediate64, load_function,
+  load, load_signed, store_register, store_immediate,
+  load_immediate64, load_map, load_map_value, load_function,
   atomic_add, atomic_or, atomic_and, atomic_xor, exchange, compare_exchange,
   jump,
   jump_if_equal, jump_if_not_equal, jump_if_set,
@@ -70,6 +73,8 @@ enum class Form : std::uint8_t {
   dst_source,    // add %r1, %r2      mov %r1, -5
   dst,           // neg %r1           be16 %r1
   dst_imm64,     // lddw %r1, 0x123456789
+  dst_map,       // lddw %r1, map name
+  dst_value,     // lddw %r1, value name+8
   dst_function,  // lddw %r1, local label
   load,          // ldxw %r1, [%r2+4]
   store,         // stxw [%r1-8], %r2 stw [%r1-8], 5
@@ -89,6 +94,8 @@ enum class Operand : std::uint8_t {
   dst,           // %r1
   source,        // %r2 or 5, as the row's Source says
   imm64,         // 0x123456789
+  map,           // map name: its number
+  map_value,     // value name+8: the byte of its values that `imm` of the second slot counts
   memory_dst,    // [%r1-8], based on dst
   memory_src,    // [%r2+4], based on src
   target,        // label, `offset` slots away
@@ -107,6 +114,10 @@ constexpr std::array<Operand, 3> operands_of(Form form) {
       return {Operand::dst};
     case Form::dst_imm64:
       return {Operand::dst, Operand::imm64};
+    case Form::dst_map:
+      return {Operand::dst, Operand::map};
+    case Form::dst_value:
+      return {Operand::dst, Operand::map_value};
     case Form::dst_function:
       return {Operand::dst, Operand::local_callee};
     case Form::load:
@@ -171,13 +182,16 @@ struct InstructionInfo {
     return operation == Operation::call || operation == Operation::call_external ||
            operation == Operation::call_register;
   }
+  // Whether it is a 64-bit immediate load, of whatever.
+  constexpr bool loads64() const { return opcode == kLoadImmediate64; }
+  // Whether `imm` is the number of a map.
+  constexpr bool names_map() const { return form == Form::dst_map || form == Form::dst_value; }
   // Whether `imm` says where a function begins.
   constexpr bool names_function() const {
     return form == Form::local_callee || form == Form::dst_function;
   }
   constexpr bool writes_dst() const {
-    return form == Form::dst_source || form == Form::dst || form == Form::dst_imm64 ||
-           form == Form::dst_function || form == Form::load;
+    return form == Form::dst_source || form == Form::dst || form == Form::load || loads64();
   }
   constexpr bool writes_src() const { return fetches && operation != Operation::compare_exchange; }
 };
@@ -380,6 +394,12 @@ inline constexpr auto kInstructions = [] {
       InstructionInfo{.opcode = kLoadImmediate64, .mnemonic = "lddw", .operation = load_immediate64,
                       .form = Form::dst_imm64, .source = K, .dst = kOperand, .src = selects(0),
                       .imm = kOperand},
+      InstructionInfo{.opcode = kLoadImmediate64, .mnemonic = "lddw", .operation = load_map,
+                      .form = Form::dst_map, .dst = kOperand, .src = selects(kPseudoMap),
+                      .imm = kOperand},
+      InstructionInfo{.opcode = kLoadImmediate64, .mnemonic = "lddw", .operation = load_map_value,
+                      .form = Form::dst_value, .dst = kOperand, .src = selects(kPseudoMapValue),
+                      .imm = kOperand},
       InstructionInfo{.opcode = kLoadImmediate64, .mnemonic = "lddw", .operation = load_function,
                       .form = Form::dst_function, .dst = kOperand, .src = selects(kPseudoFunction),
                       .imm = kOperand},
@@ -538,6 +558,12 @@ constexpr std::int32_t displacement(const Slot& slot, const InstructionInfo& jum
 // Where the function begins that `slot` at `at` names: an instruction of which names_function().
 constexpr SlotIndex local_target(SlotIndex at, const Slot& slot) {
   return at + 1 + static_cast<SlotIndex>(slot.imm);
+}
+
+// How far behind its map's beginning the address is that a load_map or load_map_value loads.
+constexpr std::uint64_t map_offset(const Slot& first, const Slot& second) {
+  return first.src == kPseudoMapValue ? kArrayHeaderBytes + static_cast<std::uint32_t>(second.imm)
+                                      : 0;
 }
 
 // The 64-bit immediate of a load_immediate64.

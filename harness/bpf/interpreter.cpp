@@ -379,6 +379,19 @@ Result<void> call(Machine& machine) {
                                                     : call_external(machine, site, *callee);
 }
 
+// What a load of a map's address, or of that of its values, loads.
+Result<GuestAddress> map_address(const Machine& machine) {
+  const std::vector<Slot>& slots = machine.program.slots;
+  const Map& map = machine.program.maps[static_cast<std::size_t>(slots[machine.pc].imm)];
+  const auto& regions = machine.memory.regions();
+  const auto region = std::ranges::find(regions, map.name, &MemoryRegion::name);
+  if (region == regions.end()) {
+    return located(machine, {.code = ErrorCode::interpreter_bad_access,
+                             .message = fmt::format("there is no memory of map {}", map.name)});
+  }
+  return region->address + map_offset(slots[machine.pc], slots[machine.pc + 1]);
+}
+
 // Runs until the function returns in whose first slot the machine is.
 Result<void> execute(Machine& machine) {
   const Program& program = machine.program;
@@ -404,6 +417,13 @@ Result<void> execute(Machine& machine) {
         registers[slot.dst] = immediate64(slot, program.slots[pc + 1]);
         pc += 2;
         break;
+      case Operation::load_map:
+      case Operation::load_map_value: {
+        BOOST_OUTCOME_TRY(address, map_address(machine));
+        registers[slot.dst] = address.value;
+        pc += 2;
+        break;
+      }
       case Operation::load_function: {
         const auto function = function_at(program, local_target(pc, slot));
         registers[slot.dst] = machine.addresses[*function].value;

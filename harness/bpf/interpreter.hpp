@@ -52,7 +52,8 @@ struct InterpreterRun {
 
 // Runs `program`, which validate() accepts, from its first slot with r1 … r5 = `arguments` until
 // the first function exits. `addresses` are what pointers to its functions are, one for each
-// function and each external; a program that neither loads nor calls through any needs none.
+// function and each external; a program that neither loads nor calls through any needs none. Its
+// maps are the regions of `memory` that are called so.
 // Function frames are taken downwards from `stack_top`, kFrameBytes each: r10 of the first function
 // is `stack_top`. `memory` holds what is left of it afterwards. Fails with interpreter.bad-access,
 // interpreter.bad-call (through a register that holds no function's address), interpreter.budget,

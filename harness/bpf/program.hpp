@@ -46,7 +46,18 @@ inline constexpr std::uint64_t kTailCallLimit = 33;  // of one run, as in Linux
 inline constexpr std::uint64_t kArrayHeaderBytes = 8;
 
 // src of a 64-bit immediate load: what is loaded.
+inline constexpr std::uint8_t kPseudoMap = 1;       // the address of a map
+inline constexpr std::uint8_t kPseudoMapValue = 2;  // that of a byte of an array's values
 inline constexpr std::uint8_t kPseudoFunction = 4;  // the address of the function at a slot
+
+// A map that a program names by its number, which stands where Linux has a file descriptor. All
+// maps are arrays, each the memory region of that name.
+struct Map {
+  std::string name;
+  std::uint32_t value_bytes = 0;  // of all its values together; 0: a program array, without any
+
+  friend bool operator==(const Map&, const Map&) = default;
+};
 
 // What opcode 0x8d, a call through a register, means in a program. RFC 9669 does not have it.
 enum class Callx : std::uint8_t {
@@ -83,6 +94,7 @@ struct Program {
   std::vector<Function> functions;
   Callx callx = Callx::none;
   std::vector<External> externals;  // what it may call besides; no two of a kind with one id
+  std::vector<Map> maps;            // by their numbers; no two of one name
 
   // Where each slot came from, for messages: as many as slots, or none.
   std::vector<SourceLocation> origins;
@@ -92,7 +104,7 @@ struct Program {
 
   friend bool operator==(const Program& a, const Program& b) {
     return a.slots == b.slots && a.functions == b.functions && a.callx == b.callx &&
-           a.externals == b.externals;
+           a.externals == b.externals && a.maps == b.maps;
   }
 };
 

@@ -161,7 +161,7 @@ Problem check_second_slot(const Examined& examined, const InstructionInfo& info)
                     fmt::format("{} takes two slots: the second is missing", info.mnemonic));
   }
   const Slot& second = examined.program.slots[examined.at + 1];
-  const bool has_upper_half = info.form == Form::dst_imm64;
+  const bool has_upper_half = info.form == Form::dst_imm64 || info.form == Form::dst_value;
   if (second != Slot{.imm = has_upper_half ? second.imm : 0}) {
     return error_at(examined, examined.at + 1, ErrorCode::bpf_reserved_field,
                     fmt::format("second slot of {}: expected all fields{} to be 0", info.mnemonic,
@@ -214,6 +214,26 @@ Problem check_function(const Examined& examined, const InstructionInfo& info) {
   return error;
 }
 
+// A load of a map's address, or of that of a byte of its values.
+Problem check_map(const Examined& examined, const InstructionInfo& info) {
+  const std::vector<Map>& maps = examined.program.maps;
+  const std::int32_t number = examined.slot().imm;
+  if (number < 0 || number >= std::ssize(maps)) {
+    Error error =
+        error_at(examined, ErrorCode::bpf_unknown_map, fmt::format("there is no map {}", number));
+    error.hint = "'-- array NAME size=N value=BYTES' in a case file makes one; the first is map 0";
+    return error;
+  }
+  const Map& map = maps[static_cast<std::size_t>(number)];
+  const auto offset = static_cast<std::uint32_t>(examined.program.slots[examined.at + 1].imm);
+  if (info.form == Form::dst_value && offset >= map.value_bytes) {
+    return error_at(examined, ErrorCode::bpf_map_value,
+                    fmt::format("the values of {} have {} bytes: there is no byte {}", map.name,
+                                map.value_bytes, offset));
+  }
+  return std::nullopt;
+}
+
 // A helper or a kfunc: it must be there. The helper of tail calls always is.
 Problem check_external(const Examined& examined, const InstructionInfo& info) {
   const std::int32_t id = examined.slot().imm;
@@ -259,6 +279,8 @@ Problem check_targets(const Examined& examined, const std::vector<bool>& begins)
     problem = check_jump(examined, info, begins);
   } else if (info.names_function()) {
     problem = check_function(examined, info);
+  } else if (info.names_map()) {
+    problem = check_map(examined, info);
   } else if (info.operation == Operation::call_external) {
     problem = check_external(examined, info);
   }

@@ -92,6 +92,10 @@ struct ArrayHeader {
   std::optional<std::uint64_t> element_bytes;  // none: an array of programs
 };
 
+std::uint64_t element_bytes_of(const ArrayHeader& header) {
+  return header.element_bytes.value_or(8);
+}
+
 // `size=N` or `value=N`, if that comes next.
 Result<std::optional<std::uint64_t>> read_setting(Cursor& cursor, std::string_view key) {
   Cursor ahead = cursor;
@@ -128,7 +132,7 @@ Result<ArrayHeader> read_array_header(const Section& section) {
   if (!cursor.at_end()) {
     return error_at(cursor.here(), ErrorCode::case_syntax, std::string{kGrammar});
   }
-  if (header.elements * header.element_bytes.value_or(8) > kMaxArrayBytes) {
+  if (header.elements * element_bytes_of(header) > kMaxArrayBytes) {
     return error_at(value ? value_where : size_where, ErrorCode::case_bad_number,
                     fmt::format("expected an array of at most {} bytes", kMaxArrayBytes));
   }
@@ -165,6 +169,20 @@ Result<ProgramElement> read_element(const Case& parsed, Cursor cursor, std::uint
 
 }  // namespace
 
+// Two of one name are refused when they are read as regions.
+Result<void> collect_maps(Reader& reader, std::span<const Section> sections) {
+  for (const Section& section : sections) {
+    if (section.kind != SectionKind::array) {
+      continue;
+    }
+    BOOST_OUTCOME_TRY(header, read_array_header(section));
+    reader.maps.push_back({.name = std::string{header.name.text},
+                           .value_bytes = static_cast<std::uint32_t>(
+                               header.elements * header.element_bytes.value_or(0))});
+  }
+  return success();
+}
+
 Result<void> read_helper(Reader& reader, const Section& section) {
   return read_external(reader, section, bpf::ExternalKind::helper);
 }
@@ -187,7 +205,8 @@ Result<void> read_program(Reader& reader, const Section& section) {
   }
   BOOST_OUTCOME_TRY(
       more, bpf::assemble(section.body,
-                          {.file = reader.result.path, .line = section.body_line, .column = 1}));
+                          {.file = reader.result.path, .line = section.body_line, .column = 1},
+                          reader.maps));
   if (bpf::function_named(*reader.program, name.text)) {
     return error_at(
         name.where, ErrorCode::case_duplicate_section,
@@ -203,7 +222,7 @@ Result<void> read_array(Reader& reader, const Section& section) {
   BOOST_OUTCOME_TRYV(check_region_name(reader, section, header.name));
   Array array{.region = parsed.data.size(),
               .elements = static_cast<std::uint32_t>(header.elements),
-              .element_bytes = static_cast<std::uint32_t>(header.element_bytes.value_or(8)),
+              .element_bytes = static_cast<std::uint32_t>(element_bytes_of(header)),
               .programs = {}};
   bpf::MemoryRegion region{.name = std::string{header.name.text},
                            .address = {},

@@ -63,6 +63,7 @@ void set_scope(Reader& reader) {
 
 Result<void> read_sections(Reader& reader, std::span<const Section> sections) {
   BOOST_OUTCOME_TRYV(collect_placements(reader, sections));
+  BOOST_OUTCOME_TRYV(collect_maps(reader, sections));
   for (std::size_t kind = 0; kind < kSectionKindCount; ++kind) {
     for (const Section& section : sections) {
       if (section.kind == static_cast<SectionKind>(kind)) {

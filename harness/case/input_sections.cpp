@@ -171,7 +171,8 @@ Result<void> read_matrix(Reader& reader, const Section& section) {
 Result<void> read_assembly(Reader& reader, const Section& section) {
   BOOST_OUTCOME_TRY(
       program, bpf::assemble(section.body,
-                             {.file = reader.result.path, .line = section.body_line, .column = 1}));
+                             {.file = reader.result.path, .line = section.body_line, .column = 1},
+                             reader.maps));
   keep_program(reader, section, std::move(program));
   return success();
 }
@@ -224,6 +225,7 @@ Result<void> finish_program(Reader& reader) {
   }
   bpf::Program& program = *reader.program;
   program.callx = reader.callx;
+  program.maps = std::move(reader.maps);
   program.externals = std::move(reader.externals);
   for (const bpf::External& external : program.externals) {
     if (bpf::function_named(program, external.name)) {

@@ -26,6 +26,7 @@ struct Reader {
   std::optional<bpf::Program> program;
   bpf::Callx callx = bpf::Callx::none;
   std::vector<bpf::External> externals;
+  std::vector<bpf::Map> maps;                        // by `-- array`, in the file's order
   std::vector<bpf::ObjectAddress> object_addresses;  // that it and its data hold
 };
 
@@ -51,7 +52,9 @@ Result<void> check_region_name(const Reader& reader, const Section& section, Wor
 // The program is complete: validates it, and hands it over to the case.
 Result<void> finish_program(Reader& reader);
 
-// callee_sections.cpp: what else is called.
+// callee_sections.cpp: what else is called, and arrays. What a program may say of arrays comes
+// before it.
+Result<void> collect_maps(Reader& reader, std::span<const Section> sections);
 Result<void> read_helper(Reader& reader, const Section& section);
 Result<void> read_kfunc(Reader& reader, const Section& section);
 Result<void> read_program(Reader& reader, const Section& section);

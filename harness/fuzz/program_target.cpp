@@ -42,6 +42,9 @@ bpf::Slot repaired(bpf::Slot slot) {
   if (row.names_function()) {
     slot.imm %= 16;
   }
+  if (row.names_map()) {
+    slot.imm = 0;  // there is none: refused
+  }
   repair_field(row.dst, slot.dst);
   repair_field(row.src, slot.src);
   repair_field(row.offset, slot.offset);

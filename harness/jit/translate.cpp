@@ -209,6 +209,13 @@ class Translation {
         load_immediate(out_, kRegisterOf[slot.dst],
                        bpf::immediate64(slot, program_.slots[slot_ + 1]));
         break;
+      case bpf::Form::dst_map:
+      case bpf::Form::dst_value:
+        load_immediate_fixed(out_, kRegisterOf[slot.dst],
+                             (source_.linked.maps[static_cast<std::size_t>(slot.imm)] +
+                              bpf::map_offset(slot, program_.slots[slot_ + 1]))
+                                 .value);
+        break;
       case bpf::Form::dst_function:
         load_immediate_fixed(out_, kRegisterOf[slot.dst],
                              bpf::immediate64(slot, program_.slots[slot_ + 1]));

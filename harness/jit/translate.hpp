@@ -29,9 +29,9 @@
 //
 // Calls: arguments are in place, the reach's words end in the branch to the callee, and `mr r8,r3`
 // takes the result. A call through a register gets the pointer from there, and is then what abs64
-// is. A pointer to a function is loaded in five words whatever the address is: as with calls, no
-// function may change its size because another one was moved. A function returns by jumping to the
-// epilogue at its end; the last exit falls into it.
+// is. A pointer to a function or a map is loaded in five words whatever the address is: as with
+// calls, no function may change its size because something else was moved. A function returns by
+// jumping to the epilogue at its end; the last exit falls into it.
 //
 // A helper is entered behind the words that find r2, as whatever has our r2 may. A kfunc is entered
 // where all may, by its whole address in r12 whatever the reach; it leaves its own r2, and ours is

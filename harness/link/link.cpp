@@ -38,6 +38,12 @@ void fill_in_pointers(bpf::Program& program, std::span<const GuestAddress> addre
   }
 }
 
+// Zero where there is no such region: what only sizes the code has none.
+GuestAddress map_address(const model::Cell& cell, const bpf::Map& map) {
+  const auto region = std::ranges::find(cell.memory, map.name, &bpf::MemoryRegion::name);
+  return region == cell.memory.end() ? GuestAddress{} : region->address;
+}
+
 }  // namespace
 
 Result<model::LinkedProgram> link_program(const model::Cell& cell) {
@@ -47,6 +53,9 @@ Result<model::LinkedProgram> link_program(const model::Cell& cell) {
                               .addresses = cell.placement.functions,
                               .call_base = cell.placement.call_base,
                               .toc = cell.placement.toc};
+  for (const bpf::Map& map : linked.program.maps) {
+    linked.maps.push_back(map_address(cell, map));
+  }
   for (const bpf::PseudoCall& call : pseudo_calls(linked.program)) {
     linked.calls.push_back({.site = call.site,
                             .slot = call.slot,

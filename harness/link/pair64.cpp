@@ -36,7 +36,8 @@ std::vector<bpf::SlotIndex> moved_slots(const model::LinkedProgram& linked) {
 bpf::Program grown(bpf::Program source, std::span<const bpf::SlotIndex> moved) {
   bpf::Program program{.functions = std::move(source.functions),
                        .callx = source.callx,
-                       .externals = std::move(source.externals)};
+                       .externals = std::move(source.externals),
+                       .maps = std::move(source.maps)};
   for (bpf::Function& function : program.functions) {
     function.begin = moved[function.begin];
     function.end = moved[function.end];

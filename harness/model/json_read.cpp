@@ -146,6 +146,12 @@ bpf::Program read_program(const Json& json) {
   if (json.contains("externals")) {
     program.externals = read_array(json.at("externals"), read_external);
   }
+  if (json.contains("maps")) {
+    program.maps = read_array(json.at("maps"), [](const Json& one) {
+      return bpf::Map{.name = one.at("name").get<std::string>(),
+                      .value_bytes = read_number<std::uint32_t>(one.at("value_bytes"))};
+    });
+  }
   if (json.contains("extension")) {
     const auto extension = json.at("extension").get<std::string>();
     const auto callx = bpf::extension_named(extension);
@@ -227,6 +233,14 @@ Cell read_cell(const Json& json) {
       throw BadDocument(
           "the placement has not one address for each function of the program and each external");
     }
+    for (const bpf::Map& map : cell.program->maps) {
+      const auto region = std::ranges::find(cell.memory, map.name, &bpf::MemoryRegion::name);
+      if (region == cell.memory.end() || region->bytes.size() < bpf::kArrayHeaderBytes ||
+          region->bytes.size() - bpf::kArrayHeaderBytes < map.value_bytes) {
+        throw BadDocument(fmt::format("map {} is not a region of the cell that holds its {} bytes",
+                                      map.name, map.value_bytes));
+      }
+    }
   } else if (!cell.expected.result) {
     throw BadDocument("without a program, the cell must say which result it expects");
   }
@@ -239,6 +253,8 @@ LinkedProgram read_linked(const Json& json, Endian endian) {
       .endian = endian,
       .program = read_program(json.at("program")),
       .addresses = read_array(json.at("addresses"), read_address),
+      .maps = json.contains("maps") ? read_array(json.at("maps"), read_address)
+                                    : std::vector<GuestAddress>(),
       .call_base = read_address(json.at("call_base")),
       .toc = read_address(json.at("toc")),
       .calls = read_array(json.at("calls"),
@@ -251,7 +267,7 @@ LinkedProgram read_linked(const Json& json, Endian endian) {
                           }),
       .side_table = read_array(json.at("side_table"), read_address)};
   if (!is_consistent(linked)) {
-    throw BadDocument("the linked program's addresses, calls or side table do not fit it");
+    throw BadDocument("the linked program's addresses, maps, calls or side table do not fit it");
   }
   return linked;
 }

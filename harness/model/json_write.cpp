@@ -147,6 +147,11 @@ Json to_json(const bpf::Program& program) {
                   {"id", external.id}};
     });
   }
+  if (!program.maps.empty()) {
+    json["maps"] = array_of(program.maps, [](const bpf::Map& map) {
+      return Json{{"name", map.name}, {"value_bytes", map.value_bytes}};
+    });
+  }
   json["slots"] = array_of(program.slots, [](const bpf::Slot& slot) {
     return Json::array({slot.opcode, slot.dst, slot.src, slot.offset, slot.imm});
   });
@@ -178,6 +183,9 @@ Json to_json(const LinkedProgram& linked) {
   Json json = Json::object();
   json["scheme"] = value_names(Axis::call)[static_cast<std::size_t>(linked.scheme)];
   json["addresses"] = hex_array(linked.addresses);
+  if (!linked.maps.empty()) {
+    json["maps"] = hex_array(linked.maps);
+  }
   json["call_base"] = hex(linked.call_base);
   json["toc"] = hex(linked.toc);
   json["calls"] = array_of(linked.calls, [](const LinkedCall& call) {

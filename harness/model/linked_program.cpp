@@ -144,7 +144,8 @@ bool is_consistent(const LinkedProgram& linked) {
     return call.slot < slots.size() && slots.size() - call.slot >= taken && call.callee < callees &&
            call.site.function < functions;
   });
-  if (!calls_fit || linked.addresses.size() != callees) {
+  if (!calls_fit || linked.addresses.size() != callees ||
+      linked.maps.size() != linked.program.maps.size()) {
     return false;
   }
   switch (linked.scheme) {

@@ -10,7 +10,9 @@
 //   table   imm = number of the callee, off = distance; the address is in addresses
 //
 // A load of a function's address has that address in the two halves of its immediate, as Linux has
-// it, whatever the scheme. A call through a register is as in the source, and not among `calls`.
+// it, whatever the scheme. A load of the address of a map, or of that of its values, is as in the
+// source: the map's address is in `maps`. A call through a register is as in the source, and not
+// among `calls`.
 //
 // A call of an external function is as in the source, whatever the scheme: its address is in
 // `addresses`, and with aux64 in the side table like any other. A tail call is as in the source,
@@ -49,6 +51,7 @@ struct LinkedProgram {
   Endian endian = Endian::little;        // the program's byte order
   bpf::Program program;                  // after encoding: slots may have moved and grown
   std::vector<GuestAddress> addresses;   // one for each function, and then for each external
+  std::vector<GuestAddress> maps;        // one for each map of the program
   GuestAddress call_base;                // origin of imm32
   GuestAddress toc;                      // r2, the same in all functions
   std::vector<LinkedCall> calls;         // those whose callee is fixed, in program order

@@ -24,6 +24,10 @@ constexpr std::array kNatives = {
            .meaning = mix,
            .body = mix},
     Native{.name = "loop", .signature = {}, .meaning = loop, .body = loop, .calls_back = true},
+    Native{.name = "map_lookup_elem",
+           .signature = {},
+           .meaning = map_lookup_elem,
+           .body = map_lookup_elem},
     Native{.name = "get_stack", .signature = {}, .meaning = get_stack, .body = get_stack},
 };
 

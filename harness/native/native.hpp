@@ -91,4 +91,10 @@ Result<std::uint64_t> loop(bpf::Caller& caller, const bpf::Arguments& arguments)
 Words get_stack(const Surroundings& surroundings);
 Result<std::uint64_t> get_stack(bpf::Caller& caller, const bpf::Arguments& arguments);
 
+// map_lookup_elem(map, key): as bpf_map_lookup_elem of Linux, for an array: the address of the
+// value whose index is the 32 bits at `key`, or 0 if there is none. The map is as kArrayHeaderBytes
+// says.
+Words map_lookup_elem(const Surroundings& surroundings);
+Result<std::uint64_t> map_lookup_elem(bpf::Caller& caller, const bpf::Arguments& arguments);
+
 }  // namespace farcall::native

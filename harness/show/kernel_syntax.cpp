@@ -129,6 +129,10 @@ std::string text(const InstructionInfo& info, std::span<const Slot> slots, bpf::
       return change_of_one(info, slot);
     case bpf::Form::dst_imm64:
       return fmt::format("r{} = {:#x}", slot.dst, bpf::immediate64(slot, slots[at + 1]));
+    case bpf::Form::dst_map:
+      return fmt::format("r{} = map[id:{}]", slot.dst, slot.imm);
+    case bpf::Form::dst_value:
+      return fmt::format("r{} = map[id:{}][0]+{}", slot.dst, slot.imm, slots[at + 1].imm);
     case bpf::Form::dst_function:
       return fmt::format("r{} = subprog[{:+}]{}{}", slot.dst, slot.imm, name.empty() ? "" : "#",
                          name);

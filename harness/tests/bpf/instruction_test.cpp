@@ -83,6 +83,8 @@ TEST(Instruction, TheRestByHand) {
   EXPECT_EQ(mnemonic_of({.opcode = 0x85, .src = 1}), "call");
   EXPECT_EQ(mnemonic_of({.opcode = 0x18}), "lddw");
   EXPECT_EQ(find(Slot{.opcode = 0x18})->operation, Operation::load_immediate64);
+  EXPECT_EQ(find(Slot{.opcode = 0x18, .src = 1})->operation, Operation::load_map);
+  EXPECT_EQ(find(Slot{.opcode = 0x18, .src = 2})->operation, Operation::load_map_value);
   EXPECT_EQ(find(Slot{.opcode = 0x18, .src = 4})->operation, Operation::load_function);
   EXPECT_EQ(mnemonic_of({.opcode = 0x8d}), "callx");
   EXPECT_EQ(mnemonic_of({.opcode = 0xd4, .imm = 16}), "le16");
@@ -133,7 +135,8 @@ TEST(Instruction, AtomicsAreTheirImmediates) {
 
 TEST(Instruction, WhatIsNotThereIsNotFound) {
   EXPECT_EQ(find(Slot{.opcode = 0x85, .src = 3}), nullptr);  // calls are 0 to 2
-  EXPECT_EQ(find(Slot{.opcode = 0x18, .src = 1}), nullptr);  // map
+  EXPECT_EQ(find(Slot{.opcode = 0x18, .src = 3}), nullptr);  // a variable of the platform
+  EXPECT_EQ(find(Slot{.opcode = 0x18, .src = 5}), nullptr);  // a map by its place in a list
   EXPECT_EQ(find(Slot{.opcode = 0xdc, .imm = 8}), nullptr);  // no such width
   EXPECT_EQ(find(std::uint8_t{0x86}), nullptr);              // call, class JMP32
   EXPECT_EQ(find(std::uint8_t{0x96}), nullptr);              // exit, class JMP32

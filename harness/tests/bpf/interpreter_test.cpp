@@ -429,6 +429,22 @@ TEST(Interpreter, ExternalsCallBackAndKeepWhatIsTheCallers) {
   EXPECT_EQ(run.calls[1].callee, 1U);
 }
 
+// RFC 9669 section 5.4: src 1 is the map, src 2 its values and `imm` of the second slot.
+TEST(Interpreter, MapsAreRegionsOfTheirNames) {
+  const std::vector<Map> maps = {{"counters", 8}};
+  const Program program =
+      assemble(
+          "lddw %r0, map counters\nlddw %r1, value counters+5\nsub %r1, %r0\nadd %r0, %r1\nexit\n",
+          {"test", 1}, maps)
+          .value();
+  AddressSpace memory(
+      {{.name = "counters", .address = {0x5000}, .bytes = std::vector<std::byte>(16)}},
+      std::endian::big);
+  EXPECT_EQ(run_placed(program, memory).value().r0, 0x5000U + 8 + 5);
+  AddressSpace none = memory_of(std::endian::big);
+  EXPECT_EQ(run_placed(program, none).error().code, ErrorCode::interpreter_bad_access);
+}
+
 TEST(Interpreter, ArgumentsOfExternalsAreExtended) {
   AddressSpace memory = memory_of(std::endian::little);
   EXPECT_EQ(run_placed(with_externals("lddw %r1, 0x1234567ff\nlddw %r2, 0xfffff0005\n"

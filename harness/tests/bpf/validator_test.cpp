@@ -104,6 +104,34 @@ TEST(Validator, HelpersAndKfuncsAreDeclared) {
   EXPECT_TRUE(validate(program));
 }
 
+TEST(Validator, MapsAreThereAndHaveTheirValues) {
+  Program program = program_of("lddw %r1, 0\nmov %r0, 0\nexit\n");
+  program.maps = {{"programs", 0}, {"table", 8}};
+  const auto load = [&program](std::uint8_t src, std::int32_t map, std::int32_t offset) {
+    program.slots[0].src = src;
+    program.slots[0].imm = map;
+    program.slots[1].imm = offset;
+  };
+  load(kPseudoMap, 0, 0);
+  EXPECT_TRUE(validate(program));
+  load(kPseudoMapValue, 1, 7);
+  EXPECT_TRUE(validate(program));
+  for (const std::int32_t number : {2, -1, INT32_MIN}) {
+    load(kPseudoMap, number, 0);
+    expect_refused(program, ErrorCode::bpf_unknown_map,
+                   "main+0: there is no map " + std::to_string(number), 1);
+  }
+  load(kPseudoMapValue, 1, 8);
+  expect_refused(program, ErrorCode::bpf_map_value,
+                 "main+0: the values of table have 8 bytes: there is no byte 8", 1);
+  load(kPseudoMapValue, 1, -1);
+  expect_refused(program, ErrorCode::bpf_map_value,
+                 "main+0: the values of table have 8 bytes: there is no byte 4294967295", 1);
+  load(kPseudoMapValue, 0, 0);
+  expect_refused(program, ErrorCode::bpf_map_value,
+                 "main+0: the values of programs have 0 bytes: there is no byte 0", 1);
+}
+
 TEST(Validator, UnusedFieldsAreZero) {
   const auto refuse = [](const std::string& text, const std::function<void(Slot&)>& spoil,
                          const std::string& message) {

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <utility>
 
+#include "native/native.hpp"
 #include "tests/model/samples.hpp"
 
 namespace farcall::model {
@@ -87,6 +89,53 @@ TEST(Json, LinesAndRegistersMayBeLeftOut) {
   EXPECT_EQ(read_document(json.dump(), "image.json").value().image, wanted);
 }
 
+// A document with everything that only some programs have: helpers, a kfunc, a second program,
+// maps, entries that are left out, a tail call.
+Document with_everything() {
+  Document document = samples::document();
+  bpf::Program program = *document.cell.program;
+  program.functions[1].begins_program = true;
+  program.externals = {native::external(*native::find("get_stack"), bpf::ExternalKind::helper, 67),
+                       native::external(*native::find("mix"), bpf::ExternalKind::kfunc, 5)};
+  program.maps = {{"programs", 0}, {"table", 6}};
+  const GuestAddress helper{0xc000'0000'0400'0000};
+  const GuestAddress kfunc{0xc008'0000'2000'0000};
+  document.cell.placement.functions.insert(document.cell.placement.functions.end(),
+                                           {helper, kfunc});
+  document.cell.memory.push_back({.name = "programs",
+                                  .address = {0xc000'0000'0280'0000},
+                                  .bytes = std::vector<std::byte>(16),
+                                  .writable = false});
+  document.cell.memory.push_back(
+      {.name = "table", .address = {0xc000'0000'0290'0000}, .bytes = std::vector<std::byte>(14)});
+  document.linked->addresses = document.cell.placement.functions;
+  document.linked->maps = {{0xc000'0000'0280'0000}, {0xc000'0000'0290'0000}};
+  document.linked->program = program;
+  document.image->functions[1].tail_entry_words = 4;
+  document.image->functions.push_back(
+      {.name = "get_stack", .address = helper, .words = {0x4e800020}, .local_entry_words = 2});
+  document.image->functions.push_back({.name = "mix", .address = kfunc, .words = {0x4e800020}});
+  document.image->calls.push_back(
+      {.site = {1, 0}, .at = samples::kCallee, .callee = {}, .is_tail = true});
+  document.cell.program = std::make_shared<const bpf::Program>(std::move(program));
+  return document;
+}
+
+TEST(Json, WhatOnlySomeProgramsHaveComesBack) {
+  const Document wanted = with_everything();
+  const auto read = read_document(to_json(wanted, "image").dump(), "image.json");
+  ASSERT_TRUE(read.has_value()) << to_string(read.error());
+  const bpf::Program& program = *read.value().cell.program;
+  EXPECT_EQ(program, *wanted.cell.program);
+  EXPECT_TRUE(program.functions[1].begins_program);
+  EXPECT_EQ(program.externals[1].signature, native::find("mix")->signature);
+  EXPECT_EQ(program.externals[0].meaning, native::find("get_stack")->meaning);
+  EXPECT_EQ(read.value().cell.placement, wanted.cell.placement);
+  EXPECT_EQ(read.value().cell.memory, wanted.cell.memory);
+  EXPECT_EQ(read.value().linked, wanted.linked);
+  EXPECT_EQ(read.value().image, wanted.image);
+}
+
 struct Spoiled {
   const char* pointer;  // JSON pointer of the value that is replaced
   Json value;
@@ -100,7 +149,7 @@ void PrintTo(const Spoiled& spoiled, std::ostream* out) {
 class JsonSpoiled : public testing::TestWithParam<Spoiled> {};
 
 TEST_P(JsonSpoiled, IsRefusedWithAReason) {
-  Json json = to_json(samples::document(), "image");
+  Json json = to_json(with_everything(), "image");
   json.at(Json::json_pointer(GetParam().pointer)) = GetParam().value;
   const auto read = read_document(json.dump(), "spoiled.json");
   ASSERT_FALSE(read.has_value());
@@ -128,8 +177,22 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{"/cell/program/slots/0/1", 16, "four bits"},
         Spoiled{"/cell/program/functions/1/begin", 0, "begin"},
         Spoiled{"/cell/program/functions/1/end", 99, "end with the program"},
-        Spoiled{"/cell/expected/calls/0/callee", 2, "not there"},
-        Spoiled{"/cell/expected/calls/0/site/function", 2, "not there"},
+        Spoiled{"/cell/expected/calls/0/callee", 4, "not there"},
+        Spoiled{"/cell/expected/calls/0/site/function", 4, "not there"},
+        Spoiled{"/cell/program/externals/0/name", "nobody", "there is no helper called 'nobody'"},
+        Spoiled{"/cell/program/externals/0/kind", "syscall", "there is no syscall"},
+        Spoiled{"/cell/program/externals/0/id", 1LL << 40, "out of range"},
+        Spoiled{"/cell/program/externals", Json::array(), "one address for each"},
+        Spoiled{"/cell/program/functions/1/begins_program", 1, "type must be boolean"},
+        Spoiled{"/cell/program/maps/0/name", "nobody", "map nobody is not a region"},
+        Spoiled{"/cell/program/maps/0/value_bytes", -1, "out of range"},
+        Spoiled{"/cell/program/maps/1/value_bytes", 7, "map table is not a region"},
+        Spoiled{"/cell/memory/1/bytes", "00", "map programs is not a region"},
+        Spoiled{"/linked/maps", Json::array(), "do not fit"},
+        Spoiled{"/linked/maps/0", 12, "type must be string"},
+        Spoiled{"/image/functions/2/local_entry_words", -1, "out of range"},
+        Spoiled{"/image/functions/1/tail_entry_words", 1LL << 40, "out of range"},
+        Spoiled{"/image/calls/1/is_tail", 1, "type must be boolean"},
         Spoiled{"/cell/expected/memory/0/offset", 99'999'999, "within a region"},
         Spoiled{"/cell/expected/memory/0/offset", 2, "within a region"},
         Spoiled{"/cell/expected/memory/0/region", "nothing", "within a region"},

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/byte_order.hpp"
 #include "bpf/address_space.hpp"
 #include "model/convention.hpp"
 #include "ppc64/encoder.hpp"
@@ -133,6 +134,34 @@ TEST_P(OnEveryMachine, WhatOnlyComputesIsWhatItsMeaningSays) {
         EXPECT_EQ(seen.registers.gpr[3], meaning(name, arguments)) << name;
         expect_preserved(one, seen);
       }
+    }
+  }
+}
+
+// An array of three values of 12 bytes at `kStack`, and the index on the stack.
+TEST_P(OnEveryMachine, MapLookupElemFindsWhatIsThere) {
+  const std::uint64_t key = kStackPointer.value + 64;
+  const auto with_map = [key](std::span<std::byte> bytes, std::uint32_t index, std::endian order) {
+    store(bytes.data(), std::uint32_t{3}, order);
+    store(bytes.data() + 4, std::uint32_t{12}, order);
+    store(bytes.data() + (key - kStack.value), index, order);
+  };
+  const std::array<std::pair<std::uint32_t, std::uint64_t>, 5> kFound = {
+      {{0, kStack.value + 8}, {2, kStack.value + 32}, {3, 0}, {0x80000000, 0}, {0xffffffff, 0}}};
+  for (const model::Abi abi : abis()) {
+    for (const auto& [index, found] : kFound) {
+      model::Job one = job("map_lookup_elem", abi, {kStack.value, key});
+      with_map(one.regions[1].bytes, index, order());
+      const auto seen = run(one);
+      ASSERT_EQ(seen.ending, model::Ending::returned);
+      EXPECT_EQ(seen.registers.gpr[3], found) << index;
+      expect_preserved(one, seen);
+
+      bpf::MemoryRegion region{
+          .name = "map", .address = kStack, .bytes = std::vector<std::byte>(kStackBytes)};
+      with_map(region.bytes, index, std::endian::little);
+      TestCaller caller({region});
+      EXPECT_EQ(find("map_lookup_elem")->meaning(caller, {kStack.value, key}).value(), found);
     }
   }
 }
