@@ -121,6 +121,15 @@ said out '4 passed'
 ends_with 0 farcall run far.case
 said out '4 cells: 4 passed'
 
+step 'what a command needs beside itself'
+ends_with 0 farcall doctor
+ends_with 0 farcall schemes
+said out '^imm32 .* refused' '^aux64 .* 8 a call'
+printf -- '-- asm\nmov %%r0, 42\nexit\n-- result\n42\n' >answer.data
+ends_with 0 farcall conformance answer.data
+ends_with 0 farcall debug far.case@be-radix <<<'farcall where'
+said out 'bpf_prog_[0-9a-f]{16}_main, vmalloc\+0x10000'
+
 step "the package's own tests"
 within 900 pytest -q -n 2 -c "$bindings/pyproject.toml" --rootdir "$bindings" -p no:cacheprovider "$bindings/tests" >out 2>&1 ||
   fail 'tests of the package fail' out
