@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from farcall._farcall import AXES, Case, Cell, Program, interpret
+from farcall._farcall import AXES, Case, Cell, ObjectProgram, Program, interpret
 
 
 @dataclass(frozen=True)
 class Landing:
     """What `assert_lands` checks. Its `repr` is a case file that `farcall run` and pytest run.
 
+    program: of an ObjectProgram the case file names the object, so its path has no blanks, and its
+    cells have its byte order.
     placement: addresses by name, as in ``-- place``: ``{"callee": "vmalloc+0x12a468"}`` or an int.
+    Global variables of objects are there by section, such as ``.rodata``.
     memory: bytes that r1 points at, r2 is their number.
     axes: values by axis, as ``{"cpu": "power10", "reach": "pcrel"}``.
     """
@@ -44,15 +47,24 @@ class Landing:
         for axis in self.axes:
             if axis not in AXES:
                 raise ValueError(f"no axis '{axis}'; expected one of {', '.join(AXES)}")
+        program, axes, text = self.program, self.axes, ""
+        if program.extension:
+            text += f"-- extension {program.extension}\n"
+        assembly: list[str] = []
+        if isinstance(program, ObjectProgram):
+            text += f"-- elf {program.path} {program.entry or ''}".rstrip() + "\n"
+            axes = {"endian": program.endian, **axes}
+        else:
+            assembly = program.text.rstrip().splitlines()
         sections = [
-            ("matrix", [f"{axis} {value}" for axis, value in self.axes.items()]),
+            ("matrix", [f"{axis} {value}" for axis, value in axes.items()]),
             ("mem", [self.memory[i : i + 16].hex(" ") for i in range(0, len(self.memory), 16)]),
-            ("asm", self.program.text.rstrip().splitlines()),
+            ("asm", assembly),
             ("place", [f"{name} = {_address(at)}" for name, at in self.placement.items()]),
             ("result", [f"{result:#x}"]),
             ("calls", calls),
         ]
-        return "".join(
+        return text + "".join(
             f"-- {word}\n" + "".join(f"{line}\n" for line in lines) for word, lines in sections if lines
         )
 

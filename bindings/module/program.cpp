@@ -20,27 +20,49 @@ namespace {
 
 using SharedProgram = std::shared_ptr<bpf::Program>;
 
-SharedProgram validated(bpf::Program program) {
-  value_or_raise(bpf::validate(program));
-  return std::make_shared<bpf::Program>(std::move(program));
+// A program as an object has it, with its global variables. Their addresses are filled in when a
+// case file, with `-- elf`, gives everything its place.
+struct ObjectProgram : bpf::Program {
+  std::filesystem::path path;
+  std::optional<std::string> entry;
+  std::vector<bpf::MemoryRegion> data;
+  std::vector<bpf::ObjectAddress> addresses;
+  std::endian order = std::endian::little;
+};
+
+bool operator==(const ObjectProgram& a, const ObjectProgram& b) {
+  return static_cast<const bpf::Program&>(a) == b && a.data == b.data &&
+         a.addresses == b.addresses && a.order == b.order;
 }
 
-SharedProgram assemble(const std::string& text, const std::string& file, unsigned line) {
-  return validated(value_or_raise(bpf::assemble(text, {.file = file, .line = line})));
-}
-
-// A program by itself has no place for an object's global variables; a case has.
-SharedProgram from_elf(const std::filesystem::path& path, const std::optional<std::string>& entry) {
-  bpf::Object object = value_or_raise(bpf::read_object_file(path.string(), entry));
-  if (!object.data.empty()) {
-    value_or_raise(Result<void>(
-        Error{.code = ErrorCode::elf_unsupported,
-              .message = fmt::format("the program has global variables, in {} and so on",
-                                     object.data.front().name),
-              .where = {.file = path.string()},
-              .hint = "a case file with '-- elf' gives them their places"}));
+void validate_with(bpf::Program& program, const std::optional<std::string>& extension) {
+  if (extension) {
+    const auto callx = bpf::extension_named(*extension);
+    if (!callx) {
+      throw py::value_error(fmt::format("no extension '{}'; there is 'callx-address'", *extension));
+    }
+    program.callx = *callx;
   }
-  return validated(std::move(object.program));
+  value_or_raise(bpf::validate(program));
+}
+
+SharedProgram assemble(const std::string& text, const std::string& file, unsigned line,
+                       const std::optional<std::string>& extension) {
+  auto program = std::make_shared<bpf::Program>(
+      value_or_raise(bpf::assemble(text, {.file = file, .line = line})));
+  validate_with(*program, extension);
+  return program;
+}
+
+std::shared_ptr<ObjectProgram> from_elf(const std::filesystem::path& path,
+                                        const std::optional<std::string>& entry,
+                                        const std::optional<std::string>& extension) {
+  bpf::Object object = value_or_raise(bpf::read_object_file(path.string(), entry));
+  auto program = std::make_shared<ObjectProgram>(
+      ObjectProgram{std::move(object.program), std::filesystem::absolute(path), entry,
+                    std::move(object.data), std::move(object.addresses), object.order});
+  validate_with(*program, extension);
+  return program;
 }
 
 std::endian byte_order(const std::string& endian) {
@@ -85,12 +107,22 @@ void bind_program(py::module_& module) {
       "A BPF program that the validator accepts: one or more functions, the first is the entry.\n\n"
       "Iterating gives its slots (8 bytes each); a 64-bit load takes two.")
       .def_static("assemble", &assemble, py::arg("text"), py::arg("file") = "<text>",
-                  py::arg("line") = 1,
+                  py::arg("line") = 1, py::kw_only(), py::arg("extension") = py::none(),
                   "Assembles text in the conformance suite's dialect. `file` and `line` are where "
-                  "its first\nline stands, for errors. Raises ProgramError.")
+                  "its first\nline stands, for errors. `extension` 'callx-address' admits calls "
+                  "through registers.\nRaises ProgramError.")
       .def_static("from_elf", &from_elf, py::arg("path"), py::arg("entry") = py::none(),
-                  "Reads an object that `clang -target bpf -c` made; `entry` names the first "
-                  "function if\nthere are several global ones. Raises ProgramError, UsageError.")
+                  py::kw_only(), py::arg("extension") = py::none(),
+                  "Reads an object that `clang -target bpf -c` made, an ObjectProgram; `entry` "
+                  "names the first\nfunction if there are several global ones. `extension` as for "
+                  "assemble(). Raises\nProgramError, UsageError.")
+      .def_property_readonly(
+          "extension",
+          [](const bpf::Program& self) {
+            return self.callx == bpf::Callx::none ? std::nullopt
+                                                  : std::optional(bpf::extension_name(self.callx));
+          },
+          "What it has beyond RFC 9669: 'callx-address', or None.")
       .def_property_readonly("functions", [](const bpf::Program& self) { return self.functions; })
       .def_property_readonly(
           "calls",
@@ -124,6 +156,21 @@ void bind_program(py::module_& module) {
         }
         return fmt::format("<Program of {} slots: {}>", self.slots.size(), names);
       });
+
+  py::class_<ObjectProgram, bpf::Program, std::shared_ptr<ObjectProgram>>(
+      module, "ObjectProgram",
+      "A program of an object file. In its slots the loads of global variables' addresses are "
+      "zero:\na Landing, or a case with `-- elf`, gives everything its place and fills them in.")
+      .def_readonly("path", &ObjectProgram::path, "Absolute.")
+      .def_readonly("entry", &ObjectProgram::entry, "As it was given, or None.")
+      .def_readonly("data", &ObjectProgram::data,
+                    "The sections .rodata, .data, .bss and so on that the program reaches, not yet "
+                    "placed.")
+      .def_property_readonly(
+          "endian",
+          [](const ObjectProgram& self) { return self.order == std::endian::little ? "le" : "be"; },
+          "The byte order of its data: 'le' or 'be'.")
+      .def(py::self == py::self);
 }
 
 }  // namespace farcall::python

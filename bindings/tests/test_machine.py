@@ -107,6 +107,49 @@ def test_a_pool_keeps_the_order_and_one_machine_of_a_kind(far_case):
         assert pool.boots == 4
 
 
+GLOBALS = """\
+typedef unsigned long long u64;
+#define function static __attribute__((noinline))
+function u64 twice(u64 x) { return x * 2; }
+function u64 square(u64 x) { return x * x; }
+static u64 (*const operations[2])(u64) = {twice, square};
+static const u64 weights[4] = {3, 5, 7, 11};
+static u64 total;
+u64 count = 40;
+u64 globals(const void *memory, u64 length) {
+  total += weights[length & 3];
+  count++;
+  return operations[length & 1](total + count) + twice(count);
+}
+"""
+
+
+@pytest.mark.parametrize(("target", "endian"), [("bpfel", "le"), ("bpfeb", "be")])
+def test_global_variables_of_an_object(tmp_path, assert_lands, target, endian):
+    (tmp_path / "globals.c").write_text(GLOBALS)
+    command = ["clang", "-target", target, "-mcpu=v3", "-O2", "-c", "globals.c", "-o", "globals.o"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    with pytest.raises(farcall.ProgramError, match="callx"):
+        farcall.Program.from_elf(tmp_path / "globals.o", "globals")
+    program = farcall.Program.from_elf(
+        tmp_path / "globals.o", "globals", extension="callx-address"
+    )
+    assert program.endian == endian
+    assert program.extension == "callx-address"
+    data = {region.name: region for region in program.data}
+    assert bytes(data[".data"]) == (40).to_bytes(8, "little" if endian == "le" else "big")
+    assert bytes(data[".bss"]) == bytes(8)
+    result = assert_lands(
+        program,
+        placement={"globals": "text+64K", "twice": "io+64K", ".rodata": "vmemmap+64K", ".bss": "text+512M"},
+        memory=bytes(7),
+    )
+    # (11 + 41)² + 2 · 41
+    assert result.verdict.result == 2786
+    assert {site.callee for site in result.verdict.sites} >= {"square", "twice"}
+    assert farcall.Landing(program, memory=bytes(7)).cell().axes["endian"] == endian
+
+
 def test_other_threads_run_meanwhile_and_progress_is_told(machine):
     ticks, told, done = [], [], threading.Event()
 
