@@ -72,7 +72,9 @@ Command bench_command(CLI::App& app, const Invocation& invocation) {
   bench_app->add_option("--programs", arguments->programs, "How many programs")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}));
   add_jobs(*bench_app, arguments->runner);
-  return {bench_app, [arguments] { return bench(arguments->programs, arguments->runner); }};
+  return {bench_app, with_host(*bench_app, arguments->runner.host, [arguments] {
+            return bench(arguments->programs, arguments->runner);
+          })};
 }
 
 }  // namespace farcall::run

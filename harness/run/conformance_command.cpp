@@ -93,7 +93,8 @@ Command conformance_command(CLI::App& app, const Invocation& invocation) {
   command->add_option("PATH", arguments->paths, ".data files, or folders to search for them")
       ->required();
   add_jobs(*command, arguments->runner);
-  return {.options = command, .action = [arguments] { return conformance(*arguments); }};
+  return {command, with_host(*command, arguments->runner.host,
+                             [arguments] { return conformance(*arguments); })};
 }
 
 }  // namespace farcall::run

@@ -13,6 +13,7 @@
 #include "run/commands.hpp"
 #include "run/debug_session.hpp"
 #include "run/machine_run.hpp"
+#include "run/options.hpp"
 #include "run/pipeline.hpp"
 #include "run/select.hpp"
 #include "run/trace.hpp"
@@ -33,6 +34,8 @@ struct DebugArguments {
   std::string gdb_socket;
   bool print = false;
   Invocation invocation;
+  vm::Host* host = &vm::direct_host();
+  std::string host_words;  // how it was chosen, for a command line
 };
 
 // What farcall was asked to debug, as a word of a command line.
@@ -47,7 +50,7 @@ Result<model::Document> load(const DebugArguments& arguments) {
 Result<StopPoint> stop_point(const DebugArguments& arguments, const model::Document& document,
                              const Prepared& prepared) {
   if (arguments.on_failure) {
-    BOOST_OUTCOME_TRY(trace, take_trace(document, arguments.invocation.images));
+    BOOST_OUTCOME_TRY(trace, take_trace(document, arguments.invocation.images, *arguments.host));
     if (const auto point = failure_point(trace)) {
       return *point;
     }
@@ -75,14 +78,15 @@ Result<StopPoint> stop_point(const DebugArguments& arguments, const model::Docum
                                       arguments.at, known)};
 }
 
-// A guest that holds still with the job in its hands, for a debugger at a listening socket.
+// A guest that holds still with the job in its hands, for a debugger at `socket`.
 Result<vm::Machine> hold(const DebugArguments& arguments, const model::Cell& cell,
-                         const model::Job& job, int listener) {
-  BOOST_OUTCOME_TRY(machine,
-                    vm::Machine::start(machine_spec(cell.axes, arguments.invocation.images),
-                                       *vm::debugged_host(listener)));
+                         const model::Job& job, const std::string& socket) {
+  BOOST_OUTCOME_TRY(
+      machine,
+      vm::Machine::start(machine_spec(cell.axes, arguments.invocation.images), *arguments.host));
   BOOST_OUTCOME_TRYV(machine.pause());
   BOOST_OUTCOME_TRYV(machine.submit(std::span(&job, 1)));
+  BOOST_OUTCOME_TRYV(machine.serve_gdb(socket));
   return std::move(machine);
 }
 
@@ -101,12 +105,12 @@ Result<ExitCode> debug(const DebugArguments& arguments) {
   BOOST_OUTCOME_TRY(stop, stop_point(arguments, document, prepared));
   if (arguments.print) {
     const std::string socket = fmt::format("/tmp/farcall-{}.gdb", ::getpid());
-    fmt::print("{} debug {}{} --gdb-socket {}\n{} -x {}.files/session.gdb\n",
+    fmt::print("{} debug {}{}{} --gdb-socket {}\n{} -x {}.files/session.gdb\n",
                arguments.invocation.program, subject(arguments),
                arguments.on_failure   ? " --on-failure"
                : arguments.at.empty() ? ""
                                       : " --at " + arguments.at,
-               socket, kGdb, socket);
+               arguments.host_words, socket, kGdb, socket);
     return ExitCode::passed;
   }
   // The program runs as a person steps it: without trace interrupts, and with all the time there
@@ -114,6 +118,13 @@ Result<ExitCode> debug(const DebugArguments& arguments) {
   prepared.job->watch = model::Watch::nothing;
   prepared.job->budget_instructions = wire::kMaxBudget;
 
+  std::error_code none;
+  if (std::filesystem::exists(arguments.gdb_socket, none)) {
+    return Error{.code = ErrorCode::usage_bad_argument,
+                 .message = fmt::format("--gdb-socket {}: it exists already; expected the path of "
+                                        "a socket to be made",
+                                        arguments.gdb_socket)};
+  }
   std::string folder = arguments.gdb_socket + ".files";
   std::string socket = arguments.gdb_socket;
   if (arguments.gdb_socket.empty()) {
@@ -125,9 +136,7 @@ Result<ExitCode> debug(const DebugArguments& arguments) {
   }
   BOOST_OUTCOME_TRY(files, SessionFiles::write(folder, socket, arguments.invocation.images,
                                                document.cell, prepared, stop));
-  BOOST_OUTCOME_TRY(listener, vm::listening_socket(socket));
-  BOOST_OUTCOME_TRY(machine, hold(arguments, document.cell, *prepared.job, listener.number()));
-  listener.reset();  // QEMU's alone
+  BOOST_OUTCOME_TRY(machine, hold(arguments, document.cell, *prepared.job, socket));
   if (arguments.gdb_socket.empty()) {
     BOOST_OUTCOME_TRY(status, vm::run_in_foreground({gdb, {"-q", "-x", files.script()}}));
     return status == 0 ? ExitCode::passed : ExitCode::harness_failed;
@@ -170,10 +179,15 @@ Command debug_command(CLI::App& app, const Invocation& invocation) {
       throw CLI::RequiredError("CELL or --from");
     }
   });
-  return {debug_app, [arguments] {
+  return {debug_app, with_host(*debug_app, arguments->host, [arguments, debug_app] {
+            for (const std::string name : {"--vm", "--connect"}) {
+              const CLI::Option& option = *debug_app->get_option(name);
+              arguments->host_words +=
+                  option.empty() ? "" : fmt::format(" {} {}", name, option.as<std::string>());
+            }
             const auto code = debug(*arguments);
             return code ? code.value() : report_error(code.error());
-          }};
+          })};
 }
 
 }  // namespace farcall::run

@@ -227,7 +227,8 @@ View look_at(model::Document document, bool needs_guest, const RunnerOptions& ru
     };
     // Why a machine failed is in the verdict, too.
     (void)run_on_machine(machine, std::vector{view.document}, runner.images,
-                         {.next = each_of(1), .finish = finish, .stopped = [] { return false; }});
+                         {.next = each_of(1), .finish = finish, .stopped = [] { return false; }},
+                         *runner.host);
   }
   return view;
 }
@@ -282,7 +283,8 @@ Command dump_command(CLI::App& app, const Invocation& invocation) {
       ->check(CLI::IsMember(stage_names()));
   add_listing_options(*dump_app, arguments->listing);
   dump_app->add_flag("--json", arguments->json, "As JSON, which `farcall run --from` reads");
-  return {dump_app, [arguments] { return dump(*arguments); }};
+  return {dump_app,
+          with_host(*dump_app, arguments->runner.host, [arguments] { return dump(*arguments); })};
 }
 
 }  // namespace farcall::run

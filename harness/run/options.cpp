@@ -6,7 +6,9 @@
 #include <CLI/Validators.hpp>
 #include <algorithm>
 #include <charconv>
+#include <memory>
 #include <thread>
+#include <utility>
 
 #include "vm/libvirt_host.hpp"
 
@@ -57,25 +59,33 @@ void add_tag_hash(CLI::App& command, show::TagHash& hash) {
              "How tags are made: sha1, or sha256 as Linux since 6.18", "HASH");
 }
 
-void add_host(CLI::App& command, HostChoice& choice) {
+std::function<ExitCode()> with_host(CLI::App& command, vm::Host*& host,
+                                    std::function<ExitCode()> action) {
+  struct Choice {
+    std::string vm = "direct";
+    std::string connect;  // URI; empty: an embedded libvirt
+  };
+  const auto choice = std::make_shared<Choice>();
   auto* const vm =
       command
-          .add_option_function<std::string>(
-              "--vm", [&choice](const std::string& name) { choice.libvirt = name == "libvirt"; },
-              "Who starts the guests: direct (the default) or libvirt")
+          .add_option("--vm", choice->vm, "Who starts the guests: direct (the default) or libvirt")
           ->check(CLI::IsMember({"direct", "libvirt"}));
   command
-      .add_option("--connect", choice.connect,
+      .add_option("--connect", choice->connect,
                   "libvirt's URI, as qemu:///system; by default one of our own, without a daemon")
       ->type_name("URI")
       ->needs(vm);
-}
-
-Result<std::unique_ptr<vm::Host>> open_host(const HostChoice& choice) {
-  if (!choice.libvirt) {
-    return std::unique_ptr<vm::Host>();
-  }
-  return vm::libvirt_host(choice.connect);
+  return [choice, &host, action = std::move(action)] {
+    if (choice->vm == "direct") {
+      return action();
+    }
+    const auto libvirt = vm::libvirt_host(choice->connect);
+    if (!libvirt) {
+      return report_error(libvirt.error());
+    }
+    host = libvirt.value().get();
+    return action();
+  };
 }
 
 RunnerOptions default_runner(const Invocation& invocation) {

@@ -3,8 +3,8 @@
 
 #include <CLI/App.hpp>
 #include <CLI/Validators.hpp>
+#include <functional>
 #include <map>
-#include <memory>
 #include <string>
 
 #include "run/commands.hpp"
@@ -38,15 +38,10 @@ void add_choice(CLI::App& command, const std::string& option, Enum& value,
 // --tag-hash; `hash` has its default.
 void add_tag_hash(CLI::App& command, show::TagHash& hash);
 
-// --vm and --connect: who starts machines.
-struct HostChoice {
-  bool libvirt = false;
-  std::string connect;  // URI; empty: an embedded libvirt
-};
-void add_host(CLI::App& command, HostChoice& choice);
-
-// The host that was chosen; null stands for the direct one, which is always there.
-Result<std::unique_ptr<vm::Host>> open_host(const HostChoice& choice);
+// --vm and --connect: who starts machines. Returns `action` for a host that was chosen so: while it
+// runs, `host` is that one. There is no action if the host cannot be had.
+std::function<ExitCode()> with_host(CLI::App& command, vm::Host*& host,
+                                    std::function<ExitCode()> action);
 
 // As many machines as cores, guest images from where farcall has them.
 RunnerOptions default_runner(const Invocation& invocation);

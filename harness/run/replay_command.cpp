@@ -103,7 +103,8 @@ Command replay_command(CLI::App& app, const Invocation& invocation) {
   replay_app->add_option("BUNDLE", arguments->bundle, "The file")->required();
   add_reports(*replay_app, arguments->reports);
   add_jobs(*replay_app, arguments->runner);
-  return {replay_app, [arguments] { return replay(*arguments); }};
+  return {replay_app, with_host(*replay_app, arguments->runner.host,
+                                [arguments] { return replay(*arguments); })};
 }
 
 }  // namespace farcall::run

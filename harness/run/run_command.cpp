@@ -19,7 +19,6 @@ struct RunArguments {
   std::string program;
   ReportOptions reports;
   std::size_t repeat = 1;  // every cell so many times
-  HostChoice host;
   RunnerOptions runner;
 };
 
@@ -75,14 +74,6 @@ ExitCode run(const RunArguments& arguments) {
   if (!documents) {
     return report_error(documents.error());
   }
-  const auto host = open_host(arguments.host);
-  if (!host) {
-    return report_error(host.error());
-  }
-  RunnerOptions runner = arguments.runner;
-  if (host.value()) {
-    runner.host = host.value().get();
-  }
   auto reporting = Reporting::open(arguments.reports, begin);
   if (!reporting) {
     return report_error(reporting.error());
@@ -92,7 +83,7 @@ ExitCode run(const RunArguments& arguments) {
   const auto tell = [&](const Outcome& outcome) {
     reporting.value().cell(outcome, replay_command(arguments, index++, outcome.document.cell));
   };
-  run_all(documents.value(), runner, tell, reporting.value().ended());
+  run_all(documents.value(), arguments.runner, tell, reporting.value().ended());
   const auto code = reporting.value().end();
   return code ? code.value() : report_error(code.error());
 }
@@ -128,13 +119,13 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
   run_app->get_option("--where")->excludes(from);
   run_app->get_option("--shard")->excludes(from);
   add_jobs(*run_app, arguments->runner);
-  add_host(*run_app, arguments->host);
   run_app->parse_complete_callback([arguments] {
     if (arguments->selection.paths.empty() && arguments->from.empty()) {
       throw CLI::RequiredError("PATH or --from");
     }
   });
-  return {run_app, [arguments] { return run(*arguments); }};
+  return {run_app,
+          with_host(*run_app, arguments->runner.host, [arguments] { return run(*arguments); })};
 }
 
 }  // namespace farcall::run

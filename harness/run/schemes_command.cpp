@@ -125,7 +125,8 @@ Command schemes_command(CLI::App& app, const Invocation& invocation) {
       ->excludes(explain);
   add_tag_hash(*schemes_app, arguments->tag_hash);
   add_jobs(*schemes_app, arguments->runner);
-  return {schemes_app, [arguments] { return schemes(*arguments); }};
+  return {schemes_app, with_host(*schemes_app, arguments->runner.host,
+                                 [arguments] { return schemes(*arguments); })};
 }
 
 }  // namespace farcall::run

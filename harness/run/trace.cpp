@@ -63,12 +63,13 @@ StopPoint stop_at(const Trace& trace, std::size_t step, std::string why) {
 
 }  // namespace
 
-Result<Trace> take_trace(const model::Document& document, const std::filesystem::path& images) {
+Result<Trace> take_trace(const model::Document& document, const std::filesystem::path& images,
+                         vm::Host& host) {
   Trace trace{.prepared = prepare(document, 1)};
   if (!trace.prepared.job) {
     return no_image(document, trace.prepared);
   }
-  BOOST_OUTCOME_TRY(machine, vm::Machine::start(machine_spec(document.cell.axes, images)));
+  BOOST_OUTCOME_TRY(machine, vm::Machine::start(machine_spec(document.cell.axes, images), host));
   BOOST_OUTCOME_TRY(seen, run_steps(machine, *trace.prepared.job));
   trace.observations = std::move(seen);
   const model::CodeImage& image = *trace.prepared.testimony.image;

@@ -12,6 +12,7 @@
 #include "model/job.hpp"
 #include "run/debug_session.hpp"
 #include "run/pipeline.hpp"
+#include "vm/host.hpp"
 
 namespace farcall::run {
 
@@ -27,8 +28,10 @@ struct Trace {
 };
 
 // Runs the document's program in a guest that watches every instruction. `images` is the folder of
-// guest images. Errors: why there is nothing to run; what a machine can come to.
-Result<Trace> take_trace(const model::Document& document, const std::filesystem::path& images);
+// guest images, `host` starts the guest. Errors: why there is nothing to run; what a machine can
+// come to.
+Result<Trace> take_trace(const model::Document& document, const std::filesystem::path& images,
+                         vm::Host& host);
 
 // Where the run goes wrong first: at a call that lands elsewhere, at the instruction after which a
 // register differs or the CPU goes another way, or at the one that faults. Empty: nowhere.

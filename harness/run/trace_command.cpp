@@ -10,6 +10,7 @@
 #include "model/code_map.hpp"
 #include "model/json.hpp"
 #include "run/commands.hpp"
+#include "run/options.hpp"
 #include "run/select.hpp"
 #include "run/trace.hpp"
 
@@ -23,7 +24,8 @@ struct TraceArguments {
   std::string from;  // instead of it
   bool branches = false;
   bool json = false;
-  Invocation invocation;
+  std::filesystem::path images;
+  vm::Host* host = &vm::direct_host();
 };
 
 std::string hex(std::uint64_t value) {
@@ -178,7 +180,7 @@ model::Json branches_json(const Trace& trace) {
 Result<ExitCode> trace(const TraceArguments& arguments) {
   BOOST_OUTCOME_TRY(document, arguments.from.empty() ? select_cell(arguments.cell)
                                                      : read_document_file(arguments.from));
-  BOOST_OUTCOME_TRY(trace, take_trace(document, arguments.invocation.images));
+  BOOST_OUTCOME_TRY(trace, take_trace(document, arguments.images, *arguments.host));
   const bpf::Program* const program = document.cell.program.get();
   if (!trace.comparison && !arguments.branches) {
     return Error{.code = ErrorCode::usage_bad_argument,
@@ -225,7 +227,7 @@ Result<ExitCode> trace(const TraceArguments& arguments) {
 
 Command trace_command(CLI::App& app, const Invocation& invocation) {
   const auto arguments = std::make_shared<TraceArguments>();
-  arguments->invocation = invocation;
+  arguments->images = invocation.images;
   CLI::App* const trace_app = app.add_subcommand(
       "trace", "A cell's run instruction by instruction, interpreter and CPU side by side");
   auto* const cell =
@@ -240,10 +242,10 @@ Command trace_command(CLI::App& app, const Invocation& invocation) {
       throw CLI::RequiredError("CELL or --from");
     }
   });
-  return {trace_app, [arguments] {
+  return {trace_app, with_host(*trace_app, arguments->host, [arguments] {
             const auto code = trace(*arguments);
             return code ? code.value() : report_error(code.error());
-          }};
+          })};
 }
 
 }  // namespace farcall::run

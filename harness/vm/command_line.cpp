@@ -52,12 +52,6 @@ Command command_line(const std::string& qemu, const MachineSpec& spec, const Cha
   for (const auto& [name, value] : guest.environment) {
     command.environment.emplace_back(name, value);
   }
-  if (channels.gdb >= 0) {
-    command.arguments.insert(
-        command.arguments.end(),
-        {"-chardev", fmt::format("socket,id=gdb,fd={},server=on,wait=off", channels.gdb), "-gdb",
-         "chardev:gdb"});
-  }
   return command;
 }
 

@@ -13,7 +13,6 @@ struct Channels {
   int ram = -1;      // memfd of wire::kRamBytes, the guest's memory
   int console = -1;  // stream socket: the guest's terminal
   int qmp = -1;      // stream socket: QEMU's own control
-  int gdb = -1;      // listening socket, for a debugger; negative: none
 };
 
 // How to start `qemu`, the path of qemu-system-ppc64.

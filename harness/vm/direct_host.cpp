@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 
+#include <array>
 #include <boost/process/search_path.hpp>
 #include <utility>
-#include <vector>
 
 #include "vm/command_line.hpp"
 #include "vm/host.hpp"
@@ -34,8 +34,6 @@ class OwnQemu : public RunningQemu {
 
 class DirectHost : public Host {
  public:
-  explicit DirectHost(int gdb = -1) : gdb_(gdb) {}
-
   Result<StartedQemu> start(const MachineSpec& spec) override {
     const std::string qemu = boost::process::search_path(std::string(kQemu)).string();
     if (qemu.empty()) {
@@ -46,20 +44,13 @@ class DirectHost : public Host {
     memory.tell(spec);
     BOOST_OUTCOME_TRY(console, socket_pair());
     BOOST_OUTCOME_TRY(qmp, socket_pair());
-    const Channels channels{memory.descriptor(), console.theirs.number(), qmp.theirs.number(),
-                            gdb_};
-    std::vector<int> inherited = {channels.ram, channels.console, channels.qmp};
-    if (gdb_ >= 0) {
-      inherited.push_back(gdb_);
-    }
+    const Channels channels{memory.descriptor(), console.theirs.number(), qmp.theirs.number()};
+    const std::array inherited = {channels.ram, channels.console, channels.qmp};
     BOOST_OUTCOME_TRY(process, Process::start(command_line(qemu, spec, channels), inherited));
     return StartedQemu{
         std::move(memory), std::move(console.ours),
         std::make_unique<OwnQemu>(QmpClient(std::move(qmp.ours)), std::move(process))};
   }
-
- private:
-  int gdb_;
 };
 
 }  // namespace
@@ -67,10 +58,6 @@ class DirectHost : public Host {
 Host& direct_host() {
   static DirectHost host;
   return host;
-}
-
-std::unique_ptr<Host> debugged_host(int gdb) {
-  return std::make_unique<DirectHost>(gdb);
 }
 
 }  // namespace farcall::vm

@@ -43,9 +43,6 @@ struct SocketPair {
 };
 Result<SocketPair> socket_pair();
 
-// A Unix socket at `path` that takes connections; whoever has it removes the path when done.
-Result<FileDescriptor> listening_socket(const std::string& path);
-
 // `WHAT: strerror(errno)` as machine.start.
 Error start_error(std::string_view what);
 

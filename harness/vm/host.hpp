@@ -59,9 +59,4 @@ class Host {
 // qemu-system-ppc64 of PATH as our own child. It dies with the thread that started it.
 Host& direct_host();
 
-// The same with a debugger: QEMU serves gdb on the listening socket of this number, which it
-// inherits. A debugger must ask for the description of the target first, as gdb does: QEMU 7.2
-// aborts if it is asked for registers before. The host need not outlive its machines.
-std::unique_ptr<Host> debugged_host(int gdb);
-
 }  // namespace farcall::vm

@@ -261,6 +261,23 @@ Result<void> Machine::pause() {
   return success();
 }
 
+Result<void> Machine::serve_gdb(const std::string& socket) {
+  // A word of the monitor's in quotes, in it a list of options, where a comma is written twice.
+  // QEMU may have another working folder.
+  std::string path;
+  for (const char c : std::filesystem::absolute(socket).string()) {
+    path += c == '"' || c == '\\' ? fmt::format("\\{}", c) : c == ',' ? ",," : std::string(1, c);
+  }
+  BOOST_OUTCOME_TRY(answer, state_->qemu->monitor(
+                                fmt::format(R"(gdbserver "unix:{},server=on,wait=off")", path)));
+  if (!answer.starts_with("Waiting for gdb connection")) {
+    std::ranges::replace(answer, '\n', ' ');
+    return Error{ErrorCode::machine_start,
+                 fmt::format("QEMU serves no debugger at {}: {}", socket, answer)};
+  }
+  return success();
+}
+
 std::string Machine::console() {
   state_->read_console();
   return state_->console_text;

@@ -56,6 +56,11 @@ class Machine {
   // be submitted meanwhile. Errors: machine.start, machine.timeout, machine.lost.
   Result<void> pause();
 
+  // Lets QEMU serve a debugger at this path, a Unix socket that QEMU makes; a debugger stops the
+  // guest. It must ask for the description of the target first, as gdb does: QEMU 7.2 aborts if it
+  // is asked for registers before. Errors: machine.start.
+  Result<void> serve_gdb(const std::string& socket);
+
   // What the guest has written to its console up to now, but for doorbells.
   std::string console();
 

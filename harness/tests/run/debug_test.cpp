@@ -250,6 +250,14 @@ TEST(DebugRefusals, AreNamed) {
   const Finished no_site = run_farcall({"debug", cell, "--at", "main[7]"});
   EXPECT_EQ(no_site.exit_code, 2);
   EXPECT_THAT(no_site.err, HasSubstr("expected one of: main[0] [usage.bad-argument]"));
+  const ScratchFolder folder;
+  const std::string there = folder.write("there", "kept");
+  const Finished taken = run_farcall({"debug", cell, "--gdb-socket", there});
+  EXPECT_EQ(taken.exit_code, 2);
+  EXPECT_THAT(taken.err, HasSubstr("it exists already"));
+  EXPECT_TRUE(std::filesystem::is_regular_file(there));
+  const Finished no_folder = run_farcall({"debug", cell, "--gdb-socket", "/proc/nothing/gdb"});
+  EXPECT_NE(no_folder.exit_code, 0);
   const Finished no_gdb = run_farcall({"debug", cell}, "/nonexistent");
   EXPECT_EQ(no_gdb.exit_code, 3);
   EXPECT_THAT(no_gdb.err, HasSubstr("[machine.no-gdb]\n  apt-get install gdb-multiarch"));

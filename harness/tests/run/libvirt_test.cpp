@@ -84,6 +84,33 @@ TEST(Libvirt, TellsTheSameAsQemuDirect) {
   EXPECT_EQ(report({"--vm", "libvirt"}), report({}));
 }
 
+// Whatever starts a machine may have libvirt start it.
+TEST(Libvirt, ServesEveryCommandThatStartsMachines) {
+  const ScratchFolder folder;
+  const std::string cell = folder.write("all.case", kCase) + "@be-power9-radix";
+  const std::string data = folder.write("four.data", "-- asm\nmov %r0, 4\nexit\n-- result\n0x4\n");
+  const std::vector<std::vector<std::string>> commands = {
+      {"trace", cell},       {"trace", cell, "--branches"},
+      {"console", cell},     {"dump", cell, "--stage=observations"},
+      {"conformance", data},
+  };
+  for (std::vector<std::string> command : commands) {
+    const Finished direct = run_farcall(command);
+    EXPECT_EQ(direct.exit_code, 0) << command[0] << direct.err;
+    EXPECT_NE(direct.out, "") << command[0];
+    command.insert(command.end(), {"--vm", "libvirt"});
+    EXPECT_EQ(run_farcall(command), direct) << command[0];
+  }
+  EXPECT_EQ(run_farcall({"bench", "--programs", "3", "--vm", "libvirt"}).exit_code, 0);
+  const Finished debugged =
+      run_farcall({"debug", cell, "--at", "main[0]", "--vm", "libvirt"}, "", "farcall target\n");
+  EXPECT_EQ(debugged.exit_code, 0) << debugged.err;
+  EXPECT_THAT(debugged.out, HasSubstr("At the call site main[0].\n"));
+  EXPECT_THAT(debugged.out, HasSubstr("  right\n"));
+  const Finished printed = run_farcall({"debug", cell, "--print", "--vm", "libvirt"});
+  EXPECT_THAT(printed.out, HasSubstr(" --vm libvirt --gdb-socket "));
+}
+
 // A library that cannot be loaded is as good as none.
 TEST(Libvirt, NobodyNeedsItWhoDoesNotAskForIt) {
   const ScratchFolder folder;
@@ -189,8 +216,8 @@ class SessionDaemon : public testing::Test {
     all[0] = process::search_path(all[0]).string();
     return all;
   }
-  static Finished finish(const std::vector<std::string>& words) {
-    return tests::run_program(words[0], {words.begin() + 1, words.end()});
+  static Finished finish(const std::vector<std::string>& words, const std::string& input = "") {
+    return tests::run_program(words[0], {words.begin() + 1, words.end()}, {}, input);
   }
   std::vector<std::string> farcall(std::vector<std::string> words) const {
     words.insert(words.begin(), (folder_.path() / "farcall").string());
@@ -208,6 +235,12 @@ TEST_F(SessionDaemon, ServesAndShowsAndRemovesWhatIsLeftOver) {
   const Finished run = finish(farcall({"run", path_, "--vm", "libvirt"}));
   EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
   EXPECT_THAT(run.out, HasSubstr("10 cells: 10 passed"));
+
+  const Finished debugged =
+      finish(farcall({"debug", path_ + "@be-power9-radix", "--at", "main[0]", "--vm", "libvirt"}),
+             "farcall target\n");
+  EXPECT_EQ(debugged.exit_code, 0) << debugged.err;
+  EXPECT_THAT(debugged.out, HasSubstr("  right\n"));
 
   // A daemon ends the domains of a farcall that is gone, so one is made up.
   process::child dead("/bin/true");

@@ -44,13 +44,6 @@ TEST(CommandLine, PassesChannelsByNumber) {
   EXPECT_THAT(arguments, Contains("socket,id=qmp,fd=9"));
 }
 
-TEST(CommandLine, ServesADebuggerOnlyWhereOneIsWanted) {
-  EXPECT_EQ(value_of(command_line(kQemu, kSpec, {}).arguments, "-gdb"), "(none)");
-  const auto arguments = command_line(kQemu, kSpec, {.gdb = 10}).arguments;
-  EXPECT_EQ(value_of(arguments, "-gdb"), "chardev:gdb");
-  EXPECT_THAT(arguments, Contains("socket,id=gdb,fd=10,server=on,wait=off"));
-}
-
 TEST(CommandLine, HasNoDevicesOrFilesOfTheHost) {
   const auto arguments = command_line(kQemu, kSpec, {}).arguments;
   EXPECT_THAT(arguments, Contains("-nodefaults"));
