@@ -86,7 +86,7 @@ class Comparison {
       if (seen) {
         what = meet(step, pair);
       }
-      result_.pairs.push_back(std::move(pair));
+      result_.pairs.push_back(pair);
       if (!what.empty()) {
         result_.difference =
             StepDifference{.pair = result_.pairs.size() - 1, .what = std::move(what)};
@@ -215,13 +215,10 @@ class Comparison {
     if (wanted == seen) {
       return true;
     }
-    for (const Frame& frame : frames_) {
+    return std::ranges::any_of(frames_, [&](const Frame& frame) {
       const std::uint64_t below = frame.interpreter_r10 - wanted;
-      if (frame.cpu_r10 && below <= bpf::kFrameBytes && *frame.cpu_r10 - seen == below) {
-        return true;
-      }
-    }
-    return false;
+      return frame.cpu_r10 && below <= bpf::kFrameBytes && *frame.cpu_r10 - seen == below;
+    });
   }
 
   const bpf::Program& program_;

@@ -25,7 +25,6 @@ using bpf::Slot;
 using bpf::Source;
 using ppc64::CrField;
 using ppc64::Gpr;
-using ppc64::kZero;
 using ppc64::Op;
 
 // What a conditional jump compares, and which bit of the result makes it jump.

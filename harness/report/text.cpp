@@ -115,7 +115,7 @@ class TextReport : public Report {
     return kRank[static_cast<std::size_t>(a)] < kRank[static_cast<std::size_t>(b)] ? b : a;
   }
 
-  void hide_progress() {
+  void hide_progress() const {
     if (style_.progress != nullptr) {
       style_.progress->hide();
     }
@@ -180,7 +180,7 @@ class TextReport : public Report {
                times(story.executed), reached(story));
   }
 
-  std::string decoded(const model::SiteStory& story) const {
+  static std::string decoded(const model::SiteStory& story) {
     if (!story.at) {
       return "no call";
     }

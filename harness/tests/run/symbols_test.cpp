@@ -101,6 +101,45 @@ TEST_F(SymbolsCommand, AreHeldAgainstAKernels) {
   EXPECT_THAT(missing.out, HasSubstr("8923dad831f6fb51  not there\n"));
 }
 
+// What /proc/kallsyms of stock Debian kernels held once these programs had been loaded there, on
+// qemu-system-ppc64, with net.core.bpf_jit_enable and bpf_jit_kallsyms at 1.
+TEST_F(SymbolsCommand, HaveTheTagsOfRealKernels) {
+  struct Loaded {
+    const char* cell;
+    const char* hash;
+    const char* kallsyms;
+  };
+  constexpr std::array kLoaded = {
+      // Linux 6.1.176
+      Loaded{"callee-by-order.case", "sha1",
+             "c0080000003b2b2c t bpf_prog_57cd311f2e27366b_F\t[bpf]\n"
+             "c008000000414f48 t bpf_prog_3b185187f1855c4c_F\t[bpf]\n"
+             "c00800000049f028 t bpf_prog_f95672269956c10d_F\t[bpf]\n"
+             "c0080000003323b4 t bpf_prog_a3035beb9e5c6cfc_main\t[bpf]\n"},
+      Loaded{"nested.case@le-elfv2-aux64", "sha1",
+             "c0080000004342d0 t bpf_prog_0a709b9b0c6afcb4_F\t[bpf]\n"
+             "c00800000049f924 t bpf_prog_7544fb1ff3d0f535_F\t[bpf]\n"
+             "c0080000004f72c0 t bpf_prog_a47c6ec258d196d5_F\t[bpf]\n"
+             "c0080000003dd27c t bpf_prog_e6b442e0ba631d77_main\t[bpf]\n"},
+      // Linux 7.2.13
+      Loaded{"callee-by-order.case", "sha256",
+             "c008000000004c14 t bpf_prog_b11459a0e11ca14c_F\t[bpf]\n"
+             "c008000000004c98 t bpf_prog_614b434cd8324ecc_F\t[bpf]\n"
+             "c008000000004d08 t bpf_prog_79aa95555f6b99c7_F\t[bpf]\n"
+             "c008000000004ad0 t bpf_prog_507874306589caff_main\t[bpf]\n"},
+      Loaded{"nested.case@le-elfv2-aux64", "sha256",
+             "c008000000004b90 t bpf_prog_479d569a6b1dd6f0_F\t[bpf]\n"
+             "c008000000004c48 t bpf_prog_126736dffaecc07c_F\t[bpf]\n"
+             "c008000000004d0c t bpf_prog_55a477696ac18238_F\t[bpf]\n"
+             "c008000000004ad0 t bpf_prog_0275521e3ae7d83d_main\t[bpf]\n"}};
+  for (const Loaded& one : kLoaded) {
+    const Finished same =
+        run_farcall({"symbols", (cases_folder() / "calls" / one.cell).string(), "--tag-hash",
+                     one.hash, "--against", folder_.write("kallsyms", one.kallsyms)});
+    EXPECT_EQ(same.exit_code, 0) << one.cell << "\n" << same.out << same.err;
+  }
+}
+
 TEST_F(SymbolsCommand, SayWhatThereIsInsteadOfWhatThereIsNot) {
   const Finished cell = run_farcall({"symbols", case_ + "@le-elfv3"});
   EXPECT_EQ(cell.exit_code, 2);
