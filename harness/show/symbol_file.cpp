@@ -7,7 +7,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <deque>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -76,25 +78,16 @@ class Writer {
   }
 
   void add(const model::CodeFunction& function, const std::string& name) {
-    GElf_Shdr header = {};
-    Elf_Scn* const section = new_section(code_name_, header);
-    header.sh_type = SHT_NOBITS;
-    header.sh_flags = SHF_ALLOC | SHF_EXECINSTR;
-    header.sh_addr = function.address.value;
-    header.sh_size = function.words.size() * 4;
-    header.sh_addralign = 4;
-    require(gelf_update_shdr(section, &header) != 0, "section of a function");
-    Elf_Data* const data = elf_newdata(section);
-    require(data != nullptr, "section of a function");
-    data->d_size = header.sh_size;
-    data->d_align = 4;
-    const auto number = static_cast<std::uint16_t>(elf_ndxscn(section));
-    const std::uint64_t descriptor_bytes = std::uint64_t{function.descriptor_words} * 4;
-    if (descriptor_bytes != 0) {
-      add_symbol(name, STT_OBJECT, number, function.address, descriptor_bytes);
+    const std::span words = function.words;
+    if (function.descriptor_words != 0) {
+      const auto descriptor = words.first(function.descriptor_words);
+      const std::uint16_t section = add_descriptor(function.address, descriptor);
+      add_symbol(name, STT_OBJECT, section, function.address, descriptor.size_bytes());
     }
-    add_symbol(descriptor_bytes == 0 ? name : "." + name, STT_FUNC, number, function.code(),
-               header.sh_size - descriptor_bytes);
+    const auto code = words.subspan(function.descriptor_words);
+    const std::uint16_t section = add_code(function.code(), code.size_bytes());
+    add_symbol(function.descriptor_words == 0 ? name : "." + name, STT_FUNC, section,
+               function.code(), code.size_bytes());
   }
 
   std::vector<std::byte> finish() {
@@ -109,6 +102,39 @@ class Writer {
     require(section != nullptr && gelf_getshdr(section, &header) != nullptr, "section");
     header.sh_name = name;
     return section;
+  }
+
+  // Both return the section's number.
+  std::uint16_t add_code(GuestAddress address, std::uint64_t bytes) {
+    return add_section(
+        {.sh_name = code_name_, .sh_type = SHT_NOBITS, .sh_flags = SHF_ALLOC | SHF_EXECINSTR},
+        address, {.d_size = bytes, .d_align = 4});
+  }
+  std::uint16_t add_descriptor(GuestAddress address, std::span<const std::uint32_t> words) {
+    std::vector<std::uint32_t>& kept = descriptors_.emplace_back(words.begin(), words.end());
+    return add_section(
+        {.sh_name = descriptor_name_, .sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC | SHF_WRITE},
+        address,
+        {.d_buf = kept.data(), .d_type = ELF_T_WORD, .d_size = words.size_bytes(), .d_align = 4});
+  }
+
+  std::uint16_t add_section(const GElf_Shdr& wanted, GuestAddress address,
+                            const Elf_Data& contents) {
+    GElf_Shdr header = {};
+    Elf_Scn* const section = new_section(wanted.sh_name, header);
+    header.sh_type = wanted.sh_type;
+    header.sh_flags = wanted.sh_flags;
+    header.sh_addr = address.value;
+    header.sh_size = contents.d_size;
+    header.sh_addralign = contents.d_align;
+    require(gelf_update_shdr(section, &header) != 0, "section of a function");
+    Elf_Data* const data = elf_newdata(section);
+    require(data != nullptr, "section of a function");
+    data->d_buf = contents.d_buf;
+    data->d_type = contents.d_type;
+    data->d_size = contents.d_size;
+    data->d_align = contents.d_align;
+    return static_cast<std::uint16_t>(elf_ndxscn(section));
   }
 
   void add_symbol(std::string_view name, unsigned type, std::uint16_t section, GuestAddress address,
@@ -163,7 +189,9 @@ class Writer {
   MemoryFile file_;
   std::unique_ptr<Elf, decltype(&elf_end)> elf_;
   Strings section_names_;
-  GElf_Word code_name_ = section_names_.add(".bpf");  // of all sections with code
+  GElf_Word code_name_ = section_names_.add(".bpf");        // of all sections with code
+  GElf_Word descriptor_name_ = section_names_.add(".opd");  // of those with descriptors
+  std::deque<std::vector<std::uint32_t>> descriptors_;      // which libelf writes at the end
   Strings symbol_names_;
   std::vector<Elf64_Sym> table_;
 };

@@ -3,7 +3,8 @@
 // An executable for ppc64 in the guest's byte order and ABI. Each function has a section of its own
 // at its address, without contents (NOBITS: what is there is in the guest), and a symbol of type
 // FUNC. With ELFv1 the function's symbol is its descriptor, and the code's symbol has the same name
-// with a dot before it, as that ABI has it.
+// with a dot before it, as that ABI has it. Descriptors are in sections .opd of their own, contents
+// and all, as gdb looks for them there: to break at the function is to break at its code.
 #pragma once
 
 #include <cstddef>

@@ -142,6 +142,42 @@ TEST_P(Debug, StepsByBpfInstructions) {
   EXPECT_THAT(finished.out, HasSubstr("The program has returned: r0 = 0x2a.\n"));
 }
 
+// With ELFv1 a function's symbol is its descriptor, which stands before the code: gdb breaks at the
+// code all the same.
+TEST(DebugElfV1, BreaksAtTheCodeBehindADescriptor) {
+  std::string text = kCase;
+  text.replace(text.find("endian le be"), 12, "endian be");
+  text.insert(text.find("-- mem"), "abi elfv1\n");
+  const ScratchFolder folder;
+  const std::string path = folder.write("far.case", text);
+  for (const std::string cell : {"@be-power8-hash-elfv1", "@be-power9-radix-elfv1"}) {
+    const std::string all = run_farcall({"symbols", path + cell}).out;
+    std::smatch symbol;
+    ASSERT_TRUE(
+        std::regex_search(all, symbol, std::regex("([0-9a-f]{12})a468 t (bpf_prog.*_callee)")));
+    const std::string name = symbol.str(2);
+    const std::string code = symbol.str(1) + "a480";  // behind 24 bytes
+    const std::vector<std::string> debug = {"debug", path + cell, "--at", "main[0]"};
+    const Finished finished = run_farcall(debug, "",
+                                          "farcall target\nbreak " + name +
+                                              "\ncontinue\nfarcall where\nfarcall regs\n"
+                                              "finish\nfarcall where\ncontinue\n");
+    EXPECT_EQ(finished.exit_code, 0) << finished.err;
+    EXPECT_THAT(finished.out, HasSubstr("At the call site main[0].\nmain+2: call local callee\n"));
+    EXPECT_THAT(finished.out,
+                HasSubstr("  should land at " + code + "  " + name + "\n  will land at   " + code +
+                          "  " + name + "  by the registers\n  right\n"));
+    EXPECT_THAT(finished.out, HasSubstr("callee+0: jeq %r2, 42, +1\n"));
+    EXPECT_THAT(finished.out, HasSubstr("r2   r4   000000000000002a\n"));
+    EXPECT_THAT(finished.out, HasSubstr("r6   r27  0000000000000028\n"));
+    EXPECT_THAT(finished.out, HasSubstr("main+2: call local callee\n  c0000000000100"));
+    EXPECT_THAT(finished.out, HasSubstr("The program has returned: r0 = 0x2a.\n"));
+    const Finished over = run_farcall(debug, "", "nexti\nprint $r3\nfarcall step\n");
+    EXPECT_THAT(over.out, HasSubstr("$1 = 2\n"));
+    EXPECT_THAT(over.out, HasSubstr("main+3: add %r0, %r6\n"));
+  }
+}
+
 // Whether the process ends, or has ended, within some seconds.
 bool ends(int process) {
   for (int tries = 0; tries < 2000; ++tries) {

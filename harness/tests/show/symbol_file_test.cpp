@@ -83,7 +83,7 @@ TEST(SymbolFile, OfElfV1TellsDescriptorsFromCode) {
   EXPECT_EQ(file.symbols.at("bpf_prog_8923dad831f6fb51_callee"),
             (ReadSymbol{callee, 24, STT_OBJECT, callee}));
   EXPECT_EQ(file.symbols.at(".bpf_prog_8923dad831f6fb51_callee"),
-            (ReadSymbol{callee + 24, 4, STT_FUNC, callee}));
+            (ReadSymbol{callee + 24, 4, STT_FUNC, callee + 24}));
 }
 
 }  // namespace
