@@ -330,21 +330,24 @@ class Assembler {
     return success();
   }
 
-  // A label, a helper or a kfunc: which of a mnemonic's rows is meant.
+  // A label, a helper, a kfunc or a register: which of a mnemonic's rows is meant.
   Result<void> read_callee(AssemblyLine& line, Rows rows, Instruction& read) {
     const auto row_of = [rows](Form form) {
       return *std::ranges::find(rows, form, &InstructionInfo::form);
     };
+    if (line.peek() == '%') {
+      read.info = std::ranges::find(kInstructions, Form::callee, &InstructionInfo::form);
+      return read_register(line, read.slot.dst);
+    }
     if (line.take_word(kLocal)) {
       read.info = row_of(Form::local_callee);
       return read_label(line, "a label", true);
     }
     read.info = row_of(line.take_word("kfunc") ? Form::kfunc : Form::helper);
-    BOOST_OUTCOME_TRY(number,
-                      read_count(line, read.info->form == Form::kfunc
-                                           ? "a number"
-                                           : "'local' and a label, 'kfunc' and a number, or a "
-                                             "number"));
+    BOOST_OUTCOME_TRY(number, read_count(line, read.info->form == Form::kfunc
+                                                   ? "a number"
+                                                   : "'local' and a label, 'kfunc' and a number, a "
+                                                     "number, or a register"));
     read.slot.imm = number;
     return success();
   }

@@ -15,7 +15,8 @@
 //   lddw %r1, local callee the address of a function
 //   lddw %r1, map name     the address of a map
 //   lddw %r1, value name+8 the address of a byte of an array's values; without a number, the first
-//   callx %r1              a call through a register, where the program has that extension
+//   callx %r1              a call through a register, where the program has that extension;
+//   call %r1               the same
 //   done: exit             labels stand on a line of their own, or before an instruction
 //
 // Labels are letters, digits, `_`, `.` and `$`, do not begin with a digit, and are known in the

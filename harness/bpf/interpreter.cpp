@@ -367,6 +367,15 @@ Result<void> call(Machine& machine) {
   if (!callee && find(slot)->operation == Operation::call_external) {
     return tail_call(machine, site);
   }
+  if (machine.program.callx == Callx::helper && !callee) {
+    const auto number = static_cast<std::int64_t>(machine.registers[slot.dst]);
+    callee = external_with_id(machine.program, ExternalKind::helper, number);
+    if (!callee) {
+      return at_site(
+          machine, site, ErrorCode::interpreter_bad_call,
+          fmt::format("call through %r{} of helper {}: there is none", slot.dst, number));
+    }
+  }
   if (!callee) {
     callee = callee_at(machine, machine.registers[slot.dst]);
   }

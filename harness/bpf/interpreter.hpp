@@ -56,8 +56,8 @@ struct InterpreterRun {
 // maps are the regions of `memory` that are called so.
 // Function frames are taken downwards from `stack_top`, kFrameBytes each: r10 of the first function
 // is `stack_top`. `memory` holds what is left of it afterwards. Fails with interpreter.bad-access,
-// interpreter.bad-call (through a register that holds no function's address), interpreter.budget,
-// interpreter.call-depth.
+// interpreter.bad-call (through a register that holds no function's address, or no helper's
+// number), interpreter.budget, interpreter.call-depth.
 Result<InterpreterRun> interpret(const Program& program, std::span<const GuestAddress> addresses,
                                  const std::array<std::uint64_t, 5>& arguments,
                                  GuestAddress stack_top, AddressSpace& memory,

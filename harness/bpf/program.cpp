@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "bpf/instruction.hpp"
 
@@ -37,6 +38,18 @@ std::optional<std::uint32_t> callee_named(const Program& program, std::string_vi
                                     (found - program.externals.begin()));
 }
 
+std::optional<std::uint32_t> external_with_id(const Program& program, ExternalKind kind,
+                                              std::int64_t id) {
+  const auto found = std::ranges::find_if(program.externals, [&](const External& external) {
+    return external.kind == kind && external.id == id;
+  });
+  if (found == program.externals.end()) {
+    return std::nullopt;
+  }
+  return static_cast<std::uint32_t>(std::ssize(program.functions) +
+                                    (found - program.externals.begin()));
+}
+
 bool is_program(const Program& program, std::uint32_t function) {
   return function == 0 || program.functions[function].begins_program;
 }
@@ -59,7 +72,8 @@ std::optional<std::uint32_t> function_at(const Program& program, SlotIndex slot)
 
 namespace {
 
-constexpr std::string_view kCallxAddress = "callx-address";
+// In the order of Callx.
+constexpr std::array<std::string_view, 3> kExtensions = {"", "callx-address", "callx-helper"};
 
 // Whom the call instruction at `at` calls, if the instruction says it.
 std::optional<std::uint32_t> fixed_callee(const Program& program, const InstructionInfo& info,
@@ -72,24 +86,21 @@ std::optional<std::uint32_t> fixed_callee(const Program& program, const Instruct
     return std::nullopt;
   }
   const ExternalKind kind = info.form == Form::kfunc ? ExternalKind::kfunc : ExternalKind::helper;
-  const auto found = std::ranges::find_if(program.externals, [&](const External& external) {
-    return external.kind == kind && external.id == slot.imm;
-  });
-  if (found == program.externals.end()) {
-    return std::nullopt;
-  }
-  return static_cast<std::uint32_t>(std::ssize(program.functions) +
-                                    (found - program.externals.begin()));
+  return external_with_id(program, kind, slot.imm);
 }
 
 }  // namespace
 
 std::string_view extension_name(Callx callx) {
-  return callx == Callx::address ? kCallxAddress : std::string_view{};
+  return kExtensions[static_cast<std::size_t>(callx)];
 }
 
 std::optional<Callx> extension_named(std::string_view text) {
-  return text == kCallxAddress ? std::optional(Callx::address) : std::nullopt;
+  const auto* const found = std::ranges::find(kExtensions, text);
+  if (text.empty() || found == kExtensions.end()) {
+    return std::nullopt;
+  }
+  return static_cast<Callx>(found - kExtensions.begin());
 }
 
 std::vector<CallInstruction> call_instructions(const Program& program) {

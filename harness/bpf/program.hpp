@@ -63,9 +63,10 @@ struct Map {
 enum class Callx : std::uint8_t {
   none,     // nothing: validate() refuses it
   address,  // dst holds the address of a function, as a function pointer load makes it
+  helper,   // dst holds the number of a helper; all 64 bits count
 };
 
-// The extension that a case file names for it: `callx-address`. None has no name.
+// The extension that a case file names for it: `callx-address`, `callx-helper`. None has no name.
 std::string_view extension_name(Callx callx);
 std::optional<Callx> extension_named(std::string_view text);
 
@@ -112,6 +113,8 @@ struct Program {
 std::size_t callee_count(const Program& program);
 const std::string& callee_name(const Program& program, std::uint32_t callee);
 std::optional<std::uint32_t> callee_named(const Program& program, std::string_view name);
+std::optional<std::uint32_t> external_with_id(const Program& program, ExternalKind kind,
+                                              std::int64_t id);
 
 // Whether a tail call may go to that function.
 bool is_program(const Program& program, std::uint32_t function);

@@ -111,9 +111,9 @@ Problem check_opcode(const Examined& examined) {
                                          "program does not have",
                                          info->mnemonic));
       error.hint = fmt::format(
-          "'-- extension {}' in a case file: the register holds the address "
-          "of a function",
-          extension_name(Callx::address));
+          "'-- extension {}' in a case file: the register holds the address of a function; "
+          "'-- extension {}': the number of a helper",
+          extension_name(Callx::address), extension_name(Callx::helper));
       return error;
     }
     return std::nullopt;

@@ -145,8 +145,9 @@ Result<void> read_extension(Reader& reader, const Section& section) {
   const auto callx = bpf::extension_named(word.text);
   if (!callx) {
     return error_at(word.where, ErrorCode::case_unknown_value,
-                    fmt::format("expected '-- extension {}', not '{}'",
-                                extension_name(bpf::Callx::address), word.text));
+                    fmt::format("expected '-- extension {}' or '-- extension {}', not '{}'",
+                                extension_name(bpf::Callx::address),
+                                extension_name(bpf::Callx::helper), word.text));
   }
   BOOST_OUTCOME_TRYV(expect_end(cursor, "the extension"));
   reader.callx = *callx;

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <string_view>
 
 #include "base/address.hpp"
@@ -71,6 +72,14 @@ void emit_call_descriptor(Emitter& out, const CallPlace& place, GuestAddress des
 // reach_pointer.cpp: through a register that holds a pointer to the callee. With ELFv1 that is the
 // address of a descriptor, and r2 must be brought back behind the call.
 void emit_call_pointer(Emitter& out, model::Abi abi, ppc64::Gpr pointer);
+
+// reach_number.cpp: one of `entries`, the one whose number is in the register `number`; a trap if
+// there is none. r2 must be the callees' already.
+struct NumberedEntry {
+  std::int32_t number = 0;  // not negative
+  GuestAddress entry;
+};
+void emit_call_by_number(Emitter& out, ppc64::Gpr number, std::span<const NumberedEntry> entries);
 
 inline constexpr std::array kReaches = {
     // 24 bits, times 4

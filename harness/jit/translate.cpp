@@ -5,6 +5,7 @@
 #include <array>
 #include <bit>
 #include <cstddef>
+#include <vector>
 
 #include "base/bits.hpp"
 #include "bpf/instruction.hpp"
@@ -241,7 +242,11 @@ class Translation {
         }
         return call();
       case bpf::Form::callee:
-        call_through(kRegisterOf[slot.dst]);
+        if (program_.callx == bpf::Callx::helper) {
+          call_by_number(kRegisterOf[slot.dst]);
+        } else {
+          call_through(kRegisterOf[slot.dst]);
+        }
         break;
       case bpf::Form::nothing:  // exit
         if (slot_ + 1 != function_.end) {
@@ -434,6 +439,21 @@ class Translation {
     const std::uint32_t first = out_.position();
     emit_call_pointer(out_, source_.target.abi, pointer);
     after_call(abi_.descriptor_bytes != 0, {.first = first});
+  }
+
+  void call_by_number(Gpr number) {
+    std::vector<NumberedEntry> entries;
+    for (std::size_t i = 0; i < program_.externals.size(); ++i) {
+      const bpf::External& external = program_.externals[i];
+      if (external.kind == bpf::ExternalKind::helper) {
+        const GuestAddress at = source_.linked.addresses[program_.functions.size() + i];
+        entries.push_back(
+            {.number = external.id, .entry = at + entry_bytes(source_.target.abi, &external)});
+      }
+    }
+    const std::uint32_t first = out_.position();
+    emit_call_by_number(out_, number, entries);
+    after_call(false, {.first = first});
   }
 
   // The last word is the branch-and-link of `call`.

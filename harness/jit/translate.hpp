@@ -33,6 +33,9 @@
 // calls, no function may change its size because something else was moved. A function returns by
 // jumping to the epilogue at its end; the last exit falls into it.
 //
+// A call by number compares the register with the number of each helper, and ends in a trap word
+// where there is no such helper: reach_number.cpp.
+//
 // A helper is entered behind the words that find r2, as whatever has our r2 may. A kfunc is entered
 // where all may, by its whole address in r12 whatever the reach; it leaves its own r2, and ours is
 // brought back. Its arguments are extended to what its types say.

@@ -97,4 +97,26 @@ Result<std::uint64_t> get_stack(bpf::Caller& caller, const bpf::Arguments& argum
 Words map_lookup_elem(const Surroundings& surroundings);
 Result<std::uint64_t> map_lookup_elem(bpf::Caller& caller, const bpf::Arguments& arguments);
 
+// What the public conformance suite's programs call: suite.cpp.
+//
+// gather_bytes(a, b, c, d, e): the low bytes of its arguments, a the most significant.
+Words gather_bytes(const Surroundings& surroundings);
+Result<std::uint64_t> gather_bytes(bpf::Caller& caller, const bpf::Arguments& arguments);
+// memfrob(bytes, count): inverts three bits of each byte, as glibc's; `bytes`.
+Words memfrob(const Surroundings& surroundings);
+Result<std::uint64_t> memfrob(bpf::Caller& caller, const bpf::Arguments& arguments);
+// no_op(): 0.
+Words no_op(const Surroundings& surroundings);
+Result<std::uint64_t> no_op(bpf::Caller& caller, const bpf::Arguments& arguments);
+// sqrti(uint32_t a): its square root, rounded down.
+Words sqrti(const Surroundings& surroundings);
+Result<std::uint64_t> sqrti(bpf::Caller& caller, const bpf::Arguments& arguments);
+// strcmp_ext(a, b): the first bytes that differ in two strings, subtracted; 0 if none does.
+Words strcmp_ext(const Surroundings& surroundings);
+Result<std::uint64_t> strcmp_ext(bpf::Caller& caller, const bpf::Arguments& arguments);
+// unwind(a): a, which must not be 0: to end the program from here is what uBPF does then, and no
+// business of a helper. It traps; interpreter.bad-call.
+Words unwind(const Surroundings& surroundings);
+Result<std::uint64_t> unwind(bpf::Caller& caller, const bpf::Arguments& arguments);
+
 }  // namespace farcall::native

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "bpf/codec.hpp"
-#include "case/case_file.hpp"
 #include "case/matrix.hpp"
 #include "run/machine_run.hpp"
 #include "run/pipeline.hpp"
+#include "run/suite_case.hpp"
 #include "vm/file_descriptor.hpp"
 
 namespace farcall::plugin {
@@ -82,7 +82,7 @@ Result<model::Cell> cell_of(const Options& options, std::string_view memory,
   }
   text +=
       "-- result\n0\n";  // a case needs one; what comes of the program is for the suite to judge
-  BOOST_OUTCOME_TRY(parsed, cases::parse_case(text, "program"));
+  BOOST_OUTCOME_TRY(parsed, run::parse_suite_case(text, "program"));
   BOOST_OUTCOME_TRY(cells, cases::cells(parsed));
   model::Cell cell = std::move(cells.front());
   cell.axes = options.axes;

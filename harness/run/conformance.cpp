@@ -8,6 +8,7 @@
 #include "case/case_file.hpp"
 #include "case/matrix.hpp"
 #include "run/pipeline.hpp"
+#include "run/suite_case.hpp"
 
 namespace farcall::run {
 namespace {
@@ -46,21 +47,6 @@ std::optional<std::uint64_t> from_overlay(const std::string& name, std::uint64_t
   return std::nullopt;
 }
 
-// The first call of a helper in assembly, by number or by register: `call 5`. Empty: there is none.
-std::string helper_call(std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, std::min(text.find('#'), end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-    line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
-    if (line.starts_with("callx ") ||
-        (line.starts_with("call ") && line.find("local") == std::string_view::npos)) {
-      return std::string(line.substr(0, line.find_last_not_of(" \t\r") + 1));
-    }
-  }
-  return {};
-}
-
 // `-- error` of a file whose program cannot be read: the reader never came to that section.
 std::string expected_error(std::string_view text) {
   constexpr std::string_view kHeader = "\n-- error\n";
@@ -72,26 +58,22 @@ std::string expected_error(std::string_view text) {
   return std::string(text.substr(0, text.find('\n')));
 }
 
-// What to say of a file that cannot be read as a case.
-Judgement unread(const std::string& path, const Error& error) {
-  const auto text = cases::read_text(path);
-  if (!text) {
-    return of_error(text.error());
-  }
-  const std::string call = helper_call(text.value());
-  if (!call.empty()) {
-    return {Standing::not_applicable,
-            fmt::format("`{}`: helpers of the suite's own are not there", call)};
-  }
-  return refused(expected_error(text.value()), error);
-}
-
 // Reads a file; adds its documents, a little-endian and a big-endian one, unless there is no need.
 File read_file(const std::string& path, std::vector<model::Document>& documents) {
   File file{.path = path};
-  auto parsed = cases::read_case(path);
+  const auto text = cases::read_text(path);
+  if (!text) {
+    file.verdict = of_error(text.error());
+    return file;
+  }
+  auto parsed = parse_suite_case(text.value(), path);
   if (!parsed) {
-    file.verdict = unread(path, parsed.error());
+    const Error& error = parsed.error();
+    file.verdict =
+        error.code == ErrorCode::bpf_unknown_function
+            ? Judgement{Standing::not_applicable,
+                        fmt::format("neither it nor the suite has it: {}", error.message)}
+            : refused(expected_error(text.value()), error);
     return file;
   }
   cases::Case& read = parsed.value();

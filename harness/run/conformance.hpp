@@ -1,8 +1,9 @@
 // Files of the public conformance suite, each run by interpreter and JIT in both byte orders.
 //
 // A file is a case (case/case_file.hpp) that says nothing of machines or places: a program, memory,
-// and what comes of it. Many of the suite's expectations are those of a little-endian machine; for
-// a big-endian one they hold only where the overlay (conformance_overlay.cpp) or luck says so.
+// and what comes of it; the helpers that it may call are the suite's (suite_case.hpp). Many of the
+// suite's expectations are those of a little-endian machine; for a big-endian one they hold only
+// where the overlay (conformance_overlay.cpp) or luck says so.
 #pragma once
 
 #include <array>

@@ -250,8 +250,9 @@ TEST(Assembler, RefusesWithTheExactPlace) {
       {"call local exit\nexit\n",
        "f:10:12: error: label 'exit' is not defined [asm.unknown-label]"},
       {"call helper\n",
-       "f:10:6: error: expected 'local' and a label, 'kfunc' and a number, or a number, found "
-       "'helper' [asm.syntax]"},
+       "f:10:6: error: expected 'local' and a label, 'kfunc' and a number, a number, or a "
+       "register, found 'helper' [asm.syntax]"},
+      {"call %r16\n", "f:10:6: error: expected a register, %r0 to %r10, found '%r16' [asm.syntax]"},
       {"call kfunc\n", "f:10:11: error: expected a number, found the line's end [asm.syntax]"},
       {"call -5\n", "f:10:6: error: expected a number of 0 to 2147483647 [asm.out-of-range]"},
       {"call kfunc 2147483648\n",

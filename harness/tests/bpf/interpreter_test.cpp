@@ -388,8 +388,9 @@ Result<std::uint64_t> walk(Caller& caller, const Arguments& arguments) {
 constexpr ValueType kSignedByte = {.bits = 8, .is_signed = true};
 constexpr ValueType kHalfword = {.bits = 16, .is_signed = false};
 
-Program with_externals(const std::string& text) {
+Program with_externals(const std::string& text, Callx callx = Callx::none) {
   Program program = program_of(text);
+  program.callx = callx;
   program.externals = {
       {.name = "tenfold", .id = 5, .calls_back = true, .meaning = tenfold},
       {.name = "sum",
@@ -443,6 +444,27 @@ TEST(Interpreter, MapsAreRegionsOfTheirNames) {
   EXPECT_EQ(run_placed(program, memory).value().r0, 0x5000U + 8 + 5);
   AddressSpace none = memory_of(std::endian::big);
   EXPECT_EQ(run_placed(program, none).error().code, ErrorCode::interpreter_bad_access);
+}
+
+// `callx-helper`: all 64 bits of the register are the number, and of a helper.
+TEST(Interpreter, ARegisterMayHoldTheNumberOfAHelper) {
+  const auto calling = [](const std::string& number) {
+    return with_externals("mov %r6, 7\nmov %r1, 4\nlddw %r2, local f\nlddw %r3, " + number +
+                              "\ncall %r3\nadd %r0, %r6\nexit\nf: mov %r0, %r1\nexit\n",
+                          Callx::helper);
+  };
+  AddressSpace memory = memory_of(std::endian::little);
+  const auto run = run_placed(calling("5"), memory).value();
+  EXPECT_EQ(run.r0, 40U + 1 + 7);
+  ASSERT_EQ(run.calls.size(), 2U);
+  EXPECT_EQ(run.calls[0].site, (CallSite{0, 0}));
+  EXPECT_EQ(run.calls[0].callee, 2U);
+  for (const char* number : {"7", "12", "0", "0x100000005", "-1", "0x100"}) {
+    const auto none = run_placed(calling(number), memory);
+    ASSERT_FALSE(none) << number;
+    EXPECT_EQ(none.error().code, ErrorCode::interpreter_bad_call);
+    EXPECT_EQ(none.error().site, "main[0]");
+  }
 }
 
 TEST(Interpreter, ArgumentsOfExternalsAreExtended) {

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
+#include <tuple>
 
 #include "base/byte_order.hpp"
 #include "bpf/address_space.hpp"
@@ -55,6 +57,10 @@ class TestCaller final : public bpf::Caller {
 std::uint64_t meaning(std::string_view name, const bpf::Arguments& arguments) {
   TestCaller caller;
   return find(name)->meaning(caller, arguments).value();
+}
+
+std::ptrdiff_t bytes_from(GuestAddress from, GuestAddress to) {
+  return static_cast<std::ptrdiff_t>(to.value - from.value);
 }
 
 class OnEveryMachine : public vm::OnMachine {
@@ -126,7 +132,7 @@ TEST_P(OnEveryMachine, WhatOnlyComputesIsWhatItsMeaningSays) {
       {0, 0, 0, 0, 0},
   }};
   for (const model::Abi abi : abis()) {
-    for (const char* name : {"weighted_sum", "mix", "clobber"}) {
+    for (const char* name : {"weighted_sum", "mix", "clobber", "gather_bytes", "no_op", "sqrti"}) {
       for (const bpf::Arguments& arguments : kArguments) {
         const model::Job one = job(name, abi, arguments);
         const auto seen = run(one);
@@ -171,6 +177,77 @@ TEST(Native, MeaningsByHand) {
   EXPECT_EQ(meaning("mix", {1, 10, 100, 1000, 10000}), 21753U);
   EXPECT_EQ(meaning("mix", {0, 0, 0, 0, 0x8000}), 0xffffffffffff8000U);
   EXPECT_EQ(meaning("clobber", {42, 1, 2, 3, 4}), 42U);
+  EXPECT_EQ(meaning("gather_bytes", {0x101, 0x202, 0x303, 0x404, 0x505}), 0x0102030405U);
+  EXPECT_EQ(meaning("no_op", {42}), 0U);
+  EXPECT_EQ(meaning("sqrti", {0}), 0U);
+  EXPECT_EQ(meaning("sqrti", {24}), 4U);
+  EXPECT_EQ(meaning("sqrti", {0x1'0000'0019}), 5U);
+  EXPECT_EQ(meaning("sqrti", {0xffff'ffff}), 65535U);
+  EXPECT_EQ(meaning("unwind", {42}), 42U);
+  TestCaller caller;
+  EXPECT_EQ(find("unwind")->meaning(caller, {0}).error().code, ErrorCode::interpreter_bad_call);
+}
+
+TEST_P(OnEveryMachine, SqrtiIsItsMeaningAroundSquares) {
+  for (const std::uint64_t root : {1U, 2U, 3U, 255U, 46341U, 65535U}) {
+    for (const std::uint64_t square : {root * root - 1, root * root, root * root + 1}) {
+      const auto seen = run(job("sqrti", model::Abi::elfv2, {square}));
+      EXPECT_EQ(seen.registers.gpr[3], square < root * root ? root - 1 : root) << square;
+    }
+  }
+}
+
+TEST_P(OnEveryMachine, UnwindOfZeroIsATrap) {
+  EXPECT_EQ(run(job("unwind", model::Abi::elfv2, {42})).registers.gpr[3], 42U);
+  const auto seen = run(job("unwind", model::Abi::elfv2, {0}));
+  EXPECT_EQ(seen.ending, model::Ending::faulted);
+  EXPECT_EQ(seen.fault ? seen.fault->vector : 0, 0x700U);
+}
+
+// Two strings on the stack, on the CPU and by the meaning.
+TEST_P(OnEveryMachine, StringsAreComparedAndFrobbed) {
+  const GuestAddress a = kStackPointer + 64;
+  const GuestAddress b = kStackPointer + 96;
+  const auto put = [](std::span<std::byte> bytes, GuestAddress at, std::string_view text) {
+    std::ranges::copy(std::as_bytes(std::span(text)), bytes.begin() + bytes_from(kStack, at));
+  };
+  const auto region_with = [&](std::string_view first, std::string_view second) {
+    bpf::MemoryRegion region{
+        .name = "strings", .address = kStack, .bytes = std::vector<std::byte>(kStackBytes)};
+    put(region.bytes, a, first);
+    put(region.bytes, b, second);
+    return region;
+  };
+  const std::array<std::tuple<std::string_view, std::string_view, std::int64_t>, 5> kCompared = {
+      {{"", "", 0},
+       {"far", "far", 0},
+       {"far", "fast", 'r' - 's'},
+       {"f", "", 'f'},
+       {"", "\xff", -255}}};
+  for (const auto& [first, second, difference] : kCompared) {
+    const bpf::MemoryRegion region = region_with(first, second);
+    model::Job one = job("strcmp_ext", model::Abi::elfv2, {a.value, b.value});
+    one.regions[1].bytes = region.bytes;
+    const auto seen = run(one);
+    EXPECT_EQ(static_cast<std::int64_t>(seen.registers.gpr[3]), difference) << first;
+    expect_preserved(one, seen);
+    TestCaller caller({region});
+    EXPECT_EQ(
+        static_cast<std::int64_t>(find("strcmp_ext")->meaning(caller, {a.value, b.value}).value()),
+        difference);
+  }
+  const bpf::MemoryRegion region = region_with("abcd", "");
+  model::Job one = job("memfrob", model::Abi::elfv2, {a.value, 3});
+  one.regions[1].bytes = region.bytes;
+  one.regions[1].reported = true;
+  const auto seen = run(one);
+  EXPECT_EQ(seen.registers.gpr[3], a.value);
+  TestCaller caller({region});
+  EXPECT_EQ(find("memfrob")->meaning(caller, {a.value, 3}).value(), a.value);
+  std::vector<std::byte> wanted = region.bytes;
+  put(wanted, a, "KHI");  // 0x61 ^ 0x2a, …
+  EXPECT_EQ(caller.memory().regions()[0].bytes, wanted);
+  EXPECT_EQ(seen.memory.back().bytes, wanted);
 }
 
 TEST_P(OnEveryMachine, ClobberChangesEveryVolatileRegister) {

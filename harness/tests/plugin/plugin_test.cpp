@@ -96,6 +96,22 @@ TEST_F(Plugin, OneServerAnswersAllCallsOfItsOptions) {
   EXPECT_EQ(servers().size(), 2);
 }
 
+// mov %r1, -1; mov %r2, NUMBER; callx %r2 (or call NUMBER); mov %r0, 2; exit
+TEST_F(Plugin, HasTheHelpersOfTheSuite) {
+  const auto program = [](const std::string& number, const std::string& call) {
+    return "b7 01 00 00 ff ff ff ff  b7 02 00 00 " + number + " 00 00 00  " + call +
+           "  b7 00 00 00 02 00 00 00  95 00 00 00 00 00 00 00\n";
+  };
+  for (const char* engine : {"--jit", "--interpreter"}) {
+    for (const char* way : {"8d 02 00 00 00 00 00 00", "85 00 00 00 05 00 00 00"}) {
+      EXPECT_EQ(call({engine}, program("05", way)), (Answer{0, "2\n", ""})) << engine << way;
+    }
+    const Answer none = call({engine}, program("06", "8d 02 00 00 00 00 00 00"));
+    EXPECT_NE(none.exit_code, 0);
+    EXPECT_THAT(none.err, HasSubstr("call through %r2 of helper 6: there is none"));
+  }
+}
+
 TEST_F(Plugin, ReadsObjects) {
   std::ifstream stream(tests::source_dir() / "cases/c/packet.bpf.o", std::ios::binary);
   std::string hex;

@@ -366,5 +366,27 @@ TEST(Process, NothingOutlivesAKill) {
   }
 }
 
+// Whose number the compiled code has no helper for: a trap, named, at the call's own site.
+TEST(CommandLine, ANumberOfNoHelperIsATrapInCompiledCode) {
+  const ScratchFolder folder;
+  const std::string file = folder.write(
+      "number.case",
+      "-- extension callx-helper\n-- helper 1 no_op\n-- regs\nr1 = 1\n-- asm\ncallx %r1\nexit\n"
+      "-- result\n0\n-- calls\nmain[0] no_op\n");
+  nlohmann::ordered_json image =
+      nlohmann::ordered_json::parse(run_farcall({"dump", file, "--stage=image", "--json"}).out);
+  image["cell"]["program"] = nullptr;
+  const std::string good = folder.write("good.json", image.dump());
+  EXPECT_EQ(run_farcall({"run", "--from", good}).exit_code, 0);
+  for (const char* number : {"0x0", "0x2", "0x100000001"}) {
+    image["cell"]["arguments"][0] = number;
+    const std::string bad = folder.write("bad.json", image.dump());
+    const Finished run = run_farcall({"run", "--from", bad});
+    EXPECT_EQ(run.exit_code, 1) << number;
+    EXPECT_THAT(run.out, HasSubstr("trap word")) << number;
+    EXPECT_THAT(run.out, HasSubstr("[guest.fault]")) << number;
+  }
+}
+
 }  // namespace
 }  // namespace farcall::run

@@ -24,12 +24,12 @@ std::filesystem::path own_files() {
 TEST(Conformance, OurFilesComeToWhatTheySay) {
   const Finished run = run_farcall({"conformance", own_files().string()});
   EXPECT_EQ(run.exit_code, 0) << run.out;
-  EXPECT_THAT(run.out, HasSubstr("12 files"));
+  EXPECT_THAT(run.out, HasSubstr("15 files"));
   // One file's error text is another runtime's, and another's result a little-endian machine's.
-  EXPECT_THAT(run.out, HasSubstr("little-endian interpreter                 11               1"));
-  EXPECT_THAT(run.out, HasSubstr("little-endian JIT                         11               1"));
-  EXPECT_THAT(run.out, HasSubstr("big-endian interpreter                    10               2"));
-  EXPECT_THAT(run.out, HasSubstr("big-endian JIT                            10               2"));
+  EXPECT_THAT(run.out, HasSubstr("little-endian interpreter                 14               1"));
+  EXPECT_THAT(run.out, HasSubstr("little-endian JIT                         14               1"));
+  EXPECT_THAT(run.out, HasSubstr("big-endian interpreter                    13               2"));
+  EXPECT_THAT(run.out, HasSubstr("big-endian JIT                            13               2"));
   EXPECT_THAT(run.out, HasSubstr("doubleword-order.data (big-endian interpreter, big-endian JIT)\n"
                                  "                expected 0x807060504030201; r0 = "
                                  "0x102030405060708, in interpreter and CPU alike"));
@@ -73,10 +73,10 @@ TEST(Conformance, NothingIsSkippedInSilence) {
   scratch.write("malformed.data", "-- asm\nmove %r0, 1\nexit\n-- result\n1\n");
   scratch.write("no-outcome.data", "-- asm\nmov %r0, 1\nexit\n");
   scratch.write("matrix.data", "-- matrix\nendian be\n-- asm\nmov %r0, 1\nexit\n-- result\n1\n");
-  scratch.write("helper.data", "-- asm\nmov %r1, 1\n call 5 # unwind\nexit\n-- result\n1\n");
+  scratch.write("helper.data", "-- asm\nmov %r1, 1\n call 6\nexit\n-- result\n1\n");
   const Finished run = run_farcall({"conformance", scratch.path().string()});
   EXPECT_EQ(run.exit_code, 2);
-  EXPECT_THAT(run.out, HasSubstr("`call 5`: helpers of the suite's own are not there"));
+  EXPECT_THAT(run.out, HasSubstr("neither it nor the suite has it: main+1: there is no helper 6"));
   EXPECT_THAT(run.out, HasSubstr("malformed.data:2:1: error: there is no instruction 'move'"));
   EXPECT_THAT(run.out, HasSubstr("no-outcome.data"));
   EXPECT_THAT(run.out, HasSubstr("not applicable  " + scratch.path().string() + "/matrix.data"));
