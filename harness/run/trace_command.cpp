@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "bpf/disassembler.hpp"
+#include "check/branches.hpp"
 #include "check/findings.hpp"
 #include "model/code_map.hpp"
 #include "model/json.hpp"
@@ -89,27 +90,48 @@ std::string place(const Trace& trace, const model::CodeMap& map, const bpf::Prog
   return placed == nullptr ? ppc64 : fmt::format("{} {}", ppc64, position(*program, placed->slot));
 }
 
+// The branches that were taken; beside the interpreter's as far as the image lets that be known.
+std::vector<check::BranchPair> branches(const bpf::Program* program, const Trace& trace) {
+  const std::vector<model::Step>& steps = trace.observations.steps;
+  if (trace.comparison) {
+    return check::compare_branches(*program, *trace.prepared.testimony.image, *trace.comparison,
+                                   steps);
+  }
+  std::vector<check::BranchPair> all;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    if (steps[i].from != GuestAddress{}) {
+      all.push_back({.step = i, .interpreter = {}});
+    }
+  }
+  return all;
+}
+
+const model::CodeCall* call_at(const model::CodeImage& image, const model::Step& step) {
+  const auto call = std::ranges::find(image.calls, step.from, &model::CodeCall::at);
+  return call == image.calls.end() ? nullptr : &*call;
+}
+
 void print_branches(const bpf::Program* program, const Trace& trace) {
   const model::CodeImage& image = *trace.prepared.testimony.image;
   const model::CodeMap map = program != nullptr ? code_map(*program, image) : model::CodeMap{};
-  std::optional<std::size_t> wrong;
-  if (trace.comparison && trace.comparison->difference &&
-      trace.comparison->difference->pair < trace.comparison->pairs.size()) {
-    const auto& pair = trace.comparison->pairs[trace.comparison->difference->pair];
-    wrong = pair.cpu ? pair.cpu->number : trace.observations.steps.size() - 1;
-  }
   std::optional<Registers> before;
-  for (std::size_t i = 0; i < trace.observations.steps.size(); ++i) {
-    const model::Step& step = trace.observations.steps[i];
-    if (step.from == GuestAddress{}) {
-      continue;
+  for (const check::BranchPair& branch : branches(program, trace)) {
+    const std::string wanted =
+        branch.interpreter ? position(*program, *branch.interpreter) : std::string();
+    if (!branch.step) {
+      fmt::print("✗        the CPU takes no branch; interpreter: {}\n         {}\n", wanted,
+                 trace.comparison->difference->what);
+      break;
     }
-    const auto call = std::ranges::find(image.calls, step.from, &model::CodeCall::at);
-    const bool astray =
-        call != image.calls.end() && call->callee && call->callee->target != step.address;
-    const bool differs = astray || (wrong && *wrong <= i);
-    fmt::print("{} {:>5}  {} → {}", differs ? "✗" : " ", i, place(trace, map, program, step.from),
-               place(trace, map, program, step.address));
+    const model::Step& step = trace.observations.steps[*branch.step];
+    const model::CodeCall* const call = call_at(image, step);
+    const bool astray = call != nullptr && call->callee && call->callee->target != step.address;
+    const bool differs = astray || branch.differs;
+    fmt::print("{} {:>5}  {} → {}", differs ? "✗" : " ", *branch.step,
+               place(trace, map, program, step.from), place(trace, map, program, step.address));
+    if (!wanted.empty()) {
+      fmt::print("  interpreter: {}", wanted);
+    }
     if (!image.bpf_registers.empty()) {
       Registers now;
       std::ranges::transform(image.bpf_registers, now.begin(),
@@ -121,6 +143,8 @@ void print_branches(const bpf::Program* program, const Trace& trace) {
     if (astray) {
       fmt::print("         {}: expected {}\n", site_name(image, call->site),
                  check::describe(image, call->callee->target));
+    } else if (differs) {
+      fmt::print("         {}\n", trace.comparison->difference->what);
     }
     if (differs) {
       break;
@@ -155,24 +179,28 @@ model::Json instructions_json(const bpf::Program& program, const Trace& trace) {
   return all;
 }
 
-model::Json branches_json(const Trace& trace) {
+model::Json branches_json(const bpf::Program* program, const Trace& trace) {
   model::Json all = model::Json::array();
   const model::CodeImage& image = *trace.prepared.testimony.image;
-  for (const model::Step& step : trace.observations.steps) {
-    if (step.from == GuestAddress{}) {
-      continue;
+  for (const check::BranchPair& branch : branches(program, trace)) {
+    model::Json row = {
+        {"from", nullptr}, {"to", nullptr}, {"site", nullptr}, {"expected", nullptr}};
+    if (branch.step) {
+      const model::Step& step = trace.observations.steps[*branch.step];
+      row["from"] = hex(step.from.value);
+      row["to"] = hex(step.address.value);
+      if (const model::CodeCall* const call = call_at(image, step)) {
+        row["site"] = site_name(image, call->site);
+        row["expected"] =
+            call->callee ? model::Json(hex(call->callee->target.value)) : model::Json(nullptr);
+      }
+      row["gpr"] = model::Json::array();
+      std::ranges::transform(step.gpr, std::back_inserter(row["gpr"]), hex);
     }
-    const auto call = std::ranges::find(image.calls, step.from, &model::CodeCall::at);
-    model::Json gpr = model::Json::array();
-    std::ranges::transform(step.gpr, std::back_inserter(gpr), hex);
-    all.push_back({{"from", hex(step.from.value)},
-                   {"to", hex(step.address.value)},
-                   {"site", call == image.calls.end() ? model::Json(nullptr)
-                                                      : model::Json(site_name(image, call->site))},
-                   {"expected", call == image.calls.end() || !call->callee
-                                    ? model::Json(nullptr)
-                                    : model::Json(hex(call->callee->target.value))},
-                   {"gpr", std::move(gpr)}});
+    row["interpreter"] = branch.interpreter ? model::Json(position(*program, *branch.interpreter))
+                                            : model::Json(nullptr);
+    row["differs"] = branch.differs;
+    all.push_back(std::move(row));
   }
   return all;
 }
@@ -196,7 +224,7 @@ Result<ExitCode> trace(const TraceArguments& arguments) {
     model::Json json = model::document_header();
     json["cell"] = document.cell.name;
     if (arguments.branches) {
-      json["branches"] = branches_json(trace);
+      json["branches"] = branches_json(program, trace);
     } else {
       json["instructions"] = instructions_json(*program, trace);
     }

@@ -10,6 +10,7 @@
 namespace farcall::run {
 namespace {
 
+using testing::ContainsRegex;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -66,6 +67,71 @@ TEST(Trace, EachTakenBranch) {
   EXPECT_THAT(column(trace["branches"], "site"), ElementsAre("main[0]", "", ""));
   EXPECT_EQ(trace["branches"][0]["expected"], "0xc00800000012a468");
   EXPECT_EQ(trace["branches"][2]["gpr"][3], "0x2a");
+  EXPECT_THAT(column(trace["branches"], "interpreter"), ElementsAre("callee+0", "main+2", ""));
+}
+
+// Loops around a call, and branches both ways in the callee.
+constexpr const char* kJumps = R"(-- asm
+mov %r6, 3
+loop:
+mov %r1, %r6
+call local callee
+sub %r6, 1
+jne %r6, 0, loop
+mov %r0, %r6
+exit
+callee:
+jeq %r1, 2, two
+mov %r0, 1
+exit
+two:
+mov %r0, 2
+exit
+-- place
+main   = text+64K
+callee = vmalloc+0x12a468
+-- result
+0
+)";
+
+struct Misjump {
+  const char* word;
+  const char* other;
+  const char* line;  // that is marked, and the one behind it
+};
+
+TEST(Trace, EachBranchBesideTheInterpretersJump) {
+  const ScratchFolder folder;
+  const std::string cell = folder.write("jumps.case", kJumps);
+  EXPECT_THAT(column(trace_json({cell, "--branches"})["branches"], "interpreter"),
+              ElementsAre("callee+0", "", "main+3", "main+1",          // 3
+                          "callee+0", "callee+3", "main+3", "main+1",  // 2
+                          "callee+0", "", "main+3", ""));              // 1
+  const std::string image = run_farcall({"dump", cell, "--stage=image", "--json"}).out;
+  for (const Misjump& wrong :
+       {// beq → bne
+        Misjump{"0x4182000c", "0x4082000c",
+                "→ c00800000012a484 \\(callee\\+0x1c\\) callee\\+3  interpreter: callee\\+1 *\n"
+                " +the CPU came to callee\\+3 \\(mov %r0, 2\\)"},
+        // → nop
+        Misjump{"0x4182000c", "0x60000000",
+                "✗        the CPU takes no branch; interpreter: callee\\+3\n"
+                " +the CPU came to callee\\+1 "},
+        // one word further
+        Misjump{"0x4182000c", "0x41820010", "callee\\+4  interpreter: callee\\+3 *\n"},
+        Misjump{"0x4082ffd4", "0x4082ffd8", "main\\+2  interpreter: main\\+1 .*\n"},
+        // li r8,2 → li r8,5: the jumps are right, a register is not
+        Misjump{"0x39000002", "0x39000005",
+                "✗    47 .*\n +r0 is 0x5, the interpreter has 0x2\n"}}) {
+    std::string spoiled = image;
+    ASSERT_NE(spoiled.find(wrong.word), std::string::npos);
+    spoiled.replace(spoiled.find(wrong.word), 10, wrong.other);
+    const Finished traced =
+        run_farcall({"trace", "--from", folder.write("spoiled.json", spoiled), "--branches"});
+    EXPECT_EQ(traced.exit_code, 1);
+    EXPECT_THAT(traced.out, ContainsRegex(wrong.line));
+    EXPECT_EQ(traced.out.find("✗ "), traced.out.rfind("✗ "));
+  }
 }
 
 // Programs of any kind, on every machine that a run of the folder has: no step differs.
@@ -78,10 +144,13 @@ TEST(Trace, AgreesOnLongerPrograms) {
     const std::string listed = run_farcall({"list", path}).out;
     const std::string name = listed.substr(0, listed.find(' '));
     const auto axes = name.find('@');
-    const Finished finished =
-        run_farcall({"trace", path + (axes == std::string::npos ? "" : name.substr(axes))});
+    const std::string at = path + (axes == std::string::npos ? "" : name.substr(axes));
+    const Finished finished = run_farcall({"trace", at});
     EXPECT_EQ(finished.exit_code, 0) << cell << "\n" << finished.out << finished.err;
     EXPECT_THAT(finished.out, HasSubstr("interpreter and CPU agree")) << cell;
+    const Finished branches = run_farcall({"trace", at, "--branches"});
+    EXPECT_EQ(branches.exit_code, 0) << cell;
+    EXPECT_THAT(branches.out, testing::Not(HasSubstr("✗"))) << cell;
   }
 }
 
