@@ -13,18 +13,17 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <sstream>
 #include <utility>
 
 #include "vm/domain_xml.hpp"
 #include "vm/embedded_libvirt.hpp"
 #include "vm/last_will.hpp"
 #include "vm/libvirt_connection.hpp"
+#include "vm/qemu_process.hpp"
 
 namespace farcall::vm {
 namespace {
@@ -73,35 +72,6 @@ Result<FileDescriptor> connect_to(const std::string& path) {
     return start_error(fmt::format("cannot connect to the guest's console, {}", path));
   }
   return socket;
-}
-
-// A QEMU of a domain whose name and the comma behind it begin with `name`, found by its command
-// line; 0: there is none to be seen.
-int find_qemu(const std::string& name) {
-  std::error_code failure;
-  const std::string wanted = "guest=" + name;
-  for (const auto& process : fs::directory_iterator("/proc", failure)) {
-    int id = 0;
-    const std::string number = process.path().filename().string();
-    if (std::from_chars(number.data(), number.data() + number.size(), id).ec != std::errc{}) {
-      continue;
-    }
-    std::ostringstream line;  // of a process that has just ended nothing can be read
-    line << std::ifstream(process.path() / "cmdline", std::ios::binary).rdbuf();
-    if (line.view().find(wanted) != std::string::npos) {
-      return id;
-    }
-  }
-  return 0;
-}
-
-// Gone, or only waiting to be reaped.
-bool is_dead(int process) {
-  std::ifstream file(fmt::format("/proc/{}/stat", process));
-  std::string line;
-  std::getline(file, line);
-  const auto state = line.rfind(") ");
-  return state == std::string::npos || line[state + 2] == 'Z';
 }
 
 class DomainQemu : public RunningQemu {
@@ -210,11 +180,13 @@ class LibvirtHost : public Host {
     // An embedded libvirt refuses to end domains by itself.
     const unsigned flags =
         VIR_DOMAIN_START_PAUSED | (embedded_ ? 0U : unsigned{VIR_DOMAIN_START_AUTODESTROY});
+    auto orphans = embedded_ ? std::make_unique<OrphanReaper>() : nullptr;
     LibvirtDomain domain(libvirt.virDomainCreateXML(connection_->handle(), xml.c_str(), flags),
                          LibvirtFree{&libvirt});
     if (!domain) {
       return libvirt.error(fmt::format("{} does not start a machine", connection_->uri()));
     }
+    orphans.reset();
     virDomainPtr const handle = domain.get();
     auto qemu = std::make_unique<DomainQemu>(
         *connection_, std::move(domain),
@@ -271,6 +243,7 @@ Result<std::unique_ptr<Host>> libvirt_host(const std::string& uri) {
     return start_error("no folder for sockets can be made");
   }
   BOOST_OUTCOME_TRY(will, LastWill::to_remove(sockets));
+  const auto orphans = embedded ? std::make_unique<OrphanReaper>() : nullptr;
   BOOST_OUTCOME_TRY(connection, LibvirtConnection::open(embedded ? embedded->uri() : uri));
   return std::unique_ptr<Host>(
       new LibvirtHost(std::move(embedded), sockets, std::move(will), std::move(connection)));
