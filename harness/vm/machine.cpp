@@ -241,6 +241,12 @@ Result<std::vector<model::Observations>> Machine::collect() {
   return seen;
 }
 
+void Machine::stay_awake(std::chrono::microseconds time) {
+  constexpr std::uint64_t kLooksEachMicrosecond = 200;
+  state_->memory.control().patience.store_release(static_cast<std::uint64_t>(time.count()) *
+                                                  kLooksEachMicrosecond);
+}
+
 Result<void> Machine::pause() {
   State& state = *state_;
   const auto deadline = Clock::now() + kPatience;

@@ -12,6 +12,7 @@
 // from one at a time.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -51,6 +52,10 @@ class Machine {
   // nothing if there is none. Errors: machine.lost, machine.timeout, machine.bad-answer,
   // machine.runner-fault.
   Result<std::vector<model::Observations>> collect();
+
+  // From now on, the guest looks for the next batch for about `time` before it sleeps: a whole CPU,
+  // for who sends single jobs in quick succession. To be woken up takes longer than a small job.
+  void stay_awake(std::chrono::microseconds time);
 
   // Waits until the guest has booted and stops its CPU, which a debugger sets going again. Jobs may
   // be submitted meanwhile. Errors: machine.start, machine.timeout, machine.lost.

@@ -23,7 +23,7 @@
 
 namespace farcall::wire {
 
-inline constexpr std::uint32_t kVersion = 3;
+inline constexpr std::uint32_t kVersion = 4;
 inline constexpr std::uint64_t kControlMagic = 0x66617263'616c6c21;  // "farcall!"
 inline constexpr std::uint64_t kBatchMagic = 0x66617263'62617463;    // "farcbatc"
 
@@ -199,8 +199,9 @@ struct Control {
   SharedWord completed;  // guest: how many of them are done
   SharedWord sleeping;   // guest: 1 while only kWakeUp makes it look at `submitted` again
   SharedWord panicked;   // guest: 1 once `panic` is valid
+  SharedWord patience;   // host: how often more the guest looks at `submitted` before it sleeps
   PanicRecord panic;
 };
-static_assert(sizeof(Control) == 104 && sizeof(Control) <= kPageBytes);
+static_assert(sizeof(Control) == 112 && sizeof(Control) <= kPageBytes);
 
 }  // namespace farcall::wire

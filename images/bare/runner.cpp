@@ -28,9 +28,9 @@ constexpr std::uint64_t ticks(std::uint64_t instructions) {
 }
 constexpr std::uint64_t kLongTime = 0x7fffffff;
 
-// How often an idle runner looks for a batch before it goes to sleep: some 100 µs, more than the
-// host needs between two batches.
-constexpr unsigned kLooksBeforeSleep = 20000;
+// How often an idle runner looks for a batch before it goes to sleep, if the host asks for no more:
+// some 100 µs, more than it needs between two batches.
+constexpr std::uint64_t kLooksBeforeSleep = 20000;
 
 wire::Control& control() {
   return *at_physical<wire::Control>(wire::kControlAddress);
@@ -165,7 +165,8 @@ void run_batch(const Mmu& mmu, std::byte* area) {
 
 // Returns when the host has handed over more than `completed` batches.
 void wait_for_batch(std::uint64_t completed) {
-  for (unsigned looks = 0; looks < kLooksBeforeSleep; ++looks) {
+  const std::uint64_t most = kLooksBeforeSleep + control().patience.load_acquire();
+  for (std::uint64_t looks = 0; looks < most; ++looks) {
     if (control().submitted.load_acquire() != completed) {
       return;
     }

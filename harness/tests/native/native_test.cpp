@@ -146,17 +146,17 @@ TEST_P(OnEveryMachine, WhatOnlyComputesIsWhatItsMeaningSays) {
 
 // An array of three values of 12 bytes at `kStack`, and the index on the stack.
 TEST_P(OnEveryMachine, MapLookupElemFindsWhatIsThere) {
-  const std::uint64_t key = kStackPointer.value + 64;
-  const auto with_map = [key](std::span<std::byte> bytes, std::uint32_t index, std::endian order) {
+  constexpr std::uint64_t kKey = kStackPointer.value + 64;
+  const auto with_map = [](std::span<std::byte> bytes, std::uint32_t index, std::endian order) {
     store(bytes.data(), std::uint32_t{3}, order);
     store(bytes.data() + 4, std::uint32_t{12}, order);
-    store(bytes.data() + (key - kStack.value), index, order);
+    store(bytes.data() + (kKey - kStack.value), index, order);
   };
   const std::array<std::pair<std::uint32_t, std::uint64_t>, 5> kFound = {
       {{0, kStack.value + 8}, {2, kStack.value + 32}, {3, 0}, {0x80000000, 0}, {0xffffffff, 0}}};
   for (const model::Abi abi : abis()) {
     for (const auto& [index, found] : kFound) {
-      model::Job one = job("map_lookup_elem", abi, {kStack.value, key});
+      model::Job one = job("map_lookup_elem", abi, {kStack.value, kKey});
       with_map(one.regions[1].bytes, index, order());
       const auto seen = run(one);
       ASSERT_EQ(seen.ending, model::Ending::returned);
@@ -167,7 +167,7 @@ TEST_P(OnEveryMachine, MapLookupElemFindsWhatIsThere) {
           .name = "map", .address = kStack, .bytes = std::vector<std::byte>(kStackBytes)};
       with_map(region.bytes, index, std::endian::little);
       TestCaller caller({region});
-      EXPECT_EQ(find("map_lookup_elem")->meaning(caller, {kStack.value, key}).value(), found);
+      EXPECT_EQ(find("map_lookup_elem")->meaning(caller, {kStack.value, kKey}).value(), found);
     }
   }
 }

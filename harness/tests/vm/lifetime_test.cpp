@@ -188,6 +188,31 @@ TEST(Lifetime, IdleMachineUsesNoCpuAndWakesUp) {
   }
 }
 
+TEST(Lifetime, AMachineStaysAwakeAsLongAsItIsToldAndNoLonger) {
+  Machine machine = start();
+  const auto run_one = [&machine] {
+    ASSERT_TRUE(machine.submit(std::vector{code_job({kBlr})}).has_value());
+    ASSERT_EQ(machine.collect().value().size(), 1U);
+  };
+  machine.stay_awake(1h);
+  run_one();
+  std::byte* memory = guest_memory();
+  ASSERT_NE(memory, nullptr);
+  const auto& control = *reinterpret_cast<wire::Control*>(memory + wire::kControlAddress);
+  std::this_thread::sleep_for(200ms);
+  EXPECT_EQ(control.sleeping.load_acquire(), 0U);
+  // It has begun to look for an hour: what is said now is for the next batch.
+  machine.stay_awake(5ms);
+  run_one();
+  const auto deadline = std::chrono::steady_clock::now() + 60s;
+  while (control.sleeping.load_acquire() == 0 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(1ms);
+  }
+  EXPECT_EQ(control.sleeping.load_acquire(), 1U);
+  run_one();
+  ::munmap(memory, wire::kRamBytes);
+}
+
 TEST(Lifetime, MachineStaysBelow100Megabytes) {
   Machine machine = start();
   model::Job job = code_job({kBlr});
