@@ -134,6 +134,15 @@ Findings call_count_findings(const model::CodeImage& image,
            fmt::format("the interpreter called {} times, the CPU {} times", wanted, seen)});
     }
   }
+  std::vector<bpf::CallSite> missing;
+  for (const bpf::PseudoCall& call : interpreted) {
+    if (call_at_site(image, call.site) == nullptr &&
+        std::ranges::find(missing, call.site) == missing.end()) {
+      missing.push_back(call.site);
+      findings.push_back({ErrorCode::call_count, site_name(image, call.site),
+                          "the interpreter calls from here; the image has no such call"});
+    }
+  }
   if (!findings.empty() || executed.size() != interpreted.size()) {
     return findings;
   }
@@ -174,6 +183,13 @@ Findings stated_count_findings(const model::CodeImage& image,
     if (!is_stated && reached.empty()) {
       findings.push_back({ErrorCode::call_count, site_name(image, call.site),
                           "the CPU never called from here, and nothing says that it need not"});
+    }
+  }
+  for (const model::ExpectedCall& line : stated) {
+    if (line.count != 0 && call_at_site(image, line.site) == nullptr) {
+      findings.push_back(
+          {ErrorCode::call_count, site_name(image, line.site),
+           fmt::format("the case expects {} calls; the image has no such call", line.count)});
     }
   }
   return findings;

@@ -242,6 +242,14 @@ INSTANTIATE_TEST_SUITE_P(
                   s.seen().trace_events -= 2;
                 },
                 ErrorCode::call_count, "main[0]"},
+        Spoiled{"an image that knows nothing of the call, and code that makes none",
+                [](Scene& s) {
+                  s.testimony.image->calls.clear();
+                  s.testimony.decoded.clear();
+                  s.seen().trace.erase(s.seen().trace.begin(), s.seen().trace.begin() + 4);
+                  s.seen().trace_events = 1;
+                },
+                ErrorCode::call_count, "main[0]"},
         Spoiled{"return to elsewhere",
                 [](Scene& s) {
                   s.seen().trace[1].to = kMain;
@@ -460,6 +468,14 @@ TEST(Check, WithoutAProgramEverySiteMustBeReachedUnlessTheCaseSaysOtherwise) {
   EXPECT_EQ(scene.verdict().outcome, Outcome::fail);
   scene.cell.expected.calls = {{{0, 0}, 1, 0}};
   EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+
+  scene.testimony.image->calls.clear();
+  scene.testimony.decoded.clear();
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+  scene.cell.expected.calls = {{{0, 0}, 1, 2}};
+  EXPECT_EQ(scene.verdict().outcome, Outcome::fail);
+  EXPECT_EQ(scene.verdict().findings.at(0).code, ErrorCode::call_count);
+  scene.cell.expected.calls.clear();
 
   scene.seen().trace_events = 500;  // and nobody knows what the others were
   EXPECT_EQ(scene.verdict().outcome, Outcome::fail);
