@@ -30,9 +30,9 @@ constexpr std::string_view kConfiguration =
     "namespaces = [ ]\n"
     "cgroup_controllers = [ ]\n";
 
-// $1: the folder.
-constexpr const char* kEndMachines =
-    "for file in \"$1\"/run/qemu/farcall-*.pid; do\n"
+// $1: the folder. Another farcall may have machines in it: {} is the process whose are to be ended.
+constexpr std::string_view kEndMachines =
+    "for file in \"$1\"/run/qemu/farcall-{}-*.pid; do\n"
     "  if [ -f \"$file\" ]; then kill -9 \"$(cat \"$file\")\"; fi\n"
     "done\n";
 constexpr const char* kRemoveFolder = "rm -rf \"$1\"\n";
@@ -95,8 +95,9 @@ Result<EmbeddedLibvirt> EmbeddedLibvirt::prepare(const std::string& root) {
     }
   }
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  BOOST_OUTCOME_TRY(will, LastWill::write(std::string(kEndMachines) + (ours ? kRemoveFolder : ""),
-                                          folder.string()));
+  BOOST_OUTCOME_TRY(
+      will, LastWill::write(fmt::format(kEndMachines, ::getpid()) + (ours ? kRemoveFolder : ""),
+                            folder.string()));
   return EmbeddedLibvirt(folder.string(), std::move(will));
 }
 

@@ -96,6 +96,24 @@ TEST(Libvirt, TheFirstStartIsNoWait) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 30s);
 }
 
+// libvirt admits one to a folder; that does not harm the other's machines.
+TEST(Libvirt, ASecondInTheSameFolderHarmsNobody) {
+  const ScratchFolder folder;
+  const std::string path = folder.write("all.case", kCase);
+  const std::string root = "qemu:///embed?root=" + (folder.path() / "root").string();
+  std::vector<std::string> words = {"run", path, "--vm", "libvirt", "--connect", root};
+  words.insert(words.end(), {"--repeat", "1000"});
+  process::child first(farcall_binary().string(), process::args(words),
+                       process::std_out > (folder.path() / "out").string());
+  EXPECT_TRUE(eventually([&first] { return qemu_runs(first.id()); }));
+  const Finished second = run_farcall({"run", path, "--vm", "libvirt", "--connect", root});
+  EXPECT_TRUE(first.running());
+  EXPECT_EQ(second.exit_code, 3) << second.out;
+  EXPECT_THAT(second.err + second.out, HasSubstr("[machine.libvirt]"));
+  first.wait();
+  EXPECT_EQ(first.exit_code(), 0);
+}
+
 // Whatever starts a machine may have libvirt start it.
 TEST(Libvirt, ServesEveryCommandThatStartsMachines) {
   const ScratchFolder folder;
