@@ -4,11 +4,16 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <optional>
+
+#include "vm/last_will.hpp"
+#include "vm/qemu_process.hpp"
 
 namespace farcall::vm {
 namespace {
@@ -98,7 +103,9 @@ Result<EmbeddedLibvirt> EmbeddedLibvirt::prepare(const std::string& root) {
   BOOST_OUTCOME_TRY(
       will, LastWill::write(fmt::format(kEndMachines, ::getpid()) + (ours ? kRemoveFolder : ""),
                             folder.string()));
-  return EmbeddedLibvirt(folder.string(), std::move(will));
+  // libvirt's threads write to the folder as long as there is this process.
+  will.keep();
+  return EmbeddedLibvirt(folder.string());
 }
 
 int EmbeddedLibvirt::qemu_of(const std::string& domain) const {
@@ -110,28 +117,45 @@ int EmbeddedLibvirt::qemu_of(const std::string& domain) const {
 std::vector<EmbeddedDomain> embedded_domains() {
   std::vector<EmbeddedDomain> found;
   std::error_code failure;
-  for (const auto& folder : fs::directory_iterator(scratch(), failure)) {
-    if (!folder.path().filename().string().starts_with(kFolderBegin)) {
+  for (const auto& entry : fs::directory_iterator(scratch(), failure)) {
+    const std::string name = entry.path().filename().string();
+    struct stat status = {};
+    // Everybody may make folders there; what others' say is none of our business.
+    if (!name.starts_with(kFolderBegin) || ::lstat(entry.path().c_str(), &status) != 0 ||
+        !S_ISDIR(status.st_mode) || status.st_uid != ::geteuid()) {
       continue;
     }
-    for (const auto& file : fs::directory_iterator(folder.path() / "run/qemu", failure)) {
-      const std::string name = file.path().stem().string();
-      if (file.path().extension() == ".pid" && name.starts_with("farcall-")) {
-        EmbeddedDomain domain{.root = folder.path().string(), .name = name};
+    int owner = 0;
+    std::from_chars(name.data() + kFolderBegin.size(), name.data() + name.size(), owner);
+    const EmbeddedDomain folder{.root = entry.path().string(), .name = name, .owner = owner};
+    const std::size_t before = found.size();
+    for (const auto& file : fs::directory_iterator(entry.path() / "run/qemu", failure)) {
+      if (file.path().extension() == ".pid") {
+        EmbeddedDomain domain = folder;
+        domain.name = file.path().stem().string();
         std::ifstream(file.path()) >> domain.qemu;
+        // The number may be that of another process by now.
+        domain.qemu = is_qemu_of(domain.qemu, domain.name) ? domain.qemu : 0;
         found.push_back(std::move(domain));
       }
+    }
+    if (found.size() == before) {
+      found.push_back(folder);
     }
   }
   return found;
 }
 
-void remove(const EmbeddedDomain& domain) {
+Result<void> remove(const EmbeddedDomain& domain) {
   if (domain.qemu > 0) {
     ::kill(domain.qemu, SIGKILL);
   }
   std::error_code failure;
   fs::remove_all(domain.root, failure);
+  if (failure) {
+    return unwritable(domain.root, "cannot be removed: " + failure.message());
+  }
+  return success();
 }
 
 }  // namespace farcall::vm

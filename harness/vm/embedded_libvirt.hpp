@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "vm/last_will.hpp"
 
 namespace farcall::vm {
 
@@ -30,22 +29,21 @@ class EmbeddedLibvirt {
   std::string uri() const { return "qemu:///embed?root=" + root_; }
 
  private:
-  EmbeddedLibvirt(std::string root, LastWill will)
-      : root_(std::move(root)), will_(std::move(will)) {}
+  explicit EmbeddedLibvirt(std::string root) : root_(std::move(root)) {}
 
   std::string root_;
-  LastWill will_;
 };
 
-// A QEMU in a folder that EmbeddedLibvirt made.
+// A QEMU in a folder of this user's that EmbeddedLibvirt made, or such a folder without any.
 struct EmbeddedDomain {
   std::string root;
-  std::string name;
-  int qemu = 0;  // process id
+  std::string name;  // of the domain; the folder's, where there is none
+  int owner = 0;     // process id of its farcall
+  int qemu = 0;      // process id; 0: it does not run
 };
 std::vector<EmbeddedDomain> embedded_domains();
 
-// Ends it and removes its folder.
-void remove(const EmbeddedDomain& domain);
+// Ends it and removes its folder. Errors: file.unwritable.
+Result<void> remove(const EmbeddedDomain& domain);
 
 }  // namespace farcall::vm

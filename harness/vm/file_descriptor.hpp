@@ -24,6 +24,8 @@ class FileDescriptor {
   ~FileDescriptor() { reset(); }
 
   int number() const { return number_; }
+  // Nobody owns it any more: it is open up to the end of the process.
+  void release() { number_ = -1; }
   void reset() {
     if (number_ >= 0) {
       ::close(std::exchange(number_, -1));

@@ -23,6 +23,9 @@ class LastWill {
 
   void revoke();
 
+  // Carried out at the end of the process, not at that of this object.
+  void keep() { life_.release(); }
+
  private:
   explicit LastWill(FileDescriptor life) : life_(std::move(life)) {}
 

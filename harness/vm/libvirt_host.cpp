@@ -222,8 +222,7 @@ int owner_of(std::string_view name) {
   return owner;
 }
 
-FoundDomain found_domain(std::string name, std::string where) {
-  const int owner = owner_of(name);
+FoundDomain found_domain(std::string name, int owner, std::string where) {
   return {.name = std::move(name),
           .where = std::move(where),
           .owner = owner,
@@ -262,7 +261,7 @@ Result<std::vector<FoundDomain>> list_domains(const std::string& uri) {
   std::vector<FoundDomain> found;
   if (uri.empty()) {
     for (const EmbeddedDomain& domain : embedded_domains()) {
-      found.push_back(found_domain(domain.name, "qemu:///embed?root=" + domain.root));
+      found.push_back(found_domain(domain.name, domain.owner, "qemu:///embed?root=" + domain.root));
     }
     return found;
   }
@@ -277,7 +276,7 @@ Result<std::vector<FoundDomain>> list_domains(const std::string& uri) {
     const LibvirtDomain domain(domains[i], LibvirtFree{&libvirt});
     if (const std::string name = libvirt.virDomainGetName(domain.get());
         name.starts_with(kNameBegin)) {
-      found.push_back(found_domain(name, uri));
+      found.push_back(found_domain(name, owner_of(name), uri));
     }
   }
   free(domains);  // NOLINT(cppcoreguidelines-no-malloc): libvirt's contract
@@ -287,8 +286,7 @@ Result<std::vector<FoundDomain>> list_domains(const std::string& uri) {
 Result<void> end_domain(const FoundDomain& domain) {
   for (const EmbeddedDomain& embedded : embedded_domains()) {
     if (embedded.name == domain.name) {
-      remove(embedded);
-      return success();
+      return remove(embedded);
     }
   }
   BOOST_OUTCOME_TRY(connection, LibvirtConnection::open(domain.where));

@@ -20,7 +20,8 @@ Result<std::unique_ptr<Host>> libvirt_host(const std::string& uri);
 // The version of the libvirt that is there, as `9.0.0`. Errors: machine.libvirt.
 Result<std::string> libvirt_version();
 
-// A domain of some farcall, running or left behind.
+// A domain of some farcall, running or left behind, or a folder of its embedded libvirt without
+// any.
 struct FoundDomain {
   std::string name;
   std::string where;         // the URI of its libvirt
@@ -28,10 +29,11 @@ struct FoundDomain {
   bool owner_lives = false;  // on this machine
 };
 
-// The domains of farcalls at `uri`; empty: those of embedded libvirts in folders of their own.
+// The domains of farcalls at `uri`; empty: those of this user's embedded libvirts in folders
+// of their own.
 Result<std::vector<FoundDomain>> list_domains(const std::string& uri);
 
-// Ends `domain`. Errors: machine.libvirt.
+// Ends `domain`. Errors: machine.libvirt, file.unwritable.
 Result<void> end_domain(const FoundDomain& domain);
 
 }  // namespace farcall::vm

@@ -191,21 +191,76 @@ TEST(Libvirt, NothingOutlivesAKill) {
   }));
 }
 
-TEST(Libvirt, WhatAnUncleanEndLeftIsListedAndRemoved) {
-  process::child dead("/bin/true");
-  dead.wait();
-  process::child qemu("/bin/sleep", "1000");
-  const std::string name = "farcall-" + std::to_string(dead.id()) + "-1";
-  const fs::path root = "/dev/shm/farcall-libvirt-" + std::to_string(dead.id()) + "-abcdef";
-  fs::create_directories(root / "run/qemu");
-  std::ofstream(root / "run/qemu" / (name + ".pid")) << qemu.id() << "\n";
+// A folder of an embedded libvirt, as a farcall leaves it that dies together with who cleans up
+// behind it.
+class LeftOver : public testing::Test {
+ protected:
+  LeftOver() {
+    process::child dead("/bin/true");
+    dead.wait();
+    owner_ = dead.id();
+    const fs::path scratch =
+        ::access("/dev/shm", W_OK) == 0 ? fs::path("/dev/shm") : fs::temp_directory_path();
+    root_ = scratch / ("farcall-libvirt-" + std::to_string(owner_) + "-abcdef");
+    fs::create_directories(root_ / "run/qemu");
+  }
+  LeftOver(const LeftOver&) = delete;
+  LeftOver& operator=(const LeftOver&) = delete;
+  ~LeftOver() override {
+    std::error_code gone;
+    fs::remove_all(root_, gone);
+  }
 
-  EXPECT_THAT(run_farcall({"vm", "list"}).out, testing::ContainsRegex(name + " +left over"));
+  std::string domain() const { return "farcall-" + std::to_string(owner_) + "-1"; }
+  // A process that says on its command line which domain it is for; the file says it is domain().
+  process::child qemu_of(const std::string& said) const {
+    process::child qemu("/bin/bash", "-c", "exec -a 'qemu -name guest=" + said + ",' sleep 600");
+    std::ofstream(root_ / "run/qemu" / (domain() + ".pid")) << qemu.id() << "\n";
+    return qemu;
+  }
+
+  int owner_ = 0;
+  fs::path root_;
+};
+
+TEST_F(LeftOver, IsListedAndRemoved) {
+  process::child qemu = qemu_of(domain());
+  EXPECT_TRUE(eventually([this] { return qemu_runs(owner_); }));
+  EXPECT_THAT(run_farcall({"vm", "list"}).out, ContainsRegex(domain() + " +left over"));
   EXPECT_TRUE(qemu.running());
-  EXPECT_THAT(run_farcall({"vm", "clean"}).out, testing::ContainsRegex(name + " +removed"));
-  qemu.wait();
-  EXPECT_FALSE(fs::exists(root));
-  EXPECT_THAT(run_farcall({"vm", "list"}).out, testing::Not(HasSubstr(name)));
+  EXPECT_THAT(run_farcall({"vm", "clean"}).out, ContainsRegex(domain() + " +removed"));
+  EXPECT_TRUE(eventually([&qemu] { return !qemu.running(); }));
+  EXPECT_FALSE(fs::exists(root_));
+  EXPECT_THAT(run_farcall({"vm", "list"}).out, testing::Not(HasSubstr(domain())));
+}
+
+TEST_F(LeftOver, IsRemovedWithoutMachines) {
+  const std::string name = root_.filename().string();
+  EXPECT_THAT(run_farcall({"vm", "list"}).out, ContainsRegex(name + " +left over"));
+  EXPECT_THAT(run_farcall({"vm", "clean"}).out, ContainsRegex(name + " +removed"));
+  EXPECT_FALSE(fs::exists(root_));
+}
+
+// A number in a file may be another process's by now.
+TEST_F(LeftOver, NoOtherProcessIsEnded) {
+  process::child other = qemu_of("somebody-else");
+  EXPECT_THAT(run_farcall({"vm", "clean"}).out, ContainsRegex(domain() + " +removed"));
+  EXPECT_FALSE(fs::exists(root_));
+  EXPECT_TRUE(other.running());
+  other.terminate();
+}
+
+TEST_F(LeftOver, WhatIsAnotherUsersIsLeftAlone) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "only root can give a folder away";
+  }
+  process::child qemu = qemu_of(domain());
+  EXPECT_TRUE(eventually([this] { return qemu_runs(owner_); }));
+  ASSERT_EQ(::chown(root_.c_str(), 65534, 65534), 0);
+  EXPECT_THAT(run_farcall({"vm", "clean"}).out, testing::Not(HasSubstr(domain())));
+  EXPECT_TRUE(fs::exists(root_));
+  EXPECT_TRUE(qemu.running());
+  qemu.terminate();
 }
 
 // farcall as an ordinary user who has a libvirt daemon of his own: for root, as nobody, with copies
