@@ -18,6 +18,11 @@ def number(text):
     return int(text, 16)
 
 
+def quoted(path):
+    """As one word of a gdb command."""
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def show(address):
     return f"{address:016x}"
 
@@ -319,9 +324,9 @@ class Load(gdb.Command):
             "set confirm off",
             "set architecture powerpc:common64",
             f"set endian {known['endian']}",
-            f"file {known['guest']}",
-            f"add-symbol-file {known['symbols']}",
-            f"target remote {known['socket']}",
+            f"file {quoted(known['guest'])}",
+            f"add-symbol-file {quoted(known['symbols'])}",
+            f"target remote {known['socket']}",  # all up to the end of the line
         ):
             gdb.execute(command, to_string=True)
 

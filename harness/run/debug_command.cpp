@@ -16,6 +16,7 @@
 #include "run/options.hpp"
 #include "run/pipeline.hpp"
 #include "run/select.hpp"
+#include "run/shell_word.hpp"
 #include "run/trace.hpp"
 #include "vm/foreground.hpp"
 #include "vm/machine.hpp"
@@ -40,7 +41,8 @@ struct DebugArguments {
 
 // What farcall was asked to debug, as a word of a command line.
 std::string subject(const DebugArguments& arguments) {
-  return arguments.from.empty() ? arguments.cell : "--from " + arguments.from;
+  return arguments.from.empty() ? shell_word(arguments.cell)
+                                : "--from " + shell_word(arguments.from);
 }
 
 Result<model::Document> load(const DebugArguments& arguments) {
@@ -106,10 +108,10 @@ Result<ExitCode> debug(const DebugArguments& arguments) {
   if (arguments.print) {
     const std::string socket = fmt::format("/tmp/farcall-{}.gdb", ::getpid());
     fmt::print("{} debug {}{}{} --gdb-socket {}\n{} -x {}.files/session.gdb\n",
-               arguments.invocation.program, subject(arguments),
+               shell_word(arguments.invocation.program), subject(arguments),
                arguments.on_failure   ? " --on-failure"
                : arguments.at.empty() ? ""
-                                      : " --at " + arguments.at,
+                                      : " --at " + shell_word(arguments.at),
                arguments.host_words, socket, kGdb, socket);
     return ExitCode::passed;
   }
@@ -118,12 +120,16 @@ Result<ExitCode> debug(const DebugArguments& arguments) {
   prepared.job->watch = model::Watch::nothing;
   prepared.job->budget_instructions = wire::kMaxBudget;
 
-  std::error_code none;
-  if (std::filesystem::exists(arguments.gdb_socket, none)) {
-    return Error{.code = ErrorCode::usage_bad_argument,
-                 .message = fmt::format("--gdb-socket {}: it exists already; expected the path of "
-                                        "a socket to be made",
-                                        arguments.gdb_socket)};
+  // They are removed at the end, so they must be ours.
+  for (const std::string& path : {arguments.gdb_socket, arguments.gdb_socket + ".files"}) {
+    std::error_code none;
+    if (!arguments.gdb_socket.empty() && std::filesystem::exists(path, none)) {
+      return Error{.code = ErrorCode::usage_bad_argument,
+                   .message = fmt::format("--gdb-socket {}: there is {} already; expected a path "
+                                          "where a socket can be made, and files beside it",
+                                          arguments.gdb_socket, path),
+                   .hint = fmt::format("if a killed farcall left it: rm -r {}", shell_word(path))};
+    }
   }
   std::string folder = arguments.gdb_socket + ".files";
   std::string socket = arguments.gdb_socket;
@@ -142,7 +148,7 @@ Result<ExitCode> debug(const DebugArguments& arguments) {
     return status == 0 ? ExitCode::passed : ExitCode::harness_failed;
   }
   fmt::print("The guest (process {}) waits at {}; Ctrl-C ends it.\n{} -x {}\n",
-             machine.process_id(), socket, kGdb, files.script());
+             machine.process_id(), socket, kGdb, shell_word(files.script()));
   std::fflush(stdout);
   vm::wait_for_end();
   return ExitCode::passed;
@@ -183,7 +189,9 @@ Command debug_command(CLI::App& app, const Invocation& invocation) {
             for (const std::string name : {"--vm", "--connect"}) {
               const CLI::Option& option = *debug_app->get_option(name);
               arguments->host_words +=
-                  option.empty() ? "" : fmt::format(" {} {}", name, option.as<std::string>());
+                  option.empty()
+                      ? ""
+                      : fmt::format(" {} {}", name, shell_word(option.as<std::string>()));
             }
             const auto code = debug(*arguments);
             return code ? code.value() : report_error(code.error());

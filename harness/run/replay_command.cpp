@@ -10,6 +10,7 @@
 #include "run/options.hpp"
 #include "run/reporting.hpp"
 #include "run/runner.hpp"
+#include "run/shell_word.hpp"
 #include "run/versions.hpp"
 
 namespace farcall::run {
@@ -83,8 +84,8 @@ ExitCode replay(const ReplayArguments& arguments) {
     const auto& findings = outcome.verdict.findings;
     same +=
         bundle.codes[index++] == (findings.empty() ? "" : name(findings.front().code)) ? 1U : 0U;
-    reporting.value().cell(outcome,
-                           fmt::format("{} replay {}", arguments.program, arguments.bundle));
+    reporting.value().cell(outcome, fmt::format("{} replay {}", shell_word(arguments.program),
+                                                shell_word(arguments.bundle)));
   };
   run_all(std::move(bundle.documents), arguments.runner, tell, reporting.value().ended());
   const auto code = reporting.value().end();

@@ -9,6 +9,7 @@
 #include "run/reporting.hpp"
 #include "run/runner.hpp"
 #include "run/select.hpp"
+#include "run/shell_word.hpp"
 
 namespace farcall::run {
 namespace {
@@ -24,20 +25,6 @@ struct RunArguments {
 
 // Of one run, repetitions counted.
 constexpr std::size_t kMostCells = 1'000'000;
-
-// As a word of a shell's command line.
-std::string shell_word(const std::string& text) {
-  constexpr std::string_view kPlain =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-";
-  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) {
-    return text;
-  }
-  std::string quoted = "'";
-  for (const char c : text) {
-    quoted += c == '\'' ? "'\\''" : std::string(1, c);
-  }
-  return quoted + "'";
-}
 
 std::string replay_command(const RunArguments& arguments, std::size_t index,
                            const model::Cell& cell) {

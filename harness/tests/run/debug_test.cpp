@@ -258,6 +258,21 @@ TEST(DebugSocket, AnyGdbMayConnect) {
   EXPECT_FALSE(std::filesystem::exists(socket + ".files"));
 }
 
+// Of folders: gdb has its own rules for words.
+TEST(DebugBlanks, AreNoTrouble) {
+  const ScratchFolder folder;
+  const std::filesystem::path home = folder.path() / "two words\"";
+  std::filesystem::create_directory(home);
+  std::filesystem::copy(farcall_binary().parent_path() / "images", home / "images");
+  std::filesystem::copy_file(farcall_binary(), home / "farcall");
+  const std::string cell = folder.write("far.case", kCase) + "@le-power9-radix";
+  const Finished finished = tests::run_program(home / "farcall", {"debug", cell, "--at", "main[0]"},
+                                               {{"TMPDIR", home.string()}}, "farcall target\n");
+  EXPECT_EQ(finished.exit_code, 0) << finished.err;
+  EXPECT_THAT(finished.out, HasSubstr("At the call site main[0].\n"));
+  EXPECT_THAT(finished.out, HasSubstr("_callee  by the registers\n  right\n"));
+}
+
 TEST(DebugPrint, SaysWhatToType) {
   const std::string cell = (cases_folder() / "reach/far-2p.case").string();
   const Finished finished = run_farcall({"debug", cell, "--at", "main[0]", "--print"});
@@ -268,7 +283,7 @@ TEST(DebugPrint, SaysWhatToType) {
       << finished.out;
   EXPECT_EQ(found[1], farcall_binary().string());
   EXPECT_EQ(found[2], cell);
-  EXPECT_EQ(found[3], "main[0]");
+  EXPECT_EQ(found[3], "'main[0]'");
   EXPECT_EQ(found[4], found[5]);
 }
 
@@ -290,10 +305,13 @@ TEST(DebugRefusals, AreNamed) {
   const std::string there = folder.write("there", "kept");
   const Finished taken = run_farcall({"debug", cell, "--gdb-socket", there});
   EXPECT_EQ(taken.exit_code, 2);
-  EXPECT_THAT(taken.err, HasSubstr("it exists already"));
+  EXPECT_THAT(taken.err, HasSubstr("there is " + there + " already"));
   EXPECT_TRUE(std::filesystem::is_regular_file(there));
-  const Finished no_folder = run_farcall({"debug", cell, "--gdb-socket", "/proc/nothing/gdb"});
-  EXPECT_NE(no_folder.exit_code, 0);
+  std::filesystem::create_directory(folder.path() / "gdb.files");
+  const Finished files =
+      run_farcall({"debug", cell, "--gdb-socket", (folder.path() / "gdb").string()});
+  EXPECT_EQ(files.exit_code, 2);
+  EXPECT_TRUE(std::filesystem::is_directory(folder.path() / "gdb.files"));
   const Finished no_gdb = run_farcall({"debug", cell}, "/nonexistent");
   EXPECT_EQ(no_gdb.exit_code, 3);
   EXPECT_THAT(no_gdb.err, HasSubstr("[machine.no-gdb]\n  apt-get install gdb-multiarch"));
