@@ -10,6 +10,10 @@
 
 namespace farcall::model {
 
+bool is_complete(const CodeImage& image, const bpf::Program& program) {
+  return image.functions.size() >= callee_count(program);
+}
+
 CodeCallee callee(const CodeImage& image, const CodeCall& call, std::uint32_t function) {
   const CodeFunction& called = image.functions[function];
   const std::uint32_t left_out = call.is_tail ? called.tail_entry_words : called.local_entry_words;

@@ -81,6 +81,10 @@ struct CodeImage {
   friend bool operator==(const CodeImage&, const CodeImage&) = default;
 };
 
+// Whether there is code for each function of the program and each of its externals: then whatever
+// number a call has, the image has a function of it.
+bool is_complete(const CodeImage& image, const bpf::Program& program);
+
 // Function number `function` called at `call`, with ELFv1 through its descriptor or straight.
 CodeCallee callee(const CodeImage& image, const CodeCall& call, std::uint32_t function);
 

@@ -441,6 +441,12 @@ Document read_checked(const Json& json) {
   if (json.contains("image")) {
     document.image = read_image(json.at("image"));
     check_places(*document.image, document.cell.axes.mmu);
+    if (document.cell.program && !is_complete(*document.image, *document.cell.program)) {
+      throw BadDocument(
+          fmt::format("the image has {} functions: expected one for each of the program's and each "
+                      "of its externals, {}",
+                      document.image->functions.size(), callee_count(*document.cell.program)));
+    }
   }
   if (document.cell.axes.abi == Abi::elfv1 && document.image &&
       (document.cell.axes.endian != Endian::big ||

@@ -68,7 +68,14 @@ Prepared prepare(const model::Document& document, std::uint64_t seed) {
       return prepared;  // the case is wrong: nothing of it is run
     }
   }
-  if (document.image) {
+  if (document.image && cell.program && !is_complete(*document.image, *cell.program)) {
+    testimony.refusal =
+        Error{.code = ErrorCode::json_malformed,
+              .message = fmt::format("the image has {} functions: expected one for each of the "
+                                     "program's and each of its externals, {}",
+                                     document.image->functions.size(), callee_count(*cell.program)),
+              .where = {cell.case_path}};
+  } else if (document.image) {
     testimony.image = document.image;
   } else if (auto made = make_image(document, prepared); !made) {
     testimony.refusal = std::move(made).error();

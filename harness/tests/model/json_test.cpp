@@ -220,6 +220,16 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{"/image/calls/0/callee", 7, "calls among them"},
         Spoiled{"/image/calls/0/site/function", 7, "calls among them"}));
 
+// Whoever looks a callee up in the image must find it.
+TEST(Json, AnImageHasCodeOfEveryFunctionAndExternal) {
+  Json json = to_json(with_everything(), "image");
+  json["image"]["functions"].erase(3);
+  const auto read = read_document(json.dump(), "few.json");
+  ASSERT_FALSE(read.has_value());
+  EXPECT_EQ(read.error().code, ErrorCode::json_malformed);
+  EXPECT_THAT(read.error().message, HasSubstr("the image has 3 functions"));
+}
+
 TEST(Json, TwoCallsOfOneSiteAreRefused) {
   Json json = to_json(samples::document(), "image");
   Json& calls = json["image"]["calls"];
