@@ -34,10 +34,19 @@ ExitCode bench(std::size_t programs, const RunnerOptions& runner) {
       std::max<std::size_t>(1, std::min<std::size_t>(programs / 50, 1000));
   std::size_t passed = 0;
   std::size_t done = 0;
+  std::string trouble;  // the first
+  bool harness_failed = false;
   ResidentWatch resident;
   const auto begin = std::chrono::steady_clock::now();
   run_all(documents, runner, [&](const Outcome& outcome) {
-    passed += outcome.verdict.outcome == model::Outcome::pass ? 1U : 0U;
+    if (outcome.verdict.outcome == model::Outcome::pass) {
+      ++passed;
+    } else if (trouble.empty() && !outcome.verdict.findings.empty()) {
+      const model::Finding& finding = outcome.verdict.findings.front();
+      trouble =
+          fmt::format("{}: {} [{}]", outcome.document.cell.name, finding.text, name(finding.code));
+    }
+    harness_failed = harness_failed || is_harness_failure(outcome.verdict);
     if (++done % samples_apart == 0) {
       resident.sample(static_cast<double>(done) / static_cast<double>(programs));
     }
@@ -55,7 +64,11 @@ ExitCode bench(std::size_t programs, const RunnerOptions& runner) {
       programs, passed, wall, static_cast<double>(programs) / wall, each(cpu.own),
       each(cpu.machines), megabytes(resident.peak().own), megabytes(resident.peak().machine),
       megabytes(resident.growth().own), megabytes(resident.growth().machine));
-  return passed == programs ? ExitCode::passed : ExitCode::failed;
+  if (passed == programs) {
+    return ExitCode::passed;
+  }
+  fmt::print(stderr, "error: {}\n", trouble);
+  return harness_failed ? ExitCode::harness_failed : ExitCode::failed;
 }
 
 }  // namespace

@@ -130,10 +130,6 @@ Judgement judge(const File& file, model::Endian endian, const Came& came, bool b
   return {Standing::fail, std::move(text)};
 }
 
-bool is_harness_error(const model::Verdict& verdict) {
-  return !verdict.findings.empty() && name(verdict.findings.front().code).starts_with("machine.");
-}
-
 // Both engines on one document.
 std::array<Judgement, 2> judge(const File& file, const Outcome& outcome) {
   const model::Verdict& verdict = outcome.verdict;
@@ -146,7 +142,7 @@ std::array<Judgement, 2> judge(const File& file, const Outcome& outcome) {
       verdict.findings.empty()
           ? Error{.message = "nothing was found and it did not pass"}
           : Error{.code = verdict.findings.front().code, .message = verdict.findings.front().text};
-  if (is_harness_error(verdict)) {
+  if (is_harness_failure(verdict)) {
     return {of_error(found), of_error(found)};
   }
   const auto& source = outcome.testimony.source;
@@ -187,6 +183,7 @@ void run_conformance(std::span<const std::string> paths, const RunnerOptions& op
     const bool big = outcome.document.cell.axes.endian == model::Endian::big;
     FileReport& report = reports[next];
     report.path = files[next].path;
+    report.harness_failed = report.harness_failed || is_harness_failure(outcome.verdict);
     report.ways[big ? 2 : 0] = interpreter;
     report.ways[big ? 3 : 1] = jit;
     if (big) {

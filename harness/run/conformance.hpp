@@ -50,6 +50,7 @@ struct Judgement {
 struct FileReport {
   std::string path;
   std::array<Judgement, kWays.size()> ways;  // in the order of kWays
+  bool harness_failed = false;               // a machine did, or farcall: ways are errors
 };
 
 // Runs `paths`, files that exist, and calls `sink` for each in their order.

@@ -51,8 +51,10 @@ ExitCode conformance(const Arguments& arguments) {
   }
   std::array<std::array<std::size_t, kStandingCount>, kWays.size()> totals{};
   std::size_t reported = 0;
+  bool harness_failed = false;
   run_conformance(files.value(), arguments.runner, [&](const FileReport& report) {
     ++reported;
+    harness_failed = harness_failed || report.harness_failed;
     print_file(report);
     for (std::size_t i = 0; i < kWays.size(); ++i) {
       ++totals[i][static_cast<std::size_t>(report.ways[i].standing)];
@@ -76,11 +78,18 @@ ExitCode conformance(const Arguments& arguments) {
     }
     fmt::print("\n");
   }
-  if (all[static_cast<std::size_t>(Standing::fail)] != 0) {
+  const auto of = [&all](Standing standing) { return all[static_cast<std::size_t>(standing)]; };
+  if (harness_failed) {
+    return ExitCode::harness_failed;
+  }
+  if (of(Standing::fail) != 0) {
     return ExitCode::failed;
   }
-  return all[static_cast<std::size_t>(Standing::error)] != 0 ? ExitCode::bad_input
-                                                             : ExitCode::passed;
+  if (of(Standing::not_applicable) == reported * kWays.size()) {
+    return report_error({.code = ErrorCode::usage_nothing_selected,
+                         .message = fmt::format("none of {} files can be run", reported)});
+  }
+  return of(Standing::error) != 0 ? ExitCode::bad_input : ExitCode::passed;
 }
 
 }  // namespace

@@ -47,13 +47,6 @@ std::vector<std::string> format_names() {
   return names;
 }
 
-bool is_harness_failure(const model::Verdict& verdict) {
-  return std::ranges::any_of(verdict.findings, [](const model::Finding& finding) {
-    return name(finding.code).starts_with("machine.") &&
-           finding.code != ErrorCode::machine_job_too_large;
-  });
-}
-
 void count(const model::Verdict& verdict, report::Totals& totals) {
   switch (verdict.outcome) {
     case model::Outcome::pass:

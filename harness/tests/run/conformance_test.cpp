@@ -90,6 +90,23 @@ TEST(Conformance, AnEmptySelectionIsAnError) {
   EXPECT_EQ(run_farcall({"conformance", scratch.path().string() + "/none.data"}).exit_code, 2);
 }
 
+TEST(Conformance, WithoutQemuTheHarnessFailed) {
+  const Finished run = run_farcall({"conformance", own_files().string()}, "/nonexistent");
+  EXPECT_EQ(run.exit_code, 3);
+  EXPECT_THAT(run.out, HasSubstr("qemu-system-ppc64"));
+  const Finished bench = run_farcall({"bench", "--programs", "10"}, "/nonexistent");
+  EXPECT_EQ(bench.exit_code, 3);
+  EXPECT_THAT(bench.err, HasSubstr("[machine.no-qemu]"));
+}
+
+TEST(Conformance, FilesOfWhichNoneCanBeRunAreAnError) {
+  const ScratchFolder scratch;
+  scratch.write("helper.data", "-- asm\ncall 6\nexit\n-- result\n1\n");
+  const Finished run = run_farcall({"conformance", scratch.path().string()});
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr("none of 1 files can be run [usage.nothing-selected]"));
+}
+
 TEST(Conformance, TheOverlayGivesAReasonForEachFile) {
   std::set<std::string_view> files;
   for (const OverlayRow& row : overlay()) {
