@@ -1,13 +1,13 @@
 #include "vm/embedded_libvirt.hpp"
 
 #include <fmt/format.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <charconv>
+#include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>

@@ -2,8 +2,8 @@
 
 #include <dlfcn.h>
 #include <fmt/format.h>
-#include <stdlib.h>
 
+#include <cstdlib>
 #include <ctime>
 #include <string>
 

@@ -74,6 +74,7 @@ class LibvirtFunction<Value (*)(Arguments...)> {
 
 // Each has the name that libvirt gives it.
 struct Libvirt {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): it names a member
 #define FARCALL_MEMBER(name) LibvirtFunction<decltype(&::name)> name;
   FARCALL_LIBVIRT_FUNCTIONS(FARCALL_MEMBER)
 #undef FARCALL_MEMBER

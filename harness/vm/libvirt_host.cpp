@@ -3,8 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -13,6 +11,8 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -108,7 +108,7 @@ class DomainQemu : public RunningQemu {
       libvirt_.virDomainDestroy(domain_.get());
       return;
     }
-    for (int i = 0; i < kMillisecondsToDie && running(); ++i) {
+    for (int i = 0; i < kMillisecondsToDie && DomainQemu::running(); ++i) {
       ::poll(nullptr, 0, 1);
     }
   }
@@ -187,7 +187,7 @@ class LibvirtHost : public Host {
       return libvirt.error(fmt::format("{} does not start a machine", connection_->uri()));
     }
     orphans.reset();
-    virDomainPtr const handle = domain.get();
+    auto* const handle = domain.get();
     auto qemu = std::make_unique<DomainQemu>(
         *connection_, std::move(domain),
         embedded_ ? embedded_->qemu_of(name) : find_qemu(name + ","),

@@ -2,10 +2,10 @@
 // them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 
 #include <boost/process.hpp>
 #include <chrono>
+#include <csignal>
 #include <fstream>
 #include <regex>
 #include <thread>
