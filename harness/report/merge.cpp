@@ -67,6 +67,40 @@ class Shards {
   std::vector<std::string> trouble_;
 };
 
+// Which parts have which cells: none may be in two of them.
+class CellsOfParts {
+ public:
+  explicit CellsOfParts(const std::vector<Part>& parts) : parts_(parts) {}
+
+  void add(std::size_t part, std::string case_path, std::string cell) {
+    const auto [found, added] = first_.try_emplace({std::move(case_path), std::move(cell)}, part);
+    if (!added && found->second != part) {
+      Doubled& doubled = doubled_[{found->second, part}];
+      ++doubled.count;
+      doubled.example = found->first.second;
+    }
+  }
+
+  void append_trouble(std::vector<std::string>& trouble) const {
+    for (const auto& [of, doubled] : doubled_) {
+      trouble.push_back(
+          fmt::format("{} and {} both have the cell {}{}", parts_[of.first].path,
+                      parts_[of.second].path, doubled.example,
+                      doubled.count == 1 ? "" : fmt::format(" and {} others", doubled.count - 1)));
+    }
+  }
+
+ private:
+  struct Doubled {
+    std::size_t count = 0;
+    std::string example;
+  };
+
+  const std::vector<Part>& parts_;
+  std::map<std::pair<std::string, std::string>, std::size_t> first_;  // by case and cell
+  std::map<std::pair<std::size_t, std::size_t>, Doubled> doubled_;    // by numbers of parts
+};
+
 bool is_sound(Shard shard) {
   return shard.index >= 1 && shard.index <= shard.count && shard.count <= 10'000;
 }
@@ -89,8 +123,10 @@ Totals read_totals(const model::Json& report) {
 Result<Merged> merge_json(const std::vector<Part>& parts) {
   Merged merged;
   Shards shards;
+  CellsOfParts cells_of_parts(parts);
   model::Json cells = model::Json::array();
-  for (const Part& part : parts) {
+  for (std::size_t number = 0; number < parts.size(); ++number) {
+    const Part& part = parts[number];
     try {
       model::Json report = model::Json::parse(part.text);
       const Totals totals = read_totals(report);
@@ -107,6 +143,8 @@ Result<Merged> merge_json(const std::vector<Part>& parts) {
       }
       add(merged.totals, totals);
       for (model::Json& cell : report["cells"]) {
+        cells_of_parts.add(number, cell.at("case").get<std::string>(),
+                           cell.at("cell").get<std::string>());
         cells.push_back(std::move(cell));
       }
     } catch (const model::Json::exception& error) {
@@ -121,6 +159,7 @@ Result<Merged> merge_json(const std::vector<Part>& parts) {
   json["cells"] = std::move(cells);
   merged.text = json.dump(1) + "\n";
   merged.trouble = shards.trouble();
+  cells_of_parts.append_trouble(merged.trouble);
   return merged;
 }
 
@@ -163,10 +202,12 @@ void count_cases(pugi::xml_node suite, Totals& totals) {
 Result<Merged> merge_junit(const std::vector<Part>& parts) {
   Merged merged;
   Shards shards;
+  CellsOfParts cells_of_parts(parts);
   pugi::xml_document document;
   pugi::xml_node all = document.append_child("testsuites").append_child("testsuite");
   all.append_attribute("name").set_value("farcall");
-  for (const Part& part : parts) {
+  for (std::size_t number = 0; number < parts.size(); ++number) {
+    const Part& part = parts[number];
     pugi::xml_document read;
     const auto parsed = read.load_buffer(part.text.data(), part.text.size());
     if (!parsed) {
@@ -194,6 +235,8 @@ Result<Merged> merge_junit(const std::vector<Part>& parts) {
     }
     add(merged.totals, totals);
     for (const pugi::xml_node test : suite.children("testcase")) {
+      cells_of_parts.add(number, test.attribute("classname").as_string(),
+                         test.attribute("name").as_string());
       all.append_copy(test);
     }
   }
@@ -202,6 +245,7 @@ Result<Merged> merge_junit(const std::vector<Part>& parts) {
   document.save(text, " ");
   merged.text = text.str();
   merged.trouble = shards.trouble();
+  cells_of_parts.append_trouble(merged.trouble);
   return merged;
 }
 

@@ -18,7 +18,7 @@ struct Part {
 struct Merged {
   std::string text;  // the report of all, in the form of the parts
   Totals totals;
-  std::vector<std::string> trouble;  // shards that are missing or doubled, in words
+  std::vector<std::string> trouble;  // shards missing, shards and cells doubled, in words
 };
 
 // Parts are all of --format json, or all of --format junit. Cells come in the order of the parts; a

@@ -19,9 +19,9 @@ using Maker = std::unique_ptr<Report> (*)(std::FILE* out);
 class Merge : public testing::TestWithParam<Maker> {
  protected:
   // The report of a shard with one cell.
-  static Part part(Shard shard, bool fails = false) {
+  static Part part(Shard shard, bool fails = false, const std::string& cell = "") {
     Sample sample;
-    sample.cell.name = fmt::format("cell{}", shard.index);
+    sample.cell.name = cell.empty() ? fmt::format("cell{}", shard.index) : cell;
     if (fails) {
       sample.fail();
     }
@@ -64,10 +64,20 @@ TEST_P(Merge, NamesShardsThatAreMissingOrDoubled) {
 }
 
 TEST_P(Merge, RunsThatAreNoShardsNeedNoOthers) {
-  const auto merged = merge({part({1, 1}), part({1, 1})});
+  const auto merged = merge({part({1, 1}, false, "one"), part({1, 1}, false, "other")});
   ASSERT_TRUE(merged);
   EXPECT_THAT(merged.value().trouble, IsEmpty());
   EXPECT_EQ(merged.value().totals.cells(), 2);
+}
+
+TEST_P(Merge, NamesACellOfTwoParts) {
+  const auto runs = merge({part({1, 1}), part({1, 1})});
+  ASSERT_TRUE(runs);
+  EXPECT_THAT(runs.value().trouble, ElementsAre("part1 and part1 both have the cell cell1"));
+  // As if one had counted the shards in another way.
+  const auto shards = merge({part({1, 2}), part({2, 2}), part({1, 1}, false, "cell2")});
+  ASSERT_TRUE(shards);
+  EXPECT_THAT(shards.value().trouble, ElementsAre("part2 and part1 both have the cell cell2"));
 }
 
 TEST_P(Merge, RefusesWhatIsNoReport) {
