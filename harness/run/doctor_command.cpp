@@ -20,10 +20,12 @@ struct Tool {
   std::string_view program;
   std::string_view purpose;
   std::string_view package;  // Debian's
+  bool runs_cells = false;   // nothing works without it
 };
 
 constexpr Tool kTools[] = {
-    {"qemu-system-ppc64", "runs the guests", "qemu-system-ppc"},
+    {"qemu-system-ppc64", "runs the guests", "qemu-system-ppc", true},
+    {"gdb-multiarch", "farcall debug", "gdb-multiarch"},
     {"clang", "compiles C programs of cases to BPF", "clang"},
     {"powerpc64-linux-gnu-g++", "builds the guest images", "g++-powerpc64-linux-gnu"},
     {"powerpc64-linux-gnu-objdump", "checks our disassembler in tests",
@@ -65,26 +67,31 @@ std::string look_for_libvirt(const RunnerOptions& runner) {
 }
 
 ExitCode doctor(const RunnerOptions& runner) {
-  std::vector<std::string_view> packages;
+  std::vector<std::string_view> needed;
+  std::vector<std::string_view> wanted;
   for (const Tool& tool : kTools) {
     const std::string found = boost::process::search_path(std::string(tool.program)).string();
-    fmt::print("{:<8} {:<28} {}\n", found.empty() ? "MISSING" : "ok", tool.program,
+    const std::string_view lacking = tool.runs_cells ? "MISSING" : "without";
+    fmt::print("{:<8} {:<28} {}\n", found.empty() ? lacking : "ok", tool.program,
                found.empty() ? tool.purpose : found);
     if (found.empty()) {
-      packages.push_back(tool.package);
+      (tool.runs_cells ? needed : wanted).push_back(tool.package);
     }
   }
   const std::string wrong = try_machines(runner, vm::direct_host());
   fmt::print("{:<8} {:<28} {}\n", wrong.empty() ? "ok" : "MISSING", "guests",
              wrong.empty() ? "boot and run a program, little- and big-endian" : wrong);
   const std::string libvirt = look_for_libvirt(runner);
-  if (!packages.empty()) {
-    fmt::print("\nmend it: apt-get install {}\n", fmt::join(packages, " "));
+  if (!needed.empty()) {
+    fmt::print("\nmend it: apt-get install {}\n", fmt::join(needed, " "));
+  }
+  if (!wanted.empty()) {
+    fmt::print("\nfor what it is without: apt-get install {}\n", fmt::join(wanted, " "));
   }
   if (!libvirt.empty()) {
     fmt::print("\nfor --vm libvirt: {}\n", libvirt);
   }
-  return packages.empty() && wrong.empty() ? ExitCode::passed : ExitCode::harness_failed;
+  return needed.empty() && wrong.empty() ? ExitCode::passed : ExitCode::harness_failed;
 }
 
 }  // namespace

@@ -302,7 +302,16 @@ TEST(Doctor, SaysWhatIsThereAndHowToMendWhatIsNot) {
   const Finished sick = run_farcall({"doctor"}, empty.path().string());
   EXPECT_EQ(sick.exit_code, 3);
   EXPECT_THAT(sick.out, HasSubstr("MISSING  qemu-system-ppc64"));
-  EXPECT_THAT(sick.out, HasSubstr("apt-get install qemu-system-ppc"));
+  EXPECT_THAT(sick.out, HasSubstr("mend it: apt-get install qemu-system-ppc\n"));
+
+  // What a user of the Python package has: enough to run cases.
+  const ScratchFolder qemu;
+  std::filesystem::create_symlink(boost::process::search_path("qemu-system-ppc64").string(),
+                                  qemu.path() / "qemu-system-ppc64");
+  const Finished user = run_farcall({"doctor"}, qemu.path().string());
+  EXPECT_EQ(user.exit_code, 0) << user.out;
+  EXPECT_THAT(user.out, HasSubstr("without  gdb-multiarch"));
+  EXPECT_THAT(user.out, HasSubstr("for what it is without: apt-get install gdb-multiarch clang "));
 }
 
 TEST(List, NamesAreThoseThatFilterTakes) {
