@@ -59,7 +59,7 @@ Interpreted interpret_cell(const model::Cell& cell) {
   Interpreted result{.interpretation = value_or_raise(std::move(*prepared.testimony.source))};
   for (const auto& call : result.interpretation.run.calls) {
     result.calls.emplace_back(bpf::to_string(*cell.program, call.site),
-                              cell.program->functions[call.callee].name);
+                              callee_name(*cell.program, call.callee));
   }
   return result;
 }

@@ -98,6 +98,15 @@ def test_the_stages_follow_each_other(cell):
     assert image.calls[0].at == call.at
 
 
+def test_calls_of_what_is_no_function_of_the_program_have_names():
+    case = farcall.Case.parse(
+        "-- helper 5 weighted_sum\n-- asm\nmov %r1, 1\nmov %r2, 1\nmov %r3, 1\nmov %r4, 1\n"
+        "mov %r5, 1\ncall 5\nexit\n-- result\n18\n"
+    )
+    seen = farcall.interpret(case.cells()[0])
+    assert (seen.r0, seen.calls) == (18, [("main[0]", "weighted_sum")])
+
+
 def test_what_cannot_be_linked_raises_with_its_site():
     case = farcall.Case.parse(
         "-- matrix\ncall imm32\n-- asm\ncall local f\nexit\nf: mov %r0, 1\nexit\n"

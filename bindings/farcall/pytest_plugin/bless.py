@@ -81,7 +81,7 @@ def _with_result(line: str, results: set[int]) -> str:
 def _with_count(line: str, runs: list[Interpretation]) -> str:
     said = line.split("#")[0].rstrip()
     site, callee, *_ = said.split()
-    counts = {Counter(site for site, _ in run.calls)[site] for run in runs}
+    counts = {Counter(run.calls)[site, callee] for run in runs}
     if len(counts) != 1:
         return line
     (count,) = counts
