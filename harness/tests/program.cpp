@@ -6,11 +6,13 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/process.hpp>
 #include <boost/process/extend.hpp>
+#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <future>
 #include <memory>
 #include <stdexcept>
+#include <thread>
 
 namespace farcall::tests {
 namespace process = boost::process;
@@ -58,6 +60,11 @@ std::string ScratchFolder::write(const std::string& name, const std::string& tex
   return file.string();
 }
 
+std::string contents(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
 std::vector<int> children_of(int parent) {
   std::vector<int> children;
   for (const auto& task :
@@ -68,6 +75,23 @@ std::vector<int> children_of(int parent) {
     }
   }
   return children;
+}
+
+bool has_ended(int process) {
+  const std::string status = contents(fmt::format("/proc/{}/stat", process));
+  return status.empty() || status.find(") Z ") != std::string::npos;
+}
+
+bool eventually(const std::function<bool()>& holds) {
+  using namespace std::chrono_literals;
+  const auto end = std::chrono::steady_clock::now() + 2min;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > end) {
+      return false;
+    }
+    std::this_thread::sleep_for(10ms);
+  }
+  return true;
 }
 
 }  // namespace farcall::tests

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -41,7 +42,16 @@ class ScratchFolder {
   std::filesystem::path path_;
 };
 
+// All bytes of a file; empty if it cannot be read.
+std::string contents(const std::filesystem::path& path);
+
 // Processes whose parent is `parent`, from /proc.
 std::vector<int> children_of(int parent);
+
+// Whether a process is no more, or waits only for its parent to take note.
+bool has_ended(int process);
+
+// Waits for what comes about by itself. The limit is for a test that fails.
+bool eventually(const std::function<bool()>& holds);
 
 }  // namespace farcall::tests

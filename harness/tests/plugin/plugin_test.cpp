@@ -47,26 +47,13 @@ class Plugin : public testing::Test {
   std::vector<int> servers() const {
     std::vector<int> found;
     for (const auto& entry : fs::directory_iterator("/proc")) {
-      std::ifstream stream(entry.path() / "cmdline");
-      const std::string line{std::istreambuf_iterator<char>(stream), {}};
+      const std::string line = tests::contents(entry.path() / "cmdline");
       if (line.find("farcall-bpf-plugin-server") != std::string::npos &&
           line.find(runtime_.path().string()) != std::string::npos) {
         found.push_back(std::stoi(entry.path().filename()));
       }
     }
     return found;
-  }
-
-  // Waits for what comes about by itself; the limit is for a test that fails.
-  static bool eventually(const std::function<bool()>& holds) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (!holds()) {
-      if (std::chrono::steady_clock::now() > end) {
-        return false;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-    return true;
   }
 
   tests::ScratchFolder runtime_;
@@ -113,11 +100,10 @@ TEST_F(Plugin, HasTheHelpersOfTheSuite) {
 }
 
 TEST_F(Plugin, ReadsObjects) {
-  std::ifstream stream(tests::source_dir() / "cases/c/packet.bpf.o", std::ios::binary);
   std::string hex;
-  for (std::istreambuf_iterator<char> at(stream), end; at != end; ++at) {
+  for (const char byte : tests::contents(tests::source_dir() / "cases/c/packet.bpf.o")) {
     char digits[4];
-    std::snprintf(digits, sizeof digits, "%02x ", static_cast<unsigned char>(*at));
+    std::snprintf(digits, sizeof digits, "%02x ", static_cast<unsigned char>(byte));
     hex += digits;
   }
   ASSERT_FALSE(hex.empty());
@@ -156,15 +142,9 @@ TEST_F(Plugin, ADeadGuestIsReplacedAndAKilledServerStartedAgain) {
   const std::vector<int> first = servers();
   ASSERT_EQ(first.size(), 1);
   // The server's only child is QEMU.
-  const auto children = [&] {
-    const std::string id = std::to_string(first[0]);
-    std::ifstream stream("/proc/" + id + "/task/" + id + "/children");
-    int child = 0;
-    stream >> child;
-    return child;
-  };
-  ASSERT_NE(children(), 0);
-  ::kill(children(), SIGKILL);
+  const std::vector<int> children = tests::children_of(first[0]);
+  ASSERT_EQ(children.size(), 1);
+  ::kill(children[0], SIGKILL);
   const Answer lost = call({"--jit"}, kFortyTwo);
   EXPECT_NE(lost.exit_code, 0);
   EXPECT_EQ(lost.out, "");
@@ -172,7 +152,7 @@ TEST_F(Plugin, ADeadGuestIsReplacedAndAKilledServerStartedAgain) {
   EXPECT_EQ(call({"--jit"}, kFortyTwo), (Answer{0, "2a\n", ""}));
 
   ::kill(first[0], SIGKILL);
-  EXPECT_TRUE(eventually([&] { return servers() != first; }));
+  EXPECT_TRUE(tests::eventually([&] { return servers() != first; }));
   EXPECT_EQ(call({"--jit"}, kFortyTwo), (Answer{0, "2a\n", ""}));
 }
 
@@ -188,7 +168,7 @@ TEST_F(Plugin, CallsAtTheSameTimeShareOneServer) {
   for (const Answer& answer : answers) {
     EXPECT_EQ(answer, (Answer{0, "2a\n", ""}));
   }
-  EXPECT_TRUE(eventually([&] { return servers().size() == 1; }));
+  EXPECT_TRUE(tests::eventually([&] { return servers().size() == 1; }));
 }
 
 TEST_F(Plugin, ItsFolderIsItsUsersAlone) {
@@ -206,7 +186,7 @@ TEST_F(Plugin, TheServerEndsWhenItsSocketGoes) {
   ASSERT_EQ(call({}, kFortyTwo).exit_code, 0);
   ASSERT_EQ(servers().size(), 1);
   fs::remove_all(runtime_.path() / "farcall");
-  EXPECT_TRUE(eventually([&] { return servers().empty(); }));
+  EXPECT_TRUE(tests::eventually([&] { return servers().empty(); }));
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <set>
 #include <string>
 #include <vector>
@@ -20,11 +19,6 @@ namespace {
 using model::Json;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-std::string contents(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 std::set<std::string> entries(const std::filesystem::path& folder) {
   std::set<std::string> names;

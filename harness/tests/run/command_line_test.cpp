@@ -275,8 +275,7 @@ std::vector<std::string> lines_before(const std::string& text, const std::string
 }
 
 TEST(Readme, ShowsWhatFarcallReallyPrints) {
-  std::ifstream file(tests::source_dir() / "README.md");
-  const std::string readme{std::istreambuf_iterator<char>(file), {}};
+  const std::string readme = contents(tests::source_dir() / "README.md");
   const std::string path = (cases_folder() / "reach/far-2p.case").string();
   const auto passed = lines_before(run_farcall({"run", path}).out, "1 cell");
   EXPECT_GE(passed.size(), 2U);
@@ -359,22 +358,16 @@ TEST(Process, NothingOutlivesAKill) {
   process::child farcall(farcall_binary().string(), "bench", "--programs", "20000",
                          process::std_out > process::null, process::std_err > process::null);
   std::vector<int> machines;
-  for (int tries = 0; tries < 2000 && machines.empty(); ++tries) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  (void)eventually([&] {
     machines = children_of(farcall.id());
-  }
+    return !machines.empty();
+  });
   ASSERT_FALSE(machines.empty()) << "no machine was started";
   ASSERT_EQ(kill(farcall.id(), SIGKILL), 0);
   farcall.wait();
   for (const int machine : machines) {
-    bool gone = false;
-    for (int tries = 0; tries < 1000 && !gone; ++tries) {
-      std::ifstream stat("/proc/" + std::to_string(machine) + "/stat");
-      const std::string line{std::istreambuf_iterator<char>(stat), {}};
-      gone = line.empty() || line.find(") Z ") != std::string::npos;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    EXPECT_TRUE(gone) << "QEMU " << machine << " still runs";
+    EXPECT_TRUE(eventually([machine] { return has_ended(machine); }))
+        << "QEMU " << machine << " still runs";
   }
 }
 

@@ -10,7 +10,10 @@
 namespace farcall::run {
 
 using tests::children_of;
+using tests::contents;
+using tests::eventually;
 using tests::Finished;
+using tests::has_ended;
 using tests::run_program;
 using tests::ScratchFolder;
 

@@ -59,9 +59,7 @@ std::string without_folders(const std::string& text) {
 }
 
 std::string blessed(const std::string& name) {
-  std::ifstream file(tests::source_dir() / "harness/tests/golden" / (name + ".txt"),
-                     std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  return contents(tests::source_dir() / "harness/tests/golden" / (name + ".txt"));
 }
 
 // Runs farcall where ci/bless runs it: paths are relative to the current folder, and columns are as
@@ -106,8 +104,7 @@ TEST(Golden, ExplanationsAreTenLines) {
 }
 
 TEST(Golden, ReadmeShowsWhatIsBlessed) {
-  std::ifstream file(tests::source_dir() / "README.md");
-  const std::string readme{std::istreambuf_iterator<char>(file), {}};
+  const std::string readme = contents(tests::source_dir() / "README.md");
   const std::string schemes = blessed("schemes");
   EXPECT_THAT(readme, HasSubstr(schemes.substr(0, schemes.find("\n\nWhat does not hold"))));
   const std::string policies = blessed("policies");

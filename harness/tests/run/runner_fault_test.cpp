@@ -3,7 +3,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "model/json.hpp"
 #include "tests/run/farcall_process.hpp"
@@ -14,11 +13,6 @@ namespace {
 using model::Json;
 using testing::HasSubstr;
 namespace fs = std::filesystem;
-
-std::string contents(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 // A big-endian image whose runner traps as soon as it starts: behind the vectors, its first call.
 std::string spoiled(std::string image) {
