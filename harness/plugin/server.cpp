@@ -19,6 +19,7 @@
 #include <cstring>
 #include <exception>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,8 @@ constexpr int kIdleTicks = 30;
 constexpr time_t kMostSeconds = 5;  // for a call to arrive
 constexpr std::size_t kMostBytes = std::size_t{16} << 20;
 constexpr int kBacklog = 128;
+constexpr int kLockAttempts = 5000;
+constexpr useconds_t kBetweenAttempts = 1000;
 
 // Whom a path leads to.
 struct FileIdentity {
@@ -53,13 +56,57 @@ Error failure(const std::string& what) {
           .message = fmt::format("{}: {}", what, std::strerror(errno))};
 }
 
-Result<vm::FileDescriptor> listen_at(const std::string& path) {
-  sockaddr_un address = {};
+bool copy_address(const std::string& path, sockaddr_un& address) {
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
-    return Error{.code = ErrorCode::usage_bad_argument, .message = "the socket's path is too long"};
+    return false;
   }
   path.copy(&address.sun_path[0], path.size());
+  return true;
+}
+
+bool somebody_listens_at(const std::string& path) {
+  sockaddr_un address = {};
+  const vm::FileDescriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return copy_address(path, address) &&
+         ::connect(probe.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) ==
+             0;
+}
+
+std::string lock_of(const std::string& path) {
+  return path + ".lock";
+}
+
+// One server for each socket: whoever holds the lock. Empty: another one does, and listens. One
+// that holds it and does not listen is about to listen or about to end, which takes a moment.
+Result<std::optional<vm::FileDescriptor>> take_lock(const std::string& path) {
+  const std::string lock_path = lock_of(path);
+  for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
+    vm::FileDescriptor lock(
+        ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (lock.number() < 0) {
+      return failure(lock_path);
+    }
+    struct stat status = {};
+    // A server that ends takes its lock's file along: what we hold must be the one that is there.
+    if (::flock(lock.number(), LOCK_EX | LOCK_NB) == 0 && ::fstat(lock.number(), &status) == 0 &&
+        identity(lock_path) == FileIdentity{status.st_dev, status.st_ino}) {
+      return std::optional(std::move(lock));
+    }
+    if (somebody_listens_at(path)) {
+      return std::optional<vm::FileDescriptor>();
+    }
+    ::usleep(kBetweenAttempts);
+  }
+  errno = EWOULDBLOCK;
+  return failure(lock_path);
+}
+
+Result<vm::FileDescriptor> listen_at(const std::string& path) {
+  sockaddr_un address = {};
+  if (!copy_address(path, address)) {
+    return Error{.code = ErrorCode::usage_bad_argument, .message = "the socket's path is too long"};
+  }
   vm::FileDescriptor listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   ::unlink(path.c_str());  // of a server that was killed: we hold the lock
   ::umask(077);
@@ -149,15 +196,12 @@ int run(const std::string& path, int ready, std::span<const std::string_view> ar
     say(ready, options.error().message);
     return EXIT_FAILURE;
   }
-  // One server for each socket: whoever holds the lock. Another one is about to listen, or does.
-  const std::string lock_path = path + ".lock";
-  const vm::FileDescriptor lock(
-      ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (lock.number() < 0) {
-    say(ready, failure(lock_path).message);
+  const auto lock = take_lock(path);
+  if (!lock) {
+    say(ready, lock.error().message);
     return EXIT_FAILURE;
   }
-  if (::flock(lock.number(), LOCK_EX | LOCK_NB) != 0) {
+  if (!lock.value()) {
     say(ready, "+");
     return EXIT_SUCCESS;
   }
@@ -170,7 +214,7 @@ int run(const std::string& path, int ready, std::span<const std::string_view> ar
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
   Service service(options.value(), self.parent_path() / "images");
   serve_until_idle(service, listener.value(), path);
-  ::unlink(lock_path.c_str());
+  ::unlink(lock_of(path).c_str());
   return EXIT_SUCCESS;
 }
 
