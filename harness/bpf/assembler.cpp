@@ -240,7 +240,7 @@ class Assembler {
 
   // The second operand, which says which of a mnemonic's rows is meant.
   Result<void> read_source(AssemblyLine& line, Rows rows, Instruction& read) const {
-    const Source source = line.peek() == '%' ? Source::src_register : Source::immediate;
+    const Source source = line.at_register() ? Source::src_register : Source::immediate;
     const auto row = std::ranges::find(rows, source, &InstructionInfo::source);
     if (row == rows.end()) {
       return expected(line, source == Source::immediate ? "a register, %r0 to %r10" : "a number");
@@ -335,7 +335,7 @@ class Assembler {
     const auto row_of = [rows](Form form) {
       return *std::ranges::find(rows, form, &InstructionInfo::form);
     };
-    if (line.peek() == '%') {
+    if (line.at_register()) {
       read.info = std::ranges::find(kInstructions, Form::callee, &InstructionInfo::form);
       return read_register(line, read.slot.dst);
     }

@@ -79,18 +79,24 @@ std::string_view AssemblyLine::take_name() {
   return word;
 }
 
+bool AssemblyLine::at_register() {
+  const std::size_t begin = at_;
+  const bool is_register = peek() == '%' || take_register();
+  at_ = begin;
+  return is_register;
+}
+
 std::optional<std::uint8_t> AssemblyLine::take_register() {
   const std::size_t begin = at_;
-  if (take('%')) {
-    const std::string_view word = peek_word();
-    for (std::uint8_t number = 0; number < 16; ++number) {
-      const char digit = static_cast<char>('0' + number % 10);
-      const bool short_name = number < 10 && word.size() == 2;
-      const bool long_name = number >= 10 && word.size() == 3 && word[1] == '1';
-      if ((short_name || long_name) && word.front() == 'r' && word.back() == digit) {
-        at_ += word.size();
-        return number;
-      }
+  take('%');
+  const std::string_view word = peek_word();
+  for (std::uint8_t number = 0; number < 16; ++number) {
+    const char digit = static_cast<char>('0' + number % 10);
+    const bool short_name = number < 10 && word.size() == 2;
+    const bool long_name = number >= 10 && word.size() == 3 && word[1] == '1';
+    if ((short_name || long_name) && word.front() == 'r' && word.back() == digit) {
+      at_ += word.size();
+      return number;
     }
   }
   at_ = begin;

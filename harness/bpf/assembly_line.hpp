@@ -40,7 +40,8 @@ class AssemblyLine {
   bool take(char wanted);
   bool take_word(std::string_view wanted);
   std::string_view take_name();                 // label or mnemonic; empty if there is none
-  std::optional<std::uint8_t> take_register();  // %r0 … %r15
+  bool at_register();                           // next is one, or something behind a %
+  std::optional<std::uint8_t> take_register();  // %r0 … %r15, also without the %
   std::optional<Number> take_number();          // 12, -12, +12, 0x1f, -0x1f
 
  private:

@@ -49,6 +49,10 @@ TEST(Assembler, EachFormByHand) {
       {"lock  fetch\txor32 [%r1], %r2", {.opcode = 0xc3, .dst = 1, .src = 2, .imm = 0xa1}},
       {"lock xchg32 [%r1], %r2", {.opcode = 0xc3, .dst = 1, .src = 2, .imm = 0xe1}},
       {"lock fetch cmpxchg [%r1], %r2", {.opcode = 0xdb, .dst = 1, .src = 2, .imm = 0xf1}},
+      // Newer files of the conformance suite leave the % out.
+      {"mov32 r0, -1", {.opcode = 0xb4, .dst = 0, .imm = -1}},
+      {"stxw [r10-4], r2", {.opcode = 0x63, .dst = 10, .src = 2, .offset = -4}},
+      {"jeq r1, r2, +1", {.opcode = 0x1d, .dst = 1, .src = 2, .offset = 1}},
       {"mov %r15, %r11", {.opcode = 0xbf, .dst = 15, .src = 11}},
   };
   for (const auto& v : vectors) {
@@ -203,7 +207,7 @@ TEST(Assembler, RefusesWithTheExactPlace) {
       {"MOV %r0, 1\n", "f:10:1: error: there is no instruction 'MOV' [asm.unknown-mnemonic]"},
       {"5 %r0\n", "f:10:1: error: expected an instruction or a label, found '5' [asm.syntax]"},
       {", mov\n", "f:10:1: error: expected an instruction or a label, found ',' [asm.syntax]"},
-      {"mov r0, 1\n", "f:10:5: error: expected a register, %r0 to %r10, found 'r0' [asm.syntax]"},
+      {"mov x0, 1\n", "f:10:5: error: expected a register, %r0 to %r10, found 'x0' [asm.syntax]"},
       {"mov %r16, 1\n",
        "f:10:5: error: expected a register, %r0 to %r10, found '%r16' [asm.syntax]"},
       {"mov %r01, 1\n",
