@@ -11,6 +11,7 @@
 #include <fstream>
 #include <future>
 #include <memory>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -25,7 +26,7 @@ Finished run_program(const std::filesystem::path& program,
   std::future<std::string> err;
   process::environment environment = boost::this_process::environment();
   for (const auto& [name, value] : more) {
-    environment[name] = value;
+    environment.set(name, value);  // operator[] reads beyond the strings it compares
   }
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> in(std::tmpfile(), std::fclose);
   std::fputs(input.c_str(), in.get());
@@ -61,8 +62,10 @@ std::string ScratchFolder::write(const std::string& name, const std::string& tex
 }
 
 std::string contents(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  const std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();  // does not throw where a process of /proc has just gone
+  return text.str();
 }
 
 std::vector<int> children_of(int parent) {

@@ -53,7 +53,7 @@ Result<int> run_in_foreground(const Command& command) {
   const pid_t parent = ::getpid();
   bp::environment environment = boost::this_process::environment();
   for (const auto& [name, value] : command.environment) {
-    environment[name] = value;
+    environment.set(name, value);  // operator[] reads beyond the strings it compares
   }
   std::error_code error;
   bp::child child(

@@ -10,7 +10,10 @@
 namespace farcall::vm {
 namespace {
 
-constexpr std::string_view kWait = "read -r revoked && exit\n";
+// What the script calls is not looked for where farcall's user may have said, on an empty PATH say.
+constexpr std::string_view kWait =
+    "PATH=/usr/bin:/bin\n"
+    "read -r revoked && exit\n";
 constexpr std::string_view kRevoked = "revoked\n";
 
 }  // namespace

@@ -47,7 +47,7 @@ Result<Process> Process::start(const Command& command, std::span<const int> inhe
   const pid_t parent = ::getpid();
   bp::environment environment = boost::this_process::environment();
   for (const auto& [name, value] : command.environment) {
-    environment[name] = value;
+    environment.set(name, value);  // operator[] reads beyond the strings it compares
   }
   const int output_number = process.output_.number();
   std::error_code error;

@@ -196,11 +196,12 @@ TEST(Compile, EveryInstructionWritesOnlyItsRegisters) {
       model::LinkedProgram program;
       program.scheme = model::CallScheme::aux64;
       program.addresses = {{0x1000}};
+      program.maps = {{static_cast<std::uint64_t>(imm)}};
       bpf::Slot slot{.opcode = info.opcode, .dst = 6, .src = 7, .offset = 0, .imm = imm};
       if (info.src.kind != bpf::FieldRule::Kind::operand) {
         slot.src = 0;
       }
-      if (info.form == bpf::Form::target32) {
+      if (info.form == bpf::Form::target32 || info.names_map()) {
         slot.imm = 0;
       }
       bpf::select(info, slot);

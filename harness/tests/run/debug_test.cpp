@@ -178,19 +178,6 @@ TEST(DebugElfV1, BreaksAtTheCodeBehindADescriptor) {
   }
 }
 
-// Whether the process ends, or has ended, within some seconds.
-bool ends(int process) {
-  for (int tries = 0; tries < 2000; ++tries) {
-    std::ifstream stat("/proc/" + std::to_string(process) + "/stat");
-    const std::string line{std::istreambuf_iterator<char>(stat), {}};
-    if (line.empty() || line.find(") Z ") != std::string::npos) {
-      return true;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return false;
-}
-
 // farcall, its guest, and its gdb, which waits for commands that do not come.
 struct Running {
   boost::process::opstream commands;
@@ -225,7 +212,8 @@ TEST_P(DebugEnds, AndLeavesNothing) {
   ASSERT_EQ(kill(debug.farcall.id(), GetParam()), 0);
   debug.farcall.wait();
   for (const int child : debug.children) {
-    EXPECT_TRUE(ends(child)) << "process " << child << " still runs";
+    EXPECT_TRUE(eventually([&] { return has_ended(child); }))
+        << "process " << child << " still runs";
   }
   EXPECT_TRUE(std::filesystem::is_empty(scratch.path()));
 }

@@ -43,26 +43,12 @@ constexpr const char* kCase =
     "-- result\n"
     "42\n";
 
-// Calls `done` until it is true, at most two minutes.
-template <typename Done>
-bool eventually(Done done) {
-  for (int tries = 0; tries < 2400; ++tries) {
-    if (done()) {
-      return true;
-    }
-    std::this_thread::sleep_for(50ms);
-  }
-  return false;
-}
-
 // Whether a QEMU for a machine of farcall's process `owner` is there.
 bool qemu_runs(int owner) {
   const std::string wanted = "guest=farcall-" + std::to_string(owner) + "-";
   std::error_code gone;
   for (const auto& entry : fs::directory_iterator("/proc", gone)) {
-    std::ostringstream line;  // of a process that has just ended nothing can be read
-    line << std::ifstream(entry.path() / "cmdline", std::ios::binary).rdbuf();
-    if (line.view().find(wanted) != std::string::npos) {
+    if (contents(entry.path() / "cmdline").find(wanted) != std::string::npos) {
       return true;
     }
   }
@@ -108,10 +94,20 @@ TEST(Libvirt, ASecondInTheSameFolderHarmsNobody) {
   EXPECT_TRUE(eventually([&first] { return qemu_runs(first.id()); }));
   const Finished second = run_farcall({"run", path, "--vm", "libvirt", "--connect", root});
   EXPECT_TRUE(first.running());
-  EXPECT_EQ(second.exit_code, 3) << second.out;
+  EXPECT_EQ(second.exit_code, 3) << second.out << second.err;
   EXPECT_THAT(second.err + second.out, HasSubstr("[machine.libvirt]"));
   first.wait();
   EXPECT_EQ(first.exit_code(), 0);
+}
+
+// farcall's own PATH is for QEMU; who cleans up behind it needs none.
+TEST(Libvirt, NothingIsLeftWhereThereIsNoPath) {
+  const ScratchFolder scratch;
+  const Finished run =
+      tests::run_program(farcall_binary(), {"doctor"},
+                         {{"PATH", "/nonexistent"}, {"TMPDIR", scratch.path().string()}});
+  EXPECT_EQ(run.exit_code, 3);
+  EXPECT_TRUE(eventually([&scratch] { return fs::is_empty(scratch.path()); }));
 }
 
 // Whatever starts a machine may have libvirt start it.
@@ -357,8 +353,7 @@ TEST_F(SessionDaemon, ItsLossIsNamed) {
   ::kill(daemon_.id(), SIGKILL);
   run.wait();
   EXPECT_EQ(run.exit_code(), 3);
-  std::ifstream file(out);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::string text = contents(out);
   EXPECT_THAT(text, HasSubstr("qemu:///session"));
   EXPECT_THAT(text, HasSubstr("[machine.libvirt]"));
   EXPECT_TRUE(eventually([&run] { return !qemu_runs(run.id()); }));
