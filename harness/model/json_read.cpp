@@ -485,13 +485,16 @@ bool has_control_character(const std::string& text) {
   return false;
 }
 
-// Refuses while parsing, before anything walks over the whole: texts with control characters, and
-// nesting beyond that of any document.
+// Refuses while parsing, before anything walks over the whole: texts with control characters,
+// numbers that are no integers, and nesting beyond that of any document.
 bool accept(int depth, Json::parse_event_t event, Json& parsed) {
   constexpr int kDeepest = 32;
   const bool is_text = event == Json::parse_event_t::key || event == Json::parse_event_t::value;
   if (is_text && parsed.is_string() && has_control_character(parsed.get_ref<std::string&>())) {
     throw BadDocument(fmt::format("{} holds a control character", parsed.dump(-1, ' ', true)));
+  }
+  if (event == Json::parse_event_t::value && parsed.is_number_float()) {
+    throw BadDocument(fmt::format("expected integers only, found {}", parsed.dump()));
   }
   if (depth > kDeepest) {
     throw BadDocument(fmt::format("expected nesting no deeper than {}", kDeepest));

@@ -217,6 +217,7 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{"/image/functions/0/name", "a\u009b", R"("a\u009b" holds a control character)"},
         Spoiled{"/cell/axes", Json{{"cp\x7f", "power9"}}, "control character"},
         Spoiled{"/cell/name", Json::parse(std::string(40, '[') + std::string(40, ']')), "nesting"},
+        Spoiled{"/image/bpf_registers/10", 8.9e59, "expected integers only, found 8.9e+59"},
         Spoiled{"/image/calls/0/callee", 7, "calls among them"},
         Spoiled{"/image/calls/0/site/function", 7, "calls among them"}));
 
