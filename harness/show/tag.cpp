@@ -15,11 +15,6 @@
 namespace farcall::show {
 namespace {
 
-// src of a 64-bit immediate load: what the immediate stands for (uapi/linux/bpf.h).
-constexpr std::uint8_t kMapFd = 1;
-constexpr std::uint8_t kMapValue = 2;
-constexpr std::uint8_t kFunctionPointer = 4;
-
 Tag digest(std::span<const bpf::Slot> slots, std::endian order, TagHash hash) {
   const std::vector<std::byte> bytes = bpf::encode(slots, order);
   std::array<unsigned char, EVP_MAX_MD_SIZE> value = {};
@@ -43,7 +38,7 @@ bool is_load64(const bpf::Slot& slot) {
 
 std::vector<bpf::Slot> without_maps(std::vector<bpf::Slot> slots) {
   for_each_instruction(slots, [&slots](std::size_t at, bpf::Slot& slot) {
-    if (is_load64(slot) && (slot.src == kMapFd || slot.src == kMapValue)) {
+    if (is_load64(slot) && (slot.src == bpf::kPseudoMap || slot.src == bpf::kPseudoMapValue)) {
       slot.imm = 0;
       slots[at + 1].imm = 0;
     }
@@ -55,7 +50,7 @@ std::vector<bpf::Slot> without_maps(std::vector<bpf::Slot> slots) {
 std::vector<bpf::Slot> rewritten(const bpf::Program& program) {
   std::vector<bpf::Slot> slots = without_maps(program.slots);
   for_each_instruction(slots, [&slots](std::size_t at, bpf::Slot& slot) {
-    if (is_load64(slot) && slot.src == kFunctionPointer) {
+    if (is_load64(slot) && slot.src == bpf::kPseudoFunction) {
       slot.imm = 1;
       slots[at + 1].imm = 1;
     }
