@@ -56,8 +56,11 @@ std::vector<bpf::Slot> rewritten(const bpf::Program& program) {
     }
   });
   for (const bpf::PseudoCall& call : pseudo_calls(program)) {
-    slots[call.slot].offset = static_cast<std::int16_t>(call.callee);
-    slots[call.slot].imm = 1;
+    bpf::Slot& slot = slots[call.slot];
+    if (slot.src == bpf::kPseudoCall) {
+      slot.offset = static_cast<std::int16_t>(call.callee);
+      slot.imm = 1;
+    }
   }
   return slots;
 }

@@ -37,6 +37,13 @@ std::string interpreter_name(const bpf::Program& source, std::uint32_t callee) {
   return fmt::format("__bpf_prog_run_args{}", align_up(used, 32));
 }
 
+// Of the helper or kfunc that is called at `slot`; empty where none is.
+std::string external_name(const bpf::Program& source,
+                          std::span<const bpf::CallInstruction> source_calls, bpf::SlotIndex slot) {
+  const auto call = std::ranges::find(source_calls, slot, &bpf::CallInstruction::slot);
+  return call == source_calls.end() || !call->callee ? "" : callee_name(source, *call->callee);
+}
+
 // Without its indentation, as bpftool has it.
 std::string source_line(const bpf::Program& source, bpf::SlotIndex slot) {
   const auto found = std::ranges::lower_bound(source.lines, slot, {}, &bpf::SourceLine::slot);
@@ -104,6 +111,7 @@ std::vector<XlatedFunction> xlated(const model::LinkedProgram& linked, const bpf
   const ProgramDump dump = dump_program(linked, all, mode);
   const Names naming(dump, source, all.program, mode, names);
   const std::vector<RecoveredCall> calls = recover(dump);
+  const std::vector<bpf::CallInstruction> source_calls = bpf::call_instructions(source);
   std::vector<XlatedFunction> functions;
   for (std::size_t i = 0; i < dump.functions.size(); ++i) {
     XlatedFunction function{.name = dump.names[i]};
@@ -111,13 +119,15 @@ std::vector<XlatedFunction> xlated(const model::LinkedProgram& linked, const bpf
     for (bpf::SlotIndex at = dump.functions[i].begin; at < dump.functions[i].end;
          at += slots_at(dump, at)) {
       XlatedLine line{.slot = at, .source = source_line(source, source_at)};
+      const std::string external = external_name(source, source_calls, source_at);
       source_at += bpf::slots_of(source.slots[source_at].opcode);
       const auto call = std::ranges::lower_bound(calls, at, {}, &RecoveredCall::slot);
       if (call != calls.end() && call->slot == at) {
         line.call = *call;
         line.text = kernel_syntax(dump.slots, at, call->distance, naming.of(*call));
       } else {
-        line.text = kernel_syntax(dump.slots, at, 0, naming.of_load(at));
+        line.text =
+            kernel_syntax(dump.slots, at, 0, external.empty() ? naming.of_load(at) : external);
       }
       function.lines.push_back(std::move(line));
     }

@@ -352,6 +352,15 @@ INSTANTIATE_TEST_SUITE_P(Stages, Dump,
                          testing::Values("cell", "linked", "image", "observations", "verdict"),
                          [](const auto& stage) { return std::string(stage.param); });
 
+TEST(Listing, NamesHelpersAndKfuncs) {
+  const std::string cell =
+      (cases_folder() / "kfuncs/own-toc.case").string() + "@le-power8-hash-elfv2-bl";
+  const Finished listing = run_farcall({"dump", cell, "--stage=xlated"});
+  EXPECT_EQ(listing.exit_code, 0) << listing.err;
+  EXPECT_THAT(listing.out, HasSubstr("call mix#1001\n"));
+  EXPECT_THAT(listing.out, HasSubstr("call weighted_sum#5\n"));
+}
+
 // A farcall that is killed outright leaves no machine behind.
 TEST(Process, NothingOutlivesAKill) {
   namespace process = boost::process;
