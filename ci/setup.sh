@@ -8,13 +8,16 @@ packages=(
   libssl-dev libbpf-dev gdb-multiarch
   libgtest-dev libgmock-dev libbenchmark-dev
   libvirt-dev libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
+  libvirt-daemon-system  # the user libvirt-qemu, without whom libvirt starts nothing as root
   qemu-system-ppc g++-powerpc64-linux-gnu clang
-  clang-19 libclang-rt-19-dev  # the sanitized build and the fuzzers
+  clang-format-19 clang-tidy-19 clang-19 libclang-rt-19-dev  # the sanitized build and the fuzzers
   ccache python3-dev python3-venv libxml2-utils chromium  # the Python package, and tests of reports
 )
 
-# The wheel is made of the same objects as build/: what one has compiled serves the other.
+# The wheel is made of the same objects as build/: what one has compiled serves the other. A cache
+# that several clones share (set CCACHE_DIR) serves each of them: no path of a clone counts.
 export CCACHE_DIR=${CCACHE_DIR:-$PWD/build/ccache} CMAKE_CXX_COMPILER_LAUNCHER=ccache
+export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$PWD} CCACHE_NOHASHDIR=1
 
 fail() {
   printf 'error: %s\n' "$@" >&2
@@ -58,5 +61,8 @@ configure_sanitized() {
 configure() {
   local folder=$1
   shift
-  [[ -f $folder/build.ninja ]] || cmake -S . -B "$folder" -G Ninja --log-level=WARNING "$@" >/dev/null
+  # Several files in one unit: what a file costs is mostly its headers and the templates that it
+  # shares with its neighbours. An editor's build of your own is better off without.
+  [[ -f $folder/build.ninja ]] || cmake -S . -B "$folder" -G Ninja --log-level=WARNING \
+    -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=12 "$@" >/dev/null
 }

@@ -1,6 +1,6 @@
 #include <filesystem>
 
-#include "run/command_line.hpp"
+#include "command/command_line.hpp"
 
 namespace {
 
@@ -14,5 +14,5 @@ std::filesystem::path images_folder() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return farcall::run::command_line(argc, argv, images_folder());
+  return farcall::command::command_line(argc, argv, images_folder());
 }

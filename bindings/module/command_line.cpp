@@ -1,5 +1,5 @@
 // run/command_line.hpp: the farcall command, for whoever has only the wheel.
-#include "run/command_line.hpp"
+#include "command/command_line.hpp"
 
 #include <pybind11/stl/filesystem.h>
 
@@ -19,7 +19,7 @@ void bind_command_line(py::module_& module) {
         }
         pointers.push_back(nullptr);
         const py::gil_scoped_release unlocked;
-        return run::command_line(static_cast<int>(arguments.size()), pointers.data(), images);
+        return command::command_line(static_cast<int>(arguments.size()), pointers.data(), images);
       },
       py::arg("arguments"), py::arg("images"),
       "Does what the program `farcall` does for these arguments, the program's name first, and "

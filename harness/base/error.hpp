@@ -8,6 +8,7 @@
 #include <boost/outcome/policy/terminate.hpp>
 #include <boost/outcome/success_failure.hpp>
 #include <boost/outcome/try.hpp>
+#include <boost/version.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -147,12 +148,21 @@ std::string to_string(const SourceLocation& where);
 std::string to_string(const Error& error);
 
 // Either a T or an Error. Looking at the one that is not there ends the program: that is a bug.
-// Propagate with BOOST_OUTCOME_TRY(value, expression), which declares `value`.
+// Propagate with FARCALL_TRY(value, expression), which declares `value`, or with
+// FARCALL_TRYV(expression), where there is no value.
 template <typename T>
 using Result =
     BOOST_OUTCOME_V2_NAMESPACE::basic_result<T, Error,
                                              BOOST_OUTCOME_V2_NAMESPACE::policy::terminate>;
 
 using BOOST_OUTCOME_V2_NAMESPACE::success;
+
+// Since Boost 1.76 its macro takes a declaration; before, it made one of the name.
+#if BOOST_VERSION >= 107600
+#define FARCALL_TRY(value, ...) BOOST_OUTCOME_TRY(auto&& value, __VA_ARGS__)
+#else
+#define FARCALL_TRY(value, ...) BOOST_OUTCOME_TRY(value, __VA_ARGS__)
+#endif
+#define FARCALL_TRYV(...) BOOST_OUTCOME_TRYV(__VA_ARGS__)
 
 }  // namespace farcall

@@ -10,10 +10,10 @@
 #include "case/case_file.hpp"
 #include "case/matrix.hpp"
 #include "check/check.hpp"
+#include "command/fresh_program.hpp"
 #include "decode/call_sites.hpp"
 #include "jit/compile.hpp"
 #include "link/link.hpp"
-#include "run/fresh_program.hpp"
 #include "run/pipeline.hpp"
 #include "vm/batch.hpp"
 
@@ -35,8 +35,8 @@ const Inputs& inputs() {
   static const Inputs kInputs = [] {
     Inputs made;
     for (std::size_t i = 0; i < kPrograms; ++i) {
-      made.texts.push_back(run::fresh_case(i));
-      made.documents.push_back(run::fresh_document(i));
+      made.texts.push_back(command::fresh_case(i));
+      made.documents.push_back(command::fresh_document(i));
       made.prepared.push_back(run::prepare(made.documents.back(), i));
       made.jobs.push_back(*made.prepared.back().job);
     }

@@ -90,7 +90,7 @@ class Assembler {
     unsigned number = start_.line;
     while (!text.empty()) {
       const std::size_t end = text.find('\n');
-      BOOST_OUTCOME_TRY(read_line(AssemblyLine(text.substr(0, end), number)));
+      FARCALL_TRYV(read_line(AssemblyLine(text.substr(0, end), number)));
       text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
       ++number;
     }
@@ -103,9 +103,9 @@ class Assembler {
       return error(ErrorCode::asm_syntax, labels_.back().place,
                    fmt::format("no instruction follows label '{}'", labels_.back().name));
     }
-    BOOST_OUTCOME_TRY(resolve_functions());
-    BOOST_OUTCOME_TRY(divide_into_functions());
-    BOOST_OUTCOME_TRY(resolve_jumps());
+    FARCALL_TRYV(resolve_functions());
+    FARCALL_TRYV(divide_into_functions());
+    FARCALL_TRYV(resolve_jumps());
     return std::move(program_);
   }
 
@@ -129,10 +129,10 @@ class Assembler {
         return expected(line, "an instruction or a label");
       }
       if (line.take(':')) {
-        BOOST_OUTCOME_TRY(define(word, place));
+        FARCALL_TRYV(define(word, place));
         continue;
       }
-      BOOST_OUTCOME_TRY(read_instruction(word, place, line));
+      FARCALL_TRYV(read_instruction(word, place, line));
       if (!line.at_end()) {
         return expected(line, "the line's end");
       }
@@ -183,7 +183,7 @@ class Assembler {
         return expected(line, "','");
       }
       first = false;
-      BOOST_OUTCOME_TRY(read_operand(operand, line, rows, read));
+      FARCALL_TRYV(read_operand(operand, line, rows, read));
     }
     select(*read.info, read.slot);
     append(read.slot, place);
@@ -249,7 +249,7 @@ class Assembler {
     if (source == Source::src_register) {
       return read_register(line, read.slot.src);
     }
-    BOOST_OUTCOME_TRY(value, read_number(line, 32));
+    FARCALL_TRY(value, read_number(line, 32));
     read.slot.imm = static_cast<std::int32_t>(static_cast<std::uint32_t>(value));
     return success();
   }
@@ -268,14 +268,14 @@ class Assembler {
       return read_map(line, read);
     }
     if (take_word_of("value", Form::dst_value)) {
-      BOOST_OUTCOME_TRYV(read_map(line, read));
+      FARCALL_TRYV(read_map(line, read));
       if (line.peek() == '+') {
-        BOOST_OUTCOME_TRY(at, read_count(line));
+        FARCALL_TRY(at, read_count(line));
         read.second.imm = at;
       }
       return success();
     }
-    BOOST_OUTCOME_TRY(value, read_number(line, 64));
+    FARCALL_TRY(value, read_number(line, 64));
     std::tie(read.slot, read.second) = load_immediate64_slots(read.slot.dst, value);
     return success();
   }
@@ -299,9 +299,9 @@ class Assembler {
     if (!line.take('[')) {
       return expected(line, "'['");
     }
-    BOOST_OUTCOME_TRY(read_register(line, base));
+    FARCALL_TRYV(read_register(line, base));
     if (line.peek() == '+' || line.peek() == '-') {
-      BOOST_OUTCOME_TRY(read_offset(line, offset));
+      FARCALL_TRYV(read_offset(line, offset));
     }
     if (!line.take(']')) {
       return expected(line, "']'");
@@ -321,7 +321,7 @@ class Assembler {
       return read_label(line, "a label, or a number of slots with its sign", false);
     }
     const Place place = line.place();
-    BOOST_OUTCOME_TRY(value, read_number(line, 32));
+    FARCALL_TRY(value, read_number(line, 32));
     slot.imm = static_cast<std::int32_t>(value);
     if ((static_cast<std::int64_t>(value) < 0) != (slot.imm < 0)) {
       return error(ErrorCode::asm_out_of_range, place,
@@ -344,10 +344,10 @@ class Assembler {
       return read_label(line, "a label", true);
     }
     read.info = row_of(line.take_word("kfunc") ? Form::kfunc : Form::helper);
-    BOOST_OUTCOME_TRY(number, read_count(line, read.info->form == Form::kfunc
-                                                   ? "a number"
-                                                   : "'local' and a label, 'kfunc' and a number, a "
-                                                     "number, or a register"));
+    FARCALL_TRY(number, read_count(line, read.info->form == Form::kfunc
+                                             ? "a number"
+                                             : "'local' and a label, 'kfunc' and a number, a "
+                                               "number, or a register"));
     read.slot.imm = number;
     return success();
   }
@@ -426,7 +426,7 @@ class Assembler {
   Result<void> resolve_functions() {
     for (const Reference& reference : references_) {
       if (reference.to_function) {
-        BOOST_OUTCOME_TRY(target, slot_of(reference));
+        FARCALL_TRY(target, slot_of(reference));
         program_.slots[reference.slot].imm = static_cast<std::int32_t>(target - reference.slot - 1);
       }
     }
@@ -459,7 +459,7 @@ class Assembler {
         continue;
       }
       const auto exit = implicit_exit(reference);
-      BOOST_OUTCOME_TRY(target, exit ? Result<SlotIndex>(*exit) : slot_of(reference));
+      FARCALL_TRY(target, exit ? Result<SlotIndex>(*exit) : slot_of(reference));
       const std::int64_t offset = std::int64_t{target} - reference.slot - 1;
       Slot& slot = program_.slots[reference.slot];
       if (find(slot)->form == Form::target32) {

@@ -39,7 +39,7 @@ class Reader {
                        fmt::format("expected a header of {} bytes that begins with {:#x}",
                                    kHeaderBytes, kMagic));
     }
-    BOOST_OUTCOME_TRYV(read_table(8, kFunctionBytes, [this](CodePlace place, std::size_t at) {
+    FARCALL_TRYV(read_table(8, kFunctionBytes, [this](CodePlace place, std::size_t at) {
       const btf_type* const type = btf__type_by_id(btf_.get(), word(at + 4));
       const char* const name =
           type == nullptr ? nullptr : btf__name_by_offset(btf_.get(), type->name_off);
@@ -47,7 +47,7 @@ class Reader {
         info_.functions.emplace(std::move(place), name);
       }
     }));
-    BOOST_OUTCOME_TRYV(read_table(16, kLineBytes, [this](CodePlace place, std::size_t at) {
+    FARCALL_TRYV(read_table(16, kLineBytes, [this](CodePlace place, std::size_t at) {
       const std::uint32_t line = word(at + 12);
       info_.lines.emplace(std::move(place),
                           DebugLine{.where = {.file = string(word(at + 4)),

@@ -32,23 +32,23 @@ struct Section {
   std::size_t number() const { return elf_ndxscn(handle); }
 };
 
-class Reader {
+class SectionReader {
  public:
-  Reader(std::span<const std::byte> object, const std::string& file) : object_(object) {
+  SectionReader(std::span<const std::byte> object, const std::string& file) : object_(object) {
     code_.file = file;
   }
 
   Result<ElfCode> run() {
-    BOOST_OUTCOME_TRY(open());
-    BOOST_OUTCOME_TRY(read_sections());
+    FARCALL_TRYV(open());
+    FARCALL_TRYV(read_sections());
     for (const Section& section : sections_) {
-      BOOST_OUTCOME_TRY(read_code(section));
-      BOOST_OUTCOME_TRY(read_data(section));
-      BOOST_OUTCOME_TRY(read_btf(section));
+      FARCALL_TRYV(read_code(section));
+      FARCALL_TRYV(read_data(section));
+      FARCALL_TRYV(read_btf(section));
     }
-    BOOST_OUTCOME_TRY(read_symbols());
+    FARCALL_TRYV(read_symbols());
     for (const Section& section : sections_) {
-      BOOST_OUTCOME_TRY(read_relocations(section));
+      FARCALL_TRYV(read_relocations(section));
     }
     return std::move(code_);
   }
@@ -115,7 +115,7 @@ class Reader {
     if ((section.header.sh_flags & SHF_COMPRESSED) != 0) {
       return in_section(section, ErrorCode::elf_unsupported, "code is compressed");
     }
-    BOOST_OUTCOME_TRY(bytes, bytes_of(section));
+    FARCALL_TRY(bytes, bytes_of(section));
     const std::uint64_t size = bytes.size();
     if (size % kSlotBytes != 0) {
       return in_section(
@@ -139,7 +139,7 @@ class Reader {
 
   Result<void> read_btf(const Section& section) {
     if (section.name == ".BTF" || section.name == ".BTF.ext") {
-      BOOST_OUTCOME_TRY(bytes, bytes_of(section));
+      FARCALL_TRY(bytes, bytes_of(section));
       (section.name == ".BTF" ? code_.btf : code_.btf_ext) = bytes;
     }
     return success();
@@ -170,7 +170,7 @@ class Reader {
     if (is_zeros) {
       data.bytes.resize(header.sh_size);
     } else {
-      BOOST_OUTCOME_TRY(bytes, bytes_of(section));
+      FARCALL_TRY(bytes, bytes_of(section));
       data.bytes.assign(bytes.begin(), bytes.end());
     }
     code_.data[section.number()] = std::move(data);
@@ -196,7 +196,7 @@ class Reader {
       return malformed("there is no symbol table");
     }
     symbol_table_ = table->number();
-    BOOST_OUTCOME_TRY(data, table_of(*table, sizeof(Elf64_Sym)));
+    FARCALL_TRY(data, table_of(*table, sizeof(Elf64_Sym)));
     const auto count = static_cast<int>(data->d_size / sizeof(Elf64_Sym));
     for (int number = 0; number < count; ++number) {
       GElf_Sym symbol = {};
@@ -204,7 +204,7 @@ class Reader {
         return in_section(*table, ErrorCode::elf_malformed,
                           fmt::format("symbol {} cannot be read", number));
       }
-      BOOST_OUTCOME_TRY(name, name_of(*table, number, symbol));
+      FARCALL_TRY(name, name_of(*table, number, symbol));
       const int binding = GELF_ST_BIND(symbol.st_info);
       code_.symbols.push_back({.name = std::move(name),
                                .is_function = GELF_ST_TYPE(symbol.st_info) == STT_FUNC,
@@ -248,7 +248,7 @@ class Reader {
                         fmt::format("its symbol table is section {}: expected {}",
                                     section.header.sh_link, symbol_table_));
     }
-    BOOST_OUTCOME_TRY(data, table_of(section, sizeof(Elf64_Rel)));
+    FARCALL_TRY(data, table_of(section, sizeof(Elf64_Rel)));
     const auto count = static_cast<int>(data->d_size / sizeof(Elf64_Rel));
     std::vector<ElfRelocation>& relocations =
         code != code_.sections.end() ? code->second.relocations : data_section->second.relocations;
@@ -277,7 +277,7 @@ class Reader {
 }  // namespace
 
 Result<ElfCode> read_elf_code(std::span<const std::byte> object, const std::string& file) {
-  return Reader(object, file).run();
+  return SectionReader(object, file).run();
 }
 
 }  // namespace farcall::bpf

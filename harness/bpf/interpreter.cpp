@@ -203,10 +203,10 @@ Result<void> atomic(Machine& machine, const InstructionInfo& info, const Slot& s
                  .message = fmt::format("{} at {}: an atomic access must be aligned to its size",
                                         info.mnemonic, to_string(address))};
   }
-  BOOST_OUTCOME_TRY(old, machine.memory.load(address, info.memory_bytes));
+  FARCALL_TRY(old, machine.memory.load(address, info.memory_bytes));
   const std::uint64_t value = updated(info.operation, old, machine.registers[slot.src],
                                       truncate(machine.registers[0], info.width));
-  BOOST_OUTCOME_TRYV(machine.memory.store(address, info.memory_bytes, value));
+  FARCALL_TRYV(machine.memory.store(address, info.memory_bytes, value));
   if (info.fetches) {
     machine.registers[info.writes_src() ? slot.src : 0] = old;
   }
@@ -218,7 +218,7 @@ Result<void> access_memory(Machine& machine, const InstructionInfo& info, const 
     return GuestAddress{machine.registers[base]} + static_cast<Displacement>(slot.offset);
   };
   if (info.form == Form::load) {
-    BOOST_OUTCOME_TRY(value, machine.memory.load(address_from(slot.src), info.memory_bytes));
+    FARCALL_TRY(value, machine.memory.load(address_from(slot.src), info.memory_bytes));
     const bool is_signed = info.operation == Operation::load_signed;
     machine.registers[slot.dst] =
         is_signed ? static_cast<std::uint64_t>(as_signed(value, 8U * info.memory_bytes)) : value;
@@ -289,16 +289,16 @@ class ExternalCall final : public Caller {
           fmt::format("call back to {}: no function of the program is there", to_string(function)));
     }
     const SlotIndex resume = machine_.pc;
-    BOOST_OUTCOME_TRYV(enter(machine_, site, *callee));
+    FARCALL_TRYV(enter(machine_, site, *callee));
     std::ranges::copy(arguments, machine_.registers.begin() + 1);
-    BOOST_OUTCOME_TRYV(execute(machine_));
+    FARCALL_TRYV(execute(machine_));
     leave(machine_);
     machine_.pc = resume;
     return machine_.registers[0];
   }
 
   Result<void> store_return_address(GuestAddress to, std::size_t level) override {
-    BOOST_OUTCOME_TRYV(machine_.memory.store(to, 8, 0));
+    FARCALL_TRYV(machine_.memory.store(to, 8, 0));
     machine_.run.return_addresses.push_back(
         {.at = to, .site = machine_.frames[machine_.frames.size() - 1 - level].site});
     return success();
@@ -335,12 +335,12 @@ Result<void> call_external(Machine& machine, CallSite site, std::uint32_t callee
 Result<void> tail_call(Machine& machine, CallSite site) {
   const GuestAddress array{machine.registers[2]};
   const std::uint64_t index = truncate(machine.registers[3], 32);
-  BOOST_OUTCOME_TRY(elements, machine.memory.load(array, 4));
+  FARCALL_TRY(elements, machine.memory.load(array, 4));
   if (index >= elements || machine.tail_calls >= kTailCallLimit) {
     ++machine.pc;
     return success();
   }
-  BOOST_OUTCOME_TRY(address, machine.memory.load(array + (kArrayHeaderBytes + 8 * index), 8));
+  FARCALL_TRY(address, machine.memory.load(array + (kArrayHeaderBytes + 8 * index), 8));
   if (address == 0) {
     ++machine.pc;
     return success();
@@ -428,7 +428,7 @@ Result<void> execute(Machine& machine) {
         break;
       case Operation::load_map:
       case Operation::load_map_value: {
-        BOOST_OUTCOME_TRY(address, map_address(machine));
+        FARCALL_TRY(address, map_address(machine));
         registers[slot.dst] = address.value;
         pc += 2;
         break;
@@ -442,7 +442,7 @@ Result<void> execute(Machine& machine) {
       case Operation::call:
       case Operation::call_external:
       case Operation::call_register: {
-        BOOST_OUTCOME_TRYV(call(machine));
+        FARCALL_TRYV(call(machine));
         break;
       }
       case Operation::exit:
@@ -478,7 +478,7 @@ Result<InterpreterRun> interpret(const Program& program, std::span<const GuestAd
   Machine machine{.program = program, .addresses = addresses, .memory = memory, .limits = limits};
   std::ranges::copy(arguments, machine.registers.begin() + 1);
   machine.registers[kFramePointer] = stack_top.value;
-  BOOST_OUTCOME_TRYV(execute(machine));
+  FARCALL_TRYV(execute(machine));
   machine.run.r0 = machine.registers[0];
   return std::move(machine.run);
 }

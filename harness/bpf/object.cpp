@@ -29,9 +29,9 @@ constexpr std::size_t kMostSlots = 1'000'000;  // as Linux
 constexpr std::uint32_t kRelocationAbs64 = 2;
 constexpr std::uint64_t kAddressBytes = 8;
 
-class Reader {
+class ObjectReader {
  public:
-  Reader(const ElfCode& code, const DebugInfo& debug) : code_(code), debug_(debug) {
+  ObjectReader(const ElfCode& code, const DebugInfo& debug) : code_(code), debug_(debug) {
     for (const ElfSymbol& symbol : code.symbols) {
       if (symbol.is_function && code.sections.contains(symbol.section)) {
         // Of several symbols for one function, the global one names it.
@@ -42,14 +42,14 @@ class Reader {
   }
 
   Result<Object> run(std::optional<std::string_view> entry) {
-    BOOST_OUTCOME_TRY(first, entry_function(entry));
+    FARCALL_TRY(first, entry_function(entry));
     number_of(*first);
     // More functions and data join while these are copied.
     while (program_.functions.size() < chosen_.size() || copied_data_ < data_sections_.size()) {
       if (program_.functions.size() < chosen_.size()) {
-        BOOST_OUTCOME_TRY(copy_function(*chosen_[program_.functions.size()]));
+        FARCALL_TRYV(copy_function(*chosen_[program_.functions.size()]));
       } else {
-        BOOST_OUTCOME_TRY(copy_data(static_cast<std::uint32_t>(copied_data_++)));
+        FARCALL_TRYV(copy_data(static_cast<std::uint32_t>(copied_data_++)));
       }
     }
     for (const Named& named : named_) {
@@ -154,7 +154,7 @@ class Reader {
       }
       free_from = relocation.offset + kAddressBytes;
       const auto addend = load<std::uint64_t>(data.bytes.data() + relocation.offset, code_.order);
-      BOOST_OUTCOME_TRY(target, target_of(at, relocation, addend));
+      FARCALL_TRY(target, target_of(at, relocation, addend));
       addresses_.push_back({.region = region,
                             .offset = relocation.offset,
                             .is_function = target.is_function,
@@ -220,7 +220,7 @@ class Reader {
     ElfAddress at = start;
     bool is_second = false;  // of an instruction of two slots
     for (; at.offset < function.value + function.size; at.offset += kSlotBytes) {
-      BOOST_OUTCOME_TRY(copy_slot(section, at, is_second));
+      FARCALL_TRYV(copy_slot(section, at, is_second));
       is_second = !is_second && slots_of(program_.slots.back().opcode) == 2;
     }
     // Linux names a function by BTF alone.
@@ -244,7 +244,7 @@ class Reader {
           {.slot = slot_number, .where = line->second.where, .text = line->second.text});
     }
 
-    BOOST_OUTCOME_TRY(relocation, relocation_at(section, at));
+    FARCALL_TRY(relocation, relocation_at(section, at));
     const InstructionInfo* info = find(slot);
     if (relocation != nullptr && relocation->type == R_BPF_64_64 && !is_second && info != nullptr &&
         info->operation == Operation::load_immediate64) {
@@ -253,7 +253,7 @@ class Reader {
     if (is_second || info == nullptr || info->operation != Operation::call) {
       return relocation == nullptr ? Result<void>(success()) : unsupported(at, *relocation);
     }
-    BOOST_OUTCOME_TRY(callee, callee_of(at, slot, relocation));
+    FARCALL_TRY(callee, callee_of(at, slot, relocation));
     named_.push_back({.slot = slot_number, .function = number_of(*callee)});
     return success();
   }
@@ -281,7 +281,7 @@ class Reader {
     }
     // The addend is in the first slot, of 32 bits with sign.
     const auto addend = static_cast<std::uint64_t>(std::int64_t{program_.slots[slot].imm});
-    BOOST_OUTCOME_TRY(target, target_of(at, relocation, addend));
+    FARCALL_TRY(target, target_of(at, relocation, addend));
     if (target.is_function) {
       program_.slots[slot].src = kPseudoFunction;
       named_.push_back({.slot = slot, .function = target.number});
@@ -367,9 +367,9 @@ class Reader {
 
 Result<Object> read_object(std::span<const std::byte> object, const std::string& file,
                            std::optional<std::string_view> entry) {
-  BOOST_OUTCOME_TRY(code, read_elf_code(object, file));
-  BOOST_OUTCOME_TRY(debug, read_debug_info(code));
-  return Reader(code, debug).run(entry);
+  FARCALL_TRY(code, read_elf_code(object, file));
+  FARCALL_TRY(debug, read_debug_info(code));
+  return ObjectReader(code, debug).run(entry);
 }
 
 Result<Object> read_object_file(const std::string& path, std::optional<std::string_view> entry) {

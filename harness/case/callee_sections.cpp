@@ -8,7 +8,7 @@
 
 #include "bpf/assembler.hpp"
 #include "case/read_section.hpp"
-#include "native/native.hpp"
+#include "external/external.hpp"
 
 namespace farcall::cases {
 namespace {
@@ -18,7 +18,7 @@ constexpr std::uint64_t kMaxArrayBytes = std::uint64_t{512} * 1024;
 
 std::string known_natives() {
   std::string text;
-  for (const native::Native& native : native::natives()) {
+  for (const external::Native& native : external::natives()) {
     text += fmt::format("{}{}", text.empty() ? "" : ", ", native.name);
   }
   return text;
@@ -33,7 +33,7 @@ Result<void> read_external(Reader& reader, const Section& section, bpf::External
     return error_at(id_word.where, ErrorCode::case_syntax,
                     fmt::format("expected '-- {} NUMBER NAME'", word));
   }
-  BOOST_OUTCOME_TRY(id, unsigned_number(id_word));
+  FARCALL_TRY(id, unsigned_number(id_word));
   if (id > std::numeric_limits<std::int32_t>::max()) {
     return error_at(id_word.where, ErrorCode::case_bad_number,
                     "expected a number of 0 to 2147483647, as `imm` of a call holds it");
@@ -45,15 +45,15 @@ Result<void> read_external(Reader& reader, const Section& section, bpf::External
                                 bpf::kTailCall));
   }
   const Word name = cursor.word();
-  const native::Native* const native = native::find(name.text);
+  const external::Native* const native = external::find(name.text);
   if (native == nullptr) {
     return error_at(name.where, ErrorCode::case_unknown_name,
                     name.text.empty() ? fmt::format("expected '-- {} NUMBER NAME'", word)
                                       : fmt::format("there is no function '{}'", name.text),
                     fmt::format("known: {}", known_natives()));
   }
-  BOOST_OUTCOME_TRYV(expect_end(cursor, "the name"));
-  bpf::External external = native::external(*native, kind, static_cast<std::int32_t>(id));
+  FARCALL_TRYV(expect_end(cursor, "the name"));
+  bpf::External external = external::external(*native, kind, static_cast<std::int32_t>(id));
   for (const bpf::External& earlier : reader.externals) {
     const bool same_id = earlier.kind == kind && earlier.id == external.id;
     if (same_id || earlier.name == external.name) {
@@ -105,9 +105,8 @@ Result<std::optional<std::uint64_t>> read_setting(Cursor& cursor, std::string_vi
   }
   cursor = ahead;
   const auto skipped = static_cast<unsigned>(key.size() + 1);
-  BOOST_OUTCOME_TRY(value,
-                    unsigned_number({.text = word.text.substr(skipped),
-                                     .where = {word.where.line, word.where.column + skipped}}));
+  FARCALL_TRY(value, unsigned_number({.text = word.text.substr(skipped),
+                                      .where = {word.where.line, word.where.column + skipped}}));
   if (value == 0 || value > kMaxArrayBytes) {
     return error_at(word.where, ErrorCode::case_bad_number,
                     fmt::format("expected {} of 1 to {}", key, kMaxArrayBytes));
@@ -120,14 +119,14 @@ Result<ArrayHeader> read_array_header(const Section& section) {
   Cursor cursor = section.arguments;
   ArrayHeader header{.name = cursor.name()};
   const Position size_where = cursor.here();
-  BOOST_OUTCOME_TRY(size, read_setting(cursor, "size"));
+  FARCALL_TRY(size, read_setting(cursor, "size"));
   if (header.name.text.empty() || !size) {
     return error_at(header.name.text.empty() ? header.name.where : size_where,
                     ErrorCode::case_syntax, std::string{kGrammar});
   }
   header.elements = *size;
   const Position value_where = cursor.here();
-  BOOST_OUTCOME_TRY(value, read_setting(cursor, "value"));
+  FARCALL_TRY(value, read_setting(cursor, "value"));
   header.element_bytes = value;
   if (!cursor.at_end()) {
     return error_at(cursor.here(), ErrorCode::case_syntax, std::string{kGrammar});
@@ -142,7 +141,7 @@ Result<ArrayHeader> read_array_header(const Section& section) {
 // `INDEX = PROGRAM`.
 Result<ProgramElement> read_element(const Case& parsed, Cursor cursor, std::uint64_t elements) {
   const Word index_word = cursor.name();
-  BOOST_OUTCOME_TRY(index, unsigned_number(index_word));
+  FARCALL_TRY(index, unsigned_number(index_word));
   if (index >= elements) {
     return error_at(index_word.where, ErrorCode::case_bad_number,
                     fmt::format("expected an index of 0 to {}", elements - 1));
@@ -163,7 +162,7 @@ Result<ProgramElement> read_element(const Case& parsed, Cursor cursor, std::uint
                     fmt::format("there is no program '{}'", name.text),
                     fmt::format("programs: {}", known));
   }
-  BOOST_OUTCOME_TRYV(expect_end(cursor, "the program"));
+  FARCALL_TRYV(expect_end(cursor, "the program"));
   return ProgramElement{.index = index, .function = *function};
 }
 
@@ -175,7 +174,7 @@ Result<void> collect_maps(Reader& reader, std::span<const Section> sections) {
     if (section.kind != SectionKind::array) {
       continue;
     }
-    BOOST_OUTCOME_TRY(header, read_array_header(section));
+    FARCALL_TRY(header, read_array_header(section));
     reader.maps.push_back({.name = std::string{header.name.text},
                            .value_bytes = static_cast<std::uint32_t>(
                                header.elements * header.element_bytes.value_or(0))});
@@ -197,16 +196,16 @@ Result<void> read_program(Reader& reader, const Section& section) {
   if (name.text.empty() || (name.text.front() >= '0' && name.text.front() <= '9')) {
     return error_at(name.where, ErrorCode::case_syntax, "expected '-- program NAME'");
   }
-  BOOST_OUTCOME_TRYV(expect_end(cursor, "the name"));
+  FARCALL_TRYV(expect_end(cursor, "the name"));
   if (!reader.program) {
     return error_at(section.where, ErrorCode::case_missing_section,
                     "there is no program for this one to be added to: expected a section '-- asm', "
                     "'-- elf FILE' or '-- raw'");
   }
-  BOOST_OUTCOME_TRY(
-      more, bpf::assemble(section.body,
-                          {.file = reader.result.path, .line = section.body_line, .column = 1},
-                          reader.maps));
+  FARCALL_TRY(more,
+              bpf::assemble(section.body,
+                            {.file = reader.result.path, .line = section.body_line, .column = 1},
+                            reader.maps));
   if (bpf::function_named(*reader.program, name.text)) {
     return error_at(
         name.where, ErrorCode::case_duplicate_section,
@@ -218,8 +217,8 @@ Result<void> read_program(Reader& reader, const Section& section) {
 
 Result<void> read_array(Reader& reader, const Section& section) {
   Case& parsed = reader.result;
-  BOOST_OUTCOME_TRY(header, read_array_header(section));
-  BOOST_OUTCOME_TRYV(check_region_name(reader, section, header.name));
+  FARCALL_TRY(header, read_array_header(section));
+  FARCALL_TRYV(check_region_name(reader, section, header.name));
   Array array{.region = parsed.data.size(),
               .elements = static_cast<std::uint32_t>(header.elements),
               .element_bytes = static_cast<std::uint32_t>(element_bytes_of(header)),
@@ -234,7 +233,7 @@ Result<void> read_array(Reader& reader, const Section& section) {
     Cursor cursor{*line};
     const Position where = cursor.here();
     if (header.element_bytes) {
-      BOOST_OUTCOME_TRYV(append_bytes(cursor, region.bytes));
+      FARCALL_TRYV(append_bytes(cursor, region.bytes));
       if (region.bytes.size() > whole) {
         return error_at(
             where, ErrorCode::case_syntax,
@@ -243,7 +242,7 @@ Result<void> read_array(Reader& reader, const Section& section) {
       }
       continue;
     }
-    BOOST_OUTCOME_TRY(element, read_element(parsed, cursor, header.elements));
+    FARCALL_TRY(element, read_element(parsed, cursor, header.elements));
     if (std::ranges::find(array.programs, element.index, &ProgramElement::index) !=
         array.programs.end()) {
       return error_at(where, ErrorCode::case_syntax,

@@ -62,20 +62,20 @@ void set_scope(Reader& reader) {
 }
 
 Result<void> read_sections(Reader& reader, std::span<const Section> sections) {
-  BOOST_OUTCOME_TRYV(collect_placements(reader, sections));
-  BOOST_OUTCOME_TRYV(collect_maps(reader, sections));
+  FARCALL_TRYV(collect_placements(reader, sections));
+  FARCALL_TRYV(collect_maps(reader, sections));
   for (std::size_t kind = 0; kind < kSectionKindCount; ++kind) {
     for (const Section& section : sections) {
       if (section.kind == static_cast<SectionKind>(kind)) {
-        BOOST_OUTCOME_TRYV(check_arguments(section));
-        BOOST_OUTCOME_TRYV(kReaders[kind](reader, section));
+        FARCALL_TRYV(check_arguments(section));
+        FARCALL_TRYV(kReaders[kind](reader, section));
       }
     }
     if (kind == static_cast<std::size_t>(SectionKind::matrix)) {
       set_scope(reader);
     }
     if (kind == static_cast<std::size_t>(SectionKind::program)) {
-      BOOST_OUTCOME_TRYV(finish_program(reader));
+      FARCALL_TRYV(finish_program(reader));
     }
   }
   return success();
@@ -135,16 +135,16 @@ Result<Case> parse_text(std::string_view text, const std::string& path) {
                                 "letters, digits, -, _ and .",
                                 reader.result.name));
   }
-  BOOST_OUTCOME_TRYV(check_characters(text));
+  FARCALL_TRYV(check_characters(text));
   std::string without_returns;
   if (text.find('\r') != std::string_view::npos) {
     std::ranges::copy_if(text, std::back_inserter(without_returns),
                          [](char c) { return c != '\r'; });
     text = without_returns;
   }
-  BOOST_OUTCOME_TRY(file, split_sections(text));
+  FARCALL_TRY(file, split_sections(text));
   reader.result.summary = file.summary;
-  BOOST_OUTCOME_TRYV(read_sections(reader, file.sections));
+  FARCALL_TRYV(read_sections(reader, file.sections));
   return std::move(reader.result);
 }
 
@@ -188,7 +188,7 @@ Result<std::string> read_text(const std::string& path) {
 }
 
 Result<Case> read_case(const std::string& path) {
-  BOOST_OUTCOME_TRY(text, read_text(path));
+  FARCALL_TRY(text, read_text(path));
   return parse_case(text, path);
 }
 

@@ -50,7 +50,7 @@ Result<std::uint64_t> parse_amount(Word word) {
   }
   const unsigned shift = unit_shift(word.text.back());
   const std::string_view digits = word.text.substr(0, word.text.size() - (shift == 0 ? 0 : 1));
-  BOOST_OUTCOME_TRY(value, unsigned_number({.text = digits, .where = word.where}));
+  FARCALL_TRY(value, unsigned_number({.text = digits, .where = word.where}));
   if (value > std::numeric_limits<std::uint64_t>::max() >> shift) {
     return error_at(word.where, ErrorCode::case_bad_number,
                     fmt::format("{} does not fit 64 bits", word.text));
@@ -63,7 +63,7 @@ Result<std::int64_t> parse_signed_amount(Word word) {
   const bool minus = word.text.starts_with('-');
   const Word magnitude_word = {.text = word.text.substr(minus ? 1 : 0),
                                .where = {word.where.line, word.where.column + (minus ? 1U : 0U)}};
-  BOOST_OUTCOME_TRY(magnitude, parse_amount(magnitude_word));
+  FARCALL_TRY(magnitude, parse_amount(magnitude_word));
   if (magnitude > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
     return error_at(word.where, ErrorCode::case_bad_number,
                     fmt::format("{} does not fit a signed 64-bit displacement", word.text));
@@ -90,14 +90,14 @@ Result<Sweep> parse_sweep(Cursor& cursor) {
   const Word last_word = {
       .text = range.text.substr(dots + 2),
       .where = {range.where.line, range.where.column + static_cast<unsigned>(dots) + 2}};
-  BOOST_OUTCOME_TRY(first, parse_signed_amount({range.text.substr(0, dots), range.where}));
-  BOOST_OUTCOME_TRY(last, parse_signed_amount(last_word));
+  FARCALL_TRY(first, parse_signed_amount({range.text.substr(0, dots), range.where}));
+  FARCALL_TRY(last, parse_signed_amount(last_word));
   const Word step_keyword = cursor.name();
   if (step_keyword.text != "step") {
     return expected_in_sweep(step_keyword.where, "step behind the range");
   }
   const Word step_word = cursor.name();
-  BOOST_OUTCOME_TRY(step, parse_signed_amount(step_word));
+  FARCALL_TRY(step, parse_signed_amount(step_word));
   if (!cursor.take('}')) {
     return expected_in_sweep(cursor.here(), "} behind the step");
   }
@@ -170,7 +170,7 @@ std::string known_sites(const Named& named) {
 // What follows `site(`.
 Result<Expression> parse_site_base(Cursor& cursor, const Named& named) {
   const Word word = cursor.until(')');
-  BOOST_OUTCOME_TRY(call, parse_site(word, named));
+  FARCALL_TRY(call, parse_site(word, named));
   if (!cursor.take(')')) {
     return error_at(cursor.here(), ErrorCode::case_syntax, "expected ) behind the call site",
                     std::string{kGrammar});
@@ -185,13 +185,13 @@ Result<Expression> parse_base(Cursor& cursor, const Named& named) {
                     std::string{kGrammar});
   }
   if (is_digit(word.text.front())) {
-    BOOST_OUTCOME_TRY(value, parse_amount(word));
+    FARCALL_TRY(value, parse_amount(word));
     return Expression{.base = GuestAddress{value}};
   }
   if (word.text == kSite && cursor.take('(')) {
     return parse_site_base(cursor, named);
   }
-  BOOST_OUTCOME_TRYV(refuse_ambiguity(word, named));
+  FARCALL_TRYV(refuse_ambiguity(word, named));
   if (is_region(word.text)) {
     return Expression{.base = RegionBase{std::string{word.text}}};
   }
@@ -224,7 +224,7 @@ bool is_reserved(std::string_view name) {
 }
 
 Result<Item> parse_item(Word word, const Named& named) {
-  BOOST_OUTCOME_TRYV(refuse_ambiguity(word, named));
+  FARCALL_TRYV(refuse_ambiguity(word, named));
   if (const auto item = find_item(word.text, named)) {
     return *item;
   }
@@ -242,10 +242,10 @@ Result<std::uint32_t> parse_site(Word word, const Named& named) {
   }
   const auto function = bpf::callee_named(named.program, word.text.substr(0, open));
   const std::string_view digits = word.text.substr(open + 1, word.text.size() - open - 2);
-  BOOST_OUTCOME_TRY(
-      ordinal, unsigned_number({.text = digits,
-                                .where = {word.where.line,
-                                          word.where.column + static_cast<unsigned>(open) + 1}}));
+  FARCALL_TRY(ordinal,
+              unsigned_number({.text = digits,
+                               .where = {word.where.line,
+                                         word.where.column + static_cast<unsigned>(open) + 1}}));
   const auto found = std::ranges::find_if(named.calls, [&](const bpf::CallInstruction& call) {
     return call.site.function == function && call.site.ordinal == ordinal;
   });
@@ -257,7 +257,7 @@ Result<std::uint32_t> parse_site(Word word, const Named& named) {
 }
 
 Result<Expression> parse_expression(Cursor& cursor, const Named& named) {
-  BOOST_OUTCOME_TRY(expression, parse_base(cursor, named));
+  FARCALL_TRY(expression, parse_base(cursor, named));
   std::int64_t offset = 0;
   while (!cursor.at_end()) {
     const bool minus = cursor.peek() == '-';
@@ -267,9 +267,9 @@ Result<Expression> parse_expression(Cursor& cursor, const Named& named) {
     }
     const Word word = cursor.name();
     if (word.text == kSweep && !minus) {
-      BOOST_OUTCOME_TRY(sweep, parse_sweep(cursor));
+      FARCALL_TRY(sweep, parse_sweep(cursor));
       expression.sweep = sweep;
-      BOOST_OUTCOME_TRYV(expect_end(cursor, "the sweep"));
+      FARCALL_TRYV(expect_end(cursor, "the sweep"));
       if (std::int64_t sum = 0; __builtin_add_overflow(offset, sweep.first, &sum) ||
                                 __builtin_add_overflow(offset, sweep.last, &sum)) {
         return error_at(word.where, ErrorCode::case_bad_number,
@@ -277,7 +277,7 @@ Result<Expression> parse_expression(Cursor& cursor, const Named& named) {
       }
       break;
     }
-    BOOST_OUTCOME_TRY(amount, parse_amount(word));
+    FARCALL_TRY(amount, parse_amount(word));
     const bool wrapped = minus ? __builtin_sub_overflow(offset, amount, &offset)
                                : __builtin_add_overflow(offset, amount, &offset);
     if (wrapped) {

@@ -61,7 +61,7 @@ Result<std::vector<std::string>> find_files(std::span<const std::string> paths,
       return unreadable(path, problem);
     }
     if (fs::is_directory(status)) {
-      BOOST_OUTCOME_TRY(found, search(path, extension));
+      FARCALL_TRY(found, search(path, extension));
       std::ranges::for_each(found, add);
     } else if (fs::path{path}.extension() == extension) {
       add(path);

@@ -18,7 +18,7 @@ namespace {
 
 Result<AxisChoice> read_axis(Cursor cursor) {
   const Word word = cursor.word();
-  BOOST_OUTCOME_TRY(axis, parse_axis(word));
+  FARCALL_TRY(axis, parse_axis(word));
   if (!axis) {
     return error_at(word.where, ErrorCode::case_unknown_axis,
                     "placements are not declared in the matrix: each '-- place NAME' is one");
@@ -26,7 +26,7 @@ Result<AxisChoice> read_axis(Cursor cursor) {
   AxisChoice choice{.axis = *axis, .values = {}, .where = word.where};
   while (!cursor.at_end()) {
     const Word value_word = cursor.word();
-    BOOST_OUTCOME_TRY(value, parse_axis_value(*axis, value_word));
+    FARCALL_TRY(value, parse_axis_value(*axis, value_word));
     if (std::ranges::find(choice.values, value) != choice.values.end()) {
       return error_at(value_word.where, ErrorCode::case_syntax,
                       fmt::format("{} is there twice", value_word.text));
@@ -58,7 +58,7 @@ Result<void> refuse_second_program(const Reader& reader, const Section& section)
 Result<void> append_words(Cursor cursor, const std::string& file, bpf::Program& program) {
   while (!cursor.at_end()) {
     const Word word = cursor.word();
-    BOOST_OUTCOME_TRY(value, unsigned_number(word));
+    FARCALL_TRY(value, unsigned_number(word));
     program.slots.push_back(bpf::slot_of_word(value, std::endian::little));
     program.origins.push_back({.file = file, .line = word.where.line, .column = word.where.column});
   }
@@ -124,7 +124,7 @@ constexpr std::string_view kAddressOf = "addr(";
 
 Result<Value> parse_value(const Reader& reader, Word word) {
   if (!word.text.starts_with(kAddressOf)) {
-    BOOST_OUTCOME_TRY(value, number(word));
+    FARCALL_TRY(value, number(word));
     return Value{value};
   }
   if (!word.text.ends_with(')')) {
@@ -134,8 +134,8 @@ Result<Value> parse_value(const Reader& reader, Word word) {
   const Word name = {
       .text = word.text.substr(kAddressOf.size(), word.text.size() - kAddressOf.size() - 1),
       .where = {word.where.line, word.where.column + static_cast<unsigned>(kAddressOf.size())}};
-  BOOST_OUTCOME_TRY(item, parse_item(name, reader.result.named()));
-  BOOST_OUTCOME_TRYV(check_item(reader, item, name.where));
+  FARCALL_TRY(item, parse_item(name, reader.result.named()));
+  FARCALL_TRYV(check_item(reader, item, name.where));
   return Value{item};
 }
 
@@ -149,7 +149,7 @@ Result<void> read_extension(Reader& reader, const Section& section) {
                                 extension_name(bpf::Callx::address),
                                 extension_name(bpf::Callx::helper), word.text));
   }
-  BOOST_OUTCOME_TRYV(expect_end(cursor, "the extension"));
+  FARCALL_TRYV(expect_end(cursor, "the extension"));
   reader.callx = *callx;
   return success();
 }
@@ -158,7 +158,7 @@ Result<void> read_matrix(Reader& reader, const Section& section) {
   std::vector<AxisChoice>& axes = reader.result.axes;
   LineReader lines{section.body, section.body_line};
   while (const auto line = lines.next()) {
-    BOOST_OUTCOME_TRY(choice, read_axis(Cursor{*line}));
+    FARCALL_TRY(choice, read_axis(Cursor{*line}));
     const auto place = std::ranges::lower_bound(axes, choice.axis, {}, &AxisChoice::axis);
     if (place != axes.end() && place->axis == choice.axis) {
       return error_at(choice.where, ErrorCode::case_syntax,
@@ -170,23 +170,23 @@ Result<void> read_matrix(Reader& reader, const Section& section) {
 }
 
 Result<void> read_assembly(Reader& reader, const Section& section) {
-  BOOST_OUTCOME_TRY(
-      program, bpf::assemble(section.body,
-                             {.file = reader.result.path, .line = section.body_line, .column = 1},
-                             reader.maps));
+  FARCALL_TRY(program,
+              bpf::assemble(section.body,
+                            {.file = reader.result.path, .line = section.body_line, .column = 1},
+                            reader.maps));
   keep_program(reader, section, std::move(program));
   return success();
 }
 
 Result<void> read_elf(Reader& reader, const Section& section) {
-  BOOST_OUTCOME_TRYV(refuse_second_program(reader, section));
+  FARCALL_TRYV(refuse_second_program(reader, section));
   Cursor cursor = section.arguments;
   const Word file = cursor.word();
   const Word entry = cursor.word();
   if (file.text.empty()) {
     return error_at(file.where, ErrorCode::case_syntax, "expected '-- elf FILE [ENTRY]'");
   }
-  BOOST_OUTCOME_TRYV(expect_end(cursor, "the entry"));
+  FARCALL_TRYV(expect_end(cursor, "the entry"));
   std::string path{file.text};
   if (!path.starts_with('/')) {
     path.insert(0, reader.result.path, 0, reader.result.path.rfind('/') + 1);
@@ -202,19 +202,19 @@ Result<void> read_elf(Reader& reader, const Section& section) {
                      : error_at(file.where, error.code, fmt::format("{}: {}", path, error.message),
                                 std::move(error.hint));
   }
-  BOOST_OUTCOME_TRYV(keep_data(reader, file, object.value()));
+  FARCALL_TRYV(keep_data(reader, file, object.value()));
   keep_program(reader, section, std::move(object.value().program));
   return success();
 }
 
 Result<void> read_raw(Reader& reader, const Section& section) {
-  BOOST_OUTCOME_TRYV(refuse_second_program(reader, section));
+  FARCALL_TRYV(refuse_second_program(reader, section));
   bpf::Program program;
   LineReader lines{section.body, section.body_line};
   while (const auto line = lines.next()) {
-    BOOST_OUTCOME_TRYV(append_words(Cursor{*line}, reader.result.path, program));
+    FARCALL_TRYV(append_words(Cursor{*line}, reader.result.path, program));
   }
-  BOOST_OUTCOME_TRYV(divide_into_functions(program));
+  FARCALL_TRYV(divide_into_functions(program));
   keep_program(reader, section, std::move(program));
   return success();
 }
@@ -245,7 +245,7 @@ Result<void> finish_program(Reader& reader) {
                                                      : data_item(callees, address.target),
                                        .addend = address.addend});
   }
-  BOOST_OUTCOME_TRYV(bpf::validate(program));
+  FARCALL_TRYV(bpf::validate(program));
   reader.result.calls_of_program = bpf::call_instructions(program);
   reader.result.program = std::make_shared<const bpf::Program>(std::move(program));
   return success();
@@ -274,7 +274,7 @@ Result<void> read_mem(Reader& reader, const Section& section) {
   reader.result.mem.emplace();
   while (const auto line = lines.next()) {
     Cursor cursor{*line};
-    BOOST_OUTCOME_TRYV(append_bytes(cursor, *reader.result.mem));
+    FARCALL_TRYV(append_bytes(cursor, *reader.result.mem));
   }
   return success();
 }
@@ -287,11 +287,11 @@ Result<void> append_data(Reader& reader, Cursor line, std::vector<std::byte>& by
     Cursor ahead = line;
     const Word word = ahead.word();
     if (!word.text.starts_with(kAddressOf)) {
-      BOOST_OUTCOME_TRY(byte, parse_byte(line.word()));
+      FARCALL_TRY(byte, parse_byte(line.word()));
       bytes.push_back(byte);
       continue;
     }
-    BOOST_OUTCOME_TRY(value, parse_value(reader, word));
+    FARCALL_TRY(value, parse_value(reader, word));
     reader.result.addresses.push_back(
         {.data = static_cast<std::uint32_t>(reader.result.data.size()),
          .offset = bytes.size(),
@@ -315,12 +315,12 @@ Result<void> read_data(Reader& reader, const Section& section) {
     return error_at(access.where, ErrorCode::case_syntax,
                     fmt::format("expected ro or nothing, not '{}'", access.text));
   }
-  BOOST_OUTCOME_TRYV(expect_end(cursor, "ro"));
-  BOOST_OUTCOME_TRYV(check_region_name(reader, section, name));
+  FARCALL_TRYV(expect_end(cursor, "ro"));
+  FARCALL_TRYV(check_region_name(reader, section, name));
   bpf::MemoryRegion region{.name = std::string{name.text}, .writable = access.text.empty()};
   LineReader lines{section.body, section.body_line};
   while (const auto line = lines.next()) {
-    BOOST_OUTCOME_TRYV(append_data(reader, Cursor{*line}, region.bytes));
+    FARCALL_TRYV(append_data(reader, Cursor{*line}, region.bytes));
   }
   reader.result.data.push_back(std::move(region));
   return success();
@@ -347,8 +347,8 @@ Result<void> read_regs(Reader& reader, const Section& section) {
       return error_at(word.where, ErrorCode::case_syntax,
                       fmt::format("{} is there twice", word.text));
     }
-    BOOST_OUTCOME_TRY(initial, parse_value(reader, cursor.word()));
-    BOOST_OUTCOME_TRYV(expect_end(cursor, "the number"));
+    FARCALL_TRY(initial, parse_value(reader, cursor.word()));
+    FARCALL_TRYV(expect_end(cursor, "the number"));
     value = initial;
   }
   return success();

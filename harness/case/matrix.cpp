@@ -225,20 +225,20 @@ std::uint64_t value_in(const ResolvedPlacement& resolved, const Value& value) {
 Result<model::Expectation> expectation(const Case& parsed, const Point& point,
                                        const ResolvedPlacement& resolved, Usage& usage) {
   model::Expectation expected;
-  BOOST_OUTCOME_TRY(failure, only_section(parsed.failures, point, usage.failures));
+  FARCALL_TRY(failure, only_section(parsed.failures, point, usage.failures));
   if (failure != nullptr) {
     expected.failure = failure->value;
     return expected;
   }
-  BOOST_OUTCOME_TRY(result, only_section(parsed.results, point, usage.results));
+  FARCALL_TRY(result, only_section(parsed.results, point, usage.results));
   if (result == nullptr) {
     return error_at(parsed.program_where, ErrorCode::case_no_outcome,
                     "expected a section '-- result' or '-- fail' for every cell");
   }
   expected.result = value_in(resolved, result->value);
-  BOOST_OUTCOME_TRY(calls, expected_calls(parsed, point, usage.calls));
+  FARCALL_TRY(calls, expected_calls(parsed, point, usage.calls));
   expected.calls = std::move(calls);
-  BOOST_OUTCOME_TRY(memory, expected_memory(parsed, point, usage.memory));
+  FARCALL_TRY(memory, expected_memory(parsed, point, usage.memory));
   expected.memory = std::move(memory);
   return expected;
 }
@@ -283,14 +283,14 @@ void fill_arrays(const Case& parsed, model::Cell& cell) {
 
 Result<model::Cell> make_cell(const Case& parsed, const Point& point, const PlaceLines& lines,
                               const Sizing& sizing, Usage& usage) {
-  BOOST_OUTCOME_TRY(resolved, resolve_placement(parsed, point.axes, sizing.layout, sizing.sizes,
-                                                lines, point.sweep.value_or(0)));
+  FARCALL_TRY(resolved, resolve_placement(parsed, point.axes, sizing.layout, sizing.sizes, lines,
+                                          point.sweep.value_or(0)));
   if (parsed.data_order && *parsed.data_order != byte_order(point.axes.endian)) {
     return error_at(parsed.program_where, ErrorCode::elf_unsupported,
                     "the object's data is in the other byte order than this cell",
                     "NAME.bpf.o is little-endian, NAME.bpfeb.o big-endian");
   }
-  BOOST_OUTCOME_TRY(expected, expectation(parsed, point, resolved, usage));
+  FARCALL_TRY(expected, expectation(parsed, point, resolved, usage));
   model::Cell cell{.case_path = parsed.path,
                    .name = {},
                    .axes = point.axes,
@@ -334,10 +334,10 @@ Result<void> refuse_unused_sections(const Case& parsed, const Usage& usage) {
   constexpr std::string_view kNoCell = "this section is for no cell";
   constexpr std::string_view kNoCellOrFail =
       "this section is for no cell, or only for cells that '-- fail' is for";
-  BOOST_OUTCOME_TRYV(refuse_unused(parsed.places, usage.places, kNoCell));
-  BOOST_OUTCOME_TRYV(refuse_unused(parsed.failures, usage.failures, kNoCell));
-  BOOST_OUTCOME_TRYV(refuse_unused(parsed.results, usage.results, kNoCellOrFail));
-  BOOST_OUTCOME_TRYV(refuse_unused(parsed.calls, usage.calls, kNoCellOrFail));
+  FARCALL_TRYV(refuse_unused(parsed.places, usage.places, kNoCell));
+  FARCALL_TRYV(refuse_unused(parsed.failures, usage.failures, kNoCell));
+  FARCALL_TRYV(refuse_unused(parsed.results, usage.results, kNoCellOrFail));
+  FARCALL_TRYV(refuse_unused(parsed.calls, usage.calls, kNoCellOrFail));
   return refuse_unused(parsed.memory, usage.memory, kNoCellOrFail);
 }
 
@@ -402,7 +402,7 @@ Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, const 
       point.placement = static_cast<std::uint32_t>(i);
     }
     if (exists(parsed, point)) {
-      BOOST_OUTCOME_TRYV(add_swept_cells(parsed, point, sizing, usage, made));
+      FARCALL_TRYV(add_swept_cells(parsed, point, sizing, usage, made));
     }
   }
   if (made.size() == before) {
@@ -414,7 +414,7 @@ Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, const 
 }
 
 Result<std::vector<model::Cell>> make_cells(const Case& parsed, const CodeLayout& layout) {
-  BOOST_OUTCOME_TRY(all, combinations(parsed));
+  FARCALL_TRY(all, combinations(parsed));
   const std::size_t count = all.size() * std::max<std::size_t>(parsed.placements.size(), 1);
   if (count > kMaxCells) {
     return too_many_cells(parsed, count);
@@ -434,10 +434,10 @@ Result<std::vector<model::Cell>> make_cells(const Case& parsed, const CodeLayout
         sizing.sizes = std::move(sizes).value();
       }
     }
-    BOOST_OUTCOME_TRYV(add_cells(parsed, axes, sizing, usage, made));
+    FARCALL_TRYV(add_cells(parsed, axes, sizing, usage, made));
   }
-  BOOST_OUTCOME_TRYV(refuse_unused_sections(parsed, usage));
-  BOOST_OUTCOME_TRYV(refuse_equal_names(parsed, made));
+  FARCALL_TRYV(refuse_unused_sections(parsed, usage));
+  FARCALL_TRYV(refuse_equal_names(parsed, made));
   return made;
 }
 

@@ -28,7 +28,7 @@ Result<Selector> selector_of(const Reader& reader, const Section& section) {
 
 Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
   const Word site = cursor.word();
-  BOOST_OUTCOME_TRY(call, parse_site(site, parsed.named()));
+  FARCALL_TRY(call, parse_site(site, parsed.named()));
   const Word callee = cursor.word();
   const auto function = bpf::callee_named(*parsed.program, callee.text);
   if (!function) {
@@ -48,10 +48,10 @@ Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
     if (!cursor.take('*')) {
       return error_at(cursor.here(), ErrorCode::case_syntax, "expected *COUNT or the end of line");
     }
-    BOOST_OUTCOME_TRY(count, unsigned_number(cursor.word()));
+    FARCALL_TRY(count, unsigned_number(cursor.word()));
     line.count = count;
   }
-  BOOST_OUTCOME_TRYV(expect_end(cursor, "the count"));
+  FARCALL_TRYV(expect_end(cursor, "the count"));
   return Located<CallLine>{.value = line, .where = site.where};
 }
 
@@ -75,11 +75,11 @@ Result<std::size_t> memory_size(const Case& parsed, Word name) {
 }  // namespace
 
 Result<void> read_result(Reader& reader, const Section& section) {
-  BOOST_OUTCOME_TRY(selector, selector_of(reader, section));
-  BOOST_OUTCOME_TRY(line, only_line(section, "an integer"));
+  FARCALL_TRY(selector, selector_of(reader, section));
+  FARCALL_TRY(line, only_line(section, "an integer"));
   Cursor cursor{line};
-  BOOST_OUTCOME_TRY(value, parse_value(reader, cursor.word()));
-  BOOST_OUTCOME_TRYV(expect_end(cursor, "the result"));
+  FARCALL_TRY(value, parse_value(reader, cursor.word()));
+  FARCALL_TRYV(expect_end(cursor, "the result"));
   return add_section(reader.result.results,
                      {.selector = std::move(selector), .where = section.where, .value = value});
 }
@@ -87,8 +87,8 @@ Result<void> read_result(Reader& reader, const Section& section) {
 Result<void> read_mem_after(Reader& reader, const Section& section) {
   Cursor header = section.arguments;
   const Word region = header.word();
-  BOOST_OUTCOME_TRY(size, memory_size(reader.result, region));
-  BOOST_OUTCOME_TRY(selector, parse_selector(header, reader.scope));
+  FARCALL_TRY(size, memory_size(reader.result, region));
+  FARCALL_TRY(selector, parse_selector(header, reader.scope));
   Selected<std::vector<Located<model::ExpectedMemory>>> read{
       .selector = std::move(selector), .where = section.where, .value = {}};
   LineReader lines{section.body, section.body_line};
@@ -98,12 +98,12 @@ Result<void> read_mem_after(Reader& reader, const Section& section) {
     if (!cursor.take(':')) {
       return error_at(cursor.here(), ErrorCode::case_syntax, "expected OFFSET: BYTES");
     }
-    BOOST_OUTCOME_TRY(offset, unsigned_number(word));
+    FARCALL_TRY(offset, unsigned_number(word));
     model::ExpectedMemory piece{.region = std::string{region.text}, .offset = offset, .bytes = {}};
     if (cursor.at_end()) {
       return error_at(cursor.here(), ErrorCode::case_syntax, "expected bytes behind the offset");
     }
-    BOOST_OUTCOME_TRYV(append_bytes(cursor, piece.bytes));
+    FARCALL_TRYV(append_bytes(cursor, piece.bytes));
     if (offset > size || piece.bytes.size() > size - offset) {
       return error_at(word.where, ErrorCode::case_bad_number,
                       fmt::format("{} bytes at {} are not all in {}, which has {} bytes",
@@ -120,20 +120,20 @@ Result<void> read_mem_after(Reader& reader, const Section& section) {
 }
 
 Result<void> read_calls(Reader& reader, const Section& section) {
-  BOOST_OUTCOME_TRY(selector, selector_of(reader, section));
+  FARCALL_TRY(selector, selector_of(reader, section));
   Selected<std::vector<Located<CallLine>>> read{
       .selector = std::move(selector), .where = section.where, .value = {}};
   LineReader lines{section.body, section.body_line};
   while (const auto line = lines.next()) {
-    BOOST_OUTCOME_TRY(call, read_call_line(reader.result, Cursor{*line}));
+    FARCALL_TRY(call, read_call_line(reader.result, Cursor{*line}));
     read.value.push_back(call);
   }
   return add_section(reader.result.calls, std::move(read));
 }
 
 Result<void> read_fail(Reader& reader, const Section& section) {
-  BOOST_OUTCOME_TRY(selector, selector_of(reader, section));
-  BOOST_OUTCOME_TRY(line, only_line(section, "CODE [SITE]"));
+  FARCALL_TRY(selector, selector_of(reader, section));
+  FARCALL_TRY(line, only_line(section, "CODE [SITE]"));
   Cursor cursor{line};
   const Word word = cursor.word();
   const auto code = error_code_named(word.text);
@@ -144,17 +144,17 @@ Result<void> read_fail(Reader& reader, const Section& section) {
   }
   model::ExpectedFailure failure{.code = *code, .site = {}};
   if (!cursor.at_end()) {
-    BOOST_OUTCOME_TRY(call, parse_site(cursor.word(), reader.result.named()));
+    FARCALL_TRY(call, parse_site(cursor.word(), reader.result.named()));
     failure.site = to_string(*reader.result.program, reader.result.calls_of_program[call].site);
   }
-  BOOST_OUTCOME_TRYV(expect_end(cursor, "the call site"));
+  FARCALL_TRYV(expect_end(cursor, "the call site"));
   return add_section(
       reader.result.failures,
       {.selector = std::move(selector), .where = section.where, .value = std::move(failure)});
 }
 
 Result<void> read_error(Reader& reader, const Section& section) {
-  BOOST_OUTCOME_TRY(line, only_line(section, "the text of an error"));
+  FARCALL_TRY(line, only_line(section, "the text of an error"));
   reader.result.error = line.text;
   return success();
 }

@@ -32,12 +32,12 @@ Result<Located<PlacedItem>> read_placed_item(const Reader& reader, Cursor cursor
   if (!cursor.take('=')) {
     return error_at(cursor.here(), ErrorCode::case_syntax, "expected NAME = ADDRESS");
   }
-  BOOST_OUTCOME_TRY(item, parse_item(word, named));
-  BOOST_OUTCOME_TRYV(check_item(reader, item, word.where));
+  FARCALL_TRY(item, parse_item(word, named));
+  FARCALL_TRYV(check_item(reader, item, word.where));
   const Position address_where = cursor.here();
-  BOOST_OUTCOME_TRY(address, parse_expression(cursor, named));
+  FARCALL_TRY(address, parse_expression(cursor, named));
   if (const Item* const base = std::get_if<Item>(&address.base)) {
-    BOOST_OUTCOME_TRYV(check_item(reader, *base, address_where));
+    FARCALL_TRYV(check_item(reader, *base, address_where));
   }
   return Located<PlacedItem>{.value = {.item = item, .address = std::move(address)},
                              .where = word.where};
@@ -59,7 +59,7 @@ Result<void> collect_placements(Reader& reader, std::span<const Section> section
       continue;
     }
     Cursor cursor = section.arguments;
-    BOOST_OUTCOME_TRY(name, placement_name(cursor));
+    FARCALL_TRY(name, placement_name(cursor));
     auto& names = reader.result.placements;
     if (name && std::ranges::find(names, name->text) == names.end()) {
       names.emplace_back(name->text);
@@ -71,14 +71,14 @@ Result<void> collect_placements(Reader& reader, std::span<const Section> section
 Result<void> read_place(Reader& reader, const Section& section) {
   Cursor cursor = section.arguments;
   Selected<PlaceSection> read{.selector = {}, .where = section.where, .value = {}};
-  BOOST_OUTCOME_TRY(name, placement_name(cursor));
+  FARCALL_TRY(name, placement_name(cursor));
   const auto& names = reader.result.placements;
   if (name) {
     const auto found = std::ranges::find(names, name->text);
     read.value.placement = static_cast<std::uint32_t>(found - names.begin());
   }
   const Position selector_where = cursor.here();
-  BOOST_OUTCOME_TRY(selector, parse_selector(cursor, reader.scope));
+  FARCALL_TRY(selector, parse_selector(cursor, reader.scope));
   if (!selector.placements.empty()) {
     return error_at(selector_where, ErrorCode::case_syntax,
                     "a placement is not selected by placements: expected '-- place NAME'");
@@ -86,7 +86,7 @@ Result<void> read_place(Reader& reader, const Section& section) {
   read.selector = std::move(selector);
   LineReader lines{section.body, section.body_line};
   while (const auto line = lines.next()) {
-    BOOST_OUTCOME_TRY(item, read_placed_item(reader, Cursor{*line}));
+    FARCALL_TRY(item, read_placed_item(reader, Cursor{*line}));
     read.value.items.push_back(std::move(item));
   }
   return add_section(

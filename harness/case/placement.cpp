@@ -200,7 +200,7 @@ Result<void> resolve_item(Work& work, Item first, std::vector<Link>& chain) {
   }
   for (; !chain.empty(); chain.pop_back()) {
     const auto& [item, expression] = chain.back();
-    BOOST_OUTCOME_TRY(address, evaluate(work, item, expression));
+    FARCALL_TRY(address, evaluate(work, item, expression));
     work.items[index(item)] = {.address = address, .state = State::done};
   }
   return success();
@@ -253,22 +253,22 @@ Result<void> check_items(const Work& work) {
   for (std::size_t i = 0; i < work.callees; ++i) {
     const Item item = function_item(i);
     const std::uint64_t size = i < work.sizes.size() ? work.sizes[i] : kWordBytes;
-    BOOST_OUTCOME_TRYV(check_item(work, item, size, kWordBytes));
+    FARCALL_TRYV(check_item(work, item, size, kWordBytes));
     const GuestAddress address = work.items[i].address;
     extents.push_back({.first = address, .last = address + (size - 1), .item = item});
   }
   const Item stack = stack_item(work.callees);
-  BOOST_OUTCOME_TRYV(check_item(work, stack, model::kStackBytes, model::kPageBytes));
+  FARCALL_TRYV(check_item(work, stack, model::kStackBytes, model::kPageBytes));
   extents.push_back(pages_of(work, stack, model::kStackBytes));
   if (work.parsed.mem) {
     const Item mem = mem_item(work.callees);
-    BOOST_OUTCOME_TRYV(check_item(work, mem, work.parsed.mem->size(), 1));
+    FARCALL_TRYV(check_item(work, mem, work.parsed.mem->size(), 1));
     extents.push_back(pages_of(work, mem, work.parsed.mem->size()));
   }
   for (std::size_t i = 0; i < work.parsed.data.size(); ++i) {
     const Item data = data_item(work.callees, i);
     const std::size_t size = work.parsed.data[i].bytes.size();
-    BOOST_OUTCOME_TRYV(check_item(work, data, size, 1));
+    FARCALL_TRYV(check_item(work, data, size, 1));
     extents.push_back(pages_of(work, data, size));
   }
   std::ranges::sort(extents, {}, &Extent::first);
@@ -297,9 +297,9 @@ Result<ResolvedPlacement> resolve_placement(const Case& parsed, const model::Axi
             .items = std::vector<ItemState>(item_count(parsed.named()))};
   std::vector<Link> chain;
   for (std::size_t i = 0; i < work.items.size(); ++i) {
-    BOOST_OUTCOME_TRYV(resolve_item(work, static_cast<Item>(i), chain));
+    FARCALL_TRYV(resolve_item(work, static_cast<Item>(i), chain));
   }
-  BOOST_OUTCOME_TRYV(check_items(work));
+  FARCALL_TRYV(check_items(work));
 
   ResolvedPlacement resolved;
   resolved.items.reserve(work.items.size());

@@ -126,7 +126,7 @@ Result<SectionedFile> split_sections(std::string_view text) {
   const auto finish = [&](std::size_t body_end) -> Result<void> {
     if (section) {
       section->body = text.substr(body_begin, body_end - body_begin);
-      BOOST_OUTCOME_TRYV(check_body(*section));
+      FARCALL_TRYV(check_body(*section));
       file.sections.push_back(*section);
     }
     return success();
@@ -137,10 +137,10 @@ Result<SectionedFile> split_sections(std::string_view text) {
     const std::string_view raw = text.substr(begin, end - begin);
     ++number;
     if (raw.starts_with(kHeaderMark)) {
-      BOOST_OUTCOME_TRYV(finish(begin));
+      FARCALL_TRYV(finish(begin));
       const auto line = LineReader{raw, number}.next();
-      BOOST_OUTCOME_TRY(header, parse_header(line.value_or(Line{.text = {}, .number = number})));
-      BOOST_OUTCOME_TRYV(check_repetition(file.sections, header));
+      FARCALL_TRY(header, parse_header(line.value_or(Line{.text = {}, .number = number})));
+      FARCALL_TRYV(check_repetition(file.sections, header));
       section = header;
       body_begin = std::min(end + 1, text.size());
     } else if (!section) {
@@ -155,7 +155,7 @@ Result<SectionedFile> split_sections(std::string_view text) {
     }
     begin = end + 1;
   }
-  BOOST_OUTCOME_TRYV(finish(text.size()));
+  FARCALL_TRYV(finish(text.size()));
   if (file.sections.empty()) {
     return error_at({}, ErrorCode::case_missing_section, "there are no sections in this file",
                     fmt::format("sections: {}", known_words()));

@@ -33,7 +33,7 @@ std::string values_of(Axis axis, ValueSet set) {
 }
 
 Result<void> add_axis_value(Selector& selector, Axis axis, Word word, const SelectorScope& scope) {
-  BOOST_OUTCOME_TRY(value, parse_axis_value(axis, word));
+  FARCALL_TRY(value, parse_axis_value(axis, word));
   const auto i = static_cast<std::size_t>(axis);
   const auto bit = static_cast<ValueSet>(1U << value);
   if ((scope.axes[i] & bit) == 0) {
@@ -120,7 +120,7 @@ Result<Selector> parse_selector(Cursor& cursor, const SelectorScope& scope) {
       return error_at(word.where, ErrorCode::case_syntax,
                       fmt::format("expected AXIS=VALUE[,VALUE...], not '{}'", word.text));
     }
-    BOOST_OUTCOME_TRY(axis, parse_axis({.text = word.text.substr(0, equals), .where = word.where}));
+    FARCALL_TRY(axis, parse_axis({.text = word.text.substr(0, equals), .where = word.where}));
     if (axis ? selector.axes[static_cast<std::size_t>(*axis)] != 0 : !selector.placements.empty()) {
       return error_at(word.where, ErrorCode::case_syntax,
                       fmt::format("{} is there twice", word.text.substr(0, equals)));
@@ -134,9 +134,9 @@ Result<Selector> parse_selector(Cursor& cursor, const SelectorScope& scope) {
         return error_at(value.where, ErrorCode::case_syntax, "expected a value");
       }
       if (axis) {
-        BOOST_OUTCOME_TRYV(add_axis_value(selector, *axis, value, scope));
+        FARCALL_TRYV(add_axis_value(selector, *axis, value, scope));
       } else {
-        BOOST_OUTCOME_TRYV(add_placement(selector, value, scope));
+        FARCALL_TRYV(add_placement(selector, value, scope));
       }
       begin = end + 1;
     }

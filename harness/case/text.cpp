@@ -140,7 +140,7 @@ Result<std::uint64_t> number(Word word) {
   if (!word.text.starts_with('-')) {
     return unsigned_number(word);
   }
-  BOOST_OUTCOME_TRY(magnitude, unsigned_number({.text = word.text.substr(1), .where = word.where}));
+  FARCALL_TRY(magnitude, unsigned_number({.text = word.text.substr(1), .where = word.where}));
   if (magnitude > std::uint64_t{1} << 63) {
     return error_at(word.where, ErrorCode::case_bad_number,
                     fmt::format("{} is less than -2^63", word.text));
@@ -160,7 +160,7 @@ Result<std::byte> parse_byte(Word word) {
 
 Result<void> append_bytes(Cursor& cursor, std::vector<std::byte>& bytes) {
   while (!cursor.at_end()) {
-    BOOST_OUTCOME_TRY(byte, parse_byte(cursor.word()));
+    FARCALL_TRY(byte, parse_byte(cursor.word()));
     bytes.push_back(byte);
   }
   return success();

@@ -7,11 +7,11 @@
 #include <utility>
 #include <vector>
 
+#include "external/external.hpp"
 #include "jit/convention.hpp"
 #include "jit/reach.hpp"
 #include "jit/tail_call.hpp"
 #include "jit/translate.hpp"
-#include "native/native.hpp"
 
 namespace farcall::jit {
 namespace {
@@ -33,7 +33,7 @@ Result<std::vector<std::uint32_t>> size_function(const FunctionSource& source, L
   std::vector<std::uint32_t> pass_words;
   layout.branches.clear();
   do {
-    BOOST_OUTCOME_TRYV(run_pass(Pass::sizing, source, layout, out));
+    FARCALL_TRYV(run_pass(Pass::sizing, source, layout, out));
     pass_words.push_back(out.position());
   } while (widen_branches(layout));
   if (out.position() > kLargestFunctionWords) {
@@ -63,8 +63,8 @@ Result<model::CodeFunction> compile_function(const FunctionSource& source, Layou
   model::CodeFunction code;
   code.name = source.linked.program.functions[source.function].name;
   code.address = source.linked.addresses[source.function];
-  BOOST_OUTCOME_TRY(planned, size_function(source, layout, out));
-  BOOST_OUTCOME_TRYV(run_pass(Pass::emitting, source, layout, out));
+  FARCALL_TRY(planned, size_function(source, layout, out));
+  FARCALL_TRYV(run_pass(Pass::emitting, source, layout, out));
   if (out.position() != planned.back()) {
     return Error{.code = ErrorCode::jit_size_changed,
                  .message = fmt::format("{} came out with {} words and was planned for {}",
@@ -128,15 +128,16 @@ model::CodeFunction external_code(const model::LinkedProgram& linked, std::size_
   model::CodeFunction code{
       .name = external.name,
       .address = address,
-      .words = native::code(*native::find(external.name),
-                            {.order = byte_order(target.endian),
-                             .convention = target.convention,
-                             .address = address,
-                             .toc = is_helper ? linked.toc : address + native::kModuleTocBytes}),
+      .words =
+          external::code(*external::find(external.name),
+                         {.order = byte_order(target.endian),
+                          .convention = target.convention,
+                          .address = address,
+                          .toc = is_helper ? linked.toc : address + external::kModuleTocBytes}),
       .pass_words = {},
       .descriptor_words = target.convention.descriptor_bytes / 4U};
   if (is_helper && code.descriptor_words == 0) {
-    code.local_entry_words = native::kLocalEntryBytes / 4;
+    code.local_entry_words = external::kLocalEntryBytes / 4;
   }
   return code;
 }
@@ -178,7 +179,7 @@ Result<void> check_axes(const model::AxisValues& axes) {
 
 Result<model::CodeImage> compile(const model::LinkedProgram& linked,
                                  const model::AxisValues& axes) {
-  BOOST_OUTCOME_TRYV(check_axes(axes));
+  FARCALL_TRYV(check_axes(axes));
   const ReachInfo& reach = reach_info(axes.reach, axes.abi);
   const Target target = target_of(linked, axes);
   model::CodeImage image;
@@ -193,7 +194,7 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
                                 .target = target,
                                 .function = i,
                                 .first_call = first_call};
-    BOOST_OUTCOME_TRY(code, compile_function(source, layout, out));
+    FARCALL_TRY(code, compile_function(source, layout, out));
     std::uint32_t ordinal = 0;
     for (const CallCode& made : layout.calls) {
       model::CodeCall& call = image.calls.emplace_back(model::CodeCall{
@@ -214,7 +215,7 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
   for (std::size_t i = 0; i < linked.program.externals.size(); ++i) {
     add_external(linked, i, target, image);
   }
-  BOOST_OUTCOME_TRYV(check_placement(image.functions));
+  FARCALL_TRYV(check_placement(image.functions));
   image.entry = image.functions.front().address;
   image.bpf_registers.resize(bpf::kRegisterCount);
   std::ranges::transform(kRegisterOf, image.bpf_registers.begin(),
@@ -224,7 +225,7 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
 
 Result<std::vector<std::uint64_t>> code_sizes(const model::LinkedProgram& linked,
                                               const model::AxisValues& axes) {
-  BOOST_OUTCOME_TRYV(check_axes(axes));
+  FARCALL_TRYV(check_axes(axes));
   const Target target = target_of(linked, axes);
   Layout layout;
   Emitter out;
@@ -236,7 +237,7 @@ Result<std::vector<std::uint64_t>> code_sizes(const model::LinkedProgram& linked
                                 .target = target,
                                 .function = i,
                                 .first_call = first_call};
-    BOOST_OUTCOME_TRY(pass_words, size_function(source, layout, out));
+    FARCALL_TRY(pass_words, size_function(source, layout, out));
     sizes.push_back(std::uint64_t{pass_words.back()} * 4);
     for (const CallCode& made : layout.calls) {
       first_call = made.linked ? *made.linked + 1 : first_call;
@@ -250,7 +251,7 @@ Result<std::vector<std::uint64_t>> code_sizes(const model::LinkedProgram& linked
 
 Result<GuestAddress> call_address(const model::LinkedProgram& linked, const model::AxisValues& axes,
                                   bpf::CallSite site) {
-  BOOST_OUTCOME_TRYV(check_axes(axes));
+  FARCALL_TRYV(check_axes(axes));
   const auto first = std::ranges::find(linked.calls, site.function,
                                        [](const auto& call) { return call.site.function; });
   const ReachInfo& reach = reach_info(axes.reach, axes.abi);
@@ -262,7 +263,7 @@ Result<GuestAddress> call_address(const model::LinkedProgram& linked, const mode
                               .first_call = static_cast<std::size_t>(first - linked.calls.begin())};
   Layout layout;
   Emitter out;
-  BOOST_OUTCOME_TRYV(size_function(source, layout, out));
+  FARCALL_TRYV(size_function(source, layout, out));
   const CallCode& call = layout.calls[site.ordinal];
   const CallPlace place{.at = linked.addresses[site.function] + std::uint64_t{call.first} * 4,
                         .toc = linked.toc};

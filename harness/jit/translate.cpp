@@ -9,12 +9,12 @@
 
 #include "base/bits.hpp"
 #include "bpf/instruction.hpp"
+#include "external/external.hpp"
 #include "jit/arithmetic.hpp"
 #include "jit/convention.hpp"
 #include "jit/immediate.hpp"
 #include "jit/memory.hpp"
 #include "jit/tail_call.hpp"
-#include "native/native.hpp"
 #include "ppc64/abi.hpp"
 
 namespace farcall::jit {
@@ -90,10 +90,10 @@ class Translation {
     }
     prologue();
     for (slot_ = function_.begin; slot_ < function_.end; slot_ += slots_taken_) {
-      BOOST_OUTCOME_TRYV(place(slot_ - function_.begin));
-      BOOST_OUTCOME_TRYV(instruction());
+      FARCALL_TRYV(place(slot_ - function_.begin));
+      FARCALL_TRYV(instruction());
     }
-    BOOST_OUTCOME_TRYV(place(function_.end - function_.begin));
+    FARCALL_TRYV(place(function_.end - function_.begin));
     epilogue();
     return success();
   }
@@ -395,7 +395,7 @@ class Translation {
       if (!reach.through_descriptor) {
         target = target + entry_bytes(source_.target.abi, external);
       }
-      BOOST_OUTCOME_TRYV(check_target(reach, place, target, ordinal));
+      FARCALL_TRYV(check_target(reach, place, target, ordinal));
     }
     const std::uint32_t first = out_.position();
     reach.emit_call(out_, place, target);
@@ -492,7 +492,7 @@ std::uint64_t entry_bytes(model::Abi abi, const bpf::External* external) {
   const std::uint64_t descriptor = model::convention(abi).descriptor_bytes;
   const bool has_local_entry =
       descriptor == 0 && external != nullptr && external->kind == bpf::ExternalKind::helper;
-  return has_local_entry ? native::kLocalEntryBytes : descriptor;
+  return has_local_entry ? external::kLocalEntryBytes : descriptor;
 }
 
 bool widen_branches(Layout& layout) {

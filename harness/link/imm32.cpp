@@ -20,7 +20,7 @@ Result<void> encode_imm32(model::LinkedProgram& linked) {
                       to_string(from_base), to_string(linked.call_base)),
           "aux64 carries the whole address");
     }
-    BOOST_OUTCOME_TRYV(keep_distance_in_offset(linked, call));
+    FARCALL_TRYV(keep_distance_in_offset(linked, call));
     linked.program.slots[call.slot].imm = static_cast<std::int32_t>(bytes(from_base));
   }
   return success();

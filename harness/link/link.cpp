@@ -64,7 +64,7 @@ Result<model::LinkedProgram> link_program(const model::Cell& cell) {
   }
   fill_in_pointers(linked.program, linked.addresses);
   const auto* const row = std::ranges::find(kSchemes, linked.scheme, &SchemeRow::scheme);
-  BOOST_OUTCOME_TRYV(row->encode(linked));
+  FARCALL_TRYV(row->encode(linked));
   return linked;
 }
 

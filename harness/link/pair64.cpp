@@ -101,13 +101,13 @@ Result<void> encode_pair64(model::LinkedProgram& linked) {
   const std::vector<bpf::SlotIndex> moved = moved_slots(linked);
   const std::vector<bpf::Slot> source_slots = linked.program.slots;
   linked.program = grown(std::move(linked.program), moved);
-  BOOST_OUTCOME_TRYV(move_branches(linked.program, source_slots, moved));
+  FARCALL_TRYV(move_branches(linked.program, source_slots, moved));
   for (model::LinkedCall& call : linked.calls) {
     call.slot = moved[call.slot];
     if (is_external(linked, call)) {
       continue;
     }
-    BOOST_OUTCOME_TRYV(keep_distance_in_offset(linked, call));
+    FARCALL_TRYV(keep_distance_in_offset(linked, call));
     linked.program.slots[call.slot].imm = model::kPairMark;
     linked.program.slots[call.slot + 1] =
         bpf::slot_of_word(call.target.value, byte_order(linked.endian));

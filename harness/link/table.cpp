@@ -7,7 +7,7 @@ Result<void> encode_table(model::LinkedProgram& linked) {
     if (is_external(linked, call)) {
       continue;
     }
-    BOOST_OUTCOME_TRYV(keep_distance_in_offset(linked, call));
+    FARCALL_TRYV(keep_distance_in_offset(linked, call));
     linked.program.slots[call.slot].imm = static_cast<std::int32_t>(call.callee);
   }
   return success();

@@ -8,9 +8,9 @@
 #include "base/locate.hpp"
 #include "bpf/instruction.hpp"
 #include "bpf/validator.hpp"
+#include "external/external.hpp"
 #include "model/json.hpp"
 #include "model/translation.hpp"
-#include "native/native.hpp"
 
 // nlohmann::json reports what does not fit by exceptions that name the place; they end at
 // read_document(), which makes an Error of them. What is well-formed but means nothing throws
@@ -124,13 +124,13 @@ bpf::Slot read_slot(const Json& json) {
 bpf::External read_external(const Json& json) {
   const auto text = json.at("name").get<std::string>();
   const auto kind = json.at("kind").get<std::string>();
-  const native::Native* const found = native::find(text);
+  const external::Native* const found = external::find(text);
   if (found == nullptr || (kind != "helper" && kind != "kfunc")) {
     throw BadDocument(fmt::format("there is no {} called '{}'", kind, text));
   }
-  return native::external(*found,
-                          kind == "kfunc" ? bpf::ExternalKind::kfunc : bpf::ExternalKind::helper,
-                          read_number<std::int32_t>(json.at("id")));
+  return external::external(*found,
+                            kind == "kfunc" ? bpf::ExternalKind::kfunc : bpf::ExternalKind::helper,
+                            read_number<std::int32_t>(json.at("id")));
 }
 
 bpf::Program read_program(const Json& json) {
@@ -524,11 +524,11 @@ Result<Document> read_document(std::string_view text, const std::string& path) {
   try {
     Document document = read_checked(Json::parse(text, accept));
     if (document.cell.program) {
-      BOOST_OUTCOME_TRYV(valid(*document.cell.program));
+      FARCALL_TRYV(valid(*document.cell.program));
     }
     if (document.linked) {
       const bpf::Program view = interpreter_view(*document.linked);
-      BOOST_OUTCOME_TRYV(valid(view));
+      FARCALL_TRYV(valid(view));
       if (!std::ranges::equal(pseudo_calls(view), document.linked->calls, same_call)) {
         throw BadDocument("the linked program's calls are not those of its slots");
       }

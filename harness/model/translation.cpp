@@ -6,11 +6,11 @@
 namespace farcall::model {
 namespace {
 
-constexpr std::array kRadix = {
+constexpr std::array kRadixRanges = {
     AddressRange{{0x0000'0000'0000'0000}, {0x000f'ffff'ffff'ffff}},
     AddressRange{{0xc000'0000'0000'0000}, {0xc00f'ffff'ffff'ffff}},
 };
-constexpr std::array kHash = {
+constexpr std::array kHashRanges = {
     AddressRange{{0x0000'0000'0000'0000}, {0xffff'ffff'ffff'ffff}},
 };
 
@@ -18,9 +18,9 @@ constexpr std::array kHash = {
 
 std::span<const AddressRange> translated_ranges(Mmu mmu) {
   if (mmu == Mmu::radix) {
-    return kRadix;
+    return kRadixRanges;
   }
-  return kHash;
+  return kHashRanges;
 }
 
 bool admits(Mmu mmu, GuestAddress first, std::uint64_t size) {

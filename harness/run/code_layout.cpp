@@ -23,13 +23,13 @@ Result<model::LinkedProgram> linked_at(GuestAddress address, const bpf::Program&
 
 Result<GuestAddress> site_address(const bpf::Program& program, const model::AxisValues& axes,
                                   bpf::CallSite site, GuestAddress function) {
-  BOOST_OUTCOME_TRY(linked, linked_at(function, program, axes));
+  FARCALL_TRY(linked, linked_at(function, program, axes));
   return jit::call_address(linked, axes, site);
 }
 
 Result<std::vector<std::uint64_t>> code_sizes(const bpf::Program& program,
                                               const model::AxisValues& axes) {
-  BOOST_OUTCOME_TRY(linked, linked_at({}, program, axes));
+  FARCALL_TRY(linked, linked_at({}, program, axes));
   return jit::code_sizes(linked, axes);
 }
 

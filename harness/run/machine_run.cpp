@@ -59,7 +59,7 @@ class MachineRun {
  private:
   Result<void> step() {
     while (ready_.jobs.size() < kBatchJobs && more_) {
-      BOOST_OUTCOME_TRY(prepare_next());
+      FARCALL_TRYV(prepare_next());
     }
     if (!ready_.jobs.empty() && running_.size() < vm::kMaxBatchesInFlight) {
       return submit();
@@ -87,7 +87,7 @@ class MachineRun {
     ready_.jobs.push_back(std::move(*prepared.job));
     if (!machine_) {  // it boots while more is prepared
       const model::AxisValues axes = documents_.axes(*index);
-      BOOST_OUTCOME_TRY(machine, vm::Machine::start(machine_spec(axes, images_), host_));
+      FARCALL_TRY(machine, vm::Machine::start(machine_spec(axes, images_), host_));
       machine_ = std::move(machine);
     }
     return success();
@@ -109,7 +109,7 @@ class MachineRun {
   }
 
   Result<void> collect() {
-    BOOST_OUTCOME_TRY(observations, machine_->collect());
+    FARCALL_TRY(observations, machine_->collect());
     Batch batch = std::move(running_.front());
     running_.pop_front();
     for (std::size_t i = 0; i < batch.jobs.size(); ++i) {

@@ -27,8 +27,8 @@ Result<check::Interpretation> interpret(const bpf::Program& program, const model
                      .address = cell.placement.stack,
                      .bytes = std::vector<std::byte>(model::kStackBytes)});
   bpf::AddressSpace memory(std::move(regions), byte_order(cell.axes.endian));
-  BOOST_OUTCOME_TRY(run, bpf::interpret(program, cell.placement.functions, cell.arguments,
-                                        cell.placement.stack + model::kStackBytes, memory, limits));
+  FARCALL_TRY(run, bpf::interpret(program, cell.placement.functions, cell.arguments,
+                                  cell.placement.stack + model::kStackBytes, memory, limits));
   check::Interpretation result{.run = std::move(run), .memory = memory.regions()};
   result.memory.pop_back();
   return result;
@@ -39,10 +39,10 @@ Result<void> make_image(const model::Document& document, Prepared& prepared) {
   if (document.linked) {
     prepared.linked = document.linked;
   } else {
-    BOOST_OUTCOME_TRY(linked, link::link_program(document.cell));
+    FARCALL_TRY(linked, link::link_program(document.cell));
     prepared.linked = std::move(linked);
   }
-  BOOST_OUTCOME_TRY(image, jit::compile(*prepared.linked, document.cell.axes));
+  FARCALL_TRY(image, jit::compile(*prepared.linked, document.cell.axes));
   prepared.testimony.image = std::move(image);
   return success();
 }
@@ -112,7 +112,7 @@ Error no_image(const model::Document& document, const Prepared& prepared) {
 }
 
 Result<std::uint64_t> interpreted_result(const model::Cell& cell) {
-  BOOST_OUTCOME_TRY(source, interpret(*cell.program, cell));
+  FARCALL_TRY(source, interpret(*cell.program, cell));
   return source.run.r0;
 }
 

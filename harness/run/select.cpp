@@ -7,19 +7,19 @@
 #include <optional>
 #include <set>
 
+#include "base/files.hpp"
 #include "case/case_file.hpp"
 #include "case/find.hpp"
 #include "case/hardware.hpp"
 #include "case/matrix.hpp"
 #include "model/json.hpp"
 #include "run/code_layout.hpp"
-#include "run/files.hpp"
 
 namespace farcall::run {
 namespace {
 
 Result<std::vector<model::Cell>> cells_of(const std::string& path) {
-  BOOST_OUTCOME_TRY(parsed, cases::read_case(path));
+  FARCALL_TRY(parsed, cases::read_case(path));
   return cases::cells(parsed, code_layout());
 }
 
@@ -60,7 +60,7 @@ Result<AxisCondition> read_condition(std::string_view text) {
 // The names of the cells that did not pass, from a report of `--format json`.
 Result<std::set<std::string>> failed_cells(const std::string& path) {
   constexpr std::string_view kHint = "farcall run PATH… --format json --output FILE writes one";
-  BOOST_OUTCOME_TRY(text, read_file(path, kHint));
+  FARCALL_TRY(text, read_file(path, kHint));
   const model::Json report = model::Json::parse(text, nullptr, false);
   if (!report.is_object() || !report.contains("cells") || !report["cells"].is_array()) {
     return Error{.code = ErrorCode::json_malformed,
@@ -87,12 +87,12 @@ Result<std::set<std::string>> failed_cells(const std::string& path) {
 Result<std::vector<model::Document>> select_cells(const Selection& selection) {
   std::vector<AxisCondition> conditions;
   for (const std::string& text : selection.where) {
-    BOOST_OUTCOME_TRY(condition, read_condition(text));
+    FARCALL_TRY(condition, read_condition(text));
     conditions.push_back(std::move(condition));
   }
   std::optional<std::set<std::string>> failed;
   if (!selection.failed_in.empty()) {
-    BOOST_OUTCOME_TRY(names, failed_cells(selection.failed_in));
+    FARCALL_TRY(names, failed_cells(selection.failed_in));
     if (names.empty()) {
       return Error{.code = ErrorCode::usage_nothing_selected,
                    .message = "every cell of this report passed: there is nothing to run again",
@@ -108,12 +108,12 @@ Result<std::vector<model::Document>> select_cells(const Selection& selection) {
            (!failed || failed->contains(cell.name));
   };
 
-  BOOST_OUTCOME_TRY(files, cases::find_case_files(selection.paths));
+  FARCALL_TRY(files, cases::find_case_files(selection.paths));
   std::vector<model::Document> documents;
   std::size_t cells_seen = 0;
   std::size_t cells_wanted = 0;
   for (const std::string& file : files) {
-    BOOST_OUTCOME_TRY(cells, cells_of(file));
+    FARCALL_TRY(cells, cells_of(file));
     cells_seen += cells.size();
     for (model::Cell& cell : cells) {
       if (!wanted(cell)) {
@@ -149,7 +149,7 @@ Result<model::Document> select_cell(std::string_view file_at_cell) {
   const auto name_begin = file_at_cell.rfind('/');
   const auto at = file_at_cell.find('@', name_begin == std::string_view::npos ? 0 : name_begin);
   const std::string file(file_at_cell.substr(0, at));
-  BOOST_OUTCOME_TRY(cells, cells_of(file));
+  FARCALL_TRY(cells, cells_of(file));
   std::string known;
   for (model::Cell& cell : cells) {
     const auto suffix =
@@ -164,10 +164,10 @@ Result<model::Document> select_cell(std::string_view file_at_cell) {
 }
 
 Result<model::Document> read_document_file(const std::string& path) {
-  BOOST_OUTCOME_TRY(
-      text, read_file(path, "farcall dump --json --stage=image FILE@CELL writes such a file",
-                      kMostDocumentBytes));
-  BOOST_OUTCOME_TRY(document, model::read_document(text, path));
+  FARCALL_TRY(text,
+              read_file(path, "farcall dump --json --stage=image FILE@CELL writes such a file",
+                        kMostDocumentBytes));
+  FARCALL_TRY(document, model::read_document(text, path));
   if (!cases::is_possible(document.cell.axes)) {
     return Error{.code = ErrorCode::json_malformed,
                  .message = "there is no such machine: expected axes that some hardware has",

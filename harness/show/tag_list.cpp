@@ -32,7 +32,7 @@ std::optional<NamedTag> tag_in(std::string_view symbol) {
 }
 
 Result<TagList> from_kallsyms(std::string_view text, const std::string& path) {
-  BOOST_OUTCOME_TRY(symbols, read_kallsyms(text, path));
+  FARCALL_TRY(symbols, read_kallsyms(text, path));
   TagList list{.has_functions = true};
   for (const Symbol& symbol : symbols) {
     if (auto tag = tag_in(symbol.name)) {
@@ -89,7 +89,7 @@ Result<TagList> read_tags(std::string_view text, const std::string& path) {
   const std::size_t first = text.find_first_not_of(" \t\r\n");
   const bool is_json =
       first != std::string_view::npos && (text[first] == '[' || text[first] == '{');
-  BOOST_OUTCOME_TRY(list, is_json ? from_bpftool(text, path) : from_kallsyms(text, path));
+  FARCALL_TRY(list, is_json ? from_bpftool(text, path) : from_kallsyms(text, path));
   if (list.tags.empty()) {
     return Error{.code = ErrorCode::file_empty,
                  .message =

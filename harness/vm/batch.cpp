@@ -15,8 +15,6 @@
 namespace farcall::vm {
 namespace {
 
-constexpr std::uint64_t kWordBytes = 4;
-
 constexpr std::uint32_t kSystemCallVector = 0xc00;
 constexpr std::uint32_t kDecrementerVector = 0x900;
 

@@ -40,13 +40,13 @@ class DirectHost : public Host {
       return Error{ErrorCode::machine_no_qemu, fmt::format("{} is not on PATH", kQemu),
                    SourceLocation{}, std::string{}, "apt-get install qemu-system-ppc"};
     }
-    BOOST_OUTCOME_TRY(memory, GuestMemory::create());
+    FARCALL_TRY(memory, GuestMemory::create());
     memory.tell(spec);
-    BOOST_OUTCOME_TRY(console, socket_pair());
-    BOOST_OUTCOME_TRY(qmp, socket_pair());
+    FARCALL_TRY(console, socket_pair());
+    FARCALL_TRY(qmp, socket_pair());
     const Channels channels{memory.descriptor(), console.theirs.number(), qmp.theirs.number()};
     const std::array inherited = {channels.ram, channels.console, channels.qmp};
-    BOOST_OUTCOME_TRY(process, Process::start(command_line(qemu, spec, channels), inherited));
+    FARCALL_TRY(process, Process::start(command_line(qemu, spec, channels), inherited));
     return StartedQemu{
         std::move(memory), std::move(console.ours),
         std::make_unique<OwnQemu>(QmpClient(std::move(qmp.ours)), std::move(process))};

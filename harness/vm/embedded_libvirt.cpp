@@ -91,7 +91,7 @@ Result<EmbeddedLibvirt> EmbeddedLibvirt::prepare(const std::string& root) {
     }
     folder = name;
   }
-  BOOST_OUTCOME_TRY(write_configuration(folder));
+  FARCALL_TRYV(write_configuration(folder));
   if (const auto cache = cache_folder(); ours && cache) {
     std::error_code failure;  // without a cache it is slower, no more
     fs::create_directories(*cache, failure);
@@ -100,9 +100,9 @@ Result<EmbeddedLibvirt> EmbeddedLibvirt::prepare(const std::string& root) {
     }
   }
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  BOOST_OUTCOME_TRY(
-      will, LastWill::write(fmt::format(kEndMachines, ::getpid()) + (ours ? kRemoveFolder : ""),
-                            folder.string()));
+  FARCALL_TRY(will,
+              LastWill::write(fmt::format(kEndMachines, ::getpid()) + (ours ? kRemoveFolder : ""),
+                              folder.string()));
   // libvirt's threads write to the folder as long as there is this process.
   will.keep();
   return EmbeddedLibvirt(folder.string());

@@ -9,7 +9,7 @@
 namespace farcall::vm {
 
 Result<GuestMemory> GuestMemory::create() {
-  BOOST_OUTCOME_TRY(file, memory_file("farcall-guest", wire::kRamBytes));
+  FARCALL_TRY(file, memory_file("farcall-guest", wire::kRamBytes));
   return map(std::move(file));
 }
 

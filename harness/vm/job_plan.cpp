@@ -15,8 +15,6 @@ namespace {
 
 static_assert(model::kPageBytes == wire::kPageBytes);
 
-constexpr std::uint64_t kWordBytes = 4;
-
 wire::Access wire_access(model::Access access) {
   switch (access) {
     case model::Access::execute:

@@ -15,6 +15,8 @@
 
 namespace farcall::vm {
 
+inline constexpr std::uint64_t kWordBytes = 4;  // of an instruction
+
 // A region on its way into the area.
 struct Part {
   GuestAddress address;

@@ -13,8 +13,7 @@ constexpr unsigned kKeepAliveTries = 3;
 
 LibvirtEvents::LibvirtEvents(const Libvirt& libvirt) : libvirt_(libvirt) {
   libvirt_.virEventRegisterDefaultImpl();
-  wake_up_ = libvirt_.virEventAddTimeout(
-      -1, [](int, void*) {}, nullptr, nullptr);
+  wake_up_ = libvirt_.virEventAddTimeout(-1, [](int, void*) {}, nullptr, nullptr);
   thread_ = std::thread([this] {
     while (!ended_ && libvirt_.virEventRunDefaultImpl() >= 0) {
     }
@@ -33,7 +32,7 @@ void LibvirtConnection::connection_lost(virConnectPtr /*connection*/, int /*reas
 }
 
 Result<std::unique_ptr<LibvirtConnection>> LibvirtConnection::open(const std::string& uri) {
-  BOOST_OUTCOME_TRY(loaded, Libvirt::load());
+  FARCALL_TRY(loaded, Libvirt::load());
   const Libvirt& libvirt = *loaded;
   if (libvirt.virInitialize() < 0) {
     return libvirt.error("libvirt cannot be initialized");

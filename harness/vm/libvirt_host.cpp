@@ -50,7 +50,7 @@ Result<std::string> monitor_says(const LibvirtConnection& connection, virDomainP
 
 Result<nlohmann::json> ask_qemu(const LibvirtConnection& connection, virDomainPtr domain,
                                 const std::string& command) {
-  BOOST_OUTCOME_TRY(text, monitor_says(connection, domain, command, 0));
+  FARCALL_TRY(text, monitor_says(connection, domain, command, 0));
   nlohmann::json answer = nlohmann::json::parse(text, nullptr, false);
   if (!answer.is_object() || !answer.contains("return")) {
     return Error{ErrorCode::machine_bad_answer, fmt::format("QEMU answers {}", text)};
@@ -192,14 +192,14 @@ class LibvirtHost : public Host {
         *connection_, std::move(domain),
         embedded_ ? embedded_->qemu_of(name) : find_qemu(name + ","),
         embedded_ ? fmt::format("{}/log/qemu/{}.log", embedded_->root(), name) : "");
-    BOOST_OUTCOME_TRY(
-        path, ask_qemu(*connection_, handle,
-                       fmt::format(R"({{"execute": "qom-get", )"
-                                   R"("arguments": {{"path": "{}", "property": "mem-path"}}}})",
-                                   kDomainMemory)));
-    BOOST_OUTCOME_TRY(memory, GuestMemory::open(path.is_string() ? path.get<std::string>() : ""));
+    FARCALL_TRY(path,
+                ask_qemu(*connection_, handle,
+                         fmt::format(R"({{"execute": "qom-get", )"
+                                     R"("arguments": {{"path": "{}", "property": "mem-path"}}}})",
+                                     kDomainMemory)));
+    FARCALL_TRY(memory, GuestMemory::open(path.is_string() ? path.get<std::string>() : ""));
     memory.tell(spec);
-    BOOST_OUTCOME_TRY(socket, connect_to(console));
+    FARCALL_TRY(socket, connect_to(console));
     if (libvirt.virDomainResume(handle) < 0) {
       return libvirt.error(fmt::format("{} does not let a machine run", connection_->uri()));
     }
@@ -234,22 +234,22 @@ FoundDomain found_domain(std::string name, int owner, std::string where) {
 Result<std::unique_ptr<Host>> libvirt_host(const std::string& uri) {
   std::optional<EmbeddedLibvirt> embedded;
   if (const std::string root = embedded_root(uri); uri.empty() || !root.empty()) {
-    BOOST_OUTCOME_TRY(prepared, EmbeddedLibvirt::prepare(root));
+    FARCALL_TRY(prepared, EmbeddedLibvirt::prepare(root));
     embedded = std::move(prepared);
   }
   std::string sockets = (fs::temp_directory_path() / "farcall-XXXXXX").string();
   if (::mkdtemp(sockets.data()) == nullptr) {
     return start_error("no folder for sockets can be made");
   }
-  BOOST_OUTCOME_TRY(will, LastWill::to_remove(sockets));
+  FARCALL_TRY(will, LastWill::to_remove(sockets));
   const auto orphans = embedded ? std::make_unique<OrphanReaper>() : nullptr;
-  BOOST_OUTCOME_TRY(connection, LibvirtConnection::open(embedded ? embedded->uri() : uri));
+  FARCALL_TRY(connection, LibvirtConnection::open(embedded ? embedded->uri() : uri));
   return std::unique_ptr<Host>(
       new LibvirtHost(std::move(embedded), sockets, std::move(will), std::move(connection)));
 }
 
 Result<std::string> libvirt_version() {
-  BOOST_OUTCOME_TRY(libvirt, Libvirt::load());
+  FARCALL_TRY(libvirt, Libvirt::load());
   unsigned long version = 0;
   if (libvirt->virGetVersion(&version, nullptr, nullptr) < 0) {
     return libvirt->error("libvirt does not say its version");
@@ -265,7 +265,7 @@ Result<std::vector<FoundDomain>> list_domains(const std::string& uri) {
     }
     return found;
   }
-  BOOST_OUTCOME_TRY(connection, LibvirtConnection::open(uri));
+  FARCALL_TRY(connection, LibvirtConnection::open(uri));
   const Libvirt& libvirt = connection->libvirt();
   virDomainPtr* domains = nullptr;
   const int count = libvirt.virConnectListAllDomains(connection->handle(), &domains, 0);
@@ -289,7 +289,7 @@ Result<void> end_domain(const FoundDomain& domain) {
       return remove(embedded);
     }
   }
-  BOOST_OUTCOME_TRY(connection, LibvirtConnection::open(domain.where));
+  FARCALL_TRY(connection, LibvirtConnection::open(domain.where));
   const Libvirt& libvirt = connection->libvirt();
   const LibvirtDomain found(
       libvirt.virDomainLookupByName(connection->handle(), domain.name.c_str()),

@@ -27,7 +27,7 @@ using Clock = std::chrono::steady_clock;
 
 // The wall clock is only a backstop: a guest ends its jobs by counting instructions. A loaded host
 // may be this slow.
-constexpr std::chrono::seconds kPatience{20};
+constexpr std::chrono::seconds kBatchPatience{20};
 constexpr std::chrono::nanoseconds kPatiencePerInstruction{20};
 
 // How often somebody looks whether the host is still there.
@@ -175,7 +175,7 @@ Result<Machine> Machine::start(const MachineSpec& spec, Host& host) {
     return Error{ErrorCode::machine_no_image, fmt::format("there is no guest image {}", spec.image),
                  SourceLocation{}, std::string{}, "build the target farcall_images"};
   }
-  BOOST_OUTCOME_TRY(started, host.start(absolute));
+  FARCALL_TRY(started, host.start(absolute));
   return Machine(std::unique_ptr<State>(new State{.spec = std::move(absolute),
                                                   .memory = std::move(started.memory),
                                                   .console = std::move(started.console),
@@ -197,8 +197,8 @@ Result<std::size_t> Machine::submit(std::span<const model::Job> jobs) {
   }
   InFlight& batch = state.batches[state.submitted % kMaxBatchesInFlight];
   state.nonce += wire::kMaxJobs + 1;  // its jobs have the nonces in between
-  BOOST_OUTCOME_TRY(encode_batch(state.spec, jobs, state.nonce, state.memory.area(state.submitted),
-                                 batch.layout));
+  FARCALL_TRYV(encode_batch(state.spec, jobs, state.nonce, state.memory.area(state.submitted),
+                            batch.layout));
   const std::size_t count = batch.layout.jobs.size();
   batch.budget = 0;
   for (const model::Job& job : jobs.first(count)) {
@@ -231,8 +231,8 @@ Result<std::vector<model::Observations>> Machine::collect() {
   for (std::uint64_t i = number; i < state.submitted; ++i) {
     budget += state.batches[i % kMaxBatchesInFlight].budget;
   }
-  BOOST_OUTCOME_TRY(state.wait_for(
-      number, kPatience + kPatiencePerInstruction * static_cast<std::int64_t>(budget)));
+  FARCALL_TRYV(state.wait_for(
+      number, kBatchPatience + kPatiencePerInstruction * static_cast<std::int64_t>(budget)));
   auto seen = decode_batch(state.memory.area(number), batch.layout);
   if (seen.has_error()) {
     return state.give_up(std::move(seen).error());
@@ -249,7 +249,7 @@ void Machine::stay_awake(std::chrono::microseconds time) {
 
 Result<void> Machine::pause() {
   State& state = *state_;
-  const auto deadline = Clock::now() + kPatience;
+  const auto deadline = Clock::now() + kBatchPatience;
   while (state.memory.control().ready.load_acquire() == 0) {
     pollfd wait = {state.console.number(), POLLIN, 0};
     const int heard = ::poll(&wait, 1, 1);
@@ -260,10 +260,10 @@ Result<void> Machine::pause() {
       state.read_console();
     }
     if (Clock::now() >= deadline) {
-      return state.hang(kPatience);
+      return state.hang(kBatchPatience);
     }
   }
-  BOOST_OUTCOME_TRYV(state.qemu->monitor("stop"));
+  FARCALL_TRYV(state.qemu->monitor("stop"));
   return success();
 }
 
@@ -274,8 +274,8 @@ Result<void> Machine::serve_gdb(const std::string& socket) {
   for (const char c : std::filesystem::absolute(socket).string()) {
     path += c == '"' || c == '\\' ? fmt::format("\\{}", c) : c == ',' ? ",," : std::string(1, c);
   }
-  BOOST_OUTCOME_TRY(answer, state_->qemu->monitor(
-                                fmt::format(R"(gdbserver "unix:{},server=on,wait=off")", path)));
+  FARCALL_TRY(answer, state_->qemu->monitor(
+                          fmt::format(R"(gdbserver "unix:{},server=on,wait=off")", path)));
   if (!answer.starts_with("Waiting for gdb connection")) {
     std::ranges::replace(answer, '\n', ' ');
     return Error{ErrorCode::machine_start,

@@ -42,7 +42,7 @@ void prepare_child(pid_t parent, int output, std::span<const int> inherited) {
 Result<Process> Process::start(const Command& command, std::span<const int> inherited) {
   namespace bp = boost::process;
   Process process;
-  BOOST_OUTCOME_TRY(output, memory_file("farcall-output", 0));
+  FARCALL_TRY(output, memory_file("farcall-output", 0));
   process.output_ = std::move(output);
   const pid_t parent = ::getpid();
   bp::environment environment = boost::this_process::environment();

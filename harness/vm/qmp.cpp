@@ -9,7 +9,7 @@
 namespace farcall::vm {
 namespace {
 
-constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::seconds kAnswerPatience{5};
 
 Error lost() {
   return Error{ErrorCode::machine_lost, "QEMU closed its control connection"};
@@ -19,26 +19,26 @@ Error lost() {
 
 Result<nlohmann::ordered_json> QmpClient::execute(std::string_view command,
                                                   const nlohmann::ordered_json& arguments) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + kAnswerPatience;
   if (!ready_) {
-    BOOST_OUTCOME_TRY(greeting, receive(deadline));
+    FARCALL_TRY(greeting, receive(deadline));
     if (!greeting.contains("QMP")) {
       return Error{ErrorCode::machine_bad_answer,
                    fmt::format("expected QEMU's greeting, got {}", greeting.dump())};
     }
-    BOOST_OUTCOME_TRY(send(R"({"execute": "qmp_capabilities"})"));
-    BOOST_OUTCOME_TRY(receive_answer(deadline));
+    FARCALL_TRYV(send(R"({"execute": "qmp_capabilities"})"));
+    FARCALL_TRYV(receive_answer(deadline));
     ready_ = true;
   }
-  BOOST_OUTCOME_TRY(send(fmt::format(R"({{"execute": {}, "arguments": {}}})",
-                                     nlohmann::ordered_json(command).dump(), arguments.dump())));
+  FARCALL_TRYV(send(fmt::format(R"({{"execute": {}, "arguments": {}}})",
+                                nlohmann::ordered_json(command).dump(), arguments.dump())));
   return receive_answer(deadline);
 }
 
 Result<std::string> QmpClient::monitor(std::string_view command_line) {
   nlohmann::ordered_json arguments;
   arguments["command-line"] = command_line;
-  BOOST_OUTCOME_TRY(answer, execute("human-monitor-command", arguments));
+  FARCALL_TRY(answer, execute("human-monitor-command", arguments));
   if (!answer.is_string()) {
     return Error{ErrorCode::machine_bad_answer,
                  fmt::format("expected text, QEMU said {}", answer.dump())};
@@ -73,7 +73,7 @@ Result<nlohmann::ordered_json> QmpClient::receive(Deadline deadline) {
     pollfd wait = {socket_.number(), POLLIN, 0};
     if (left.count() <= 0 || ::poll(&wait, 1, static_cast<int>(left.count())) == 0) {
       return Error{ErrorCode::machine_timeout,
-                   fmt::format("QEMU did not answer within {} s", kPatience.count())};
+                   fmt::format("QEMU did not answer within {} s", kAnswerPatience.count())};
     }
     std::array<char, 4096> buffer = {};
     const ssize_t count = ::recv(socket_.number(), buffer.data(), buffer.size(), 0);
@@ -86,7 +86,7 @@ Result<nlohmann::ordered_json> QmpClient::receive(Deadline deadline) {
 
 Result<nlohmann::ordered_json> QmpClient::receive_answer(Deadline deadline) {
   while (true) {
-    BOOST_OUTCOME_TRY(message, receive(deadline));
+    FARCALL_TRY(message, receive(deadline));
     if (const auto value = message.find("return"); value != message.end()) {
       return *value;
     }

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace farcall {
+namespace farcall::address_test {
 namespace {
 
 TEST(Address, IsWrittenAsSixteenDigits) {
@@ -37,4 +37,4 @@ TEST(Address, DistancesAreWrittenInTheLargestUnit) {
 }
 
 }  // namespace
-}  // namespace farcall
+}  // namespace farcall::address_test

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace farcall {
+namespace farcall::bits_test {
 namespace {
 
 TEST(Bits, FitsSigned) {
@@ -47,4 +47,4 @@ TEST(Bits, Alignment) {
 }
 
 }  // namespace
-}  // namespace farcall
+}  // namespace farcall::bits_test

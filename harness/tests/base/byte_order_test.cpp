@@ -6,7 +6,7 @@
 #include <bit>
 #include <cstdint>
 
-namespace farcall {
+namespace farcall::byte_order_test {
 namespace {
 
 template <typename T>
@@ -58,4 +58,4 @@ TEST(ByteOrder, TheOrderIsInTheType) {
 }
 
 }  // namespace
-}  // namespace farcall
+}  // namespace farcall::byte_order_test

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace farcall {
+namespace farcall::error_test {
 namespace {
 
 const std::vector<ErrorCode>& all_codes() {
@@ -65,7 +65,7 @@ Result<int> half(int value) {
 }
 
 Result<int> quarter(int value) {
-  BOOST_OUTCOME_TRY(once, half(value));
+  FARCALL_TRY(once, half(value));
   return half(once);
 }
 
@@ -76,4 +76,4 @@ TEST(Error, ResultsPropagate) {
 }
 
 }  // namespace
-}  // namespace farcall
+}  // namespace farcall::error_test

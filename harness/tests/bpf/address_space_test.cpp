@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace farcall::bpf {
+namespace farcall::bpf::address_space_test {
 namespace {
 
 AddressSpace space(std::endian order) {
@@ -44,4 +44,4 @@ TEST(AddressSpace, TheEndOfTheAddressSpaceDoesNotWrap) {
 }
 
 }  // namespace
-}  // namespace farcall::bpf
+}  // namespace farcall::bpf::address_space_test

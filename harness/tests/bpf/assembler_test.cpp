@@ -7,7 +7,7 @@
 
 #include "build.hpp"
 
-namespace farcall::bpf {
+namespace farcall::bpf::assembler_test {
 namespace {
 
 Slot slot_of(const std::string& text) {
@@ -280,4 +280,4 @@ TEST(Assembler, RefusesWithTheExactPlace) {
 }
 
 }  // namespace
-}  // namespace farcall::bpf
+}  // namespace farcall::bpf::assembler_test

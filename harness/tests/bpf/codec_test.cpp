@@ -8,7 +8,7 @@
 
 #include "bpf/instruction.hpp"
 
-namespace farcall::bpf {
+namespace farcall::bpf::codec_test {
 namespace {
 
 SlotBytes bytes_of(std::initializer_list<unsigned> values) {
@@ -79,4 +79,4 @@ TEST(Codec, ImmediateOf64Bits) {
 }
 
 }  // namespace
-}  // namespace farcall::bpf
+}  // namespace farcall::bpf::codec_test

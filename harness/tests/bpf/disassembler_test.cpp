@@ -14,7 +14,7 @@
 #include "bpf/instruction.hpp"
 #include "build.hpp"
 
-namespace farcall::bpf {
+namespace farcall::bpf::disassembler_test {
 namespace {
 
 TEST(Disassembler, WritesTheDialect) {
@@ -225,4 +225,4 @@ TEST(Disassembler, RandomProgramsUseTheWholeTable) {
 }
 
 }  // namespace
-}  // namespace farcall::bpf
+}  // namespace farcall::bpf::disassembler_test

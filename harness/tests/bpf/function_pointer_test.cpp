@@ -11,7 +11,7 @@
 #include "bpf/interpreter.hpp"
 #include "build.hpp"
 
-namespace farcall::bpf {
+namespace farcall::bpf::function_pointer_test {
 namespace {
 
 constexpr GuestAddress kStackTop = {0x10000};
@@ -128,4 +128,4 @@ TEST(FunctionPointer, CallxIsAnExtension) {
 }
 
 }  // namespace
-}  // namespace farcall::bpf
+}  // namespace farcall::bpf::function_pointer_test

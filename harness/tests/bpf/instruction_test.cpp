@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace farcall::bpf {
+namespace farcall::bpf::instruction_test {
 namespace {
 
 std::string mnemonic_of(const Slot& slot) {
@@ -185,4 +185,4 @@ TEST(Instruction, WhoWritesTheirDestination) {
 }
 
 }  // namespace
-}  // namespace farcall::bpf
+}  // namespace farcall::bpf::instruction_test

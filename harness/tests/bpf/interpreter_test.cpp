@@ -9,7 +9,7 @@
 
 #include "build.hpp"
 
-namespace farcall::bpf {
+namespace farcall::bpf::interpreter_test {
 namespace {
 
 constexpr GuestAddress kStack{0xc000000000100000};
@@ -372,7 +372,7 @@ TEST(Interpreter, StopsAtTheCallDepth) {
 // What helper 5 of these tests does: calls the function that r2 points to with 10 times r1, and
 // adds how deep the calls are.
 Result<std::uint64_t> tenfold(Caller& caller, const Arguments& arguments) {
-  BOOST_OUTCOME_TRY(result, caller.call_back({arguments[1]}, {arguments[0] * 10}));
+  FARCALL_TRY(result, caller.call_back({arguments[1]}, {arguments[0] * 10}));
   return result + caller.depth();
 }
 Result<std::uint64_t> sum(Caller& /*caller*/, const Arguments& arguments) {
@@ -380,7 +380,7 @@ Result<std::uint64_t> sum(Caller& /*caller*/, const Arguments& arguments) {
 }
 Result<std::uint64_t> walk(Caller& caller, const Arguments& arguments) {
   for (std::size_t level = 0; level < caller.depth(); ++level) {
-    BOOST_OUTCOME_TRYV(caller.store_return_address({arguments[0] + 8 * level}, level));
+    FARCALL_TRYV(caller.store_return_address({arguments[0] + 8 * level}, level));
   }
   return caller.depth();
 }
@@ -554,4 +554,4 @@ TEST(Interpreter, ATailCallToWhatIsNoProgramIsRefused) {
 }
 
 }  // namespace
-}  // namespace farcall::bpf
+}  // namespace farcall::bpf::interpreter_test

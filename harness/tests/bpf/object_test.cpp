@@ -25,7 +25,7 @@
 #include "bpf/interpreter.hpp"
 #include "bpf/validator.hpp"
 
-namespace farcall::bpf {
+namespace farcall::bpf::object_test {
 namespace {
 
 using testing::ElementsAre;
@@ -501,4 +501,4 @@ TEST_P(ObjectOrder, SurvivesDamage) {
 }
 
 }  // namespace
-}  // namespace farcall::bpf
+}  // namespace farcall::bpf::object_test

@@ -4,7 +4,7 @@
 
 #include "build.hpp"
 
-namespace farcall::bpf {
+namespace farcall::bpf::program_test {
 namespace {
 
 constexpr std::string_view kText = R"(
@@ -50,4 +50,4 @@ TEST(Program, NamesAndPlacesOfFunctions) {
 }
 
 }  // namespace
-}  // namespace farcall::bpf
+}  // namespace farcall::bpf::program_test

@@ -11,7 +11,7 @@
 #include "build.hpp"
 #include "rfc_vectors.hpp"
 
-namespace farcall::bpf {
+namespace farcall::bpf::rfc_test {
 namespace {
 
 constexpr GuestAddress kStack{0x100000};
@@ -124,4 +124,4 @@ TEST(Rfc9669, TheVectorsKnowEachNewInstruction) {
 }
 
 }  // namespace
-}  // namespace farcall::bpf
+}  // namespace farcall::bpf::rfc_test

@@ -8,7 +8,7 @@
 
 #include "build.hpp"
 
-namespace farcall::bpf {
+namespace farcall::bpf::validator_test {
 namespace {
 
 void expect_refused(const Program& program, ErrorCode code, const std::string& message,
@@ -269,4 +269,4 @@ TEST(Validator, WithoutOriginsTheErrorHasNoPlace) {
 }
 
 }  // namespace
-}  // namespace farcall::bpf
+}  // namespace farcall::bpf::validator_test

@@ -3,7 +3,7 @@
 
 #include "support.hpp"
 
-namespace farcall::cases {
+namespace farcall::cases::case_file_test {
 namespace {
 
 TEST(CaseFile, WhatIsNoTextIsRefused) {
@@ -61,4 +61,4 @@ TEST(CaseFile, UnreadableFilesAreErrors) {
 }
 
 }  // namespace
-}  // namespace farcall::cases
+}  // namespace farcall::cases::case_file_test

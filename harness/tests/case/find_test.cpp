@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-namespace farcall::cases {
+namespace farcall::cases::find_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -81,4 +81,4 @@ TEST_F(FindCases, OneGoodPathDoesNotHideABadOne) {
 }
 
 }  // namespace
-}  // namespace farcall::cases
+}  // namespace farcall::cases::find_test

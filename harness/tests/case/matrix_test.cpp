@@ -5,7 +5,7 @@
 
 #include "support.hpp"
 
-namespace farcall::cases {
+namespace farcall::cases::matrix_test {
 namespace {
 
 using testing::ElementsAre;
@@ -361,4 +361,4 @@ TEST(CaseMatrix, DataIsMemoryWithANameAndAPlaceOfItsOwn) {
 }
 
 }  // namespace
-}  // namespace farcall::cases
+}  // namespace farcall::cases::matrix_test

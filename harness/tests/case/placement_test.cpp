@@ -5,7 +5,7 @@
 #include "model/translation.hpp"
 #include "support.hpp"
 
-namespace farcall::cases {
+namespace farcall::cases::placement_test {
 namespace {
 
 // Three functions: main, one, two.
@@ -235,4 +235,4 @@ TEST(CaseHardware, DefaultsAreSupportedAndPossible) {
 }
 
 }  // namespace
-}  // namespace farcall::cases
+}  // namespace farcall::cases::placement_test

@@ -19,7 +19,7 @@
 #include "check/check.hpp"
 #include "tests/paths.hpp"
 
-namespace farcall::cases {
+namespace farcall::cases::reject_test {
 namespace {
 
 constexpr std::string_view kExpect = "# expect: ";
@@ -123,4 +123,4 @@ TEST(Rejects, EveryCodeOfTheReaderHasAFile) {
 }
 
 }  // namespace
-}  // namespace farcall::cases
+}  // namespace farcall::cases::reject_test

@@ -16,7 +16,7 @@
 #include "case/matrix.hpp"
 #include "tests/paths.hpp"
 
-namespace farcall::cases {
+namespace farcall::cases::shipped_cases_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -113,4 +113,4 @@ TEST(ShippedCases, HaveNamesThatAreTheirOwn) {
 }
 
 }  // namespace
-}  // namespace farcall::cases
+}  // namespace farcall::cases::shipped_cases_test

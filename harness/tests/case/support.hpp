@@ -15,7 +15,7 @@ namespace farcall::cases {
 
 // From text to cells, as a file called `folder/test.case`.
 inline Result<std::vector<model::Cell>> load(std::string_view text) {
-  BOOST_OUTCOME_TRY(parsed, parse_case(text, "folder/test.case"));
+  FARCALL_TRY(parsed, parse_case(text, "folder/test.case"));
   return cells(parsed);
 }
 

@@ -4,7 +4,7 @@
 
 #include <limits>
 
-namespace farcall::cases {
+namespace farcall::cases::text_test {
 namespace {
 
 Word word(std::string_view text) {
@@ -76,4 +76,4 @@ TEST(CaseText, PlainNamesHaveNothingThatAShellSees) {
 }
 
 }  // namespace
-}  // namespace farcall::cases
+}  // namespace farcall::cases::text_test

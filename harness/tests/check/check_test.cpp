@@ -9,7 +9,7 @@
 #include "base/byte_order.hpp"
 #include "bpf/assembler.hpp"
 
-namespace farcall::check {
+namespace farcall::check::check_test {
 namespace {
 
 using model::Outcome;
@@ -232,9 +232,7 @@ INSTANTIATE_TEST_SUITE_P(
                 [](Scene& s) { s.seen().trace[2].to = {0xc000'0000'0012'a468}; },
                 ErrorCode::call_reached_elsewhere, "main[0]"},
         Spoiled{"a call from nowhere",
-                [](Scene& s) {
-                  s.seen().trace[0] = {kMain, kCallee, kMain + 4};
-                },
+                [](Scene& s) { s.seen().trace[0] = {kMain, kCallee, kMain + 4}; },
                 ErrorCode::call_unexpected_site, ""},
         Spoiled{"one call less",
                 [](Scene& s) {
@@ -311,19 +309,13 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{"case and interpreter disagree on r0", [](Scene& s) { s.cell.expected.result = 1; },
                 ErrorCode::case_contradicts_interpreter, "", Outcome::error},
         Spoiled{"case and interpreter disagree on a count",
-                [](Scene& s) {
-                  s.cell.expected.calls = {{{0, 0}, 1, 3}};
-                },
+                [](Scene& s) { s.cell.expected.calls = {{{0, 0}, 1, 3}}; },
                 ErrorCode::case_contradicts_interpreter, "main[0]", Outcome::error},
         Spoiled{"case and interpreter disagree on a callee",
-                [](Scene& s) {
-                  s.cell.expected.calls = {{{0, 0}, 0, 2}};
-                },
+                [](Scene& s) { s.cell.expected.calls = {{{0, 0}, 0, 2}}; },
                 ErrorCode::case_contradicts_interpreter, "main[0]", Outcome::error},
         Spoiled{"case and interpreter disagree on memory",
-                [](Scene& s) {
-                  s.cell.expected.memory = {{"mem", 0, {std::byte{7}}}};
-                },
+                [](Scene& s) { s.cell.expected.memory = {{"mem", 0, {std::byte{7}}}}; },
                 ErrorCode::case_contradicts_interpreter, "", Outcome::error},
         Spoiled{"a site that no run reaches",
                 [](Scene& s) { s.testimony.source->value().run.calls.clear(); },
@@ -501,4 +493,4 @@ TEST(Check, AFaultNamesItsPlaceInTheProgram) {
 }
 
 }  // namespace
-}  // namespace farcall::check
+}  // namespace farcall::check::check_test

@@ -6,7 +6,7 @@
 #include "bpf/assembler.hpp"
 #include "bpf/instruction.hpp"
 
-namespace farcall::check {
+namespace farcall::check::steps_test {
 namespace {
 
 using testing::HasSubstr;
@@ -140,4 +140,4 @@ TEST(CompareSteps, InstructionsWithoutCodeAreNoPlaces) {
 }
 
 }  // namespace
-}  // namespace farcall::check
+}  // namespace farcall::check::steps_test

@@ -8,7 +8,7 @@
 #include "bpf/assembler.hpp"
 #include "bpf/codec.hpp"
 
-namespace farcall::link {
+namespace farcall::link::link_test {
 namespace {
 
 constexpr GuestAddress kCallBase = {0xc000'0000'0010'0000};
@@ -310,4 +310,4 @@ TEST(LinkPair64, ABranchBackwardsReachesOneSlotFarther) {
 }
 
 }  // namespace
-}  // namespace farcall::link
+}  // namespace farcall::link::link_test

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace farcall::model {
+namespace farcall::model::axes_test {
 namespace {
 
 TEST(Axes, NamesAndValuesAreThoseOfCaseFiles) {
@@ -37,4 +37,4 @@ TEST(Axes, EveryValueOfEveryAxisCanBeSetAndReadBack) {
 }
 
 }  // namespace
-}  // namespace farcall::model
+}  // namespace farcall::model::axes_test

@@ -5,7 +5,7 @@
 
 #include "bpf/assembler.hpp"
 
-namespace farcall::model {
+namespace farcall::model::code_map_test {
 namespace {
 
 constexpr GuestAddress kMain = {0xffff'ffff'ffff'ffd8};  // ten words up to the end of all addresses
@@ -65,4 +65,4 @@ TEST(CodeMap, TakesWhatAnotherJitSays) {
 }
 
 }  // namespace
-}  // namespace farcall::model
+}  // namespace farcall::model::code_map_test

@@ -7,7 +7,7 @@
 #include "model/landmarks.hpp"
 #include "tests/model/samples.hpp"
 
-namespace farcall::model {
+namespace farcall::model::job_test {
 namespace {
 
 const JobRegion* region_at(const Job& job, GuestAddress address) {
@@ -145,4 +145,4 @@ TEST(Landmarks, NameWhatAJobMapsAndItsGate) {
 }
 
 }  // namespace
-}  // namespace farcall::model
+}  // namespace farcall::model::job_test

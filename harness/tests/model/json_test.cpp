@@ -6,10 +6,10 @@
 #include <random>
 #include <utility>
 
-#include "native/native.hpp"
+#include "external/external.hpp"
 #include "tests/model/samples.hpp"
 
-namespace farcall::model {
+namespace farcall::model::json_test {
 namespace {
 
 using testing::HasSubstr;
@@ -95,8 +95,9 @@ Document with_everything() {
   Document document = samples::document();
   bpf::Program program = *document.cell.program;
   program.functions[1].begins_program = true;
-  program.externals = {native::external(*native::find("get_stack"), bpf::ExternalKind::helper, 67),
-                       native::external(*native::find("mix"), bpf::ExternalKind::kfunc, 5)};
+  program.externals = {
+      external::external(*external::find("get_stack"), bpf::ExternalKind::helper, 67),
+      external::external(*external::find("mix"), bpf::ExternalKind::kfunc, 5)};
   program.maps = {{"programs", 0}, {"table", 6}};
   const GuestAddress helper{0xc000'0000'0400'0000};
   const GuestAddress kfunc{0xc008'0000'2000'0000};
@@ -128,8 +129,8 @@ TEST(Json, WhatOnlySomeProgramsHaveComesBack) {
   const bpf::Program& program = *read.value().cell.program;
   EXPECT_EQ(program, *wanted.cell.program);
   EXPECT_TRUE(program.functions[1].begins_program);
-  EXPECT_EQ(program.externals[1].signature, native::find("mix")->signature);
-  EXPECT_EQ(program.externals[0].meaning, native::find("get_stack")->meaning);
+  EXPECT_EQ(program.externals[1].signature, external::find("mix")->signature);
+  EXPECT_EQ(program.externals[0].meaning, external::find("get_stack")->meaning);
   EXPECT_EQ(read.value().cell.placement, wanted.cell.placement);
   EXPECT_EQ(read.value().cell.memory, wanted.cell.memory);
   EXPECT_EQ(read.value().linked, wanted.linked);
@@ -283,4 +284,4 @@ TEST(Json, NoDocumentCrashesTheReader) {
 }
 
 }  // namespace
-}  // namespace farcall::model
+}  // namespace farcall::model::json_test

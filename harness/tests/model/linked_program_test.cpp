@@ -4,7 +4,7 @@
 
 #include "tests/model/samples.hpp"
 
-namespace farcall::model {
+namespace farcall::model::linked_program_test {
 namespace {
 
 TEST(LinkedProgram, Aux64GivesTheJitTheSideTableAndTheInterpreterTheImmediate) {
@@ -125,4 +125,4 @@ TEST(LinkedProgram, PairsComeBackFromJson) {
 }
 
 }  // namespace
-}  // namespace farcall::model
+}  // namespace farcall::model::linked_program_test

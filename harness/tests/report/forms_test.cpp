@@ -8,7 +8,7 @@
 #include "report/source_line.hpp"
 #include "tests/report/sample.hpp"
 
-namespace farcall::report {
+namespace farcall::report::forms_test {
 namespace {
 
 using testing::HasSubstr;
@@ -89,4 +89,4 @@ TEST(BundleReport, HoldsDocumentsThatAreReadBack) {
 }
 
 }  // namespace
-}  // namespace farcall::report
+}  // namespace farcall::report::forms_test

@@ -7,7 +7,7 @@
 #include "model/json.hpp"
 #include "tests/report/sample.hpp"
 
-namespace farcall::report {
+namespace farcall::report::merge_test {
 namespace {
 
 using testing::ElementsAre;
@@ -94,4 +94,4 @@ TEST(MergeForms, MayNotDiffer) {
 }
 
 }  // namespace
-}  // namespace farcall::report
+}  // namespace farcall::report::merge_test

@@ -6,7 +6,7 @@
 #include "model/json.hpp"
 #include "tests/report/sample.hpp"
 
-namespace farcall::report {
+namespace farcall::report::report_test {
 namespace {
 
 using model::Outcome;
@@ -205,4 +205,4 @@ TEST(Agreement, NeedsEveryWitness) {
 }
 
 }  // namespace
-}  // namespace farcall::report
+}  // namespace farcall::report::report_test

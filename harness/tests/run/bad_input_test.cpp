@@ -13,7 +13,7 @@
 #include "model/json.hpp"
 #include "tests/run/farcall_process.hpp"
 
-namespace farcall::run {
+namespace farcall::run::bad_input_test {
 namespace {
 
 using model::Json;
@@ -200,4 +200,4 @@ TEST_F(BadDocument, WithCodeThatOverlapsOrCannotBeMapped) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::bad_input_test

@@ -15,7 +15,7 @@
 #include "run/runner.hpp"
 #include "tests/run/farcall_process.hpp"
 
-namespace farcall::run {
+namespace farcall::run::bit_flip_test {
 namespace {
 
 constexpr const char* kCase =
@@ -209,4 +209,4 @@ TEST(BitFlip, IsCaughtOrOneOfThoseThatMakeNoDifference) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::bit_flip_test

@@ -14,7 +14,7 @@
 #include "tests/paths.hpp"
 #include "tests/run/farcall_process.hpp"
 
-namespace farcall::run {
+namespace farcall::run::command_line_test {
 namespace {
 
 using model::Json;
@@ -403,4 +403,4 @@ TEST(CommandLine, ANumberOfNoHelperIsATrapInCompiledCode) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::command_line_test

@@ -1,6 +1,6 @@
 // `farcall conformance`: our own files in the suite's dialect, and the sample of the suite where it
 // is at hand.
-#include "run/conformance.hpp"
+#include "conformance/conformance.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@
 #include "tests/paths.hpp"
 #include "tests/run/farcall_process.hpp"
 
-namespace farcall::run {
+namespace farcall::run::conformance_test {
 namespace {
 
 using testing::HasSubstr;
@@ -109,7 +109,7 @@ TEST(Conformance, FilesOfWhichNoneCanBeRunAreAnError) {
 
 TEST(Conformance, TheOverlayGivesAReasonForEachFile) {
   std::set<std::string_view> files;
-  for (const OverlayRow& row : overlay()) {
+  for (const conformance::OverlayRow& row : conformance::overlay()) {
     EXPECT_TRUE(files.insert(row.file).second) << row.file;
     EXPECT_NE(row.little, row.big) << row.file;
     EXPECT_FALSE(row.reason.empty()) << row.file;
@@ -117,4 +117,4 @@ TEST(Conformance, TheOverlayGivesAReasonForEachFile) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::conformance_test

@@ -18,7 +18,7 @@
 #include "run/select.hpp"
 #include "tests/run/farcall_process.hpp"
 
-namespace farcall::run {
+namespace farcall::run::coverage_test {
 namespace {
 
 using model::Axis;
@@ -313,4 +313,4 @@ TEST(Coverage, EveryLegalCombinationIsReachedAndPasses) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::coverage_test

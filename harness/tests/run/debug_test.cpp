@@ -12,7 +12,7 @@
 
 #include "farcall_process.hpp"
 
-namespace farcall::run {
+namespace farcall::run::debug_test {
 namespace {
 
 using testing::ContainsRegex;
@@ -306,4 +306,4 @@ TEST(DebugRefusals, AreNamed) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::debug_test

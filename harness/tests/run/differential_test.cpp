@@ -15,7 +15,7 @@
 #include "tests/run/farcall_process.hpp"
 #include "tests/run/random_program.hpp"
 
-namespace farcall::run {
+namespace farcall::run::differential_test {
 namespace {
 
 constexpr std::size_t kPrograms = 1500;
@@ -73,4 +73,4 @@ TEST(Differential, InterpreterAndCpuAgreeOnRandomPrograms) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::differential_test

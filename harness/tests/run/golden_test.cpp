@@ -14,7 +14,7 @@
 #include "tests/paths.hpp"
 #include "tests/run/farcall_process.hpp"
 
-namespace farcall::run {
+namespace farcall::run::golden_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -121,4 +121,4 @@ TEST(Golden, XlatedIsTheSameInEveryMode) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::golden_test

@@ -15,7 +15,7 @@
 #include "model/json.hpp"
 #include "tests/run/farcall_process.hpp"
 
-namespace farcall::run {
+namespace farcall::run::libvirt_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -375,4 +375,4 @@ TEST_F(SessionDaemon, NothingOutlivesAKill) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::libvirt_test

@@ -6,7 +6,7 @@
 #include "case/case_file.hpp"
 #include "case/matrix.hpp"
 
-namespace farcall::run {
+namespace farcall::run::pipeline_test {
 namespace {
 
 // Callees have numbers that are looked up in the image, which may come from anywhere.
@@ -30,4 +30,4 @@ TEST(Pipeline, AnImageWithoutCodeForACalleeIsAnError) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::pipeline_test

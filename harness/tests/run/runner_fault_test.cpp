@@ -7,7 +7,7 @@
 #include "model/json.hpp"
 #include "tests/run/farcall_process.hpp"
 
-namespace farcall::run {
+namespace farcall::run::runner_fault_test {
 namespace {
 
 using model::Json;
@@ -78,4 +78,4 @@ TEST(RunnerFault, IsAnErrorOfItsMachinesCellsAndOfNoOthers) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::runner_fault_test

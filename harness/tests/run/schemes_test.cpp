@@ -10,7 +10,7 @@
 
 #include "tests/run/farcall_process.hpp"
 
-namespace farcall::run {
+namespace farcall::run::schemes_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -154,4 +154,4 @@ TEST(Resolve, SaysWhatIsWrongWithAFile) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::schemes_test

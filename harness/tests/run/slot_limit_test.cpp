@@ -12,7 +12,7 @@
 #include "run/runner.hpp"
 #include "tests/run/farcall_process.hpp"
 
-namespace farcall::run {
+namespace farcall::run::slot_limit_test {
 namespace {
 
 using model::CallScheme;
@@ -104,4 +104,4 @@ TEST(SlotLimit, EveryTargetAroundIt) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::slot_limit_test

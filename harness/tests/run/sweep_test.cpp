@@ -21,7 +21,7 @@
 #include "tests/run/farcall_process.hpp"
 #include "tests/run/sweep_program.hpp"
 
-namespace farcall::run {
+namespace farcall::run::sweep_test {
 namespace {
 
 constexpr std::size_t kChecksWanted = 200'000;
@@ -206,4 +206,4 @@ TEST(Sweep, EveryCpuDoesWhatTheRfcSays) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::sweep_test

@@ -7,7 +7,7 @@
 
 #include "farcall_process.hpp"
 
-namespace farcall::run {
+namespace farcall::run::symbols_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -158,4 +158,4 @@ TEST_F(SymbolsCommand, SayWhatThereIsInsteadOfWhatThereIsNot) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::symbols_test

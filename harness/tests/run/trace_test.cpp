@@ -7,7 +7,7 @@
 
 #include "farcall_process.hpp"
 
-namespace farcall::run {
+namespace farcall::run::trace_test {
 namespace {
 
 using testing::ContainsRegex;
@@ -220,4 +220,4 @@ TEST(Trace, AnImageThatSaysLittle) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::trace_test

@@ -9,7 +9,7 @@
 #include "farcall_process.hpp"
 #include "tests/paths.hpp"
 
-namespace farcall::run {
+namespace farcall::run::walk_test {
 namespace {
 
 namespace process = boost::process;
@@ -90,4 +90,4 @@ TEST(Walk, PrintsWhatItShows) {
 }
 
 }  // namespace
-}  // namespace farcall::run
+}  // namespace farcall::run::walk_test

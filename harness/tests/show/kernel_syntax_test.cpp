@@ -6,7 +6,7 @@
 
 #include "bpf/assembler.hpp"
 
-namespace farcall::show {
+namespace farcall::show::kernel_syntax_test {
 namespace {
 
 struct Row {
@@ -63,4 +63,4 @@ TEST(KernelSyntax, WhatIsNoInstructionIsAQuestionMark) {
 }
 
 }  // namespace
-}  // namespace farcall::show
+}  // namespace farcall::show::kernel_syntax_test

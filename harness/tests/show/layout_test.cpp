@@ -7,7 +7,7 @@
 
 #include "tests/show/support.hpp"
 
-namespace farcall::show {
+namespace farcall::show::layout_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -124,4 +124,4 @@ TEST(Layout, AGapMayBeMoreThanADisplacementHolds) {
 }
 
 }  // namespace
-}  // namespace farcall::show
+}  // namespace farcall::show::layout_test

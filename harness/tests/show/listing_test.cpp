@@ -4,7 +4,7 @@
 
 #include "tests/show/support.hpp"
 
-namespace farcall::show {
+namespace farcall::show::listing_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -127,4 +127,4 @@ TEST(Listing, OfJitedHasSymbolsCallsAndBpfBetween) {
 }
 
 }  // namespace
-}  // namespace farcall::show
+}  // namespace farcall::show::listing_test

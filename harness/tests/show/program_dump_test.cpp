@@ -5,7 +5,7 @@
 
 #include "tests/show/support.hpp"
 
-namespace farcall::show {
+namespace farcall::show::program_dump_test {
 namespace {
 
 using ::testing::Each;
@@ -113,4 +113,4 @@ TEST(ProgramDump, ACallToNoFunctionHasNoCallee) {
 }
 
 }  // namespace
-}  // namespace farcall::show
+}  // namespace farcall::show::program_dump_test

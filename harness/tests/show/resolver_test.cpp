@@ -5,7 +5,7 @@
 
 #include <set>
 
-namespace farcall::show {
+namespace farcall::show::resolver_test {
 namespace {
 
 constexpr GuestAddress kVmalloc = {0xc008'0000'0000'0000};
@@ -80,4 +80,4 @@ TEST(Resolver, ReachesTheTopOfTheAddressSpace) {
 }
 
 }  // namespace
-}  // namespace farcall::show
+}  // namespace farcall::show::resolver_test

@@ -8,7 +8,7 @@
 
 #include "tests/show/support.hpp"
 
-namespace farcall::show {
+namespace farcall::show::symbol_file_test {
 namespace {
 
 using ::testing::Pair;
@@ -87,4 +87,4 @@ TEST(SymbolFile, OfElfV1TellsDescriptorsFromCode) {
 }
 
 }  // namespace
-}  // namespace farcall::show
+}  // namespace farcall::show::symbol_file_test

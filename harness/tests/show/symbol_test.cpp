@@ -4,7 +4,7 @@
 
 #include "tests/show/support.hpp"
 
-namespace farcall::show {
+namespace farcall::show::symbol_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -66,4 +66,4 @@ TEST(Symbol, RefusesWhatIsNoKallsyms) {
 }
 
 }  // namespace
-}  // namespace farcall::show
+}  // namespace farcall::show::symbol_test

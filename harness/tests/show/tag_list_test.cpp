@@ -4,7 +4,7 @@
 
 #include "tests/show/support.hpp"
 
-namespace farcall::show {
+namespace farcall::show::tag_list_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -86,4 +86,4 @@ TEST(TagList, KnowsThatKernelsCutNames) {
 }
 
 }  // namespace
-}  // namespace farcall::show
+}  // namespace farcall::show::tag_list_test

@@ -5,7 +5,7 @@
 #include "bpf/instruction.hpp"
 #include "tests/show/support.hpp"
 
-namespace farcall::show {
+namespace farcall::show::tag_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -79,4 +79,4 @@ TEST(Tag, ReadsWhatItWrites) {
 }
 
 }  // namespace
-}  // namespace farcall::show
+}  // namespace farcall::show::tag_test

@@ -6,7 +6,7 @@
 #include "guest.hpp"
 #include "wire/mailbox.hpp"
 
-namespace farcall::vm {
+namespace farcall::vm::batch_test {
 namespace {
 
 using model::Access;
@@ -322,4 +322,4 @@ TEST_F(Batch, RefusesCodeThatIsNotWholeWords) {
 }
 
 }  // namespace
-}  // namespace farcall::vm
+}  // namespace farcall::vm::batch_test

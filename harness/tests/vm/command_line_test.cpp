@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-namespace farcall::vm {
+namespace farcall::vm::command_line_test {
 namespace {
 
 using testing::Contains;
@@ -57,4 +57,4 @@ TEST(CommandLine, ImageIsNamedAfterItsByteOrder) {
 }
 
 }  // namespace
-}  // namespace farcall::vm
+}  // namespace farcall::vm::command_line_test

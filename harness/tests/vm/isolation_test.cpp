@@ -3,7 +3,7 @@
 
 #include "guest.hpp"
 
-namespace farcall::vm {
+namespace farcall::vm::isolation_test {
 namespace {
 
 using model::Access;
@@ -261,4 +261,4 @@ TEST_P(Isolation, AFaultInABatchIsOneJob) {
 }
 
 }  // namespace
-}  // namespace farcall::vm
+}  // namespace farcall::vm::isolation_test

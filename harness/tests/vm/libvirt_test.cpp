@@ -14,7 +14,7 @@
 #include "vm/domain_xml.hpp"
 #include "vm/libvirt_host.hpp"
 
-namespace farcall::vm {
+namespace farcall::vm::libvirt_test {
 namespace {
 
 using testing::HasSubstr;
@@ -137,4 +137,4 @@ TEST(Libvirt, ALibvirtWithoutPseriesIsNamed) {
 }
 
 }  // namespace
-}  // namespace farcall::vm
+}  // namespace farcall::vm::libvirt_test

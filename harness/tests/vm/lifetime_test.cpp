@@ -21,7 +21,7 @@
 #include "vm/process.hpp"
 #include "vm/qmp.hpp"
 
-namespace farcall::vm {
+namespace farcall::vm::lifetime_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -320,4 +320,4 @@ TEST(Qmp, AsksAndQuits) {
 }
 
 }  // namespace
-}  // namespace farcall::vm
+}  // namespace farcall::vm::lifetime_test

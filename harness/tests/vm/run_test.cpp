@@ -5,7 +5,7 @@
 #include "guest.hpp"
 #include "wire/mailbox.hpp"
 
-namespace farcall::vm {
+namespace farcall::vm::run_test {
 namespace {
 
 using model::Access;
@@ -492,4 +492,4 @@ TEST_P(OneJob, TwoBatchesAreInFlightAndNoMore) {
 }
 
 }  // namespace
-}  // namespace farcall::vm
+}  // namespace farcall::vm::run_test

@@ -3,7 +3,7 @@
 
 #include "guest.hpp"
 
-namespace farcall::vm {
+namespace farcall::vm::steps_test {
 namespace {
 
 using model::Ending;
@@ -145,4 +145,4 @@ TEST_P(Steps, GoUpToAFault) {
 }
 
 }  // namespace
-}  // namespace farcall::vm
+}  // namespace farcall::vm::steps_test

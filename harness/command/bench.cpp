@@ -1,0 +1,93 @@
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "command/commands.hpp"
+#include "command/fresh_program.hpp"
+#include "command/options.hpp"
+#include "command/resource_use.hpp"
+#include "run/runner.hpp"
+
+namespace farcall::command {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+std::string megabytes(std::int64_t bytes) {
+  return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
+}
+
+// Takes `programs` generated programs, all with other bytes and other placements, from their text
+// through every stage to a verdict, and prints how long that took and what it needed.
+ExitCode bench(std::size_t programs, const run::RunnerOptions& runner) {
+  const run::Documents documents(
+      programs, [](std::size_t) { return model::AxisValues{}; },
+      [](std::size_t number) {
+        return std::make_shared<const model::Document>(fresh_document(number));
+      });
+  const std::size_t samples_apart =
+      std::max<std::size_t>(1, std::min<std::size_t>(programs / 50, 1000));
+  std::size_t passed = 0;
+  std::size_t done = 0;
+  std::string trouble;  // the first
+  bool harness_failed = false;
+  ResidentWatch resident;
+  const auto begin = std::chrono::steady_clock::now();
+  run::run_all(documents, runner, [&](const run::Outcome& outcome) {
+    if (outcome.verdict.outcome == model::Outcome::pass) {
+      ++passed;
+    } else if (trouble.empty() && !outcome.verdict.findings.empty()) {
+      const model::Finding& finding = outcome.verdict.findings.front();
+      trouble =
+          fmt::format("{}: {} [{}]", outcome.document.cell.name, finding.text, name(finding.code));
+    }
+    harness_failed = harness_failed || run::is_harness_failure(outcome.verdict);
+    if (++done % samples_apart == 0) {
+      resident.sample(static_cast<double>(done) / static_cast<double>(programs));
+    }
+  });
+  const double wall = seconds_since(begin);
+  const CpuTime cpu = cpu_time_now();
+  const auto each = [programs](double seconds) {
+    return fmt::format("{:.1f} µs", seconds * 1e6 / static_cast<double>(programs));
+  };
+  fmt::print(
+      "{} fresh programs of two functions: {} passed, {:.2f} s, {:.0f} a second\n"
+      "CPU time each: farcall {}, QEMU {} (translating fresh code, trace interrupts), boots "
+      "included\n"
+      "resident at most: farcall {}, a QEMU {}; growth over the last 80 %: {}, {}\n",
+      programs, passed, wall, static_cast<double>(programs) / wall, each(cpu.own),
+      each(cpu.machines), megabytes(resident.peak().own), megabytes(resident.peak().machine),
+      megabytes(resident.growth().own), megabytes(resident.growth().machine));
+  if (passed == programs) {
+    return ExitCode::passed;
+  }
+  fmt::print(stderr, "error: {}\n", trouble);
+  return harness_failed ? ExitCode::harness_failed : ExitCode::failed;
+}
+
+}  // namespace
+
+Command bench_command(CLI::App& app, const Invocation& invocation) {
+  struct Arguments {
+    std::size_t programs = 10'000;
+    run::RunnerOptions runner;
+  };
+  const auto arguments = std::make_shared<Arguments>();
+  arguments->runner = default_runner(invocation);
+  CLI::App* const bench_app =
+      app.add_subcommand("bench", "Measure how many fresh programs a second run");
+  bench_app->add_option("--programs", arguments->programs, "How many programs")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}));
+  add_jobs(*bench_app, arguments->runner);
+  return {bench_app, with_host(*bench_app, arguments->runner.host, [arguments] {
+            return bench(arguments->programs, arguments->runner);
+          })};
+}
+
+}  // namespace farcall::command

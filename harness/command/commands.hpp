@@ -1,0 +1,48 @@
+// The commands of farcall, one function and one file each.
+//
+// Output goes to standard output, errors and progress to standard error.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "base/error.hpp"
+#include "command/command_line.hpp"
+
+namespace farcall::command {
+
+// How farcall was started.
+struct Invocation {
+  std::string program;           // as the user called it, for commands to repeat
+  std::filesystem::path images;  // the folder of guest images
+};
+
+// What CLI11 knows of a command, and what the command does once its options are parsed.
+struct Command {
+  CLI::App* options;
+  std::function<ExitCode()> action;
+};
+
+// Each adds its command to `app`. The order of this list is that of `farcall --help`.
+Command run_command(CLI::App& app, const Invocation& invocation);
+Command list_command(CLI::App& app, const Invocation& invocation);
+Command merge_command(CLI::App& app, const Invocation& invocation);
+Command replay_command(CLI::App& app, const Invocation& invocation);
+Command dump_command(CLI::App& app, const Invocation& invocation);
+Command schemes_command(CLI::App& app, const Invocation& invocation);
+Command symbols_command(CLI::App& app, const Invocation& invocation);
+Command resolve_command(CLI::App& app, const Invocation& invocation);
+Command conformance_command(CLI::App& app, const Invocation& invocation);
+Command debug_command(CLI::App& app, const Invocation& invocation);
+Command trace_command(CLI::App& app, const Invocation& invocation);
+Command console_command(CLI::App& app, const Invocation& invocation);
+Command doctor_command(CLI::App& app, const Invocation& invocation);
+Command vm_command(CLI::App& app, const Invocation& invocation);
+Command bench_command(CLI::App& app, const Invocation& invocation);
+
+// Says what went wrong and which exit code that is.
+ExitCode report_error(const Error& error);
+
+}  // namespace farcall::command

@@ -1,0 +1,290 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/App.hpp>
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <memory>
+
+#include "bpf/disassembler.hpp"
+#include "check/findings.hpp"
+#include "command/commands.hpp"
+#include "command/listing_stages.hpp"
+#include "command/options.hpp"
+#include "model/json.hpp"
+#include "report/report.hpp"
+#include "run/machine_run.hpp"
+#include "run/pipeline.hpp"
+#include "run/runner.hpp"
+#include "run/select.hpp"
+
+namespace farcall::command {
+namespace {
+
+struct DumpArguments {
+  std::string cell;  // FILE@CELL
+  std::string stage;
+  bool json = false;
+  ListingOptions listing;
+  run::RunnerOptions runner;
+};
+
+// Everything that is known of the cell at the stage that is dumped.
+struct View {
+  model::Document document;
+  run::Prepared prepared;
+  std::optional<model::Observations> observations;
+  model::Verdict verdict;
+  ListingOptions listing;
+};
+
+void print_placement(std::string_view what, GuestAddress address) {
+  fmt::print("  {:<20} {}\n", what, to_string(address));
+}
+
+void print_cell(const View& view) {
+  const model::Cell& cell = view.document.cell;
+  fmt::print("{}  ({})\n\naxes\n", cell.name, cell.case_path);
+  for (std::size_t i = 0; i < model::kAxisCount; ++i) {
+    const auto axis = static_cast<model::Axis>(i);
+    fmt::print("  {:<20} {}\n", name(axis), value_name(cell.axes, axis));
+  }
+  fmt::print("\nplacement\n");
+  for (std::size_t i = 0; i < cell.placement.functions.size(); ++i) {
+    print_placement(callee_name(*cell.program, static_cast<std::uint32_t>(i)),
+                    cell.placement.functions[i]);
+  }
+  for (const bpf::MemoryRegion& region : cell.memory) {
+    print_placement(fmt::format("{} ({} bytes)", region.name, region.bytes.size()), region.address);
+  }
+  print_placement("stack", cell.placement.stack);
+  print_placement("callbase", cell.placement.call_base);
+  print_placement("toc", cell.placement.toc);
+  fmt::print("\nprogram\n{}", bpf::disassemble(*cell.program));
+}
+
+void print_linked(const View& view) {
+  const model::LinkedProgram& linked = *view.prepared.linked;
+  const auto scheme =
+      model::value_names(model::Axis::call)[static_cast<std::size_t>(linked.scheme)];
+  fmt::print("{} linked by {}, call base {}\n", view.document.cell.name, scheme,
+             to_string(linked.call_base));
+  for (std::size_t i = 0; i < linked.program.functions.size(); ++i) {
+    const bpf::Function& function = linked.program.functions[i];
+    fmt::print("\n{} {}\n", to_string(linked.addresses[i]), function.name);
+    for (bpf::SlotIndex at = function.begin; at < function.end; ++at) {
+      const bpf::Slot& slot = linked.program.slots[at];
+      fmt::print("  {:>5}: {:02x} dst={} src={} off={} imm={:#x}\n", at, slot.opcode, slot.dst,
+                 slot.src, slot.offset, static_cast<std::uint32_t>(slot.imm));
+    }
+  }
+  fmt::print("\ncalls\n");
+  for (std::size_t i = 0; i < linked.calls.size(); ++i) {
+    const model::LinkedCall& call = linked.calls[i];
+    fmt::print("  {:<12} slot {:<5} → {:<16} placed at {}, the JIT reads {}\n",
+               bpf::to_string(linked.program, call.site), call.slot,
+               callee_name(linked.program, call.callee), to_string(call.target),
+               to_string(jit_target(linked, i)));
+  }
+}
+
+void print_image(const View& view) {
+  const check::Testimony& testimony = view.prepared.testimony;
+  fmt::print("{}\n\n", view.document.cell.name);
+  for (const model::CodeFunction& function : testimony.image->functions) {
+    fmt::print("{} <{}>: {} words, passes {}\n", to_string(function.address), function.name,
+               function.words.size(), fmt::join(function.pass_words, " "));
+    const std::vector<std::string> texts = listing(function);
+    for (std::size_t i = 0; i < function.words.size(); ++i) {
+      const GuestAddress at = function.address + i * 4;
+      const auto call = std::ranges::find(testimony.decoded, at, &model::DecodedCall::at);
+      const std::string note =
+          call == testimony.decoded.end()
+              ? ""
+              : fmt::format("  # {} → {}", site_name(*testimony.image, call->site),
+                            call->target ? to_string(*call->target) : "no fixed address");
+      fmt::print("  {}  {:08x}  {}{}\n", to_string(at), function.words[i], texts[i], note);
+    }
+    fmt::print("\n");
+  }
+}
+
+void print_observations(const View& view) {
+  const model::Observations& observed = *view.observations;
+  static constexpr std::array kEndings = {"returned", "faulted", "out of budget"};
+  fmt::print("{}: {}, r3 = {:#x}, {} branches taken\n\ncalls and returns\n",
+             view.document.cell.name, kEndings[static_cast<std::size_t>(observed.ending)],
+             observed.registers.gpr[3], observed.taken_branches);
+  const auto place = [&view](GuestAddress address) {
+    return check::describe(*view.prepared.testimony.image, address);
+  };
+  for (const model::TakenBranch& branch : observed.trace) {
+    fmt::print("  {:<6} {} → {}  {}\n",
+               branch.is_call()     ? "call"
+               : branch.is_return() ? "return"
+                                    : "jump",
+               place(branch.from), place(branch.to), to_string(branch.to - branch.from));
+  }
+  if (observed.fault) {
+    fmt::print("\nfault: interrupt {:#x} at {}\n", observed.fault->vector,
+               place(observed.fault->address));
+  }
+}
+
+void print_verdict(const View& view) {
+  const check::Testimony& testimony = view.prepared.testimony;
+  report::text_report(stdout, {})
+      ->cell({.cell = view.document.cell,
+              .verdict = view.verdict,
+              .image = testimony.image ? &*testimony.image : nullptr,
+              .observations = view.observations ? &*view.observations : nullptr});
+}
+
+model::Json with(const View& view, std::string_view stage, model::Json value) {
+  model::Json json = to_json(model::Document{.cell = view.document.cell}, stage);
+  json[std::string(stage)] = std::move(value);
+  return json;
+}
+
+bool is_linked(const View& view) {
+  return view.prepared.linked.has_value();
+}
+
+bool has_image(const View& view) {
+  return view.prepared.testimony.image.has_value();
+}
+
+// A stage: whether this cell came to it, how it looks to people, and as JSON.
+struct Stage {
+  std::string name;
+  bool needs_guest;
+  std::function<bool(const View&)> reached;
+  std::function<void(const View&)> print;
+  std::function<model::Json(const View&)> json;
+};
+
+const std::vector<Stage>& stages() {
+  static const std::vector<Stage> kStages = {
+      {"cell", false, [](const View&) { return true; }, print_cell,
+       [](const View& view) { return to_json(view.document, "cell"); }},
+      {"linked", false, is_linked, print_linked,
+       [](const View& view) {
+         return model::to_json(
+             model::Document{.cell = view.document.cell, .linked = view.prepared.linked}, "linked");
+       }},
+      {"image", false, has_image, print_image,
+       [](const View& view) {
+         return model::to_json(
+             model::Document{.cell = view.document.cell, .image = view.prepared.testimony.image},
+             "image");
+       }},
+      {"xlated", false, is_linked,
+       [](const View& view) {
+         fmt::print("{}", xlated_text(view.document, view.prepared, view.listing));
+       },
+       [](const View& view) {
+         return with(view, "xlated", xlated_json(view.document, view.prepared, view.listing));
+       }},
+      {"jited", false, has_image,
+       [](const View& view) {
+         fmt::print("{}", jited_text(view.document, view.prepared, view.listing));
+       },
+       [](const View& view) {
+         return with(view, "jited", jited_json(view.document, view.prepared, view.listing));
+       }},
+      {"layout", false, has_image,
+       [](const View& view) {
+         fmt::print("{}", layout_text(view.document, view.prepared, view.listing));
+       },
+       [](const View& view) {
+         return with(view, "layout", layout_json(view.document, view.prepared));
+       }},
+      {"observations", true, [](const View& view) { return view.observations.has_value(); },
+       print_observations,
+       [](const View& view) {
+         return with(view, "observations", model::to_json(*view.observations));
+       }},
+      {"verdict", true, [](const View&) { return true; }, print_verdict,
+       [](const View& view) { return with(view, "verdict", model::to_json(view.verdict)); }},
+  };
+  return kStages;
+}
+
+// Runs the cell as far as the stage needs.
+View look_at(model::Document document, bool needs_guest, const run::RunnerOptions& runner) {
+  View view{.document = std::move(document),
+            .prepared = {},
+            .observations = {},
+            .verdict = {},
+            .listing = {}};
+  view.prepared = run::prepare(view.document, 1);
+  if (needs_guest) {
+    std::optional<vm::Machine> machine;
+    const auto finish = [&view](run::FinishedCell cell) {
+      view.observations = std::move(cell.testimony.observations);
+      view.verdict = std::move(cell.verdict);
+    };
+    // Why a machine failed is in the verdict, too.
+    (void)run::run_on_machine(
+        machine, std::vector{view.document}, runner.images,
+        {.next = run::each_of(1), .finish = finish, .stopped = [] { return false; }}, *runner.host);
+  }
+  return view;
+}
+
+// In the order of the pipeline.
+std::vector<std::string> stage_names() {
+  std::vector<std::string> names;
+  for (const Stage& stage : stages()) {
+    names.push_back(stage.name);
+  }
+  return names;
+}
+
+ExitCode dump(const DumpArguments& arguments) {
+  auto document = run::select_cell(arguments.cell);
+  if (!document) {
+    return report_error(document.error());
+  }
+  const Stage& stage = *std::ranges::find(stages(), arguments.stage, &Stage::name);
+  View view = look_at(std::move(document).value(), stage.needs_guest, arguments.runner);
+  view.listing = arguments.listing;
+  view.listing.colour = isatty(STDOUT_FILENO) != 0;
+  if (!stage.reached(view)) {
+    if (view.prepared.testimony.refusal) {
+      return report_error(*view.prepared.testimony.refusal);
+    }
+    return report_error(
+        {.code = view.verdict.findings.empty() ? ErrorCode::case_no_outcome
+                                               : view.verdict.findings.front().code,
+         .message = fmt::format("the cell does not come to the stage {}", stage.name),
+         .where = {view.document.cell.case_path},
+         .hint = "farcall dump --stage=verdict says why"});
+  }
+  if (arguments.json) {
+    fmt::print("{}\n", stage.json(view).dump(1));
+  } else {
+    stage.print(view);
+  }
+  return ExitCode::passed;
+}
+
+}  // namespace
+
+Command dump_command(CLI::App& app, const Invocation& invocation) {
+  const auto arguments = std::make_shared<DumpArguments>();
+  arguments->runner = default_runner(invocation);
+  CLI::App* const dump_app = app.add_subcommand("dump", "Show one cell at one stage of its way");
+  dump_app->add_option("CELL", arguments->cell, "FILE@CELL, as cases/reach/far.case@imm32")
+      ->required();
+  dump_app->add_option("--stage", arguments->stage, "The stage")
+      ->required()
+      ->check(CLI::IsMember(stage_names()));
+  add_listing_options(*dump_app, arguments->listing);
+  dump_app->add_flag("--json", arguments->json, "As JSON, which `farcall run --from` reads");
+  return {dump_app,
+          with_host(*dump_app, arguments->runner.host, [arguments] { return dump(*arguments); })};
+}
+
+}  // namespace farcall::command

@@ -1,0 +1,100 @@
+#include "command/listing_stages.hpp"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "command/options.hpp"
+#include "show/layout.hpp"
+#include "show/symbol.hpp"
+
+namespace farcall::command {
+namespace {
+
+std::vector<show::XlatedFunction> xlated_of(const model::Document& document,
+                                            const run::Prepared& prepared,
+                                            const ListingOptions& options) {
+  if (!prepared.linked || !document.cell.program) {
+    return {};
+  }
+  return show::xlated(*prepared.linked, *document.cell.program, options.jit, options.names,
+                      options.tag_hash);
+}
+
+// Calls `use` with all that a jited listing is made of.
+template <typename Use>
+auto with_jited(const model::Document& document, const run::Prepared& prepared,
+                const ListingOptions& options, Use use) {
+  const model::CodeImage& image = *prepared.testimony.image;
+  const std::vector<show::Symbol> symbols = show::symbols(
+      image, document.cell.program.get(), document.cell.axes.endian, options.tag_hash);
+  const std::vector<show::XlatedFunction> functions = xlated_of(document, prepared, options);
+  return use(show::JitedSource{.image = image,
+                               .symbols = symbols,
+                               .decoded = prepared.testimony.decoded,
+                               .functions = functions});
+}
+
+show::Layout layout_of(const model::Document& document, const run::Prepared& prepared) {
+  return show::layout(document.cell.name, document.cell.axes, *prepared.testimony.image);
+}
+
+}  // namespace
+
+void add_listing_options(CLI::App& command, ListingOptions& options) {
+  static const std::map<std::string, show::JitMode> kModes = {
+      {"on", show::JitMode::on},
+      {"off", show::JitMode::off},
+      {"restricted", show::JitMode::restricted}};
+  static const std::map<std::string, show::CallNames> kNames = {
+      {"tag", show::CallNames::tag},
+      {"tag-offset", show::CallNames::tag_offset},
+      {"kernel", show::CallNames::kernel}};
+  add_choice(command, "--jit", options.jit, kModes,
+             "xlated: of a kernel whose JIT is on, off, or whose reader may not see addresses",
+             "MODE");
+  add_choice(
+      command, "--names", options.names, kNames,
+      "xlated, jited: calls by the callee's tag (tag), by the program's tag and the callee's "
+      "slot (tag-offset), or as bpftool has them today (kernel)",
+      "FORM");
+  add_tag_hash(command, options.tag_hash);
+  command.add_flag("--svg", options.svg, "layout: as SVG");
+}
+
+std::string xlated_text(const model::Document& document, const run::Prepared& prepared,
+                        const ListingOptions& options) {
+  return show::xlated_text(xlated_of(document, prepared, options), {.colour = options.colour});
+}
+
+model::Json xlated_json(const model::Document& document, const run::Prepared& prepared,
+                        const ListingOptions& options) {
+  return show::xlated_json(xlated_of(document, prepared, options));
+}
+
+std::string jited_text(const model::Document& document, const run::Prepared& prepared,
+                       const ListingOptions& options) {
+  return with_jited(document, prepared, options, [&](const show::JitedSource& source) {
+    return show::jited_text(source, {.colour = options.colour});
+  });
+}
+
+model::Json jited_json(const model::Document& document, const run::Prepared& prepared,
+                       const ListingOptions& options) {
+  return with_jited(document, prepared, options,
+                    [](const show::JitedSource& source) { return show::jited_json(source); });
+}
+
+std::string layout_text(const model::Document& document, const run::Prepared& prepared,
+                        const ListingOptions& options) {
+  const show::Layout layout = layout_of(document, prepared);
+  return options.svg ? show::layout_svg(layout) : show::layout_text(layout);
+}
+
+model::Json layout_json(const model::Document& document, const run::Prepared& prepared) {
+  return show::layout_json(layout_of(document, prepared));
+}
+
+}  // namespace farcall::command

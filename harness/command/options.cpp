@@ -1,0 +1,96 @@
+#include "command/options.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Validators.hpp>
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "vm/libvirt_host.hpp"
+
+namespace farcall::command {
+namespace {
+
+report::Shard read_shard(const std::string& text) {
+  report::Shard shard;
+  const char* const end = text.data() + text.size();
+  const auto index = std::from_chars(text.data(), end, shard.index);
+  const bool slash = index.ec == std::errc() && index.ptr != end && *index.ptr == '/';
+  const auto count = std::from_chars(slash ? index.ptr + 1 : end, end, shard.count);
+  if (!slash || count.ec != std::errc() || count.ptr != end || shard.index == 0 ||
+      shard.index > shard.count) {
+    throw CLI::ValidationError("--shard", fmt::format("'{}' is no I/N with 1 <= I <= N", text));
+  }
+  return shard;
+}
+
+}  // namespace
+
+void add_selection(CLI::App& command, run::Selection& selection) {
+  command.add_option("--filter", selection.filter, "Only cells whose name matches this pattern")
+      ->type_name("GLOB");
+  command
+      .add_option("--where", selection.where,
+                  "Only cells with these values of an axis, as cpu=power9,power10")
+      ->type_name("AXIS=VALUES")
+      ->take_all();
+  command
+      .add_option_function<std::string>(
+          "--shard", [&selection](const std::string& text) { selection.shard = read_shard(text); },
+          "Only part I of N of the cells, by their names: for N machines that run one part each")
+      ->type_name("I/N");
+}
+
+void add_jobs(CLI::App& command, run::RunnerOptions& runner) {
+  command
+      .add_option("--jobs", runner.machines,
+                  "Machines that run at the same time; as many as cores by default")
+      ->check(CLI::Range(1U, 64U));
+}
+
+void add_tag_hash(CLI::App& command, show::TagHash& hash) {
+  static const std::map<std::string, show::TagHash> kHashes = {{"sha1", show::TagHash::sha1},
+                                                               {"sha256", show::TagHash::sha256}};
+  add_choice(command, "--tag-hash", hash, kHashes,
+             "How tags are made: sha1, or sha256 as Linux since 6.18", "HASH");
+}
+
+std::function<ExitCode()> with_host(CLI::App& command, vm::Host*& host,
+                                    std::function<ExitCode()> action) {
+  struct Choice {
+    std::string vm = "direct";
+    std::string connect;  // URI; empty: an embedded libvirt
+  };
+  const auto choice = std::make_shared<Choice>();
+  auto* const vm =
+      command
+          .add_option("--vm", choice->vm, "Who starts the guests: direct (the default) or libvirt")
+          ->check(CLI::IsMember({"direct", "libvirt"}));
+  command
+      .add_option("--connect", choice->connect,
+                  "libvirt's URI, as qemu:///system; by default one of our own, without a daemon")
+      ->type_name("URI")
+      ->needs(vm);
+  return [choice, &host, action = std::move(action)] {
+    if (choice->vm == "direct") {
+      return action();
+    }
+    const auto libvirt = vm::libvirt_host(choice->connect);
+    if (!libvirt) {
+      return report_error(libvirt.error());
+    }
+    host = libvirt.value().get();
+    return action();
+  };
+}
+
+run::RunnerOptions default_runner(const Invocation& invocation) {
+  return {.machines = std::max(1U, std::thread::hardware_concurrency()),
+          .images = invocation.images};
+}
+
+}  // namespace farcall::command

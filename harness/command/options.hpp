@@ -1,0 +1,49 @@
+// Options that several commands have.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <CLI/Validators.hpp>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "command/commands.hpp"
+#include "run/runner.hpp"
+#include "run/select.hpp"
+#include "show/tag.hpp"
+#include "vm/host.hpp"
+
+namespace farcall::command {
+
+// --filter, --where and --shard.
+void add_selection(CLI::App& command, run::Selection& selection);
+
+// --jobs; `runner` has its default.
+void add_jobs(CLI::App& command, run::RunnerOptions& runner);
+
+// An option whose value is one of a few words. CLI11's own for enums prints their numbers as
+// characters when it refuses one.
+template <typename Enum>
+void add_choice(CLI::App& command, const std::string& option, Enum& value,
+                const std::map<std::string, Enum>& choices, const std::string& description,
+                const std::string& type_name) {
+  command
+      .add_option_function<std::string>(
+          option, [&value, choices](const std::string& word) { value = choices.at(word); },
+          description)
+      ->type_name(type_name)
+      ->check(CLI::IsMember(choices));
+}
+
+// --tag-hash; `hash` has its default.
+void add_tag_hash(CLI::App& command, show::TagHash& hash);
+
+// --vm and --connect: who starts machines. Returns `action` for a host that was chosen so: while it
+// runs, `host` is that one. There is no action if the host cannot be had.
+std::function<ExitCode()> with_host(CLI::App& command, vm::Host*& host,
+                                    std::function<ExitCode()> action);
+
+// As many machines as cores, guest images from where farcall has them.
+run::RunnerOptions default_runner(const Invocation& invocation);
+
+}  // namespace farcall::command

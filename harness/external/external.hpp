@@ -1,0 +1,122 @@
+// Native functions: what stands for the helpers of a kernel and the functions of its modules.
+//
+// Each is there twice, with one meaning: as ppc64 code, which is mapped into a job like the
+// program's own, and as a C++ function for the interpreter. The code is a test bed and not under
+// test, so it is written down instruction by instruction, apart from the JIT.
+//
+//   ELFv2: +0  addis r2,r12,…     the global entry: r2 from r12
+//          +4  addi  r2,r2,…
+//          +8  the local entry: r2 is there already
+//   ELFv1: +0  the descriptor, +24 the code
+//
+// Behind its entry, each compares r2 with the TOC pointer that it was made for and traps if that is
+// not it: a call that leaves a wrong r2 behind is caught at the next helper.
+//
+// Where the program's TOC pointer is too far for addis and addi, trap words are at the global
+// entry: nobody is to enter a helper there.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/address.hpp"
+#include "bpf/external.hpp"
+#include "ppc64/abi.hpp"
+
+namespace farcall::external {
+
+// Behind the global entry: what ELFv2 calls the local entry.
+inline constexpr std::uint32_t kLocalEntryBytes = 8;
+
+// From a module's function to the module's own TOC pointer. As in an object file, that is 32 KiB
+// into the TOC, which here begins at the function.
+inline constexpr std::uint64_t kModuleTocBytes = 0x8000;
+
+// What the code is for.
+struct Surroundings {
+  std::endian order = std::endian::little;
+  const ppc64::CallingConvention& convention;
+  GuestAddress address;  // where the code lies: its first word
+  GuestAddress toc;      // r2, while it runs
+};
+
+// Instruction words behind the entry.
+using Words = std::vector<std::uint32_t>;
+
+struct Native {
+  std::string_view name;
+  bpf::Signature signature;
+  Result<std::uint64_t> (*meaning)(bpf::Caller& caller, const bpf::Arguments& arguments) = nullptr;
+  Words (*body)(const Surroundings& surroundings) = nullptr;
+  bool calls_back = false;
+};
+
+// All there are, and the one called `name`, or null.
+std::span<const Native> natives();
+const Native* find(std::string_view name);
+
+// It, as a program knows it.
+bpf::External external(const Native& native, bpf::ExternalKind kind, std::int32_t id);
+
+// All words of a native function, from its descriptor or its global entry on.
+Words code(const Native& native, const Surroundings& surroundings);
+
+// weighted_sum(a, b, c, d, e): a + 2b + 3c + 5d + 7e. No two arguments can be exchanged unseen.
+Words weighted_sum(const Surroundings& surroundings);
+Result<std::uint64_t> weighted_sum(bpf::Caller& caller, const bpf::Arguments& arguments);
+
+// clobber(a): a. Writes something else into every register that a callee may write: r0, r4 … r12,
+// CTR, XER, CR0, CR1, CR5 … CR7, f0 … f13, v0 … v19.
+Words clobber(const Surroundings& surroundings);
+Result<std::uint64_t> clobber(bpf::Caller& caller, const bpf::Arguments& arguments);
+
+// mix(int8_t a, uint16_t b, int32_t c, uint32_t d, uint64_t e) -> int16_t: 3a + 5b + 7c + 11d + e.
+// It takes its arguments from whole registers, as a compiler lets it.
+Words mix(const Surroundings& surroundings);
+Result<std::uint64_t> mix(bpf::Caller& caller, const bpf::Arguments& arguments);
+
+// loop(count, function, context, flags): as bpf_loop of Linux. Calls function(index, context) until
+// it does not return 0, at most `count` times; how often it did. flags must be 0 (else −22), count
+// at most 2^23 (else −7).
+Words loop(const Surroundings& surroundings);
+Result<std::uint64_t> loop(bpf::Caller& caller, const bpf::Arguments& arguments);
+
+// get_stack(context, buffer, size, flags): as bpf_get_stack of Linux. Walks the stack by its back
+// chains, from its own caller to the outermost function of the program, and stores the address that
+// each returns to, as many as fit into `size` bytes; how many bytes it stored. flags must be 0
+// (else −22).
+Words get_stack(const Surroundings& surroundings);
+Result<std::uint64_t> get_stack(bpf::Caller& caller, const bpf::Arguments& arguments);
+
+// map_lookup_elem(map, key): as bpf_map_lookup_elem of Linux, for an array: the address of the
+// value whose index is the 32 bits at `key`, or 0 if there is none. The map is as kArrayHeaderBytes
+// says.
+Words map_lookup_elem(const Surroundings& surroundings);
+Result<std::uint64_t> map_lookup_elem(bpf::Caller& caller, const bpf::Arguments& arguments);
+
+// What the public conformance suite's programs call: suite.cpp.
+//
+// gather_bytes(a, b, c, d, e): the low bytes of its arguments, a the most significant.
+Words gather_bytes(const Surroundings& surroundings);
+Result<std::uint64_t> gather_bytes(bpf::Caller& caller, const bpf::Arguments& arguments);
+// memfrob(bytes, count): inverts three bits of each byte, as glibc's; `bytes`.
+Words memfrob(const Surroundings& surroundings);
+Result<std::uint64_t> memfrob(bpf::Caller& caller, const bpf::Arguments& arguments);
+// no_op(): 0.
+Words no_op(const Surroundings& surroundings);
+Result<std::uint64_t> no_op(bpf::Caller& caller, const bpf::Arguments& arguments);
+// sqrti(uint32_t a): its square root, rounded down.
+Words sqrti(const Surroundings& surroundings);
+Result<std::uint64_t> sqrti(bpf::Caller& caller, const bpf::Arguments& arguments);
+// strcmp_ext(a, b): the first bytes that differ in two strings, subtracted; 0 if none does.
+Words strcmp_ext(const Surroundings& surroundings);
+Result<std::uint64_t> strcmp_ext(bpf::Caller& caller, const bpf::Arguments& arguments);
+// unwind(a): a, which must not be 0: to end the program from here is what uBPF does then, and no
+// business of a helper. It traps; interpreter.bad-call.
+Words unwind(const Surroundings& surroundings);
+Result<std::uint64_t> unwind(bpf::Caller& caller, const bpf::Arguments& arguments);
+
+}  // namespace farcall::external
