@@ -66,3 +66,34 @@ configure() {
   [[ -f $folder/build.ninja ]] || cmake -S . -B "$folder" -G Ninja --log-level=WARNING \
     -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=12 "$@" >/dev/null
 }
+
+# build FOLDER TARGET…: ninja shows its progress on a terminal; elsewhere a line says every 20 s how
+# far it is. What a compiler says is shown in any case.
+build() {
+  local folder=$1
+  shift
+  if [[ -t 1 && ${TERM-dumb} != dumb ]]; then
+    ninja -C "$folder" "$@"
+  else
+    NINJA_STATUS='[%f/%t] ' ninja -C "$folder" "$@" | every_20_seconds "$folder"
+  fi
+}
+
+# Of ninja's own lines on standard input, the newest every 20 s, and the last; all others at once.
+every_20_seconds() {
+  local folder=$1 line newest='' next=$((SECONDS + 20)) code
+  while true; do
+    code=0
+    IFS= read -r -t 1 line || code=$?
+    if ((code == 0)); then
+      if [[ $line == '['*/*']'* || $line == 'ninja: '* ]]; then newest=$line; else printf '%s\n' "$line"; fi
+    elif ((code <= 128)); then
+      break
+    fi
+    if ((SECONDS >= next)); then
+      printf '%s: %s (%d s)\n' "$folder" "${newest%% *}" "$SECONDS"
+      next=$((SECONDS + 20))
+    fi
+  done
+  [[ -z $newest ]] || printf '%s: %s (%d s)\n' "$folder" "${newest%% *}" "$SECONDS"
+}

@@ -1,4 +1,5 @@
 // base/error.hpp: an Error becomes an exception of farcall.errors.
+#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "module/bind.hpp"

@@ -28,6 +28,16 @@ std::optional<ErrorCode> error_code_named(std::string_view text) {
   return static_cast<ErrorCode>(found - kNames.begin());
 }
 
+ErrorText::ErrorText() noexcept = default;
+ErrorText::ErrorText(std::string text) noexcept : std::string(std::move(text)) {}
+ErrorText::ErrorText(std::string_view text) : std::string(text) {}
+ErrorText::ErrorText(const char* text) : std::string(text) {}
+ErrorText::ErrorText(const ErrorText& other) = default;
+ErrorText::ErrorText(ErrorText&& other) noexcept = default;
+ErrorText& ErrorText::operator=(const ErrorText& other) = default;
+ErrorText& ErrorText::operator=(ErrorText&& other) noexcept = default;
+ErrorText::~ErrorText() = default;
+
 std::string to_string(const SourceLocation& where) {
   if (where.line == 0) {
     return where.file;

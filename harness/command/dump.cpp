@@ -6,6 +6,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "bpf/disassembler.hpp"
 #include "check/findings.hpp"

@@ -6,6 +6,7 @@
 #include <CLI/Error.hpp>
 #include <algorithm>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "bpf/disassembler.hpp"
 #include "check/branches.hpp"

@@ -10,7 +10,7 @@
 // made needs no BPF program, and then the interpreter is no witness.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,7 +28,8 @@ namespace farcall::model {
 
 inline constexpr int kJsonFormat = 1;
 
-// Keeps the order in which keys are written, so that documents read like the pipeline.
+// Keeps the order in which keys are written, so that documents read like the pipeline. Who builds or
+// reads one includes nlohmann/json.hpp: that takes the compiler seconds.
 using Json = nlohmann::ordered_json;
 
 Json to_json(const bpf::Program& program);

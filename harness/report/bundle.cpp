@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "model/json.hpp"
 #include "report/evidence.hpp"
 #include "report/report.hpp"

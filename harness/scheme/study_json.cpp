@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "scheme/study.hpp"
 
 namespace farcall::scheme {

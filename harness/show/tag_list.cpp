@@ -12,7 +12,7 @@
 namespace farcall::show {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 constexpr std::string_view kPrefix = "bpf_prog_";
 constexpr std::size_t kTagDigits = 16;

@@ -48,10 +48,10 @@ Result<std::string> monitor_says(const LibvirtConnection& connection, virDomainP
   return std::string(text);
 }
 
-Result<nlohmann::json> ask_qemu(const LibvirtConnection& connection, virDomainPtr domain,
-                                const std::string& command) {
+Result<nlohmann::ordered_json> ask_qemu(const LibvirtConnection& connection, virDomainPtr domain,
+                                        const std::string& command) {
   FARCALL_TRY(text, monitor_says(connection, domain, command, 0));
-  nlohmann::json answer = nlohmann::json::parse(text, nullptr, false);
+  auto answer = nlohmann::ordered_json::parse(text, nullptr, false);
   if (!answer.is_object() || !answer.contains("return")) {
     return Error{ErrorCode::machine_bad_answer, fmt::format("QEMU answers {}", text)};
   }

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <nlohmann/json.hpp>
 
 namespace farcall::vm {
 namespace {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "tests/model/samples.hpp"
 
 namespace farcall::model::linked_program_test {

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "bpf/assembler.hpp"
 #include "model/json.hpp"
 #include "report/report.hpp"

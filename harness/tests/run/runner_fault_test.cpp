@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "model/json.hpp"
 #include "tests/run/farcall_process.hpp"

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <nlohmann/json.hpp>
+
 #include "tests/show/support.hpp"
 
 namespace farcall::show::listing_test {
