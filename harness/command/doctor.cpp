@@ -60,7 +60,8 @@ std::string look_for_libvirt(const run::RunnerOptions& runner) {
   const auto version = vm::libvirt_version();
   const std::string name = fmt::format("libvirt {}", version ? version.value() : "");
   const auto host = vm::libvirt_host("");
-  const std::string wrong = host ? try_machines(runner, *host.value()) : host.error().message;
+  const std::string wrong =
+      host ? try_machines(runner, *host.value()) : std::string(host.error().message);
   fmt::print("{:<8} {:<28} {}\n", wrong.empty() ? "ok" : "without", name,
              wrong.empty() ? "starts guests, without a daemon" : wrong);
   return host ? "" : host.error().hint;
