@@ -84,7 +84,19 @@ namespace farcall {
   X(link_branch_out_of_range,      "link.branch-out-of-range")                   \
   X(jit_unsupported,               "jit.unsupported")                           \
   X(jit_size_changed,              "jit.size-changed")                          \
+  /* JITs under test */                                                         \
+  X(jit_declined,                  "jit.declined")                              \
+  X(jit_refused,                   "jit.refused")                               \
+  X(jit_crashed,                   "jit.crashed")                               \
+  X(jit_timeout,                   "jit.timeout")                               \
+  X(jit_bad_answer,                "jit.bad-answer")                            \
+  X(jit_warned,                    "jit.warned")                                \
+  X(jit_not_started,               "jit.not-started")                           \
+  X(jit_not_built,                 "jit.not-built")                             \
   /* what a cell can fail by */                                                 \
+  X(code_branch_elsewhere,         "code.branch-elsewhere")                     \
+  X(code_size,                     "code.size")                                 \
+  X(code_line_table,               "code.line-table")                           \
   X(result_mismatch,               "result.mismatch")                           \
   X(memory_mismatch,               "memory.mismatch")                           \
   X(memory_stray_write,            "memory.stray-write")                        \

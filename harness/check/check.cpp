@@ -116,7 +116,7 @@ Findings run_findings(const model::Cell& cell, const Testimony& testimony, const
     } else {
       append(findings, memory_findings(expected_memory(cell), observed));
     }
-    append(findings, abi_findings(cell.axes.abi, observed, *testimony.job));
+    append(findings, abi_findings(cell.axes.abi, image, observed, *testimony.job));
   }
   return findings;
 }
@@ -307,6 +307,9 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony) {
     const Callees callees(*testimony.image, source != nullptr ? &source->run : nullptr,
                           cell.expected.calls);
     append(verdict.findings, decoder_findings(*testimony.image, testimony.decoded, callees));
+    if (cell.program) {
+      append(verdict.findings, flow_findings(*cell.program, *testimony.image));
+    }
     verdict.sites = stories(testimony, callees);
     if (testimony.observations) {
       append(verdict.findings, run_findings(cell, testimony, callees));
@@ -316,6 +319,10 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony) {
     if (testimony.observations->ending == model::Ending::returned) {
       verdict.result = testimony.observations->registers.gpr[3];
     }
+  }
+  if (testimony.refusal && testimony.refusal->code == ErrorCode::jit_declined) {
+    verdict.outcome = Outcome::skip;
+    return verdict;
   }
   if (cell.expected.failure) {
     return against_expected_failure(*cell.expected.failure, std::move(verdict));

@@ -27,6 +27,7 @@ struct DumpArguments {
   std::string cell;  // FILE@CELL
   std::string stage;
   bool json = false;
+  std::string jit = engine::farcall_jit().name;
   ListingOptions listing;
   run::RunnerOptions runner;
 };
@@ -219,7 +220,7 @@ View look_at(model::Document document, bool needs_guest, const run::RunnerOption
             .observations = {},
             .verdict = {},
             .listing = {}};
-  view.prepared = run::prepare(view.document, 1);
+  view.prepared = run::prepare(view.document, 1, *runner.jit.start());
   if (needs_guest) {
     std::optional<vm::Machine> machine;
     const auto finish = [&view](run::FinishedCell cell) {
@@ -229,7 +230,8 @@ View look_at(model::Document document, bool needs_guest, const run::RunnerOption
     // Why a machine failed is in the verdict, too.
     (void)run::run_on_machine(
         machine, std::vector{view.document}, runner.images,
-        {.next = run::each_of(1), .finish = finish, .stopped = [] { return false; }}, *runner.host);
+        {.next = run::each_of(1), .finish = finish, .stopped = [] { return false; }}, *runner.host,
+        runner.jit);
   }
   return view;
 }
@@ -249,7 +251,13 @@ ExitCode dump(const DumpArguments& arguments) {
     return report_error(document.error());
   }
   const Stage& stage = *std::ranges::find(stages(), arguments.stage, &Stage::name);
-  View view = look_at(std::move(document).value(), stage.needs_guest, arguments.runner);
+  auto jit = engine::jit_named(arguments.jit, arguments.runner.images / "kernel-jit");
+  if (!jit) {
+    return report_error(jit.error());
+  }
+  run::RunnerOptions runner = arguments.runner;
+  runner.jit = std::move(jit).value();
+  View view = look_at(std::move(document).value(), stage.needs_guest, runner);
   view.listing = arguments.listing;
   view.listing.colour = isatty(STDOUT_FILENO) != 0;
   if (!stage.reached(view)) {
@@ -282,6 +290,7 @@ Command dump_command(CLI::App& app, const Invocation& invocation) {
   dump_app->add_option("--stage", arguments->stage, "The stage")
       ->required()
       ->check(CLI::IsMember(stage_names()));
+  add_jit(*dump_app, arguments->jit);
   add_listing_options(*dump_app, arguments->listing);
   dump_app->add_flag("--json", arguments->json, "As JSON, which `farcall run --from` reads");
   return {dump_app,

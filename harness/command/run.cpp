@@ -19,6 +19,7 @@ struct RunArguments {
   std::vector<std::string> from;  // stage documents instead of a selection
   std::string program;
   ReportOptions reports;
+  std::vector<std::string> jits = {"farcall"};
   std::size_t repeat = 1;  // every cell so many times
   run::RunnerOptions runner;
 };
@@ -27,13 +28,14 @@ struct RunArguments {
 constexpr std::size_t kMostCells = 1'000'000;
 
 std::string replay_command(const RunArguments& arguments, std::size_t index,
-                           const model::Cell& cell) {
+                           const model::Cell& cell, const std::string& jit) {
   if (!arguments.from.empty()) {
     return fmt::format("{} run --from {}", shell_word(arguments.program),
                        shell_word(arguments.from[index % arguments.from.size()]));
   }
-  return fmt::format("{} run {} --filter {}", shell_word(arguments.program),
-                     shell_word(cell.case_path), shell_word(cell.name));
+  return fmt::format("{} run {} --filter {}{}", shell_word(arguments.program),
+                     shell_word(cell.case_path), shell_word(cell.name),
+                     jit == engine::farcall_jit().name ? "" : " --jit " + shell_word(jit));
 }
 
 Result<run::Documents> load(const RunArguments& arguments) {
@@ -61,16 +63,29 @@ ExitCode run(const RunArguments& arguments) {
   if (!documents) {
     return report_error(documents.error());
   }
+  std::vector<engine::Jit> jits;
+  for (const std::string& name : arguments.jits) {
+    auto jit = engine::jit_named(name, arguments.runner.images / "kernel-jit");
+    if (!jit) {
+      return report_error(jit.error());
+    }
+    jits.push_back(std::move(jit).value());
+  }
   auto reporting = Reporting::open(arguments.reports, begin);
   if (!reporting) {
     return report_error(reporting.error());
   }
   std::size_t index = 0;
-  reporting.value().begin(documents.value().size(), arguments.selection.shard);
+  reporting.value().begin(documents.value().size() * jits.size(), arguments.selection.shard);
   const auto tell = [&](const run::Outcome& outcome) {
-    reporting.value().cell(outcome, replay_command(arguments, index++, outcome.document.cell));
+    reporting.value().cell(outcome,
+                           replay_command(arguments, index++, outcome.document.cell, outcome.jit));
   };
-  run::run_all(documents.value(), arguments.runner, tell, reporting.value().ended());
+  run::RunnerOptions runner = arguments.runner;
+  for (engine::Jit& jit : jits) {
+    runner.jit = std::move(jit);
+    run::run_all(documents.value(), runner, tell, reporting.value().ended());
+  }
   const auto code = reporting.value().end();
   return code ? code.value() : report_error(code.error());
 }
@@ -100,6 +115,14 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
                     "Stop at the first cell that does not pass");
   run_app->add_option("--repeat", arguments->repeat, "Run every cell so many times")
       ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
+  run_app
+      ->add_option("--jit", arguments->jits,
+                   "Who makes the code: farcall (the default), exec:COMMAND, or kernel:DIR, the "
+                   "JIT of a Linux source tree; several, to compare them")
+      ->type_name("JIT")
+      ->expected(1)
+      ->take_all()
+      ->excludes(from);
   add_reports(*run_app, arguments->reports);
   add_selection(*run_app, arguments->selection);
   run_app->get_option("--filter")->excludes(from);

@@ -349,6 +349,14 @@ CodeImage read_image(const Json& json) {
       throw BadDocument("expected eleven ppc64 registers, for r0 … r10, or none");
     }
   }
+  if (json.contains("thread_area")) {
+    const Json& area = json.at("thread_area");
+    image.thread_area = {.address = read_address(area.at("address")),
+                         .bytes = read_bytes(area.at("bytes"))};
+    if (image.thread_area->bytes.empty() || image.thread_area->bytes.size() > kPageBytes) {
+      throw BadDocument(fmt::format("expected a thread area of 1 to {} bytes", kPageBytes));
+    }
+  }
   std::size_t words = 0;
   for (const CodeFunction& function : image.functions) {
     words += function.words.size();

@@ -20,6 +20,7 @@ class JsonReport : public Report {
     model::Json json = model::Json::object();
     json["cell"] = report.cell.name;
     json["case"] = report.cell.case_path;
+    json["jit"] = report.jit;
     json.update(model::to_json(report.verdict));
     json["replay"] = report.replay;
     // The state of the guest is evidence of a failure, and a burden otherwise.

@@ -26,6 +26,7 @@ struct CellReport {
   const model::Observations* observations = nullptr;
   std::span<const model::Landmark> landmarks = {};  // names for addresses in the observations
   std::string replay;                               // the command that runs this cell again
+  std::string jit = {};  // the name of the JIT under test; empty: the code was given
 };
 
 // One of `count` parts of a run, by cell names; numbered from 1.

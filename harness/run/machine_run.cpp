@@ -35,12 +35,13 @@ class MachineRun {
  public:
   MachineRun(std::optional<vm::Machine>& machine, const Documents& documents,
              const std::filesystem::path& images, const MachineRunListener& listener,
-             vm::Host& host)
+             vm::Host& host, const engine::Jit& jit)
       : machine_(machine),
         documents_(documents),
         images_(images),
         listener_(listener),
-        host_(host) {}
+        host_(host),
+        compiler_(jit.start()) {}
 
   // Keeps two batches in the guest, and prepares a third meanwhile.
   Result<void> run() {
@@ -67,26 +68,32 @@ class MachineRun {
     return running_.empty() ? success() : collect();
   }
 
+  // As many as the JIT wants at a time.
   Result<void> prepare_next() {
-    const auto index = listener_.next();
-    if (!index) {
-      more_ = false;
-      return success();
+    std::vector<FinishedCell> cells;
+    std::vector<ToPrepare> wanted;
+    while (more_ && cells.size() < compiler_->batch()) {
+      const auto index = listener_.next();
+      if (!index) {
+        more_ = false;
+        break;
+      }
+      cells.push_back(
+          {.index = *index, .document = documents_.at(*index), .testimony = {}, .verdict = {}});
+      wanted.push_back({.document = cells.back().document.get(), .seed = *index + 1});
     }
-    auto document = documents_.at(*index);
-    Prepared prepared = prepare(*document, *index + 1);
-    FinishedCell cell{.index = *index,
-                      .document = std::move(document),
-                      .testimony = std::move(prepared.testimony),
-                      .verdict = {}};
-    if (!prepared.job) {
-      judge(std::move(cell));
-      return success();
+    std::vector<Prepared> prepared = prepare(wanted, *compiler_);
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+      cells[i].testimony = std::move(prepared[i].testimony);
+      if (prepared[i].job) {
+        ready_.cells.push_back(std::move(cells[i]));
+        ready_.jobs.push_back(std::move(*prepared[i].job));
+      } else {
+        judge(std::move(cells[i]));
+      }
     }
-    ready_.cells.push_back(std::move(cell));
-    ready_.jobs.push_back(std::move(*prepared.job));
-    if (!machine_) {  // it boots while more is prepared
-      const model::AxisValues axes = documents_.axes(*index);
+    if (!machine_ && !ready_.jobs.empty()) {  // it boots while more is prepared
+      const model::AxisValues axes = ready_.cells.front().document->cell.axes;
       FARCALL_TRY(machine, vm::Machine::start(machine_spec(axes, images_), host_));
       machine_ = std::move(machine);
     }
@@ -160,6 +167,7 @@ class MachineRun {
   const std::filesystem::path& images_;
   const MachineRunListener& listener_;
   vm::Host& host_;
+  std::unique_ptr<engine::Compiler> compiler_;
   bool more_ = true;  // cells to prepare
   Batch ready_;
   std::deque<Batch> running_;
@@ -176,8 +184,8 @@ vm::MachineSpec machine_spec(const model::AxisValues& axes, const std::filesyste
 
 Result<void> run_on_machine(std::optional<vm::Machine>& machine, const Documents& documents,
                             const std::filesystem::path& images, const MachineRunListener& listener,
-                            vm::Host& host) {
-  return MachineRun(machine, documents, images, listener, host).run();
+                            vm::Host& host, const engine::Jit& jit) {
+  return MachineRun(machine, documents, images, listener, host, jit).run();
 }
 
 std::function<std::optional<std::size_t>()> each_of(std::size_t count) {

@@ -26,9 +26,12 @@ constexpr std::size_t kWindow = 16'384;
 // Calls the sink in the order of the documents, whatever the order of completion.
 class InOrder {
  public:
-  InOrder(bool stop_at_failure, const std::function<void(const Outcome&)>& sink,
+  InOrder(const RunnerOptions& options, const std::function<void(const Outcome&)>& sink,
           const std::function<void(const model::Verdict&)>& ended)
-      : stop_at_failure_(stop_at_failure), sink_(sink), ended_(ended) {}
+      : stop_at_failure_(options.stop_at_failure),
+        jit_(options.jit.name),
+        sink_(sink),
+        ended_(ended) {}
 
   // Nothing that is finished from now on is handed out.
   bool stopped() const { return stopped_; }
@@ -48,13 +51,15 @@ class InOrder {
     while (!stopped_ && !waiting_.empty() && waiting_.begin()->first == next_) {
       const FinishedCell first = std::move(waiting_.extract(waiting_.begin()).mapped());
       ++next_;
-      sink_({*first.document, first.testimony, first.verdict});
+      sink_({*first.document, first.testimony, first.verdict,
+             first.document->image ? std::string() : jit_});
       stopped_ = stop_at_failure_ && first.verdict.outcome != model::Outcome::pass;
     }
   }
 
  private:
   bool stop_at_failure_;
+  std::string jit_;
   const std::function<void(const Outcome&)>& sink_;
   const std::function<void(const model::Verdict&)>& ended_;
   std::atomic<bool> stopped_ = false;
@@ -143,7 +148,7 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
                        {.next = next,
                         .finish = [&](FinishedCell cell) { results.finish(std::move(cell)); },
                         .stopped = [&] { return results.stopped(); }},
-                       *options.host);
+                       *options.host, options.jit);
     if (schedule.leave(*group) > 0 || done) {
       continue;
     }
@@ -171,7 +176,7 @@ void run_all(const Documents& documents, const RunnerOptions& options,
   if (documents.size() == 0) {
     return;
   }
-  InOrder results(options.stop_at_failure, sink, ended);
+  InOrder results(options, sink, ended);
   Schedule schedule(documents);
   // A guest dies with the thread that started it, so each worker ends its machine before itself.
   std::vector<std::jthread> others(std::min<std::size_t>(options.machines, documents.size()) - 1);

@@ -3,8 +3,8 @@
 
 #include <string>
 
+#include "process/process.hpp"
 #include "vm/machine_spec.hpp"
-#include "vm/process.hpp"
 
 namespace farcall::vm {
 
@@ -16,6 +16,7 @@ struct Channels {
 };
 
 // How to start `qemu`, the path of qemu-system-ppc64.
-Command command_line(const std::string& qemu, const MachineSpec& spec, const Channels& channels);
+process::Command command_line(const std::string& qemu, const MachineSpec& spec,
+                              const Channels& channels);
 
 }  // namespace farcall::vm

@@ -4,9 +4,9 @@
 #include <boost/process/search_path.hpp>
 #include <utility>
 
+#include "process/process.hpp"
 #include "vm/command_line.hpp"
 #include "vm/host.hpp"
-#include "vm/process.hpp"
 #include "vm/qmp.hpp"
 
 namespace farcall::vm {
@@ -16,7 +16,8 @@ constexpr std::string_view kQemu = "qemu-system-ppc64";
 
 class OwnQemu : public RunningQemu {
  public:
-  OwnQemu(QmpClient qmp, Process process) : qmp_(std::move(qmp)), process_(std::move(process)) {}
+  OwnQemu(QmpClient qmp, process::Process process)
+      : qmp_(std::move(qmp)), process_(std::move(process)) {}
 
   int process_id() const override { return process_.id(); }
   bool running() override { return process_.running(); }
@@ -29,7 +30,7 @@ class OwnQemu : public RunningQemu {
 
  private:
   QmpClient qmp_;
-  Process process_;  // behind what it uses: it ends first
+  process::Process process_;  // behind what it uses: it ends first
 };
 
 class DirectHost : public Host {
@@ -42,11 +43,11 @@ class DirectHost : public Host {
     }
     FARCALL_TRY(memory, GuestMemory::create());
     memory.tell(spec);
-    FARCALL_TRY(console, socket_pair());
-    FARCALL_TRY(qmp, socket_pair());
+    FARCALL_TRY(console, process::socket_pair());
+    FARCALL_TRY(qmp, process::socket_pair());
     const Channels channels{memory.descriptor(), console.theirs.number(), qmp.theirs.number()};
     const std::array inherited = {channels.ram, channels.console, channels.qmp};
-    FARCALL_TRY(process, Process::start(command_line(qemu, spec, channels), inherited));
+    FARCALL_TRY(process, process::Process::start(command_line(qemu, spec, channels), inherited));
     return StartedQemu{
         std::move(memory), std::move(console.ours),
         std::make_unique<OwnQemu>(QmpClient(std::move(qmp.ours)), std::move(process))};

@@ -12,9 +12,9 @@
 #include "bpf/codec.hpp"
 #include "case/matrix.hpp"
 #include "conformance/suite_case.hpp"
+#include "process/file_descriptor.hpp"
 #include "run/machine_run.hpp"
 #include "run/pipeline.hpp"
-#include "vm/file_descriptor.hpp"
 
 namespace farcall::conformance {
 namespace {
@@ -52,9 +52,9 @@ Result<std::vector<std::byte>> bytes_of(std::string_view text, std::string_view 
 
 // The program's section of a case file. `object` keeps the bytes of an ELF object readable.
 Result<std::string> program_section(bool elf, std::span<const std::byte> bytes,
-                                    vm::FileDescriptor& object) {
+                                    process::FileDescriptor& object) {
   if (elf) {
-    FARCALL_TRY(file, vm::memory_file("farcall-object", 0));
+    FARCALL_TRY(file, process::memory_file("farcall-object", 0));
     object = std::move(file);
     if (::write(object.number(), bytes.data(), bytes.size()) != std::ssize(bytes)) {
       return Error{.code = ErrorCode::file_unwritable, .message = "no room for the object"};
@@ -76,7 +76,7 @@ Result<model::Cell> cell_of(const Options& options, std::string_view memory,
                             std::string_view program) {
   FARCALL_TRY(memory_bytes, bytes_of(memory, "memory"));
   FARCALL_TRY(program_bytes, bytes_of(program, "program"));
-  vm::FileDescriptor object;
+  process::FileDescriptor object;
   FARCALL_TRY(text, program_section(options.elf, program_bytes, object));
   if (!memory_bytes.empty()) {
     text += "-- mem\n";

@@ -1,4 +1,4 @@
-#include "vm/process.hpp"
+#include "process/process.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -14,23 +14,24 @@
 #include <boost/process/exe.hpp>
 #include <boost/process/extend.hpp>
 #include <csignal>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
-namespace farcall::vm {
+namespace farcall::process {
 namespace {
 
 // Between fork and exec: only async-signal-safe calls.
-void prepare_child(pid_t parent, int output, std::span<const int> inherited) {
+void prepare_child(pid_t parent, const Command& command, int errors,
+                   std::span<const int> inherited) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::setpgid(0, 0);  // Ctrl-C at the terminal is for the parent, and for a debugger beside it
   if (::getppid() != parent) {  // it died before the line above
     ::_exit(EXIT_FAILURE);
   }
-  const int empty = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  ::dup2(empty, STDIN_FILENO);
-  ::dup2(output, STDOUT_FILENO);
-  ::dup2(output, STDERR_FILENO);
+  ::dup2(command.input ? *command.input : ::open("/dev/null", O_RDONLY | O_CLOEXEC), STDIN_FILENO);
+  ::dup2(command.output.value_or(errors), STDOUT_FILENO);
+  ::dup2(errors, STDERR_FILENO);
   ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
   for (const int descriptor : inherited) {
     ::fcntl(descriptor, F_SETFD, 0);
@@ -54,7 +55,7 @@ Result<Process> Process::start(const Command& command, std::span<const int> inhe
   process.child_ = bp::child(
       bp::exe = command.program, bp::args = command.arguments, environment, error,
       bp::extend::on_exec_setup = [&](auto& /*executor*/) {
-        prepare_child(parent, output_number, inherited);
+        prepare_child(parent, command, output_number, inherited);
       });
   if (error) {
     return Error{ErrorCode::machine_start,
@@ -66,6 +67,11 @@ Result<Process> Process::start(const Command& command, std::span<const int> inhe
 bool Process::running() {
   std::error_code error;
   return child_.valid() && child_.running(error);
+}
+
+void Process::wait() {
+  std::error_code error;
+  child_.wait(error);
 }
 
 void Process::kill() {
@@ -82,16 +88,22 @@ std::string Process::ending() const {
                              : fmt::format("exit status {}", WEXITSTATUS(status));
 }
 
-std::string Process::last_words() const {
-  constexpr off_t kMost = 512;
+// The end of what it wrote.
+std::string Process::written(off_t most_bytes) const {
   struct stat status = {};
   if (::fstat(output_.number(), &status) != 0) {
     return {};
   }
-  const off_t from = std::max<off_t>(0, status.st_size - kMost);
+  const off_t from = std::max<off_t>(0, status.st_size - most_bytes);
   std::string text(static_cast<std::size_t>(status.st_size - from), '\0');
   const ssize_t got = ::pread(output_.number(), text.data(), text.size(), from);
   text.resize(static_cast<std::size_t>(std::max<ssize_t>(0, got)));
+  return text;
+}
+
+std::string Process::last_words() const {
+  constexpr off_t kMost = 512;
+  std::string text = written(kMost);
   while (!text.empty() && text.back() == '\n') {
     text.pop_back();
   }
@@ -99,4 +111,18 @@ std::string Process::last_words() const {
   return text;
 }
 
-}  // namespace farcall::vm
+std::string Process::first_errors() const {
+  constexpr off_t kMost = 1 << 20;
+  constexpr std::size_t kLines = 3;
+  std::istringstream lines(written(kMost));
+  std::string found;
+  std::size_t count = 0;
+  for (std::string line; count < kLines && std::getline(lines, line);) {
+    if (line.find("rror:") != std::string::npos || line.starts_with("***")) {
+      found += (count++ == 0 ? "" : "; ") + line;
+    }
+  }
+  return count == 0 ? last_words() : found;
+}
+
+}  // namespace farcall::process
