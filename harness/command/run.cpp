@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "command/commands.hpp"
+#include "command/comparison.hpp"
 #include "command/options.hpp"
 #include "command/reporting.hpp"
 #include "command/shell_word.hpp"
@@ -33,8 +34,9 @@ std::string replay_command(const RunArguments& arguments, std::size_t index,
     return fmt::format("{} run --from {}", shell_word(arguments.program),
                        shell_word(arguments.from[index % arguments.from.size()]));
   }
-  return fmt::format("{} run {} --filter {}{}", shell_word(arguments.program),
+  return fmt::format("{} run {} --filter {}{}{}", shell_word(arguments.program),
                      shell_word(cell.case_path), shell_word(cell.name),
+                     arguments.selection.edges ? " --placements edges" : "",
                      jit == engine::farcall_jit().name ? "" : " --jit " + shell_word(jit));
 }
 
@@ -77,7 +79,11 @@ ExitCode run(const RunArguments& arguments) {
   }
   std::size_t index = 0;
   reporting.value().begin(documents.value().size() * jits.size(), arguments.selection.shard);
+  Comparison comparison(arguments.jits);
   const auto tell = [&](const run::Outcome& outcome) {
+    if (jits.size() > 1) {
+      comparison.add(outcome);
+    }
     reporting.value().cell(outcome,
                            replay_command(arguments, index++, outcome.document.cell, outcome.jit));
   };
@@ -87,6 +93,7 @@ ExitCode run(const RunArguments& arguments) {
     run::run_all(documents.value(), runner, tell, reporting.value().ended());
   }
   const auto code = reporting.value().end();
+  fmt::print(stderr, "{}", comparison.text());  // a report may be on the other
   return code ? code.value() : report_error(code.error());
 }
 
@@ -122,6 +129,14 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
       ->type_name("JIT")
       ->expected(1)
       ->take_all()
+      ->excludes(from);
+  run_app
+      ->add_option_function<std::string>(
+          "--placements",
+          [arguments](const std::string& which) { arguments->selection.edges = which == "edges"; },
+          "own: where the cases say (the default); edges: where JITs go wrong instead")
+      ->type_name("WHICH")
+      ->check(CLI::IsMember({"own", "edges"}))
       ->excludes(from);
   add_reports(*run_app, arguments->reports);
   add_selection(*run_app, arguments->selection);

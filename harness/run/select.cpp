@@ -15,6 +15,7 @@
 #include "case/matrix.hpp"
 #include "model/json.hpp"
 #include "run/code_layout.hpp"
+#include "run/edges.hpp"
 
 namespace farcall::run {
 namespace {
@@ -115,6 +116,9 @@ Result<std::vector<model::Document>> select_cells(const Selection& selection) {
   std::size_t cells_wanted = 0;
   for (const std::string& file : files) {
     FARCALL_TRY(cells, cells_of(file));
+    if (selection.edges) {
+      cells = at_edges(cells);
+    }
     cells_seen += cells.size();
     for (model::Cell& cell : cells) {
       if (!wanted(cell)) {
@@ -151,6 +155,9 @@ Result<model::Document> select_cell(std::string_view file_at_cell) {
   const auto at = file_at_cell.find('@', name_begin == std::string_view::npos ? 0 : name_begin);
   const std::string file(file_at_cell.substr(0, at));
   FARCALL_TRY(cells, cells_of(file));
+  if (file_at_cell.find("edge-", at) != std::string_view::npos) {
+    cells = at_edges(cells);
+  }
   std::string known;
   for (model::Cell& cell : cells) {
     const auto suffix =

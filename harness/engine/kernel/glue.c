@@ -172,6 +172,9 @@ unsigned long powerpc_security_features;
 int farcall_no(void) {
   return 0;
 }
+/* As compiled, before a kernel patches its branches at boot, each feature is there. */
+char farcall_feature_keys[1 << 12];
+ALIAS(cpu_feature_keys, farcall_feature_keys);
 ALIAS(stf_barrier_type_get, farcall_no);
 
 static const farcall_u8* external_at(unsigned long address) {
