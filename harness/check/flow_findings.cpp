@@ -173,7 +173,7 @@ class Flow {
 
 Findings flow_findings(const bpf::Program& program, const model::CodeImage& image) {
   Findings findings;
-  for (std::size_t i = 0; i < program.functions.size(); ++i) {
+  for (std::size_t i = 0; i < program.functions.size() && i < image.functions.size(); ++i) {
     if (const auto lines = lines_of(program, program.functions[i], image.functions[i])) {
       std::ranges::move(Flow(program, program.functions[i], image.functions[i], *lines).findings(),
                         std::back_inserter(findings));

@@ -4,8 +4,10 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <string>
 
+#include "engine/overlay.hpp"
 #include "model/json.hpp"
 #include "tests/paths.hpp"
 #include "tests/run/farcall_process.hpp"
@@ -124,13 +126,75 @@ TEST_P(KernelJit, RunsAllCases) {
   ASSERT_TRUE(std::filesystem::exists(kernel_tree(GetParam())))
       << "ci/kernel_sources build/kernels 6.1 6.12 unpacks it";
   const ScratchFolder folder;
-  const Finished run = run_farcall({"run", cases_folder().string(), "--jit", kernel_jit(GetParam()),
-                                    "--format", "json", "--output", path_in(folder, "report.json")});
+  const Finished run =
+      run_farcall({"run", cases_folder().string(), "--jit", kernel_jit(GetParam()), "--format",
+                   "json", "--output", path_in(folder, "report.json")});
   const Json totals = Json::parse(contents(path_in(folder, "report.json"))).at("totals");
   EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
   // Skips are reasoned, and no more than a part.
   EXPECT_GT(totals.at("passed").get<int>(), 4 * totals.at("skipped").get<int>());
 }
+
+TEST_P(KernelJit, RunsTheEdges) {
+  const ScratchFolder folder;
+  const Finished run = run_farcall({"run", (cases_folder() / "calls").string(),
+                                    (cases_folder() / "helpers").string(), "--placements", "edges",
+                                    "--jit", kernel_jit(GetParam()), "--format", "json", "--output",
+                                    path_in(folder, "report.json")});
+  const Json report = Json::parse(contents(path_in(folder, "report.json")));
+  // What the TOC reach is checked for in the kernel is not what it is.
+  std::set<std::string> failed;
+  for (const Json& cell : report.at("cells")) {
+    const std::string name = cell.at("cell");
+    if (cell.at("outcome") != "pass" && cell.at("outcome") != "skip") {
+      failed.insert(name.substr(name.find("edge-")));
+    }
+  }
+  EXPECT_THAT(failed, testing::ElementsAre("edge-helpers-toc-beyond")) << run.out << run.err;
+}
+
+// An edit of a tree: a copy in links, and one file that differs.
+struct Mutant {
+  const char* name;
+  const char* file;
+  const char* text;
+  const char* instead;
+  const char* code;  // by which some cell fails
+};
+
+class KernelMutant : public testing::TestWithParam<Mutant> {};
+
+TEST_P(KernelMutant, IsCaught) {
+  const Mutant& mutant = GetParam();
+  const ScratchFolder folder;
+  const std::filesystem::path tree = folder.path() / "tree";
+  ASSERT_TRUE(engine::make_overlay(kernel_tree("6.12"), tree));
+  const std::filesystem::path file = tree / mutant.file;
+  std::string text = contents(file);
+  const std::size_t at = text.find(mutant.text);
+  ASSERT_NE(at, std::string::npos);
+  text.replace(at, std::string(mutant.text).size(), mutant.instead);
+  std::filesystem::remove(file);  // a link
+  std::ofstream(file) << text;
+  ::setenv("XDG_CACHE_HOME", path_in(folder, "cache").c_str(), 1);
+  const Finished run = run_farcall({"run", (cases_folder() / "calls").string(),
+                                    (cases_folder() / "helpers").string(), "--placements", "edges",
+                                    "--jit", "kernel:" + tree.string()});
+  ::unsetenv("XDG_CACHE_HOME");
+  EXPECT_EQ(run.exit_code, 1) << run.out << run.err;
+  EXPECT_THAT(run.out, HasSubstr(mutant.code));
+  // Nothing but what was edited is a file of the tree's own, and nothing was added.
+  EXPECT_FALSE(std::filesystem::exists(tree / ".config"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Edits, KernelMutant,
+    testing::Values(Mutant{"Bits32To47", "arch/powerpc/net/bpf_jit.h",
+                           "if ((uintptr_t)(i) & 0x0000ffff00000000ULL)", "if (0)",
+                           "edge-callees-5-words"},
+                    Mutant{"HighForHighAdjusted", "arch/powerpc/net/bpf_jit_comp64.c",
+                           "PPC_HA(reladdr)", "PPC_HI(reladdr)", "edge-helpers-bit-15-set"}),
+    [](const auto& info) { return std::string(info.param.name); });
 
 INSTANTIATE_TEST_SUITE_P(Trees, KernelJit, testing::Values("6.1", "6.12"));
 
