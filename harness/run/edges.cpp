@@ -17,11 +17,11 @@ namespace {
 
 using model::Placement;
 
-// Room for each part, so that none lies on another.
-constexpr std::uint64_t kRoom = std::uint64_t{1} << 20;
-
 constexpr std::int64_t kMiB = std::int64_t{1} << 20;
 constexpr std::int64_t kGiB = std::int64_t{1} << 30;
+
+// Parts are 1 MiB apart, so that none lies on another. A function is taken to have this size at most.
+constexpr std::uint64_t kLargestBytes = std::uint64_t{1} << 18;
 
 // Where the entry is at most edges: its distance to the TOC and to its callees matters.
 constexpr GuestAddress kText = {0xc000'0000'0100'0000};
@@ -45,6 +45,9 @@ struct Edge {
 constexpr std::int64_t address(GuestAddress place, std::int64_t distance = 0) {
   return static_cast<std::int64_t>(place.value) + distance;
 }
+
+// Beyond this distance an upper limit is what the edge is about.
+constexpr std::int64_t kFar = 0x1000'0000;
 
 // A helper is entered 8 bytes behind its address.
 constexpr std::int64_t kLocalEntry = 8;
@@ -76,7 +79,7 @@ bool place(const Edge& edge, const bpf::Program& program, Placement& placement) 
   const GuestAddress origin = edge.from == Edge::From::entry ? placement.functions.front()
                               : edge.from == Edge::From::toc ? placement.toc
                                                              : GuestAddress{};
-  GuestAddress at = origin + edge.at;
+  GuestAddress at = origin + Displacement{edge.at};
   const std::size_t functions = program.functions.size();
   bool moved = false;
   switch (edge.part) {
@@ -89,7 +92,7 @@ bool place(const Edge& edge, const bpf::Program& program, Placement& placement) 
     case Part::callees:
       for (std::size_t i = 1; i < functions; ++i) {
         placement.functions[i] = at;
-        at = at + kRoom;
+        at = at + Displacement{kMiB};
         moved = true;
       }
       return moved;
@@ -98,8 +101,7 @@ bool place(const Edge& edge, const bpf::Program& program, Placement& placement) 
       for (std::size_t i = 0; i < program.externals.size(); ++i) {
         if (program.externals[i].kind == bpf::ExternalKind::helper) {
           placement.functions[functions + i] = at;
-          at = at + (edge.at > 0x1000'0000 ? -static_cast<std::int64_t>(kRoom)
-                                           : static_cast<std::int64_t>(kRoom));
+          at = at + Displacement{edge.at > kFar ? -kMiB : kMiB};
           moved = true;
         }
       }
@@ -115,7 +117,7 @@ bool lies_well(const model::Cell& cell) {
   };
   std::vector<Extent> extents;
   for (const GuestAddress function : cell.placement.functions) {
-    extents.push_back({function, kRoom / 4});
+    extents.push_back({function, kLargestBytes});
   }
   for (const bpf::MemoryRegion& region : cell.memory) {
     extents.push_back({region.address, region.bytes.size()});

@@ -44,7 +44,8 @@ TEST(Edges, PlaceWhatTheProgramHas) {
   EXPECT_EQ(five->placement.functions.at(1), (GuestAddress{0xc008'0005'1234'8abc}));
   const model::Cell* const near = named(cells, "two@edge-callees-32-mib-less");
   ASSERT_NE(near, nullptr);
-  EXPECT_EQ(near->placement.functions.at(1) - near->placement.functions.at(0), (32 << 20) - 4);
+  EXPECT_EQ(bytes(near->placement.functions.at(1) - near->placement.functions.at(0)),
+            (32 << 20) - 4);
   ASSERT_NE(named(cells, "two@edge-stack-4-gib"), nullptr);
   EXPECT_EQ(named(cells, "two@edge-helpers-toc-top"), nullptr);  // there are none
   EXPECT_THAT(at_edges({cell("one", "mov %r0, 1\nexit\n")}),
