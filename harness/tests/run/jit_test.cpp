@@ -195,7 +195,7 @@ INSTANTIATE_TEST_SUITE_P(
                            "edge-callees-5-words"},
                     Mutant{"HighForHighAdjusted", "arch/powerpc/net/bpf_jit_comp64.c",
                            "PPC_HA(reladdr)", "PPC_HI(reladdr)", "edge-helpers-bit-15-set"}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& mutant) { return std::string(mutant.param.name); });
 
 INSTANTIATE_TEST_SUITE_P(Trees, KernelJit, testing::Values("6.1", "6.12"));
 
