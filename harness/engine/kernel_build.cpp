@@ -204,10 +204,12 @@ Result<void> configure(const Configured& configured, const Configuration& config
   for (const std::string& target : configuration.targets) {
     FARCALL_TRYV(make(configured, target));
   }
-  std::ofstream(configured.build / ".config", std::ios::app) << configuration.settings;
-  FARCALL_TRYV(make(configured, "olddefconfig"));
+  if (!configuration.settings.empty()) {
+    std::ofstream(configured.build / ".config", std::ios::app) << configuration.settings;
+    FARCALL_TRYV(make(configured, "olddefconfig"));
+    FARCALL_TRYV(make(configured, "syncconfig"));
+  }
   FARCALL_TRYV(make(configured, "asm-generic"));
-  FARCALL_TRYV(make(configured, "syncconfig"));
   if (!fs::exists(configured.build / "include/generated/autoconf.h")) {
     return not_built(fmt::format("{} made no configuration", configured.source.string()));
   }
