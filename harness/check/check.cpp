@@ -41,7 +41,8 @@ model::Finding as_finding(const Error& error) {
 
 bool is_about_input(ErrorCode code) {
   return name(code).starts_with("place.") || code == ErrorCode::machine_job_too_large ||
-         code == ErrorCode::json_malformed;
+         code == ErrorCode::json_malformed || code == ErrorCode::jit_not_built ||
+         code == ErrorCode::jit_not_started;
 }
 
 // Linking moves code, so the linked program is interpreted too, and must do the same.
