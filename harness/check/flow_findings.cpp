@@ -61,7 +61,7 @@ std::optional<std::int64_t> branch_target(const model::CodeFunction& code, std::
   return (field - static_cast<std::int64_t>(code.address.value)) / 4;
 }
 
-bool returns(std::uint32_t word) {
+bool is_return(std::uint32_t word) {
   const ppc64::Instruction* const row = ppc64::find(word);
   return row != nullptr && row->target == ppc64::BranchTarget::link_register && !row->links;
 }
@@ -110,7 +110,7 @@ class Flow {
   }
 
   bool has_return(std::size_t i) const {
-    return std::any_of(code_.words.begin() + begin(i), code_.words.begin() + end(i), returns);
+    return std::any_of(code_.words.begin() + begin(i), code_.words.begin() + end(i), is_return);
   }
 
   void instruction(std::size_t i) {
