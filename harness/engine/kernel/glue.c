@@ -499,6 +499,8 @@ static u32 compile_all(void) {
     aux->func_cnt = count;
     aux->func_idx = i;
     images[i].address = function_address(i);
+    if (images[i].address == 0)
+      why_not = "a function at address 0, which stands for one that has no address yet";
   }
   if (why_not) {
     note(why_not);
