@@ -514,6 +514,8 @@ static u32 compile_all(void) {
       struct bpf_prog* const compiled = compile(programs[i]);
       if (compiled != programs[i] || !compiled->jited)
         return FARCALL_REFUSED;
+      /* Older kernels leave the address that they write to. */
+      compiled->bpf_func = (void *)images[i].address;
     }
     for (u32 i = 0; i < count; ++i)
       programs[i]->bpf_func = (void*)images[i].address;
