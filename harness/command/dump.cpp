@@ -13,6 +13,7 @@
 #include "command/commands.hpp"
 #include "command/listing_stages.hpp"
 #include "command/options.hpp"
+#include "jit/call_target.hpp"
 #include "model/json.hpp"
 #include "report/report.hpp"
 #include "run/machine_run.hpp"
@@ -86,7 +87,7 @@ void print_linked(const View& view) {
     fmt::print("  {:<12} slot {:<5} → {:<16} placed at {}, the JIT reads {}\n",
                bpf::to_string(linked.program, call.site), call.slot,
                callee_name(linked.program, call.callee), to_string(call.target),
-               to_string(jit_target(linked, i)));
+               to_string(jit::call_target(linked, i)));
   }
 }
 

@@ -11,6 +11,7 @@
 #include "bpf/instruction.hpp"
 #include "external/external.hpp"
 #include "jit/arithmetic.hpp"
+#include "jit/call_target.hpp"
 #include "jit/convention.hpp"
 #include "jit/immediate.hpp"
 #include "jit/memory.hpp"
@@ -391,7 +392,7 @@ class Translation {
     const CallPlace place{.at = address() + std::uint64_t{out_.position()} * 4, .toc = linked.toc};
     GuestAddress target = reach.origin(place);  // any address that is in reach
     if (pass_ == Pass::emitting) {
-      target = model::jit_target(linked, number);
+      target = call_target(linked, number);
       if (!reach.through_descriptor) {
         target = target + entry_bytes(source_.target.abi, external);
       }

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "bpf/codec.hpp"
+#include "jit/call_target.hpp"
+#include "model/schemes.hpp"
 #include "run/pipeline.hpp"
 #include "run/select.hpp"
 
@@ -125,14 +127,15 @@ scheme::SchemeFindings look_at(CallScheme scheme, const Ran& ran, show::TagHash 
   const model::LinkedCall& call = linked.calls.front();
   const bpf::SlotIndex source_slot = pseudo_calls(source).front().slot;
   findings.placed = call.target;
-  findings.jit_gets = jit_target(linked, 0);
+  findings.jit_gets = jit::call_target(linked, 0);
   findings.interpreter_distance = interpreter_view(linked).slots[call.slot].imm;
   findings.slots_before = source.slots.size();
   findings.slots_after = linked.program.slots.size();
   findings.calls = linked.calls.size();
   findings.functions = source.functions.size();
-  const std::size_t addresses =
-      scheme == CallScheme::table ? linked.addresses.size() : linked.side_table.size();
+  const bool one_a_function =
+      model::scheme_info(scheme).beside == model::AddressesBeside::one_a_function;
+  const std::size_t addresses = one_a_function ? linked.addresses.size() : linked.side_table.size();
   findings.bytes_beside = addresses * sizeof(std::uint64_t);
   findings.call_before = hex(source.slots[source_slot], order);
   for (bpf::SlotIndex i = 0; i < slots_at(linked, call.slot); ++i) {
@@ -218,8 +221,8 @@ Result<scheme::SchemeStudy> study_schemes(const std::filesystem::path& cases,
   Study study(cases);
   FARCALL_TRYV(study.run(runner));
   scheme::SchemeStudy result;
-  for (const CallScheme scheme :
-       {CallScheme::imm32, CallScheme::aux64, CallScheme::pair64, CallScheme::table}) {
+  for (const model::SchemeInfo& info : model::kSchemes) {
+    const CallScheme scheme = info.scheme;
     Ran closer = study.find(kRegionQuestions[kCloserLooks[0]], scheme);
     if (closer.outcome != TrialOutcome::holds) {
       closer = study.find(kRegionQuestions[kCloserLooks[1]], scheme);

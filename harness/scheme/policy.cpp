@@ -11,6 +11,7 @@
 
 #include "bpf/assembler.hpp"
 #include "link/link.hpp"
+#include "model/schemes.hpp"
 
 namespace farcall::scheme {
 namespace {
@@ -183,7 +184,7 @@ std::string policy_text(std::span<const Policy> policies) {
     std::size_t broken = 0;
     std::size_t not_guaranteed = 0;
     std::size_t schemes = 0;
-    std::array<bool, 4> used = {};
+    std::array<bool, model::kSchemes.size()> used = {};
     for (const AddressMap& map : kMaps) {
       const auto scheme = policy.scheme_of(map.architecture);
       broken += scheme && verdict(map, *scheme) == Verdict::breaks ? 1U : 0U;
