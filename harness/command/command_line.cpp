@@ -37,7 +37,9 @@ ExitCode act(const Command& command) {
 
 ExitCode report_error(const Error& error) {
   fmt::print(stderr, "{}\n", to_string(error));
-  return name(error.code).starts_with("machine.") ? ExitCode::harness_failed : ExitCode::bad_input;
+  const Blame blamed = blame(error.code);
+  return blamed == Blame::machine || blamed == Blame::harness ? ExitCode::harness_failed
+                                                              : ExitCode::bad_input;
 }
 
 int command_line(int argc, char** argv, const std::filesystem::path& images) {

@@ -5,8 +5,8 @@
 
 namespace farcall::command {
 
-// 0: all cells passed. 1: some cell failed. 2: bad usage or input, nothing was run, or a case is at
-// odds with itself. 3: the harness or a machine of it failed.
+// 0: all cells passed. 1: some cell failed, be it that the case is at odds with itself. 2: bad usage
+// or input, or nothing was run. 3: the harness or a machine of it failed. The greatest that applies.
 enum class ExitCode { passed = 0, failed = 1, bad_input = 2, harness_failed = 3 };
 
 // `argv` is main()'s; `images` the folder of guest images.

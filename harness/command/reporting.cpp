@@ -65,7 +65,7 @@ void count(const model::Verdict& verdict, report::Totals& totals) {
   totals.sites += verdict.sites.size();
   totals.agreed_sites +=
       static_cast<std::size_t>(std::ranges::count_if(verdict.sites, report::agrees));
-  totals.harness_failed = totals.harness_failed || run::is_harness_failure(verdict);
+  totals.harness_failed = totals.harness_failed || is_harness_failure(verdict);
 }
 
 }  // namespace
@@ -184,10 +184,10 @@ ExitCode exit_code(const report::Totals& totals) {
   if (totals.harness_failed) {
     return ExitCode::harness_failed;
   }
-  if (totals.failed > 0) {
-    return ExitCode::failed;
+  if (totals.errors > 0) {
+    return ExitCode::bad_input;
   }
-  return totals.errors > 0 ? ExitCode::bad_input : ExitCode::passed;
+  return totals.failed > 0 ? ExitCode::failed : ExitCode::passed;
 }
 
 }  // namespace farcall::command

@@ -56,8 +56,7 @@ class JunitReport : public Report {
   static void describe(pugi::xml_node element, const CellReport& report) {
     std::string text;
     for (const model::Finding& finding : report.verdict.findings) {
-      text += fmt::format("{}{}{} [{}]\n", finding.site, finding.site.empty() ? "" : ": ",
-                          finding.text, name(finding.code));
+      text += to_string(finding) + "\n";
     }
     if (!report.verdict.findings.empty()) {
       const model::Finding& first = report.verdict.findings.front();

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -102,10 +101,6 @@ class CellsOfParts {
   std::map<std::pair<std::size_t, std::size_t>, Doubled> doubled_;    // by numbers of parts
 };
 
-bool is_sound(Shard shard) {
-  return shard.index >= 1 && shard.index <= shard.count && shard.count <= 10'000;
-}
-
 Totals read_totals(const model::Json& report) {
   const model::Json& json = report.at("totals");
   return {.passed = json.at("passed").get<std::size_t>(),
@@ -170,19 +165,6 @@ std::string_view property(pugi::xml_node suite, const char* name) {
       .find_child_by_attribute("property", "name", name)
       .attribute("value")
       .as_string();
-}
-
-std::optional<Shard> read_shard(std::string_view text) {
-  Shard shard;
-  const auto slash = text.find('/');
-  if (slash == std::string_view::npos) {
-    return std::nullopt;
-  }
-  const char* const end = text.data() + text.size();
-  const auto index = std::from_chars(text.data(), text.data() + slash, shard.index);
-  const auto count = std::from_chars(text.data() + slash + 1, end, shard.count);
-  const bool whole = index.ptr == text.data() + slash && count.ptr == end;
-  return whole && is_sound(shard) ? std::optional(shard) : std::nullopt;
 }
 
 // Counted anew, so that the totals are those of the cells that are there.

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.hpp"
@@ -35,6 +36,12 @@ struct Shard {
 
   friend bool operator==(const Shard&, const Shard&) = default;
 };
+
+// Whether 1 <= index <= count <= 10000.
+bool is_sound(Shard shard);
+
+// `I/N` of a sound shard; empty: it is not one.
+std::optional<Shard> read_shard(std::string_view text);
 
 struct Totals {
   std::size_t passed = 0;

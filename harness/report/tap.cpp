@@ -21,8 +21,7 @@ class TapReport : public Report {
       return;
     }
     for (const model::Finding& finding : report.verdict.findings) {
-      fmt::print(out_, "# {}{}{} [{}]\n", finding.site, finding.site.empty() ? "" : ": ",
-                 finding.text, name(finding.code));
+      fmt::print(out_, "# {}\n", to_string(finding));
     }
     fmt::print(out_, "# replay: {}\n", report.replay);
   }

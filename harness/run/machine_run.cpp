@@ -131,9 +131,7 @@ class MachineRun {
   }
 
   // Errors of submit() that are about its first job, not about the machine.
-  static bool is_about_job(const Error& error) {
-    return error.code == ErrorCode::machine_job_too_large || name(error.code).starts_with("place.");
-  }
+  static bool is_about_job(const Error& error) { return blame(error.code) == Blame::input; }
 
   // The first job that is ready cannot be mapped as its image asks: that is the image's failure.
   void refuse_first(const Error& error) {
@@ -187,7 +185,7 @@ std::function<std::optional<std::size_t>()> each_of(std::size_t count) {
 }
 
 model::Verdict not_run(const Error& error) {
-  return {.findings = {{error.code, "", error.message}}};
+  return {.findings = {model::as_finding(error)}};
 }
 
 }  // namespace farcall::run

@@ -158,13 +158,6 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
 
 }  // namespace
 
-bool is_harness_failure(const model::Verdict& verdict) {
-  return std::ranges::any_of(verdict.findings, [](const model::Finding& finding) {
-    return name(finding.code).starts_with("machine.") &&
-           finding.code != ErrorCode::machine_job_too_large;
-  });
-}
-
 void run_all(const Documents& documents, const RunnerOptions& options,
              const std::function<void(const Outcome&)>& sink,
              const std::function<void(const model::Verdict&)>& ended) {

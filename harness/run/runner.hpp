@@ -27,9 +27,6 @@ struct Outcome {
   const model::Verdict& verdict;
 };
 
-// Whether a machine or farcall failed, and not the cell.
-bool is_harness_failure(const model::Verdict& verdict);
-
 // Runs all of `documents` and calls `sink` for each, in their order, one at a time. A machine that
 // fails makes errors of the cells that it had been given, and of all others of its kind unless a
 // second such machine runs; machines of other kinds go on. When stopped at a failure, cells behind
