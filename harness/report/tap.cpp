@@ -28,7 +28,8 @@ class TapReport : public Report {
 
   void end(const Totals& totals) override {
     if (totals.not_run > 0) {
-      fmt::print(out_, "Bail out! {} cells were not run\n", totals.not_run);
+      fmt::print(out_, "Bail out! {} cells were not run{}{}\n", totals.not_run,
+                 totals.interrupted.empty() ? "" : ": ended by ", totals.interrupted);
     }
   }
 

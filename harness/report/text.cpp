@@ -72,7 +72,14 @@ class TextReport : public Report {
                      totals.failed == 0 ? Colour::plain : Colour::red),
                totals.errors, totals.agreed_sites, totals.sites, totals.seconds);
     if (totals.not_run > 0) {
-      fmt::print(out_, "stopped at the first failure; {} not run\n", cells(totals.not_run));
+      fmt::print(out_, "{}; {} not run\n",
+                 totals.interrupted.empty() ? "stopped at the first failure"
+                                            : "not complete: ended by " + totals.interrupted,
+                 cells(totals.not_run));
+    }
+    if (totals.machines_lost > 0) {
+      fmt::print(out_, "{} machine{} failed; what they were running was run once more\n",
+                 totals.machines_lost, totals.machines_lost == 1 ? "" : "s");
     }
   }
 
