@@ -76,7 +76,7 @@ void bind_verdict(py::module_& module) {
       .def_readonly("site", &model::Finding::site, "The call site, or ''.")
       .def_readonly("text", &model::Finding::text, "For people; may change at any time.")
       .def_property_readonly(
-          "file", [](const model::Finding& self) { return self.where.file; },
+          "file", [](const model::Finding& self) -> std::string { return self.where.file; },
           "The case or source file that it is about, or ''.")
       .def_property_readonly(
           "line", [](const model::Finding& self) { return self.where.line; }, "Counted from 1.")
