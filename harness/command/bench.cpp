@@ -67,7 +67,7 @@ ExitCode bench(std::size_t programs, const run::RunnerOptions& runner) {
   if (passed == programs) {
     return ExitCode::passed;
   }
-  fmt::print(stderr, "error: {}\n", trouble);
+  note("error: " + trouble);
   return harness_failed ? ExitCode::harness_failed : ExitCode::failed;
 }
 

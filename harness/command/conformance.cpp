@@ -67,7 +67,7 @@ ExitCode conformance(const Arguments& arguments) {
     }
   });
   if (reported != files.size()) {
-    fmt::print(stderr, "error: {} of {} files were reported\n", reported, files.size());
+    note(fmt::format("error: {} of {} files were reported", reported, files.size()));
     return ExitCode::harness_failed;
   }
   fmt::print("\n{} files{:18}", reported, "");

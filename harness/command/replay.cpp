@@ -75,8 +75,8 @@ ExitCode replay(const ReplayArguments& arguments) {
   if (!reporting) {
     return report_error(reporting.error());
   }
-  fmt::print(stderr, "packed by farcall {}, {}\nhere are  farcall {}, {}\n", bundle.farcall,
-             bundle.qemu, FARCALL_VERSION, qemu_version());
+  note(fmt::format("packed by farcall {}, {}\nhere are  farcall {}, {}", bundle.farcall,
+                   bundle.qemu, FARCALL_VERSION, qemu_version()));
   const std::size_t count = bundle.documents.size();
   std::size_t same = 0;
   const auto replay = [&](const run::Outcome& outcome) {
@@ -87,7 +87,7 @@ ExitCode replay(const ReplayArguments& arguments) {
   };
   const ExitCode code =
       reporting.value().run(std::move(bundle.documents), arguments.runner, {}, {}, replay, nullptr);
-  fmt::print(stderr, "{} of {} end as they did when they were packed\n", same, count);
+  note(fmt::format("{} of {} end as they did when they were packed", same, count));
   return code;
 }
 
@@ -101,6 +101,7 @@ Command replay_command(CLI::App& app, const Invocation& invocation) {
       app.add_subcommand("replay", "Run the cells that `farcall run --bundle` packed");
   replay_app->add_option("BUNDLE", arguments->bundle, "The file")->required();
   add_reports(*replay_app, arguments->reports);
+  replay_app->parse_complete_callback([replay_app] { check_pairs(*replay_app); });
   add_jobs(*replay_app, arguments->runner);
   return {replay_app, with_host(*replay_app, arguments->runner.host,
                                 [arguments] { return replay(*arguments); })};

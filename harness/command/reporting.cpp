@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <CLI/App.hpp>
 #include <CLI/Option.hpp>
 #include <CLI/Validators.hpp>
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <functional>
+#include <system_error>
 
 #include "command/commands.hpp"
 #include "command/interruption.hpp"
@@ -48,6 +50,18 @@ std::vector<std::string> format_names() {
     names.push_back(format.name);
   }
   return names;
+}
+
+// fmt throws where it cannot write, and the stream knows it ever after: that one output fails is no
+// reason for the others to end.
+template <typename Write>
+void write_to(const std::vector<std::unique_ptr<report::Report>>& reports, Write write) {
+  for (const auto& report : reports) {
+    try {
+      write(*report);
+    } catch (const std::system_error&) {
+    }
+  }
 }
 
 void count(const model::Verdict& verdict, report::Totals& totals) {
@@ -92,6 +106,20 @@ void add_reports(CLI::App& command, ReportOptions& options) {
       .add_option("--bundle", options.bundle,
                   "Pack the cells that do not pass into this file, for `farcall replay` elsewhere")
       ->type_name("FILE");
+}
+
+void check_pairs(const CLI::App& command) {
+  std::vector<char> order;
+  for (const CLI::Option* const option : command.parse_order()) {
+    if (option->check_name("--format") || option->check_name("--output")) {
+      order.push_back(option->check_name("--format") ? 'F' : 'O');
+    }
+  }
+  const std::string_view seen(order.data(), order.size());
+  const auto outputs = std::ranges::count(order, 'O');
+  if (outputs > 0 && seen.find("FF") != std::string_view::npos) {
+    throw CLI::ValidationError("--format", "two in a row: expected one before each --output");
+  }
 }
 
 Result<std::FILE*> Reporting::open_file(const std::string& path) {
@@ -145,9 +173,7 @@ ExitCode Reporting::run(const run::Documents& documents, run::RunnerOptions runn
   const Interruption interruption;
   cells_ = bad.size() + documents.size();
   totals_.shard = shard;
-  for (const auto& report : reports_) {
-    report->begin(cells_);
-  }
+  write_to(reports_, [this](report::Report& report) { report.begin(cells_); });
   progress_->begin(cells_);
   for (const run::BadFile& file : bad) {
     const model::Cell in_place_of_its_cells{.case_path = file.path,
@@ -179,9 +205,7 @@ ExitCode Reporting::run(const run::Documents& documents, run::RunnerOptions runn
 
 void Reporting::cell(const report::CellReport& cell) {
   count(cell.verdict, totals_);
-  for (const auto& report : reports_) {
-    report->cell(cell);
-  }
+  write_to(reports_, [&cell](report::Report& report) { report.cell(cell); });
 }
 
 bool Reporting::is_read() const {
@@ -196,9 +220,7 @@ ExitCode Reporting::end() {
   totals_.interrupted = totals_.not_run > 0 ? Interruption::name() : "";
   totals_.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-  for (const auto& report : reports_) {
-    report->end(totals_);
-  }
+  write_to(reports_, [this](report::Report& report) { report.end(totals_); });
   ExitCode code = exit_code(totals_);
   for (OutputFile& file : files_) {
     if (const auto written = file.commit(); !written) {

@@ -30,6 +30,11 @@ struct ReportOptions {
 // --format, --output and --bundle.
 void add_reports(CLI::App& command, ReportOptions& options);
 
+// Whether the options, in their order on the command line, pair each --format with the --output that
+// follows: two formats in a row would leave it to luck which file gets which. Throws
+// CLI::ValidationError.
+void check_pairs(const CLI::App& command);
+
 // The reports of one run, open until it ends.
 class Reporting {
  public:

@@ -113,7 +113,8 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
   run_app->get_option("--where")->excludes(from);
   run_app->get_option("--shard")->excludes(from);
   add_jobs(*run_app, arguments->runner);
-  run_app->parse_complete_callback([arguments] {
+  run_app->parse_complete_callback([arguments, run_app] {
+    check_pairs(*run_app);
     if (arguments->selection.paths.empty() && arguments->from.empty()) {
       throw CLI::RequiredError("PATH or --from");
     }

@@ -307,5 +307,96 @@ TEST(LostMachines, ACellThatTwoMachinesFailedWithIsItsErrorAndNoneElses) {
   }
 }
 
+struct Redirected {
+  const char* redirection;
+  int exit_code;
+};
+
+TEST(ClosedDescriptors, AreNotBorrowedAndEndNothing) {
+  const ScratchFolder folder;
+  const std::string good = folder.write("good.case", kGoodCase);
+  const std::string json = (folder.path() / "report.json").string();
+  for (const Redirected& redirected :
+       {Redirected{"<&-", 0}, Redirected{">&-", 2}, Redirected{"2>&-", 0},
+        Redirected{"<&- 2>&-", 0}, Redirected{"<&- >&- 2>&-", 2}, Redirected{"2>/dev/full", 0},
+        Redirected{">/dev/full", 2}, Redirected{">/dev/full 2>/dev/full", 2}}) {
+    SCOPED_TRACE(redirected.redirection);
+    std::filesystem::remove(json);
+    const Finished run = run_program(
+        "/bin/bash", {"-c",
+                      std::string("timeout 60 \"$0\" run \"$1\" --format json --output \"$2\" ") +
+                          redirected.redirection,
+                      farcall_binary().string(), good, json});
+    EXPECT_EQ(run.exit_code, redirected.exit_code) << run.err;
+    const Json report = Json::parse(contents(json));
+    EXPECT_EQ(report.at("totals").at("passed"), 1);
+    EXPECT_TRUE(report.at("complete").get<bool>());
+  }
+  const Finished refused = run_program(
+      "/bin/bash", {"-c", "\"$0\" list /no/such.case 2>/dev/full", farcall_binary().string()});
+  EXPECT_EQ(refused.exit_code, 2);
+}
+
+// A QEMU on the PATH that is a script and stays one.
+class WrappedQemu : public testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string script =
+        folder_.write("qemu-system-ppc64",
+                      "#!/bin/sh\n" + boost::process::search_path("qemu-system-ppc64").string() +
+                          " -pidfile '" + pid_file() + "' \"$@\"\n:\n");
+    std::filesystem::permissions(script, std::filesystem::perms::owner_all);
+  }
+  std::string pid_file() const { return (folder_.path() / "pid").string(); }
+  int qemu() const { return std::atoi(contents(pid_file()).c_str()); }
+
+  ScratchFolder folder_;
+};
+
+TEST_F(WrappedQemu, IsNotLeftBehind) {
+  const std::string good = folder_.write("good.case", kGoodCase);
+  // QEMU removes its file when it ends by itself; here it is killed.
+  const Finished run = run_farcall({"run", good}, folder_.path().string() + ":/usr/bin:/bin");
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  ASSERT_GT(qemu(), 0);
+  EXPECT_TRUE(eventually([this] { return has_ended(qemu()); }));
+}
+
+TEST_F(WrappedQemu, IsNotLeftBehindByAFarcallThatIsKilled) {
+  process::environment environment = boost::this_process::environment();
+  environment.set("PATH", folder_.path().string() + ":/usr/bin:/bin");
+  process::child farcall(
+      farcall_binary().string(), process::args({"bench", "--programs", "200000", "--jobs", "1"}),
+      environment, process::std_out > process::null, process::std_err > process::null);
+  ASSERT_TRUE(eventually([this] { return qemu() > 0; }));
+  ASSERT_EQ(::kill(farcall.id(), SIGKILL), 0);
+  farcall.wait();
+  EXPECT_TRUE(eventually([this] { return has_ended(qemu()); })) << qemu();
+}
+
+TEST(IgnoredOptions, AreRefused) {
+  const ScratchFolder folder;
+  const std::string good = folder.write("good.case", kGoodCase);
+  const std::string out = (folder.path() / "out").string();
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"dump", good, "--stage=image", "--svg"},
+           {"dump", good, "--stage=layout", "--svg", "--json"},
+           {"dump", good, "--stage=image", "--jit=off"},
+           {"dump", good, "--stage=jited", "--jit=off"},
+           {"dump", good, "--stage=layout", "--names=kernel"},
+           {"schemes", "--policy", "all=table", "--format", "html"},
+           {"schemes", "--policy", "all=table", "--jobs", "1"},
+           {"schemes", "--policy", "all=table,others=imm32"},
+           {"schemes", "--explain", "table", "--format", "json"},
+           {"run", good, "--format", "json", "--format", "junit", "--output", out},
+           {"run", good, "--format", "json", "--output", out, "--format", "tap", "--output", out},
+           {"run", good, "--format", "json", "--output", out, "--bundle", out}}) {
+    const Finished run = run_farcall(arguments);
+    EXPECT_EQ(run.exit_code, 2) << testing::PrintToString(arguments);
+    EXPECT_EQ(run.out, "") << testing::PrintToString(arguments);
+    EXPECT_FALSE(std::filesystem::exists(out));
+  }
+}
+
 }  // namespace
 }  // namespace farcall::run::survival_test
