@@ -75,6 +75,11 @@ void bind_verdict(py::module_& module) {
           "Stable, such as 'call.decoded-elsewhere'; all are in ERROR_CODES.")
       .def_readonly("site", &model::Finding::site, "The call site, or ''.")
       .def_readonly("text", &model::Finding::text, "For people; may change at any time.")
+      .def_property_readonly(
+          "file", [](const model::Finding& self) -> std::string { return self.where.file; },
+          "The case or source file that it is about, or ''.")
+      .def_property_readonly(
+          "line", [](const model::Finding& self) { return self.where.line; }, "Counted from 1.")
       .def("__repr__", [](const model::Finding& self) {
         return fmt::format("<Finding {}{}{}>", name(self.code), self.site.empty() ? "" : " at ",
                            self.site);

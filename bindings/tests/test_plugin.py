@@ -43,12 +43,12 @@ def test_a_wrong_expectation_fails_with_the_evidence_and_no_traceback(pytester):
 
 
 def test_a_malformed_case_is_an_error_with_its_place(pytester):
-    pytester.makefile(".case", far=FAR.replace("-- place", "-- plaice"))
+    pytester.makefile(".case", far=FAR.replace("-- place", "-- plaice"), good=FAR, other="-- amts")
     result = pytester.runpytest()
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(passed=1, errors=2)
     result.stdout.fnmatch_lines(["far.case:*: error: *case.unknown-section*"])
     result.stdout.no_fnmatch_line("*Traceback*")
-    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.mark.parametrize(

@@ -182,8 +182,10 @@ Result<std::vector<model::ExpectedCall>> expected_calls(const Case& parsed, cons
                                     to_string(*parsed.program, call.site), earlier));
       }
       earlier = line.where.line;
-      expected.push_back(
-          {.site = call.site, .callee = line.value.callee, .count = line.value.count});
+      expected.push_back({.site = call.site,
+                          .callee = line.value.callee,
+                          .count = line.value.count,
+                          .line = line.where.line});
     }
   }
   return expected;
@@ -212,6 +214,7 @@ Result<std::vector<model::ExpectedMemory>> expected_memory(const Case& parsed, c
         bytes[piece.offset + k] = true;
       }
       expected.push_back(piece);
+      expected.back().line = where.line;
     }
   }
   return expected;
@@ -228,6 +231,7 @@ Result<model::Expectation> expectation(const Case& parsed, const Point& point,
   FARCALL_TRY(failure, only_section(parsed.failures, point, usage.failures));
   if (failure != nullptr) {
     expected.failure = failure->value;
+    expected.failure->line = failure->where.line;
     return expected;
   }
   FARCALL_TRY(result, only_section(parsed.results, point, usage.results));
@@ -236,6 +240,7 @@ Result<model::Expectation> expectation(const Case& parsed, const Point& point,
                     "expected a section '-- result' or '-- fail' for every cell");
   }
   expected.result = value_in(resolved, result->value);
+  expected.result_line = result->where.line;
   FARCALL_TRY(calls, expected_calls(parsed, point, usage.calls));
   expected.calls = std::move(calls);
   FARCALL_TRY(memory, expected_memory(parsed, point, usage.memory));

@@ -47,25 +47,27 @@ void print_file(const conformance::FileReport& report) {
 }
 
 ExitCode conformance(const Arguments& arguments) {
-  const auto files = cases::find_data_files(arguments.paths);
-  if (!files) {
-    return report_error(files.error());
+  const auto [files, errors] = cases::find_data_files(arguments.paths);
+  for (const Error& error : errors) {
+    report_error(error);
+  }
+  if (!errors.empty()) {
+    return ExitCode::bad_input;
   }
   std::array<std::array<std::size_t, conformance::kStandingCount>, conformance::kWays.size()>
       totals{};
   std::size_t reported = 0;
   bool harness_failed = false;
-  conformance::run_conformance(files.value(), arguments.runner,
-                               [&](const conformance::FileReport& report) {
-                                 ++reported;
-                                 harness_failed = harness_failed || report.harness_failed;
-                                 print_file(report);
-                                 for (std::size_t i = 0; i < conformance::kWays.size(); ++i) {
-                                   ++totals[i][static_cast<std::size_t>(report.ways[i].standing)];
-                                 }
-                               });
-  if (reported != files.value().size()) {
-    fmt::print(stderr, "error: {} of {} files were reported\n", reported, files.value().size());
+  conformance::run_conformance(files, arguments.runner, [&](const conformance::FileReport& report) {
+    ++reported;
+    harness_failed = harness_failed || report.harness_failed;
+    print_file(report);
+    for (std::size_t i = 0; i < conformance::kWays.size(); ++i) {
+      ++totals[i][static_cast<std::size_t>(report.ways[i].standing)];
+    }
+  });
+  if (reported != files.size()) {
+    note(fmt::format("error: {} of {} files were reported", reported, files.size()));
     return ExitCode::harness_failed;
   }
   fmt::print("\n{} files{:18}", reported, "");

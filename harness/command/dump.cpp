@@ -2,11 +2,14 @@
 #include <unistd.h>
 
 #include <CLI/App.hpp>
+#include <CLI/Error.hpp>
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "bpf/disassembler.hpp"
 #include "check/findings.hpp"
@@ -284,7 +287,23 @@ Command dump_command(CLI::App& app, const Invocation& invocation) {
       ->required()
       ->check(CLI::IsMember(stage_names()));
   add_listing_options(*dump_app, arguments->listing);
-  dump_app->add_flag("--json", arguments->json, "As JSON, which `farcall run --from` reads");
+  dump_app->add_flag("--json", arguments->json, "As JSON, which `farcall run --from` reads")
+      ->excludes(dump_app->get_option("--svg"));
+  dump_app->parse_complete_callback([arguments, dump_app] {
+    // Nobody shall believe that an option had an effect that it has not.
+    static const std::map<std::string, std::set<std::string>> kStagesOf = {
+        {"--jit", {"xlated"}},
+        {"--names", {"xlated", "jited"}},
+        {"--tag-hash", {"xlated", "jited"}},
+        {"--svg", {"layout"}}};
+    for (const auto& [option, stages] : kStagesOf) {
+      if (dump_app->get_option(option)->count() > 0 && !stages.contains(arguments->stage)) {
+        throw CLI::ValidationError(
+            option,
+            fmt::format("is for --stage={}, not {}", fmt::join(stages, " and "), arguments->stage));
+      }
+    }
+  });
   return {dump_app,
           with_host(*dump_app, arguments->runner.host, [arguments] { return dump(*arguments); })};
 }

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
 #include <CLI/App.hpp>
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <memory>
 
 #include "command/commands.hpp"
@@ -26,53 +28,58 @@ struct RunArguments {
 // Of one run, repetitions counted.
 constexpr std::size_t kMostCells = 1'000'000;
 
-std::string replay_command(const RunArguments& arguments, std::size_t index,
-                           const model::Cell& cell) {
-  if (!arguments.from.empty()) {
-    return fmt::format("{} run --from {}", shell_word(arguments.program),
-                       shell_word(arguments.from[index % arguments.from.size()]));
-  }
-  return fmt::format("{} run {} --filter {}", shell_word(arguments.program),
-                     shell_word(cell.case_path), shell_word(cell.name));
-}
-
-Result<run::Documents> load(const RunArguments& arguments) {
-  std::vector<model::Document> documents;
+Result<run::Selected> load(const RunArguments& arguments) {
   if (arguments.from.empty()) {
-    FARCALL_TRY(selected, run::select_cells(arguments.selection));
-    documents = std::move(selected);
+    return run::select_cells(arguments.selection);
   }
+  run::Selected selected;
   for (const std::string& path : arguments.from) {
-    FARCALL_TRY(document, run::read_document_file(path));
-    documents.push_back(std::move(document));
+    auto document = run::read_document_file(path);
+    if (document) {
+      selected.documents.push_back(std::move(document).value());
+    } else {
+      selected.bad.push_back({.path = path, .error = std::move(document).error()});
+    }
   }
-  const std::size_t once = documents.size();
-  if (once * arguments.repeat > kMostCells) {
-    return Error{.code = ErrorCode::usage_bad_argument,
-                 .message = fmt::format("--repeat {}: {} cells; expected at most {}",
-                                        arguments.repeat, once * arguments.repeat, kMostCells)};
-  }
-  return run::Documents(std::move(documents), arguments.repeat);
+  return selected;
 }
 
 ExitCode run(const RunArguments& arguments) {
   const auto begin = std::chrono::steady_clock::now();
-  const auto documents = load(arguments);
-  if (!documents) {
-    return report_error(documents.error());
+  auto loaded = load(arguments);
+  if (!loaded) {
+    return report_error(loaded.error());
+  }
+  auto& [selected, bad] = loaded.value();
+  const std::size_t once = selected.size();
+  if (once * arguments.repeat > kMostCells) {
+    return report_error(
+        {.code = ErrorCode::usage_bad_argument,
+         .message = fmt::format("--repeat {}: {} cells; expected at most {}", arguments.repeat,
+                                once * arguments.repeat, kMostCells)});
   }
   auto reporting = Reporting::open(arguments.reports, begin);
   if (!reporting) {
     return report_error(reporting.error());
   }
-  std::size_t index = 0;
-  reporting.value().begin(documents.value().size(), arguments.selection.shard);
-  const auto tell = [&](const run::Outcome& outcome) {
-    reporting.value().cell(outcome, replay_command(arguments, index++, outcome.document.cell));
+  std::vector<std::string> good_from;  // in the order of the documents
+  std::ranges::copy_if(arguments.from, std::back_inserter(good_from), [&](const auto& path) {
+    return std::ranges::find(bad, path, &run::BadFile::path) == bad.end();
+  });
+  const std::string program = shell_word(arguments.program);
+  const auto replay = [&](const run::Outcome& outcome) {
+    const model::Cell& cell = outcome.document.cell;
+    return good_from.empty() ? fmt::format("{} run {} --filter {}", program,
+                                           shell_word(cell.case_path), shell_word(cell.name))
+                             : fmt::format("{} run --from {}", program,
+                                           shell_word(good_from[outcome.index % once]));
   };
-  run::run_all(documents.value(), arguments.runner, tell, reporting.value().ended());
-  const auto code = reporting.value().end();
-  return code ? code.value() : report_error(code.error());
+  const auto replay_bad = [&](const run::BadFile& file) {
+    return fmt::format("{} run {}{}", program, arguments.from.empty() ? "" : "--from ",
+                       shell_word(file.path));
+  };
+  return reporting.value().run({std::move(selected), arguments.repeat}, arguments.runner,
+                               arguments.selection.shard, bad, replay, replay_bad);
 }
 
 }  // namespace
@@ -106,7 +113,8 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
   run_app->get_option("--where")->excludes(from);
   run_app->get_option("--shard")->excludes(from);
   add_jobs(*run_app, arguments->runner);
-  run_app->parse_complete_callback([arguments] {
+  run_app->parse_complete_callback([arguments, run_app] {
+    check_pairs(*run_app);
     if (arguments->selection.paths.empty() && arguments->from.empty()) {
       throw CLI::RequiredError("PATH or --from");
     }

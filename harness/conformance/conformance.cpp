@@ -138,11 +138,10 @@ std::array<Judgement, 2> judge(const File& file, const run::Outcome& outcome) {
     const Judgement both = judge(file, endian, *verdict.result, true);
     return {both, both};
   }
-  const Error found =
-      verdict.findings.empty()
-          ? Error{.message = "nothing was found and it did not pass"}
-          : Error{.code = verdict.findings.front().code, .message = verdict.findings.front().text};
-  if (run::is_harness_failure(verdict)) {
+  const Error found = verdict.findings.empty()
+                          ? Error{.message = "nothing was found and it did not pass"}
+                          : as_error(verdict.findings.front());
+  if (is_harness_failure(verdict)) {
     return {of_error(found), of_error(found)};
   }
   const auto& source = outcome.testimony.source;
@@ -183,7 +182,7 @@ void run_conformance(std::span<const std::string> paths, const run::RunnerOption
     const bool big = outcome.document.cell.axes.endian == model::Endian::big;
     FileReport& report = reports[next];
     report.path = files[next].path;
-    report.harness_failed = report.harness_failed || run::is_harness_failure(outcome.verdict);
+    report.harness_failed = report.harness_failed || is_harness_failure(outcome.verdict);
     report.ways[big ? 2 : 0] = interpreter;
     report.ways[big ? 3 : 1] = jit;
     if (big) {

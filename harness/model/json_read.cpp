@@ -175,20 +175,27 @@ bpf::Program read_program(const Json& json) {
   return program;
 }
 
+// 0 if the document names no line.
+unsigned read_case_line(const Json& json, const char* key = "line") {
+  return json.contains(key) ? read_number<unsigned>(json.at(key)) : 0;
+}
+
 Expectation read_expectation(const Json& json) {
-  Expectation expected;
+  Expectation expected{.result_line = read_case_line(json, "result_line")};
   if (const Json& result = json.at("result"); !result.is_null()) {
     expected.result = read_hex(result);
   }
   expected.calls = read_array(json.at("calls"), [](const Json& one) {
     return ExpectedCall{.site = read_site(one.at("site")),
                         .callee = read_number<std::uint32_t>(one.at("callee")),
-                        .count = one.at("count").get<std::uint64_t>()};
+                        .count = one.at("count").get<std::uint64_t>(),
+                        .line = read_case_line(one)};
   });
   expected.memory = read_array(json.at("memory"), [](const Json& one) {
     return ExpectedMemory{.region = one.at("region").get<std::string>(),
                           .offset = one.at("offset").get<std::uint64_t>(),
-                          .bytes = read_bytes(one.at("bytes"))};
+                          .bytes = read_bytes(one.at("bytes")),
+                          .line = read_case_line(one)};
   });
   if (const Json& failure = json.at("failure"); !failure.is_null()) {
     const auto text = failure.at("code").get<std::string>();
@@ -196,8 +203,9 @@ Expectation read_expectation(const Json& json) {
     if (!code) {
       throw BadDocument(fmt::format("unknown failure code '{}'", text));
     }
-    expected.failure =
-        ExpectedFailure{.code = *code, .site = failure.at("site").get<std::string>()};
+    expected.failure = ExpectedFailure{.code = *code,
+                                       .site = failure.at("site").get<std::string>(),
+                                       .line = read_case_line(failure)};
   }
   return expected;
 }

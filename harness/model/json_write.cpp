@@ -64,17 +64,29 @@ Json to_json(bpf::CallSite site) {
   return {{"function", site.function}, {"ordinal", site.ordinal}};
 }
 
+// A line of the case file, where there is one that says what `json` says.
+Json with_line(Json json, unsigned line, const char* key = "line") {
+  if (line != 0) {
+    json[key] = line;
+  }
+  return json;
+}
+
 Json to_json(const Expectation& expected) {
-  Json json = Json::object();
+  Json json = with_line(Json::object(), expected.result_line, "result_line");
   json["result"] = or_null(expected.result, [](std::uint64_t value) { return hex(value); });
   json["calls"] = array_of(expected.calls, [](const ExpectedCall& call) {
-    return Json{{"site", to_json(call.site)}, {"callee", call.callee}, {"count", call.count}};
+    return with_line(
+        Json{{"site", to_json(call.site)}, {"callee", call.callee}, {"count", call.count}},
+        call.line);
   });
   json["memory"] = array_of(expected.memory, [](const ExpectedMemory& memory) {
-    return Json{{"region", memory.region}, {"offset", memory.offset}, {"bytes", hex(memory.bytes)}};
+    return with_line(
+        Json{{"region", memory.region}, {"offset", memory.offset}, {"bytes", hex(memory.bytes)}},
+        memory.line);
   });
   json["failure"] = or_null(expected.failure, [](const ExpectedFailure& failure) {
-    return Json{{"code", name(failure.code)}, {"site", failure.site}};
+    return with_line(Json{{"code", name(failure.code)}, {"site", failure.site}}, failure.line);
   });
   return json;
 }
@@ -268,7 +280,16 @@ Json to_json(const Verdict& verdict) {
   json["outcome"] = name(verdict.outcome);
   json["result"] = or_null(verdict.result, [](std::uint64_t value) { return hex(value); });
   json["findings"] = array_of(verdict.findings, [](const Finding& finding) {
-    return Json{{"code", name(finding.code)}, {"site", finding.site}, {"text", finding.text}};
+    Json one{{"code", name(finding.code)}, {"site", finding.site}, {"text", finding.text}};
+    if (!finding.where.file.empty()) {
+      one["file"] = finding.where.file;
+      one["line"] = finding.where.line;
+      one["column"] = finding.where.column;
+    }
+    if (!finding.hint.empty()) {
+      one["hint"] = finding.hint;
+    }
+    return one;
   });
   json["sites"] = array_of(verdict.sites, [](const SiteStory& story) { return to_json(story); });
   return json;

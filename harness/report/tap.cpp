@@ -21,15 +21,15 @@ class TapReport : public Report {
       return;
     }
     for (const model::Finding& finding : report.verdict.findings) {
-      fmt::print(out_, "# {}{}{} [{}]\n", finding.site, finding.site.empty() ? "" : ": ",
-                 finding.text, name(finding.code));
+      fmt::print(out_, "# {}\n", to_string(finding));
     }
     fmt::print(out_, "# replay: {}\n", report.replay);
   }
 
   void end(const Totals& totals) override {
     if (totals.not_run > 0) {
-      fmt::print(out_, "Bail out! {} cells were not run\n", totals.not_run);
+      fmt::print(out_, "Bail out! {} cells were not run{}{}\n", totals.not_run,
+                 totals.interrupted.empty() ? "" : ": ended by ", totals.interrupted);
     }
   }
 

@@ -8,6 +8,7 @@
 #include "decode/call_sites.hpp"
 #include "jit/compile.hpp"
 #include "link/link.hpp"
+#include "run/guarded.hpp"
 
 namespace farcall::run {
 namespace {
@@ -77,7 +78,7 @@ Prepared prepare(const model::Document& document, std::uint64_t seed) {
               .where = {cell.case_path}};
   } else if (document.image) {
     testimony.image = document.image;
-  } else if (auto made = make_image(document, prepared); !made) {
+  } else if (auto made = guarded([&] { return make_image(document, prepared); }); !made) {
     testimony.refusal = std::move(made).error();
   }
   if (prepared.linked) {

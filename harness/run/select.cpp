@@ -4,6 +4,7 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -58,7 +59,7 @@ Result<AxisCondition> read_condition(std::string_view text) {
   return condition;
 }
 
-// The names of the cells that did not pass, from a report of `--format json`.
+// The names of the cells that did not pass, and those of files that were bad, from a report of `--format json`.
 Result<std::set<std::string>> failed_cells(const std::string& path) {
   constexpr std::string_view kHint = "farcall run PATH… --format json --output FILE writes one";
   FARCALL_TRY(text, read_file(path, kHint));
@@ -85,7 +86,7 @@ Result<std::set<std::string>> failed_cells(const std::string& path) {
 
 }  // namespace
 
-Result<std::vector<model::Document>> select_cells(const Selection& selection) {
+Result<Selected> select_cells(const Selection& selection) {
   std::vector<AxisCondition> conditions;
   for (const std::string& text : selection.where) {
     FARCALL_TRY(condition, read_condition(text));
@@ -106,27 +107,42 @@ Result<std::vector<model::Document>> select_cells(const Selection& selection) {
             fnmatch(selection.filter.c_str(), cell.name.c_str(), 0) == 0) &&
            std::ranges::all_of(conditions,
                                [&](const auto& condition) { return condition.holds(cell.axes); }) &&
-           (!failed || failed->contains(cell.name));
+           (!failed || failed->contains(cell.name) || failed->contains(case_name(cell.case_path)));
   };
 
-  FARCALL_TRY(files, cases::find_case_files(selection.paths));
-  std::vector<model::Document> documents;
+  cases::FoundFiles found = cases::find_case_files(selection.paths);
+  Selected selected;
   std::size_t cells_seen = 0;
   std::size_t cells_wanted = 0;
-  for (const std::string& file : files) {
-    FARCALL_TRY(cells, cells_of(file));
-    cells_seen += cells.size();
-    for (model::Cell& cell : cells) {
+  std::size_t bad_files = 0;
+  const auto add_bad = [&](const std::string& path, Error error) {
+    ++bad_files;
+    if (in_shard(case_name(path), selection.shard)) {
+      selected.bad.push_back({.path = path, .error = std::move(error)});
+    }
+  };
+  for (Error& error : found.errors) {
+    const std::string path = error.where.file;
+    add_bad(path, std::move(error));
+  }
+  for (const std::string& file : found.files) {
+    auto cells = cells_of(file);
+    if (!cells) {
+      add_bad(file, std::move(cells).error());
+      continue;
+    }
+    cells_seen += cells.value().size();
+    for (model::Cell& cell : cells.value()) {
       if (!wanted(cell)) {
         continue;
       }
       ++cells_wanted;
       if (in_shard(cell.name, selection.shard)) {
-        documents.push_back({.cell = std::move(cell)});
+        selected.documents.push_back({.cell = std::move(cell)});
       }
     }
   }
-  if (cells_wanted == 0) {
+  if (cells_wanted == 0 && bad_files == 0) {
     return Error{.code = ErrorCode::usage_nothing_selected,
                  .message = fmt::format("none of {} cells is selected", cells_seen) +
                             (failed ? fmt::format(", or is one of the {} that did not pass in {}",
@@ -134,7 +150,12 @@ Result<std::vector<model::Document>> select_cells(const Selection& selection) {
                                     : ""),
                  .hint = "farcall list PATH… shows the names"};
   }
-  return documents;
+  return selected;
+}
+
+std::string case_name(const std::string& path) {
+  const std::filesystem::path name(path);
+  return name.has_stem() ? name.stem().string() : path;
 }
 
 bool in_shard(std::string_view cell_name, report::Shard shard) {

@@ -20,10 +20,25 @@ struct Selection {
   report::Shard shard;             // only cells whose names are in this part
 };
 
-// The selected cells in the order of files and of the matrix. Selecting nothing is
+// A file whose cells nobody knows.
+struct BadFile {
+  std::string path;  // as it was named or found
+  Error error;
+};
+
+struct Selected {
+  std::vector<model::Document> documents;
+  std::vector<BadFile> bad;
+};
+
+// The selected cells in the order of files and of the matrix. A file that cannot be understood does
+// not keep others from being run; with shards, it belongs to one of them. Selecting nothing is
 // usage.nothing-selected: a green run of no cells would say nothing. Only a shard may be empty, if
 // there are cells for others.
-Result<std::vector<model::Document>> select_cells(const Selection& selection);
+Result<Selected> select_cells(const Selection& selection);
+
+// What the cells of this file are called, but for their axes.
+std::string case_name(const std::string& path);
 
 // Whether cells of this name are in the shard: so on every machine, whatever other cells there are.
 bool in_shard(std::string_view cell_name, report::Shard shard);

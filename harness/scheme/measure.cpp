@@ -169,8 +169,11 @@ class Study {
         }
       }
     }
-    FARCALL_TRY(documents, run::select_cells(selection));
-    documents_ = std::move(documents);
+    FARCALL_TRY(selected, run::select_cells(selection));
+    if (!selected.bad.empty()) {
+      return selected.bad.front().error;
+    }
+    documents_ = std::move(selected.documents);
     run::run_all(documents_, runner, [this](const run::Outcome& outcome) {
       const auto index = ran_.size();
       ran_.push_back(judge(documents_[index], outcome.verdict));

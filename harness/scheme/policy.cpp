@@ -148,10 +148,15 @@ Result<Policy> read_policy(std::string_view text) {
     policy.rules.emplace_back(architecture,
                               static_cast<model::CallScheme>(found - schemes.begin()));
     if (rule.size() == rest.size()) {
-      return policy;
+      break;
     }
     rest.remove_prefix(rule.size() + 1);
   }
+  const auto names_all = [](const auto& one) { return one.first == kAll; };
+  if (policy.rules.size() > 1 && std::ranges::any_of(policy.rules, names_all)) {
+    return bad(fmt::format("'{}' leaves nothing to the other rules", kAll));
+  }
+  return policy;
 }
 
 std::string policy_text(std::span<const Policy> policies) {

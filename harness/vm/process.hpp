@@ -30,7 +30,7 @@ class Process {
   int id() const { return child_.id(); }
   bool running();
 
-  // Ends it at once, if it still runs, and reaps it.
+  // Ends it and what it has started at once, and reaps it.
   void kill();
 
   // How it ended: `exit status 1`, `signal 9`. Only after running() was false or kill().
@@ -49,6 +49,7 @@ class Process {
   Process() = default;
 
   boost::process::child child_;
+  bool group_killed_ = false;
   FileDescriptor output_;
 };
 

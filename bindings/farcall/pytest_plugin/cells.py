@@ -33,16 +33,41 @@ class CellFailed(Exception):
 
 
 class CaseFile(pytest.File):
-    def collect(self) -> Iterator[CellItem]:
-        for cell in Case.load(_shown(self.path, self.config.invocation_params.dir)).cells():
+    def collect(self) -> Iterator[CellItem | BadCaseItem]:
+        try:
+            cells = Case.load(_shown(self.path, self.config.invocation_params.dir)).cells()
+        except FarcallError as error:
+            yield BadCaseItem.from_parent(self, name=self.path.stem, error=error)
+            return
+        for cell in cells:
             yield CellItem.from_parent(self, name=cell.name, cell=cell)
+
+
+class BadCaseItem(pytest.Item):
+    """In place of the cells of a file that means nothing: an error among the results of the others.
+
+    An error of collecting would keep pytest from running anything.
+    """
+
+    def __init__(self, *, error: FarcallError, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.error = error
+
+    def setup(self) -> None:
+        raise self.error
+
+    def runtest(self) -> None:
+        raise AssertionError("setup() raises")
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
     ) -> Any:
         if isinstance(excinfo.value, FarcallError):
             return str(excinfo.value)
-        return super().repr_failure(excinfo)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, max(self.error.line - 1, 0), self.name
 
 
 class CellItem(pytest.Item):

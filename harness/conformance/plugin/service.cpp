@@ -123,8 +123,7 @@ Result<std::uint64_t> Service::run(std::string_view memory, std::string_view pro
   if (verdict.outcome != model::Outcome::pass || !verdict.result) {
     return verdict.findings.empty()
                ? Error{.code = ErrorCode::machine_lost, .message = "no result came of the program"}
-               : Error{.code = verdict.findings.front().code,
-                       .message = verdict.findings.front().text};
+               : as_error(verdict.findings.front());
   }
   return *verdict.result;
 }

@@ -25,7 +25,7 @@ namespace {
 constexpr std::string_view kExpect = "# expect: ";
 
 constexpr std::array kCodes = {
-#define FARCALL_TEST_NAME(name, text) std::string_view{text},
+#define FARCALL_TEST_NAME(name, text, blame) std::string_view{text},
     FARCALL_ERROR_CODES(FARCALL_TEST_NAME)
 #undef FARCALL_TEST_NAME
 };

@@ -23,8 +23,8 @@ namespace fs = std::filesystem;
 
 std::vector<std::string> shipped() {
   auto files = find_case_files(std::vector<std::string>{tests::source_dir() / "cases"});
-  EXPECT_TRUE(files);
-  return files ? std::move(files).value() : std::vector<std::string>{};
+  EXPECT_TRUE(files.errors.empty());
+  return files.files;
 }
 
 void expect_what_the_interpreter_does(const model::Cell& cell) {

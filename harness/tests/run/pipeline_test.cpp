@@ -3,8 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <stdexcept>
+
 #include "case/case_file.hpp"
 #include "case/matrix.hpp"
+#include "run/guarded.hpp"
 
 namespace farcall::run::pipeline_test {
 namespace {
@@ -27,6 +30,21 @@ TEST(Pipeline, AnImageWithoutCodeForACalleeIsAnError) {
             "the image has 1 functions: expected one for each of the program's and each of its "
             "externals, 2");
   EXPECT_EQ(check::check(document.cell, prepared.testimony).outcome, model::Outcome::error);
+}
+
+// As the encoder throws on an operand out of range.
+TEST(Pipeline, ADefectOfLinkerOrJitIsTheErrorOfOneCellAndFarcallsOwn) {
+  const Result<int> made =
+      guarded([]() -> Result<int> { throw std::logic_error("operand UI of ori is 65536"); });
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, ErrorCode::jit_internal);
+  check::Testimony testimony;
+  testimony.refusal = made.error();
+  const model::Verdict verdict = check::check({}, testimony);
+  EXPECT_EQ(verdict.outcome, model::Outcome::error);
+  EXPECT_TRUE(is_harness_failure(verdict));
+  EXPECT_EQ(verdict.findings.front().text,
+            "farcall's linker or JIT has a defect: operand UI of ori is 65536");
 }
 
 }  // namespace
