@@ -26,6 +26,11 @@ struct ReportOptions {
 
 // --format, --output and --bundle.
 void add_reports(CLI::App& command, ReportOptions& options);
+// The first two of them.
+void add_formats(CLI::App& command, ReportOptions& options);
+
+// Who writes to the terminal if no format is meant for it: a report of cells, or the command itself.
+enum class Terminal : std::uint8_t { text, somebody_else };
 
 // The reports of one run, open until it ends.
 class Reporting {
@@ -33,7 +38,8 @@ class Reporting {
   // usage.bad-argument for outputs without a format of their own, file.unwritable.
   // `since` is when the run began.
   static Result<Reporting> open(const ReportOptions& options,
-                                std::chrono::steady_clock::time_point since);
+                                std::chrono::steady_clock::time_point since,
+                                Terminal terminal = Terminal::text);
 
   void begin(std::size_t cells, report::Shard shard);
   // `replay` is the command that runs this cell again.
