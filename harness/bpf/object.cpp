@@ -16,6 +16,7 @@
 #include "base/byte_order.hpp"
 #include "bpf/btf.hpp"
 #include "bpf/codec.hpp"
+#include "bpf/divide.hpp"
 #include "bpf/elf_code.hpp"
 #include "bpf/instruction.hpp"
 

@@ -116,10 +116,6 @@ std::optional<std::uint32_t> callee_named(const Program& program, std::string_vi
 std::optional<std::uint32_t> external_with_id(const Program& program, ExternalKind kind,
                                               std::int64_t id);
 
-// Divides a program without labels into functions, called `main`, `f1`, `f2` …: slot 0 begins one,
-// and so does every slot that is called or of which a pointer is loaded. elf.unrelocated-call.
-Result<void> divide_into_functions(Program& program);
-
 // Whether a tail call may go to that function.
 bool is_program(const Program& program, std::uint32_t function);
 

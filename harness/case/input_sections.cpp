@@ -7,6 +7,7 @@
 
 #include "bpf/assembler.hpp"
 #include "bpf/codec.hpp"
+#include "bpf/divide.hpp"
 #include "bpf/instruction.hpp"
 #include "bpf/object.hpp"
 #include "bpf/validator.hpp"

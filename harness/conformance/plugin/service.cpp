@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bpf/codec.hpp"
+#include "bpf/divide.hpp"
 #include "bpf/object.hpp"
 #include "conformance/suite_case.hpp"
 #include "run/machine_run.hpp"
