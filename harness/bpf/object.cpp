@@ -16,6 +16,7 @@
 #include "base/byte_order.hpp"
 #include "bpf/btf.hpp"
 #include "bpf/codec.hpp"
+#include "bpf/divide.hpp"
 #include "bpf/elf_code.hpp"
 #include "bpf/instruction.hpp"
 
@@ -43,6 +44,9 @@ class ObjectReader {
 
   Result<Object> run(std::optional<std::string_view> entry) {
     FARCALL_TRY(first, entry_function(entry));
+    if (calls_into_itself(*first)) {
+      return divided(*first);
+    }
     number_of(*first);
     // More functions and data join while these are copied.
     while (program_.functions.size() < chosen_.size() || copied_data_ < data_sections_.size()) {
@@ -113,6 +117,34 @@ class ObjectReader {
                  .message = fmt::format("{}: expected one of: {}", wanted,
                                         count == 0 ? "(none: no function is global)" : candidates),
                  .where = {.file = code_.file}};
+  }
+
+  // Whether a function is all the code of an object that wants no relocation, and has more functions
+  // in it which nobody named: so writes the public suite's runner a program that it has as slots.
+  bool calls_into_itself(const ElfSymbol& function) const {
+    const ElfCodeSection& section = code_.sections.at(function.section);
+    if (functions_.size() != 1 || code_.sections.size() != 1 || !code_.data.empty() ||
+        !section.relocations.empty() || function.value != 0 ||
+        function.size != section.bytes.size()) {
+      return false;
+    }
+    const auto slots = decode_slots(section.bytes, code_.order);
+    return slots && std::ranges::any_of(slots.value(), [](const Slot& slot) {
+             const InstructionInfo* const info = find(slot);
+             return info != nullptr && info->names_function();
+           });
+  }
+
+  Result<Object> divided(const ElfSymbol& function) const {
+    FARCALL_TRY(slots, decode_slots(code_.sections.at(function.section).bytes, code_.order));
+    Object object{.program = {}, .data = {}, .addresses = {}, .order = code_.order};
+    for (std::size_t slot = 0; slot < slots.size(); ++slot) {
+      object.program.origins.push_back(location({function.section, slot * kSlotBytes}));
+    }
+    object.program.slots = std::move(slots);
+    FARCALL_TRYV(divide_into_functions(object.program));
+    object.program.functions.front().name = function.name;
+    return object;
   }
 
   // The number of a function in the program, which it joins if it is new.

@@ -16,6 +16,9 @@
 // filled in only when everything has its place, and are listed. A call through a register has its
 // register in `imm`, as clang 14 writes it, or in `dst`; here it is in `dst`.
 //
+// An object of one function, which is all its code and wants no relocation, may have more of them in
+// it: whatever it calls is one.
+//
 // What a program cannot say is refused: any other relocation (maps, BTF), helper calls, undefined
 // symbols. The result has yet to go through validate().
 #pragma once

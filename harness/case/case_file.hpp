@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "bpf/object.hpp"
 #include "bpf/program.hpp"
 #include "case/expression.hpp"
 #include "case/selector.hpp"
@@ -34,7 +35,7 @@ struct AxisChoice {
   Position where;
 };
 
-// A line of a section, read.
+// A line of a section, read; `where` is its first word.
 template <typename T>
 struct Located {
   T value;
@@ -51,6 +52,12 @@ struct Selected {
 
 // A number, or `addr(NAME)`: where something is placed.
 using Value = std::variant<std::uint64_t, Item>;
+
+// `-- result`, and what of the file says it.
+struct ResultLine {
+  Value value;
+  Extent text;
+};
 
 // Eight bytes of data, or the 64-bit load of a slot, that hold where `target` is placed, and
 // `addend` bytes on.
@@ -77,6 +84,7 @@ struct CallLine {
   std::uint32_t call = 0;
   std::uint32_t callee = 0;
   std::uint64_t count = 1;
+  Extent text;  // `SITE CALLEE [*COUNT]`
 };
 
 // A program of an array of programs.
@@ -115,13 +123,22 @@ struct Case {
   std::array<std::optional<Value>, 5> registers;  // r1 … r5
 
   std::vector<Selected<PlaceSection>> places;
-  std::vector<Selected<Value>> results;
+  std::vector<Selected<ResultLine>> results;
   std::vector<Selected<std::vector<Located<CallLine>>>> calls;
   std::vector<Selected<std::vector<Located<model::ExpectedMemory>>>> memory;
   std::vector<Selected<model::ExpectedFailure>> failures;
   std::string error;  // `-- error`: the program is to be refused, or to fault, in these words
+  // What the program is refused for, in a case that expects an error. There is no program then, and
+  // nothing that is said of one has been read.
+  std::optional<Error> refusal;
 
   Named named() const { return {.program = *program, .calls = calls_of_program, .data = data}; }
+};
+
+// What a program may use that the case does not declare: added to it only if it is refused without.
+struct Undeclared {
+  std::vector<bpf::External> externals;
+  bpf::Callx callx = bpf::Callx::none;
 };
 
 // What is in the file `path`, at most one byte more than a case may have. file.unreadable.
@@ -130,8 +147,17 @@ Result<std::string> read_text(const std::string& path);
 // Reads the file `path`. file.unreadable, and what parse_case() fails with.
 Result<Case> read_case(const std::string& path);
 
-// `path` is for messages and names, and files that the case names are relative to its folder.
+// `path` is for messages and names, and files that the case names are relative to its folder; with
+// the extension `.data` the text is in the suite's dialect.
 // file.empty, file.too-large, case.*, and what assembler, object reader and validator fail with.
-Result<Case> parse_case(std::string_view text, const std::string& path);
+Result<Case> parse_case(std::string_view text, const std::string& path,
+                        const Undeclared& undeclared = {});
+
+// The case of a program that no file says anything of: what is expected of it is for its user to
+// judge. `name` stands in messages. What validator and object reader fail with.
+Result<Case> case_of(const std::string& name, bpf::Program program,
+                     std::optional<std::vector<std::byte>> mem, const Undeclared& undeclared = {});
+Result<Case> case_of(const std::string& name, bpf::Object object,
+                     std::optional<std::vector<std::byte>> mem, const Undeclared& undeclared = {});
 
 }  // namespace farcall::cases

@@ -7,6 +7,7 @@
 
 #include "bpf/assembler.hpp"
 #include "bpf/codec.hpp"
+#include "bpf/divide.hpp"
 #include "bpf/instruction.hpp"
 #include "bpf/object.hpp"
 #include "bpf/validator.hpp"
@@ -61,41 +62,6 @@ Result<void> append_words(Cursor cursor, const std::string& file, bpf::Program& 
     FARCALL_TRY(value, unsigned_number(word));
     program.slots.push_back(bpf::slot_of_word(value, std::endian::little));
     program.origins.push_back({.file = file, .line = word.where.line, .column = word.where.column});
-  }
-  return success();
-}
-
-// Divides a program without labels: slot 0 begins a function, and so does every slot that is called
-// or of which a pointer is loaded.
-Result<void> divide_into_functions(bpf::Program& program) {
-  std::vector<bpf::SlotIndex> begins = {0};
-  for (bpf::SlotIndex at = 0; at < program.slots.size();
-       at += bpf::slots_of(program.slots[at].opcode)) {
-    const bpf::Slot& slot = program.slots[at];
-    const bpf::InstructionInfo* const info = bpf::find(slot);
-    if (info == nullptr || !info->names_function()) {
-      continue;
-    }
-    if (info->is_call() && slot.imm == -1) {
-      return Error{.code = ErrorCode::elf_unrelocated_call,
-                   .message =
-                       "the call's imm is -1, as before relocation: nothing says whom it "
-                       "calls",
-                   .where = program.origins[at]};
-    }
-    const std::int64_t target = std::int64_t{at} + 1 + slot.imm;
-    if (target > 0 && target < std::ssize(program.slots)) {
-      begins.push_back(static_cast<bpf::SlotIndex>(target));
-    }
-  }
-  std::ranges::sort(begins);
-  begins.erase(std::unique(begins.begin(), begins.end()), begins.end());
-  begins.push_back(static_cast<bpf::SlotIndex>(program.slots.size()));
-  for (std::size_t i = 0; i + 1 < begins.size(); ++i) {
-    program.functions.push_back({.name = i == 0 ? "main" : fmt::format("f{}", i),
-                                 .begin = begins[i],
-                                 .end = begins[i + 1],
-                                 .anonymous = true});
   }
   return success();
 }
@@ -170,11 +136,13 @@ Result<void> read_matrix(Reader& reader, const Section& section) {
 }
 
 Result<void> read_assembly(Reader& reader, const Section& section) {
-  FARCALL_TRY(program,
-              bpf::assemble(section.body,
-                            {.file = reader.result.path, .line = section.body_line, .column = 1},
-                            reader.maps));
-  keep_program(reader, section, std::move(program));
+  auto program = bpf::assemble(section.body,
+                               {.file = reader.result.path, .line = section.body_line, .column = 1},
+                               reader.maps);
+  if (!program) {
+    return reader.refuse(std::move(program).error());
+  }
+  keep_program(reader, section, std::move(program).value());
   return success();
 }
 
@@ -214,8 +182,58 @@ Result<void> read_raw(Reader& reader, const Section& section) {
   while (const auto line = lines.next()) {
     FARCALL_TRYV(append_words(Cursor{*line}, reader.result.path, program));
   }
-  FARCALL_TRYV(divide_into_functions(program));
+  if (auto divided = bpf::divide_into_functions(program); !divided) {
+    return reader.refuse(std::move(divided).error());
+  }
   keep_program(reader, section, std::move(program));
+  return success();
+}
+
+namespace {
+
+// Adds what the program may use without declaring it. What it declares itself comes first.
+void add_undeclared(bpf::Program& program, const Undeclared& undeclared) {
+  if (program.callx == bpf::Callx::none) {
+    program.callx = undeclared.callx;
+  }
+  for (const bpf::External& external : undeclared.externals) {
+    if (!bpf::external_with_id(program, external.kind, external.id) &&
+        !bpf::callee_named(program, external.name)) {
+      program.externals.push_back(external);
+    }
+  }
+}
+
+// Whether a program that is refused so may be one that uses what it does not declare.
+bool may_want_more(const Error& error) {
+  return error.code == ErrorCode::bpf_unknown_function ||
+         error.code == ErrorCode::bpf_unknown_opcode;
+}
+
+Result<void> validate(bpf::Program& program, const Undeclared& undeclared) {
+  Result<void> valid = bpf::validate(program);
+  if (valid || !may_want_more(valid.error())) {
+    return valid;
+  }
+  bpf::Program with_more = program;
+  add_undeclared(with_more, undeclared);
+  if (with_more == program) {
+    return valid;
+  }
+  if (auto again = bpf::validate(with_more); !again) {
+    return again;  // what it lacks even so
+  }
+  program = std::move(with_more);
+  return success();
+}
+
+}  // namespace
+
+Result<void> Reader::refuse(Error error) {
+  if (result.error.empty()) {
+    return error;
+  }
+  result.refusal = std::move(error);
   return success();
 }
 
@@ -236,6 +254,9 @@ Result<void> finish_program(Reader& reader) {
           "give the program's function another name");
     }
   }
+  if (auto valid = validate(program, *reader.undeclared); !valid) {
+    return reader.refuse(std::move(valid).error());
+  }
   const std::size_t callees = callee_count(program);
   for (const bpf::ObjectAddress& address : reader.object_addresses) {
     reader.result.addresses.push_back({.data = address.region,
@@ -245,7 +266,6 @@ Result<void> finish_program(Reader& reader) {
                                                      : data_item(callees, address.target),
                                        .addend = address.addend});
   }
-  FARCALL_TRYV(bpf::validate(program));
   reader.result.calls_of_program = bpf::call_instructions(program);
   reader.result.program = std::make_shared<const bpf::Program>(std::move(program));
   return success();
@@ -271,10 +291,12 @@ Result<void> check_region_name(const Reader& reader, const Section& section, Wor
 
 Result<void> read_mem(Reader& reader, const Section& section) {
   LineReader lines{section.body, section.body_line};
-  reader.result.mem.emplace();
+  if (!reader.result.mem) {
+    reader.result.mem.emplace();
+  }
   while (const auto line = lines.next()) {
     Cursor cursor{*line};
-    FARCALL_TRYV(append_bytes(cursor, *reader.result.mem));
+    FARCALL_TRYV(append_bytes(cursor, *reader.result.mem, reader.dialect));
   }
   return success();
 }

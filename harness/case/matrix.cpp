@@ -239,7 +239,7 @@ Result<model::Expectation> expectation(const Case& parsed, const Point& point,
     return error_at(parsed.program_where, ErrorCode::case_no_outcome,
                     "expected a section '-- result' or '-- fail' for every cell");
   }
-  expected.result = value_in(resolved, result->value);
+  expected.result = value_in(resolved, result->value.value);
   expected.result_line = result->where.line;
   FARCALL_TRY(calls, expected_calls(parsed, point, usage.calls));
   expected.calls = std::move(calls);
@@ -357,9 +357,10 @@ Error too_many_cells(const Case& parsed, std::size_t count) {
 }
 
 // A placement `a` that sweeps and another one called `a.p4` could meet.
-Result<void> refuse_equal_names(const Case& parsed, const std::vector<model::Cell>& made) {
+Result<void> refuse_equal_names(const Case& parsed, const std::vector<PlacedCell>& made) {
   std::vector<std::string_view> names(made.size());
-  std::ranges::transform(made, names.begin(), &model::Cell::name);
+  std::ranges::transform(made, names.begin(),
+                         [](const PlacedCell& one) -> std::string_view { return one.cell.name; });
   std::ranges::sort(names);
   const auto twice = std::ranges::adjacent_find(names);
   if (twice == names.end()) {
@@ -372,7 +373,7 @@ Result<void> refuse_equal_names(const Case& parsed, const std::vector<model::Cel
 
 // Adds to `made` the cells for one placement, one for each value of its sweep.
 Result<void> add_swept_cells(const Case& parsed, Point point, const Sizing& sizing, Usage& usage,
-                             std::vector<model::Cell>& made) {
+                             std::vector<PlacedCell>& made) {
   const auto in_cell = [&](Error error) {
     return with_cell(std::move(error), cell_name(parsed, point));
   };
@@ -391,14 +392,14 @@ Result<void> add_swept_cells(const Case& parsed, Point point, const Sizing& sizi
       return in_cell(std::move(cell).error());
     }
     cell.value().name = cell_name(parsed, point);
-    made.push_back(std::move(cell).value());
+    made.push_back({.cell = std::move(cell).value(), .placement = point.placement});
   }
   return made.size() > kMaxCells ? too_many_cells(parsed, made.size()) : Result<void>(success());
 }
 
 // Adds to `made` the cells for `axes`, those of each placement.
 Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, const Sizing& sizing,
-                       Usage& usage, std::vector<model::Cell>& made) {
+                       Usage& usage, std::vector<PlacedCell>& made) {
   const std::size_t before = made.size();
   const std::size_t placements = std::max<std::size_t>(parsed.placements.size(), 1);
   for (std::size_t i = 0; i < placements; ++i) {
@@ -418,7 +419,10 @@ Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, const 
   return success();
 }
 
-Result<std::vector<model::Cell>> make_cells(const Case& parsed, const CodeLayout& layout) {
+Result<std::vector<PlacedCell>> make_cells(const Case& parsed, const CodeLayout& layout) {
+  if (parsed.refusal) {
+    return *parsed.refusal;
+  }
   FARCALL_TRY(all, combinations(parsed));
   const std::size_t count = all.size() * std::max<std::size_t>(parsed.placements.size(), 1);
   if (count > kMaxCells) {
@@ -429,7 +433,7 @@ Result<std::vector<model::Cell>> make_cells(const Case& parsed, const CodeLayout
               .calls = Used(parsed.calls.size()),
               .memory = Used(parsed.memory.size()),
               .failures = Used(parsed.failures.size())};
-  std::vector<model::Cell> made;
+  std::vector<PlacedCell> made;
   made.reserve(count);
   for (const model::AxisValues& axes : all) {
     Sizing sizing{.layout = layout, .sizes = {}};
@@ -448,10 +452,20 @@ Result<std::vector<model::Cell>> make_cells(const Case& parsed, const CodeLayout
 
 }  // namespace
 
-Result<std::vector<model::Cell>> cells(const Case& parsed, const CodeLayout& layout) {
-  Result<std::vector<model::Cell>> made = make_cells(parsed, layout);
+Result<std::vector<PlacedCell>> placed_cells(const Case& parsed, const CodeLayout& layout) {
+  Result<std::vector<PlacedCell>> made = make_cells(parsed, layout);
   if (!made && made.error().where.file.empty()) {
     made.error().where.file = parsed.path;
+  }
+  return made;
+}
+
+Result<std::vector<model::Cell>> cells(const Case& parsed, const CodeLayout& layout) {
+  FARCALL_TRY(placed, placed_cells(parsed, layout));
+  std::vector<model::Cell> made;
+  made.reserve(placed.size());
+  for (PlacedCell& one : placed) {
+    made.push_back(std::move(one.cell));
   }
   return made;
 }

@@ -10,11 +10,15 @@
 namespace farcall::cases {
 namespace {
 
-// The single line of a section.
-Result<Line> only_line(const Section& section, std::string_view contents) {
+// The single line of a section; in the suite's dialect the last one counts.
+Result<Line> only_line(const Reader& reader, const Section& section, std::string_view contents) {
   LineReader lines{section.body, section.body_line};
-  const Line line = lines.next().value();
-  if (const auto second = lines.next()) {
+  Line line = lines.next().value();
+  while (const auto second = lines.next()) {
+    if (reader.dialect == Dialect::suite) {
+      line = *second;
+      continue;
+    }
     return error_at(Cursor{*second}.here(), ErrorCode::case_syntax,
                     fmt::format("expected one line, {}", contents));
   }
@@ -27,6 +31,7 @@ Result<Selector> selector_of(const Reader& reader, const Section& section) {
 }
 
 Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
+  const Word whole = cursor.rest();
   const Word site = cursor.word();
   FARCALL_TRY(call, parse_site(site, parsed.named()));
   const Word callee = cursor.word();
@@ -43,7 +48,7 @@ Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
                     fmt::format("{} calls {}, not {}", site.text,
                                 callee_name(*parsed.program, *called), callee.text));
   }
-  CallLine line{.call = call, .callee = *function, .count = 1};
+  CallLine line{.call = call, .callee = *function, .count = 1, .text = extent_of(whole)};
   if (!cursor.at_end()) {
     if (!cursor.take('*')) {
       return error_at(cursor.here(), ErrorCode::case_syntax, "expected *COUNT or the end of line");
@@ -76,12 +81,14 @@ Result<std::size_t> memory_size(const Case& parsed, Word name) {
 
 Result<void> read_result(Reader& reader, const Section& section) {
   FARCALL_TRY(selector, selector_of(reader, section));
-  FARCALL_TRY(line, only_line(section, "an integer"));
+  FARCALL_TRY(line, only_line(reader, section, "an integer"));
   Cursor cursor{line};
-  FARCALL_TRY(value, parse_value(reader, cursor.word()));
+  const Word word = cursor.word();
+  FARCALL_TRY(value, parse_value(reader, word));
   FARCALL_TRYV(expect_end(cursor, "the result"));
-  return add_section(reader.result.results,
-                     {.selector = std::move(selector), .where = section.where, .value = value});
+  return add_section(reader.result.results, {.selector = std::move(selector),
+                                             .where = section.where,
+                                             .value = {.value = value, .text = extent_of(word)}});
 }
 
 Result<void> read_mem_after(Reader& reader, const Section& section) {
@@ -133,7 +140,7 @@ Result<void> read_calls(Reader& reader, const Section& section) {
 
 Result<void> read_fail(Reader& reader, const Section& section) {
   FARCALL_TRY(selector, selector_of(reader, section));
-  FARCALL_TRY(line, only_line(section, "CODE [SITE]"));
+  FARCALL_TRY(line, only_line(reader, section, "CODE [SITE]"));
   Cursor cursor{line};
   const Word word = cursor.word();
   const auto code = error_code_named(word.text);
@@ -154,7 +161,7 @@ Result<void> read_fail(Reader& reader, const Section& section) {
 }
 
 Result<void> read_error(Reader& reader, const Section& section) {
-  FARCALL_TRY(line, only_line(section, "the text of an error"));
+  FARCALL_TRY(line, only_line(reader, section, "the text of an error"));
   reader.result.error = line.text;
   return success();
 }

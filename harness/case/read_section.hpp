@@ -20,14 +20,19 @@ namespace farcall::cases {
 
 // A case under construction, and what is needed only until it is done.
 struct Reader {
-  Case result;
-  SelectorScope scope;
+  Dialect dialect = Dialect::strict;
+  const Undeclared* undeclared;  // never null
+  Case result = {};
+  SelectorScope scope = {};
   // The program under construction, and what is said of it elsewhere.
-  std::optional<bpf::Program> program;
+  std::optional<bpf::Program> program = {};
   bpf::Callx callx = bpf::Callx::none;
-  std::vector<bpf::External> externals;
-  std::vector<bpf::Map> maps;                        // by `-- array`, in the file's order
-  std::vector<bpf::ObjectAddress> object_addresses;  // that it and its data hold
+  std::vector<bpf::External> externals = {};
+  std::vector<bpf::Map> maps = {};                        // by `-- array`, in the file's order
+  std::vector<bpf::ObjectAddress> object_addresses = {};  // that it and its data hold
+
+  // What the program is refused for: an error of the file, unless that expects one.
+  Result<void> refuse(Error error);
 };
 
 // `mem` can be named only where it exists: case.missing-section.

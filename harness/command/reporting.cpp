@@ -87,7 +87,7 @@ void count(const model::Verdict& verdict, report::Totals& totals) {
 
 }  // namespace
 
-void add_reports(CLI::App& command, ReportOptions& options) {
+void add_formats(CLI::App& command, ReportOptions& options) {
   command
       .add_option(
           "--format", options.formats,
@@ -102,6 +102,10 @@ void add_reports(CLI::App& command, ReportOptions& options) {
       ->type_name("FILE")
       ->expected(1)
       ->take_all();
+}
+
+void add_reports(CLI::App& command, ReportOptions& options) {
+  add_formats(command, options);
   command
       .add_option("--bundle", options.bundle,
                   "Pack the cells that do not pass into this file, for `farcall replay` elsewhere")
@@ -128,7 +132,7 @@ Result<std::FILE*> Reporting::open_file(const std::string& path) {
 }
 
 Result<Reporting> Reporting::open(const ReportOptions& options,
-                                  std::chrono::steady_clock::time_point since) {
+                                  std::chrono::steady_clock::time_point since, Terminal terminal) {
   const std::size_t formats = options.formats.size();
   const std::size_t outputs = options.outputs.size();
   if (formats > outputs + 1 || (outputs > 1 && outputs > formats)) {
@@ -162,7 +166,9 @@ Result<Reporting> Reporting::open(const ReportOptions& options,
     FARCALL_TRY(file, reporting.open_file(options.bundle));
     reporting.reports_.push_back(report::bundle_report(file, qemu_version()));
   }
-  add(formats > outputs ? options.formats.back() : "text", stdout);
+  if (formats > outputs || terminal == Terminal::text) {
+    add(formats > outputs ? options.formats.back() : "text", stdout);
+  }
   return reporting;
 }
 

@@ -29,6 +29,11 @@ struct ReportOptions {
 
 // --format, --output and --bundle.
 void add_reports(CLI::App& command, ReportOptions& options);
+// The first two of them.
+void add_formats(CLI::App& command, ReportOptions& options);
+
+// Who writes to the terminal if no format is meant for it: a report of cells, or the command itself.
+enum class Terminal : std::uint8_t { text, somebody_else };
 
 // Whether the options, in their order on the command line, pair each --format with the --output that
 // follows: two formats in a row would leave it to luck which file gets which. Throws
@@ -41,7 +46,8 @@ class Reporting {
   // usage.bad-argument for outputs without a format of their own, file.unwritable.
   // `since` is when the run began.
   static Result<Reporting> open(const ReportOptions& options,
-                                std::chrono::steady_clock::time_point since);
+                                std::chrono::steady_clock::time_point since,
+                                Terminal terminal = Terminal::text);
 
   // Runs all documents and reports each, the bad files first. A signal that ends a process ends
   // the run, and so does that nobody reads any report any more; what has ended until then is

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <memory>
 
+#include "command/bless.hpp"
 #include "command/commands.hpp"
 #include "command/options.hpp"
 #include "command/reporting.hpp"
@@ -22,6 +23,7 @@ struct RunArguments {
   std::string program;
   ReportOptions reports;
   std::size_t repeat = 1;  // every cell so many times
+  bool bless = false;
   run::RunnerOptions runner;
 };
 
@@ -112,6 +114,14 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
   run_app->get_option("--filter")->excludes(from);
   run_app->get_option("--where")->excludes(from);
   run_app->get_option("--shard")->excludes(from);
+  // What is blessed is a file as it is: all cells of its sections, run once.
+  auto* const bless_option = run_app->add_flag(
+      "--bless", arguments->bless,
+      "Make the case files expect what interpreter and CPU agree on, and show how they change");
+  for (const char* const other : {"--from", "--filter", "--where", "--shard", "--rerun-failed",
+                                  "--repeat", "--fail-fast", "--format", "--output", "--bundle"}) {
+    bless_option->excludes(run_app->get_option(other));
+  }
   add_jobs(*run_app, arguments->runner);
   run_app->parse_complete_callback([arguments, run_app] {
     check_pairs(*run_app);
@@ -119,8 +129,10 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
       throw CLI::RequiredError("PATH or --from");
     }
   });
-  return {run_app,
-          with_host(*run_app, arguments->runner.host, [arguments] { return run(*arguments); })};
+  return {run_app, with_host(*run_app, arguments->runner.host, [arguments] {
+            return arguments->bless ? bless(arguments->selection.paths, arguments->runner)
+                                    : run(*arguments);
+          })};
 }
 
 }  // namespace farcall::command

@@ -15,8 +15,10 @@ class TapReport : public Report {
   void cell(const CellReport& report) override {
     const model::Outcome outcome = report.verdict.outcome;
     const bool good = outcome == model::Outcome::pass || outcome == model::Outcome::skip;
+    const std::string reason =
+        report.verdict.findings.empty() ? "" : report.verdict.findings.front().text;
     fmt::print(out_, "{} {} - {}{}\n", good ? "ok" : "not ok", ++number_, report.cell.name,
-               outcome == model::Outcome::skip ? " # SKIP" : "");
+               outcome == model::Outcome::skip ? fmt::format(" # SKIP {}", reason) : "");
     if (good) {
       return;
     }

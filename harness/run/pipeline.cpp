@@ -112,9 +112,9 @@ Error no_image(const model::Document& document, const Prepared& prepared) {
           .hint = "farcall dump --stage=verdict says why"};
 }
 
-Result<std::uint64_t> interpreted_result(const model::Cell& cell) {
+Result<bpf::InterpreterRun> interpreted(const model::Cell& cell) {
   FARCALL_TRY(source, interpret(*cell.program, cell));
-  return source.run.r0;
+  return std::move(source.run);
 }
 
 void expect_calls_as_interpreted(model::Cell& cell) {

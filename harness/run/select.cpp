@@ -25,16 +25,6 @@ Result<std::vector<model::Cell>> cells_of(const std::string& path) {
   return cases::cells(parsed, code_layout());
 }
 
-// A condition of --where, read: the values of `axis` that are wanted.
-struct AxisCondition {
-  model::Axis axis{};
-  std::vector<std::size_t> values;
-
-  bool holds(const model::AxisValues& axes) const {
-    return std::ranges::find(values, value_of(axes, axis)) != values.end();
-  }
-};
-
 Result<AxisCondition> read_condition(std::string_view text) {
   const auto bad = [text](std::string expected) {
     return Error{.code = ErrorCode::usage_bad_argument,
@@ -86,12 +76,28 @@ Result<std::set<std::string>> failed_cells(const std::string& path) {
 
 }  // namespace
 
-Result<Selected> select_cells(const Selection& selection) {
+Result<std::vector<AxisCondition>> read_conditions(std::span<const std::string> texts) {
   std::vector<AxisCondition> conditions;
-  for (const std::string& text : selection.where) {
+  for (const std::string& text : texts) {
     FARCALL_TRY(condition, read_condition(text));
     conditions.push_back(std::move(condition));
   }
+  return conditions;
+}
+
+bool all_hold(std::span<const AxisCondition> conditions, const model::AxisValues& axes) {
+  return std::ranges::all_of(conditions, [&axes](const AxisCondition& condition) {
+    return std::ranges::find(condition.values, value_of(axes, condition.axis)) !=
+           condition.values.end();
+  });
+}
+
+bool matches(const std::string& filter, const std::string& name) {
+  return filter.empty() || fnmatch(filter.c_str(), name.c_str(), 0) == 0;
+}
+
+Result<Selected> select_cells(const Selection& selection) {
+  FARCALL_TRY(conditions, read_conditions(selection.where));
   std::optional<std::set<std::string>> failed;
   if (!selection.failed_in.empty()) {
     FARCALL_TRY(names, failed_cells(selection.failed_in));
@@ -103,10 +109,7 @@ Result<Selected> select_cells(const Selection& selection) {
     failed = std::move(names);
   }
   const auto wanted = [&](const model::Cell& cell) {
-    return (selection.filter.empty() ||
-            fnmatch(selection.filter.c_str(), cell.name.c_str(), 0) == 0) &&
-           std::ranges::all_of(conditions,
-                               [&](const auto& condition) { return condition.holds(cell.axes); }) &&
+    return matches(selection.filter, cell.name) && all_hold(conditions, cell.axes) &&
            (!failed || failed->contains(cell.name) || failed->contains(case_name(cell.case_path)));
   };
 

@@ -1,6 +1,7 @@
 // From what the user names on the command line to documents that can be run.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,18 @@ struct Selection {
   std::string failed_in;           // a JSON report: only cells that did not pass there
   report::Shard shard;             // only cells whose names are in this part
 };
+
+// A condition of --where, read: the values of `axis` that are wanted.
+struct AxisCondition {
+  model::Axis axis{};
+  std::vector<std::size_t> values;
+};
+// usage.bad-argument.
+Result<std::vector<AxisCondition>> read_conditions(std::span<const std::string> texts);
+bool all_hold(std::span<const AxisCondition> conditions, const model::AxisValues& axes);
+
+// Whether the shell pattern `filter` is for that name; an empty one is for all.
+bool matches(const std::string& filter, const std::string& name);
 
 // A file whose cells nobody knows.
 struct BadFile {
