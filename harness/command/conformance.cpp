@@ -11,6 +11,7 @@
 
 #include "case/find.hpp"
 #include "command/commands.hpp"
+#include "command/interruption.hpp"
 #include "command/options.hpp"
 #include "command/reporting.hpp"
 #include "command/shell_word.hpp"
@@ -122,7 +123,6 @@ model::Verdict verdict_of(const conformance::WayReport& way) {
 }
 
 void tell(Reporting& reporting, const Arguments& arguments, const conformance::FileReport& report) {
-  const check::Testimony nothing;
   for (const conformance::WayReport& way : report.ways) {
     model::Document document;
     document.cell.case_path = report.path;
@@ -130,10 +130,11 @@ void tell(Reporting& reporting, const Arguments& arguments, const conformance::F
     document.cell.axes = arguments.wanted.target.axes;
     document.cell.axes.endian = way.way.endian;
     const model::Verdict verdict = verdict_of(way);
-    reporting.ended()(verdict);
-    reporting.cell({.document = document, .testimony = nothing, .verdict = verdict},
-                   fmt::format("{} conformance {} --filter {}", shell_word(arguments.program),
-                               shell_word(report.path), shell_word(way.name)));
+    reporting.cell(
+        {.cell = document.cell,
+         .verdict = verdict,
+         .replay = fmt::format("{} conformance {} --filter {}", shell_word(arguments.program),
+                               shell_word(report.path), shell_word(way.name))});
   }
 }
 
@@ -173,11 +174,13 @@ ExitCode conformance(const Arguments& arguments) {
   if (!reporting) {
     return report_error(reporting.error());
   }
+  const Interruption interruption;
+  run::RunnerOptions runner = arguments.runner;
+  runner.stopped = [] { return Interruption::signal() != 0; };
   Table table;
   bool harness_failed = false;
   const auto done = conformance::run_conformance(
-      files, arguments.wanted, arguments.runner,
-      [&](std::size_t ways) { reporting.value().begin(ways, {}); },
+      files, arguments.wanted, runner, [&](std::size_t ways) { reporting.value().begin(ways, {}); },
       [&](const conformance::FileReport& report) {
         harness_failed = harness_failed || report.harness_failed;
         table.add(report);
@@ -192,10 +195,8 @@ ExitCode conformance(const Arguments& arguments) {
   if (own_text) {
     table.print();
   }
-  if (const auto written = reporting.value().end(); !written) {
-    return report_error(written.error());
-  }
-  return exit_code(table, harness_failed);
+  const ExitCode reported = reporting.value().end();
+  return reported == ExitCode::passed ? exit_code(table, harness_failed) : reported;
 }
 
 }  // namespace

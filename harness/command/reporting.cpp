@@ -177,10 +177,7 @@ ExitCode Reporting::run(const run::Documents& documents, run::RunnerOptions runn
                         const std::function<std::string(const run::Outcome&)>& replay,
                         const std::function<std::string(const run::BadFile&)>& replay_bad) {
   const Interruption interruption;
-  cells_ = bad.size() + documents.size();
-  totals_.shard = shard;
-  write_to(reports_, [this](report::Report& report) { report.begin(cells_); });
-  progress_->begin(cells_);
+  begin(bad.size() + documents.size(), shard);
   for (const run::BadFile& file : bad) {
     const model::Cell in_place_of_its_cells{.case_path = file.path,
                                             .name = run::case_name(file.path)};
@@ -207,6 +204,13 @@ ExitCode Reporting::run(const run::Documents& documents, run::RunnerOptions runn
   };
   totals_.machines_lost = run_all(documents, runner, tell, ended).machines_lost;
   return end();
+}
+
+void Reporting::begin(std::size_t cells, report::Shard shard) {
+  cells_ = cells;
+  totals_.shard = shard;
+  write_to(reports_, [this](report::Report& report) { report.begin(cells_); });
+  progress_->begin(cells_);
 }
 
 void Reporting::cell(const report::CellReport& cell) {

@@ -57,13 +57,17 @@ class Reporting {
                const std::function<std::string(const run::Outcome&)>& replay,
                const std::function<std::string(const run::BadFile&)>& replay_bad);
 
+  // For who runs cells in another way: how many there will be, each of them, the end of all. The
+  // exit code is that of the reported verdicts, of a signal, or of a report that cannot be written.
+  void begin(std::size_t cells, report::Shard shard);
+  void cell(const report::CellReport& cell);
+  ExitCode end();
+
  private:
   Reporting() = default;
   Result<std::FILE*> open_file(const std::string& path);
-  void cell(const report::CellReport& cell);
   // Whether there is an output that has not failed.
   bool is_read() const;
-  ExitCode end();
 
   std::vector<OutputFile> files_;
   std::unique_ptr<report::Progress> progress_;  // where it is, for the reports that hide it
