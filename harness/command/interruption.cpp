@@ -12,7 +12,7 @@ namespace {
 std::atomic<int> noted_signal = 0;
 static_assert(std::atomic<int>::is_always_lock_free);
 
-void note(int number) {
+void note_signal(int number) {
   noted_signal = number;
 }
 
@@ -23,7 +23,7 @@ void handle(std::initializer_list<int> numbers, void (*handler)(int), int flags)
   for (const int number : numbers) {
     struct sigaction before = {};
     ::sigaction(number, nullptr, &before);
-    if (before.sa_handler != SIG_IGN || handler != note) {  // as nohup has it
+    if (before.sa_handler != SIG_IGN || handler != note_signal) {  // as nohup has it
       ::sigaction(number, &action, nullptr);
     }
   }
@@ -33,7 +33,7 @@ void handle(std::initializer_list<int> numbers, void (*handler)(int), int flags)
 
 Interruption::Interruption() {
   noted_signal = 0;
-  handle({SIGINT, SIGTERM, SIGHUP}, note, SA_RESTART | static_cast<int>(SA_RESETHAND));
+  handle({SIGINT, SIGTERM, SIGHUP}, note_signal, SA_RESTART | static_cast<int>(SA_RESETHAND));
   handle({SIGPIPE}, SIG_IGN, 0);
 }
 
@@ -41,7 +41,7 @@ Interruption::~Interruption() {
   struct sigaction now = {};
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
     ::sigaction(number, nullptr, &now);
-    if (now.sa_handler == note) {
+    if (now.sa_handler == note_signal) {
       handle({number}, SIG_DFL, 0);
     }
   }
