@@ -22,7 +22,6 @@ class JsonReport : public Report {
     json["case"] = report.cell.case_path;
     json.update(model::to_json(report.verdict));
     json["replay"] = report.replay;
-    json["seconds"] = report.seconds;
     // The state of the guest is evidence of a failure, and a burden otherwise.
     if (report.verdict.outcome != model::Outcome::pass && report.observations != nullptr) {
       json["observations"] = model::to_json(*report.observations);
