@@ -112,6 +112,7 @@ class CodeImage:
         functions: Sequence[CodeFunction],
         calls: Sequence[CodeCall] = (),
         entry: int | None = None,
+        placement: str = "cell",
     ) -> None: ...
     @property
     def functions(self) -> list[CodeFunction]: ...

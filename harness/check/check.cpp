@@ -94,6 +94,29 @@ Findings result_findings(const model::Cell& cell, const Interpretation* source,
   return {};
 }
 
+// The functions of an image lie where the cell says, unless the image is free to choose: a far call
+// that was placed nearby would prove nothing.
+Findings placement_findings(const model::Cell& cell, const model::CodeImage& image) {
+  Findings findings;
+  const std::vector<GuestAddress>& wanted = cell.placement.functions;
+  const std::size_t count = std::min(wanted.size(), image.functions.size());
+  for (std::size_t i = 0; i < count && image.placed_by == model::PlacedBy::cell; ++i) {
+    const model::CodeFunction& function = image.functions[i];
+    if (function.address != wanted[i]) {
+      findings.push_back(
+          {ErrorCode::place_elsewhere,
+           "",
+           fmt::format(
+               "expected {} at {}, where the cell places it; the image has it at {}, {} off",
+               function.name, to_string(wanted[i]), to_string(function.address),
+               to_string(function.address - wanted[i])),
+           {},
+           "if the image may choose, say so: \"placement\": \"image\" in the document's image"});
+    }
+  }
+  return findings;
+}
+
 // All that the run of an image shows. The order is that of explanation: a call that goes astray
 // explains a fault, a fault explains a missing result.
 Findings run_findings(const model::Cell& cell, const Testimony& testimony, const Callees& callees) {
@@ -324,6 +347,7 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony) {
     const Interpretation* const source = source_of(testimony);
     const Callees callees(*testimony.image, source != nullptr ? &source->run : nullptr,
                           cell.expected.calls);
+    append(verdict.findings, placement_findings(cell, *testimony.image));
     append(verdict.findings, decoder_findings(*testimony.image, testimony.decoded, callees));
     verdict.sites = stories(testimony, callees);
     if (testimony.observations) {

@@ -71,12 +71,16 @@ struct CodeCall {
   friend bool operator==(const CodeCall&, const CodeCall&) = default;
 };
 
+// Who said where the functions of an image lie: the cell's placement, or whoever made the image.
+enum class PlacedBy : std::uint8_t { cell, image };
+
 struct CodeImage {
   std::vector<CodeFunction> functions;  // those of the program in its order, then its externals
   GuestAddress entry;  // a pointer to the function that runs first: with ELFv1, a descriptor
   std::vector<CodeCall> calls;  // in program order
   // The numbers of the ppc64 registers that hold BPF's r0 … r10; empty: the JIT does not say.
   std::vector<std::uint8_t> bpf_registers;
+  PlacedBy placed_by = PlacedBy::cell;
 
   friend bool operator==(const CodeImage&, const CodeImage&) = default;
 };

@@ -11,6 +11,7 @@
 #include "bpf/validator.hpp"
 #include "external/external.hpp"
 #include "model/json.hpp"
+#include "model/rules.hpp"
 #include "model/translation.hpp"
 
 // nlohmann::json reports what does not fit by exceptions that name the place; they end at
@@ -161,17 +162,6 @@ bpf::Program read_program(const Json& json) {
     }
     program.callx = *callx;
   }
-  bpf::SlotIndex next = 0;
-  for (const bpf::Function& function : program.functions) {
-    if (function.begin != next || function.end <= function.begin) {
-      throw BadDocument(
-          fmt::format("function {} does not begin where the one before ends", function.name));
-    }
-    next = function.end;
-  }
-  if (next != program.slots.size()) {
-    throw BadDocument("the last function does not end with the program");
-  }
   return program;
 }
 
@@ -238,47 +228,28 @@ Cell read_cell(const Json& json) {
   std::ranges::copy(arguments, cell.arguments.begin());
   if (const Json& program = json.at("program"); !program.is_null()) {
     cell.program = std::make_shared<const bpf::Program>(read_program(program));
-    if (cell.placement.functions.size() != callee_count(*cell.program)) {
-      throw BadDocument(
-          "the placement has not one address for each function of the program and each external");
-    }
-    for (const bpf::Map& map : cell.program->maps) {
-      const auto region = std::ranges::find(cell.memory, map.name, &bpf::MemoryRegion::name);
-      if (region == cell.memory.end() || region->bytes.size() < bpf::kArrayHeaderBytes ||
-          region->bytes.size() - bpf::kArrayHeaderBytes < map.value_bytes) {
-        throw BadDocument(fmt::format("map {} is not a region of the cell that holds its {} bytes",
-                                      map.name, map.value_bytes));
-      }
-    }
-  } else if (!cell.expected.result) {
-    throw BadDocument("without a program, the cell must say which result it expects");
   }
   return cell;
 }
 
 LinkedProgram read_linked(const Json& json, Endian endian) {
-  LinkedProgram linked{
-      .scheme = read_axes({{"call", json.at("scheme")}}).call,
-      .endian = endian,
-      .program = read_program(json.at("program")),
-      .addresses = read_array(json.at("addresses"), read_address),
-      .maps = json.contains("maps") ? read_array(json.at("maps"), read_address)
-                                    : std::vector<GuestAddress>(),
-      .call_base = read_address(json.at("call_base")),
-      .toc = read_address(json.at("toc")),
-      .calls = read_array(json.at("calls"),
-                          [](const Json& one) {
-                            return LinkedCall{
-                                .site = read_site(one.at("site")),
-                                .slot = read_number<bpf::SlotIndex>(one.at("slot")),
-                                .callee = read_number<std::uint32_t>(one.at("callee")),
-                                .target = read_address(one.at("target"))};
-                          }),
-      .side_table = read_array(json.at("side_table"), read_address)};
-  if (!is_consistent(linked)) {
-    throw BadDocument("the linked program's addresses, maps, calls or side table do not fit it");
-  }
-  return linked;
+  return {.scheme = read_axes({{"call", json.at("scheme")}}).call,
+          .endian = endian,
+          .program = read_program(json.at("program")),
+          .addresses = read_array(json.at("addresses"), read_address),
+          .maps = json.contains("maps") ? read_array(json.at("maps"), read_address)
+                                        : std::vector<GuestAddress>(),
+          .call_base = read_address(json.at("call_base")),
+          .toc = read_address(json.at("toc")),
+          .calls = read_array(json.at("calls"),
+                              [](const Json& one) {
+                                return LinkedCall{
+                                    .site = read_site(one.at("site")),
+                                    .slot = read_number<bpf::SlotIndex>(one.at("slot")),
+                                    .callee = read_number<std::uint32_t>(one.at("callee")),
+                                    .target = read_address(one.at("target"))};
+                              }),
+          .side_table = read_array(json.at("side_table"), read_address)};
 }
 
 CodeLine read_line(const Json& json) {
@@ -289,27 +260,6 @@ CodeLine read_line(const Json& json) {
   return {.instruction = numbers[0], .word = numbers[1]};
 }
 
-// Whether both numbers of each row are at least those of the row before, and all words are words of
-// the function.
-bool lines_fit(const CodeFunction& function) {
-  const std::span lines(function.lines);
-  const auto descends = [](const CodeLine& a, const CodeLine& b) {
-    return b.instruction <= a.instruction || b.word < a.word;
-  };
-  return std::ranges::adjacent_find(lines, descends) == lines.end() &&
-         (lines.empty() || (lines.front().word >= function.descriptor_words &&
-                            lines.back().word < function.words.size()));
-}
-
-template <typename Member>
-bool has_twice(const std::vector<CodeCall>& calls, Member member) {
-  std::vector<std::decay_t<decltype(calls.front().*member)>> all;
-  all.reserve(calls.size());
-  std::ranges::transform(calls, std::back_inserter(all), member);
-  std::ranges::sort(all);
-  return std::ranges::adjacent_find(all) != all.end();
-}
-
 // Words that are left out at the beginning of a function; 0 if the document does not say.
 std::uint32_t read_entry_words(const Json& function, const char* key) {
   return function.contains(key) ? read_number<std::uint32_t>(function.at(key)) : 0;
@@ -317,6 +267,13 @@ std::uint32_t read_entry_words(const Json& function, const char* key) {
 
 CodeImage read_image(const Json& json) {
   CodeImage image;
+  if (json.contains("placement")) {
+    const auto by = json.at("placement").get<std::string>();
+    if (by != "cell" && by != "image") {
+      throw BadDocument(fmt::format("an image's placement is by cell or image, not '{}'", by));
+    }
+    image.placed_by = by == "image" ? PlacedBy::image : PlacedBy::cell;
+  }
   image.entry = read_address(json.at("entry"));
   image.functions = read_array(json.at("functions"), [](const Json& one) {
     return CodeFunction{
@@ -352,92 +309,11 @@ CodeImage read_image(const Json& json) {
   });
   if (json.contains("bpf_registers")) {
     image.bpf_registers = read_array(json.at("bpf_registers"), read_number<std::uint8_t>);
-    if (!image.bpf_registers.empty() && (image.bpf_registers.size() != bpf::kRegisterCount ||
-                                         std::ranges::max(image.bpf_registers) > 31)) {
-      throw BadDocument("expected eleven ppc64 registers, for r0 … r10, or none");
-    }
-  }
-  std::size_t words = 0;
-  for (const CodeFunction& function : image.functions) {
-    words += function.words.size();
-    if (function.words.empty() || function.address.value % 4 != 0) {
-      throw BadDocument(fmt::format("function {} is empty or not word aligned", function.name));
-    }
-    if (function.descriptor_words != 0 && (function.descriptor_words != kDescriptorWords ||
-                                           function.words.size() <= kDescriptorWords)) {
-      throw BadDocument(
-          fmt::format("the descriptor of function {} is not {} words in front of its code",
-                      function.name, kDescriptorWords));
-    }
-    if (!lines_fit(function)) {
-      throw BadDocument(
-          fmt::format("the lines of function {} do not ascend within its code", function.name));
-    }
-  }
-  if (has_twice(image.calls, &CodeCall::site) || has_twice(image.calls, &CodeCall::at)) {
-    throw BadDocument("two calls of the image have one site, or one branch-and-link");
-  }
-  const std::size_t functions = image.functions.size();
-  const bool calls_fit = std::ranges::all_of(image.calls, [functions](const CodeCall& call) {
-    return call.site.function < functions && (!call.callee || call.callee->function < functions);
-  });
-  if (functions == 0 || words * 4 > kMaximumBytes || !calls_fit) {
-    throw BadDocument("an image needs functions, at most 4 MiB of code, and calls among them");
   }
   return image;
 }
 
-// What the case expects must be about things that there are.
-void check_expectation(const Document& document) {
-  const Cell& cell = document.cell;
-  const std::size_t functions =
-      cell.program ? callee_count(*cell.program) : document.image->functions.size();
-  for (const ExpectedCall& call : cell.expected.calls) {
-    if (call.site.function >= functions || call.callee >= functions) {
-      throw BadDocument("an expected call is of a function that is not there");
-    }
-  }
-  for (const CodeCall& call : document.image ? document.image->calls : std::vector<CodeCall>{}) {
-    const bool told = cell.program || call.callee ||
-                      std::ranges::find(cell.expected.calls, call.site, &ExpectedCall::site) !=
-                          cell.expected.calls.end();
-    if (!told) {
-      throw BadDocument(
-          fmt::format("without a program, the cell must say whom the call through a register at "
-                      "{} calls",
-                      site_name(*document.image, call.site)));
-    }
-  }
-  for (const ExpectedMemory& memory : cell.expected.memory) {
-    const auto region = std::ranges::find(cell.memory, memory.region, &bpf::MemoryRegion::name);
-    if (region == cell.memory.end() || memory.offset > region->bytes.size() ||
-        memory.bytes.size() > region->bytes.size() - memory.offset) {
-      throw BadDocument("expected memory is not within a region of the cell");
-    }
-  }
-}
-
-// Where the image lies, as a machine can map it.
-void check_places(const CodeImage& image, Mmu mmu) {
-  std::vector<const CodeFunction*> by_address;
-  for (const CodeFunction& function : image.functions) {
-    if (!admits(mmu, function.address, function.words.size() * 4)) {
-      throw BadDocument(fmt::format("function {} at {} is outside what the MMU translates",
-                                    function.name, to_string(function.address)));
-    }
-    by_address.push_back(&function);
-  }
-  std::ranges::sort(by_address, {}, &CodeFunction::address);
-  for (std::size_t i = 1; i < by_address.size(); ++i) {
-    if (by_address[i]->address.value - by_address[i - 1]->address.value <
-        by_address[i - 1]->words.size() * 4) {
-      throw BadDocument(fmt::format("functions {} and {} overlap at {}", by_address[i - 1]->name,
-                                    by_address[i]->name, to_string(by_address[i]->address)));
-    }
-  }
-}
-
-Document read_checked(const Json& json) {
+Document read_stages(const Json& json) {
   const int format = json.at("farcall").at("format").get<int>();
   if (format != kJsonFormat) {
     throw BadDocument(
@@ -449,28 +325,8 @@ Document read_checked(const Json& json) {
   }
   if (json.contains("image")) {
     document.image = read_image(json.at("image"));
-    check_places(*document.image, document.cell.axes.mmu);
-    if (document.cell.program && !is_complete(*document.image, *document.cell.program)) {
-      throw BadDocument(
-          fmt::format("the image has {} functions: expected one for each of the program's and each "
-                      "of its externals, {}",
-                      document.image->functions.size(), callee_count(*document.cell.program)));
-    }
   }
-  if (document.cell.axes.abi == Abi::elfv1 && document.image &&
-      (document.cell.axes.endian != Endian::big ||
-       !descriptor_at(*document.image, document.image->entry))) {
-    throw BadDocument("ELFv1 wants big-endian code whose entry is a function descriptor");
-  }
-  if (!document.cell.program && !document.image) {
-    throw BadDocument("there is neither a program nor an image to run");
-  }
-  check_expectation(document);
   return document;
-}
-
-bool same_call(const bpf::PseudoCall& found, const LinkedCall& stated) {
-  return found.site == stated.site && found.slot == stated.slot && found.callee == stated.callee;
 }
 
 // What nlohmann::json says, without its own name and number in front.
@@ -516,14 +372,6 @@ bool accept(int depth, Json::parse_event_t event, Json& parsed) {
 Result<Document> read_document(std::string_view text, const std::string& path) {
   constexpr std::string_view kHint =
       "farcall dump --json --stage=image FILE@CELL writes a good one";
-  // A program in a document has no origins of its own.
-  const auto valid = [&path](const bpf::Program& program) {
-    Result<void> result = bpf::validate(program);
-    if (!result) {
-      result.error().where = {path};
-    }
-    return result;
-  };
   const auto malformed = [&](std::string message, SourceLocation where) {
     return Error{.code = ErrorCode::json_malformed,
                  .message = std::move(message),
@@ -531,16 +379,10 @@ Result<Document> read_document(std::string_view text, const std::string& path) {
                  .hint = std::string(kHint)};
   };
   try {
-    Document document = read_checked(Json::parse(text, accept));
-    if (document.cell.program) {
-      FARCALL_TRYV(valid(*document.cell.program));
-    }
-    if (document.linked) {
-      const bpf::Program view = interpreter_view(*document.linked);
-      FARCALL_TRYV(valid(view));
-      if (!std::ranges::equal(pseudo_calls(view), document.linked->calls, same_call)) {
-        throw BadDocument("the linked program's calls are not those of its slots");
-      }
+    Document document = read_stages(Json::parse(text, accept));
+    if (auto kept = check_document(document, path); !kept) {
+      kept.error().hint = kHint;
+      return std::move(kept).error();
     }
     return document;
   } catch (const Json::parse_error& error) {

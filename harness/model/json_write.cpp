@@ -214,6 +214,7 @@ Json to_json(const LinkedProgram& linked) {
 
 Json to_json(const CodeImage& image) {
   Json json = Json::object();
+  json["placement"] = image.placed_by == PlacedBy::image ? "image" : "cell";
   json["entry"] = hex(image.entry);
   json["functions"] = array_of(image.functions, [](const CodeFunction& function) {
     Json one = Json::object();

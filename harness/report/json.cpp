@@ -21,8 +21,10 @@ class JsonReport : public Report {
     json["cell"] = report.cell.name;
     json["case"] = report.cell.case_path;
     json.update(model::to_json(report.verdict));
+    if (report.image != nullptr) {
+      json["placement"] = report.image->placed_by == model::PlacedBy::image ? "image" : "cell";
+    }
     json["replay"] = report.replay;
-    json["seconds"] = report.seconds;
     // The state of the guest is evidence of a failure, and a burden otherwise.
     if (report.verdict.outcome != model::Outcome::pass && report.observations != nullptr) {
       json["observations"] = model::to_json(*report.observations);

@@ -172,7 +172,10 @@ class TextReport : public Report {
                          failure->site.empty() ? "" : " at ", failure->site);
     }
     if (report.verdict.result) {
-      return fmt::format("r0 = {:#x}", *report.verdict.result);
+      const bool by_image =
+          report.image != nullptr && report.image->placed_by == model::PlacedBy::image;
+      return fmt::format("r0 = {:#x}{}", *report.verdict.result,
+                         by_image ? "; the image chose its addresses" : "");
     }
     return "";
   }

@@ -8,6 +8,7 @@
 #include "decode/call_sites.hpp"
 #include "jit/compile.hpp"
 #include "link/link.hpp"
+#include "model/rules.hpp"
 #include "run/guarded.hpp"
 
 namespace farcall::run {
@@ -63,20 +64,19 @@ Prepared prepare(const model::Document& document, std::uint64_t seed) {
   Prepared prepared;
   const model::Cell& cell = document.cell;
   check::Testimony& testimony = prepared.testimony;
+  if (document.image || document.linked) {  // from anywhere
+    if (auto kept = check_document(document, cell.case_path); !kept) {
+      testimony.refusal = std::move(kept).error();
+      return prepared;
+    }
+  }
   if (cell.program) {
     testimony.source = interpret(*cell.program, cell);
     if (!*testimony.source || !objections(cell, testimony.source->value()).empty()) {
       return prepared;  // the case is wrong: nothing of it is run
     }
   }
-  if (document.image && cell.program && !is_complete(*document.image, *cell.program)) {
-    testimony.refusal =
-        Error{.code = ErrorCode::json_malformed,
-              .message = fmt::format("the image has {} functions: expected one for each of the "
-                                     "program's and each of its externals, {}",
-                                     document.image->functions.size(), callee_count(*cell.program)),
-              .where = {cell.case_path}};
-  } else if (document.image) {
+  if (document.image) {
     testimony.image = document.image;
   } else if (auto made = guarded([&] { return make_image(document, prepared); }); !made) {
     testimony.refusal = std::move(made).error();

@@ -183,7 +183,7 @@ TEST_F(BadDocument, WithNamesThatDriveTheTerminal) {
 TEST_F(BadDocument, WithTwoCallsOfOneSite) {
   Json& calls = document_["image"]["calls"];
   calls.push_back(calls[0]);
-  expect_refused_text(document_.dump(), "", "json.malformed");
+  expect_refused_text(document_.dump(), "", "document.invalid");
 }
 
 TEST_F(BadDocument, WithAProgramThatFallsOffItsEnd) {
@@ -194,11 +194,11 @@ TEST_F(BadDocument, WithAProgramThatFallsOffItsEnd) {
 TEST_F(BadDocument, WithCodeThatOverlapsOrCannotBeMapped) {
   Json& functions = document_["image"]["functions"];
   functions[1]["address"] = functions[0]["address"];
-  expect_refused_text(document_.dump(), "", "json.malformed");
+  expect_refused_text(document_.dump(), "", "place.overlap");
   functions[1]["address"] = "0x10000000000000";
-  expect_refused_text(document_.dump(), "", "json.malformed");
+  expect_refused_text(document_.dump(), "", "place.unmappable");
   functions[1]["address"] = "0xfffffffffffffff8";
-  expect_refused_text(document_.dump(), "", "json.malformed");
+  expect_refused_text(document_.dump(), "", "place.unmappable");
 }
 
 }  // namespace

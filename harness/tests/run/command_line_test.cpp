@@ -163,16 +163,6 @@ TEST(Run, AWrongExpectationIsAFailureOfTheCaseWithItsLine) {
   }
 }
 
-TEST(Run, OneBadCaseKeepsEverythingFromRunning) {
-  const ScratchFolder folder;
-  folder.write("good.case", kFarCase);
-  const std::string bad = folder.write("bad.case", "-- asm\nmov %r0, 1\nexitt\n-- result\n1\n");
-  const Finished run = run_farcall({"run", folder.path().string()});
-  EXPECT_EQ(run.exit_code, 2);
-  EXPECT_EQ(run.out, "");
-  EXPECT_THAT(run.err, StartsWith(bad + ":3:1: error: "));
-}
-
 TEST(Run, BadUsageExits2) {
   const ScratchFolder folder;
   const std::string path = folder.write("far.case", kFarCase);
@@ -193,7 +183,7 @@ TEST(Run, WhatCannotBeReadOrWrittenIsSaid) {
   const std::string path = folder.write("far.case", kFarCase);
   const Finished from = run_farcall({"run", "--from", folder.path().string()});
   EXPECT_EQ(from.exit_code, 2);
-  EXPECT_THAT(from.err, HasSubstr("file.unreadable"));
+  EXPECT_THAT(from.out, HasSubstr("file.unreadable"));
   EXPECT_EQ(run_farcall({"run", "--from", "/dev/zero"}).exit_code, 2);
   EXPECT_EQ(run_farcall({"run", path, "--rerun-failed", folder.path().string()}).exit_code, 2);
   const std::string odd = folder.write("odd.json", R"({"cells": [{"outcome": 1}, 3]})");
