@@ -118,7 +118,7 @@ Again again(const Section& section, Dialect dialect) {
     if (kind == SectionKind::error || (kind == SectionKind::result && section.arguments.at_end())) {
       return Again::replaces;
     }
-    if (kind == SectionKind::raw || kind == SectionKind::mem) {
+    if (kind == SectionKind::mem) {
       return Again::goes_on;
     }
   }

@@ -58,7 +58,7 @@ struct SectionedFile {
 // case.syntax, case.unknown-section, case.duplicate-section, case.missing-section.
 //
 // In the suite's dialect a header may be indented and written `--asm`, nobody reads what is above
-// the first section, a section without contents is not there, of several `raw` or `mem` one goes on
+// the first section, a section without contents is not there, of several `mem` one goes on
 // where the one before ended, and the last of several `result` or `error` counts. Of `asm` and
 // `raw`, `raw` counts.
 Result<SectionedFile> split_sections(std::string_view text, Dialect dialect = Dialect::strict);

@@ -19,7 +19,7 @@ namespace farcall::command {
 namespace {
 
 // A case file on its way.
-struct File {
+struct BlessedFile {
   std::string path;
   std::string text;
   cases::Case parsed;
@@ -28,8 +28,8 @@ struct File {
   std::string objection;  // why it cannot be blessed: what comes first
 };
 
-Result<File> read(const std::string& path) {
-  File file{.path = path};
+Result<BlessedFile> read_file_to_bless(const std::string& path) {
+  BlessedFile file{.path = path};
   FARCALL_TRY(text, cases::read_text(path));
   file.text = std::move(text);
   FARCALL_TRY(parsed, cases::parse_case(file.text, path));
@@ -50,7 +50,7 @@ model::Document document_of(const cases::PlacedCell& placed) {
   return document;
 }
 
-void look_at(File& file, const cases::PlacedCell& placed, const run::Outcome& outcome) {
+void look_at(BlessedFile& file, const cases::PlacedCell& placed, const run::Outcome& outcome) {
   const model::Verdict& verdict = outcome.verdict;
   if (verdict.outcome != model::Outcome::pass) {
     if (file.objection.empty()) {
@@ -71,7 +71,7 @@ void look_at(File& file, const cases::PlacedCell& placed, const run::Outcome& ou
 }
 
 // Whether every cell of the new text expects what was seen.
-Result<void> check(const File& file, const std::string& text) {
+Result<void> expects_what_was_seen(const BlessedFile& file, const std::string& text) {
   FARCALL_TRY(parsed, cases::parse_case(text, file.path));
   FARCALL_TRY(cells, cases::placed_cells(parsed, run::code_layout()));
   auto seen = file.seen.begin();
@@ -129,7 +129,7 @@ Result<void> replace_file(const std::string& path, const std::string& text) {
   return problem ? Result<void>(failed()) : success();
 }
 
-ExitCode conclude(const File& file) {
+ExitCode conclude(const BlessedFile& file) {
   const auto refused = [&file](const std::string& why) {
     fmt::print("{}: not blessed: {}\n", file.path, why);
     return ExitCode::failed;
@@ -138,7 +138,7 @@ ExitCode conclude(const File& file) {
     return refused(file.objection);
   }
   const std::string text = cases::blessed(file.text, file.parsed, file.seen);
-  if (const auto checked = check(file, text); !checked) {
+  if (const auto checked = expects_what_was_seen(file, text); !checked) {
     return refused(fmt::format("{}; {}", checked.error().message, checked.error().hint));
   }
   if (text == file.text) {
@@ -155,13 +155,13 @@ ExitCode conclude(const File& file) {
 
 ExitCode bless(const std::vector<std::string>& paths, const run::RunnerOptions& runner) {
   const auto found = cases::find_case_files(paths);
-  std::vector<File> files;
+  std::vector<BlessedFile> files;
   ExitCode worst = ExitCode::passed;
   for (const Error& error : found.errors) {
     worst = std::max(worst, report_error(error));
   }
   for (const std::string& path : found.files) {
-    auto file = read(path);
+    auto file = read_file_to_bless(path);
     if (file) {
       files.push_back(std::move(file).value());
     } else {
@@ -169,8 +169,8 @@ ExitCode bless(const std::vector<std::string>& paths, const run::RunnerOptions& 
     }
   }
   std::vector<model::Document> documents;
-  std::vector<std::pair<File*, const cases::PlacedCell*>> owners;
-  for (File& file : files) {
+  std::vector<std::pair<BlessedFile*, const cases::PlacedCell*>> owners;
+  for (BlessedFile& file : files) {
     for (const cases::PlacedCell& placed : file.cells) {
       documents.push_back(document_of(placed));
       owners.emplace_back(&file, &placed);
@@ -183,7 +183,7 @@ ExitCode bless(const std::vector<std::string>& paths, const run::RunnerOptions& 
     harness_failed = harness_failed || is_harness_failure(outcome.verdict);
     look_at(*file, *placed, outcome);
   });
-  for (const File& file : files) {
+  for (const BlessedFile& file : files) {
     worst = std::max(worst, conclude(file));
   }
   return harness_failed ? ExitCode::harness_failed : worst;

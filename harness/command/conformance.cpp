@@ -138,7 +138,7 @@ void tell(Reporting& reporting, const Arguments& arguments, const conformance::F
   }
 }
 
-ExitCode exit_code(const Table& table, bool harness_failed) {
+ExitCode conclusion(const Table& table, bool harness_failed) {
   using conformance::Standing;
   if (harness_failed) {
     return ExitCode::harness_failed;
@@ -196,7 +196,7 @@ ExitCode conformance(const Arguments& arguments) {
     table.print();
   }
   const ExitCode reported = reporting.value().end();
-  return reported == ExitCode::passed ? exit_code(table, harness_failed) : reported;
+  return reported == ExitCode::passed ? conclusion(table, harness_failed) : reported;
 }
 
 }  // namespace

@@ -116,7 +116,6 @@ TEST(Conformance, FilesAreReadAsTheSuiteReadsThem) {
            std::string("--asm\nmov %r0, 1 # and \x01 here\nexit\n  -- result  # of it\n1\n"),
            std::string("-- result\n7\n-- asm\nmov %r0, 1\nexit\n-- result\n5\n\n1\n"),
            std::string("-- asm\nnobody reads this\n-- raw\n0x00000001000000b7 149\n-- result\n1\n"),
-           std::string("-- raw\n0x00000001000000b7\n-- raw\n0x95\n-- result\n1\n"),
            std::string("-- mem\n0xAA 0x1\n-- mem\n3\n-- asm\nldxb %r0, [%r1+1]\nldxb %r1, [%r1+2]\n"
                        "sub %r1, 2\nmul %r0, %r1\nexit\n-- result\n1\n"),
            std::string("-- mem\n-- asm\r\nmov %r0, 1\r\nexit\r\n-- result\r\n1\r\n"),
