@@ -108,6 +108,7 @@ enum class Blame : std::uint8_t {
   X(call_reached_elsewhere,         "call.reached-elsewhere",       code)       \
   X(call_count,                     "call.count",                   code)       \
   X(call_order,                     "call.order",                   code)       \
+  X(call_argument_mismatch,          "call.argument-mismatch",        code)       \
   X(call_returned_elsewhere,        "call.returned-elsewhere",      code)       \
   X(stack_return_address,           "stack.return-address",         code)       \
   X(trace_overflow,                 "trace.overflow",               code)       \

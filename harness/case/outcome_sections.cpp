@@ -10,6 +10,8 @@
 namespace farcall::cases {
 namespace {
 
+constexpr std::string_view kAny = "any";
+
 // The single line of a section; in the suite's dialect the last one counts.
 Result<Line> only_line(const Reader& reader, const Section& section, std::string_view contents) {
   LineReader lines{section.body, section.body_line};
@@ -33,6 +35,14 @@ Result<Selector> selector_of(const Reader& reader, const Section& section) {
 Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
   const Word whole = cursor.rest();
   const Word site = cursor.word();
+  if (site.text == "rest") {
+    const Position where = cursor.here();
+    const bool is_any = cursor.take('*') && cursor.word().text == kAny;
+    if (!is_any || !cursor.at_end()) {
+      return error_at(where, ErrorCode::case_syntax, "expected `rest *any`");
+    }
+    return Located<CallLine>{.value = {.any_other = true}, .where = site.where};
+  }
   FARCALL_TRY(call, parse_site(site, parsed.named()));
   const Word callee = cursor.word();
   const auto function = bpf::callee_named(*parsed.program, callee.text);
@@ -48,7 +58,8 @@ Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
                     fmt::format("{} calls {}, not {}", site.text,
                                 callee_name(*parsed.program, *called), callee.text));
   }
-  CallLine line{.call = call, .callee = *function, .count = 1, .text = extent_of(whole)};
+  CallLine line{
+      .any_other = false, .call = call, .callee = *function, .count = 1, .text = extent_of(whole)};
   if (!cursor.at_end()) {
     if (!cursor.take('*')) {
       return error_at(cursor.here(), ErrorCode::case_syntax, "expected *COUNT or the end of line");
@@ -84,7 +95,11 @@ Result<void> read_result(Reader& reader, const Section& section) {
   FARCALL_TRY(line, only_line(reader, section, "an integer"));
   Cursor cursor{line};
   const Word word = cursor.word();
-  FARCALL_TRY(value, parse_value(reader, word));
+  std::optional<Value> value;
+  if (word.text != kAny) {
+    FARCALL_TRY(stated, parse_value(reader, word));
+    value = stated;
+  }
   FARCALL_TRYV(expect_end(cursor, "the result"));
   return add_section(reader.result.results, {.selector = std::move(selector),
                                              .where = section.where,

@@ -135,8 +135,11 @@ Findings run_findings(const model::Cell& cell, const Testimony& testimony, const
       const std::endian order = byte_order(cell.axes.endian);
       const std::vector<StoredReturn> returns = stored_returns(image, source->run);
       append(findings, stack_findings(image, returns, observed, order));
+      append(findings, stub_findings(cell, *source, observed));
       append(findings,
-             memory_findings(with_return_addresses(source->memory, returns, order), observed));
+             memory_findings(with_return_addresses(memory_but_log(*cell.program, source->memory),
+                                                   returns, order),
+                             observed));
     } else {
       append(findings, memory_findings(expected_memory(cell), observed));
     }
@@ -236,7 +239,7 @@ Findings call_objections(const model::Cell& cell, const Interpretation& source) 
   const std::vector<model::ExpectedCall>& expected = cell.expected.calls;
   Findings findings;
   const std::vector<bpf::CallInstruction> calls = call_instructions(program);
-  for (const model::ExpectedCall& call : expected) {
+  for (const model::ExpectedCall& call : expected.calls) {
     const std::string site = bpf::to_string(program, call.site);
     const auto found = std::ranges::find(calls, call.site, &bpf::CallInstruction::site);
     if (found == calls.end() || found->callee.value_or(call.callee) != call.callee) {
@@ -266,11 +269,11 @@ Findings call_objections(const model::Cell& cell, const Interpretation& source) 
       }
     }
     const std::uint64_t made = interpreted_count(source, call.site);
-    if (mentioned == nullptr && made == 0) {
+    if (mentioned == nullptr && made == 0 && !cell.expected.any_other_call) {
       const std::uint32_t callee = call.callee.value_or(0);
       findings.push_back({ErrorCode::case_site_not_reached, site,
                           fmt::format("no run reaches this call; if it is meant so, say `{} {} *0` "
-                                      "under -- calls",
+                                      "under -- calls, or `rest *any` for all that are not named",
                                       site, callee_name(program, callee)),
                           source_of(program, call.slot)});
     } else if (mentioned != nullptr && told < made) {

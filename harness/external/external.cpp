@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/bits.hpp"
+#include "external/stub.hpp"
 #include "external/words.hpp"
 
 namespace farcall::external {
@@ -28,6 +29,14 @@ constexpr std::array kNatives = {
            .signature = {},
            .meaning = map_lookup_elem,
            .body = map_lookup_elem},
+    Native{.name = "map_update_elem",
+           .signature = {.argument_count = 4},
+           .meaning = map_update_elem,
+           .body = map_update_elem},
+    Native{.name = "map_delete_elem",
+           .signature = {.argument_count = 2},
+           .meaning = map_delete_elem,
+           .body = map_delete_elem},
     Native{.name = "gather_bytes", .signature = {}, .meaning = gather_bytes, .body = gather_bytes},
     Native{.name = "memfrob", .signature = {}, .meaning = memfrob, .body = memfrob},
     Native{.name = "no_op", .signature = {}, .meaning = no_op, .body = no_op},
@@ -91,11 +100,11 @@ bpf::External external(const Native& native, bpf::ExternalKind kind, std::int32_
           .meaning = native.meaning};
 }
 
-Words code(const Native& native, const Surroundings& surroundings) {
+Words code(const bpf::External& external, const Surroundings& surroundings, GuestAddress log) {
   Words words = surroundings.convention.descriptor_bytes != 0 ? descriptor(surroundings)
                                                               : global_entry(surroundings);
   append(words, toc_check(surroundings.toc));
-  append(words, native.body(surroundings));
+  append(words, external.stub ? stub_body(external, log) : find(external.name)->body(surroundings));
   return words;
 }
 
