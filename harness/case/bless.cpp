@@ -28,7 +28,7 @@ std::optional<Value> common(std::span<const SeenCell> seen, const Selector& sele
 
 void bless_results(const Case& parsed, std::span<const SeenCell> seen, std::vector<Edit>& edits) {
   for (const auto& [selector, where, line] : parsed.results) {
-    const auto* const said = std::get_if<std::uint64_t>(&line.value);
+    const auto* const said = line.value ? std::get_if<std::uint64_t>(&*line.value) : nullptr;
     const auto result =
         common<std::uint64_t>(seen, selector, [](const SeenCell& cell) { return cell.result; });
     if (said != nullptr && result && *result != *said) {

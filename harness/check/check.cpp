@@ -239,7 +239,7 @@ Findings call_objections(const model::Cell& cell, const Interpretation& source) 
   const std::vector<model::ExpectedCall>& expected = cell.expected.calls;
   Findings findings;
   const std::vector<bpf::CallInstruction> calls = call_instructions(program);
-  for (const model::ExpectedCall& call : expected.calls) {
+  for (const model::ExpectedCall& call : expected) {
     const std::string site = bpf::to_string(program, call.site);
     const auto found = std::ranges::find(calls, call.site, &bpf::CallInstruction::site);
     if (found == calls.end() || found->callee.value_or(call.callee) != call.callee) {

@@ -36,8 +36,11 @@ Findings stub_findings(const model::Cell& cell, const Interpretation& source,
     return {};
   }
   const auto wanted = std::ranges::find(source.memory, map->name, &bpf::MemoryRegion::name);
-  const auto seen = std::ranges::find(observed.memory, map->name, &model::JobRegion::name);
-  if (wanted == source.memory.end() || seen == observed.memory.end()) {
+  const auto seen =
+      wanted == source.memory.end()
+          ? observed.memory.end()
+          : std::ranges::find(observed.memory, wanted->address, &model::JobRegion::address);
+  if (seen == observed.memory.end()) {
     return {{ErrorCode::call_argument_mismatch, "",
              fmt::format("the guest did not report {}, the log of stubs", map->name)}};
   }

@@ -136,7 +136,8 @@ Result<std::vector<model::Cell>> cells_of(const std::string& text, const std::st
 
 Result<std::uint64_t> interpreted(const Draft& draft, const std::string& name) {
   FARCALL_TRY(cells, cells_of(open_case(draft), name));
-  return run::interpreted_result(cells.front());
+  FARCALL_TRY(run, run::interpreted(cells.front()));
+  return run.r0;
 }
 
 Result<model::Verdict> run_once(const std::string& text, const std::string& name,

@@ -81,7 +81,8 @@ std::optional<model::Cell> read_file(const Wanted& wanted, File& file) {
     read.results.push_back({});  // a cell needs an outcome; the error is the only one that counts
   }
   if (file.error.empty() && !read.results.empty()) {
-    if (const auto* const number = std::get_if<std::uint64_t>(&read.results.front().value.value)) {
+    const std::optional<cases::Value>& stated = read.results.front().value.value;
+    if (const auto* const number = stated ? std::get_if<std::uint64_t>(&*stated) : nullptr) {
       file.result = *number;
       file.big_result = from_overlay(file.name, *number);
     } else {
