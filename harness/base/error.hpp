@@ -95,6 +95,7 @@ namespace farcall {
   X(call_reached_elsewhere,        "call.reached-elsewhere")                    \
   X(call_count,                    "call.count")                                \
   X(call_order,                    "call.order")                                \
+  X(call_argument_mismatch,        "call.argument-mismatch")                    \
   X(call_returned_elsewhere,       "call.returned-elsewhere")                   \
   X(stack_return_address,          "stack.return-address")                      \
   X(trace_overflow,                "trace.overflow")                            \

@@ -272,6 +272,16 @@ void leave(Machine& machine) {
 
 Result<void> execute(Machine& machine);
 
+Result<GuestAddress> map_begin(const Machine& machine, const Map& map) {
+  const auto& regions = machine.memory.regions();
+  const auto region = std::ranges::find(regions, map.name, &MemoryRegion::name);
+  if (region == regions.end()) {
+    return located(machine, {.code = ErrorCode::interpreter_bad_access,
+                             .message = fmt::format("there is no memory of map {}", map.name)});
+  }
+  return region->address;
+}
+
 // What an external function sees of the machine while it runs.
 class ExternalCall final : public Caller {
  public:
@@ -279,6 +289,13 @@ class ExternalCall final : public Caller {
 
   AddressSpace& memory() override { return machine_.memory; }
   std::size_t depth() const override { return machine_.frames.size(); }
+  const External& callee() const override {
+    return machine_.program.externals[callee_ - machine_.program.functions.size()];
+  }
+  Result<GuestAddress> map(std::uint32_t map) const override {
+    return map_begin(machine_, machine_.program.maps[map]);
+  }
+  GuestAddress frame_pointer() const override { return {machine_.registers[kFramePointer]}; }
 
   Result<std::uint64_t> call_back(GuestAddress function, const Arguments& arguments) override {
     const CallSite site{.function = callee_, .ordinal = 0};
@@ -392,13 +409,8 @@ Result<void> call(Machine& machine) {
 Result<GuestAddress> map_address(const Machine& machine) {
   const std::vector<Slot>& slots = machine.program.slots;
   const Map& map = machine.program.maps[static_cast<std::size_t>(slots[machine.pc].imm)];
-  const auto& regions = machine.memory.regions();
-  const auto region = std::ranges::find(regions, map.name, &MemoryRegion::name);
-  if (region == regions.end()) {
-    return located(machine, {.code = ErrorCode::interpreter_bad_access,
-                             .message = fmt::format("there is no memory of map {}", map.name)});
-  }
-  return region->address + map_offset(slots[machine.pc], slots[machine.pc + 1]);
+  FARCALL_TRY(begin, map_begin(machine, map));
+  return begin + map_offset(slots[machine.pc], slots[machine.pc + 1]);
 }
 
 // Runs until the function returns in whose first slot the machine is.

@@ -25,9 +25,10 @@ Result<void> read_nothing(Reader& /*reader*/, const Section& /*section*/) {
 
 // In the order of SectionKind.
 constexpr std::array<ReadSection, kSectionKindCount> kReaders = {
-    read_extension, read_matrix, read_helper, read_kfunc, read_assembly, read_elf,    read_raw,
-    read_program,   read_mem,    read_data,   read_array, read_regs,     read_place,  read_result,
-    read_mem_after, read_calls,  read_fail,   read_error, read_nothing,  read_nothing};
+    read_extension, read_matrix, read_helper,  read_kfunc,   read_stub,      read_assembly,
+    read_elf,       read_raw,    read_program, read_context, read_mem,       read_data,
+    read_array,     read_regs,   read_place,   read_result,  read_mem_after, read_calls,
+    read_fail,      read_error,  read_nothing, read_nothing};
 
 // Sections that take neither a name nor a selector.
 Result<void> check_arguments(const Section& section) {
@@ -76,6 +77,9 @@ Result<void> read_sections(Reader& reader, std::span<const Section> sections) {
     }
     if (kind == static_cast<std::size_t>(SectionKind::program)) {
       FARCALL_TRYV(finish_program(reader));
+    }
+    if (kind == static_cast<std::size_t>(SectionKind::array)) {
+      FARCALL_TRYV(read_stub_values(reader));
     }
   }
   return success();

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "bpf/btf.hpp"
 #include "bpf/program.hpp"
 #include "case/expression.hpp"
 #include "case/selector.hpp"
@@ -72,8 +73,16 @@ struct PlaceSection {
   std::vector<Located<PlacedItem>> items;
 };
 
+// Eight bytes of data that hold a value.
+struct HeldValue {
+  std::size_t data = 0;    // number in Case::data
+  std::size_t offset = 0;  // in bytes
+  Value value;
+};
+
 // A line of `-- calls`; `call` is an index into Case::calls_of_program.
 struct CallLine {
+  bool any_other = false;  // `rest *any`: of all calls that have no line; nothing else counts
   std::uint32_t call = 0;
   std::uint32_t callee = 0;
   std::uint64_t count = 1;
@@ -107,15 +116,20 @@ struct Case {
   Position program_where;
 
   std::optional<std::vector<std::byte>> mem;
+  std::optional<std::size_t> context;  // number in `data` of what r1 points to
   // `-- data`, `-- array`, and an object's; where they are is for placements to say.
   std::vector<bpf::MemoryRegion> data;
   std::vector<Array> arrays;
   std::vector<HeldAddress> addresses;
-  std::optional<std::endian> data_order;          // of an object's data
+  std::vector<HeldValue> values;
+  std::optional<std::endian> data_order;  // of an object's data
+  std::optional<std::endian> object_order;
+  std::size_t core_relocations = 0;               // of an object
+  std::optional<bpf::Pointee> entry_context;      // of an object's entry
   std::array<std::optional<Value>, 5> registers;  // r1 … r5
 
   std::vector<Selected<PlaceSection>> places;
-  std::vector<Selected<Value>> results;
+  std::vector<Selected<std::optional<Value>>> results;  // none: `any`
   std::vector<Selected<std::vector<Located<CallLine>>>> calls;
   std::vector<Selected<std::vector<Located<model::ExpectedMemory>>>> memory;
   std::vector<Selected<model::ExpectedFailure>> failures;

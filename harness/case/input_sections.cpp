@@ -102,6 +102,7 @@ Result<void> divide_into_functions(bpf::Program& program) {
 
 // An object's global variables become data like that of `-- data`.
 Result<void> keep_data(Reader& reader, Word file, bpf::Object& object) {
+  reader.object_data = reader.result.data.size();
   for (bpf::MemoryRegion& region : object.data) {
     auto& known = reader.result.data;
     if (std::ranges::find(known, region.name, &bpf::MemoryRegion::name) != known.end() ||
@@ -181,10 +182,11 @@ Result<void> read_assembly(Reader& reader, const Section& section) {
 Result<void> read_elf(Reader& reader, const Section& section) {
   FARCALL_TRYV(refuse_second_program(reader, section));
   Cursor cursor = section.arguments;
-  const Word file = cursor.word();
+  const Word file = cursor.quoted();
   const Word entry = cursor.word();
   if (file.text.empty()) {
-    return error_at(file.where, ErrorCode::case_syntax, "expected '-- elf FILE [ENTRY]'");
+    return error_at(file.where, ErrorCode::case_syntax,
+                    "expected '-- elf FILE [ENTRY]'; a name with blanks stands in quotes");
   }
   FARCALL_TRYV(expect_end(cursor, "the entry"));
   std::string path{file.text};
@@ -202,6 +204,12 @@ Result<void> read_elf(Reader& reader, const Section& section) {
                      : error_at(file.where, error.code, fmt::format("{}: {}", path, error.message),
                                 std::move(error.hint));
   }
+  reader.result.object_order = object.value().order;
+  reader.result.core_relocations = object.value().core_relocations;
+  reader.result.entry_context = object.value().context;
+  reader.structures = std::move(object.value().structures);
+  FARCALL_TRYV(declare_callees(reader, object.value()));
+  declare_maps(reader, object.value());
   FARCALL_TRYV(keep_data(reader, file, object.value()));
   keep_program(reader, section, std::move(object.value().program));
   return success();
@@ -224,6 +232,7 @@ Result<void> finish_program(Reader& reader) {
     return error_at({}, ErrorCode::case_missing_section,
                     "there is no program: expected a section '-- asm', '-- elf FILE' or '-- raw'");
   }
+  FARCALL_TRYV(add_stub_log(reader));
   bpf::Program& program = *reader.program;
   program.callx = reader.callx;
   program.maps = std::move(reader.maps);
@@ -238,12 +247,23 @@ Result<void> finish_program(Reader& reader) {
   }
   const std::size_t callees = callee_count(program);
   for (const bpf::ObjectAddress& address : reader.object_addresses) {
-    reader.result.addresses.push_back({.data = address.region,
-                                       .offset = address.offset,
-                                       .target = address.is_function
-                                                     ? function_item(address.target)
-                                                     : data_item(callees, address.target),
-                                       .addend = address.addend});
+    const auto item = [&] {
+      switch (address.kind) {
+        case bpf::ObjectTarget::function:
+          return function_item(address.target);
+        case bpf::ObjectTarget::external:
+          return function_item(program.functions.size() + reader.object_externs[address.target]);
+        case bpf::ObjectTarget::region:
+          break;
+      }
+      return data_item(callees, reader.object_data + address.target);
+    };
+    const auto region =
+        address.region
+            ? std::optional(static_cast<std::uint32_t>(reader.object_data) + *address.region)
+            : std::nullopt;
+    reader.result.addresses.push_back(
+        {.data = region, .offset = address.offset, .target = item(), .addend = address.addend});
   }
   FARCALL_TRYV(bpf::validate(program));
   reader.result.calls_of_program = bpf::call_instructions(program);
@@ -266,6 +286,43 @@ Result<void> check_region_name(const Reader& reader, const Section& section, Wor
                                 "name: expected one",
                                 word_of(section.kind), name.text));
   }
+  return success();
+}
+
+Result<void> read_context(Reader& reader, const Section& section) {
+  constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 20;
+  constexpr std::string_view kName = "context";
+  Cursor cursor = section.arguments;
+  Word word = cursor.word();
+  if (word.text == "struct" || word.text == "union") {
+    word = cursor.word();
+  }
+  if (word.text.empty()) {
+    return error_at(word.where, ErrorCode::case_syntax, "expected '-- context TYPE' or a size");
+  }
+  FARCALL_TRYV(expect_end(cursor, "the type"));
+  std::uint64_t bytes = 0;
+  if (word.text.front() >= '0' && word.text.front() <= '9') {
+    FARCALL_TRY(size, unsigned_number(word));
+    bytes = size;
+  } else if (const auto known = reader.structures.find(std::string{word.text});
+             known != reader.structures.end()) {
+    bytes = known->second;
+  } else {
+    return error_at(word.where, ErrorCode::case_unknown_name,
+                    fmt::format("the BTF of the program has no structure '{}'", word.text),
+                    "only '-- elf' has types; '-- context BYTES' says how large it is");
+  }
+  if (bytes == 0 || bytes > kMostBytes) {
+    return error_at(word.where, ErrorCode::case_bad_number,
+                    fmt::format("expected a context of 1 to {} bytes", kMostBytes));
+  }
+  FARCALL_TRYV(check_region_name(reader, section, {.text = kName, .where = word.where}));
+  reader.result.context = reader.result.data.size();
+  reader.result.data.push_back({.name = std::string{kName},
+                                .address = {},
+                                .bytes = std::vector<std::byte>(bytes),
+                                .writable = true});
   return success();
 }
 

@@ -161,12 +161,8 @@ Result<const Selected<T>*> only_section(const std::vector<Selected<T>>& sections
   return found;
 }
 
-Result<std::vector<model::ExpectedCall>> expected_calls(const Case& parsed, const Point& point,
-                                                        Used& used) {
-  std::vector<model::ExpectedCall> expected;
-  if (parsed.calls.empty()) {
-    return expected;
-  }
+Result<void> expect_calls(const Case& parsed, const Point& point, Used& used,
+                          model::Expectation& expected) {
   std::map<std::pair<bpf::CallSite, std::uint32_t>, unsigned> lines;  // by site and callee
   for (std::size_t i = 0; i < parsed.calls.size(); ++i) {
     if (!selects(parsed.calls[i].selector, point.axes, point.placement)) {
@@ -174,6 +170,10 @@ Result<std::vector<model::ExpectedCall>> expected_calls(const Case& parsed, cons
     }
     used[i] = true;
     for (const Located<CallLine>& line : parsed.calls[i].value) {
+      if (line.value.any_other) {
+        expected.any_other_call = true;
+        continue;
+      }
       const bpf::CallInstruction& call = parsed.calls_of_program[line.value.call];
       unsigned& earlier = lines[{call.site, line.value.callee}];
       if (earlier != 0) {
@@ -182,11 +182,11 @@ Result<std::vector<model::ExpectedCall>> expected_calls(const Case& parsed, cons
                                     to_string(*parsed.program, call.site), earlier));
       }
       earlier = line.where.line;
-      expected.push_back(
+      expected.calls.push_back(
           {.site = call.site, .callee = line.value.callee, .count = line.value.count});
     }
   }
-  return expected;
+  return success();
 }
 
 Result<std::vector<model::ExpectedMemory>> expected_memory(const Case& parsed, const Point& point,
@@ -235,9 +235,10 @@ Result<model::Expectation> expectation(const Case& parsed, const Point& point,
     return error_at(parsed.program_where, ErrorCode::case_no_outcome,
                     "expected a section '-- result' or '-- fail' for every cell");
   }
-  expected.result = value_in(resolved, result->value);
-  FARCALL_TRY(calls, expected_calls(parsed, point, usage.calls));
-  expected.calls = std::move(calls);
+  if (result->value) {
+    expected.result = value_in(resolved, *result->value);
+  }
+  FARCALL_TRYV(expect_calls(parsed, point, usage.calls, expected));
   FARCALL_TRY(memory, expected_memory(parsed, point, usage.memory));
   expected.memory = std::move(memory);
   return expected;
@@ -266,8 +267,8 @@ void fill_in_addresses(const Case& parsed, const ResolvedPlacement& resolved, mo
   }
 }
 
-// What of arrays depends on the cell: the order of their bytes, the addresses of programs.
-void fill_arrays(const Case& parsed, model::Cell& cell) {
+// What of data depends on the cell: the order of bytes, the addresses of programs.
+void fill_data(const Case& parsed, const ResolvedPlacement& resolved, model::Cell& cell) {
   const std::endian order = byte_order(cell.axes.endian);
   const std::size_t before_data = parsed.mem ? 1 : 0;
   for (const Array& array : parsed.arrays) {
@@ -278,6 +279,10 @@ void fill_arrays(const Case& parsed, model::Cell& cell) {
       store(bytes + bpf::kArrayHeaderBytes + element.index * 8,
             cell.placement.functions[element.function].value, order);
     }
+  }
+  for (const HeldValue& held : parsed.values) {
+    store(cell.memory[before_data + held.data].bytes.data() + held.offset,
+          value_in(resolved, held.value), order);
   }
 }
 
@@ -309,8 +314,12 @@ Result<model::Cell> make_cell(const Case& parsed, const Point& point, const Plac
     cell.memory.push_back(parsed.data[i]);
     cell.memory.back().address = resolved.of(data_item(callee_count(*parsed.program), i));
   }
+  if (parsed.context) {
+    cell.arguments[0] =
+        resolved.of(data_item(callee_count(*parsed.program), *parsed.context)).value;
+  }
   fill_in_addresses(parsed, resolved, cell);
-  fill_arrays(parsed, cell);
+  fill_data(parsed, resolved, cell);
   for (std::size_t i = 0; i < cell.arguments.size(); ++i) {
     if (parsed.registers[i]) {
       cell.arguments[i] = value_in(resolved, *parsed.registers[i]);

@@ -10,6 +10,8 @@
 namespace farcall::cases {
 namespace {
 
+constexpr std::string_view kAny = "any";
+
 // The single line of a section.
 Result<Line> only_line(const Section& section, std::string_view contents) {
   LineReader lines{section.body, section.body_line};
@@ -28,6 +30,13 @@ Result<Selector> selector_of(const Reader& reader, const Section& section) {
 
 Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
   const Word site = cursor.word();
+  if (site.text == "rest") {
+    const bool is_any = cursor.take('*') && cursor.word().text == kAny;
+    if (!is_any || !cursor.at_end()) {
+      return error_at(cursor.here(), ErrorCode::case_syntax, "expected `rest *any`");
+    }
+    return Located<CallLine>{.value = {.any_other = true}, .where = site.where};
+  }
   FARCALL_TRY(call, parse_site(site, parsed.named()));
   const Word callee = cursor.word();
   const auto function = bpf::callee_named(*parsed.program, callee.text);
@@ -43,7 +52,7 @@ Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
                     fmt::format("{} calls {}, not {}", site.text,
                                 callee_name(*parsed.program, *called), callee.text));
   }
-  CallLine line{.call = call, .callee = *function, .count = 1};
+  CallLine line{.any_other = false, .call = call, .callee = *function, .count = 1};
   if (!cursor.at_end()) {
     if (!cursor.take('*')) {
       return error_at(cursor.here(), ErrorCode::case_syntax, "expected *COUNT or the end of line");
@@ -78,7 +87,12 @@ Result<void> read_result(Reader& reader, const Section& section) {
   FARCALL_TRY(selector, selector_of(reader, section));
   FARCALL_TRY(line, only_line(section, "an integer"));
   Cursor cursor{line};
-  FARCALL_TRY(value, parse_value(reader, cursor.word()));
+  const Word word = cursor.word();
+  std::optional<Value> value;
+  if (word.text != kAny) {
+    FARCALL_TRY(stated, parse_value(reader, word));
+    value = stated;
+  }
   FARCALL_TRYV(expect_end(cursor, "the result"));
   return add_section(reader.result.results,
                      {.selector = std::move(selector), .where = section.where, .value = value});

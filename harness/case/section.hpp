@@ -18,10 +18,12 @@ enum class SectionKind : std::uint8_t {
   matrix,
   helper,
   kfunc,
+  stub,
   assembly,
   elf,
   raw,
   program,
+  context,
   mem,
   data,
   array,
@@ -35,7 +37,7 @@ enum class SectionKind : std::uint8_t {
   source,  // `-- c`: what the program was compiled from, for readers
   no_register_offset,
 };
-inline constexpr std::size_t kSectionKindCount = 20;
+inline constexpr std::size_t kSectionKindCount = 22;
 
 std::string_view word_of(SectionKind kind);
 

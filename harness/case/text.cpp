@@ -92,6 +92,21 @@ Word Cursor::word() {
   return until(' ');  // which is a blank
 }
 
+Word Cursor::quoted() {
+  if (peek() != '"') {
+    return word();
+  }
+  const Position where = here();
+  const std::size_t end = line_.text.find('"', at_ + 1);
+  if (end == std::string_view::npos) {
+    return {.text = {}, .where = where};
+  }
+  const std::string_view text = line_.text.substr(at_ + 1, end - at_ - 1);
+  at_ = end + 1;
+  skip_blanks();
+  return {.text = text, .where = where};
+}
+
 Word Cursor::until(char end) {
   const Position where = here();
   const std::size_t begin = at_;

@@ -73,6 +73,10 @@ class Cursor {
   // Up to the next blank, and the blanks behind it. Empty only at the end.
   Word word();
 
+  // The same, or what stands between quotes, which may hold blanks. Empty if the second quote is
+  // missing.
+  Word quoted();
+
   // Up to `end` or the next blank, and the blanks behind it. May be empty.
   Word until(char end);
 

@@ -111,8 +111,11 @@ Findings run_findings(const model::Cell& cell, const Testimony& testimony, const
       const std::endian order = byte_order(cell.axes.endian);
       const std::vector<StoredReturn> returns = stored_returns(image, source->run);
       append(findings, stack_findings(image, returns, observed, order));
+      append(findings, stub_findings(cell, *source, observed));
       append(findings,
-             memory_findings(with_return_addresses(source->memory, returns, order), observed));
+             memory_findings(with_return_addresses(memory_but_log(*cell.program, source->memory),
+                                                   returns, order),
+                             observed));
     } else {
       append(findings, memory_findings(expected_memory(cell), observed));
     }
@@ -205,12 +208,11 @@ model::Verdict against_expected_failure(const model::ExpectedFailure& expected,
 }
 
 // What the case says of calls.
-Findings call_objections(const bpf::Program& program,
-                         const std::vector<model::ExpectedCall>& expected,
+Findings call_objections(const bpf::Program& program, const model::Expectation& expected,
                          const Interpretation& source) {
   Findings findings;
   const std::vector<bpf::CallInstruction> calls = call_instructions(program);
-  for (const model::ExpectedCall& call : expected) {
+  for (const model::ExpectedCall& call : expected.calls) {
     const std::string site = bpf::to_string(program, call.site);
     const auto found = std::ranges::find(calls, call.site, &bpf::CallInstruction::site);
     if (found == calls.end() || found->callee.value_or(call.callee) != call.callee) {
@@ -232,16 +234,16 @@ Findings call_objections(const bpf::Program& program,
     const std::string site = bpf::to_string(program, call.site);
     std::uint64_t told = 0;
     bool mentioned = false;
-    for (const model::ExpectedCall& line : expected) {
+    for (const model::ExpectedCall& line : expected.calls) {
       told += line.site == call.site ? interpreted_count(source, line.site, line.callee) : 0;
       mentioned = mentioned || line.site == call.site;
     }
     const std::uint64_t made = interpreted_count(source, call.site);
-    if (!mentioned && made == 0) {
+    if (!mentioned && made == 0 && !expected.any_other_call) {
       const std::uint32_t callee = call.callee.value_or(0);
       findings.push_back({ErrorCode::case_site_not_reached, site,
                           fmt::format("no run reaches this call; if it is meant so, say `{} {} *0` "
-                                      "under -- calls",
+                                      "under -- calls, or `rest *any` for all that are not named",
                                       site, callee_name(program, callee))});
     } else if (mentioned && told < made) {
       findings.push_back(
@@ -266,7 +268,7 @@ std::vector<model::Finding> objections(const model::Cell& cell, const Interpreta
                         fmt::format("the case expects r0 = {:#x}; the interpreter returns {:#x}",
                                     *expected.result, source.run.r0)});
   }
-  append(findings, call_objections(*cell.program, expected.calls, source));
+  append(findings, call_objections(*cell.program, expected, source));
   // Every region that `-- mem-after` names must be all that the case says, unnamed bytes unchanged.
   const std::vector<bpf::MemoryRegion> memory = expected_memory(cell);
   for (std::size_t i = 0; i < memory.size(); ++i) {

@@ -60,6 +60,16 @@ Findings abi_findings(model::Abi abi, const model::Observations& observed, const
 Findings stack_findings(const model::CodeImage& image, const std::vector<StoredReturn>& stored,
                         const model::Observations& observed, std::endian order);
 
+// How stubs were called, beside the interpreter: the same arguments, call by call. Where a frame
+// lies is the code's business, so a pointer into the stack is the same if all pointers of a
+// function's calls into its own frame are as far from its stack pointer as the others.
+Findings stub_findings(const model::Cell& cell, const Interpretation& source,
+                       const model::Observations& observed);
+
+// The regions without the log of stubs, which stub_findings() looks at.
+std::vector<bpf::MemoryRegion> memory_but_log(const bpf::Program& program,
+                                              std::vector<bpf::MemoryRegion> memory);
+
 // `memory` with the return addresses in it that the interpreter could not know.
 std::vector<bpf::MemoryRegion> with_return_addresses(std::vector<bpf::MemoryRegion> memory,
                                                      const std::vector<StoredReturn>& stored,

@@ -27,6 +27,7 @@ struct Command {
 
 // Each adds its command to `app`. The order of this list is that of `farcall --help`.
 Command run_command(CLI::App& app, const Invocation& invocation);
+Command new_command(CLI::App& app, const Invocation& invocation);
 Command list_command(CLI::App& app, const Invocation& invocation);
 Command merge_command(CLI::App& app, const Invocation& invocation);
 Command replay_command(CLI::App& app, const Invocation& invocation);

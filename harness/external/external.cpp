@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/bits.hpp"
+#include "external/stub.hpp"
 #include "external/words.hpp"
 
 namespace farcall::external {
@@ -91,11 +92,11 @@ bpf::External external(const Native& native, bpf::ExternalKind kind, std::int32_
           .meaning = native.meaning};
 }
 
-Words code(const Native& native, const Surroundings& surroundings) {
+Words code(const bpf::External& external, const Surroundings& surroundings, GuestAddress log) {
   Words words = surroundings.convention.descriptor_bytes != 0 ? descriptor(surroundings)
                                                               : global_entry(surroundings);
   append(words, toc_check(surroundings.toc));
-  append(words, native.body(surroundings));
+  append(words, external.stub ? stub_body(external, log) : find(external.name)->body(surroundings));
   return words;
 }
 

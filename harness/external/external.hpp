@@ -61,8 +61,9 @@ const Native* find(std::string_view name);
 // It, as a program knows it.
 bpf::External external(const Native& native, bpf::ExternalKind kind, std::int32_t id);
 
-// All words of a native function, from its descriptor or its global entry on.
-Words code(const Native& native, const Surroundings& surroundings);
+// All words of a native function or a stub, from its descriptor or its global entry on. `log` is
+// where the stub's log begins.
+Words code(const bpf::External& external, const Surroundings& surroundings, GuestAddress log = {});
 
 // weighted_sum(a, b, c, d, e): a + 2b + 3c + 5d + 7e. No two arguments can be exchanged unseen.
 Words weighted_sum(const Surroundings& surroundings);

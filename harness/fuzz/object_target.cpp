@@ -19,7 +19,9 @@ void run_object(Bytes object) {
   }
   for (const bpf::ObjectAddress& address : read.value().addresses) {
     const auto& data = read.value().data;
-    require(address.target < (address.is_function ? program.functions.size() : data.size()),
+    require(address.target < (address.kind == ObjectTarget::function   ? program.functions.size()
+                              : address.kind == ObjectTarget::external ? object.externs.size()
+                                                                       : data.size()),
             "a target that is there");
     require(address.region ? *address.region < data.size() &&
                                  address.offset + 8 <= data[*address.region].bytes.size()

@@ -128,12 +128,12 @@ model::CodeFunction external_code(const model::LinkedProgram& linked, std::size_
   model::CodeFunction code{
       .name = external.name,
       .address = address,
-      .words =
-          external::code(*external::find(external.name),
-                         {.order = byte_order(target.endian),
-                          .convention = target.convention,
-                          .address = address,
-                          .toc = is_helper ? linked.toc : address + external::kModuleTocBytes}),
+      .words = external::code(external,
+                              {.order = byte_order(target.endian),
+                               .convention = target.convention,
+                               .address = address,
+                               .toc = is_helper ? linked.toc : address + external::kModuleTocBytes},
+                              external.stub ? linked.maps[external.stub->log] : GuestAddress{}),
       .pass_words = {},
       .descriptor_words = target.convention.descriptor_bytes / 4U};
   if (is_helper && code.descriptor_words == 0) {

@@ -10,6 +10,7 @@
 #include "bpf/instruction.hpp"
 #include "bpf/validator.hpp"
 #include "external/external.hpp"
+#include "external/stub.hpp"
 #include "model/json.hpp"
 #include "model/translation.hpp"
 
@@ -122,16 +123,59 @@ bpf::Slot read_slot(const Json& json) {
   return slot;
 }
 
+bpf::Signature read_signature(const Json& json) {
+  const auto types = read_array(json, [](const Json& one) {
+    const int bits = one.get<int>();
+    const int width = std::abs(bits);
+    if (width != 8 && width != 16 && width != 32 && width != 64) {
+      throw BadDocument(
+          "a type of a signature has 8, 16, 32 or 64 bits, negative for a signed one");
+    }
+    return bpf::ValueType{.bits = static_cast<std::uint8_t>(width), .is_signed = bits < 0};
+  });
+  bpf::Signature signature;
+  if (types.empty() || types.size() > signature.arguments.size() + 1) {
+    throw BadDocument("a signature has five arguments at most, and a result");
+  }
+  std::ranges::copy(types.begin(), types.end() - 1, signature.arguments.begin());
+  signature.argument_count = static_cast<std::uint8_t>(types.size() - 1);
+  signature.result = types.back();
+  return signature;
+}
+
+bpf::Stub read_stub(const Json& json) {
+  return {.log = read_number<std::uint32_t>(json.at("log")),
+          .number = read_number<std::uint32_t>(json.at("number")),
+          .block = read_number<std::uint32_t>(json.at("block")),
+          .values = read_number<std::uint32_t>(json.at("values"))};
+}
+
 bpf::External read_external(const Json& json) {
   const auto text = json.at("name").get<std::string>();
   const auto kind = json.at("kind").get<std::string>();
   const external::Native* const found = external::find(text);
-  if (found == nullptr || (kind != "helper" && kind != "kfunc")) {
+  const bool is_stub = json.contains("stub");
+  if ((found == nullptr && !is_stub) || (kind != "helper" && kind != "kfunc")) {
     throw BadDocument(fmt::format("there is no {} called '{}'", kind, text));
   }
-  return external::external(*found,
-                            kind == "kfunc" ? bpf::ExternalKind::kfunc : bpf::ExternalKind::helper,
-                            read_number<std::int32_t>(json.at("id")));
+  const auto which = kind == "kfunc" ? bpf::ExternalKind::kfunc : bpf::ExternalKind::helper;
+  const auto id = read_number<std::int32_t>(json.at("id"));
+  return is_stub ? external::stub(text, which, id, read_signature(json.at("signature")),
+                                  read_stub(json.at("stub")))
+                 : external::external(*found, which, id);
+}
+
+// Its list lies within the log, and all stubs have one log.
+void check_stub(const bpf::Program& program, const bpf::Stub& stub) {
+  const bool fits = stub.log < program.maps.size() &&
+                    &program.maps[stub.log] == external::stub_log(program) && stub.values != 0 &&
+                    stub.values <= external::kMostValues && stub.number <= external::kMostStubs &&
+                    stub.block >= external::kFirstBlock && stub.block % 8 == 0 &&
+                    std::uint64_t{stub.block} + external::block_bytes(stub.values) <=
+                        bpf::kArrayHeaderBytes + program.maps[stub.log].value_bytes;
+  if (!fits) {
+    throw BadDocument("the values of a stub are not in the log of the program's stubs");
+  }
 }
 
 bpf::Program read_program(const Json& json) {
@@ -152,6 +196,11 @@ bpf::Program read_program(const Json& json) {
       return bpf::Map{.name = one.at("name").get<std::string>(),
                       .value_bytes = read_number<std::uint32_t>(one.at("value_bytes"))};
     });
+  }
+  for (const bpf::External& external : program.externals) {
+    if (external.stub) {
+      check_stub(program, *external.stub);
+    }
   }
   if (json.contains("extension")) {
     const auto extension = json.at("extension").get<std::string>();
@@ -185,6 +234,7 @@ Expectation read_expectation(const Json& json) {
                         .callee = read_number<std::uint32_t>(one.at("callee")),
                         .count = one.at("count").get<std::uint64_t>()};
   });
+  expected.any_other_call = json.value("any_other_call", false);
   expected.memory = read_array(json.at("memory"), [](const Json& one) {
     return ExpectedMemory{.region = one.at("region").get<std::string>(),
                           .offset = one.at("offset").get<std::uint64_t>(),

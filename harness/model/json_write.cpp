@@ -64,12 +64,31 @@ Json to_json(bpf::CallSite site) {
   return {{"function", site.function}, {"ordinal", site.ordinal}};
 }
 
+Json to_json(const bpf::Stub& stub) {
+  return {
+      {"log", stub.log}, {"number", stub.number}, {"block", stub.block}, {"values", stub.values}};
+}
+
+// The arguments, and behind them the result: bits, negative for a signed type.
+Json to_json(const bpf::Signature& signature) {
+  const auto bits = [](bpf::ValueType type) { return type.is_signed ? -type.bits : +type.bits; };
+  Json json = Json::array();
+  for (std::size_t i = 0; i < signature.argument_count; ++i) {
+    json.push_back(bits(signature.arguments[i]));
+  }
+  json.push_back(bits(signature.result));
+  return json;
+}
+
 Json to_json(const Expectation& expected) {
   Json json = Json::object();
   json["result"] = or_null(expected.result, [](std::uint64_t value) { return hex(value); });
   json["calls"] = array_of(expected.calls, [](const ExpectedCall& call) {
     return Json{{"site", to_json(call.site)}, {"callee", call.callee}, {"count", call.count}};
   });
+  if (expected.any_other_call) {
+    json["any_other_call"] = true;
+  }
   json["memory"] = array_of(expected.memory, [](const ExpectedMemory& memory) {
     return Json{{"region", memory.region}, {"offset", memory.offset}, {"bytes", hex(memory.bytes)}};
   });
@@ -143,9 +162,14 @@ Json to_json(const bpf::Program& program) {
   });
   if (!program.externals.empty()) {
     json["externals"] = array_of(program.externals, [](const bpf::External& external) {
-      return Json{{"name", external.name},
-                  {"kind", external.kind == bpf::ExternalKind::kfunc ? "kfunc" : "helper"},
-                  {"id", external.id}};
+      Json one{{"name", external.name},
+               {"kind", external.kind == bpf::ExternalKind::kfunc ? "kfunc" : "helper"},
+               {"id", external.id}};
+      if (external.stub) {
+        one["stub"] = to_json(*external.stub);
+        one["signature"] = to_json(external.signature);
+      }
+      return one;
     });
   }
   if (!program.maps.empty()) {

@@ -10,6 +10,7 @@
 
 #include "base/byte_order.hpp"
 #include "bpf/address_space.hpp"
+#include "external/stub.hpp"
 #include "model/convention.hpp"
 #include "ppc64/encoder.hpp"
 #include "tests/vm/guest.hpp"
@@ -30,8 +31,9 @@ constexpr GuestAddress kStackPointer = {kStack.value + 2048};
 // A caller of C++ meanings that has memory, and whose functions do what the test says.
 class TestCaller final : public bpf::Caller {
  public:
-  explicit TestCaller(std::vector<bpf::MemoryRegion> regions = {})
-      : memory_(std::move(regions), std::endian::little) {}
+  explicit TestCaller(std::vector<bpf::MemoryRegion> regions = {},
+                      std::endian order = std::endian::little)
+      : memory_(std::move(regions), order) {}
 
   bpf::AddressSpace& memory() override { return memory_; }
   Result<std::uint64_t> call_back(GuestAddress function, const bpf::Arguments& arguments) override {
@@ -40,6 +42,13 @@ class TestCaller final : public bpf::Caller {
     return arguments[0] + arguments[1] >= stop_at ? 1 : 0;
   }
   std::size_t depth() const override { return levels; }
+  const bpf::External& callee() const override { return called; }
+  Result<GuestAddress> map(std::uint32_t map) const override {
+    return memory_.regions()[map].address;
+  }
+  GuestAddress frame_pointer() const override { return {0x5000}; }
+
+  bpf::External called;
   Result<void> store_return_address(GuestAddress to, std::size_t level) override {
     stored.emplace_back(to, level);
     return success();
@@ -79,7 +88,7 @@ class OnEveryMachine : public vm::OnMachine {
   static model::Job job(std::string_view name, model::Abi abi, const bpf::Arguments& arguments,
                         GuestAddress toc = kToc) {
     const Surroundings to = surroundings(abi, toc);
-    const Words words = code(*external::find(name), to);
+    const Words words = code(external(*external::find(name), bpf::ExternalKind::helper, 1), to);
     const GuestAddress entry =
         kNative + std::max<std::uint64_t>(kLocalEntryBytes, to.convention.descriptor_bytes);
     model::Job job;
@@ -142,6 +151,91 @@ TEST_P(OnEveryMachine, WhatOnlyComputesIsWhatItsMeaningSays) {
       }
     }
   }
+}
+
+// A stub that looks at `arguments` of them and returns 5, 7 and −1. Its log is at `kStack`.
+bpf::External test_stub(std::uint8_t arguments) {
+  return stub("unknown", bpf::ExternalKind::helper, 1, {.argument_count = arguments},
+              {.log = 0, .number = 3, .block = kFirstBlock + 8, .values = 3});
+}
+
+std::vector<std::byte> empty_log(std::endian order) {
+  std::vector<std::byte> bytes(kFirstBlock + 8 + block_bytes(3));
+  std::byte* const values = bytes.data() + kFirstBlock + 16;
+  store(values, std::uint64_t{5}, order);
+  store(values + 8, std::uint64_t{7}, order);
+  store(values + 16, ~std::uint64_t{0}, order);
+  return bytes;
+}
+
+// The code and its twin leave the same log, but for the stack pointer.
+TEST_P(OnEveryMachine, AStubWritesDownItsArgumentsAndReturnsTheNextValue) {
+  constexpr GuestAddress kLog = kStack + 0x10000;
+  constexpr bpf::Arguments kArguments = {0x1111'2222'3333'4444, 2, ~std::uint64_t{0}, 4, 5};
+  constexpr std::array<std::uint64_t, 4> kResults = {5, 7, ~std::uint64_t{0}, ~std::uint64_t{0}};
+  for (const model::Abi abi : abis()) {
+    for (const std::uint8_t count : {std::uint8_t{0}, std::uint8_t{3}, std::uint8_t{5}}) {
+      const bpf::External external = test_stub(count);
+      std::vector<std::byte> log = empty_log(order());
+      TestCaller caller({{.name = "log", .address = kLog, .bytes = log}}, order());
+      caller.called = external;
+      // The number of the call that comes: the first ones, and those beyond the log's end.
+      for (std::size_t call = 0; call < kResults.size(); ++call) {
+        model::Job one = job("no_op", abi, kArguments);
+        const Surroundings to = surroundings(abi, kToc);
+        one.regions.front().bytes = vm::in_order(code(external, to, kLog), order());
+        one.regions.front().size_bytes = one.regions.front().bytes.size();
+        one.regions.push_back({.address = kLog,
+                               .size_bytes = log.size(),
+                               .bytes = log,
+                               .access = model::Access::read_write,
+                               .reported = true});
+        const auto seen = run(one);
+        ASSERT_EQ(seen.ending, model::Ending::returned);
+        EXPECT_EQ(seen.registers.gpr[3], kResults[call]);
+        expect_preserved(one, seen);
+        ASSERT_EQ(seen.memory.size(), 1U);
+        log = seen.memory[0].bytes;
+        EXPECT_EQ(stub_meaning(caller, kArguments).value(), kResults[call]);
+      }
+      const StubLog of_code = read_stub_log(log, order());
+      StubLog of_meaning = read_stub_log(caller.memory().regions()[0].bytes, order());
+      EXPECT_EQ(of_code.calls, kResults.size());
+      EXPECT_EQ(of_meaning.calls, kResults.size());
+      bpf::Arguments logged = kArguments;
+      std::fill(logged.begin() + count, logged.end(), 0);
+      ASSERT_EQ(of_code.first.size(), kResults.size());
+      for (StubCall& call : of_meaning.first) {
+        EXPECT_EQ(call.stack, GuestAddress{0x5000});
+        call.stack = kStackPointer;
+      }
+      EXPECT_EQ(of_code.first, of_meaning.first);
+      EXPECT_EQ(of_code.first.back(),
+                (StubCall{.arguments = logged, .stub = 3, .stack = kStackPointer}));
+    }
+  }
+}
+
+TEST_P(OnEveryMachine, AStubGoesOnBeyondItsLog) {
+  const bpf::External external = test_stub(5);
+  std::vector<std::byte> log = empty_log(order());
+  store(log.data() + 8, std::uint64_t{kLoggedCalls}, order());
+  constexpr GuestAddress kLog = kStack + 0x10000;
+  model::Job one = job("no_op", abis().front(), {1, 2, 3, 4, 5});
+  one.regions.front().bytes =
+      vm::in_order(code(external, surroundings(abis().front(), kToc), kLog), order());
+  one.regions.front().size_bytes = one.regions.front().bytes.size();
+  one.regions.push_back({.address = kLog,
+                         .size_bytes = log.size(),
+                         .bytes = log,
+                         .access = model::Access::read_write,
+                         .reported = true});
+  const auto seen = run(one);
+  ASSERT_EQ(seen.ending, model::Ending::returned);
+  EXPECT_EQ(seen.registers.gpr[3], 5U);
+  store(log.data() + 8, std::uint64_t{kLoggedCalls} + 1, order());
+  store(log.data() + kFirstBlock + 8, std::uint64_t{1}, order());
+  EXPECT_EQ(seen.memory.at(0).bytes, log);
 }
 
 // An array of three values of 12 bytes at `kStack`, and the index on the stack.
