@@ -34,6 +34,7 @@ struct Machine {
   RegisterFile registers = {};
   SlotIndex pc = 0;
   std::vector<Frame> frames = {};
+  std::vector<std::uint32_t> may_gotos = {};  // by depth: how often they go on
   std::uint64_t tail_calls = 0;
   InterpreterRun run = {};
 };
@@ -196,13 +197,18 @@ std::uint64_t arithmetic(const Machine& machine, const InstructionInfo& info, co
   return truncate(compute(info.operation, a, b, info.width), info.width);
 }
 
-Result<void> atomic(Machine& machine, const InstructionInfo& info, const Slot& slot,
-                    GuestAddress address) {
+Result<void> check_alignment(const InstructionInfo& info, GuestAddress address) {
   if (address.value % info.memory_bytes != 0) {
     return Error{.code = ErrorCode::interpreter_bad_access,
                  .message = fmt::format("{} at {}: an atomic access must be aligned to its size",
                                         info.mnemonic, to_string(address))};
   }
+  return success();
+}
+
+Result<void> atomic(Machine& machine, const InstructionInfo& info, const Slot& slot,
+                    GuestAddress address) {
+  FARCALL_TRYV(check_alignment(info, address));
   FARCALL_TRY(old, machine.memory.load(address, info.memory_bytes));
   const std::uint64_t value = updated(info.operation, old, machine.registers[slot.src],
                                       truncate(machine.registers[0], info.width));
@@ -217,6 +223,10 @@ Result<void> access_memory(Machine& machine, const InstructionInfo& info, const 
   const auto address_from = [&](std::uint8_t base) {
     return GuestAddress{machine.registers[base]} + static_cast<Displacement>(slot.offset);
   };
+  if (info.orders()) {
+    FARCALL_TRYV(
+        check_alignment(info, address_from(info.form == Form::load ? slot.src : slot.dst)));
+  }
   if (info.form == Form::load) {
     FARCALL_TRY(value, machine.memory.load(address_from(slot.src), info.memory_bytes));
     const bool is_signed = info.operation == Operation::load_signed;
@@ -247,6 +257,21 @@ Error at_site(const Machine& machine, CallSite site, ErrorCode code, std::string
   return error;
 }
 
+// A function begins: its instructions may_goto go on as often as ever.
+void reset_may_goto(Machine& machine) {
+  machine.may_gotos.resize(std::max(machine.may_gotos.size(), machine.frames.size() + 1));
+  machine.may_gotos[machine.frames.size()] = kMayGotoLimit;
+}
+
+bool may_goto_jumps(Machine& machine) {
+  std::uint32_t& left = machine.may_gotos[machine.frames.size()];
+  if (left == 0) {
+    return true;
+  }
+  --left;
+  return false;
+}
+
 // Enters a function: its frame, its first slot.
 Result<void> enter(Machine& machine, CallSite site, std::uint32_t function) {
   RegisterFile& registers = machine.registers;
@@ -259,6 +284,7 @@ Result<void> enter(Machine& machine, CallSite site, std::uint32_t function) {
   std::copy_n(registers.begin() + kFirstSaved, kSavedCount, frame.saved.begin());
   registers[kFramePointer] -= kFrameBytes;
   machine.pc = machine.program.functions[function].begin;
+  reset_may_goto(machine);
   return success();
 }
 
@@ -372,6 +398,7 @@ Result<void> tail_call(Machine& machine, CallSite site) {
   ++machine.tail_calls;
   machine.run.calls.push_back({.site = site, .slot = machine.pc, .callee = *callee});
   machine.pc = machine.program.functions[*callee].begin;
+  reset_may_goto(machine);
   return success();
 }
 
@@ -457,6 +484,9 @@ Result<void> execute(Machine& machine) {
         FARCALL_TRYV(call(machine));
         break;
       }
+      case Operation::may_goto:
+        pc += may_goto_jumps(machine) ? static_cast<SlotIndex>(displacement(slot, info)) + 1 : 1;
+        break;
       case Operation::exit:
         if (machine.frames.size() == depth) {
           return success();
@@ -490,6 +520,7 @@ Result<InterpreterRun> interpret(const Program& program, std::span<const GuestAd
   Machine machine{.program = program, .addresses = addresses, .memory = memory, .limits = limits};
   std::ranges::copy(arguments, machine.registers.begin() + 1);
   machine.registers[kFramePointer] = stack_top.value;
+  reset_may_goto(machine);
   FARCALL_TRYV(execute(machine));
   machine.run.r0 = machine.registers[0];
   return std::move(machine.run);

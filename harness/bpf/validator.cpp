@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "bpf/helpers.hpp"
 #include "bpf/instruction.hpp"
 
 namespace farcall::bpf {
@@ -248,10 +249,14 @@ Problem check_external(const Examined& examined, const InstructionInfo& info) {
   }
   const std::string_view word = kind == ExternalKind::kfunc ? "kfunc" : "helper";
   Error error = error_at(examined, ErrorCode::bpf_unknown_function,
-                         fmt::format("there is no {} {}", word, id));
+                         fmt::format("there is no {} {}{}", word, id,
+                                     kind == ExternalKind::helper && linux_helper(id) != nullptr
+                                         ? fmt::format(" ({} in Linux)", helper_name(id))
+                                         : ""));
   error.site = to_string(examined.program,
                          {.function = examined.function, .ordinal = examined.calls_before});
-  error.hint = fmt::format("'-- {} {} NAME' in a case file declares one", word, id);
+  error.hint = fmt::format(
+      "'-- {0} {1} NAME' in a case file declares one, '-- stub {0} {1}' a stub", word, id);
   return error;
 }
 

@@ -115,7 +115,8 @@ Target target_of(const model::LinkedProgram& linked, const model::AxisValues& ax
   return {.cpu = axes.cpu,
           .endian = axes.endian,
           .abi = axes.abi,
-          .tail_calls = std::ranges::any_of(linked.program.slots, is_tail_call)};
+          .tail_calls = std::ranges::any_of(linked.program.slots, is_tail_call),
+          .may_goto = std::ranges::any_of(linked.program.slots, is_may_goto)};
 }
 
 // The code of external number `number`.

@@ -36,10 +36,12 @@ struct Frame {
   std::uint16_t saved = 0;
   std::uint16_t counter = 0;  // these two only if there are tail calls: tail_call.hpp
   std::uint16_t saved_counter = 0;
+  std::uint16_t may_goto = 0;  // how often may_goto goes on, if there is one
   std::uint16_t size = 0;
 };
 
-constexpr Frame frame_of(const ppc64::CallingConvention& abi, bool tail_calls = false) {
+constexpr Frame frame_of(const ppc64::CallingConvention& abi, bool tail_calls = false,
+                         bool may_goto = false) {
   Frame frame;
   frame.bpf_stack = static_cast<std::uint16_t>(abi.header_bytes + abi.parameter_bytes);
   frame.swap_buffer = static_cast<std::uint16_t>(frame.bpf_stack + bpf::kFrameBytes);
@@ -49,6 +51,10 @@ constexpr Frame frame_of(const ppc64::CallingConvention& abi, bool tail_calls = 
   if (tail_calls) {
     frame.counter = frame.size;
     frame.saved_counter = static_cast<std::uint16_t>(frame.size + 8);
+    frame.size = static_cast<std::uint16_t>(frame.size + 16);
+  }
+  if (may_goto) {
+    frame.may_goto = frame.size;
     frame.size = static_cast<std::uint16_t>(frame.size + 16);
   }
   return frame;
@@ -64,8 +70,9 @@ struct Target {
   model::Endian endian = model::Endian::little;
   model::Abi abi = model::Abi::elfv2;
   bool tail_calls = false;
+  bool may_goto = false;
   const ppc64::CallingConvention& convention = model::convention(abi);
-  Frame frame = frame_of(convention, tail_calls);
+  Frame frame = frame_of(convention, tail_calls, may_goto);
 };
 
 }  // namespace farcall::jit
