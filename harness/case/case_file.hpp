@@ -100,6 +100,10 @@ struct Array {
   std::size_t region = 0;  // index into Case::data
   std::uint32_t elements = 0;
   std::uint32_t element_bytes = 0;
+  // Of a hash table, which has no elements: external/map_elem.cpp.
+  std::uint32_t slots = 0;
+  std::uint32_t key_bytes = 0;
+  bool is_table = false;
   std::vector<ProgramElement> programs;
 };
 

@@ -275,6 +275,10 @@ void fill_data(const Case& parsed, const ResolvedPlacement& resolved, model::Cel
     std::byte* const bytes = cell.memory[before_data + array.region].bytes.data();
     store(bytes, array.elements, order);
     store(bytes + 4, array.element_bytes, order);
+    if (array.is_table) {
+      store(bytes + 8, array.slots, order);
+      store(bytes + 12, array.key_bytes, order);
+    }
     for (const ProgramElement& element : array.programs) {
       store(bytes + bpf::kArrayHeaderBytes + element.index * 8,
             cell.placement.functions[element.function].value, order);

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <string>
 #include <utility>
@@ -25,8 +26,18 @@ constexpr std::uint32_t kArrayMap = 2;
 constexpr std::uint32_t kProgramArrayMap = 3;
 constexpr std::uint32_t kPerCpuArrayMap = 6;
 
+// Those that look up keys.
+constexpr std::array<std::uint32_t, 4> kHashMaps = {1, 5, 9, 10};  // hash, LRU, per CPU or not
+
+// Helpers that are native functions where nothing else is said.
+constexpr std::array<std::string_view, 3> kMapHelpers = {"map_lookup_elem", "map_update_elem",
+                                                         "map_delete_elem"};
+
 // A map that nobody described has as many elements as fit, one at least.
 constexpr std::uint32_t kMostMapBytes = 64 * 1024;
+constexpr std::uint32_t kMostSlots = 16;         // of a hash table
+constexpr std::uint32_t kTableHeaderBytes = 16;  // external/map_elem.cpp
+constexpr std::uint32_t kLargestKey = 4096;
 constexpr std::uint32_t kLargestValue = 1024 * 1024;
 
 Result<std::vector<Word>> read_values(Cursor cursor) {
@@ -120,13 +131,15 @@ const bpf::External* with_id(const Reader& reader, bpf::ExternalKind kind, std::
 }
 
 void declare_helper(Reader& reader, const bpf::Program& program, std::int32_t id) {
-  constexpr std::int32_t kMapLookup = 1;
   if (id == bpf::kTailCall || with_id(reader, bpf::ExternalKind::helper, id) != nullptr) {
     return;
   }
-  if (id == kMapLookup && !is_called(reader, program, "map_lookup_elem")) {
+  const bpf::HelperInfo* const helper = bpf::linux_helper(id);
+  const bool is_native =
+      helper != nullptr && std::ranges::find(kMapHelpers, helper->name) != kMapHelpers.end();
+  if (is_native && !is_called(reader, program, helper->name)) {
     reader.externals.push_back(
-        external::external(*external::find("map_lookup_elem"), bpf::ExternalKind::helper, id));
+        external::external(*external::find(helper->name), bpf::ExternalKind::helper, id));
     return;
   }
   add_stub(reader, free_name(reader, program, bpf::helper_name(id)), bpf::ExternalKind::helper, id,
@@ -171,6 +184,37 @@ std::string region_name(const Reader& reader, const bpf::Object& object, std::st
     name.insert(0, "map_");
   }
   return name;
+}
+
+// Makes the region of a map.
+void add_map(Reader& reader, const std::string& name, const bpf::MapDefinition& definition) {
+  const bool holds_programs = definition.type == kProgramArrayMap;
+  const bool is_array =
+      holds_programs || definition.type == kArrayMap || definition.type == kPerCpuArrayMap;
+  const bool is_table = std::ranges::find(kHashMaps, definition.type) != kHashMaps.end();
+  const std::uint32_t value_bytes =
+      holds_programs ? 8 : std::clamp(definition.value_bytes, 1U, kLargestValue);
+  const std::uint32_t elements =
+      is_array ? std::min(definition.max_entries, std::max(kMostMapBytes / value_bytes, 1U)) : 0;
+  const std::uint32_t key_bytes = std::clamp(definition.key_bytes, 1U, kLargestKey);
+  const std::uint32_t slots = is_table ? std::min(definition.max_entries, kMostSlots) : 0;
+  const std::size_t bytes =
+      is_array
+          ? bpf::kArrayHeaderBytes + std::size_t{elements} * value_bytes
+          : kTableHeaderBytes + slots * (8 + align_up(key_bytes, 8) + align_up(value_bytes, 8));
+  const std::size_t region = reader.result.data.size();
+  reader.maps.push_back({.name = name, .value_bytes = holds_programs ? 0 : elements * value_bytes});
+  reader.result.arrays.push_back({.region = region,
+                                  .elements = elements,
+                                  .element_bytes = value_bytes,
+                                  .slots = slots,
+                                  .key_bytes = key_bytes,
+                                  .is_table = !is_array,
+                                  .programs = {}});
+  reader.result.data.push_back({.name = name,
+                                .address = {},
+                                .bytes = std::vector<std::byte>(bytes),
+                                .writable = !holds_programs});
 }
 
 }  // namespace
@@ -245,30 +289,8 @@ void declare_maps(Reader& reader, bpf::Object& object) {
     if (known != reader.maps.end()) {
       continue;  // `-- array`
     }
-    const bpf::MapDefinition& definition = map.definition;
-    const bool holds_programs = definition.type == kProgramArrayMap;
-    const bool is_array =
-        holds_programs || definition.type == kArrayMap || definition.type == kPerCpuArrayMap;
-    const std::uint32_t element_bytes =
-        holds_programs ? 8
-                       : static_cast<std::uint32_t>(
-                             align_up(std::clamp(definition.value_bytes, 1U, kLargestValue), 8));
-    const std::uint32_t elements =
-        is_array ? std::min(definition.max_entries, std::max(kMostMapBytes / element_bytes, 1U))
-                 : 0;
     const std::string name = region_name(reader, object, map.name);
-    reader.maps.push_back(
-        {.name = name, .value_bytes = holds_programs ? 0 : elements * element_bytes});
-    reader.result.arrays.push_back({.region = reader.result.data.size(),
-                                    .elements = elements,
-                                    .element_bytes = element_bytes,
-                                    .programs = {}});
-    reader.result.data.push_back(
-        {.name = name,
-         .address = {},
-         .bytes =
-             std::vector<std::byte>(bpf::kArrayHeaderBytes + std::size_t{elements} * element_bytes),
-         .writable = !holds_programs});
+    add_map(reader, name, map.definition);
   }
   each_instruction(object.program, [&](bpf::Slot& slot, const bpf::InstructionInfo& info) {
     if (info.names_map()) {
