@@ -47,9 +47,15 @@ class ObjectReader {
     }
   }
 
-  Result<Object> run(std::optional<std::string_view> entry) {
+  Result<Object> run(std::optional<std::string_view> entry,
+                     std::span<const std::string_view> more) {
     FARCALL_TRY(first, entry_function(entry));
     number_of(*first);
+    for (const std::string_view name : more) {
+      FARCALL_TRY(other, entry_function(name));
+      number_of(*other);
+    }
+    const std::size_t programs = chosen_.size();
     // More functions and data join while these are copied.
     while (program_.functions.size() < chosen_.size() || copied_data_ < data_sections_.size()) {
       if (program_.functions.size() < chosen_.size()) {
@@ -57,6 +63,9 @@ class ObjectReader {
       } else {
         FARCALL_TRYV(copy_data(static_cast<std::uint32_t>(copied_data_++)));
       }
+    }
+    for (std::size_t i = 1; i < programs; ++i) {
+      program_.functions[i].begins_program = true;
     }
     for (const Named& named : named_) {
       program_.slots[named.slot].imm =
@@ -488,10 +497,11 @@ class ObjectReader {
 }  // namespace
 
 Result<Object> read_object(std::span<const std::byte> object, const std::string& file,
-                           std::optional<std::string_view> entry) {
+                           std::optional<std::string_view> entry,
+                           std::span<const std::string_view> more) {
   FARCALL_TRY(code, read_elf_code(object, file));
   FARCALL_TRY(debug, read_debug_info(code));
-  return ObjectReader(code, debug).run(entry);
+  return ObjectReader(code, debug).run(entry, more);
 }
 
 namespace {
@@ -523,9 +533,10 @@ Result<std::vector<std::byte>> read_object_bytes(const std::string& path) {
 
 }  // namespace
 
-Result<Object> read_object_file(const std::string& path, std::optional<std::string_view> entry) {
+Result<Object> read_object_file(const std::string& path, std::optional<std::string_view> entry,
+                                std::span<const std::string_view> more) {
   FARCALL_TRY(bytes, read_object_bytes(path));
-  return read_object(bytes, path, entry);
+  return read_object(bytes, path, entry, more);
 }
 
 Result<std::vector<std::string>> object_entries(const std::string& path) {

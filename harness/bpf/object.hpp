@@ -90,11 +90,14 @@ struct Object {
 //   elf.unknown-entry    no such global function, or several and none named
 //   elf.unrelocated-call the call's imm is -1 and no relocation says whom it calls
 //   elf.undefined-symbol the address is that of a variable that is not in the object
+// `more` are entries besides: programs that a tail call may go to.
 Result<Object> read_object(std::span<const std::byte> object, const std::string& file,
-                           std::optional<std::string_view> entry);
+                           std::optional<std::string_view> entry,
+                           std::span<const std::string_view> more = {});
 
 // The same from a file; file.unreadable if there is none, file.empty, file.too-large beyond 16 MiB.
-Result<Object> read_object_file(const std::string& path, std::optional<std::string_view> entry);
+Result<Object> read_object_file(const std::string& path, std::optional<std::string_view> entry,
+                                std::span<const std::string_view> more = {});
 
 // The names of all global functions, in the order of the file's sections. As above.
 Result<std::vector<std::string>> object_entries(const std::string& path);

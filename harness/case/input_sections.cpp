@@ -186,15 +186,18 @@ Result<void> read_elf(Reader& reader, const Section& section) {
   const Word entry = cursor.word();
   if (file.text.empty()) {
     return error_at(file.where, ErrorCode::case_syntax,
-                    "expected '-- elf FILE [ENTRY]'; a name with blanks stands in quotes");
+                    "expected '-- elf FILE [ENTRY...]'; a name with blanks stands in quotes");
   }
-  FARCALL_TRYV(expect_end(cursor, "the entry"));
+  std::vector<std::string_view> more;
+  while (!cursor.at_end()) {
+    more.push_back(cursor.word().text);
+  }
   std::string path{file.text};
   if (!path.starts_with('/')) {
     path.insert(0, reader.result.path, 0, reader.result.path.rfind('/') + 1);
   }
-  Result<bpf::Object> object =
-      bpf::read_object_file(path, entry.text.empty() ? std::nullopt : std::optional{entry.text});
+  Result<bpf::Object> object = bpf::read_object_file(
+      path, entry.text.empty() ? std::nullopt : std::optional{entry.text}, more);
   if (!object) {
     // What is wrong in an object is told where it is; what is wrong with the file, where it is
     // named.

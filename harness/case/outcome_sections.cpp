@@ -31,9 +31,10 @@ Result<Selector> selector_of(const Reader& reader, const Section& section) {
 Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
   const Word site = cursor.word();
   if (site.text == "rest") {
+    const Position where = cursor.here();
     const bool is_any = cursor.take('*') && cursor.word().text == kAny;
     if (!is_any || !cursor.at_end()) {
-      return error_at(cursor.here(), ErrorCode::case_syntax, "expected `rest *any`");
+      return error_at(where, ErrorCode::case_syntax, "expected `rest *any`");
     }
     return Located<CallLine>{.value = {.any_other = true}, .where = site.where};
   }

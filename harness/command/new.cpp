@@ -30,6 +30,8 @@ struct NewArguments {
 // What a program reads through r1 whose context is a pointer to numbers, as tracing programs have.
 constexpr std::uint32_t kContextBytes = 12 * 8;
 
+constexpr std::string_view kPointerCalls = "-- extension callx-address\n";
+
 // What of a case is known before it was run.
 struct Draft {
   std::string head;          // sections up to the program
@@ -60,7 +62,15 @@ Result<Draft> draft_of(const std::string& object, const std::string& entry,
   const std::string path = std::filesystem::absolute(object).lexically_normal().string();
   Draft draft{
       .head = fmt::format("-- elf \"{}\" {}\n", path, entry), .declarations = {}, .parsed = {}};
-  FARCALL_TRY(bare, cases::parse_case(draft.head, name));
+  // Calls through pointers are an extension, for an object always of this kind.
+  Result<cases::Case> read = cases::parse_case(draft.head, name);
+  if (!read && read.error().code == ErrorCode::bpf_unknown_opcode) {
+    if (auto again = cases::parse_case(std::string(kPointerCalls) + draft.head, name)) {
+      draft.head.insert(0, kPointerCalls);
+      read = std::move(again);
+    }
+  }
+  FARCALL_TRY(bare, std::move(read));
   if (bare.object_order == std::endian::big) {
     draft.head += "-- matrix\nendian be\n";
   }
@@ -102,10 +112,14 @@ std::string call_lines(const model::Verdict& verdict) {
   return text.empty() ? text : "-- calls\n" + text;
 }
 
+Result<std::vector<model::Cell>> cells_of(const std::string& text, const std::string& name) {
+  FARCALL_TRY(parsed, cases::parse_case(text, name));
+  return cases::cells(parsed, run::code_layout());
+}
+
 Result<model::Verdict> run_once(const std::string& text, const std::string& name,
                                 const run::RunnerOptions& runner) {
-  FARCALL_TRY(parsed, cases::parse_case(text, name));
-  FARCALL_TRY(cells, cases::cells(parsed, run::code_layout()));
+  FARCALL_TRY(cells, cells_of(text, name));
   std::vector<model::Document> documents;
   documents.push_back({.cell = std::move(cells.front())});
   model::Verdict verdict;
@@ -146,6 +160,11 @@ ExitCode write_all(const NewArguments& arguments, const std::vector<std::string>
     Result<Draft> draft = draft_of(arguments.object, entry, name);
     if (!draft) {
       fmt::print(stderr, "{} {}: {}\n", arguments.object, entry, to_string(draft.error()));
+      code = ExitCode::bad_input;
+      continue;
+    }
+    if (auto cells = cells_of(open_case(draft.value()), name); !cells) {
+      fmt::print(stderr, "{} {}: {}\n", arguments.object, entry, to_string(cells.error()));
       code = ExitCode::bad_input;
       continue;
     }
