@@ -271,8 +271,8 @@ Result<void> declare_callees(Reader& reader, bpf::Object& object) {
     reader.object_externs.push_back(declare_extern(reader, program, declared));
   }
   each_instruction(program, [&](bpf::Slot& slot, const bpf::InstructionInfo& info) {
-    if (info.form == bpf::Form::kfunc) {
-      const auto number = static_cast<std::size_t>(slot.imm);
+    const auto number = static_cast<std::size_t>(slot.imm);
+    if (info.form == bpf::Form::kfunc && number < reader.object_externs.size()) {
       slot.imm = reader.externals[reader.object_externs[number]].id;
     } else if (info.form == bpf::Form::helper) {
       declare_helper(reader, program, slot.imm);
@@ -293,8 +293,10 @@ void declare_maps(Reader& reader, bpf::Object& object) {
     add_map(reader, name, map.definition);
   }
   each_instruction(object.program, [&](bpf::Slot& slot, const bpf::InstructionInfo& info) {
-    if (info.names_map()) {
-      slot.imm = numbers[static_cast<std::size_t>(slot.imm)];
+    // One that is beyond is in the code as a number: nobody relocated it.
+    const auto number = static_cast<std::size_t>(slot.imm);
+    if (info.names_map() && number < numbers.size()) {
+      slot.imm = numbers[number];
     }
   });
 }
