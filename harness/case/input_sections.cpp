@@ -365,23 +365,52 @@ Result<void> append_data(Reader& reader, Cursor line, std::vector<std::byte>& by
 }  // namespace
 
 Result<void> read_data(Reader& reader, const Section& section) {
+  constexpr std::string_view kSize = "size=";
+  constexpr std::uint64_t kMostData = std::uint64_t{1} << 20;
   Cursor cursor = section.arguments;
   const Word name = cursor.name();
   if (name.text.empty()) {
-    return error_at(name.where, ErrorCode::case_syntax, "expected '-- data NAME [ro]'");
+    return error_at(name.where, ErrorCode::case_syntax,
+                    "expected '-- data NAME [ro] [size=BYTES]'");
   }
-  const Word access = cursor.word();
-  if (!access.text.empty() && access.text != "ro") {
+  Word access = cursor.word();
+  const bool read_only = access.text == "ro";
+  if (read_only) {
+    access = cursor.word();
+  }
+  std::uint64_t size = 0;
+  if (access.text.starts_with(kSize)) {
+    const auto skipped = static_cast<unsigned>(kSize.size());
+    const Word number{.text = access.text.substr(skipped),
+                      .where = {access.where.line, access.where.column + skipped}};
+    FARCALL_TRY(value, unsigned_number(number));
+    if (value == 0 || value > kMostData) {
+      return error_at(number.where, ErrorCode::case_bad_number,
+                      fmt::format("expected a size of 1 to {} bytes", kMostData));
+    }
+    size = value;
+  } else if (!access.text.empty()) {
     return error_at(access.where, ErrorCode::case_syntax,
-                    fmt::format("expected ro or nothing, not '{}'", access.text));
+                    fmt::format("expected size=BYTES, ro or nothing, not '{}'", access.text));
   }
-  FARCALL_TRYV(expect_end(cursor, "ro"));
+  FARCALL_TRYV(expect_end(cursor, read_only ? "ro" : "the size"));
   FARCALL_TRYV(check_region_name(reader, section, name));
-  bpf::MemoryRegion region{.name = std::string{name.text}, .writable = access.text.empty()};
+  bpf::MemoryRegion region{.name = std::string{name.text}, .writable = !read_only};
   LineReader lines{section.body, section.body_line};
   while (const auto line = lines.next()) {
     FARCALL_TRYV(append_data(reader, Cursor{*line}, region.bytes));
   }
+  if (region.bytes.empty() && size == 0) {
+    return error_at(section.where, ErrorCode::case_syntax,
+                    "the section 'data' is empty: expected bytes of two hex digits each",
+                    "'-- data NAME size=BYTES' is of zeros");
+  }
+  if (size != 0 && region.bytes.size() > size) {
+    return error_at(
+        section.where, ErrorCode::case_syntax,
+        fmt::format("{} bytes of data: expected {} at most, its size", region.bytes.size(), size));
+  }
+  region.bytes.resize(std::max<std::size_t>(region.bytes.size(), size));
   reader.result.data.push_back(std::move(region));
   return success();
 }

@@ -32,7 +32,7 @@ constexpr std::array<SectionRow, kSectionKindCount> kSections = {{
     {"program", "BPF assembly", Body::some, true},
     {"context", "nothing", Body::none, false},
     {"mem", "bytes of two hex digits each", Body::some, false},
-    {"data", "bytes of two hex digits each", Body::some, true},
+    {"data", "bytes of two hex digits each", Body::any, true},
     {"array", "lines INDEX = PROGRAM, or bytes", Body::any, true},
     {"regs", "lines rN = INTEGER", Body::some, false},
     {"place", "lines NAME = ADDRESS", Body::some, true},

@@ -15,6 +15,7 @@
 #include "command/commands.hpp"
 #include "command/options.hpp"
 #include "run/code_layout.hpp"
+#include "run/pipeline.hpp"
 #include "run/runner.hpp"
 
 namespace farcall::command {
@@ -31,6 +32,10 @@ struct NewArguments {
 constexpr std::uint32_t kContextBytes = 12 * 8;
 
 constexpr std::string_view kPointerCalls = "-- extension callx-address\n";
+
+// Stubs and contexts of zeros give a program null pointers where a kernel would have objects. Linux
+// lets loads through such pointers come to zero, and so do loads from here.
+constexpr std::string_view kNull = "-- data null ro size=16384\n-- place\nnull = user\n";
 
 // What of a case is known before it was run.
 struct Draft {
@@ -57,6 +62,9 @@ std::string stub_sections(const bpf::Program& program) {
   return text;
 }
 
+// Whether the interpreter comes to an end with these declarations, or what is in its way.
+Result<std::uint64_t> interpreted(const Draft& draft, const std::string& name);
+
 Result<Draft> draft_of(const std::string& object, const std::string& entry,
                        const std::string& name) {
   const std::string path = std::filesystem::absolute(object).lexically_normal().string();
@@ -79,6 +87,15 @@ Result<Draft> draft_of(const std::string& object, const std::string& entry,
   }
   draft.declarations += stub_sections(*bare.program);
   draft.parsed = std::move(bare);
+  if (const auto run = interpreted(draft, name);
+      !run && run.error().code == ErrorCode::interpreter_bad_access) {
+    Draft with_null = draft;
+    with_null.declarations += kNull;
+    const auto again = interpreted(with_null, name);
+    if (again || again.error().code != ErrorCode::interpreter_bad_access) {
+      draft = std::move(with_null);
+    }
+  }
   return draft;
 }
 
@@ -115,6 +132,11 @@ std::string call_lines(const model::Verdict& verdict) {
 Result<std::vector<model::Cell>> cells_of(const std::string& text, const std::string& name) {
   FARCALL_TRY(parsed, cases::parse_case(text, name));
   return cases::cells(parsed, run::code_layout());
+}
+
+Result<std::uint64_t> interpreted(const Draft& draft, const std::string& name) {
+  FARCALL_TRY(cells, cells_of(open_case(draft), name));
+  return run::interpreted_result(cells.front());
 }
 
 Result<model::Verdict> run_once(const std::string& text, const std::string& name,
