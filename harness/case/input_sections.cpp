@@ -373,27 +373,30 @@ Result<void> read_data(Reader& reader, const Section& section) {
     return error_at(name.where, ErrorCode::case_syntax,
                     "expected '-- data NAME [ro] [size=BYTES]'");
   }
-  Word access = cursor.word();
-  const bool read_only = access.text == "ro";
+  Cursor ahead = cursor;
+  Word setting = ahead.word();
+  const bool read_only = setting.text == "ro";
   if (read_only) {
-    access = cursor.word();
+    cursor = ahead;
+    setting = ahead.word();
   }
   std::uint64_t size = 0;
-  if (access.text.starts_with(kSize)) {
+  if (setting.text.starts_with(kSize)) {
+    cursor = ahead;
     const auto skipped = static_cast<unsigned>(kSize.size());
-    const Word number{.text = access.text.substr(skipped),
-                      .where = {access.where.line, access.where.column + skipped}};
+    const Word number{.text = setting.text.substr(skipped),
+                      .where = {setting.where.line, setting.where.column + skipped}};
     FARCALL_TRY(value, unsigned_number(number));
     if (value == 0 || value > kMostData) {
       return error_at(number.where, ErrorCode::case_bad_number,
                       fmt::format("expected a size of 1 to {} bytes", kMostData));
     }
     size = value;
-  } else if (!access.text.empty()) {
-    return error_at(access.where, ErrorCode::case_syntax,
-                    fmt::format("expected size=BYTES, ro or nothing, not '{}'", access.text));
+  } else if (!read_only && !setting.text.empty()) {
+    return error_at(setting.where, ErrorCode::case_syntax,
+                    fmt::format("expected size=BYTES, ro or nothing, not '{}'", setting.text));
   }
-  FARCALL_TRYV(expect_end(cursor, read_only ? "ro" : "the size"));
+  FARCALL_TRYV(expect_end(cursor, size != 0 ? "the size" : "ro"));
   FARCALL_TRYV(check_region_name(reader, section, name));
   bpf::MemoryRegion region{.name = std::string{name.text}, .writable = !read_only};
   LineReader lines{section.body, section.body_line};
