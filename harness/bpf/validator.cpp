@@ -103,6 +103,13 @@ Error unknown_variant(const Examined& examined, const InstructionInfo& first) {
                               first.opcode, first.mnemonic, field->value, expected));
 }
 
+// RFC 9669 section 5.5: class LD, modes ABS and IND.
+bool is_legacy_packet_access(std::uint8_t opcode) {
+  const unsigned mode = opcode >> 5;
+  return static_cast<InstructionClass>(opcode & 7) == InstructionClass::ld &&
+         (mode == 1 || mode == 2);
+}
+
 Problem check_opcode(const Examined& examined) {
   const Slot& slot = examined.slot();
   if (const InstructionInfo* const info = find(slot)) {
@@ -124,7 +131,10 @@ Problem check_opcode(const Examined& examined) {
     return unknown_variant(examined, *first);
   }
   return error_at(examined, ErrorCode::bpf_unknown_opcode,
-                  fmt::format("opcode {:#04x} is not supported", slot.opcode));
+                  fmt::format("opcode {:#04x}{} is not supported", slot.opcode,
+                              is_legacy_packet_access(slot.opcode)
+                                  ? ", legacy packet access, which RFC 9669 deprecates,"
+                                  : ""));
 }
 
 Problem check_fields(const Examined& examined, const InstructionInfo& info) {
