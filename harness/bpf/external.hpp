@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "base/address.hpp"
@@ -30,6 +31,7 @@ std::uint64_t extended(std::uint64_t value, ValueType type);
 
 struct Signature {
   std::array<ValueType, 5> arguments = {};
+  std::uint8_t argument_count = 5;  // how many it looks at
   ValueType result = {};
 
   friend bool operator==(const Signature&, const Signature&) = default;
@@ -44,8 +46,10 @@ class Caller {
 
   virtual AddressSpace& memory() = 0;
 
-  // Calls the function of the program that a function pointer points to.
-  virtual Result<std::uint64_t> call_back(GuestAddress function, const Arguments& arguments) = 0;
+  // Calls the function of the program that a function pointer points to. It has these arguments
+  // and no others.
+  virtual Result<std::uint64_t> call_back(GuestAddress function,
+                                          std::span<const std::uint64_t> arguments) = 0;
 
   // How many calls are under way, the one of this external function included.
   virtual std::size_t depth() const = 0;

@@ -115,7 +115,7 @@ struct Case {
   std::array<std::optional<Value>, 5> registers;  // r1 … r5
 
   std::vector<Selected<PlaceSection>> places;
-  std::vector<Selected<Value>> results;
+  std::vector<Selected<std::optional<Value>>> results;  // empty: `none`
   std::vector<Selected<std::vector<Located<CallLine>>>> calls;
   std::vector<Selected<std::vector<Located<model::ExpectedMemory>>>> memory;
   std::vector<Selected<model::ExpectedFailure>> failures;

@@ -235,7 +235,10 @@ Result<model::Expectation> expectation(const Case& parsed, const Point& point,
     return error_at(parsed.program_where, ErrorCode::case_no_outcome,
                     "expected a section '-- result' or '-- fail' for every cell");
   }
-  expected.result = value_in(resolved, result->value);
+  if (result->value) {
+    expected.result = value_in(resolved, *result->value);
+  }
+  expected.no_result = !result->value;
   FARCALL_TRY(calls, expected_calls(parsed, point, usage.calls));
   expected.calls = std::move(calls);
   FARCALL_TRY(memory, expected_memory(parsed, point, usage.memory));

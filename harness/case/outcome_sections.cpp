@@ -76,9 +76,13 @@ Result<std::size_t> memory_size(const Case& parsed, Word name) {
 
 Result<void> read_result(Reader& reader, const Section& section) {
   FARCALL_TRY(selector, selector_of(reader, section));
-  FARCALL_TRY(line, only_line(section, "an integer"));
+  FARCALL_TRY(line, only_line(section, "an integer, or 'none'"));
   Cursor cursor{line};
-  FARCALL_TRY(value, parse_value(reader, cursor.word()));
+  std::optional<Value> value;
+  if (const Word word = cursor.word(); word.text != "none") {
+    FARCALL_TRY(number, parse_value(reader, word));
+    value = number;
+  }
   FARCALL_TRYV(expect_end(cursor, "the result"));
   return add_section(reader.result.results,
                      {.selector = std::move(selector), .where = section.where, .value = value});

@@ -113,6 +113,9 @@ Error no_image(const model::Document& document, const Prepared& prepared) {
 
 Result<std::uint64_t> interpreted_result(const model::Cell& cell) {
   FARCALL_TRY(source, interpret(*cell.program, cell));
+  if (source.run.undefined_result) {
+    return *source.run.undefined_result;
+  }
   return source.run.r0;
 }
 

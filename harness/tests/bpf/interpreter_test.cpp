@@ -294,8 +294,9 @@ mov %r6, 6
 mov %r7, 70
 mov %r8, 800
 mov %r9, 9000
-mov %r5, %r10
+stxdw [%r10-8], %r10
 call local clobber
+ldxdw %r5, [%r10-8]
 sub %r5, %r10
 mov %r0, %r5
 add %r0, %r6
@@ -335,8 +336,8 @@ TEST(Interpreter, RefusesBadAccesses) {
        "main+1: load of 1 byte at 0000000000000fff: lies in no region", 2},
       {"mov %r1, 0x2000\nldxh %r0, [%r1]\nstb [%r1+1], 1\nexit\n",
        "main+2: store of 1 byte at 0000000000002001: table is read-only", 3},
-      {"stdw [%r10], 1\nexit\n", "main+0: store of 8 bytes at c000000000102000: lies in no region",
-       1},
+      {"stdw [%r10], 1\nexit\n",
+       "main+0: stdw of 8 bytes at r10+0 of its frame: a frame is the 512 bytes below r10", 1},
       {"mov %r1, -4\nldxdw %r0, [%r1]\nexit\n",
        "main+1: load of 8 bytes at fffffffffffffffc: lies in no region", 2},
   };
@@ -372,7 +373,7 @@ TEST(Interpreter, StopsAtTheCallDepth) {
 // What helper 5 of these tests does: calls the function that r2 points to with 10 times r1, and
 // adds how deep the calls are.
 Result<std::uint64_t> tenfold(Caller& caller, const Arguments& arguments) {
-  FARCALL_TRY(result, caller.call_back({arguments[1]}, {arguments[0] * 10}));
+  FARCALL_TRY(result, caller.call_back({arguments[1]}, std::array{arguments[0] * 10}));
   return result + caller.depth();
 }
 Result<std::uint64_t> sum(Caller& /*caller*/, const Arguments& arguments) {
@@ -535,8 +536,9 @@ TEST(Interpreter, TailCallsGoOnWhereThereIsNowhereToGo) {
 
 TEST(Interpreter, ThereAre33TailCallsAndNoMore) {
   AddressSpace memory = memory_with_programs(0x200);
-  const auto run = run_placed(program_of("mov %r2, %r1\nlddw %r3, 0xffffffff00000001\nadd %r0, 1\n"
-                                         "call 12\nexit\n"),
+  const auto run = run_placed(program_of("mov %r2, %r1\nlddw %r3, 0xffffffff00000001\n"
+                                         "ldxdw %r6, [%r1+8]\nadd %r6, 1\nstxdw [%r1+8], %r6\n"
+                                         "call 12\nmov %r0, %r6\nexit\n"),
                               memory)
                        .value();
   EXPECT_EQ(run.r0, 34U);
