@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "base/byte_order.hpp"
@@ -64,6 +65,7 @@ void write_number(std::byte* bytes, unsigned size, std::endian order, std::uint6
 }
 
 constexpr unsigned kPointerBytes = 8;
+constexpr std::byte kUndefined{0xff};
 
 }  // namespace
 
@@ -137,34 +139,43 @@ Result<void> AddressSpace::store(GuestAddress address, unsigned size, std::uint6
   return store_value(address, size, {.bits = value});
 }
 
-void AddressSpace::undefine(GuestAddress address, std::uint64_t size) {
-  for (std::size_t i = 0; i < regions_.size(); ++i) {
-    const std::uint64_t offset = address.value - regions_[i].address.value;
-    if (offset >= regions_[i].bytes.size()) {
-      continue;
-    }
-    Shadow& shadow = shadows_[i];
-    shadow.undefined.resize(regions_[i].bytes.size());
-    std::ranges::fill_n(shadow.undefined.begin() + static_cast<std::ptrdiff_t>(offset),
-                        static_cast<std::ptrdiff_t>(
-                            std::min<std::uint64_t>(size, shadow.undefined.size() - offset)),
-                        std::byte{0xff});
-    std::erase_if(shadow.pointers, [&](const StoredPointer& pointer) {
-      return pointer.at.value - address.value < size;
-    });
+void AddressSpace::add_frame(GuestAddress top, std::uint64_t size) {
+  if (!has_stack_) {
+    has_stack_ = true;
+    regions_.push_back({.name = "stack", .address = top, .bytes = {}});
+    shadows_.emplace_back();
   }
+  MemoryRegion& stack = regions_.back();
+  Shadow& shadow = shadows_.back();
+  const GuestAddress lowest{top.value - size};
+  if (lowest < stack.address) {
+    const std::uint64_t more = stack.address.value - lowest.value;
+    stack.bytes.insert(stack.bytes.begin(), more, std::byte{0});
+    shadow.undefined.insert(shadow.undefined.begin(), more, kUndefined);
+    stack.address = lowest;
+    return;
+  }
+  const auto offset = static_cast<std::ptrdiff_t>(lowest.value - stack.address.value);
+  std::ranges::fill_n(shadow.undefined.begin() + offset, static_cast<std::ptrdiff_t>(size),
+                      kUndefined);
+  std::erase_if(shadow.pointers, [&](const StoredPointer& pointer) {
+    return pointer.at.value - lowest.value < size;
+  });
 }
 
-std::vector<std::pair<GuestAddress, std::byte>> AddressSpace::defined(GuestAddress address,
-                                                                      std::uint64_t size) const {
+std::vector<std::pair<GuestAddress, std::byte>> AddressSpace::defined_in_frame(
+    GuestAddress top, std::uint64_t size) const {
+  const MemoryRegion& stack = regions_.back();
+  const std::uint64_t offset = top.value - size - stack.address.value;
+  const std::byte* const undefined = &shadows_.back().undefined[offset];
   std::vector<std::pair<GuestAddress, std::byte>> found;
-  for (std::size_t i = 0; i < regions_.size(); ++i) {
-    const std::uint64_t offset = address.value - regions_[i].address.value;
-    const std::vector<std::byte>& bytes = regions_[i].bytes;
-    for (std::uint64_t at = offset; at < bytes.size() && at - offset < size; ++at) {
-      if (shadows_[i].undefined.empty() || shadows_[i].undefined[at] == std::byte{0}) {
-        found.emplace_back(regions_[i].address + at, bytes[at]);
-      }
+  // As a rule nobody has written any of it: all bytes are like the first.
+  if (undefined[0] == kUndefined && std::memcmp(undefined, undefined + 1, size - 1) == 0) {
+    return found;
+  }
+  for (std::uint64_t i = 0; i < size; ++i) {
+    if (undefined[i] == std::byte{0}) {
+      found.emplace_back(stack.address + (offset + i), stack.bytes[offset + i]);
     }
   }
   return found;

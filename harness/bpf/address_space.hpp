@@ -48,12 +48,13 @@ class AddressSpace {
   Result<Value> load_value(GuestAddress address, unsigned size) const;
   Result<void> store_value(GuestAddress address, unsigned size, const Value& value);
 
-  // Nobody has written these bytes, as far as they lie in one region.
-  void undefine(GuestAddress address, std::uint64_t size);
+  // Makes a frame, the `size` bytes below `top`, that nobody has written: the region `stack`, which
+  // is the last one then, or as many more bytes below it, or bytes that it has already.
+  void add_frame(GuestAddress top, std::uint64_t size);
 
-  // The bytes of [address, address + size) that are defined and no part of a pointer.
-  std::vector<std::pair<GuestAddress, std::byte>> defined(GuestAddress address,
-                                                          std::uint64_t size) const;
+  // The bytes of such a frame that are defined and no part of a pointer.
+  std::vector<std::pair<GuestAddress, std::byte>> defined_in_frame(GuestAddress top,
+                                                                   std::uint64_t size) const;
 
   // The first byte of region number `region` that is undefined and no part of a pointer.
   std::optional<GuestAddress> first_undefined(std::size_t region) const;
@@ -79,6 +80,7 @@ class AddressSpace {
 
   std::vector<MemoryRegion> regions_;
   std::vector<Shadow> shadows_;  // one for each region
+  bool has_stack_ = false;       // the last one is
   std::endian order_;
 };
 

@@ -497,7 +497,7 @@ void begin_function(Machine& machine, GuestAddress top, std::uint32_t function) 
   lose(machine, 0, 1, origin);
   lose(machine, kFirstSaved, kFirstSaved + kSavedCount, origin);
   machine.stack.push_back({.number = ++machine.frame_count, .top = top});
-  machine.memory.undefine({top.value - kFrameBytes}, kFrameBytes);
+  machine.memory.add_frame(top, kFrameBytes);
   machine.registers[kFramePointer] = {.bits = top.value, .frame = machine.frame_count};
 }
 
@@ -779,12 +779,9 @@ Result<void> execute(Machine& machine) {
 }
 
 // What is left in memory outside of the stack: nothing that is undefined; where pointers are.
-Result<void> check_memory(Machine& machine, GuestAddress stack_top) {
+Result<void> check_memory(Machine& machine) {
   const auto& regions = machine.memory.regions();
-  for (std::size_t i = 0; i < regions.size(); ++i) {
-    if (stack_top.value - regions[i].address.value - 1 < regions[i].bytes.size()) {
-      continue;  // the stack's
-    }
+  for (std::size_t i = 0; i + 1 < regions.size(); ++i) {  // the last is the stack
     const auto& pointers = machine.memory.pointers(i);
     std::ranges::copy(pointers, std::back_inserter(machine.run.stack_pointers));
     const auto at = machine.memory.first_undefined(i);
@@ -824,8 +821,8 @@ Result<InterpreterRun> interpret(const Program& program, std::span<const GuestAd
   if (result.undefined != 0) {
     machine.run.undefined_result = undefined(machine, "the result, %r0,", result);
   }
-  FARCALL_TRYV(check_memory(machine, stack_top));
-  for (const auto& [at, value] : memory.defined({stack_top.value - kFrameBytes}, kFrameBytes)) {
+  FARCALL_TRYV(check_memory(machine));
+  for (const auto& [at, value] : memory.defined_in_frame(stack_top, kFrameBytes)) {
     machine.run.frame.push_back({static_cast<std::uint32_t>(stack_top.value - at.value), value});
   }
   machine.run.last_function = function_at(program, machine.pc).value_or(0);

@@ -17,8 +17,7 @@ constexpr GuestAddress kStackTop = kStack + 16 * kFrameBytes;
 constexpr GuestAddress kData{0x1000};
 
 AddressSpace memory_of(std::endian order, std::vector<std::byte> data = {}) {
-  return {{{.name = "stack", .address = kStack, .bytes = std::vector<std::byte>(16 * kFrameBytes)},
-           {.name = "data", .address = kData, .bytes = std::move(data)},
+  return {{{.name = "data", .address = kData, .bytes = std::move(data)},
            {.name = "table",
             .address = {0x2000},
             .bytes = {std::byte{1}, std::byte{2}},

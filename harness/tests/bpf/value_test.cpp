@@ -25,10 +25,7 @@ struct Ran {
   AddressSpace memory;
 };
 Ran run(const std::string& text, std::endian order = std::endian::little) {
-  AddressSpace memory({{.name = "data", .address = kData, .bytes = std::vector<std::byte>(16)},
-                       {.name = "stack",
-                        .address = kStack,
-                        .bytes = std::vector<std::byte>(kMostFrames * kFrameBytes)}},
+  AddressSpace memory({{.name = "data", .address = kData, .bytes = std::vector<std::byte>(16)}},
                       order);
   auto result =
       interpret(valid_program_of(text), {}, {kData.value, 16, 0, 0, 0}, kStackTop, memory);
