@@ -229,7 +229,7 @@ TEST(Interpreter, StoresLeaveTheirBytesInMemory) {
     AddressSpace memory = memory_of(order, std::vector<std::byte>(30));
     ASSERT_TRUE(run(text, memory));
     std::vector<unsigned> bytes;
-    for (const std::byte byte : memory.regions()[1].bytes) {
+    for (const std::byte byte : memory.regions()[0].bytes) {
       bytes.push_back(std::to_integer<unsigned>(byte));
     }
     EXPECT_EQ(bytes, order == std::endian::little ? little : big);
