@@ -31,7 +31,7 @@ std::string text_of(const Ran& ran, std::string replay) {
 model::Verdict check_document(const model::Document& document,
                               const std::shared_ptr<Observed>& observed) {
   const py::gil_scoped_release unlocked;
-  run::Prepared prepared = run::prepare(document, observed ? observed->seed : 1);
+  run::Prepared prepared = run::prepare(document, observed ? observed->seed : 0);
   if (observed) {
     prepared.testimony.observations = observed->observations;
     prepared.testimony.job = prepared.job ? &*prepared.job : nullptr;

@@ -45,6 +45,7 @@ namespace farcall {
   X(case_unknown_code,             "case.unknown-code")                         \
   X(case_contradicts_interpreter,  "case.contradicts-interpreter")              \
   X(case_site_not_reached,         "case.site-not-reached")                     \
+  X(case_undefined_value,          "case.undefined-value")                      \
   X(place_unknown_region,          "place.unknown-region")                      \
   X(place_misaligned,              "place.misaligned")                          \
   X(place_overlap,                 "place.overlap")                             \
@@ -90,6 +91,7 @@ namespace farcall {
   X(memory_stray_write,            "memory.stray-write")                        \
   X(call_unresolved,               "call.unresolved")                           \
   X(call_decoded_elsewhere,        "call.decoded-elsewhere")                    \
+  X(call_low_bits,                 "call.low-bits")                             \
   X(call_not_decoded,              "call.not-decoded")                          \
   X(call_unexpected_site,          "call.unexpected-site")                      \
   X(call_reached_elsewhere,        "call.reached-elsewhere")                    \
@@ -98,10 +100,13 @@ namespace farcall {
   X(call_argument_mismatch,        "call.argument-mismatch")                    \
   X(call_returned_elsewhere,       "call.returned-elsewhere")                   \
   X(stack_return_address,          "stack.return-address")                      \
+  X(stack_mismatch,                "stack.mismatch")                            \
   X(trace_overflow,                "trace.overflow")                            \
   X(abi_register,                  "abi.register")                              \
+  X(abi_toc,                       "abi.toc")                                   \
   X(guest_fault,                   "guest.fault")                               \
   X(guest_budget,                  "guest.budget")                              \
+  X(guest_unwritten_value,         "guest.unwritten-value")                     \
   X(linked_differs,                "linked.differs")                            \
   X(expected_failure_missing,      "expected-failure.missing")                  \
   /* the harness and its machines */                                            \

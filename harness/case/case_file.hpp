@@ -73,6 +73,12 @@ struct PlaceSection {
   std::vector<Located<PlacedItem>> items;
 };
 
+// `-- result`: a value; `none`, which is neither; or `any`.
+struct StatedResult {
+  std::optional<Value> value = {};
+  bool any = false;
+};
+
 // Eight bytes of data that hold a value.
 struct HeldValue {
   std::size_t data = 0;    // number in Case::data
@@ -133,7 +139,7 @@ struct Case {
   std::array<std::optional<Value>, 5> registers;  // r1 … r5
 
   std::vector<Selected<PlaceSection>> places;
-  std::vector<Selected<std::optional<Value>>> results;  // none: `any`
+  std::vector<Selected<StatedResult>> results;
   std::vector<Selected<std::vector<Located<CallLine>>>> calls;
   std::vector<Selected<std::vector<Located<model::ExpectedMemory>>>> memory;
   std::vector<Selected<model::ExpectedFailure>> failures;

@@ -235,9 +235,10 @@ Result<model::Expectation> expectation(const Case& parsed, const Point& point,
     return error_at(parsed.program_where, ErrorCode::case_no_outcome,
                     "expected a section '-- result' or '-- fail' for every cell");
   }
-  if (result->value) {
-    expected.result = value_in(resolved, *result->value);
+  if (result->value.value) {
+    expected.result = value_in(resolved, *result->value.value);
   }
+  expected.no_result = !result->value.value && !result->value.any;
   FARCALL_TRYV(expect_calls(parsed, point, usage.calls, expected));
   FARCALL_TRY(memory, expected_memory(parsed, point, usage.memory));
   expected.memory = std::move(memory);

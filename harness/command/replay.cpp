@@ -29,7 +29,8 @@ struct Bundle {
   std::string farcall;  // versions that packed it
   std::string qemu;
   std::vector<model::Document> documents;
-  std::vector<std::string> codes;  // of the finding that each failed by
+  std::vector<std::uint64_t> seeds;  // that each ran with
+  std::vector<std::string> codes;    // of the finding that each failed by
 };
 
 Result<Bundle> read_bundle(const std::string& path) {
@@ -47,6 +48,7 @@ Result<Bundle> read_bundle(const std::string& path) {
                      .where = {path}};
       }
       bundle.documents.push_back(std::move(document));
+      bundle.seeds.push_back(cell.at("seed").get<std::uint64_t>());
       const model::Json& findings = cell.at("verdict").at("findings");
       bundle.codes.push_back(findings.empty() ? "" : findings[0].at("code").get<std::string>());
     }
@@ -88,7 +90,9 @@ ExitCode replay(const ReplayArguments& arguments) {
     reporting.value().cell(outcome, fmt::format("{} replay {}", shell_word(arguments.program),
                                                 shell_word(arguments.bundle)));
   };
-  run::run_all(std::move(bundle.documents), arguments.runner, tell, reporting.value().ended());
+  const run::Documents documents(std::move(bundle.documents), 1,
+                                 [&bundle](std::size_t number) { return bundle.seeds[number]; });
+  run::run_all(documents, arguments.runner, tell, reporting.value().ended());
   const auto code = reporting.value().end();
   fmt::print(stderr, "{} of {} end as they did when they were packed\n", same, count);
   return code ? code.value() : report_error(code.error());

@@ -155,7 +155,8 @@ void Reporting::cell(const run::Outcome& outcome, std::string replay) {
       .image = testimony.image ? &*testimony.image : nullptr,
       .observations = testimony.observations ? &*testimony.observations : nullptr,
       .landmarks = testimony.landmarks,
-      .replay = std::move(replay)};
+      .replay = std::move(replay),
+      .seed = outcome.seed};
   for (const auto& report : reports_) {
     report->cell(cell);
   }

@@ -20,6 +20,8 @@ struct RunArguments {
   std::string program;
   ReportOptions reports;
   std::size_t repeat = 1;  // every cell so many times
+  std::uint64_t seed = 0;  // the first of `seeds`
+  std::size_t seeds = 1;   // all cells with each
   run::RunnerOptions runner;
 };
 
@@ -27,13 +29,15 @@ struct RunArguments {
 constexpr std::size_t kMostCells = 1'000'000;
 
 std::string replay_command(const RunArguments& arguments, std::size_t index,
-                           const model::Cell& cell) {
+                           const run::Outcome& outcome) {
+  const std::string seed = outcome.seed == 0 ? "" : fmt::format(" --seed {}", outcome.seed);
   if (!arguments.from.empty()) {
-    return fmt::format("{} run --from {}", shell_word(arguments.program),
-                       shell_word(arguments.from[index % arguments.from.size()]));
+    return fmt::format("{} run --from {}{}", shell_word(arguments.program),
+                       shell_word(arguments.from[index % arguments.from.size()]), seed);
   }
-  return fmt::format("{} run {} --filter {}", shell_word(arguments.program),
-                     shell_word(cell.case_path), shell_word(cell.name));
+  const model::Cell& cell = outcome.document.cell;
+  return fmt::format("{} run {} --filter {}{}", shell_word(arguments.program),
+                     shell_word(cell.case_path), shell_word(cell.name), seed);
 }
 
 Result<run::Documents> load(const RunArguments& arguments) {
@@ -47,12 +51,17 @@ Result<run::Documents> load(const RunArguments& arguments) {
     documents.push_back(std::move(document));
   }
   const std::size_t once = documents.size();
-  if (once * arguments.repeat > kMostCells) {
-    return Error{.code = ErrorCode::usage_bad_argument,
-                 .message = fmt::format("--repeat {}: {} cells; expected at most {}",
-                                        arguments.repeat, once * arguments.repeat, kMostCells)};
+  const std::size_t times = arguments.repeat * arguments.seeds;
+  if (once * times > kMostCells) {
+    return Error{
+        .code = ErrorCode::usage_bad_argument,
+        .message = fmt::format("--repeat {} --seeds {}: {} cells; expected at most {}",
+                               arguments.repeat, arguments.seeds, once * times, kMostCells)};
   }
-  return run::Documents(std::move(documents), arguments.repeat);
+  return run::Documents(std::move(documents), times,
+                        [once, first = arguments.seed, seeds = arguments.seeds](std::size_t index) {
+                          return first + index / once % seeds;
+                        });
 }
 
 ExitCode run(const RunArguments& arguments) {
@@ -68,7 +77,7 @@ ExitCode run(const RunArguments& arguments) {
   std::size_t index = 0;
   reporting.value().begin(documents.value().size(), arguments.selection.shard);
   const auto tell = [&](const run::Outcome& outcome) {
-    reporting.value().cell(outcome, replay_command(arguments, index++, outcome.document.cell));
+    reporting.value().cell(outcome, replay_command(arguments, index++, outcome));
   };
   run::run_all(documents.value(), arguments.runner, tell, reporting.value().ended());
   const auto code = reporting.value().end();
@@ -99,6 +108,12 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
   run_app->add_flag("--fail-fast", arguments->runner.stop_at_failure,
                     "Stop at the first cell that does not pass");
   run_app->add_option("--repeat", arguments->repeat, "Run every cell so many times")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
+  run_app->add_option("--seed", arguments->seed,
+                      "What registers and memory hold that nobody has written is made of this "
+                      "number and the cell's name; 0 by default");
+  run_app
+      ->add_option("--seeds", arguments->seeds, "Run every cell with so many seeds, from --seed on")
       ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
   add_reports(*run_app, arguments->reports);
   add_selection(*run_app, arguments->selection);

@@ -226,7 +226,9 @@ bpf::Program read_program(const Json& json) {
 
 Expectation read_expectation(const Json& json) {
   Expectation expected;
-  if (const Json& result = json.at("result"); !result.is_null()) {
+  if (const Json& result = json.at("result"); result == "none") {
+    expected.no_result = true;
+  } else if (!result.is_null()) {
     expected.result = read_hex(result);
   }
   expected.calls = read_array(json.at("calls"), [](const Json& one) {
@@ -292,8 +294,8 @@ Cell read_cell(const Json& json) {
                                       map.name, map.value_bytes));
       }
     }
-  } else if (!cell.expected.result) {
-    throw BadDocument("without a program, the cell must say which result it expects");
+  } else if (!cell.expected.result && !cell.expected.no_result) {
+    throw BadDocument("without a program, the cell must say which result it expects, or none");
   }
   return cell;
 }
@@ -352,8 +354,8 @@ bool has_twice(const std::vector<CodeCall>& calls, Member member) {
   return std::ranges::adjacent_find(all) != all.end();
 }
 
-// Words that are left out at the beginning of a function; 0 if the document does not say.
-std::uint32_t read_entry_words(const Json& function, const char* key) {
+// 0 if the document does not say.
+std::uint32_t read_if_there(const Json& function, const char* key) {
   return function.contains(key) ? read_number<std::uint32_t>(function.at(key)) : 0;
 }
 
@@ -378,8 +380,9 @@ CodeImage read_image(const Json& json) {
                                 : 0,
         .lines = one.contains("lines") ? read_array(one.at("lines"), read_line)
                                        : std::vector<CodeLine>(),
-        .local_entry_words = read_entry_words(one, "local_entry_words"),
-        .tail_entry_words = read_entry_words(one, "tail_entry_words")};
+        .local_entry_words = read_if_there(one, "local_entry_words"),
+        .tail_entry_words = read_if_there(one, "tail_entry_words"),
+        .frame_top_bytes = read_if_there(one, "frame_top_bytes")};
   });
   image.calls = read_array(json.at("calls"), [](const Json& one) {
     CodeCall call{.site = read_site(one.at("site")),

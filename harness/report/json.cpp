@@ -21,6 +21,7 @@ class JsonReport : public Report {
     json["cell"] = report.cell.name;
     json["case"] = report.cell.case_path;
     json.update(model::to_json(report.verdict));
+    json["seed"] = report.seed;
     json["replay"] = report.replay;
     // The state of the guest is evidence of a failure, and a burden otherwise.
     if (report.verdict.outcome != model::Outcome::pass && report.observations != nullptr) {

@@ -24,6 +24,7 @@ struct FinishedCell {
   std::shared_ptr<const model::Document> document;
   check::Testimony testimony;
   model::Verdict verdict;
+  std::uint64_t seed = 0;
 };
 
 // Where cells come from and go to; called from the thread that runs them.

@@ -48,7 +48,7 @@ class InOrder {
     while (!stopped_ && !waiting_.empty() && waiting_.begin()->first == next_) {
       const FinishedCell first = std::move(waiting_.extract(waiting_.begin()).mapped());
       ++next_;
-      sink_({*first.document, first.testimony, first.verdict});
+      sink_({*first.document, first.testimony, first.verdict, first.seed});
       stopped_ = stop_at_failure_ && first.verdict.outcome != model::Outcome::pass;
     }
   }
@@ -151,7 +151,8 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
       results.finish({.index = *index,
                       .document = documents.at(*index),
                       .testimony = {},
-                      .verdict = not_run(done.error())});
+                      .verdict = not_run(done.error()),
+                      .seed = documents.seed(*index)});
     }
   }
 }

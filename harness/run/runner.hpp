@@ -25,6 +25,7 @@ struct Outcome {
   const model::Document& document;
   const check::Testimony& testimony;  // of a cell that passed, only the image is kept
   const model::Verdict& verdict;
+  std::uint64_t seed = 0;
 };
 
 // Whether a machine or farcall failed, and not the cell.
