@@ -106,7 +106,7 @@ std::vector<std::shared_ptr<Ran>> Machine::run(const Documents& batch, const py:
     auto ran = std::make_shared<Ran>(Ran{.document = batch[cell.index],
                                          .testimony = std::move(cell.testimony),
                                          .verdict = std::move(cell.verdict),
-                                         .seed = cell.index + 1});
+                                         .seed = cell.seed});
     const std::scoped_lock lock(mutex);
     results[cell.index] = std::move(ran);
     ++finished;

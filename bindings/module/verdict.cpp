@@ -20,7 +20,8 @@ report::CellReport cell_report(const Ran& ran, std::string replay) {
           .image = testimony.image ? &*testimony.image : nullptr,
           .observations = testimony.observations ? &*testimony.observations : nullptr,
           .landmarks = testimony.landmarks,
-          .replay = std::move(replay)};
+          .replay = std::move(replay),
+          .seed = ran.seed};
 }
 
 // The evidence as `farcall run` prints it.
@@ -31,7 +32,7 @@ std::string text_of(const Ran& ran, std::string replay) {
 model::Verdict check_document(const model::Document& document,
                               const std::shared_ptr<Observed>& observed) {
   const py::gil_scoped_release unlocked;
-  run::Prepared prepared = run::prepare(document, observed ? observed->seed : 1);
+  run::Prepared prepared = run::prepare(document, observed ? observed->seed : 0);
   if (observed) {
     prepared.testimony.observations = observed->observations;
     prepared.testimony.job = prepared.job ? &*prepared.job : nullptr;
@@ -75,11 +76,6 @@ void bind_verdict(py::module_& module) {
           "Stable, such as 'call.decoded-elsewhere'; all are in ERROR_CODES.")
       .def_readonly("site", &model::Finding::site, "The call site, or ''.")
       .def_readonly("text", &model::Finding::text, "For people; may change at any time.")
-      .def_property_readonly(
-          "file", [](const model::Finding& self) -> std::string { return self.where.file; },
-          "The case or source file that it is about, or ''.")
-      .def_property_readonly(
-          "line", [](const model::Finding& self) { return self.where.line; }, "Counted from 1.")
       .def("__repr__", [](const model::Finding& self) {
         return fmt::format("<Finding {}{}{}>", name(self.code), self.site.empty() ? "" : " at ",
                            self.site);

@@ -56,6 +56,7 @@ enum class Blame : std::uint8_t {
   X(case_unknown_code,              "case.unknown-code",            input)      \
   X(case_contradicts_interpreter,   "case.contradicts-interpreter", test)       \
   X(case_site_not_reached,          "case.site-not-reached",        test)       \
+  X(case_undefined_value,           "case.undefined-value",         test)      \
   X(place_unknown_region,           "place.unknown-region",         input)      \
   X(place_misaligned,               "place.misaligned",             input)      \
   X(place_overlap,                  "place.overlap",                input)      \
@@ -103,6 +104,7 @@ enum class Blame : std::uint8_t {
   X(place_elsewhere,                "place.elsewhere",              code)       \
   X(call_unresolved,                "call.unresolved",              code)       \
   X(call_decoded_elsewhere,         "call.decoded-elsewhere",       code)       \
+  X(call_low_bits,                  "call.low-bits",                code)      \
   X(call_not_decoded,               "call.not-decoded",             code)       \
   X(call_unexpected_site,           "call.unexpected-site",         code)       \
   X(call_reached_elsewhere,         "call.reached-elsewhere",       code)       \
@@ -111,10 +113,13 @@ enum class Blame : std::uint8_t {
   X(call_argument_mismatch,          "call.argument-mismatch",        code)       \
   X(call_returned_elsewhere,        "call.returned-elsewhere",      code)       \
   X(stack_return_address,           "stack.return-address",         code)       \
+  X(stack_mismatch,                 "stack.mismatch",               code)      \
   X(trace_overflow,                 "trace.overflow",               code)       \
   X(abi_register,                   "abi.register",                 code)       \
+  X(abi_toc,                        "abi.toc",                      code)      \
   X(guest_fault,                    "guest.fault",                  code)       \
   X(guest_budget,                   "guest.budget",                 code)       \
+  X(guest_unwritten_value,          "guest.unwritten-value",        code)      \
   X(linked_differs,                 "linked.differs",               code)       \
   X(expected_failure_missing,       "expected-failure.missing",     code)       \
   /* the harness and its machines */                                            \

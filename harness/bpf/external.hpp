@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "base/address.hpp"
@@ -52,8 +53,10 @@ class Caller {
   virtual Result<GuestAddress> map(std::uint32_t map) const = 0;
   virtual GuestAddress frame_pointer() const = 0;
 
-  // Calls the function of the program that a function pointer points to.
-  virtual Result<std::uint64_t> call_back(GuestAddress function, const Arguments& arguments) = 0;
+  // Calls the function of the program that a function pointer points to. It has these arguments
+  // and no others.
+  virtual Result<std::uint64_t> call_back(GuestAddress function,
+                                          std::span<const std::uint64_t> arguments) = 0;
 
   // How many calls are under way, the one of this external function included.
   virtual std::size_t depth() const = 0;

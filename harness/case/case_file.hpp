@@ -54,10 +54,11 @@ struct Selected {
 // A number, or `addr(NAME)`: where something is placed.
 using Value = std::variant<std::uint64_t, Item>;
 
-// `-- result`, and what of the file says it.
+// `-- result`: a value, and what of the file says it; `any`; or `none`, which is neither.
 struct ResultLine {
-  std::optional<Value> value;  // none: `any`
-  Extent text;
+  std::optional<Value> value = {};
+  Extent text = {};
+  bool any = false;
 };
 
 // Eight bytes of data, or the 64-bit load of a slot, that hold where `target` is placed, and

@@ -243,6 +243,7 @@ Result<model::Expectation> expectation(const Case& parsed, const Point& point,
     expected.result = value_in(resolved, *result->value.value);
     expected.result_line = result->where.line;
   }
+  expected.no_result = !result->value.value && !result->value.any;
   FARCALL_TRYV(expect_calls(parsed, point, usage.calls, expected));
   FARCALL_TRY(memory, expected_memory(parsed, point, usage.memory));
   expected.memory = std::move(memory);

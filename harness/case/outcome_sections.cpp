@@ -91,19 +91,36 @@ Result<std::size_t> memory_size(const Case& parsed, Word name) {
 }  // namespace
 
 Result<void> read_result(Reader& reader, const Section& section) {
-  FARCALL_TRY(selector, selector_of(reader, section));
-  FARCALL_TRY(line, only_line(reader, section, "an integer"));
-  Cursor cursor{line};
-  const Word word = cursor.word();
-  std::optional<Value> value;
-  if (word.text != kAny) {
-    FARCALL_TRY(stated, parse_value(reader, word));
-    value = stated;
+  Cursor arguments = section.arguments;
+  Cursor after_none = arguments;
+  const bool is_none = after_none.word().text == "none";
+  if (is_none) {
+    arguments = after_none;
   }
-  FARCALL_TRYV(expect_end(cursor, "the result"));
-  return add_section(reader.result.results, {.selector = std::move(selector),
-                                             .where = section.where,
-                                             .value = {.value = value, .text = extent_of(word)}});
+  FARCALL_TRY(selector, parse_selector(arguments, reader.scope));
+  const auto first = LineReader{section.body, section.body_line}.next();
+  if (is_none == first.has_value()) {
+    return is_none ? error_at(Cursor{*first}.here(), ErrorCode::case_syntax,
+                              "expected nothing below '-- result none'")
+                   : error_at(section.where, ErrorCode::case_syntax,
+                              "the section 'result' is empty: expected an integer",
+                              "a program without a result says '-- result none'");
+  }
+  ResultLine value;
+  if (!is_none) {
+    FARCALL_TRY(line, only_line(reader, section, "an integer"));
+    Cursor cursor{line};
+    const Word word = cursor.word();
+    value.text = extent_of(word);
+    value.any = word.text == kAny;
+    if (!value.any) {
+      FARCALL_TRY(number, parse_value(reader, word));
+      value.value = number;
+    }
+    FARCALL_TRYV(expect_end(cursor, "the result"));
+  }
+  return add_section(reader.result.results,
+                     {.selector = std::move(selector), .where = section.where, .value = value});
 }
 
 Result<void> read_mem_after(Reader& reader, const Section& section) {

@@ -37,7 +37,7 @@ constexpr std::array<SectionRow, kSectionKindCount> kSections = {{
     {"array", "lines INDEX = PROGRAM, or bytes", Body::any, true},
     {"regs", "lines rN = INTEGER", Body::some, false},
     {"place", "lines NAME = ADDRESS", Body::some, true},
-    {"result", "an integer", Body::some, true},
+    {"result", "an integer", Body::any, true},
     {"mem-after", "lines OFFSET: BYTES", Body::some, true},
     {"calls", "lines SITE CALLEE [*COUNT]", Body::some, true},
     {"fail", "CODE [SITE]", Body::some, true},

@@ -85,6 +85,17 @@ std::vector<bpf::MemoryRegion> expected_memory(const model::Cell& cell) {
 
 Findings result_findings(const model::Cell& cell, const Interpretation* source,
                          std::uint64_t result) {
+  if (cell.expected.no_result) {
+    return {};
+  }
+  if (source != nullptr && source->run.r0_frame != 0) {
+    if (is_in_stack(cell.placement, {result})) {
+      return {};
+    }
+    return {{ErrorCode::result_mismatch, "",
+             fmt::format("expected r0 to be a pointer into the stack; the CPU returned {:#x}",
+                         result)}};
+  }
   const auto expected = source != nullptr ? std::optional(source->run.r0) : cell.expected.result;
   if (expected && *expected != result) {
     return {{ErrorCode::result_mismatch, "",
@@ -136,10 +147,12 @@ Findings run_findings(const model::Cell& cell, const Testimony& testimony, const
       const std::vector<StoredReturn> returns = stored_returns(image, source->run);
       append(findings, stack_findings(image, returns, observed, order));
       append(findings, stub_findings(cell, *source, observed));
-      append(findings,
-             memory_findings(with_return_addresses(memory_but_log(*cell.program, source->memory),
-                                                   returns, order),
-                             observed));
+      std::vector<bpf::MemoryRegion> memory =
+          with_return_addresses(memory_but_log(*cell.program, source->memory), returns, order);
+      append(findings, stack_pointer_findings(cell.placement, source->run.stack_pointers, observed,
+                                              order, memory));
+      append(findings, memory_findings(memory, observed));
+      append(findings, frame_findings(cell, image, source->run, observed));
     } else {
       append(findings, memory_findings(expected_memory(cell), observed));
     }
@@ -295,7 +308,10 @@ std::vector<model::Finding> objections(const model::Cell& cell, const Interpreta
   if (expected.failure) {
     return findings;  // result and calls of such a cell are not looked at
   }
-  if (expected.result && *expected.result != source.run.r0) {
+  if (source.run.undefined_result && !expected.no_result) {
+    findings.push_back(model::as_finding(*source.run.undefined_result));
+  }
+  if (findings.empty() && expected.result && *expected.result != source.run.r0) {
     findings.push_back({ErrorCode::case_contradicts_interpreter, "",
                         fmt::format("the case expects r0 = {:#x}; the interpreter returns {:#x}",
                                     *expected.result, source.run.r0),

@@ -75,6 +75,21 @@ std::vector<bpf::MemoryRegion> with_return_addresses(std::vector<bpf::MemoryRegi
                                                      const std::vector<StoredReturn>& stored,
                                                      std::endian order);
 
+// What the outermost function left in its frame, where the image says where that is.
+Findings frame_findings(const model::Cell& cell, const model::CodeImage& image,
+                        const bpf::InterpreterRun& run, const model::Observations& observed);
+
+// Whether `address` is in the stack of a cell that is there, its end included.
+bool is_in_stack(const model::Placement& placement, GuestAddress address);
+
+// Pointers into the stack that are to be in `memory`, where the CPU has its frames elsewhere: each
+// must lead into the stack, and all into one frame must be as far apart as the interpreter has
+// them. Those that do are put into `memory` as the CPU has them.
+Findings stack_pointer_findings(const model::Placement& placement,
+                                const std::vector<bpf::StoredPointer>& pointers,
+                                const model::Observations& observed, std::endian order,
+                                std::vector<bpf::MemoryRegion>& memory);
+
 // Memory beside `expected`, and bytes written outside of everything.
 Findings memory_findings(const std::vector<bpf::MemoryRegion>& expected,
                          const model::Observations& observed);

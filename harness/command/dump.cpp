@@ -223,7 +223,7 @@ View look_at(model::Document document, bool needs_guest, const run::RunnerOption
             .observations = {},
             .verdict = {},
             .listing = {}};
-  view.prepared = run::prepare(view.document, 1);
+  view.prepared = run::prepare(view.document, 0);
   if (needs_guest) {
     std::optional<vm::Machine> machine;
     const auto finish = [&view](run::FinishedCell cell) {

@@ -29,7 +29,8 @@ struct Bundle {
   std::string farcall;  // versions that packed it
   std::string qemu;
   std::vector<model::Document> documents;
-  std::vector<std::string> codes;  // of the finding that each failed by
+  std::vector<std::uint64_t> seeds;  // that each ran with
+  std::vector<std::string> codes;    // of the finding that each failed by
 };
 
 Result<Bundle> read_bundle(const std::string& path) {
@@ -47,6 +48,7 @@ Result<Bundle> read_bundle(const std::string& path) {
                      .where = {path}};
       }
       bundle.documents.push_back(std::move(document));
+      bundle.seeds.push_back(cell.at("seed").get<std::uint64_t>());
       const model::Json& findings = cell.at("verdict").at("findings");
       bundle.codes.push_back(findings.empty() ? "" : findings[0].at("code").get<std::string>());
     }
@@ -85,8 +87,9 @@ ExitCode replay(const ReplayArguments& arguments) {
     same += bundle.codes[outcome.index] == code ? 1U : 0U;
     return fmt::format("{} replay {}", shell_word(arguments.program), shell_word(arguments.bundle));
   };
-  const ExitCode code =
-      reporting.value().run(std::move(bundle.documents), arguments.runner, {}, {}, replay, nullptr);
+  const run::Documents documents(std::move(bundle.documents), 1,
+                                 [&bundle](std::size_t number) { return bundle.seeds[number]; });
+  const ExitCode code = reporting.value().run(documents, arguments.runner, {}, {}, replay, nullptr);
   note(fmt::format("{} of {} end as they did when they were packed", same, count));
   return code;
 }

@@ -195,7 +195,8 @@ ExitCode Reporting::run(const run::Documents& documents, run::RunnerOptions runn
           .observations = testimony.observations ? &*testimony.observations : nullptr,
           .landmarks = testimony.landmarks,
           .replay = replay(outcome),
-          .seconds = outcome.seconds});
+          .seconds = outcome.seconds,
+          .seed = outcome.seed});
     stop = stop || !is_read();
   };
   const auto ended = [this](const model::Verdict& verdict) {

@@ -24,6 +24,8 @@ struct RunArguments {
   ReportOptions reports;
   std::size_t repeat = 1;  // every cell so many times
   bool bless = false;
+  std::uint64_t seed = 0;  // the first of `seeds`
+  std::size_t seeds = 1;   // all cells with each
   run::RunnerOptions runner;
 };
 
@@ -54,11 +56,12 @@ ExitCode run(const RunArguments& arguments) {
   }
   auto& [selected, bad] = loaded.value();
   const std::size_t once = selected.size();
-  if (once * arguments.repeat > kMostCells) {
+  const std::size_t times = arguments.repeat * arguments.seeds;
+  if (once * times > kMostCells) {
     return report_error(
         {.code = ErrorCode::usage_bad_argument,
-         .message = fmt::format("--repeat {}: {} cells; expected at most {}", arguments.repeat,
-                                once * arguments.repeat, kMostCells)});
+         .message = fmt::format("--repeat {} --seeds {}: {} cells; expected at most {}",
+                                arguments.repeat, arguments.seeds, once * times, kMostCells)});
   }
   auto reporting = Reporting::open(arguments.reports, begin);
   if (!reporting) {
@@ -71,17 +74,21 @@ ExitCode run(const RunArguments& arguments) {
   const std::string program = shell_word(arguments.program);
   const auto replay = [&](const run::Outcome& outcome) {
     const model::Cell& cell = outcome.document.cell;
-    return good_from.empty() ? fmt::format("{} run {} --filter {}", program,
-                                           shell_word(cell.case_path), shell_word(cell.name))
-                             : fmt::format("{} run --from {}", program,
-                                           shell_word(good_from[outcome.index % once]));
+    const std::string seed = outcome.seed == 0 ? "" : fmt::format(" --seed {}", outcome.seed);
+    return good_from.empty() ? fmt::format("{} run {} --filter {}{}", program,
+                                           shell_word(cell.case_path), shell_word(cell.name), seed)
+                             : fmt::format("{} run --from {}{}", program,
+                                           shell_word(good_from[outcome.index % once]), seed);
   };
   const auto replay_bad = [&](const run::BadFile& file) {
     return fmt::format("{} run {}{}", program, arguments.from.empty() ? "" : "--from ",
                        shell_word(file.path));
   };
-  return reporting.value().run({std::move(selected), arguments.repeat}, arguments.runner,
-                               arguments.selection.shard, bad, replay, replay_bad);
+  const run::Documents documents(std::move(selected), times,
+                                 [once, first = arguments.seed, seeds = arguments.seeds](
+                                     std::size_t index) { return first + index / once % seeds; });
+  return reporting.value().run(documents, arguments.runner, arguments.selection.shard, bad, replay,
+                               replay_bad);
 }
 
 }  // namespace
@@ -108,6 +115,12 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
   run_app->add_flag("--fail-fast", arguments->runner.stop_at_failure,
                     "Stop at the first cell that does not pass");
   run_app->add_option("--repeat", arguments->repeat, "Run every cell so many times")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
+  run_app->add_option("--seed", arguments->seed,
+                      "What registers and memory hold that nobody has written is made of this "
+                      "number and the cell's name; 0 by default");
+  run_app
+      ->add_option("--seeds", arguments->seeds, "Run every cell with so many seeds, from --seed on")
       ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
   add_reports(*run_app, arguments->reports);
   add_selection(*run_app, arguments->selection);

@@ -58,6 +58,10 @@ struct Native {
 std::span<const Native> natives();
 const Native* find(std::string_view name);
 
+// The trap of a function that finds another TOC pointer in r2 than the one it was made for, which is
+// in r11 then.
+std::uint32_t toc_trap();
+
 // It, as a program knows it.
 bpf::External external(const Native& native, bpf::ExternalKind kind, std::int32_t id);
 

@@ -211,6 +211,7 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
     if (target.tail_calls && is_program(linked.program, i)) {
       code.tail_entry_words = kTailEntryWords;
     }
+    code.frame_top_bytes = std::uint32_t{target.frame.size} - target.frame.swap_buffer;
     image.functions.push_back(std::move(code));
   }
   for (std::size_t i = 0; i < linked.program.externals.size(); ++i) {

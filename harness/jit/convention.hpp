@@ -62,7 +62,8 @@ constexpr Frame frame_of(const ppc64::CallingConvention& abi, bool tail_calls = 
 
 static_assert(frame_of(ppc64::kElfv2).size == 592 && frame_of(ppc64::kElfv1).size == 672);
 static_assert(592 % ppc64::kElfv2.stack_alignment == 0 && 672 % ppc64::kElfv1.stack_alignment == 0);
-static_assert(std::uint64_t{24} * frame_of(ppc64::kElfv1).size <= model::kStackBytes);
+static_assert(bpf::kMostFrames * std::uint64_t{frame_of(ppc64::kElfv1, true).size} <=
+              model::kStackBytes);
 
 // What the code is for: the CPU, the order that it runs in, and the ABI with its frame.
 struct Target {

@@ -32,8 +32,8 @@ struct Placement {
   friend bool operator==(const Placement&, const Placement&) = default;
 };
 
-// Room for 24 nested frames of the largest size that the JIT makes.
-inline constexpr std::uint64_t kStackBytes = std::uint64_t{16} << 10;
+// Room for as many frames as the interpreter admits, of the largest size that the JIT makes.
+inline constexpr std::uint64_t kStackBytes = std::uint64_t{24} << 10;
 
 // `-- calls`: the call at `site` goes to function `callee` and is made exactly `count` times.
 struct ExpectedCall {
@@ -69,6 +69,7 @@ struct ExpectedFailure {
 struct Expectation {
   std::optional<std::uint64_t> result;
   unsigned result_line = 0;
+  bool no_result = false;              // `-- result none`: what r0 is does not matter
   std::vector<ExpectedCall> calls;     // sites not named here: as often as the interpreter calls
   bool any_other_call = false;         // sites not named here need not be reached
   std::vector<ExpectedMemory> memory;  // regions that are named keep their other bytes

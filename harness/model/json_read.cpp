@@ -221,7 +221,9 @@ unsigned read_case_line(const Json& json, const char* key = "line") {
 
 Expectation read_expectation(const Json& json) {
   Expectation expected{.result_line = read_case_line(json, "result_line")};
-  if (const Json& result = json.at("result"); !result.is_null()) {
+  if (const Json& result = json.at("result"); result == "none") {
+    expected.no_result = true;
+  } else if (!result.is_null()) {
     expected.result = read_hex(result);
   }
   expected.calls = read_array(json.at("calls"), [](const Json& one) {
@@ -311,7 +313,7 @@ CodeLine read_line(const Json& json) {
 }
 
 // Words that are left out at the beginning of a function; 0 if the document does not say.
-std::uint32_t read_entry_words(const Json& function, const char* key) {
+std::uint32_t read_if_there(const Json& function, const char* key) {
   return function.contains(key) ? read_number<std::uint32_t>(function.at(key)) : 0;
 }
 
@@ -343,8 +345,9 @@ CodeImage read_image(const Json& json) {
                                 : 0,
         .lines = one.contains("lines") ? read_array(one.at("lines"), read_line)
                                        : std::vector<CodeLine>(),
-        .local_entry_words = read_entry_words(one, "local_entry_words"),
-        .tail_entry_words = read_entry_words(one, "tail_entry_words")};
+        .local_entry_words = read_if_there(one, "local_entry_words"),
+        .tail_entry_words = read_if_there(one, "tail_entry_words"),
+        .frame_top_bytes = read_if_there(one, "frame_top_bytes")};
   });
   image.calls = read_array(json.at("calls"), [](const Json& one) {
     CodeCall call{.site = read_site(one.at("site")),

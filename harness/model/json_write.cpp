@@ -91,6 +91,9 @@ Json to_json(const bpf::Signature& signature) {
 Json to_json(const Expectation& expected) {
   Json json = with_line(Json::object(), expected.result_line, "result_line");
   json["result"] = or_null(expected.result, [](std::uint64_t value) { return hex(value); });
+  if (expected.no_result) {
+    json["result"] = "none";
+  }
   json["calls"] = array_of(expected.calls, [](const ExpectedCall& call) {
     return with_line(
         Json{{"site", to_json(call.site)}, {"callee", call.callee}, {"count", call.count}},
@@ -250,6 +253,9 @@ Json to_json(const CodeImage& image) {
     }
     if (function.tail_entry_words != 0) {
       one["tail_entry_words"] = function.tail_entry_words;
+    }
+    if (function.frame_top_bytes != 0) {
+      one["frame_top_bytes"] = function.frame_top_bytes;
     }
     one["pass_words"] = function.pass_words;
     one["words"] =

@@ -24,6 +24,7 @@ class JsonReport : public Report {
     if (report.image != nullptr) {
       json["placement"] = report.image->placed_by == model::PlacedBy::image ? "image" : "cell";
     }
+    json["seed"] = report.seed;
     json["replay"] = report.replay;
     // The state of the guest is evidence of a failure, and a burden otherwise.
     if (report.verdict.outcome != model::Outcome::pass && report.observations != nullptr) {

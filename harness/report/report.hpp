@@ -28,6 +28,7 @@ struct CellReport {
   std::span<const model::Landmark> landmarks = {};  // names for addresses in the observations
   std::string replay;                               // the command that runs this cell again
   double seconds = 0;                               // what it took
+  std::uint64_t seed = 0;                           // of what nobody has written, see make_job()
 };
 
 // One of `count` parts of a run, by cell names; numbered from 1.

@@ -1,11 +1,17 @@
 #include "run/machine_run.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <chrono>
 #include <deque>
 #include <iterator>
+#include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "run/garbage.hpp"
 #include "run/pipeline.hpp"
 
 namespace farcall::run {
@@ -23,9 +29,72 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
+// How a job ended, as far as that must not depend on what nobody has written.
+struct End {
+  model::Ending ending = model::Ending::returned;
+  std::optional<GuestAddress> fault;
+  std::vector<std::pair<ErrorCode, std::string>> findings;  // and their sites
+  std::optional<std::uint64_t> result;
+  std::vector<model::JobRegion> memory;
+
+  friend bool operator==(const End&, const End&) = default;
+};
+
+End end_of(const model::Cell& cell, const model::Verdict& verdict,
+           const model::Observations& observed) {
+  End end{.ending = observed.ending};
+  for (const model::JobRegion& region : observed.memory) {
+    if (std::ranges::find(cell.memory, region.address, &bpf::MemoryRegion::address) !=
+        cell.memory.end()) {
+      end.memory.push_back(region);
+    }
+  }
+  if (observed.fault) {
+    end.fault = observed.fault->address;
+  }
+  if (!cell.expected.no_result) {
+    end.result = verdict.result;
+  }
+  for (const model::Finding& finding : verdict.findings) {
+    end.findings.emplace_back(finding.code, finding.site);
+  }
+  return end;
+}
+
+// The search for what a cell that failed read before anybody had written it. It runs once more with
+// the other seed of its pair; if it ends differently, with what lies between the two.
+struct Search {
+  model::Job first;
+  model::Job second;
+  End end;               // of the first
+  std::string told;      // how the second ended
+  std::size_t same = 0;  // with so many pieces of the second's garbage it ends as the first did
+  std::optional<std::size_t> differs = {};  // with so many it does not; empty: not known to
+  std::size_t asked = 0;
+
+  // The pieces of the next job; nothing: the search is over.
+  bool next() {
+    asked = differs ? same + (*differs - same) / 2 : garbage_pieces(first);
+    return !differs || *differs - same > 1;
+  }
+  model::Job job() const { return with_garbage(first, second, asked); }
+};
+
+std::string describe_end(const model::Verdict& verdict) {
+  if (verdict.findings.empty()) {
+    return std::string(name(verdict.outcome));
+  }
+  return fmt::format("{}: {}", name(verdict.findings.front().code), verdict.findings.front().text);
+}
+
+struct PendingCell {
+  FinishedCell cell;  // without a verdict as yet, unless there is a search
+  std::unique_ptr<Search> search = nullptr;
+};
+
 // Jobs that go to the guest together, each with the cell that it belongs to.
 struct Batch {
-  std::vector<FinishedCell> cells;  // without a verdict as yet
+  std::vector<PendingCell> cells;
   std::vector<model::Job> jobs;
 
   // Splits off everything after the first `count`.
@@ -94,24 +163,27 @@ class MachineRun {
     }
     const auto begin = Clock::now();
     auto document = documents_.at(*index);
-    Prepared prepared = prepare(*document, *index + 1);
+    const std::uint64_t seed = documents_.seed(*index);
+    Prepared prepared = prepare(*document, seed);
     FinishedCell cell{.index = *index,
                       .document = std::move(document),
                       .testimony = std::move(prepared.testimony),
-                      .verdict = {}};
+                      .verdict = {},
+                      .seed = seed};
     cell.seconds = seconds_since(begin);
     if (!prepared.job) {
-      judge(std::move(cell));
+      cell.verdict = check::check(cell.document->cell, cell.testimony);
+      listener_.finish(std::move(cell));
       return success();
     }
-    ready_.cells.push_back(std::move(cell));
+    ready_.cells.push_back({std::move(cell)});
     ready_.jobs.push_back(std::move(*prepared.job));
     return need_machine(ready_);  // it boots while more is prepared
   }
 
   Result<void> need_machine(const Batch& batch) {
     if (!machine_) {
-      const model::AxisValues& axes = batch.cells.front().document->cell.axes;
+      const model::AxisValues& axes = batch.cells.front().cell.document->cell.axes;
       FARCALL_TRY(machine, vm::Machine::start(machine_spec(axes, images_), host_));
       machine_ = std::move(machine);
       batch_begin_ = Clock::now();
@@ -176,12 +248,11 @@ class MachineRun {
       Suspect& suspect = suspects_.front();
       suspect.machines_lost += booted ? 1U : 0U;
       if (suspect.machines_lost == 2) {
-        FinishedCell cell = std::move(suspect.alone.cells.front());
+        PendingCell pending = std::move(suspect.alone.cells.front());
         suspects_.pop_front();
         Error of_cell = error;
         of_cell.message = "two machines failed with this cell: " + of_cell.message;
-        cell.verdict = not_run(of_cell);
-        listener_.finish(std::move(cell));
+        refuse(std::move(pending), of_cell);
       }
     }
     for (; !running_.empty(); running_.pop_front()) {
@@ -203,21 +274,71 @@ class MachineRun {
     const double share = seconds_since(batch_begin_) / static_cast<double>(batch.jobs.size());
     batch_begin_ = Clock::now();
     for (std::size_t i = 0; i < batch.jobs.size(); ++i) {
-      FinishedCell& cell = batch.cells[i];
-      cell.testimony.job = &batch.jobs[i];
-      cell.testimony.observations = std::move(observations[i]);
-      cell.seconds += share;
-      judge(std::move(cell));
+      batch.cells[i].cell.seconds += share;
+      if (batch.cells[i].search) {
+        compare(std::move(batch.cells[i]), batch.jobs[i], std::move(observations[i]));
+      } else {
+        judge(std::move(batch.cells[i].cell), std::move(batch.jobs[i]), std::move(observations[i]));
+      }
     }
   }
 
-  void judge(FinishedCell cell) {
-    cell.verdict = check::check(cell.document->cell, cell.testimony);
-    if (cell.testimony.job != nullptr && cell.verdict.outcome != model::Outcome::pass) {
-      cell.testimony.landmarks = model::landmarks(*cell.testimony.job);
+  void judge(FinishedCell cell, model::Job job, model::Observations observations) {
+    check::Testimony& testimony = cell.testimony;
+    testimony.job = &job;
+    testimony.observations = std::move(observations);
+    cell.verdict = check::check(cell.document->cell, testimony);
+    testimony.job = nullptr;
+    if (cell.verdict.outcome == model::Outcome::pass) {
+      listener_.finish(std::move(cell));
+      return;
     }
-    cell.testimony.job = nullptr;  // it ends with its batch
+    testimony.landmarks = model::landmarks(job);
+    model::Job second = make_job(cell.document->cell, *testimony.image, cell.seed ^ 1);
+    End end = end_of(cell.document->cell, cell.verdict, *testimony.observations);
+    run_again({std::move(cell), std::make_unique<Search>(Search{
+                                    std::move(job), std::move(second), std::move(end), {}})});
+  }
+
+  // The cell's next job, or its end.
+  void run_again(PendingCell pending) {
+    if (pending.search->next()) {
+      ready_.jobs.push_back(pending.search->job());
+      ready_.cells.push_back(std::move(pending));
+      return;
+    }
+    const Search& search = *pending.search;
+    FinishedCell& cell = pending.cell;
+    cell.verdict.findings.insert(
+        cell.verdict.findings.begin(),
+        {ErrorCode::guest_unwritten_value, "",
+         fmt::format("the code reads {} before anybody has written it; with --seed {} it ends "
+                     "otherwise: {}",
+                     garbage_name(search.first, search.same), cell.seed ^ 1, search.told)});
     listener_.finish(std::move(cell));
+  }
+
+  void compare(PendingCell pending, const model::Job& job, model::Observations observations) {
+    Search& search = *pending.search;
+    const model::Cell& cell = pending.cell.document->cell;
+    check::Testimony testimony = pending.cell.testimony;
+    testimony.job = &job;
+    testimony.observations = std::move(observations);
+    const model::Verdict verdict = check::check(cell, testimony);
+    const bool same = end_of(cell, verdict, *testimony.observations) == search.end;
+    if (same && !search.differs) {  // what nobody has written does not matter
+      listener_.finish(std::move(pending.cell));
+      return;
+    }
+    if (!search.differs) {
+      search.told = describe_end(verdict);
+    }
+    if (same) {
+      search.same = search.asked;
+    } else {
+      search.differs = search.asked;
+    }
+    run_again(std::move(pending));
   }
 
   // Errors of submit() that are about its first job, not about the machine.
@@ -225,24 +346,31 @@ class MachineRun {
 
   // The first job that is ready cannot be mapped as its image asks: that is the image's failure.
   void refuse_first(const Error& error) {
-    FinishedCell cell = std::move(ready_.cells.front());
+    FinishedCell cell = std::move(ready_.cells.front().cell);
     ready_ = ready_.split(1);
     cell.testimony.refusal = error;
-    judge(std::move(cell));
+    cell.verdict = check::check(cell.document->cell, cell.testimony);
+    listener_.finish(std::move(cell));
   }
 
-  // Makes an error of every cell that has no verdict yet.
+  // Makes an error of every cell that has no verdict yet. One that has failed has.
   void give_up(const Error& error) {
-    const auto refuse = [&](std::vector<FinishedCell>& cells) {
-      for (FinishedCell& cell : cells) {
-        cell.verdict = not_run(error);
-        listener_.finish(std::move(cell));
-      }
-    };
     for (Suspect& suspect : suspects_) {
-      refuse(suspect.alone.cells);
+      for (PendingCell& pending : suspect.alone.cells) {
+        refuse(std::move(pending), error);
+      }
     }
-    refuse(ready_.cells);
+    for (PendingCell& pending : ready_.cells) {
+      refuse(std::move(pending), error);
+    }
+  }
+
+  // An error, unless it has failed already and was only run again.
+  void refuse(PendingCell pending, const Error& error) {
+    if (!pending.search) {
+      pending.cell.verdict = not_run(error);
+    }
+    listener_.finish(std::move(pending.cell));
   }
 
   std::optional<vm::Machine>& machine_;

@@ -25,6 +25,7 @@ struct FinishedCell {
   check::Testimony testimony;
   model::Verdict verdict;
   double seconds = 0;  // on the host, and its share of the guest's time for its batch
+  std::uint64_t seed = 0;
 };
 
 // Where cells come from and go to; called from the thread that runs them.

@@ -24,15 +24,11 @@ constexpr std::size_t kSpareTraceEvents = 64;
 
 Result<check::Interpretation> interpret(const bpf::Program& program, const model::Cell& cell,
                                         const bpf::InterpreterLimits& limits = {}) {
-  std::vector<bpf::MemoryRegion> regions = cell.memory;
-  regions.push_back({.name = "stack",
-                     .address = cell.placement.stack,
-                     .bytes = std::vector<std::byte>(model::kStackBytes)});
-  bpf::AddressSpace memory(std::move(regions), byte_order(cell.axes.endian));
+  bpf::AddressSpace memory(cell.memory, byte_order(cell.axes.endian));
   FARCALL_TRY(run, bpf::interpret(program, cell.placement.functions, cell.arguments,
                                   cell.placement.stack + model::kStackBytes, memory, limits));
   check::Interpretation result{.run = std::move(run), .memory = memory.regions()};
-  result.memory.pop_back();
+  result.memory.pop_back();  // the stack
   return result;
 }
 

@@ -65,7 +65,8 @@ class InOrder {
   void hand_out_first() {
     const FinishedCell first = std::move(waiting_.extract(waiting_.begin()).mapped());
     ++next_;
-    sink_({first.index, *first.document, first.testimony, first.verdict, first.seconds});
+    sink_(
+        {first.index, *first.document, first.testimony, first.verdict, first.seconds, first.seed});
     stopped_ = options_.stop_at_failure && first.verdict.outcome != model::Outcome::pass;
   }
 
@@ -168,7 +169,8 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
       results.finish({.index = *index,
                       .document = documents.at(*index),
                       .testimony = {},
-                      .verdict = not_run(done.error())});
+                      .verdict = not_run(done.error()),
+                      .seed = documents.seed(*index)});
     }
   }
 }

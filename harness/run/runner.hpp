@@ -28,6 +28,7 @@ struct Outcome {
   const check::Testimony& testimony;  // of a cell that passed, only the image is kept
   const model::Verdict& verdict;
   double seconds = 0;  // see FinishedCell
+  std::uint64_t seed = 0;
 };
 
 // What came of the machines.

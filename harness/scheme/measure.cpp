@@ -120,7 +120,7 @@ scheme::SchemeFindings look_at(CallScheme scheme, const Ran& ran, show::TagHash 
   if (!findings.was_run()) {
     return findings;
   }
-  const run::Prepared prepared = run::prepare(*ran.document, 1);
+  const run::Prepared prepared = run::prepare(*ran.document, 0);
   const model::LinkedProgram& linked = *prepared.linked;
   const bpf::Program& source = *ran.document->cell.program;
   const std::endian order = byte_order(linked.endian);

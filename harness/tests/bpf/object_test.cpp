@@ -199,9 +199,7 @@ TEST_P(ObjectOrder, TheProgramDoesWhatTheSourceSays) {
   Bytes data(16);
   store(data.data(), std::uint64_t{2}, GetParam());
   store(&data[8], std::uint64_t{10}, GetParam());
-  AddressSpace memory({{.name = "stack", .address = {0x10000}, .bytes = Bytes(8192)},
-                       {.name = "data", .address = {0x1000}, .bytes = data}},
-                      GetParam());
+  AddressSpace memory({{.name = "data", .address = {0x1000}, .bytes = data}}, GetParam());
   const Result<InterpreterRun> run = interpret(program, {}, {0x1000}, {0x10000 + 8192}, memory);
   ASSERT_TRUE(run) << to_string(run.error());
   EXPECT_EQ(run.value().r0, kEntry);
@@ -304,9 +302,7 @@ TEST_P(ObjectOrder, GlobalsAndPointersToThemAndToFunctions) {
       std::tie(load[0], load[1]) = load_immediate64_slots(load[0].dst, value);
     }
   }
-  std::vector<MemoryRegion> memory = object.data;
-  memory.push_back({.name = "stack", .address = {0x10000}, .bytes = Bytes(8192)});
-  AddressSpace space(memory, GetParam());
+  AddressSpace space(object.data, GetParam());
   const auto run = interpret(object.program, functions, {1}, {0x10000 + 8192}, space);
   ASSERT_TRUE(run) << to_string(run.error());
   // total = weights[1] + weights[2] = 12, squared; count = 41, squared, and 1.

@@ -61,12 +61,7 @@ Outcome outcome_of(const Error& error) {
 
 // What is wrong with a case that reads well: what it says is not what its program does.
 Outcome objection(const model::Cell& cell) {
-  std::vector<bpf::MemoryRegion> regions = cell.memory;
-  regions.push_back({.name = "stack",
-                     .address = cell.placement.stack,
-                     .bytes = std::vector<std::byte>(model::kStackBytes),
-                     .writable = true});
-  bpf::AddressSpace memory{std::move(regions), model::byte_order(cell.axes.endian)};
+  bpf::AddressSpace memory{cell.memory, model::byte_order(cell.axes.endian)};
   auto run = bpf::interpret(*cell.program, cell.placement.functions, cell.arguments,
                             cell.placement.stack + model::kStackBytes, memory);
   if (!run) {

@@ -9,6 +9,7 @@
 #include "base/byte_order.hpp"
 #include "bpf/assembler.hpp"
 #include "check/findings.hpp"
+#include "external/external.hpp"
 #include "external/stub.hpp"
 
 namespace farcall::check::check_test {
@@ -577,6 +578,99 @@ TEST(Check, AFaultNamesItsPlaceInTheProgram) {
   ASSERT_FALSE(verdict.findings.empty());
   EXPECT_THAT(verdict.findings[0].text, HasSubstr("c00800000012a46c (callee+0x4)"));
   EXPECT_THAT(verdict.findings[0].text, HasSubstr("illegal or privileged"));
+}
+
+TEST(Check, AResultThatNobodyWroteIsTheCasesFaultUnlessItHasNone) {
+  Scene scene;
+  scene.testimony.source->value().run.undefined_result =
+      Error{.code = ErrorCode::case_undefined_value, .message = "r0 depends on r6"};
+  EXPECT_EQ(scene.verdict().findings.at(0).code, ErrorCode::case_undefined_value);
+  scene.cell.expected.result = std::nullopt;
+  scene.cell.expected.no_result = true;
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+  scene.seen().registers.gpr[3] = 7;
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+  scene.seen().memory[0].bytes[0] = std::byte{9};
+  EXPECT_EQ(scene.verdict().findings.at(0).code, ErrorCode::memory_mismatch);
+}
+
+// One address that the bytes make, another that the CPU goes to: who reads them is misled.
+TEST(Check, LowBitsOfATargetAreAFindingOfTheirOwn) {
+  for (const std::uint64_t bits : {1U, 2U, 3U}) {
+    Scene scene;
+    scene.testimony.decoded[0].target = kCallee + bits;
+    const model::Verdict verdict = scene.verdict();
+    EXPECT_EQ(verdict.outcome, Outcome::fail);
+    ASSERT_EQ(verdict.findings.size(), 1U);
+    EXPECT_EQ(name(verdict.findings[0].code), "call.low-bits");
+    EXPECT_EQ(verdict.findings[0].site, "main[0]");
+  }
+}
+
+TEST(Check, AGlobalEntryWithAnotherR12SaysSo) {
+  Scene scene;
+  scene.testimony.image->functions[1].words = {0, 0, 0, external::toc_trap()};
+  scene.seen().ending = model::Ending::faulted;
+  scene.seen().fault = {.vector = 0x700, .address = kCallee + 12, .came_from = kSite};
+  scene.seen().trace = {{.from = kSite, .to = kCallee, .link = kSite + 4}};
+  scene.seen().trace_events = 1;
+  scene.seen().registers.gpr[2] = 0x1234;
+  scene.seen().registers.gpr[11] = 0x5678;
+  scene.seen().registers.gpr[12] = 0x42;
+  const model::Verdict verdict = scene.verdict();
+  const auto found = std::ranges::find(verdict.findings, ErrorCode::abi_toc, &model::Finding::code);
+  ASSERT_NE(found, verdict.findings.end());
+  EXPECT_EQ(found->site, "main[0]");
+  EXPECT_EQ(found->text,
+            "callee was entered with r2 = 0x1234; expected its TOC pointer, 0x5678: its global "
+            "entry makes it of r12, which must be c00800000012a468 there; r12 is 0x42");
+}
+
+// A pointer into the stack in `mem`, which the CPU has 0x3000 lower.
+struct PointerScene : Scene {
+  PointerScene() {
+    cell.placement.stack = kStack;
+    for (auto* const run : {&testimony.source, &testimony.linked}) {
+      (*run)->value().memory[0].bytes = pointers(0x5000, 0x5008);
+      (*run)->value().run.stack_pointers = {{kMem, 1}, {kMem + 8, 1}};
+    }
+    cell.memory[0].bytes.resize(16);
+    seen().memory[0].bytes = pointers(0x2000, 0x2008);
+  }
+  static std::vector<std::byte> pointers(std::uint64_t first, std::uint64_t second) {
+    std::vector<std::byte> bytes(16);
+    store(bytes.data(), kStack.value + first, std::endian::little);
+    store(bytes.data() + 8, kStack.value + second, std::endian::little);
+    return bytes;
+  }
+  static constexpr GuestAddress kStack = {0xc000'0000'0200'0000};
+};
+
+TEST(Check, PointersIntoTheStackAreComparedByTheirFrame) {
+  PointerScene scene;
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+  scene.seen().memory[0].bytes = PointerScene::pointers(0x2000, 0x2010);  // too far apart
+  EXPECT_EQ(scene.verdict().findings.at(0).code, ErrorCode::memory_mismatch);
+  scene.seen().memory[0].bytes = PointerScene::pointers(0x12000, 0x12008);  // not in the stack
+  const model::Verdict outside = scene.verdict();
+  ASSERT_EQ(outside.findings.size(), 2U);
+  EXPECT_THAT(outside.findings[0].text, HasSubstr("expected a pointer into the stack"));
+}
+
+TEST(Check, TheLastFrameIsComparedWhereTheImageSaysWhereItIs) {
+  Scene scene;
+  for (auto* const run : {&scene.testimony.source, &scene.testimony.linked}) {
+    (*run)->value().run.frame = {{.below_top = 8, .value = std::byte{5}}};
+  }
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass) << "it does not say";
+  scene.testimony.image->functions[0].frame_top_bytes = 40;
+  model::JobRegion frame = *entry_frame(scene.cell, *scene.testimony.image);
+  frame.bytes.resize(512);
+  frame.bytes[504] = std::byte{5};
+  scene.seen().memory.push_back(frame);
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+  scene.seen().memory.back().bytes[504] = std::byte{6};
+  EXPECT_EQ(name(scene.verdict().findings.at(0).code), "stack.mismatch");
 }
 
 }  // namespace

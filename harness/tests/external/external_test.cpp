@@ -36,9 +36,10 @@ class TestCaller final : public bpf::Caller {
       : memory_(std::move(regions), order) {}
 
   bpf::AddressSpace& memory() override { return memory_; }
-  Result<std::uint64_t> call_back(GuestAddress function, const bpf::Arguments& arguments) override {
+  Result<std::uint64_t> call_back(GuestAddress function,
+                                  std::span<const std::uint64_t> arguments) override {
     EXPECT_EQ(to_string(function), to_string(vm::kCode));
-    seen.push_back(arguments);
+    seen.emplace_back(arguments.begin(), arguments.end());
     return arguments[0] + arguments[1] >= stop_at ? 1 : 0;
   }
   std::size_t depth() const override { return levels; }
@@ -56,7 +57,7 @@ class TestCaller final : public bpf::Caller {
 
   std::uint64_t stop_at = ~std::uint64_t{0};
   std::size_t levels = 0;
-  std::vector<bpf::Arguments> seen;
+  std::vector<std::vector<std::uint64_t>> seen;
   std::vector<std::pair<GuestAddress, std::size_t>> stored;
 
  private:
