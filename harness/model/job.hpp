@@ -51,6 +51,8 @@ struct Job {
   Watch watch = Watch::branches;
   std::uint32_t steps = 0;          // how many are recorded at most
   std::uint64_t steps_skipped = 0;  // so many are not, before the first one is
+
+  friend bool operator==(const Job&, const Job&) = default;
 };
 
 enum class Ending : std::uint8_t { returned, faulted, out_of_budget };
