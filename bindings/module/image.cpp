@@ -65,13 +65,11 @@ SharedImage make_image(std::vector<model::CodeFunction> functions,
       throw py::value_error("a call names a function that the image does not have");
     }
   }
-  return std::make_shared<model::CodeImage>(model::CodeImage{.functions = std::move(functions),
-                                                             .entry = entry.value_or(first),
-                                                             .calls = std::move(calls),
-                                                             .placed_by =
-                                                                 placement == "image"
-                                                                     ? model::PlacedBy::image
-                                                                     : model::PlacedBy::cell});
+  return std::make_shared<model::CodeImage>(model::CodeImage{
+      .functions = std::move(functions),
+      .entry = entry.value_or(first),
+      .calls = std::move(calls),
+      .placed_by = placement == "image" ? model::PlacedBy::image : model::PlacedBy::cell});
 }
 
 SharedImage patched(const model::CodeImage& image,

@@ -48,9 +48,9 @@ struct Reader {
   std::vector<bpf::External> externals = {};
   std::vector<bpf::Map> maps = {};                        // by `-- array`, in the file's order
   std::vector<bpf::ObjectAddress> object_addresses = {};  // that it and its data hold
-  std::map<std::string, std::uint32_t> structures = {};  // of the object, and their bytes
-  std::size_t object_data = 0;                       // number of its first region
-  std::vector<std::size_t> object_externs = {};  // index into `externals` of each
+  std::map<std::string, std::uint32_t> structures = {};   // of the object, and their bytes
+  std::size_t object_data = 0;                            // number of its first region
+  std::vector<std::size_t> object_externs = {};           // index into `externals` of each
   std::vector<StubSection> stubs = {};
   std::vector<StubValues> stub_values = {};
 

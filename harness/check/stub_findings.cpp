@@ -62,9 +62,9 @@ Findings stub_findings(const model::Cell& cell, const Interpretation& source,
         continue;
       }
       const bool in_stack = is_in_stack(cell, a.arguments[k]) && is_in_stack(cell, b.arguments[k]);
-      // The top of a frame is also the lower end of its caller's: it may point into either.
-      const std::uint64_t below_top = a.stack.value - a.arguments[k];
-      const bool in_own_frame = below_top != 0 && below_top <= bpf::kFrameBytes;
+      // r10 itself is the end of this frame, or the lowest byte of the caller's: which one is not
+      // known, so nothing is concluded from it.
+      const bool in_own_frame = a.stack.value - a.arguments[k] - 1 < bpf::kFrameBytes;
       const std::uint64_t move =
           (b.arguments[k] - b.stack.value) - (a.arguments[k] - a.stack.value);
       const bool same =

@@ -45,7 +45,7 @@ Interruption::~Interruption() {
       handle({number}, SIG_DFL, 0);
     }
   }
-  handle({SIGPIPE}, SIG_DFL, 0);
+  // SIGPIPE stays ignored: what standard output still holds is written after us.
 }
 
 int Interruption::signal() {

@@ -53,7 +53,7 @@ Result<std::optional<LastWill>> will_of(const std::string& program, int process)
   if (begin != std::array{'#', '!'}) {
     return std::optional<LastWill>();
   }
-  FARCALL_TRY(will, LastWill::write("kill -9 -- \"-$1\"", std::to_string(process)));
+  FARCALL_TRY(will, LastWill::write("kill -s KILL -- \"-$1\"", std::to_string(process)));
   return std::optional<LastWill>(std::move(will));
 }
 

@@ -24,7 +24,7 @@ TEST(CaseMatrix, NothingDeclaredIsOneCellWithTheDefaults) {
   EXPECT_EQ(cell.program->origins.at(2).line, 5U);
   EXPECT_TRUE(cell.memory.empty());
   EXPECT_THAT(cell.arguments, ElementsAre(0, 0, 0, 0, 0));
-  EXPECT_EQ(cell.expected, model::Expectation{.result = 1});
+  EXPECT_EQ(cell.expected, (model::Expectation{.result = 1, .result_line = 7}));
 }
 
 TEST(CaseMatrix, NamesHaveDeclaredAxesInTheOrderOfAxes) {

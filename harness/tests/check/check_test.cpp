@@ -172,6 +172,18 @@ TEST(StubFindings, APointerIntoAFrameMustBeAsFarAsTheOthers) {
   EXPECT_THAT(findings[0].text, HasSubstr("argument 1 of unknown"));
 }
 
+// What r10 points to may as well be the lowest byte of the caller's frame, which lies elsewhere.
+TEST(StubFindings, TheEndOfAFrameSaysNothingOfWhereItIs) {
+  StubScene scene;
+  const std::uint64_t r10 = StubScene::kStackAt.value + 0x4000;
+  const std::uint64_t r1 = StubScene::kStackAt.value + 0x3000;
+  StubScene::log(scene.source.memory[0].bytes, 0, {r10, 1}, r10);
+  StubScene::log(scene.seen.memory[0].bytes, 0, {r1 + 0x300, 1}, r1);
+  store(scene.source.memory[0].bytes.data() + 8, std::uint64_t{2}, std::endian::little);
+  store(scene.seen.memory[0].bytes.data() + 8, std::uint64_t{2}, std::endian::little);
+  EXPECT_TRUE(scene.findings().empty());
+}
+
 TEST(StubFindings, ThereMustBeAsManyCallsAndALog) {
   StubScene scene;
   store(scene.seen.memory[0].bytes.data() + 8, std::uint64_t{3}, std::endian::little);
@@ -285,7 +297,7 @@ TEST_P(CheckSpoiled, IsFound) {
 
 // As an expected failure, the same thing is what the case wants.
 TEST_P(CheckSpoiled, IsAPassWhereTheCaseExpectsIt) {
-  if (GetParam().outcome == Outcome::error) {
+  if (GetParam().outcome == Outcome::error || blame(GetParam().code) == Blame::test) {
     return;  // the case itself is wrong
   }
   Scene scene;

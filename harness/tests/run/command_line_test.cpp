@@ -139,18 +139,18 @@ TEST(Run, AWrongExpectationIsAFailureOfTheCaseWithItsLine) {
   const ScratchFolder folder;
   for (const Wrong& wrong :
        {Wrong{"-- result\n42\n", "-- result\n43\n",
-              ":14: the case expects r0 = 0x2b; the interpreter returns 0x2a "
+              ":13: the case expects r0 = 0x2b; the interpreter returns 0x2a "
               "[case.contradicts-interpreter]"},
         Wrong{"-- result\n42\n", "-- result\n42\n-- calls\nmain[0] callee *2\n",
-              ":17: main[0]: the case expects 2 calls; the interpreter makes 1 "
+              ":16: main[0]: the case expects 2 calls; the interpreter makes 1 "
               "[case.contradicts-interpreter]"},
         Wrong{"-- result\n42\n", "-- mem\n00 11\n-- result\n42\n-- mem-after mem\n1: 12\n",
-              ":19: the case expects 12 at offset 1 of mem; the interpreter leaves 11 "
+              ":18: the case expects 12 at offset 1 of mem; the interpreter leaves 11 "
               "[case.contradicts-interpreter]"},
         Wrong{"-- result\n42\n", "-- fail\ncall.out-of-range\n",
-              ":14: expected call.out-of-range; nothing failed [expected-failure.missing]"},
-        Wrong{"mov %r1, 41\n", "mov %r1, 41\nja +1\n", ":5: main[0]: no run reaches this call"},
-        Wrong{"mov %r0, %r1\n", "ldxb %r0, [%r1+0]\n", ":8: expected"}}) {
+              ":13: expected call.out-of-range; nothing failed [expected-failure.missing]"},
+        Wrong{"mov %r1, 41\n", "mov %r1, 41\nja +1\n", ":5:1: main[0]: no run reaches this call"},
+        Wrong{"mov %r0, %r1\n", "ldxb %r0, [%r1+0]\n", ":7:1: callee+0: load of 1 byte"}}) {
     SCOPED_TRACE(wrong.after);
     std::string text = kFarCase;
     text.replace(text.find(wrong.before), wrong.before.size(), wrong.after);

@@ -199,7 +199,7 @@ TEST(Conformance, WaysAreSelectedAndReported) {
   EXPECT_THAT(jit.out, testing::Not(HasSubstr("file@le-jit")));
   EXPECT_THAT(jit.out, testing::Not(HasSubstr("interpreter\"")));
   const Finished far = conformance_of(one, {"--cpu", "power10", "--placement", "far", "--where",
-                                            "cpu=power10", "--format", "junit"});
+                                            "cpu=power10", "--format", "json"});
   EXPECT_EQ(far.exit_code, 0) << far.out << far.err;
   EXPECT_THAT(far.out, HasSubstr("c000000040100000"));  // where the callee was placed and reached
   const Finished none = conformance_of(one, {"--where", "cpu=power8"});
