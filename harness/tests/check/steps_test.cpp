@@ -51,7 +51,7 @@ struct Scene {
     const auto run = bpf::interpret(
         program, {}, {}, {kStackTop}, memory,
         {.watch = [this](const bpf::InterpreterStep& step) { interpreter.push_back(step); }});
-    EXPECT_TRUE(run.has_value());
+    EXPECT_TRUE(run.has_value()) << to_string(run.error());
     for (const bpf::InterpreterStep& step : interpreter) {
       const bool in_callee = step.slot >= program.functions[1].begin;
       model::Step seen{.address = in_callee ? kCallee + 4 * (step.slot - program.functions[1].begin)
