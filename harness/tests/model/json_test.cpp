@@ -202,8 +202,8 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{"/cell/program/slots/0/1", 16, "four bits"},
         Spoiled{"/cell/program/functions/1/begin", 0, "begin"},
         Spoiled{"/cell/program/functions/1/end", 99, "end with the program"},
-        Spoiled{"/cell/expected/calls/0/callee", 4, "not there"},
-        Spoiled{"/cell/expected/calls/0/site/function", 4, "not there"},
+        Spoiled{"/cell/expected/calls/0/callee", 5, "not there"},
+        Spoiled{"/cell/expected/calls/0/site/function", 5, "not there"},
         Spoiled{"/cell/program/externals/0/name", "nobody", "there is no helper called 'nobody'"},
         Spoiled{"/cell/program/externals/0/kind", "syscall", "there is no syscall"},
         Spoiled{"/cell/program/externals/0/id", 1LL << 40, "out of range"},
@@ -216,7 +216,7 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{"/cell/program/maps/0/name", "nobody", "map nobody is not a region"},
         Spoiled{"/cell/program/maps/0/value_bytes", -1, "out of range"},
         Spoiled{"/cell/program/maps/1/value_bytes", 7, "map table is not a region"},
-        Spoiled{"/cell/memory/1/bytes", "00", "map programs is not a region"},
+        Spoiled{"/cell/memory/2/bytes", "00", "map programs is not a region"},
         Spoiled{"/linked/maps", Json::array(), "do not fit"},
         Spoiled{"/linked/maps/0", 12, "type must be string"},
         Spoiled{"/image/functions/2/local_entry_words", -1, "out of range"},
@@ -257,7 +257,7 @@ TEST(Json, AnImageHasCodeOfEveryFunctionAndExternal) {
   const auto read = read_document(json.dump(), "few.json");
   ASSERT_FALSE(read.has_value());
   EXPECT_EQ(read.error().code, ErrorCode::document_invalid);
-  EXPECT_THAT(read.error().message, HasSubstr("the image has 3 functions"));
+  EXPECT_THAT(read.error().message, HasSubstr("the image has 4 functions"));
 }
 
 TEST(Json, TwoCallsOfOneSiteAreRefused) {
