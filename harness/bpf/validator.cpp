@@ -91,16 +91,17 @@ Error unknown_variant(const Examined& examined, const InstructionInfo& first) {
   const auto* const field = std::ranges::find(fields, FieldRule::Kind::selector,
                                               [](const NamedField& f) { return f.rule.kind; });
   const auto index = static_cast<std::size_t>(field - fields.begin());
-  std::string expected;
+  std::vector<std::int32_t> expected;  // each once, in the table's order
   for (const InstructionInfo& row : kInstructions) {
-    if (row.opcode == first.opcode) {
-      expected += fmt::format("{}{}", expected.empty() ? "" : " or ",
-                              fields_of(examined.slot(), row)[index].rule.value);
+    const std::int32_t value = fields_of(examined.slot(), row)[index].rule.value;
+    if (row.opcode == first.opcode && std::ranges::find(expected, value) == expected.end()) {
+      expected.push_back(value);
     }
   }
-  return error_at(examined, ErrorCode::bpf_reserved_field,
-                  fmt::format("{} of opcode {:#04x} ({}) is {}: expected {}", field->name,
-                              first.opcode, first.mnemonic, field->value, expected));
+  return error_at(
+      examined, ErrorCode::bpf_reserved_field,
+      fmt::format("{} of opcode {:#04x} ({}) is {}: expected {}", field->name, first.opcode,
+                  first.mnemonic, field->value, fmt::join(expected, " or ")));
 }
 
 // RFC 9669 section 5.5: class LD, modes ABS and IND.

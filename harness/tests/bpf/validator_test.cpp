@@ -85,7 +85,7 @@ TEST(Validator, UnknownVariants) {
   program.slots[0] = {.opcode = 0xbf, .offset = 24};
   expect_refused(
       program, ErrorCode::bpf_reserved_field,
-      "main+0: offset of opcode 0xbf (mov) is 24: expected 0 or 8 or 16 or 32 or 1 or 1 or -1", 1);
+      "main+0: offset of opcode 0xbf (mov) is 24: expected 0 or 8 or 16 or 32 or 1 or -1", 1);
   program.slots[0] = {.opcode = 0xdc, .imm = 16};
   program.slots[1].src = 3;
   expect_refused(program, ErrorCode::bpf_reserved_field,

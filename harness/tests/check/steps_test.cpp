@@ -44,10 +44,7 @@ struct Scene {
   static constexpr std::uint64_t kStackShift = 0x123'0000;
 
   Scene() {
-    bpf::AddressSpace memory({{.name = "stack",
-                               .address = {kStackTop - 0x1000},
-                               .bytes = std::vector<std::byte>(0x1000)}},
-                             std::endian::little);
+    bpf::AddressSpace memory({}, std::endian::little);
     const auto run = bpf::interpret(
         program, {}, {}, {kStackTop}, memory,
         {.watch = [this](const bpf::InterpreterStep& step) { interpreter.push_back(step); }});
