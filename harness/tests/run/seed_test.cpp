@@ -45,7 +45,8 @@ std::map<std::pair<std::string, int>, std::string> outcomes(const ScratchFolder&
   for (const json& cell : read.at("cells")) {
     const auto [at, fresh] =
         found.try_emplace({cell.at("cell"), cell.at("seed")}, cell.at("outcome"));
-    EXPECT_EQ(at->second, cell.at("outcome")) << "the same seed, another verdict";
+    EXPECT_EQ(at->second, cell.at("outcome").get<std::string>())
+        << "the same seed, another verdict";
   }
   return found;
 }

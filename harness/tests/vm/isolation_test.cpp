@@ -244,7 +244,7 @@ TEST_P(Isolation, NoMemorySurvivesItsJob) {
   other.fill = ~reads.fill;
   const auto seen = run(std::vector{writes, writes, reads, other, writes, reads});
   // The fill's low byte is at the lowest address, whatever the guest's order.
-  const auto as_loaded = [this](std::uint64_t fill) {
+  const auto as_loaded = [](std::uint64_t fill) {
     return order() == std::endian::big ? __builtin_bswap64(fill) : fill;
   };
   EXPECT_EQ(seen[2].registers.gpr[5], as_loaded(reads.fill));
