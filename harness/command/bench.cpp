@@ -46,7 +46,7 @@ ExitCode bench(std::size_t programs, const run::RunnerOptions& runner) {
       trouble =
           fmt::format("{}: {} [{}]", outcome.document.cell.name, finding.text, name(finding.code));
     }
-    harness_failed = harness_failed || run::is_harness_failure(outcome.verdict);
+    harness_failed = harness_failed || is_harness_failure(outcome.verdict);
     if (++done % samples_apart == 0) {
       resident.sample(static_cast<double>(done) / static_cast<double>(programs));
     }
@@ -67,7 +67,7 @@ ExitCode bench(std::size_t programs, const run::RunnerOptions& runner) {
   if (passed == programs) {
     return ExitCode::passed;
   }
-  fmt::print(stderr, "error: {}\n", trouble);
+  note("error: " + trouble);
   return harness_failed ? ExitCode::harness_failed : ExitCode::failed;
 }
 

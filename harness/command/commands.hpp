@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/error.hpp"
 #include "command/command_line.hpp"
@@ -27,6 +28,7 @@ struct Command {
 
 // Each adds its command to `app`. The order of this list is that of `farcall --help`.
 Command run_command(CLI::App& app, const Invocation& invocation);
+Command new_command(CLI::App& app, const Invocation& invocation);
 Command list_command(CLI::App& app, const Invocation& invocation);
 Command merge_command(CLI::App& app, const Invocation& invocation);
 Command replay_command(CLI::App& app, const Invocation& invocation);
@@ -41,6 +43,9 @@ Command console_command(CLI::App& app, const Invocation& invocation);
 Command doctor_command(CLI::App& app, const Invocation& invocation);
 Command vm_command(CLI::App& app, const Invocation& invocation);
 Command bench_command(CLI::App& app, const Invocation& invocation);
+
+// A line on standard error, if somebody reads that: nothing depends on it.
+void note(std::string_view line);
 
 // Says what went wrong and which exit code that is.
 ExitCode report_error(const Error& error);

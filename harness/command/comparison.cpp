@@ -20,9 +20,18 @@ std::string per(std::uint64_t amount, std::uint64_t count) {
 
 }  // namespace
 
+Comparison::Comparison(std::span<const engine::Jit> jits) {
+  for (const engine::Jit& jit : jits) {
+    jits_.push_back(jit.name);
+  }
+}
+
 void Comparison::add(const run::Outcome& outcome) {
+  if (jits_.size() < 2) {
+    return;
+  }
   const model::Cell& cell = outcome.document.cell;
-  Cell& told = cells_[cell.name][outcome.jit];
+  Cell& told = cells_[cell.name][std::string(outcome.jit)];
   told.verdict = name(outcome.verdict.outcome);
   if (!outcome.verdict.findings.empty()) {
     told.verdict += fmt::format(" [{}]", name(outcome.verdict.findings.front().code));

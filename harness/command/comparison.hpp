@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,9 @@ namespace farcall::command {
 
 class Comparison {
  public:
-  explicit Comparison(std::vector<std::string> jits) : jits_(std::move(jits)) {}
+  explicit Comparison(std::span<const engine::Jit> jits);
 
+  // Nothing for one JIT.
   void add(const run::Outcome& outcome);
 
   // Which cells differ in verdict, and of the cells that all JITs made code of, how much code that
@@ -28,7 +30,7 @@ class Comparison {
   };
 
   std::vector<std::string> jits_;
-  std::map<std::string, std::map<std::string, Cell>> cells_;  // by cell name, by JIT
+  std::map<std::string, std::map<std::string, Cell, std::less<>>> cells_;  // by cell name, by JIT
 };
 
 }  // namespace farcall::command

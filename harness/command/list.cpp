@@ -10,14 +10,17 @@ namespace farcall::command {
 namespace {
 
 ExitCode list(const run::Selection& selection) {
-  const auto documents = run::select_cells(selection);
-  if (!documents) {
-    return report_error(documents.error());
+  const auto selected = run::select_cells(selection);
+  if (!selected) {
+    return report_error(selected.error());
   }
-  for (const model::Document& document : documents.value()) {
+  for (const model::Document& document : selected.value().documents) {
     fmt::print("{:<48} {}\n", document.cell.name, document.cell.case_path);
   }
-  return ExitCode::passed;
+  for (const run::BadFile& bad : selected.value().bad) {
+    report_error(bad.error);
+  }
+  return selected.value().bad.empty() ? ExitCode::passed : ExitCode::bad_input;
 }
 
 }  // namespace

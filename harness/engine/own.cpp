@@ -1,3 +1,4 @@
+#include "engine/guarded.hpp"
 #include "engine/jit.hpp"
 #include "jit/compile.hpp"
 #include "link/link.hpp"
@@ -7,14 +8,13 @@ namespace {
 
 Compiled compile_one(const model::Document& document) {
   std::optional<model::LinkedProgram> linked = document.linked;
-  if (!linked) {
-    auto made = link::link_program(document.cell);
-    if (!made) {
-      return {.linked = std::nullopt, .image = std::move(made).error()};
+  auto image = guarded([&]() -> Result<model::CodeImage> {
+    if (!linked) {
+      FARCALL_TRY(made, link::link_program(document.cell));
+      linked = std::move(made);
     }
-    linked = std::move(made).value();
-  }
-  auto image = jit::compile(*linked, document.cell.axes);
+    return jit::compile(*linked, document.cell.axes);
+  });
   return {.linked = std::move(linked), .image = std::move(image)};
 }
 

@@ -116,17 +116,20 @@ Target target_of(const model::LinkedProgram& linked, const model::AxisValues& ax
   return {.cpu = axes.cpu,
           .endian = axes.endian,
           .abi = axes.abi,
-          .tail_calls = std::ranges::any_of(linked.program.slots, bpf::is_tail_call)};
+          .tail_calls = std::ranges::any_of(linked.program.slots, bpf::is_tail_call),
+          .may_goto = std::ranges::any_of(linked.program.slots, is_may_goto)};
 }
 
-// Where a program's externals are, and their r2.
+// Where a program's externals and maps are, by their numbers, and the externals' r2.
 struct ExternalPlaces {
-  std::span<const GuestAddress> addresses;  // by their numbers
+  std::span<const GuestAddress> addresses;
+  std::span<const GuestAddress> maps;
   GuestAddress toc;
 };
 
 ExternalPlaces places_of(const model::LinkedProgram& linked) {
   return {.addresses = std::span(linked.addresses).subspan(linked.program.functions.size()),
+          .maps = linked.maps,
           .toc = linked.toc};
 }
 
@@ -139,12 +142,12 @@ model::CodeFunction external_code(const bpf::Program& program, std::size_t numbe
   model::CodeFunction code{
       .name = external.name,
       .address = address,
-      .words =
-          external::code(*external::find(external.name),
-                         {.order = byte_order(target.endian),
-                          .convention = target.convention,
-                          .address = address,
-                          .toc = is_helper ? places.toc : address + external::kModuleTocBytes}),
+      .words = external::code(external,
+                              {.order = byte_order(target.endian),
+                               .convention = target.convention,
+                               .address = address,
+                               .toc = is_helper ? places.toc : address + external::kModuleTocBytes},
+                              external.stub ? places.maps[external.stub->log] : GuestAddress{}),
       .pass_words = {},
       .descriptor_words = target.convention.descriptor_bytes / 4U};
   if (is_helper && code.descriptor_words == 0) {
@@ -221,6 +224,7 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
     if (target.tail_calls && is_program(linked.program, i)) {
       code.tail_entry_words = kTailEntryWords;
     }
+    code.frame_top_bytes = std::uint32_t{target.frame.size} - target.frame.swap_buffer;
     image.functions.push_back(std::move(code));
   }
   for (std::size_t i = 0; i < linked.program.externals.size(); ++i) {
@@ -236,8 +240,13 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
 
 void add_externals(const model::Cell& cell, model::CodeImage& image) {
   const bpf::Program& program = *cell.program;
+  std::vector<GuestAddress> maps;
+  for (const bpf::Map& map : program.maps) {
+    maps.push_back(map_address(cell, map));
+  }
   const ExternalPlaces places{
       .addresses = std::span(cell.placement.functions).subspan(program.functions.size()),
+      .maps = maps,
       .toc = cell.placement.toc};
   const Target target{.cpu = cell.axes.cpu, .endian = cell.axes.endian, .abi = cell.axes.abi};
   for (std::size_t i = 0; i < program.externals.size(); ++i) {

@@ -26,6 +26,11 @@ namespace farcall::jit {
 inline constexpr ppc64::Gpr kTailCounter = ppc64::Gpr::r26;
 inline constexpr std::uint32_t kTailEntryWords = 4;
 
+constexpr bool is_may_goto(const bpf::Slot& slot) {
+  const bpf::InstructionInfo* const info = bpf::find(slot);
+  return info != nullptr && info->operation == bpf::Operation::may_goto;
+}
+
 // The beginning of a program: kTailEntryWords words.
 void emit_tail_counter(Emitter& out, const Frame& frame);
 

@@ -14,6 +14,7 @@
 #include <boost/process/exe.hpp>
 #include <boost/process/extend.hpp>
 #include <csignal>
+#include <limits>
 #include <sstream>
 #include <system_error>
 #include <utility>
@@ -75,8 +76,12 @@ void Process::wait() {
 }
 
 void Process::kill() {
+  // With all that it has started: it may be a script that does not become QEMU itself.
+  if (child_.valid() && !std::exchange(group_killed_, true)) {
+    ::kill(-child_.id(), SIGKILL);
+  }
   if (running()) {
-    ::kill(child_.id(), SIGKILL);
+    ::kill(child_.id(), SIGKILL);  // if it has not come as far as having a group
     std::error_code error;
     child_.wait(error);  // child::terminate() does not wait, and would leave a zombie
   }
@@ -88,22 +93,24 @@ std::string Process::ending() const {
                              : fmt::format("exit status {}", WEXITSTATUS(status));
 }
 
-// The end of what it wrote.
-std::string Process::written(off_t most_bytes) const {
+std::string Process::last_output(off_t most) const {
   struct stat status = {};
   if (::fstat(output_.number(), &status) != 0) {
     return {};
   }
-  const off_t from = std::max<off_t>(0, status.st_size - most_bytes);
+  const off_t from = std::max<off_t>(0, status.st_size - most);
   std::string text(static_cast<std::size_t>(status.st_size - from), '\0');
   const ssize_t got = ::pread(output_.number(), text.data(), text.size(), from);
   text.resize(static_cast<std::size_t>(std::max<ssize_t>(0, got)));
   return text;
 }
 
+std::string Process::output() const {
+  return last_output(std::numeric_limits<off_t>::max());
+}
+
 std::string Process::last_words() const {
-  constexpr off_t kMost = 512;
-  std::string text = written(kMost);
+  std::string text = last_output(512);
   while (!text.empty() && text.back() == '\n') {
     text.pop_back();
   }
@@ -114,7 +121,7 @@ std::string Process::last_words() const {
 std::string Process::first_errors() const {
   constexpr off_t kMost = 1 << 20;
   constexpr std::size_t kLines = 3;
-  std::istringstream lines(written(kMost));
+  std::istringstream lines(last_output(kMost));
   std::string found;
   std::size_t count = 0;
   for (std::string line; count < kLines && std::getline(lines, line);) {

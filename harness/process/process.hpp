@@ -1,6 +1,8 @@
 // A child process that cannot outlive its parent, whatever happens to it.
 #pragma once
 
+#include <sys/types.h>
+
 #include <boost/process/child.hpp>
 #include <optional>
 #include <span>
@@ -38,11 +40,15 @@ class Process {
   // Until it has ended by itself.
   void wait();
 
-  // Ends it at once, if it still runs, and reaps it.
+  // Ends it and what it has started at once, and reaps it.
   void kill();
 
   // How it ended: `exit status 1`, `signal 9`. Only after running() was false or kill().
   std::string ending() const;
+  bool succeeded() const { return child_.native_exit_code() == 0; }
+
+  // What it wrote to its standard output and error.
+  std::string output() const;
 
   // The end of what it wrote to its standard error, and to its standard output if that went nowhere
   // else, on one line.
@@ -60,9 +66,10 @@ class Process {
 
  private:
   Process() = default;
-  std::string written(off_t most_bytes) const;
+  std::string last_output(off_t most) const;  // bytes
 
   boost::process::child child_;
+  bool group_killed_ = false;
   FileDescriptor output_;
 };
 

@@ -35,15 +35,17 @@ void Progress::draw() {
   for (std::size_t i = 0; i < kWidth; ++i) {
     bar += i < full ? "█" : "░";
   }
-  fmt::print(stderr, "\r{} {} of {} cells{}", bar, done_, cells_,
-             failed_ == 0 ? "" : fmt::format(", {} failed", failed_));
+  std::fputs(fmt::format("\r{} {} of {} cells{}", bar, done_, cells_,
+                         failed_ == 0 ? "" : fmt::format(", {} failed", failed_))
+                 .c_str(),
+             stderr);
   std::fflush(stderr);
   visible_ = true;
 }
 
 void Progress::hide() {
   if (visible_) {
-    fmt::print(stderr, "\r\033[K");
+    std::fputs("\r\033[K", stderr);
     std::fflush(stderr);
     visible_ = false;
     drawn_ = {};

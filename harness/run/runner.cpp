@@ -28,13 +28,21 @@ class InOrder {
  public:
   InOrder(const RunnerOptions& options, const std::function<void(const Outcome&)>& sink,
           const std::function<void(const model::Verdict&)>& ended)
-      : stop_at_failure_(options.stop_at_failure),
-        jit_(options.jit.name),
-        sink_(sink),
-        ended_(ended) {}
+      : options_(options), sink_(sink), ended_(ended) {}
 
-  // Nothing that is finished from now on is handed out.
-  bool stopped() const { return stopped_; }
+  // Nothing more needs to be run.
+  bool stopped() const { return stopped_ || (options_.stopped && options_.stopped()); }
+
+  void lost_machine() { ++machines_lost_; }
+
+  // Once nobody runs anything any more: hands out what has ended, but for what did not come.
+  RunSummary end() {
+    while (!stopped_ && !waiting_.empty()) {
+      next_ = waiting_.begin()->first;
+      hand_out_first();
+    }
+    return {.machines_lost = machines_lost_};
+  }
 
   void finish(FinishedCell cell) {
     if (cell.verdict.outcome == model::Outcome::pass) {
@@ -49,20 +57,29 @@ class InOrder {
     const std::size_t index = cell.index;
     waiting_.emplace(index, std::move(cell));
     while (!stopped_ && !waiting_.empty() && waiting_.begin()->first == next_) {
-      const FinishedCell first = std::move(waiting_.extract(waiting_.begin()).mapped());
-      ++next_;
-      sink_({*first.document, first.testimony, first.verdict,
-             first.document->image ? std::string() : jit_});
-      stopped_ = stop_at_failure_ && first.verdict.outcome != model::Outcome::pass;
+      hand_out_first();
     }
   }
 
  private:
-  bool stop_at_failure_;
-  std::string jit_;
+  void hand_out_first() {
+    const FinishedCell first = std::move(waiting_.extract(waiting_.begin()).mapped());
+    ++next_;
+    sink_({.index = first.index,
+           .document = *first.document,
+           .testimony = first.testimony,
+           .verdict = first.verdict,
+           .jit = first.document->image ? std::string_view() : options_.jit.name,
+           .seconds = first.seconds,
+           .seed = first.seed});
+    stopped_ = options_.stop_at_failure && first.verdict.outcome != model::Outcome::pass;
+  }
+
+  const RunnerOptions& options_;
   const std::function<void(const Outcome&)>& sink_;
   const std::function<void(const model::Verdict&)>& ended_;
-  std::atomic<bool> stopped_ = false;
+  std::atomic<bool> stopped_ = false;  // at a failure
+  std::atomic<std::size_t> machines_lost_ = 0;
   std::mutex mutex_;
   std::size_t next_ = 0;
   std::map<std::size_t, FinishedCell> waiting_;  // by index
@@ -147,7 +164,8 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
         run_on_machine(machine, documents, options.images,
                        {.next = next,
                         .finish = [&](FinishedCell cell) { results.finish(std::move(cell)); },
-                        .stopped = [&] { return results.stopped(); }},
+                        .stopped = [&] { return results.stopped(); },
+                        .lost = [&] { results.lost_machine(); }},
                        *options.host, options.jit);
     if (schedule.leave(*group) > 0 || done) {
       continue;
@@ -156,25 +174,19 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
       results.finish({.index = *index,
                       .document = documents.at(*index),
                       .testimony = {},
-                      .verdict = not_run(done.error())});
+                      .verdict = not_run(done.error()),
+                      .seed = documents.seed(*index)});
     }
   }
 }
 
 }  // namespace
 
-bool is_harness_failure(const model::Verdict& verdict) {
-  return std::ranges::any_of(verdict.findings, [](const model::Finding& finding) {
-    return name(finding.code).starts_with("machine.") &&
-           finding.code != ErrorCode::machine_job_too_large;
-  });
-}
-
-void run_all(const Documents& documents, const RunnerOptions& options,
-             const std::function<void(const Outcome&)>& sink,
-             const std::function<void(const model::Verdict&)>& ended) {
+RunSummary run_all(const Documents& documents, const RunnerOptions& options,
+                   const std::function<void(const Outcome&)>& sink,
+                   const std::function<void(const model::Verdict&)>& ended) {
   if (documents.size() == 0) {
-    return;
+    return {};
   }
   InOrder results(options, sink, ended);
   Schedule schedule(documents);
@@ -184,6 +196,8 @@ void run_all(const Documents& documents, const RunnerOptions& options,
     other = std::jthread([&] { work(documents, options, schedule, results); });
   }
   work(documents, options, schedule, results);
+  others.clear();  // all have ended
+  return results.end();
 }
 
 }  // namespace farcall::run

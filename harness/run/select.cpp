@@ -4,6 +4,7 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -24,16 +25,6 @@ Result<std::vector<model::Cell>> cells_of(const std::string& path) {
   FARCALL_TRY(parsed, cases::read_case(path));
   return cases::cells(parsed, code_layout());
 }
-
-// A condition of --where, read: the values of `axis` that are wanted.
-struct AxisCondition {
-  model::Axis axis{};
-  std::vector<std::size_t> values;
-
-  bool holds(const model::AxisValues& axes) const {
-    return std::ranges::find(values, value_of(axes, axis)) != values.end();
-  }
-};
 
 Result<AxisCondition> read_condition(std::string_view text) {
   const auto bad = [text](std::string expected) {
@@ -59,7 +50,7 @@ Result<AxisCondition> read_condition(std::string_view text) {
   return condition;
 }
 
-// The names of the cells that did not pass, from a report of `--format json`.
+// The names of the cells that did not pass, and those of files that were bad, from a report of `--format json`.
 Result<std::set<std::string>> failed_cells(const std::string& path) {
   constexpr std::string_view kHint = "farcall run PATH… --format json --output FILE writes one";
   FARCALL_TRY(text, read_file(path, kHint));
@@ -86,12 +77,28 @@ Result<std::set<std::string>> failed_cells(const std::string& path) {
 
 }  // namespace
 
-Result<std::vector<model::Document>> select_cells(const Selection& selection) {
+Result<std::vector<AxisCondition>> read_conditions(std::span<const std::string> texts) {
   std::vector<AxisCondition> conditions;
-  for (const std::string& text : selection.where) {
+  for (const std::string& text : texts) {
     FARCALL_TRY(condition, read_condition(text));
     conditions.push_back(std::move(condition));
   }
+  return conditions;
+}
+
+bool all_hold(std::span<const AxisCondition> conditions, const model::AxisValues& axes) {
+  return std::ranges::all_of(conditions, [&axes](const AxisCondition& condition) {
+    return std::ranges::find(condition.values, value_of(axes, condition.axis)) !=
+           condition.values.end();
+  });
+}
+
+bool matches(const std::string& filter, const std::string& name) {
+  return filter.empty() || fnmatch(filter.c_str(), name.c_str(), 0) == 0;
+}
+
+Result<Selected> select_cells(const Selection& selection) {
+  FARCALL_TRY(conditions, read_conditions(selection.where));
   std::optional<std::set<std::string>> failed;
   if (!selection.failed_in.empty()) {
     FARCALL_TRY(names, failed_cells(selection.failed_in));
@@ -103,34 +110,46 @@ Result<std::vector<model::Document>> select_cells(const Selection& selection) {
     failed = std::move(names);
   }
   const auto wanted = [&](const model::Cell& cell) {
-    return (selection.filter.empty() ||
-            fnmatch(selection.filter.c_str(), cell.name.c_str(), 0) == 0) &&
-           std::ranges::all_of(conditions,
-                               [&](const auto& condition) { return condition.holds(cell.axes); }) &&
-           (!failed || failed->contains(cell.name));
+    return matches(selection.filter, cell.name) && all_hold(conditions, cell.axes) &&
+           (!failed || failed->contains(cell.name) || failed->contains(case_name(cell.case_path)));
   };
 
-  FARCALL_TRY(files, cases::find_case_files(selection.paths));
-  std::vector<model::Document> documents;
+  cases::FoundFiles found = cases::find_case_files(selection.paths);
+  Selected selected;
   std::size_t cells_seen = 0;
   std::size_t cells_wanted = 0;
-  for (const std::string& file : files) {
-    FARCALL_TRY(cells, cells_of(file));
-    if (selection.edges) {
-      cells = at_edges(cells);
+  std::size_t bad_files = 0;
+  const auto add_bad = [&](const std::string& path, Error error) {
+    ++bad_files;
+    if (in_shard(case_name(path), selection.shard)) {
+      selected.bad.push_back({.path = path, .error = std::move(error)});
     }
-    cells_seen += cells.size();
-    for (model::Cell& cell : cells) {
+  };
+  for (Error& error : found.errors) {
+    const std::string path = error.where.file;
+    add_bad(path, std::move(error));
+  }
+  for (const std::string& file : found.files) {
+    auto cells = cells_of(file);
+    if (!cells) {
+      add_bad(file, std::move(cells).error());
+      continue;
+    }
+    if (selection.edges) {
+      cells = at_edges(cells.value());
+    }
+    cells_seen += cells.value().size();
+    for (model::Cell& cell : cells.value()) {
       if (!wanted(cell)) {
         continue;
       }
       ++cells_wanted;
       if (in_shard(cell.name, selection.shard)) {
-        documents.push_back({.cell = std::move(cell)});
+        selected.documents.push_back({.cell = std::move(cell)});
       }
     }
   }
-  if (cells_wanted == 0) {
+  if (cells_wanted == 0 && bad_files == 0) {
     return Error{.code = ErrorCode::usage_nothing_selected,
                  .message = fmt::format("none of {} cells is selected", cells_seen) +
                             (failed ? fmt::format(", or is one of the {} that did not pass in {}",
@@ -138,7 +157,12 @@ Result<std::vector<model::Document>> select_cells(const Selection& selection) {
                                     : ""),
                  .hint = "farcall list PATH… shows the names"};
   }
-  return documents;
+  return selected;
+}
+
+std::string case_name(const std::string& path) {
+  const std::filesystem::path name(path);
+  return name.has_stem() ? name.stem().string() : path;
 }
 
 bool in_shard(std::string_view cell_name, report::Shard shard) {

@@ -294,9 +294,10 @@ TEST(Qmp, AsksAndQuits) {
   process::SocketPair control = process::socket_pair().value();
   const Channels channels = {memory.descriptor(), console.theirs.number(), control.theirs.number()};
   const std::array inherited = {channels.ram, channels.console, channels.qmp};
-  auto qemu = process::Process::start(command_line("/usr/bin/qemu-system-ppc64", spec(), channels),
-                                      inherited)
-                  .value();
+  auto qemu =
+      process::Process::start(
+          command_line({.program = "/usr/bin/qemu-system-ppc64"}, spec(), channels), inherited)
+          .value();
   control.theirs.reset();
   QmpClient qmp(std::move(control.ours));
   const auto status = qmp.execute("query-status");
