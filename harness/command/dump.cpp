@@ -301,7 +301,7 @@ Command dump_command(CLI::App& app, const Invocation& invocation) {
   dump_app->parse_complete_callback([arguments, dump_app] {
     // Nobody shall believe that an option had an effect that it has not.
     static const std::map<std::string, std::set<std::string>> kStagesOf = {
-        {"--jit", {"xlated"}},
+        {"--reader", {"xlated"}},
         {"--names", {"xlated", "jited"}},
         {"--tag-hash", {"xlated", "jited"}},
         {"--svg", {"layout"}}};

@@ -91,13 +91,13 @@ TEST(Wire, WhatIsNoAnswerIsRefused) {
   for (const Spoiled& spoiled : {
            Spoiled{0, 6, "answered request 6; expected an answer to 5"},
            Spoiled{1, 9, "status 9"},
-           Spoiled{2, 3, "too short"},
+           Spoiled{2, 3, "ends within a function"},
            Spoiled{2, 1, "follow the answer's last function"},
            Spoiled{7, 5000, "thread area has 5000 bytes"},
            Spoiled{8, 0x0012a46c, "expected code of callee"},
            Spoiled{11, 6, "6 of them its descriptor"},
            Spoiled{10, 0x40000000, "ends within a function"},
-           Spoiled{13, 0x40000000, "ends within a function"},
+           Spoiled{13, 0x40000000, "row 0 of the line table"},
            Spoiled{30, 3, "the line table"},
        }) {
     std::vector<std::uint32_t> words = good();
