@@ -414,7 +414,8 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony, const 
       return verdict;
     }
   }
-  if (testimony.refusal) {
+  // Where there is code, a machine refused it: what its bytes show comes first.
+  if (testimony.refusal && !testimony.image) {
     verdict.findings.push_back(model::as_finding(*testimony.refusal));
   }
   if (testimony.linked) {
@@ -434,6 +435,9 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony, const 
     verdict.sites = stories(testimony, callees);
     if (testimony.observations) {
       append(verdict.findings, run_findings(cell, testimony, callees));
+    }
+    if (testimony.refusal) {
+      verdict.findings.push_back(model::as_finding(*testimony.refusal));
     }
   }
   if (testimony.observations) {
