@@ -388,6 +388,11 @@ CodeImage read_image(const Json& json) {
   if (json.contains("bpf_registers")) {
     image.bpf_registers = read_array(json.at("bpf_registers"), read_number<std::uint8_t>);
   }
+  if (json.contains("thread_area")) {
+    const Json& area = json.at("thread_area");
+    image.thread_area = {.address = read_address(area.at("address")),
+                         .bytes = read_bytes(area.at("bytes"))};
+  }
   return image;
 }
 

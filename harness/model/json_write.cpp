@@ -287,6 +287,10 @@ Json to_json(const CodeImage& image) {
     return one;
   });
   json["bpf_registers"] = image.bpf_registers;
+  if (image.thread_area) {
+    json["thread_area"] = {{"address", hex(image.thread_area->address)},
+                           {"bytes", hex(image.thread_area->bytes)}};
+  }
   return json;
 }
 

@@ -16,6 +16,7 @@
 #include "case/matrix.hpp"
 #include "model/json.hpp"
 #include "run/code_layout.hpp"
+#include "run/edges.hpp"
 
 namespace farcall::run {
 namespace {
@@ -134,6 +135,9 @@ Result<Selected> select_cells(const Selection& selection) {
       add_bad(file, std::move(cells).error());
       continue;
     }
+    if (selection.edges) {
+      cells = at_edges(cells.value());
+    }
     cells_seen += cells.value().size();
     for (model::Cell& cell : cells.value()) {
       if (!wanted(cell)) {
@@ -175,6 +179,9 @@ Result<model::Document> select_cell(std::string_view file_at_cell) {
   const auto at = file_at_cell.find('@', name_begin == std::string_view::npos ? 0 : name_begin);
   const std::string file(file_at_cell.substr(0, at));
   FARCALL_TRY(cells, cells_of(file));
+  if (file_at_cell.find("edge-", at) != std::string_view::npos) {
+    cells = at_edges(cells);
+  }
   std::string known;
   for (model::Cell& cell : cells) {
     const auto suffix =

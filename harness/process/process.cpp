@@ -1,4 +1,4 @@
-#include "vm/process.hpp"
+#include "process/process.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -15,23 +15,24 @@
 #include <boost/process/extend.hpp>
 #include <csignal>
 #include <limits>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
-namespace farcall::vm {
+namespace farcall::process {
 namespace {
 
 // Between fork and exec: only async-signal-safe calls.
-void prepare_child(pid_t parent, int output, std::span<const int> inherited) {
+void prepare_child(pid_t parent, const Command& command, int errors,
+                   std::span<const int> inherited) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::setpgid(0, 0);  // Ctrl-C at the terminal is for the parent, and for a debugger beside it
   if (::getppid() != parent) {  // it died before the line above
     ::_exit(EXIT_FAILURE);
   }
-  const int empty = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  ::dup2(empty, STDIN_FILENO);
-  ::dup2(output, STDOUT_FILENO);
-  ::dup2(output, STDERR_FILENO);
+  ::dup2(command.input ? *command.input : ::open("/dev/null", O_RDONLY | O_CLOEXEC), STDIN_FILENO);
+  ::dup2(command.output.value_or(errors), STDOUT_FILENO);
+  ::dup2(errors, STDERR_FILENO);
   ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
   for (const int descriptor : inherited) {
     ::fcntl(descriptor, F_SETFD, 0);
@@ -55,7 +56,7 @@ Result<Process> Process::start(const Command& command, std::span<const int> inhe
   process.child_ = bp::child(
       bp::exe = command.program, bp::args = command.arguments, environment, error,
       bp::extend::on_exec_setup = [&](auto& /*executor*/) {
-        prepare_child(parent, output_number, inherited);
+        prepare_child(parent, command, output_number, inherited);
       });
   if (error) {
     return Error{ErrorCode::machine_start,
@@ -67,6 +68,11 @@ Result<Process> Process::start(const Command& command, std::span<const int> inhe
 bool Process::running() {
   std::error_code error;
   return child_.valid() && child_.running(error);
+}
+
+void Process::wait() {
+  std::error_code error;
+  child_.wait(error);
 }
 
 void Process::kill() {
@@ -112,4 +118,18 @@ std::string Process::last_words() const {
   return text;
 }
 
-}  // namespace farcall::vm
+std::string Process::first_errors() const {
+  constexpr off_t kMost = 1 << 20;
+  constexpr std::size_t kLines = 3;
+  std::istringstream lines(last_output(kMost));
+  std::string found;
+  std::size_t count = 0;
+  for (std::string line; count < kLines && std::getline(lines, line);) {
+    if (line.find("rror:") != std::string::npos || line.starts_with("***")) {
+      found += (count++ == 0 ? "" : "; ") + line;
+    }
+  }
+  return count == 0 ? last_words() : found;
+}
+
+}  // namespace farcall::process
