@@ -13,7 +13,8 @@ namespace farcall::run {
 namespace {
 
 // The guest's budget for one instruction of the interpreter's run: the longest sequence that the
-// JIT makes for one, with a branch trace interrupt for every branch in it, and room to spare.
+// JIT makes for one, with a branch trace interrupt for every branch in it, and room to spare. The
+// same for one access to memory: functions that a program calls go over it in loops.
 constexpr std::uint64_t kGuestInstructionsEach = 512;
 constexpr std::uint64_t kGuestInstructionsAtLeast = 50'000;
 
@@ -25,7 +26,8 @@ Result<check::Interpretation> interpret(const bpf::Program& program, const model
   bpf::AddressSpace memory(cell.memory, byte_order(cell.axes.endian));
   FARCALL_TRY(run, bpf::interpret(program, cell.placement.functions, cell.arguments,
                                   cell.placement.stack + model::kStackBytes, memory, limits));
-  check::Interpretation result{.run = std::move(run), .memory = memory.regions()};
+  check::Interpretation result{
+      .run = std::move(run), .memory = memory.regions(), .accesses = memory.accesses()};
   result.memory.pop_back();  // the stack
   return result;
 }
@@ -102,7 +104,8 @@ void finish(const model::Document& document, std::uint64_t seed, Prepared& prepa
   if (testimony.source) {
     const bpf::InterpreterRun& run = testimony.source->value().run;
     prepared.job->budget_instructions =
-        kGuestInstructionsAtLeast + (kGuestInstructionsEach * run.instructions);
+        kGuestInstructionsAtLeast +
+        (kGuestInstructionsEach * (run.instructions + testimony.source->value().accesses));
     prepared.job->trace_events =
         static_cast<std::uint32_t>((2 * run.calls.size()) + kSpareTraceEvents);
   }
