@@ -13,7 +13,7 @@
 #include <sstream>
 
 #include "process/process.hpp"
-#include "vm/cache_folder.hpp"
+#include "base/cache_folder.hpp"
 
 namespace farcall::vm {
 namespace {

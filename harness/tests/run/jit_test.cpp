@@ -29,13 +29,11 @@ std::string example() {
   return "exec:" + (tests::build_dir() / "harness" / "tests" / "example_jit").string();
 }
 
-// ci/test has them unpacked, by ci/kernel_sources.
+// ci/test has them fetched; no tree if that was not done.
 std::filesystem::path kernel_tree(const std::string& version) {
-  return tests::source_dir() / "build" / "kernels" / ("linux-source-" + version);
-}
-
-std::string kernel_jit(const std::string& version) {
-  return "kernel:" + kernel_tree(version).string();
+  std::string path = run_farcall({"kernel", "path", "--source", version}).out;
+  path.resize(path.empty() ? 0 : path.size() - 1);
+  return path;
 }
 
 constexpr const char* kReturnsSeven =
@@ -125,11 +123,11 @@ class KernelJit : public testing::TestWithParam<const char*> {};
 
 TEST_P(KernelJit, RunsAllCases) {
   ASSERT_TRUE(std::filesystem::exists(kernel_tree(GetParam())))
-      << "ci/kernel_sources build/kernels 6.1 6.12 unpacks it";
+      << "farcall kernel fetch --source 6.1 6.12 brings it";
   const ScratchFolder folder;
   const Finished run =
-      run_farcall({"run", cases_folder().string(), "--jit", kernel_jit(GetParam()), "--format",
-                   "json", "--output", path_in(folder, "report.json")});
+      run_farcall({"run", cases_folder().string(), "--jit", std::string("kernel:") + GetParam(),
+                   "--format", "json", "--output", path_in(folder, "report.json")});
   const Json totals = Json::parse(contents(path_in(folder, "report.json"))).at("totals");
   EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
   // Skips are reasoned, and no more than a part.
@@ -140,8 +138,8 @@ TEST_P(KernelJit, RunsTheEdges) {
   const ScratchFolder folder;
   const Finished run = run_farcall({"run", (cases_folder() / "calls").string(),
                                     (cases_folder() / "helpers").string(), "--placements", "edges",
-                                    "--jit", kernel_jit(GetParam()), "--format", "json", "--output",
-                                    path_in(folder, "report.json")});
+                                    "--jit", std::string("kernel:") + GetParam(), "--format",
+                                    "json", "--output", path_in(folder, "report.json")});
   const Json report = Json::parse(contents(path_in(folder, "report.json")));
   // What the TOC reach is checked for in the kernel is not what it is.
   std::set<std::string> failed;
