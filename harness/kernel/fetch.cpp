@@ -11,6 +11,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <system_error>
 #include <thread>
@@ -27,12 +28,6 @@ namespace fs = std::filesystem;
 constexpr const char* kKeyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
 constexpr std::array kSuites = {"bookworm", "bookworm-backports", "trixie", "sid", "experimental"};
 
-Error failed(std::string message, std::string hint = {}) {
-  return {.code = ErrorCode::kernel_fetch_failed,
-          .message = std::move(message),
-          .hint = std::move(hint)};
-}
-
 struct Ran {
   bool succeeded = false;
   std::string output;  // standard output
@@ -44,7 +39,7 @@ Result<Ran> run(const std::string& tool, std::vector<std::string> arguments,
                 const std::function<void()>& tick, const fs::path& directory = {}) {
   const std::string program = boost::process::search_path(tool).string();
   if (program.empty()) {
-    return failed(
+    return fetch_failed(
         fmt::format("{} is not installed", tool),
         "Debian's kernels come by apt: apt-get install apt dpkg tar xz-utils; where there "
         "is no apt, unpack a kernel's source by hand and name its folder, kernel:DIR");
@@ -91,8 +86,8 @@ class Apt {
  public:
   static Result<Apt> open(const fs::path& folder, const Listener& listener) {
     if (!fs::exists(kKeyring)) {
-      return failed(fmt::format("{} is not there, so that apt could trust nothing", kKeyring),
-                    "apt-get install debian-archive-keyring");
+      return fetch_failed(fmt::format("{} is not there, so that apt could trust nothing", kKeyring),
+                          "apt-get install debian-archive-keyring");
     }
     std::error_code error;
     fs::create_directories(folder / "lists" / "partial", error);
@@ -114,7 +109,7 @@ class Apt {
                          [this] { listener_->progress("reading Debian's indexes", 0, 0); }));
     std::vector<std::string> found = complaints(ran.errors);
     if (!ran.succeeded && found.empty()) {
-      return failed(fmt::format("apt-get update failed: {}", ran.errors));
+      return fetch_failed(fmt::format("apt-get update failed: {}", ran.errors));
     }
     return found;
   }
@@ -153,8 +148,8 @@ class Apt {
     FARCALL_TRY(uris, run("apt-get", with({"download", "--print-uris"}), [] {}, to));
     Gone result{.downloads = read_uris(uris.output)};
     if (!uris.succeeded || result.downloads.size() != packages.size()) {
-      return failed(fmt::format("apt knows of no way to {}: {}", fmt::join(packages, ", "),
-                                first_of(complaints(uris.errors), "it does not say why")));
+      return fetch_failed(fmt::format("apt knows of no way to {}: {}", fmt::join(packages, ", "),
+                                      first_of(complaints(uris.errors), "it does not say why")));
     }
     std::uint64_t all = 0;
     for (const Download& download : result.downloads) {
@@ -170,8 +165,9 @@ class Apt {
       result.is_gone = std::ranges::any_of(
           why, [](const std::string& line) { return line.find(" 404 ") != std::string::npos; });
       if (!result.is_gone) {
-        return failed(fmt::format("apt-get download: {}", first_of(why, ran.errors)),
-                      "what was fetched before is still there; start it again when that is mended");
+        return fetch_failed(
+            fmt::format("apt-get download: {}", first_of(why, ran.errors)),
+            "what was fetched before is still there; start it again when that is mended");
       }
     }
     return result;
@@ -270,7 +266,7 @@ Result<Fetched> unpack(const Choice& choice, const std::vector<Download>& downlo
     FARCALL_TRY(ran,
                 run("dpkg-deb", {"-x", (from / download.file).string(), packages.string()}, tick));
     if (!ran.succeeded) {
-      return failed(fmt::format("{} cannot be unpacked: {}", download.file, ran.errors));
+      return fetch_failed(fmt::format("{} cannot be unpacked: {}", download.file, ran.errors));
     }
   }
   if (wanted.kind == Kind::source) {
@@ -282,7 +278,7 @@ Result<Fetched> unpack(const Choice& choice, const std::vector<Download>& downlo
                           "--strip-components=1", "--no-same-owner"},
                          tick));
     if (!ran.succeeded) {
-      return failed(
+      return fetch_failed(
           fmt::format("the source of {} cannot be unpacked: {}", choice.version, ran.errors));
     }
     return fetched;
@@ -292,10 +288,27 @@ Result<Fetched> unpack(const Choice& choice, const std::vector<Download>& downlo
     return name.starts_with("vmlinux-") || name == "vmlinuz";
   });
   if (fetched.vmlinux.empty() || !is_ppc64(fetched.vmlinux)) {
-    return failed(fmt::format("{} {} holds no kernel for ppc64", fmt::join(choice.packages, ", "),
-                              choice.version));
+    return fetch_failed(fmt::format("{} {} holds no kernel for ppc64",
+                                    fmt::join(choice.packages, ", "), choice.version));
   }
   return fetched;
+}
+
+// Nothing: it is listed, and gone. What is in `partial` afterwards is of no use.
+Result<std::optional<Fetched>> bring(const Store& store, const Apt& apt, const Choice& choice,
+                                     const Wanted& wanted, const fs::path& partial,
+                                     const Listener& listener) {
+  const fs::path packages = partial / "packages";
+  std::error_code error;
+  fs::create_directories(packages, error);
+  FARCALL_TRY(result, apt.download(choice, packages));
+  if (result.is_gone) {
+    return std::optional<Fetched>();
+  }
+  FARCALL_TRY(unpacked, unpack(choice, result.downloads, wanted, packages, partial, listener));
+  const fs::path done = unpacked.folder;
+  FARCALL_TRY(kept, store.put(done, std::move(unpacked)));
+  return std::optional(std::move(kept));
 }
 
 Error unknown(const Wanted& wanted, const std::vector<std::string>& names) {
@@ -346,8 +359,9 @@ Result<Fetched> fetch(const Store& store, const Wanted& wanted, const Listener& 
     found = choices(listed, wanted);
   }
   if (found.empty() && !complaints_of_update.empty()) {
-    return failed(fmt::format("Debian's indexes cannot be read: {}", complaints_of_update.front()),
-                  "is the network there, and the proxy set?");
+    return fetch_failed(
+        fmt::format("Debian's indexes cannot be read: {}", complaints_of_update.front()),
+        "is the network there, and the proxy set?");
   }
   if (found.empty()) {
     return unknown(wanted, names);
@@ -357,18 +371,15 @@ Result<Fetched> fetch(const Store& store, const Wanted& wanted, const Listener& 
   }
   for (const Choice& choice : found) {
     FARCALL_TRY(partial, store.make_partial());
-    const fs::path packages = partial / "packages";
+    auto brought = bring(store, apt, choice, wanted, partial, listener);
     std::error_code error;
-    fs::create_directories(packages, error);
-    FARCALL_TRY(result, apt.download(choice, packages));
-    if (!result.is_gone) {
-      FARCALL_TRY(unpacked, unpack(choice, result.downloads, wanted, packages, partial, listener));
-      const fs::path done = unpacked.folder;
-      FARCALL_TRY(kept, store.put(done, std::move(unpacked)));
-      fs::remove_all(partial, error);
-      return kept;
-    }
     fs::remove_all(partial, error);
+    if (!brought) {
+      return brought.error();
+    }
+    if (brought.value()) {
+      return std::move(*brought.value());
+    }
     const std::string gone = fmt::format("{} {} is listed, and gone from Debian's archive",
                                          name(wanted.kind), choice.version);
     if (!wanted.is_series) {

@@ -23,12 +23,6 @@ namespace fs = std::filesystem;
 constexpr const char* kRecord = "farcall.json";
 constexpr std::string_view kPartial = "partial-";
 
-Error failed(std::string message, std::string hint = {}) {
-  return {.code = ErrorCode::kernel_fetch_failed,
-          .message = std::move(message),
-          .hint = std::move(hint)};
-}
-
 std::string folder_name(const Fetched& fetched) {
   return fmt::format("linux-{}-{}", name(fetched.kind), version_name(fetched));
 }
@@ -89,6 +83,12 @@ std::uint64_t byte_count(const fs::path& folder) {
 
 }  // namespace
 
+Error fetch_failed(std::string message, std::string hint) {
+  return {.code = ErrorCode::kernel_fetch_failed,
+          .message = std::move(message),
+          .hint = std::move(hint)};
+}
+
 std::string version_name(const Fetched& fetched) {
   return fetched.version + (fetched.has_64k_pages ? "-64k" : "");
 }
@@ -96,7 +96,7 @@ std::string version_name(const Fetched& fetched) {
 Result<Store> Store::of_user() {
   const auto cache = cache_folder();
   if (!cache) {
-    return failed("there is no folder for kernels: neither XDG_CACHE_HOME nor HOME is set");
+    return fetch_failed("there is no folder for kernels: neither XDG_CACHE_HOME nor HOME is set");
   }
   return Store(*cache / "kernels");
 }
@@ -150,8 +150,8 @@ Result<process::FileDescriptor> Store::lock() const {
   process::FileDescriptor file(
       ::open((folder_ / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (file.number() < 0 || ::flock(file.number(), LOCK_EX) != 0) {
-    return failed(fmt::format("{} cannot be written: {}", folder_.string(),
-                              std::generic_category().message(errno)));
+    return fetch_failed(fmt::format("{} cannot be written: {}", folder_.string(),
+                                    std::generic_category().message(errno)));
   }
   std::vector<fs::path> left;
   for (const auto& entry : fs::directory_iterator(folder_, error)) {
@@ -168,8 +168,8 @@ Result<process::FileDescriptor> Store::lock() const {
 Result<fs::path> Store::make_partial() const {
   std::string name = (folder_ / fmt::format("{}XXXXXX", kPartial)).string();
   if (::mkdtemp(name.data()) == nullptr) {
-    return failed(fmt::format("no folder can be made in {}: {}", folder_.string(),
-                              std::generic_category().message(errno)));
+    return fetch_failed(fmt::format("no folder can be made in {}: {}", folder_.string(),
+                                    std::generic_category().message(errno)));
   }
   ::chmod(name.c_str(), 0755);
   return fs::path(name);
@@ -185,7 +185,7 @@ Result<Fetched> Store::put(const fs::path& partial, Fetched fetched) const {
   fs::remove_all(fetched.folder, error);  // one without a record
   fs::rename(partial, fetched.folder, error);
   if (error) {
-    return failed(fmt::format("{}: {}", fetched.folder.string(), error.message()));
+    return fetch_failed(fmt::format("{}: {}", fetched.folder.string(), error.message()));
   }
   return fetched;
 }
@@ -199,7 +199,7 @@ Result<void> Store::remove(const Fetched& fetched) const {
     fs::remove_all(away, error);
   }
   if (error) {
-    return failed(
+    return fetch_failed(
         fmt::format("{} cannot be removed: {}", fetched.folder.string(), error.message()));
   }
   return success();

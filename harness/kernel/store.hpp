@@ -14,6 +14,9 @@
 
 namespace farcall::kernel {
 
+// kernel.fetch-failed.
+Error fetch_failed(std::string message, std::string hint = {});
+
 struct Package {
   std::string name;
   std::string sha256;  // of the package, as apt's signed index has it

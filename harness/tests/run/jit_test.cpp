@@ -109,10 +109,11 @@ TEST(Jit, ReplayStartsNoCommandThatAFileNames) {
 TEST(Jit, OneThatIsNotThereIsBadUsage) {
   const ScratchFolder folder;
   const std::string seven = folder.write("seven.case", kReturnsSeven);
-  for (const auto& [jit, message] : {std::pair{"maybe", "expected farcall, exec:COMMAND or"},
-                                     std::pair{"exec:/nonexistent/jit", "there is no program"},
-                                     std::pair{"exec:", "there is no program"},
-                                     std::pair{"kernel:/usr", "is not a Linux source tree"}}) {
+  for (const auto& [jit, message] :
+       {std::pair{"maybe", "expected farcall, exec:COMMAND, kernel:DIR or"},
+        std::pair{"exec:/nonexistent/jit", "there is no program"},
+        std::pair{"exec:", "there is no program"},
+        std::pair{"kernel:/usr", "is not a Linux source tree"}}) {
     const Finished run = run_farcall({"run", seven, "--jit", jit});
     EXPECT_EQ(run.exit_code, 2) << jit << run.out << run.err;
     EXPECT_THAT(run.err, HasSubstr(message));
