@@ -6,15 +6,15 @@
 
 namespace farcall::vm {
 
-Command command_line(const std::string& qemu, const MachineSpec& spec, const Channels& channels) {
-  const Hardware guest = hardware(spec);
+Command command_line(const Qemu& qemu, const MachineSpec& spec, const Channels& channels) {
+  const Hardware guest = hardware(spec, qemu.abilities);
   const std::uint64_t megabytes = guest.ram_bytes >> 20;
   std::string machine = fmt::format("{},memory-backend=ram", guest.machine);
   for (const auto& [name, value] : guest.capabilities) {
     machine += fmt::format(",cap-{}={}", name, value);
   }
   Command command{
-      .program = qemu,
+      .program = qemu.program,
       .arguments = {
           "-machine",
           machine,

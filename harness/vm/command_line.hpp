@@ -5,6 +5,7 @@
 
 #include "vm/machine_spec.hpp"
 #include "vm/process.hpp"
+#include "vm/qemu_abilities.hpp"
 
 namespace farcall::vm {
 
@@ -15,7 +16,12 @@ struct Channels {
   int qmp = -1;      // stream socket: QEMU's own control
 };
 
-// How to start `qemu`, the path of qemu-system-ppc64.
-Command command_line(const std::string& qemu, const MachineSpec& spec, const Channels& channels);
+struct Qemu {
+  std::string program;  // absolute path of qemu-system-ppc64
+  QemuAbilities abilities = {};
+};
+
+// How to start `qemu`.
+Command command_line(const Qemu& qemu, const MachineSpec& spec, const Channels& channels);
 
 }  // namespace farcall::vm

@@ -46,7 +46,8 @@ class DirectHost : public Host {
     FARCALL_TRY(qmp, socket_pair());
     const Channels channels{memory.descriptor(), console.theirs.number(), qmp.theirs.number()};
     const std::array inherited = {channels.ram, channels.console, channels.qmp};
-    FARCALL_TRY(process, Process::start(command_line(qemu, spec, channels), inherited));
+    FARCALL_TRY(process, Process::start(command_line({qemu, qemu_abilities(qemu)}, spec, channels),
+                                        inherited));
     return StartedQemu{
         std::move(memory), std::move(console.ours),
         std::make_unique<OwnQemu>(QmpClient(std::move(qmp.ours)), std::move(process))};

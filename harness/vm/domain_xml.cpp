@@ -81,7 +81,7 @@ void add_command_line(xml_node domain, const Hardware& guest) {
 }  // namespace
 
 std::string domain_xml(const MachineSpec& spec, const DomainPlace& place) {
-  const Hardware guest = hardware(spec);
+  const Hardware guest = hardware(spec, place.qemu);
   pugi::xml_document document;
   const xml_node domain =
       add(document, "domain",

@@ -10,8 +10,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <optional>
 
+#include "vm/cache_folder.hpp"
 #include "vm/last_will.hpp"
 #include "vm/qemu_process.hpp"
 
@@ -46,16 +46,6 @@ constexpr const char* kRemoveFolder = "rm -rf \"$1\"\n";
 fs::path scratch() {
   std::error_code failure;
   return ::access("/dev/shm", W_OK) == 0 ? fs::path("/dev/shm") : fs::temp_directory_path(failure);
-}
-
-std::optional<fs::path> cache_folder() {
-  if (const char* const cache = ::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/') {
-    return fs::path(cache) / "farcall/libvirt";
-  }
-  if (const char* const home = ::getenv("HOME"); home != nullptr && *home == '/') {
-    return fs::path(home) / ".cache/farcall/libvirt";
-  }
-  return std::nullopt;
 }
 
 Error unwritable(const fs::path& path, const std::string& why) {
@@ -94,9 +84,9 @@ Result<EmbeddedLibvirt> EmbeddedLibvirt::prepare(const std::string& root) {
   FARCALL_TRYV(write_configuration(folder));
   if (const auto cache = cache_folder(); ours && cache) {
     std::error_code failure;  // without a cache it is slower, no more
-    fs::create_directories(*cache, failure);
+    fs::create_directories(*cache / "libvirt", failure);
     if (!failure) {
-      fs::create_directory_symlink(*cache, folder / "cache", failure);
+      fs::create_directory_symlink(*cache / "libvirt", folder / "cache", failure);
     }
   }
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);

@@ -8,7 +8,7 @@ std::string image_name(model::Endian endian, model::Mmu /*mmu*/) {
   return endian == model::Endian::big ? "bare-be.bin" : "bare-le.bin";
 }
 
-Hardware hardware(const MachineSpec& spec) {
+Hardware hardware(const MachineSpec& spec, const QemuAbilities& qemu) {
   return {.machine = "pseries",
           .cpu = model::value_names(model::Axis::cpu)[static_cast<std::size_t>(spec.cpu)],
           .ram_bytes = wire::kRamBytes,
@@ -22,7 +22,10 @@ Hardware hardware(const MachineSpec& spec) {
                            {"ccf-assist", "off"}},
           // A connector for each of 256 PCI slots that nothing is ever plugged into would take 5 ms
           // to make.
-          .device_defaults = {{"spapr-pci-host-bridge.dynamic-reconfiguration", "off"}},
+          .device_defaults =
+              qemu.bridge_without_connectors
+                  ? std::vector<Setting>{{"spapr-pci-host-bridge.dynamic-reconfiguration", "off"}}
+                  : std::vector<Setting>{},
           .options =
               {// One nanosecond of guest time an instruction: budgets are exact and deterministic.
                {"icount", "shift=0"},

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "vm/machine_spec.hpp"
+#include "vm/qemu_abilities.hpp"
 
 namespace farcall::vm {
 
@@ -27,6 +28,7 @@ struct Hardware {
   std::vector<Setting> environment;      // of QEMU's process
 };
 
-Hardware hardware(const MachineSpec& spec);
+// As `qemu` can make it.
+Hardware hardware(const MachineSpec& spec, const QemuAbilities& qemu);
 
 }  // namespace farcall::vm

@@ -48,6 +48,7 @@ class LibvirtFunction<Value (*)(Arguments...)> {
 
 #define FARCALL_LIBVIRT_FUNCTIONS(X)   \
   X(virConnectClose)                   \
+  X(virConnectGetDomainCapabilities)   \
   X(virConnectListAllDomains)          \
   X(virConnectOpen)                    \
   X(virConnectRegisterCloseCallback)   \

@@ -17,6 +17,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <pugixml.hpp>
 #include <utility>
 
 #include "vm/domain_xml.hpp"
@@ -72,6 +73,24 @@ Result<FileDescriptor> connect_to(const std::string& path) {
     return start_error(fmt::format("cannot connect to the guest's console, {}", path));
   }
   return socket;
+}
+
+// Of the QEMU that libvirt would start. One on another machine cannot be asked.
+QemuAbilities abilities_at(const LibvirtConnection& connection) {
+  const auto host = connection.uri().find("://");
+  if (host != std::string::npos && !connection.uri().substr(host).starts_with(":///")) {
+    return {};
+  }
+  const std::unique_ptr<char, decltype(&free)> text(
+      connection.libvirt().virConnectGetDomainCapabilities(connection.handle(), nullptr, "ppc64",
+                                                           "pseries", "qemu", 0),
+      free);
+  pugi::xml_document document;
+  if (text == nullptr || !document.load_string(text.get())) {
+    return {};  // it starts no machine, either, and then says why
+  }
+  const std::string qemu = document.child("domainCapabilities").child("path").text().as_string();
+  return qemu.starts_with('/') ? qemu_abilities(qemu) : QemuAbilities{};
 }
 
 class DomainQemu : public RunningQemu {
@@ -153,7 +172,8 @@ class LibvirtHost : public Host {
       : embedded_(std::move(embedded)),
         sockets_(std::move(sockets)),
         will_(std::move(will)),
-        connection_(std::move(connection)) {}
+        connection_(std::move(connection)),
+        qemu_(abilities_at(*connection_)) {}
   LibvirtHost(const LibvirtHost&) = delete;
   LibvirtHost& operator=(const LibvirtHost&) = delete;
   ~LibvirtHost() override {
@@ -176,7 +196,7 @@ class LibvirtHost : public Host {
     const unsigned number = ++started_;
     const std::string name = fmt::format("{}{}-{}", kNameBegin, ::getpid(), number);
     const std::string console = (sockets_ / std::to_string(number)).string();
-    const std::string xml = domain_xml(spec, {.name = name, .console = console});
+    const std::string xml = domain_xml(spec, {.name = name, .console = console, .qemu = qemu_});
     // An embedded libvirt refuses to end domains by itself.
     const unsigned flags =
         VIR_DOMAIN_START_PAUSED | (embedded_ ? 0U : unsigned{VIR_DOMAIN_START_AUTODESTROY});
@@ -211,6 +231,7 @@ class LibvirtHost : public Host {
   fs::path sockets_;                         // a folder of ours
   LastWill will_;                            // removes it
   std::unique_ptr<LibvirtConnection> connection_;
+  QemuAbilities qemu_;
   std::atomic<unsigned> started_ = 0;
 };
 

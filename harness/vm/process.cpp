@@ -14,6 +14,7 @@
 #include <boost/process/exe.hpp>
 #include <boost/process/extend.hpp>
 #include <csignal>
+#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -82,16 +83,24 @@ std::string Process::ending() const {
                              : fmt::format("exit status {}", WEXITSTATUS(status));
 }
 
-std::string Process::last_words() const {
-  constexpr off_t kMost = 512;
+std::string Process::last_output(off_t most) const {
   struct stat status = {};
   if (::fstat(output_.number(), &status) != 0) {
     return {};
   }
-  const off_t from = std::max<off_t>(0, status.st_size - kMost);
+  const off_t from = std::max<off_t>(0, status.st_size - most);
   std::string text(static_cast<std::size_t>(status.st_size - from), '\0');
   const ssize_t got = ::pread(output_.number(), text.data(), text.size(), from);
   text.resize(static_cast<std::size_t>(std::max<ssize_t>(0, got)));
+  return text;
+}
+
+std::string Process::output() const {
+  return last_output(std::numeric_limits<off_t>::max());
+}
+
+std::string Process::last_words() const {
+  std::string text = last_output(512);
   while (!text.empty() && text.back() == '\n') {
     text.pop_back();
   }

@@ -1,6 +1,8 @@
 // A child process that cannot outlive its parent, whatever happens to it.
 #pragma once
 
+#include <sys/types.h>
+
 #include <boost/process/child.hpp>
 #include <span>
 #include <string>
@@ -35,6 +37,10 @@ class Process {
 
   // How it ended: `exit status 1`, `signal 9`. Only after running() was false or kill().
   std::string ending() const;
+  bool succeeded() const { return child_.native_exit_code() == 0; }
+
+  // What it wrote to its standard output and error.
+  std::string output() const;
 
   // The end of what it wrote to its standard output and error, on one line.
   std::string last_words() const;
@@ -47,6 +53,7 @@ class Process {
 
  private:
   Process() = default;
+  std::string last_output(off_t most) const;  // bytes
 
   boost::process::child child_;
   FileDescriptor output_;

@@ -47,16 +47,17 @@ Status status_of(int process) {
   return status;
 }
 
-// Children that libvirt itself waits for, and those of others, are of our session; a QEMU that has
-// become a daemon has one of its own.
+// A child that libvirt itself waits for is of our session, or leads one; that child's child, who is
+// to become QEMU, is an orphan of that session. So is one that died before it was QEMU, and has our
+// name. A QEMU that makes itself a daemon leaves one more behind, who leads a session.
 void reap_orphans() {
   std::error_code failure;
   for (const auto& task : fs::directory_iterator("/proc/self/task", failure)) {
     std::istringstream children(contents(task.path() / "children"));
     for (int child = 0; children >> child;) {
       const Status status = status_of(child);
-      if (status.state == 'Z' && status.name.starts_with("qemu-system") &&
-          status.session != ::getsid(0)) {
+      if (status.state == 'Z' && status.session != ::getsid(0) &&
+          (status.session != child || status.name.starts_with("qemu-system"))) {
         ::waitpid(child, nullptr, WNOHANG);
       }
     }

@@ -18,8 +18,8 @@ bool is_qemu_of(int process, const std::string& domain);
 bool is_dead(int process);
 
 // An embedded libvirt that does not know this machine's QEMUs starts each, asks it what it can, and
-// kills it. They are orphans, which a subreaper inherits, and libvirt waits 20 s for the end of
-// each: so as long as this lives, they are reaped.
+// kills it; one that it cannot start dies before it is a QEMU. They are orphans, which a subreaper
+// inherits, and libvirt waits 20 s for the end of each: so as long as this lives, they are reaped.
 class OrphanReaper {
  public:
   OrphanReaper();

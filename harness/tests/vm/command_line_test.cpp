@@ -18,7 +18,7 @@ std::string value_of(const std::vector<std::string>& arguments, const std::strin
   return "(none)";
 }
 
-constexpr const char* kQemu = "/usr/bin/qemu-system-ppc64";
+const Qemu kQemu = {.program = "/usr/bin/qemu-system-ppc64"};
 
 const MachineSpec kSpec = {.cpu = model::Cpu::power9, .image = "/images/bare-le.bin"};
 
@@ -29,7 +29,7 @@ TEST(CommandLine, NamesWhatTheSpecAsksFor) {
   EXPECT_THAT(value_of(arguments, "-machine"), HasSubstr("pseries"));
   EXPECT_EQ(value_of(arguments, "-m"), "256M");
   EXPECT_EQ(value_of(arguments, "-icount"), "shift=0");
-  EXPECT_EQ(command_line(kQemu, kSpec, {}).program, kQemu);
+  EXPECT_EQ(command_line(kQemu, kSpec, {}).program, kQemu.program);
 
   MachineSpec other = kSpec;
   other.cpu = model::Cpu::power10;
@@ -49,6 +49,15 @@ TEST(CommandLine, HasNoDevicesOrFilesOfTheHost) {
   EXPECT_THAT(arguments, Contains("-nodefaults"));
   EXPECT_THAT(arguments, Contains("-no-user-config"));
   EXPECT_THAT(arguments, Not(Contains("-device")));
+}
+
+TEST(CommandLine, AsksNothingOfQemuThatItDoesNotKnow) {
+  const auto leaves_out = [](bool bridge_without_connectors) {
+    return command_line({kQemu.program, {bridge_without_connectors}}, kSpec, {}).arguments;
+  };
+  EXPECT_THAT(leaves_out(false), Not(Contains("-global")));
+  EXPECT_EQ(value_of(leaves_out(true), "-global"),
+            "spapr-pci-host-bridge.dynamic-reconfiguration=off");
 }
 
 TEST(CommandLine, ImageIsNamedAfterItsByteOrder) {

@@ -295,7 +295,8 @@ TEST(Qmp, AsksAndQuits) {
   const Channels channels = {memory.descriptor(), console.theirs.number(), control.theirs.number()};
   const std::array inherited = {channels.ram, channels.console, channels.qmp};
   auto qemu =
-      Process::start(command_line("/usr/bin/qemu-system-ppc64", spec(), channels), inherited)
+      Process::start(command_line({.program = "/usr/bin/qemu-system-ppc64"}, spec(), channels),
+                     inherited)
           .value();
   control.theirs.reset();
   QmpClient qmp(std::move(control.ours));

@@ -1,0 +1,118 @@
+#include "vm/qemu_abilities.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <sstream>
+
+#include "vm/cache_folder.hpp"
+#include "vm/process.hpp"
+
+namespace farcall::vm {
+namespace {
+
+namespace fs = std::filesystem;
+
+// To print its help takes it 50 ms, more on a loaded machine.
+constexpr int kMillisecondsToAnswer = 10'000;
+
+// A line that differs when the program is another; empty if there is no such file.
+std::string identity(const std::string& program) {
+  struct stat status = {};
+  if (::stat(program.c_str(), &status) != 0) {
+    return "";
+  }
+  return fmt::format("{} {} {}.{:09}", program, status.st_size, status.st_mtim.tv_sec,
+                     status.st_mtim.tv_nsec);
+}
+
+// The file for the answers of this program, whatever version of it is there.
+std::optional<fs::path> cache_file(const std::string& program) {
+  const auto folder = cache_folder();
+  if (!folder) {
+    return std::nullopt;
+  }
+  std::string name = program.substr(1);
+  std::ranges::replace(name, '/', '-');
+  return *folder / "qemu" / (name + ".txt");
+}
+
+std::optional<std::string> cached(const fs::path& file, const std::string& identity) {
+  std::ifstream in(file);
+  std::string line;
+  if (!std::getline(in, line) || line != identity) {
+    return std::nullopt;
+  }
+  std::ostringstream answer;
+  answer << in.rdbuf();
+  return answer.str();
+}
+
+// Without a cache it is slower, no more: nobody needs to hear that it could not be written.
+void keep(const fs::path& file, const std::string& identity, const std::string& answer) {
+  std::error_code failure;
+  fs::create_directories(file.parent_path(), failure);
+  // Renamed once it is whole: another farcall may read it meanwhile.
+  std::string made = file.string() + "-XXXXXX";
+  const int descriptor = ::mkstemp(made.data());
+  if (descriptor < 0) {
+    return;
+  }
+  ::close(descriptor);
+  std::ofstream out(made);
+  out << identity << '\n' << answer;
+  out.close();
+  if (out) {
+    fs::rename(made, file, failure);
+  }
+  if (!out || failure) {
+    fs::remove(made, failure);
+  }
+}
+
+std::optional<std::string> ask(const std::string& qemu) {
+  auto started =
+      Process::start({.program = qemu, .arguments = {"-device", "spapr-pci-host-bridge,help"}}, {});
+  if (!started) {
+    return std::nullopt;
+  }
+  Process& process = started.value();
+  for (int waited = 0; process.running(); ++waited) {
+    if (waited == kMillisecondsToAnswer) {
+      return std::nullopt;
+    }
+    ::poll(nullptr, 0, 1);
+  }
+  return process.succeeded() ? std::optional(process.output()) : std::nullopt;
+}
+
+}  // namespace
+
+QemuAbilities read_bridge_help(std::string_view help) {
+  return {.bridge_without_connectors =
+              help.find("\n  dynamic-reconfiguration=<bool>") != std::string_view::npos};
+}
+
+QemuAbilities qemu_abilities(const std::string& qemu) {
+  const std::string program = identity(qemu);
+  const auto file = cache_file(qemu);
+  if (file && !program.empty()) {
+    if (const auto answer = cached(*file, program)) {
+      return read_bridge_help(*answer);
+    }
+  }
+  const auto answer = ask(qemu);
+  if (file && answer) {
+    keep(*file, program, *answer);
+  }
+  return answer ? read_bridge_help(*answer) : QemuAbilities{};
+}
+
+}  // namespace farcall::vm
