@@ -55,6 +55,10 @@ Result<std::vector<std::string>> find_files(std::span<const std::string> paths,
     }
   };
   for (const std::string& path : paths) {
+    if (path == "-") {
+      add(path);
+      continue;
+    }
     std::error_code problem;
     const fs::file_status status = fs::status(path, problem);
     if (!fs::exists(status)) {

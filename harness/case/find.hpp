@@ -9,7 +9,7 @@
 
 namespace farcall::cases {
 
-// Each path is a file with the extension `.case`, or a folder that is searched for them at any
+// Each path is a file with the extension `.case`, `-` for standard input, or a folder that is searched for them at any
 // depth; folders `reject` below it, which hold malformed ones, are left out. Files come in the
 // order of `paths`, those of a folder sorted, each once. usage.bad-argument for a file of another
 // kind, usage.nothing-selected for a folder without cases, file.unreadable.

@@ -2,11 +2,14 @@
 
 #include <CLI/App.hpp>
 #include <chrono>
+#include <cstdio>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "command/commands.hpp"
 #include "command/fresh_program.hpp"
+#include "command/interruption.hpp"
 #include "command/options.hpp"
 #include "command/resource_use.hpp"
 #include "run/runner.hpp"
@@ -38,7 +41,15 @@ ExitCode bench(std::size_t programs, const run::RunnerOptions& runner) {
   bool harness_failed = false;
   ResidentWatch resident;
   const auto begin = std::chrono::steady_clock::now();
+  std::mutex mutex;  // of all that is counted
+  const Interruption interruption([&] {
+    const std::scoped_lock lock(mutex);
+    fmt::print("interrupted after {} of {} programs: {} passed, {:.2f} s\n", done, programs, passed,
+               seconds_since(begin));
+    std::fflush(stdout);
+  });
   run::run_all(documents, runner, [&](const run::Outcome& outcome) {
+    const std::scoped_lock lock(mutex);
     if (outcome.verdict.outcome == model::Outcome::pass) {
       ++passed;
     } else if (trouble.empty() && !outcome.verdict.findings.empty()) {

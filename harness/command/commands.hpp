@@ -25,7 +25,7 @@ struct Command {
   std::function<ExitCode()> action;
 };
 
-// Each adds its command to `app`. The order of this list is that of `farcall --help`.
+// Each adds its command to `app`.
 Command run_command(CLI::App& app, const Invocation& invocation);
 Command list_command(CLI::App& app, const Invocation& invocation);
 Command merge_command(CLI::App& app, const Invocation& invocation);
@@ -41,6 +41,9 @@ Command console_command(CLI::App& app, const Invocation& invocation);
 Command doctor_command(CLI::App& app, const Invocation& invocation);
 Command vm_command(CLI::App& app, const Invocation& invocation);
 Command bench_command(CLI::App& app, const Invocation& invocation);
+Command explain_command(CLI::App& app, const Invocation& invocation);
+Command completion_command(CLI::App& app, const Invocation& invocation);
+Command manual_command(CLI::App& app, const Invocation& invocation);
 
 // Says what went wrong and which exit code that is.
 ExitCode report_error(const Error& error);

@@ -14,6 +14,10 @@ ExitCode list(const run::Selection& selection) {
   if (!documents) {
     return report_error(documents.error());
   }
+  if (documents.value().empty()) {
+    fmt::print(stderr, "part {} of {} has no cells: all that are selected are in other parts\n",
+               selection.shard.index, selection.shard.count);
+  }
   for (const model::Document& document : documents.value()) {
     fmt::print("{:<48} {}\n", document.cell.name, document.cell.case_path);
   }
@@ -25,7 +29,8 @@ ExitCode list(const run::Selection& selection) {
 Command list_command(CLI::App& app, const Invocation&) {
   const auto selection = std::make_shared<run::Selection>();
   CLI::App* const list_app = app.add_subcommand("list", "Print the names of cells");
-  list_app->add_option("PATH", selection->paths, "Case files, or folders")->required();
+  list_app->add_option("PATH", selection->paths, "Case files, folders, FILE@CELL, or -")
+      ->required();
   add_selection(*list_app, *selection);
   return {list_app, [selection] { return list(*selection); }};
 }

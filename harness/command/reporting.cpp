@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <functional>
 
+#include "command/terminal.hpp"
 #include "command/versions.hpp"
 
 namespace farcall::command {
@@ -20,7 +21,7 @@ using Maker = std::unique_ptr<report::Report> (*)(std::FILE* out);
 std::unique_ptr<report::Report> text_report(std::FILE* out, report::Progress& progress) {
   const char* const no_colour = std::getenv("NO_COLOR");  // https://no-color.org
   const bool colour = no_colour == nullptr || *no_colour == '\0';
-  return report::text_report(out, {.colour = colour && out == stdout && isatty(STDOUT_FILENO) != 0,
+  return report::text_report(out, {.colour = colour && out == stdout && has_escapes(STDOUT_FILENO),
                                    .progress = &progress});
 }
 
@@ -112,7 +113,7 @@ Result<Reporting> Reporting::open(const ReportOptions& options,
   }
   Reporting reporting;
   reporting.begin_ = since;
-  reporting.progress_ = std::make_unique<report::Progress>(isatty(STDERR_FILENO) != 0);
+  reporting.progress_ = std::make_unique<report::Progress>(has_escapes(STDERR_FILENO));
   const auto add = [&reporting](const std::string& format, std::FILE* out) {
     const Maker make = std::ranges::find(kFormats, format, &Format::name)->make;
     reporting.reports_.push_back(make != nullptr ? make(out)
@@ -137,16 +138,23 @@ void Reporting::begin(std::size_t cells, report::Shard shard) {
     report->begin(cells);
   }
   progress_->begin(cells);
+  interruption_ = std::make_unique<Interruption>([this] {
+    const std::scoped_lock lock(*mutex_);
+    totals_.interrupted = true;
+    (void)close_reports();
+  });
 }
 
 std::function<void(const model::Verdict&)> Reporting::ended() {
-  return [progress = progress_.get()](const model::Verdict& verdict) {
-    progress->advance(verdict.outcome != model::Outcome::pass &&
-                      verdict.outcome != model::Outcome::skip);
+  return [this](const model::Verdict& verdict) {
+    const std::scoped_lock lock(*mutex_);
+    progress_->advance(verdict.outcome != model::Outcome::pass &&
+                       verdict.outcome != model::Outcome::skip);
   };
 }
 
 void Reporting::cell(const run::Outcome& outcome, std::string replay) {
+  const std::scoped_lock lock(*mutex_);
   count(outcome.verdict, totals_);
   const check::Testimony& testimony = outcome.testimony;
   const report::CellReport cell{
@@ -162,6 +170,12 @@ void Reporting::cell(const run::Outcome& outcome, std::string replay) {
 }
 
 Result<ExitCode> Reporting::end() {
+  interruption_.reset();  // from here on, a signal ends farcall as always
+  FARCALL_TRYV(close_reports());
+  return exit_code(totals_);
+}
+
+Result<void> Reporting::close_reports() {
   progress_->hide();
   totals_.not_run = cells_ - totals_.cells();
   totals_.seconds =
@@ -177,7 +191,9 @@ Result<ExitCode> Reporting::end() {
                    .where = {path}};
     }
   }
-  return exit_code(totals_);
+  return std::fflush(stdout) == 0 ? Result<void>(success())
+                                  : Error{.code = ErrorCode::file_unwritable,
+                                          .message = "standard output could not be written"};
 }
 
 ExitCode exit_code(const report::Totals& totals) {

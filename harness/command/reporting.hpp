@@ -6,11 +6,13 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
 #include "command/command_line.hpp"
+#include "command/interruption.hpp"
 #include "report/report.hpp"
 #include "run/runner.hpp"
 
@@ -35,6 +37,8 @@ class Reporting {
   static Result<Reporting> open(const ReportOptions& options,
                                 std::chrono::steady_clock::time_point since);
 
+  // From here on it must stay where it is. A signal that asks for the end of farcall ends the
+  // reports first, with what has come of the run so far.
   void begin(std::size_t cells, report::Shard shard);
   // `replay` is the command that runs this cell again.
   void cell(const run::Outcome& outcome, std::string replay);
@@ -47,6 +51,7 @@ class Reporting {
   using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
   Reporting() = default;
+  Result<void> close_reports();
   Result<std::FILE*> open_file(const std::string& path);
 
   std::vector<std::pair<std::string, File>> files_;
@@ -55,6 +60,8 @@ class Reporting {
   report::Totals totals_;
   std::size_t cells_ = 0;
   std::chrono::steady_clock::time_point begin_;
+  std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();  // of all of it
+  std::unique_ptr<Interruption> interruption_;                          // ends first
 };
 
 // How a run of these totals ends.

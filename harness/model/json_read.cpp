@@ -11,6 +11,7 @@
 #include "bpf/validator.hpp"
 #include "external/external.hpp"
 #include "model/json.hpp"
+#include "model/json_error.hpp"
 #include "model/translation.hpp"
 
 // nlohmann::json reports what does not fit by exceptions that name the place; they end at
@@ -465,13 +466,6 @@ bool same_call(const bpf::PseudoCall& found, const LinkedCall& stated) {
   return found.site == stated.site && found.slot == stated.slot && found.callee == stated.callee;
 }
 
-// What nlohmann::json says, without its own name and number in front.
-std::string reason(const Json::exception& error) {
-  const std::string_view text = error.what();
-  const auto bracket = text.find("] ");
-  return std::string(text.substr(bracket == std::string_view::npos ? 0 : bracket + 2));
-}
-
 // What a document's texts come to is printed: nothing in them may drive a terminal.
 // In UTF-8, C1 controls are 0xc2 and a byte below 0xa0.
 bool has_control_character(const std::string& text) {
@@ -504,6 +498,12 @@ bool accept(int depth, Json::parse_event_t event, Json& parsed) {
 }
 
 }  // namespace
+
+std::string reason(const Json::exception& error) {
+  const std::string_view text = error.what();
+  const auto bracket = text.find("] ");
+  return std::string(text.substr(bracket == std::string_view::npos ? 0 : bracket + 2));
+}
 
 Result<Document> read_document(std::string_view text, const std::string& path) {
   constexpr std::string_view kHint =

@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "model/json.hpp"
+#include "model/json_error.hpp"
 #include "report/junit.hpp"
 #include "report/totals.hpp"
 
@@ -149,7 +150,7 @@ Result<Merged> merge_json(const std::vector<Part>& parts) {
         cells.push_back(std::move(cell));
       }
     } catch (const model::Json::exception& error) {
-      return no_report(part.path, error.what());
+      return no_report(part.path, model::reason(error));
     }
   }
   model::Json json = model::document_header();

@@ -43,9 +43,10 @@ struct Totals {
   std::size_t errors = 0;
   std::size_t sites = 0;         // call sites of all cells that came to code
   std::size_t agreed_sites = 0;  // where interpreter, emitted bytes and CPU agree
-  std::size_t not_run = 0;       // because --fail-fast stopped before them
+  std::size_t not_run = 0;       // because --fail-fast or the user stopped before them
   double seconds = 0;
   bool harness_failed = false;  // an error of a machine or of farcall is among the errors
+  bool interrupted = false;     // the user did
   Shard shard;                  // which part of all cells this was
 
   std::size_t cells() const { return passed + failed + skipped + errors; }

@@ -65,14 +65,21 @@ class TextReport : public Report {
     hide_progress();
     print_file();
     fmt::print(out_,
-               "\n{}: {}, {}, {} errors; at {} of {} call sites interpreter, bytes and "
+               "\n{}: {}, {}, {} error{}; at {} of {} call sites interpreter, bytes and "
                "CPU agree; {:.2f} s\n",
                cells(totals.cells()), paint(fmt::format("{} passed", totals.passed), Colour::green),
                paint(fmt::format("{} failed", totals.failed),
                      totals.failed == 0 ? Colour::plain : Colour::red),
-               totals.errors, totals.agreed_sites, totals.sites, totals.seconds);
+               totals.errors, totals.errors == 1 ? "" : "s", totals.agreed_sites, totals.sites,
+               totals.seconds);
+    if (totals.cells() + totals.not_run == 0 && totals.shard.count > 1) {
+      fmt::print(out_, "part {} of {} has no cells: all that are selected are in other parts\n",
+                 totals.shard.index, totals.shard.count);
+    }
     if (totals.not_run > 0) {
-      fmt::print(out_, "stopped at the first failure; {} not run\n", cells(totals.not_run));
+      fmt::print(out_, "{}; {} not run\n",
+                 totals.interrupted ? "interrupted" : "stopped at the first failure",
+                 cells(totals.not_run));
     }
   }
 

@@ -187,7 +187,8 @@ std::function<std::optional<std::size_t>()> each_of(std::size_t count) {
 }
 
 model::Verdict not_run(const Error& error) {
-  return {.findings = {{error.code, "", error.message}}};
+  const std::string remedy = error.hint.empty() ? "" : "; " + error.hint;
+  return {.findings = {{error.code, "", error.message + remedy}}};
 }
 
 }  // namespace farcall::run

@@ -4,6 +4,8 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -22,6 +24,36 @@ namespace {
 Result<std::vector<model::Cell>> cells_of(const std::string& path) {
   FARCALL_TRY(parsed, cases::read_case(path));
   return cases::cells(parsed, code_layout());
+}
+
+// Whether `path` is FILE@CELL, and no file of that name.
+bool names_cell(const std::string& path) {
+  std::error_code unknown;
+  const std::filesystem::path as_file(path);
+  return as_file.filename().string().find('@') != std::string::npos &&
+         !std::filesystem::exists(as_file, unknown);
+}
+
+// All cells of the case files, of those in folders, and those that are named, in this order.
+Result<void> for_each_cell(const std::vector<std::string>& paths,
+                           const std::function<void(model::Cell)>& tell) {
+  std::vector<std::string> files = paths;
+  const auto named = std::stable_partition(
+      files.begin(), files.end(), [](const std::string& path) { return !names_cell(path); });
+  std::vector<std::string> cells_named(named, files.end());
+  files.erase(named, files.end());
+  if (!files.empty()) {
+    FARCALL_TRY(found, cases::find_case_files(files));
+    for (const std::string& file : found) {
+      FARCALL_TRY(cells, cells_of(file));
+      std::ranges::for_each(cells, [&tell](model::Cell& cell) { tell(std::move(cell)); });
+    }
+  }
+  for (const std::string& path : cells_named) {
+    FARCALL_TRY(document, select_cell(path));
+    tell(std::move(document.cell));
+  }
+  return success();
 }
 
 // A condition of --where, read: the values of `axis` that are wanted.
@@ -102,30 +134,32 @@ Result<std::vector<model::Document>> select_cells(const Selection& selection) {
     failed = std::move(names);
   }
   const auto wanted = [&](const model::Cell& cell) {
-    return (selection.filter.empty() ||
-            fnmatch(selection.filter.c_str(), cell.name.c_str(), 0) == 0) &&
+    return (selection.filters.empty() ||
+            std::ranges::any_of(selection.filters,
+                                [&](const std::string& filter) {
+                                  return fnmatch(filter.c_str(), cell.name.c_str(), 0) == 0;
+                                })) &&
            std::ranges::all_of(conditions,
                                [&](const auto& condition) { return condition.holds(cell.axes); }) &&
            (!failed || failed->contains(cell.name));
   };
 
-  FARCALL_TRY(files, cases::find_case_files(selection.paths));
   std::vector<model::Document> documents;
   std::size_t cells_seen = 0;
   std::size_t cells_wanted = 0;
-  for (const std::string& file : files) {
-    FARCALL_TRY(cells, cells_of(file));
-    cells_seen += cells.size();
-    for (model::Cell& cell : cells) {
-      if (!wanted(cell)) {
-        continue;
-      }
+  std::set<std::string> seen;
+  FARCALL_TRYV(for_each_cell(selection.paths, [&](model::Cell cell) {
+    if (!seen.insert(fmt::format("{}@{}", cell.case_path, cell.name)).second) {
+      return;
+    }
+    ++cells_seen;
+    if (wanted(cell)) {
       ++cells_wanted;
       if (in_shard(cell.name, selection.shard)) {
         documents.push_back({.cell = std::move(cell)});
       }
     }
-  }
+  }));
   if (cells_wanted == 0) {
     return Error{.code = ErrorCode::usage_nothing_selected,
                  .message = fmt::format("none of {} cells is selected", cells_seen) +
@@ -151,14 +185,21 @@ Result<model::Document> select_cell(std::string_view file_at_cell) {
   const auto at = file_at_cell.find('@', name_begin == std::string_view::npos ? 0 : name_begin);
   const std::string file(file_at_cell.substr(0, at));
   FARCALL_TRY(cells, cells_of(file));
+  constexpr std::size_t kNamesShown = 12;
   std::string known;
+  std::size_t count = 0;
   for (model::Cell& cell : cells) {
     const auto suffix =
         std::string_view(cell.name).substr(std::min(cell.name.find('@'), cell.name.size()));
     if (suffix == (at == std::string_view::npos ? "" : file_at_cell.substr(at))) {
       return model::Document{.cell = std::move(cell)};
     }
-    known += fmt::format(" {}{}", file, suffix);
+    if (++count <= kNamesShown) {
+      known += fmt::format(" {}{}", file, suffix);
+    }
+  }
+  if (count > kNamesShown) {
+    known += fmt::format(" … and {} more", count - kNamesShown);
   }
   return Error{.code = ErrorCode::usage_nothing_selected,
                .message = fmt::format("no cell '{}'; expected one of:{}", file_at_cell, known)};

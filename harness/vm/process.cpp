@@ -24,6 +24,10 @@ namespace {
 // Between fork and exec: only async-signal-safe calls.
 void prepare_child(pid_t parent, int output, std::span<const int> inherited) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // Whoever waits for signals holds them; that is not for QEMU to inherit.
+  sigset_t none = {};
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::setpgid(0, 0);  // Ctrl-C at the terminal is for the parent, and for a debugger beside it
   if (::getppid() != parent) {  // it died before the line above
     ::_exit(EXIT_FAILURE);
