@@ -62,6 +62,7 @@ _CLASSES: dict[str, type[FarcallError]] = {
     "usage": UsageError,
     "file": UsageError,
     "json": UsageError,
+    "document": UsageError,
     "case": CaseError,
     "place": CaseError,
     "asm": ProgramError,

@@ -7,6 +7,7 @@
 
 #include "case/case_file.hpp"
 #include "case/matrix.hpp"
+#include "conformance/suite_case.hpp"
 #include "model/document.hpp"
 #include "module/bind.hpp"
 #include "run/code_layout.hpp"
@@ -21,12 +22,19 @@ using SharedCell = std::shared_ptr<model::Cell>;
 std::vector<SharedCell> cells_of(const cases::Case& parsed) {
   std::vector<SharedCell> shared;
   for (model::Cell& cell : value_or_raise(cases::cells(parsed, run::code_layout()))) {
-    if (parsed.path.ends_with(".data")) {
+    if (cases::dialect_of(parsed.path) == cases::Dialect::suite) {
       run::expect_calls_as_interpreted(cell);
     }
     shared.push_back(std::make_shared<model::Cell>(std::move(cell)));
   }
   return shared;
+}
+
+// Programs of the suite use helpers that their files do not declare.
+std::shared_ptr<cases::Case> read(const std::string& text, const std::string& path) {
+  const bool of_suite = cases::dialect_of(path) == cases::Dialect::suite;
+  return std::make_shared<cases::Case>(value_or_raise(cases::parse_case(
+      text, path, of_suite ? conformance::suite_helpers() : cases::Undeclared{})));
 }
 
 py::dict axes_of(const model::AxisValues& values) {
@@ -114,24 +122,27 @@ void bind_case(py::module_& module) {
       .def_static(
           "load",
           [](const std::filesystem::path& path) {
-            return std::make_shared<cases::Case>(value_or_raise(cases::read_case(path.string())));
+            const std::string name = path.string();
+            return read(value_or_raise(cases::read_text(name)), name);
           },
           py::arg("path"), "Reads a case file. Raises CaseError, ProgramError, UsageError.")
       .def_static(
           "parse",
-          [](const std::string& text, const std::string& path) {
-            return std::make_shared<cases::Case>(value_or_raise(cases::parse_case(text, path)));
-          },
+          [](const std::string& text, const std::string& path) { return read(text, path); },
           py::arg("text"), py::arg("path") = "text.case",
           "The same from text. `path` names the case and stands in errors; files that the case "
           "names\nare relative to its folder.")
       .def_readonly("path", &cases::Case::path)
       .def_readonly("name", &cases::Case::name)
       .def_readonly("summary", &cases::Case::summary)
-      .def_property_readonly("program",
-                             [](const cases::Case& self) {
-                               return std::const_pointer_cast<bpf::Program>(self.program);
-                             })
+      .def_readonly("error", &cases::Case::error,
+                    "What its program is to be refused with, by '-- error'; empty if nothing is.")
+      .def_property_readonly(
+          "program",
+          [](const cases::Case& self) {
+            return std::const_pointer_cast<bpf::Program>(self.program);
+          },
+          "None in a case that expects an error and is refused.")
       .def("cells", &cells_of, "All cells, in the order of the matrix. Raises CaseError.")
       .def("__iter__", [](const cases::Case& self) { return py::iter(py::cast(cells_of(self))); })
       .def("__repr__", [](const cases::Case& self) { return fmt::format("<Case {}>", self.path); });

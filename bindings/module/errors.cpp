@@ -28,7 +28,7 @@ void bind_errors(py::module_& module) {
   });
 
   std::vector<std::string> codes;
-#define FARCALL_CODE_TEXT(name, text) codes.emplace_back(text);
+#define FARCALL_CODE_TEXT(name, text, blame) codes.emplace_back(text);
   FARCALL_ERROR_CODES(FARCALL_CODE_TEXT)
 #undef FARCALL_CODE_TEXT
   module.attr("ERROR_CODES") = py::tuple(py::cast(codes));

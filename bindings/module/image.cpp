@@ -50,7 +50,11 @@ model::CodeFunction make_function(const std::string& name, GuestAddress address,
 }
 
 SharedImage make_image(std::vector<model::CodeFunction> functions,
-                       std::vector<model::CodeCall> calls, std::optional<GuestAddress> entry) {
+                       std::vector<model::CodeCall> calls, std::optional<GuestAddress> entry,
+                       const std::string& placement) {
+  if (placement != "cell" && placement != "image") {
+    throw py::value_error("an image's placement is by 'cell' or 'image', not '" + placement + "'");
+  }
   if (functions.empty()) {
     throw py::value_error("an image has at least one function");
   }
@@ -61,9 +65,11 @@ SharedImage make_image(std::vector<model::CodeFunction> functions,
       throw py::value_error("a call names a function that the image does not have");
     }
   }
-  return std::make_shared<model::CodeImage>(model::CodeImage{.functions = std::move(functions),
-                                                             .entry = entry.value_or(first),
-                                                             .calls = std::move(calls)});
+  return std::make_shared<model::CodeImage>(model::CodeImage{
+      .functions = std::move(functions),
+      .entry = entry.value_or(first),
+      .calls = std::move(calls),
+      .placed_by = placement == "image" ? model::PlacedBy::image : model::PlacedBy::cell});
 }
 
 SharedImage patched(const model::CodeImage& image,
@@ -175,9 +181,10 @@ void bind_image(py::module_& module) {
       "ppc64 code at guest addresses, as a JIT made it. Iterating gives its functions.")
       .def(
           py::init(&make_image), py::arg("functions"), py::arg("calls") = py::tuple(),
-          py::arg("entry") = py::none(),
+          py::arg("entry") = py::none(), py::arg("placement") = "cell",
           "An image of one's own bytes: functions in the order of the program's, calls in program\n"
-          "order, `entry` the address to enter (of the first function, if not given).")
+          "order, `entry` the address to enter (of the first function, if not given).\n"
+          "Functions must lie where the cell places them, unless `placement` is 'image'.")
       .def_property_readonly("functions", [](const SharedImage& self) { return self->functions; })
       .def_property_readonly("calls", [](const SharedImage& self) { return self->calls; })
       .def_property_readonly("entry", [](const SharedImage& self) { return self->entry; })

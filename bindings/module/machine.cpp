@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <pybind11/stl/filesystem.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <atomic>
@@ -25,8 +24,6 @@ using Documents = std::vector<std::shared_ptr<model::Document>>;
 
 // How often a waiting call looks for Ctrl-C and reports its progress.
 constexpr auto kAttention = std::chrono::milliseconds(50);
-// How long a batch that is asked to stop may take to end by itself.
-constexpr auto kGrace = std::chrono::milliseconds(200);
 
 // One of the values that an axis has, by its name.
 template <typename Value>
@@ -109,14 +106,13 @@ std::vector<std::shared_ptr<Ran>> Machine::run(const Documents& batch, const py:
     auto ran = std::make_shared<Ran>(Ran{.document = batch[cell.index],
                                          .testimony = std::move(cell.testimony),
                                          .verdict = std::move(cell.verdict),
-                                         .seed = cell.index + 1});
+                                         .seed = cell.seed});
     const std::scoped_lock lock(mutex);
     results[cell.index] = std::move(ran);
     ++finished;
   };
   const run::MachineRunListener listener = {
       .next = run::each_of(batch.size()), .finish = finish, .stopped = [&] { return stop.load(); }};
-  const int process = machine_->process_id();
 
   std::exception_ptr interruption;
   {
@@ -150,9 +146,6 @@ std::vector<std::shared_ptr<Ran>> Machine::run(const Documents& batch, const py:
         }
       }
       lock.lock();
-    }
-    if (interruption && !changed.wait_for(lock, kGrace, [&] { return ended; })) {
-      ::kill(process, SIGKILL);  // a batch of endless loops would go on for a while
     }
   }
   if (interruption) {

@@ -10,7 +10,7 @@
 
 namespace farcall::python {
 
-// What a guest saw, and the seed of the marks that it was given in its registers.
+// What a guest saw, and the seed of what it was given that nobody has written.
 struct Observed {
   model::Observations observations;
   std::uint64_t seed = 0;

@@ -20,7 +20,8 @@ report::CellReport cell_report(const Ran& ran, std::string replay) {
           .image = testimony.image ? &*testimony.image : nullptr,
           .observations = testimony.observations ? &*testimony.observations : nullptr,
           .landmarks = testimony.landmarks,
-          .replay = std::move(replay)};
+          .replay = std::move(replay),
+          .seed = ran.seed};
 }
 
 // The evidence as `farcall run` prints it.
@@ -31,7 +32,7 @@ std::string text_of(const Ran& ran, std::string replay) {
 model::Verdict check_document(const model::Document& document,
                               const std::shared_ptr<Observed>& observed) {
   const py::gil_scoped_release unlocked;
-  run::Prepared prepared = run::prepare(document, observed ? observed->seed : 1);
+  run::Prepared prepared = run::prepare(document, observed ? observed->seed : 0);
   if (observed) {
     prepared.testimony.observations = observed->observations;
     prepared.testimony.job = prepared.job ? &*prepared.job : nullptr;

@@ -42,13 +42,26 @@ def test_a_wrong_expectation_fails_with_the_evidence_and_no_traceback(pytester):
     result.stdout.no_fnmatch_line("*pytest_plugin*")
 
 
-def test_a_malformed_case_is_an_error_with_its_place(pytester):
-    pytester.makefile(".case", far=FAR.replace("-- place", "-- plaice"))
+def test_a_jit_that_returns_no_image_is_a_type_error(pytester):
+    """Nothing of farcall's own is tested in its place."""
+    pytester.makepyfile(
+        """
+def test_none(assert_lands):
+    assert_lands("mov %r0, 1\\nexit", jit=lambda cell: None)
+"""
+    )
     result = pytester.runpytest()
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*TypeError: jit= must return the farcall.CodeImage*None*"])
+
+
+def test_a_malformed_case_is_an_error_with_its_place(pytester):
+    pytester.makefile(".case", far=FAR.replace("-- place", "-- plaice"), good=FAR, other="-- amts")
+    result = pytester.runpytest()
+    result.assert_outcomes(passed=1, errors=2)
     result.stdout.fnmatch_lines(["far.case:*: error: *case.unknown-section*"])
     result.stdout.no_fnmatch_line("*Traceback*")
-    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """The templates for the CI of others: what they run are commands and packages that there are."""
 
 import re
+import subprocess
 from pathlib import Path
 
+import farcall._farcall
 import pytest
 from test_reports import FAR, run
 
@@ -46,3 +48,28 @@ def test_their_packages_are_those_that_the_build_needs(path):
     assert installed - known == set()
     libraries = {name for name in known if name.endswith("-dev") and "clang" not in name}
     assert libraries - FOR_TESTS - installed == set()
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_what_the_wheel_needs_is_installed_where_it_runs(path):
+    """Of the Debian release that the templates name; another one has other versions."""
+    if 'VERSION_ID="12"' not in Path("/etc/os-release").read_text():
+        return
+    named = set(re.search(r"^  RUNTIME: (.*)$", path.read_text(), re.M)[1].split())
+    libraries = subprocess.run(
+        ["ldd", farcall._farcall.__file__], capture_output=True, text=True, check=True
+    ).stdout
+    # Those that a container of Debian has in any case are not named.
+    expected = {
+        package
+        for library, package in (
+            ("libboost_filesystem", "libboost-filesystem1.74.0"),
+            ("libfmt", "libfmt9"),
+            ("libpugixml", "libpugixml1v5"),
+            ("libelf", "libelf1"),
+            ("libbpf", "libbpf1"),
+            ("libcrypto", "libssl3"),
+        )
+        if library in libraries
+    }
+    assert expected - named == set()

@@ -9,11 +9,16 @@ namespace farcall {
 namespace {
 
 constexpr std::array kNames = {
-#define FARCALL_ERROR_CODE_TEXT(name, text) std::string_view{text},
+#define FARCALL_ERROR_CODE_TEXT(name, text, blame) std::string_view{text},
     FARCALL_ERROR_CODES(FARCALL_ERROR_CODE_TEXT)
 #undef FARCALL_ERROR_CODE_TEXT
 };
 
+constexpr std::array kBlames = {
+#define FARCALL_ERROR_CODE_BLAME(name, text, blame) Blame::blame,
+    FARCALL_ERROR_CODES(FARCALL_ERROR_CODE_BLAME)
+#undef FARCALL_ERROR_CODE_BLAME
+};
 // What is wrong may be wrong with megabytes: their beginning and their end say it.
 std::string excerpt(std::string_view message) {
   constexpr std::size_t kMost = 2000;
@@ -39,6 +44,10 @@ std::string excerpt(std::string_view message) {
 
 std::string_view name(ErrorCode code) {
   return kNames[static_cast<std::size_t>(code)];
+}
+
+Blame blame(ErrorCode code) {
+  return kBlames[static_cast<std::size_t>(code)];
 }
 
 std::optional<ErrorCode> error_code_named(std::string_view text) {

@@ -16,114 +16,134 @@
 
 namespace farcall {
 
-// One row for each code: its C++ name and its stable name, grouped by the stage that reports it.
+// Who is to blame for an error, and so what comes of it.
+enum class Blame : std::uint8_t {
+  input,    // arguments, or a file that cannot be understood or carried out: an error, exit code 2
+  test,     // the case, which is at odds with its own program: a failure, exit code 1
+  code,     // the code under test: a failure, exit code 1
+  machine,  // a guest or its host: an error, exit code 3
+  harness,  // farcall itself has a defect: an error, exit code 3
+};
+
+// One row for each code: its C++ name, its stable name and its Blame, grouped by the stage that
+// reports it.
 // clang-format off
 #define FARCALL_ERROR_CODES(X)                                                  \
   /* command line and files */                                                  \
-  X(usage_bad_argument,            "usage.bad-argument")                        \
-  X(usage_nothing_selected,        "usage.nothing-selected")                    \
-  X(file_unreadable,               "file.unreadable")                           \
-  X(file_unwritable,               "file.unwritable")                           \
-  X(file_too_large,                "file.too-large")                            \
-  X(file_empty,                    "file.empty")                                \
-  X(json_malformed,                "json.malformed")                            \
-  X(json_version,                  "json.version")                              \
+  X(usage_bad_argument,             "usage.bad-argument",           input)      \
+  X(usage_nothing_selected,         "usage.nothing-selected",       input)      \
+  X(file_unreadable,                "file.unreadable",              input)      \
+  X(file_unwritable,                "file.unwritable",              input)      \
+  X(file_too_large,                 "file.too-large",               input)      \
+  X(file_empty,                     "file.empty",                   input)      \
+  X(json_malformed,                 "json.malformed",               input)      \
+  X(json_version,                   "json.version",                 input)      \
+  X(document_invalid,               "document.invalid",             input)      \
   /* case files */                                                              \
-  X(case_syntax,                   "case.syntax")                               \
-  X(case_unknown_section,          "case.unknown-section")                      \
-  X(case_duplicate_section,        "case.duplicate-section")                    \
-  X(case_missing_section,          "case.missing-section")                      \
-  X(case_unknown_axis,             "case.unknown-axis")                         \
-  X(case_unknown_value,            "case.unknown-value")                        \
-  X(case_unsupported,              "case.unsupported")                          \
-  X(case_unknown_name,             "case.unknown-name")                         \
-  X(case_bad_number,               "case.bad-number")                           \
-  X(case_selects_nothing,          "case.selects-nothing")                      \
-  X(case_two_outcomes,             "case.two-outcomes")                         \
-  X(case_no_outcome,               "case.no-outcome")                           \
-  X(case_unknown_site,             "case.unknown-site")                         \
-  X(case_unknown_code,             "case.unknown-code")                         \
-  X(case_contradicts_interpreter,  "case.contradicts-interpreter")              \
-  X(case_site_not_reached,         "case.site-not-reached")                     \
-  X(place_unknown_region,          "place.unknown-region")                      \
-  X(place_misaligned,              "place.misaligned")                          \
-  X(place_overlap,                 "place.overlap")                             \
-  X(place_unmappable,              "place.unmappable")                          \
-  X(place_duplicate,               "place.duplicate")                           \
-  X(place_cycle,                   "place.cycle")                               \
+  X(case_syntax,                    "case.syntax",                  input)      \
+  X(case_unknown_section,           "case.unknown-section",         input)      \
+  X(case_duplicate_section,         "case.duplicate-section",       input)      \
+  X(case_missing_section,           "case.missing-section",         input)      \
+  X(case_unknown_axis,              "case.unknown-axis",            input)      \
+  X(case_unknown_value,             "case.unknown-value",           input)      \
+  X(case_unsupported,               "case.unsupported",             input)      \
+  X(case_unknown_name,              "case.unknown-name",            input)      \
+  X(case_bad_number,                "case.bad-number",              input)      \
+  X(case_selects_nothing,           "case.selects-nothing",         input)      \
+  X(case_two_outcomes,              "case.two-outcomes",            input)      \
+  X(case_no_outcome,                "case.no-outcome",              input)      \
+  X(case_unknown_site,              "case.unknown-site",            input)      \
+  X(case_unknown_code,              "case.unknown-code",            input)      \
+  X(case_contradicts_interpreter,   "case.contradicts-interpreter", test)       \
+  X(case_site_not_reached,          "case.site-not-reached",        test)       \
+  X(case_undefined_value,           "case.undefined-value",         test)      \
+  X(place_unknown_region,           "place.unknown-region",         input)      \
+  X(place_misaligned,               "place.misaligned",             input)      \
+  X(place_overlap,                  "place.overlap",                input)      \
+  X(place_unmappable,               "place.unmappable",             input)      \
+  X(place_duplicate,                "place.duplicate",              input)      \
+  X(place_cycle,                    "place.cycle",                  input)      \
   /* BPF assembly, objects, programs */                                         \
-  X(asm_syntax,                    "asm.syntax")                                \
-  X(asm_unknown_mnemonic,          "asm.unknown-mnemonic")                      \
-  X(asm_unknown_label,             "asm.unknown-label")                         \
-  X(asm_unknown_map,               "asm.unknown-map")                           \
-  X(asm_duplicate_label,           "asm.duplicate-label")                       \
-  X(asm_out_of_range,              "asm.out-of-range")                          \
-  X(elf_malformed,                 "elf.malformed")                             \
-  X(elf_unsupported,               "elf.unsupported")                           \
-  X(elf_unknown_entry,             "elf.unknown-entry")                         \
-  X(elf_unrelocated_call,          "elf.unrelocated-call")                      \
-  X(elf_undefined_symbol,          "elf.undefined-symbol")                      \
-  X(bpf_truncated_slot,            "bpf.truncated-slot")                        \
-  X(bpf_bad_functions,             "bpf.bad-functions")                         \
-  X(bpf_unknown_opcode,            "bpf.unknown-opcode")                        \
-  X(bpf_reserved_field,            "bpf.reserved-field")                        \
-  X(bpf_bad_register,              "bpf.bad-register")                          \
-  X(bpf_jump_target,               "bpf.jump-target")                           \
-  X(bpf_call_target,               "bpf.call-target")                           \
-  X(bpf_unknown_function,          "bpf.unknown-function")                      \
-  X(bpf_unknown_map,               "bpf.unknown-map")                           \
-  X(bpf_map_value,                 "bpf.map-value")                             \
-  X(bpf_falls_off_end,             "bpf.falls-off-end")                         \
-  X(bpf_empty,                     "bpf.empty")                                 \
-  X(interpreter_bad_access,        "interpreter.bad-access")                    \
-  X(interpreter_bad_call,          "interpreter.bad-call")                      \
-  X(interpreter_budget,            "interpreter.budget")                        \
-  X(interpreter_call_depth,        "interpreter.call-depth")                    \
+  X(asm_syntax,                     "asm.syntax",                   input)      \
+  X(asm_unknown_mnemonic,           "asm.unknown-mnemonic",         input)      \
+  X(asm_unknown_label,              "asm.unknown-label",            input)      \
+  X(asm_unknown_map,                "asm.unknown-map",              input)      \
+  X(asm_duplicate_label,            "asm.duplicate-label",          input)      \
+  X(asm_out_of_range,               "asm.out-of-range",             input)      \
+  X(elf_malformed,                  "elf.malformed",                input)      \
+  X(elf_unsupported,                "elf.unsupported",              input)      \
+  X(elf_unknown_entry,              "elf.unknown-entry",            input)      \
+  X(elf_unrelocated_call,           "elf.unrelocated-call",         input)      \
+  X(elf_undefined_symbol,           "elf.undefined-symbol",         input)      \
+  X(bpf_truncated_slot,             "bpf.truncated-slot",           input)      \
+  X(bpf_bad_functions,              "bpf.bad-functions",            input)      \
+  X(bpf_unknown_opcode,             "bpf.unknown-opcode",           input)      \
+  X(bpf_reserved_field,             "bpf.reserved-field",           input)      \
+  X(bpf_bad_register,               "bpf.bad-register",             input)      \
+  X(bpf_jump_target,                "bpf.jump-target",              input)      \
+  X(bpf_call_target,                "bpf.call-target",              input)      \
+  X(bpf_unknown_function,           "bpf.unknown-function",         input)      \
+  X(bpf_unknown_map,                "bpf.unknown-map",              input)      \
+  X(bpf_map_value,                  "bpf.map-value",                input)      \
+  X(bpf_falls_off_end,              "bpf.falls-off-end",            input)      \
+  X(bpf_empty,                      "bpf.empty",                    input)      \
+  X(interpreter_bad_access,         "interpreter.bad-access",       test)       \
+  X(interpreter_bad_call,           "interpreter.bad-call",         test)       \
+  X(interpreter_budget,             "interpreter.budget",           test)       \
+  X(interpreter_call_depth,         "interpreter.call-depth",       test)       \
   /* linking and JIT */                                                         \
-  X(call_out_of_range,             "call.out-of-range")                         \
-  X(link_branch_out_of_range,      "link.branch-out-of-range")                   \
-  X(jit_unsupported,               "jit.unsupported")                           \
-  X(jit_size_changed,              "jit.size-changed")                          \
+  X(call_out_of_range,              "call.out-of-range",            code)       \
+  X(link_branch_out_of_range,       "link.branch-out-of-range",     code)       \
+  X(jit_unsupported,                "jit.unsupported",              code)       \
+  X(jit_size_changed,               "jit.size-changed",             harness)    \
+  X(jit_internal,                   "jit.internal",                 harness)    \
   /* what a cell can fail by */                                                 \
-  X(result_mismatch,               "result.mismatch")                           \
-  X(memory_mismatch,               "memory.mismatch")                           \
-  X(memory_stray_write,            "memory.stray-write")                        \
-  X(call_unresolved,               "call.unresolved")                           \
-  X(call_decoded_elsewhere,        "call.decoded-elsewhere")                    \
-  X(call_not_decoded,              "call.not-decoded")                          \
-  X(call_unexpected_site,          "call.unexpected-site")                      \
-  X(call_reached_elsewhere,        "call.reached-elsewhere")                    \
-  X(call_count,                    "call.count")                                \
-  X(call_order,                    "call.order")                                \
-  X(call_returned_elsewhere,       "call.returned-elsewhere")                   \
-  X(stack_return_address,          "stack.return-address")                      \
-  X(trace_overflow,                "trace.overflow")                            \
-  X(abi_register,                  "abi.register")                              \
-  X(guest_fault,                   "guest.fault")                               \
-  X(guest_budget,                  "guest.budget")                              \
-  X(linked_differs,                "linked.differs")                            \
-  X(expected_failure_missing,      "expected-failure.missing")                  \
+  X(result_mismatch,                "result.mismatch",              code)       \
+  X(memory_mismatch,                "memory.mismatch",              code)       \
+  X(memory_stray_write,             "memory.stray-write",           code)       \
+  X(place_elsewhere,                "place.elsewhere",              code)       \
+  X(call_unresolved,                "call.unresolved",              code)       \
+  X(call_decoded_elsewhere,         "call.decoded-elsewhere",       code)       \
+  X(call_low_bits,                  "call.low-bits",                code)      \
+  X(call_not_decoded,               "call.not-decoded",             code)       \
+  X(call_unexpected_site,           "call.unexpected-site",         code)       \
+  X(call_reached_elsewhere,         "call.reached-elsewhere",       code)       \
+  X(call_count,                     "call.count",                   code)       \
+  X(call_order,                     "call.order",                   code)       \
+  X(call_argument_mismatch,          "call.argument-mismatch",        code)       \
+  X(call_returned_elsewhere,        "call.returned-elsewhere",      code)       \
+  X(stack_return_address,           "stack.return-address",         code)       \
+  X(stack_mismatch,                 "stack.mismatch",               code)      \
+  X(trace_overflow,                 "trace.overflow",               code)       \
+  X(abi_register,                   "abi.register",                 code)       \
+  X(abi_toc,                        "abi.toc",                      code)      \
+  X(guest_fault,                    "guest.fault",                  code)       \
+  X(guest_budget,                   "guest.budget",                 code)       \
+  X(guest_unwritten_value,          "guest.unwritten-value",        code)      \
+  X(linked_differs,                 "linked.differs",               code)       \
+  X(expected_failure_missing,       "expected-failure.missing",     code)       \
   /* the harness and its machines */                                            \
-  X(machine_no_qemu,               "machine.no-qemu")                           \
-  X(machine_no_gdb,                "machine.no-gdb")                            \
-  X(machine_no_image,              "machine.no-image")                          \
-  X(machine_start,                 "machine.start")                             \
-  X(machine_libvirt,               "machine.libvirt")                           \
-  X(machine_lost,                  "machine.lost")                              \
-  X(machine_timeout,               "machine.timeout")                           \
-  X(machine_bad_answer,            "machine.bad-answer")                        \
-  X(machine_runner_fault,          "machine.runner-fault")                      \
-  X(machine_job_too_large,         "machine.job-too-large")
+  X(machine_no_qemu,                "machine.no-qemu",              machine)    \
+  X(machine_no_gdb,                 "machine.no-gdb",               machine)    \
+  X(machine_no_image,               "machine.no-image",             machine)    \
+  X(machine_start,                  "machine.start",                machine)    \
+  X(machine_libvirt,                "machine.libvirt",              machine)    \
+  X(machine_lost,                   "machine.lost",                 machine)    \
+  X(machine_timeout,                "machine.timeout",              machine)    \
+  X(machine_bad_answer,             "machine.bad-answer",           machine)    \
+  X(machine_runner_fault,           "machine.runner-fault",         machine)    \
+  X(machine_job_too_large,          "machine.job-too-large",        input)
 // clang-format on
 
 enum class ErrorCode : std::uint8_t {
-#define FARCALL_ERROR_CODE_NAME(name, text) name,
+#define FARCALL_ERROR_CODE_NAME(name, text, blame) name,
   FARCALL_ERROR_CODES(FARCALL_ERROR_CODE_NAME)
 #undef FARCALL_ERROR_CODE_NAME
 };
 
 // The stable name, such as `call.out-of-range`.
 std::string_view name(ErrorCode code);
+Blame blame(ErrorCode code);
 std::optional<ErrorCode> error_code_named(std::string_view text);
 
 // A std::string whose copies, moves and destruction are compiled once, in error.cpp. Each function

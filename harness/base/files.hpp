@@ -1,6 +1,8 @@
 // Files that the user names.
 #pragma once
 
+#include <cstdio>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -16,6 +18,35 @@ inline constexpr std::size_t kMostDocumentBytes = std::size_t{16} << 20;
 // files come from. file.unreadable, file.too-large.
 Result<std::string> read_file(const std::string& path, std::string_view hint,
                               std::size_t most_bytes = kMostReportBytes);
+
+// A file that is there as a whole or not at all: it is written beside its path, and takes the place
+// of what was there once it is complete. What is not a plain file, such as a pipe or a terminal, is
+// written straight to.
+class OutputFile {
+ public:
+  // file.unwritable.
+  static Result<OutputFile> open(const std::string& path);
+
+  OutputFile(OutputFile&&) = default;
+  OutputFile& operator=(OutputFile&&) = delete;
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+  // What was not committed is gone, and what was there before still is.
+  ~OutputFile();
+
+  std::FILE* stream() const { return stream_.get(); }
+
+  // Ends it. file.unwritable if not all of it could be written.
+  Result<void> commit();
+
+ private:
+  OutputFile() = default;
+
+  std::string path_;    // as the user named it
+  std::string target_;  // where it shall be
+  std::string beside_;  // where it is until then; empty: written straight to
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream_{nullptr, std::fclose};
+};
 
 // Writes `contents` to the file `path`, or to standard output if `path` is empty. file.unwritable.
 Result<void> write_output(const std::string& path, std::string_view contents);

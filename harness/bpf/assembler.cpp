@@ -151,13 +151,15 @@ class Assembler {
     return success();
   }
 
-  // Mnemonics of atomics go on behind `lock`.
+  // Mnemonics of atomics go on behind their first word.
   static std::string whole_mnemonic(std::string_view first, AssemblyLine& line) {
     std::string mnemonic(first);
     if (first == "lock") {
       if (line.take_word("fetch")) {
         mnemonic += " fetch";
       }
+    }
+    if (first == "lock" || first == "acquire" || first == "release") {
       const std::string_view operation = line.take_name();
       if (!operation.empty()) {
         mnemonic += fmt::format(" {}", operation);

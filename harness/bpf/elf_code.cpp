@@ -17,10 +17,10 @@
 namespace farcall::bpf {
 namespace {
 
-constexpr std::array<std::string_view, 3> kDataSections = {".rodata", ".data", ".bss"};
+constexpr std::array<std::string_view, 2> kMapSections = {".maps", "maps"};
 
 // What a guest takes with room to spare.
-constexpr std::uint64_t kLargestData = std::uint64_t{1} << 20;
+constexpr std::uint64_t kLargestData = std::uint64_t{4} << 20;
 
 using ElfHandle = std::unique_ptr<Elf, decltype(&elf_end)>;
 
@@ -145,17 +145,20 @@ class SectionReader {
     return success();
   }
 
-  static bool is_data(std::string_view name) {
-    return std::ranges::any_of(kDataSections, [name](std::string_view known) {
-      return name.starts_with(known) && (name.size() == known.size() || name[known.size()] == '.');
-    });
-  }
-
   Result<void> read_data(const Section& section) {
     const GElf_Shdr& header = section.header;
     const bool is_zeros = header.sh_type == SHT_NOBITS;
     if ((header.sh_type != SHT_PROGBITS && !is_zeros) || (header.sh_flags & SHF_ALLOC) == 0 ||
-        (header.sh_flags & SHF_EXECINSTR) != 0 || !is_data(section.name)) {
+        (header.sh_flags & SHF_EXECINSTR) != 0) {
+      return success();
+    }
+    if (std::ranges::find(kMapSections, section.name) != kMapSections.end()) {
+      ElfMapSection maps{.name = section.name};
+      if (!is_zeros) {
+        FARCALL_TRY(bytes, bytes_of(section));
+        maps.bytes = bytes;
+      }
+      code_.maps[section.number()] = std::move(maps);
       return success();
     }
     if ((header.sh_flags & SHF_COMPRESSED) != 0) {

@@ -28,12 +28,18 @@ struct ElfCodeSection {
   std::vector<ElfRelocation> relocations = {};  // by offset
 };
 
-// `.rodata`, `.data`, `.bss` and those whose names go on behind one of these and a dot.
+// `.rodata`, `.data`, `.bss` and whatever else has a place in memory and is neither code nor maps.
 struct ElfDataSection {
   std::string name;
   std::vector<std::byte> bytes;  // of .bss, zeros
   bool writable = false;
   std::vector<ElfRelocation> relocations = {};  // by offset
+};
+
+// `.maps`, whose types in BTF say what maps there are, or `maps`, an array of bpf_map_def.
+struct ElfMapSection {
+  std::string name;
+  std::span<const std::byte> bytes;  // of the object
 };
 
 struct ElfSymbol {
@@ -50,6 +56,7 @@ struct ElfCode {
   std::endian order = std::endian::little;
   std::map<std::size_t, ElfCodeSection> sections;  // by number
   std::map<std::size_t, ElfDataSection> data;      // by number
+  std::map<std::size_t, ElfMapSection> maps;       // by number
   std::vector<ElfSymbol> symbols;                  // by number
   std::span<const std::byte> btf = {};             // .BTF and .BTF.ext of the object, or nothing
   std::span<const std::byte> btf_ext = {};

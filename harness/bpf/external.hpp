@@ -7,6 +7,8 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 
 #include "base/address.hpp"
@@ -15,6 +17,7 @@
 namespace farcall::bpf {
 
 class AddressSpace;
+struct External;
 
 using Arguments = std::array<std::uint64_t, 5>;
 
@@ -30,6 +33,7 @@ std::uint64_t extended(std::uint64_t value, ValueType type);
 
 struct Signature {
   std::array<ValueType, 5> arguments = {};
+  std::uint8_t argument_count = 5;  // how many it looks at
   ValueType result = {};
 
   friend bool operator==(const Signature&, const Signature&) = default;
@@ -44,8 +48,15 @@ class Caller {
 
   virtual AddressSpace& memory() = 0;
 
-  // Calls the function of the program that a function pointer points to.
-  virtual Result<std::uint64_t> call_back(GuestAddress function, const Arguments& arguments) = 0;
+  // Who is called, where map number `map` of the program begins, and r10 of whoever calls.
+  virtual const External& callee() const = 0;
+  virtual Result<GuestAddress> map(std::uint32_t map) const = 0;
+  virtual GuestAddress frame_pointer() const = 0;
+
+  // Calls the function of the program that a function pointer points to. It has these arguments
+  // and no others.
+  virtual Result<std::uint64_t> call_back(GuestAddress function,
+                                          std::span<const std::uint64_t> arguments) = 0;
 
   // How many calls are under way, the one of this external function included.
   virtual std::size_t depth() const = 0;
@@ -60,18 +71,30 @@ class Caller {
 
 enum class ExternalKind : std::uint8_t { helper, kfunc };
 
+// What makes an external function a stub: it writes down how it is called and returns what a list
+// says. Log and list are in a map of the program, see external/stub.hpp.
+struct Stub {
+  std::uint32_t log = 0;     // number of that map
+  std::uint32_t number = 0;  // among the program's stubs
+  std::uint32_t block = 0;   // where its list is, in bytes from the map's beginning
+  std::uint32_t values = 1;  // how many are in the list; the last one is for all calls that follow
+
+  friend bool operator==(const Stub&, const Stub&) = default;
+};
+
 struct External {
   std::string name;
   ExternalKind kind = ExternalKind::helper;
   std::int32_t id = 0;  // what `imm` of a call is
   Signature signature = {};
+  std::optional<Stub> stub = {};
   bool calls_back = false;  // its code calls functions of the program, from one place
 
   // What it does. Arguments are extended as the signature says, and so must the result be.
   Result<std::uint64_t> (*meaning)(Caller& caller, const Arguments& arguments) = nullptr;
 
   friend bool operator==(const External& a, const External& b) {
-    return a.name == b.name && a.kind == b.kind && a.id == b.id;
+    return a.name == b.name && a.kind == b.kind && a.id == b.id && a.stub == b.stub;
   }
 };
 

@@ -26,6 +26,13 @@
 // too: `imm` is the number of a map (RFC 9669 section 5.4), and for the value `imm` of the second
 // slot is the byte of the array's values. call_register is no instruction of the RFC: what it means
 // is for Program::callx to say.
+//
+// Beyond the RFC, as compilers and Linux have them:
+//   load_acquire, store_release   atomic accesses that order all later, or all earlier ones; aligned
+//   cast_kernel, cast_user, mov_percpu   pointers between address spaces, and to this CPU's variables:
+//                      here there is one address space and one CPU, so that the pointer stays
+//   may_goto           goes on at first, all those of one call of a function kMayGotoLimit times
+//                      together, and then jumps. In Linux the limit is 8388608.
 #pragma once
 
 #include <array>
@@ -45,6 +52,8 @@ inline constexpr std::uint8_t kFramePointer = 10;
 // The opcode that takes two slots.
 inline constexpr std::uint8_t kLoadImmediate64 = 0x18;
 
+inline constexpr std::uint32_t kMayGotoLimit = 1024;
+
 // The low three bits of an opcode.
 enum class InstructionClass : std::uint8_t { ld, ldx, st, stx, alu, jmp, jmp32, alu64 };
 
@@ -53,10 +62,10 @@ enum class Operation : std::uint8_t {
   add, sub, mul, div, signed_div, bit_or, bit_and, lsh, rsh, neg, mod, signed_mod, bit_xor,
   mov, mov_signed, arsh,
   to_little, to_big, swap,
-  load, load_signed, store_register, store_immediate,
+  load, load_signed, load_acquire, store_register, store_immediate, store_release,
   load_immediate64, load_map, load_map_value, load_function,
   atomic_add, atomic_or, atomic_and, atomic_xor, exchange, compare_exchange,
-  jump,
+  jump, may_goto,
   jump_if_equal, jump_if_not_equal, jump_if_set,
   jump_if_greater, jump_if_greater_equal, jump_if_less, jump_if_less_equal,
   jump_if_signed_greater, jump_if_signed_greater_equal,
@@ -178,6 +187,10 @@ struct InstructionInfo {
   constexpr bool is_jump() const {
     return form == Form::target || form == Form::target32 || form == Form::branch;
   }
+  // Whether it is a load or store that orders others.
+  constexpr bool orders() const {
+    return operation == Operation::load_acquire || operation == Operation::store_release;
+  }
   constexpr bool is_call() const {
     return operation == Operation::call || operation == Operation::call_external ||
            operation == Operation::call_register;
@@ -294,6 +307,26 @@ constexpr InstructionInfo atomic(std::uint8_t opcode, std::string_view mnemonic,
           .offset = kOperand,
           .imm = selects(code)};
 }
+constexpr InstructionInfo acquire(std::uint8_t opcode, std::string_view mnemonic,
+                                  std::uint8_t bytes) {
+  InstructionInfo row = ldx(opcode, mnemonic, bytes, load_acquire);
+  row.imm = selects(0x100);
+  return row;
+}
+constexpr InstructionInfo release(std::uint8_t opcode, std::string_view mnemonic,
+                                  std::uint8_t bytes) {
+  InstructionInfo row = store(opcode, mnemonic, bytes, X);
+  row.operation = store_release;
+  row.imm = selects(0x110);
+  return row;
+}
+// A move between address spaces: told apart by `offset`, and by `imm` if there is one.
+constexpr InstructionInfo address_move(std::string_view mnemonic, std::int32_t offset,
+                                       std::int32_t spaces) {
+  InstructionInfo row = with_offset(alu(0xbf, mnemonic, mov, 64, X), offset);
+  row.imm = spaces != 0 ? selects(spaces) : kZero;
+  return row;
+}
 constexpr InstructionInfo branch(std::uint8_t opcode, std::string_view mnemonic,
                                  Operation operation, std::uint8_t width, Source source) {
   return with_source({.opcode = opcode,
@@ -349,6 +382,8 @@ inline constexpr auto kInstructions = [] {
       with_offset(alu(0xbf, "mov", mov, 64, X), 0),
       movsx(0xbf, "movsx864", 64, 8),      movsx(0xbf, "movsx1664", 64, 16),
       movsx(0xbf, "movsx3264", 64, 32),
+      address_move("cast_kernel", 1, 1),   address_move("cast_user", 1, 1 << 16),
+      address_move("mov_percpu", -1, 0),
       alu(0xb4, "mov32", mov, 32, K),
       with_offset(alu(0xbc, "mov32", mov, 32, X), 0),
       movsx(0xbc, "movsx832", 32, 8),      movsx(0xbc, "movsx1632", 32, 16),
@@ -380,6 +415,7 @@ inline constexpr auto kInstructions = [] {
       atomic(0xc3, "lock fetch xor32", atomic_xor, 0xa0 | kFetch),
       atomic(0xc3, "lock xchg32", exchange, 0xe0 | kFetch),
       atomic(0xc3, "lock cmpxchg32", compare_exchange, 0xf0 | kFetch),
+      acquire(0xc3, "acquire ldxw", 4),    release(0xc3, "release stxw", 4),
       atomic(0xdb, "lock add", atomic_add, 0x00),
       atomic(0xdb, "lock fetch add", atomic_add, 0x00 | kFetch),
       atomic(0xdb, "lock or", atomic_or, 0x40),
@@ -390,6 +426,9 @@ inline constexpr auto kInstructions = [] {
       atomic(0xdb, "lock fetch xor", atomic_xor, 0xa0 | kFetch),
       atomic(0xdb, "lock xchg", exchange, 0xe0 | kFetch),
       atomic(0xdb, "lock cmpxchg", compare_exchange, 0xf0 | kFetch),
+      acquire(0xdb, "acquire ldxdw", 8),   release(0xdb, "release stxdw", 8),
+      acquire(0xd3, "acquire ldxb", 1),    release(0xd3, "release stxb", 1),
+      acquire(0xcb, "acquire ldxh", 2),    release(0xcb, "release stxh", 2),
 
       InstructionInfo{.opcode = kLoadImmediate64, .mnemonic = "lddw", .operation = load_immediate64,
                       .form = Form::dst_imm64, .source = K, .dst = kOperand, .src = selects(0),
@@ -408,6 +447,8 @@ inline constexpr auto kInstructions = [] {
                       .offset = kOperand},
       InstructionInfo{.opcode = 0x06, .mnemonic = "ja32", .operation = jump,
                       .form = Form::target32, .imm = kOperand},
+      InstructionInfo{.opcode = 0xe5, .mnemonic = "may_goto", .operation = may_goto,
+                      .form = Form::target, .offset = kOperand},
       branch(0x15, "jeq", jump_if_equal, 64, K),
       branch(0x1d, "jeq", jump_if_equal, 64, X),
       branch(0x16, "jeq32", jump_if_equal, 32, K),

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,9 @@ namespace farcall::bpf {
 // The BPF stack frame of each function, in bytes, as in Linux.
 inline constexpr std::uint64_t kFrameBytes = 512;
 
+// So many frames may be there at the same time, the first included.
+inline constexpr std::uint32_t kMostFrames = 32;
+
 // The state before an instruction.
 struct InterpreterStep {
   SlotIndex slot = 0;
@@ -29,7 +33,7 @@ struct InterpreterStep {
 
 struct InterpreterLimits {
   std::uint64_t instructions = 1'000'000;
-  std::uint32_t call_depth = 32;  // frames alive at the same time, the first included
+  std::uint32_t call_depth = kMostFrames;
   std::function<void(const InterpreterStep&)> watch = {};  // told before each instruction
 };
 
@@ -42,8 +46,25 @@ struct ReturnAddress {
   friend bool operator==(const ReturnAddress&, const ReturnAddress&) = default;
 };
 
+struct FrameByte {
+  std::uint32_t below_top = 0;  // in bytes
+  std::byte value{};
+
+  friend bool operator==(const FrameByte&, const FrameByte&) = default;
+};
+
 struct InterpreterRun {
   std::uint64_t r0 = 0;
+  // Why r0 has no value of its own (case.undefined-value): for who looks at it.
+  std::optional<Error> undefined_result;
+  std::uint32_t r0_frame = 0;  // not 0: a pointer into that frame, as in StoredPointer
+  // Pointers into the stack in other memory. Frames count from 1 in the order in which functions
+  // begin; the first lies below `stack_top`.
+  std::vector<StoredPointer> stack_pointers;
+  // What the outermost function that ran last left in its frame, by the distance below r10; bytes
+  // that are nobody's, or of pointers into the stack, are not among it.
+  std::vector<FrameByte> frame;
+  std::uint32_t last_function = 0;  // that one
   std::uint64_t instructions = 0;
   // Every call executed, in the order of execution: tail calls too, if they go anywhere.
   std::vector<PseudoCall> calls;
@@ -55,9 +76,15 @@ struct InterpreterRun {
 // function and each external; a program that neither loads nor calls through any needs none. Its
 // maps are the regions of `memory` that are called so.
 // Function frames are taken downwards from `stack_top`, kFrameBytes each: r10 of the first function
-// is `stack_top`. `memory` holds what is left of it afterwards. Fails with interpreter.bad-access,
+// is `stack_top`; they are the last region of `memory` afterwards. An access by a pointer into a frame lies in that frame, which is still there.
+// `memory` holds what is left of it afterwards. Fails with interpreter.bad-access,
 // interpreter.bad-call (through a register that holds no function's address, or no helper's
 // number), interpreter.budget, interpreter.call-depth.
+//
+// Registers that nobody has written (r0 and r6 … r9 where a function begins, r1 … r5 after a call),
+// frames that nobody has written, and where the stack lies are not the program's to know. Such
+// values may be copied; case.undefined-value says which a branch, an address, an argument of an
+// external function or memory other than the stack depends on at last.
 Result<InterpreterRun> interpret(const Program& program, std::span<const GuestAddress> addresses,
                                  const std::array<std::uint64_t, 5>& arguments,
                                  GuestAddress stack_top, AddressSpace& memory,

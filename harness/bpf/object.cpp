@@ -16,6 +16,7 @@
 #include "base/byte_order.hpp"
 #include "bpf/btf.hpp"
 #include "bpf/codec.hpp"
+#include "bpf/divide.hpp"
 #include "bpf/elf_code.hpp"
 #include "bpf/instruction.hpp"
 
@@ -29,6 +30,12 @@ constexpr std::size_t kMostSlots = 1'000'000;  // as Linux
 constexpr std::uint32_t kRelocationAbs64 = 2;
 constexpr std::uint64_t kAddressBytes = 8;
 
+// struct bpf_map_def of libbpf before 1.0: type, key_size, value_size, max_entries, map_flags.
+constexpr std::size_t kMapDefBytes = 20;
+
+constexpr std::uint64_t kMostVariableBytes = std::uint64_t{64} * 1024;  // of one of the kernel's
+constexpr std::size_t kNoSection = 0;  // the null section, which holds nothing
+
 class ObjectReader {
  public:
   ObjectReader(const ElfCode& code, const DebugInfo& debug) : code_(code), debug_(debug) {
@@ -41,9 +48,18 @@ class ObjectReader {
     }
   }
 
-  Result<Object> run(std::optional<std::string_view> entry) {
+  Result<Object> run(std::optional<std::string_view> entry,
+                     std::span<const std::string_view> more) {
     FARCALL_TRY(first, entry_function(entry));
+    if (calls_into_itself(*first)) {
+      return divided(*first);
+    }
     number_of(*first);
+    for (const std::string_view name : more) {
+      FARCALL_TRY(other, entry_function(name));
+      number_of(*other);
+    }
+    const std::size_t programs = chosen_.size();
     // More functions and data join while these are copied.
     while (program_.functions.size() < chosen_.size() || copied_data_ < data_sections_.size()) {
       if (program_.functions.size() < chosen_.size()) {
@@ -52,6 +68,9 @@ class ObjectReader {
         FARCALL_TRYV(copy_data(static_cast<std::uint32_t>(copied_data_++)));
       }
     }
+    for (std::size_t i = 1; i < programs; ++i) {
+      program_.functions[i].begins_program = true;
+    }
     for (const Named& named : named_) {
       program_.slots[named.slot].imm =
           static_cast<std::int32_t>(program_.functions[named.function].begin - named.slot - 1);
@@ -59,6 +78,11 @@ class ObjectReader {
     return Object{.program = std::move(program_),
                   .data = std::move(data_),
                   .addresses = std::move(addresses_),
+                  .maps = std::move(maps_),
+                  .externs = std::move(externs_),
+                  .context = context_of(*first),
+                  .structures = debug_.structures,
+                  .core_relocations = debug_.core_relocations,
                   .order = code_.order};
   }
 
@@ -71,13 +95,16 @@ class ObjectReader {
 
   // What a relocation leads to: a function of the program, or a place in a region of data.
   struct Target {
-    bool is_function = false;
+    ObjectTarget kind = ObjectTarget::region;
     std::uint32_t number = 0;
     std::uint64_t addend = 0;
   };
 
-  Error error_at(ElfAddress at, ErrorCode code, std::string message) const {
-    return {.code = code, .message = std::move(message), .where = location(at)};
+  Error error_at(ElfAddress at, ErrorCode code, std::string message, std::string hint = {}) const {
+    return {.code = code,
+            .message = std::move(message),
+            .where = location(at),
+            .hint = std::move(hint)};
   }
   SourceLocation location(ElfAddress at) const {
     return {.file = fmt::format("{}:{}+{:#x}", code_.file, section_name(at.section), at.offset)};
@@ -107,12 +134,122 @@ class ObjectReader {
     if (found != nullptr && (name || count == 1)) {
       return found;
     }
+    const std::vector<const ElfSymbol*> in_section =
+        name ? functions_in(*name) : std::vector<const ElfSymbol*>();
+    if (in_section.size() == 1) {
+      return in_section.front();
+    }
     const std::string wanted =
         name ? fmt::format("there is no global function '{}'", *name) : "the entry has to be named";
     return Error{.code = ErrorCode::elf_unknown_entry,
                  .message = fmt::format("{}: expected one of: {}", wanted,
                                         count == 0 ? "(none: no function is global)" : candidates),
                  .where = {.file = code_.file}};
+  }
+
+  // Whether a function is all the code of an object that wants no relocation, and has more functions
+  // in it which nobody named: so writes the public suite's runner a program that it has as slots.
+  bool calls_into_itself(const ElfSymbol& function) const {
+    const ElfCodeSection& section = code_.sections.at(function.section);
+    if (functions_.size() != 1 || code_.sections.size() != 1 || !code_.data.empty() ||
+        !section.relocations.empty() || function.value != 0 ||
+        function.size != section.bytes.size()) {
+      return false;
+    }
+    const auto slots = decode_slots(section.bytes, code_.order);
+    return slots && std::ranges::any_of(slots.value(), [](const Slot& slot) {
+             const InstructionInfo* const info = find(slot);
+             return info != nullptr && info->names_function();
+           });
+  }
+
+  Result<Object> divided(const ElfSymbol& function) const {
+    FARCALL_TRY(slots, decode_slots(code_.sections.at(function.section).bytes, code_.order));
+    Object object{.program = {}, .data = {}, .addresses = {}, .order = code_.order};
+    for (std::size_t slot = 0; slot < slots.size(); ++slot) {
+      object.program.origins.push_back(location({function.section, slot * kSlotBytes}));
+    }
+    object.program.slots = std::move(slots);
+    FARCALL_TRYV(divide_into_functions(object.program));
+    object.program.functions.front().name = function.name;
+    return object;
+  }
+
+  std::optional<Pointee> context_of(const ElfSymbol& entry) const {
+    const auto found = debug_.contexts.find({section_name(entry.section), entry.value});
+    return found == debug_.contexts.end() ? std::nullopt : std::optional(found->second);
+  }
+
+  std::vector<const ElfSymbol*> functions_in(std::string_view section) const {
+    std::vector<const ElfSymbol*> found;
+    for (const auto& [at, symbol] : functions_) {
+      if (symbol->is_global && section_name(at.section) == section) {
+        found.push_back(symbol);
+      }
+    }
+    return found;
+  }
+
+  // The number of a map, which joins the others if it is new.
+  Result<std::uint32_t> map_number(ElfAddress at, const ElfSymbol& symbol, std::uint64_t offset) {
+    const ElfMapSection& section = code_.maps.at(symbol.section);
+    const auto named = std::ranges::find_if(code_.symbols, [&](const ElfSymbol& one) {
+      return one.section == symbol.section && one.value == offset && one.name != section.name;
+    });
+    if (named == code_.symbols.end()) {
+      return error_at(
+          at, ErrorCode::elf_malformed,
+          fmt::format("address of {}+{:#x}, where no map's symbol is", section.name, offset));
+    }
+    const auto known = std::ranges::find(maps_, named->name, &ObjectMap::name);
+    if (known != maps_.end()) {
+      return static_cast<std::uint32_t>(known - maps_.begin());
+    }
+    ObjectMap map{.name = named->name};
+    if (const auto defined = debug_.maps.find(map.name); defined != debug_.maps.end()) {
+      map.definition = defined->second;
+    } else if (section.name == "maps" && offset + kMapDefBytes <= section.bytes.size()) {
+      const auto word = [&](std::size_t number) {
+        return load<std::uint32_t>(section.bytes.data() + offset + 4 * number, code_.order);
+      };
+      map.definition = {
+          .type = word(0), .key_bytes = word(1), .value_bytes = word(2), .max_entries = word(3)};
+    } else {
+      return error_at(at, ErrorCode::elf_unsupported,
+                      fmt::format("nothing says what kind of map '{}' is", map.name),
+                      "compile with -g: BTF describes the maps in .maps");
+    }
+    maps_.push_back(std::move(map));
+    return static_cast<std::uint32_t>(maps_.size() - 1);
+  }
+
+  // The number of a function that is not in the object.
+  std::uint32_t extern_number(const std::string& name) {
+    const auto known = std::ranges::find(externs_, name, &ObjectExtern::name);
+    if (known != externs_.end()) {
+      return static_cast<std::uint32_t>(known - externs_.begin());
+    }
+    const auto declared = debug_.externs.find(name);
+    externs_.push_back(declared == debug_.externs.end()
+                           ? ObjectExtern{.name = name}
+                           : ObjectExtern{.name = name,
+                                          .is_kfunc = declared->second.in_kernel,
+                                          .signature = declared->second.signature});
+    return static_cast<std::uint32_t>(externs_.size() - 1);
+  }
+
+  // The region of a variable of the kernel, of which nothing is known but its size.
+  std::uint32_t kernel_variable(const std::string& name, const ExternDeclaration& declaration) {
+    const auto known = variables_.find(name);
+    if (known != variables_.end()) {
+      return known->second;
+    }
+    const std::uint64_t size = std::clamp<std::uint64_t>(declaration.bytes, 8, kMostVariableBytes);
+    data_sections_.push_back(kNoSection);
+    data_.push_back({.name = name, .address = {}, .bytes = std::vector<std::byte>(size)});
+    const auto number = static_cast<std::uint32_t>(data_.size() - 1);
+    variables_.emplace(name, number);
+    return number;
   }
 
   // The number of a function in the program, which it joins if it is new.
@@ -140,6 +277,9 @@ class ObjectReader {
   // Fills in nothing, but says where which address belongs.
   Result<void> copy_data(std::uint32_t region) {
     const std::size_t section = data_sections_[region];
+    if (section == kNoSection) {
+      return success();
+    }
     const ElfDataSection& data = code_.data.at(section);
     std::uint64_t free_from = 0;  // behind the pointer before
     for (const ElfRelocation& relocation : data.relocations) {
@@ -157,7 +297,7 @@ class ObjectReader {
       FARCALL_TRY(target, target_of(at, relocation, addend));
       addresses_.push_back({.region = region,
                             .offset = relocation.offset,
-                            .is_function = target.is_function,
+                            .kind = target.kind,
                             .target = target.number,
                             .addend = target.addend});
     }
@@ -168,8 +308,15 @@ class ObjectReader {
   Result<Target> target_of(ElfAddress at, const ElfRelocation& relocation, std::uint64_t addend) {
     const ElfSymbol& symbol = code_.symbols[relocation.symbol];
     if (symbol.section == SHN_UNDEF) {
-      return error_at(at, ErrorCode::elf_undefined_symbol,
-                      fmt::format("address of '{}', which is not in this object", symbol.name));
+      const auto declared = debug_.externs.find(symbol.name);
+      if (declared == debug_.externs.end()) {
+        return error_at(at, ErrorCode::elf_undefined_symbol,
+                        fmt::format("address of '{}', which is not in this object", symbol.name));
+      }
+      if (declared->second.is_function) {
+        return Target{.kind = ObjectTarget::external, .number = extern_number(symbol.name)};
+      }
+      return Target{.number = kernel_variable(symbol.name, declared->second), .addend = addend};
     }
     const ElfAddress place{.section = symbol.section, .offset = symbol.value + addend};
     if (code_.sections.contains(symbol.section)) {
@@ -179,14 +326,13 @@ class ObjectReader {
                         fmt::format("address of {}+{:#x}, where no function's symbol is",
                                     section_name(place.section), place.offset));
       }
-      return Target{.is_function = true, .number = number_of(*function->second)};
+      return Target{.kind = ObjectTarget::function, .number = number_of(*function->second)};
     }
     const auto data = code_.data.find(symbol.section);
     if (data == code_.data.end()) {
-      return error_at(at, ErrorCode::elf_unsupported,
-                      fmt::format("address of '{}', which is neither code nor .rodata, .data or "
-                                  ".bss",
-                                  symbol.name));
+      return error_at(
+          at, ErrorCode::elf_unsupported,
+          fmt::format("address of '{}', which is neither code nor a variable", symbol.name));
     }
     // One byte behind the end is a place that C may point to.
     if (place.offset > data->second.bytes.size() || data->second.bytes.empty()) {
@@ -212,9 +358,9 @@ class ObjectReader {
       return error_at(start, ErrorCode::elf_unsupported,
                       fmt::format("more than {} slots of code", kMostSlots));
     }
-    if (function_named(program_, function.name)) {
-      return error_at(start, ErrorCode::elf_unsupported,
-                      fmt::format("two functions are called {}", function.name));
+    std::string name = function.name;
+    for (int number = 1; function_named(program_, name); ++number) {
+      name = fmt::format("{}.{}", function.name, number);
     }
     const auto begin = static_cast<SlotIndex>(program_.slots.size());
     ElfAddress at = start;
@@ -225,7 +371,7 @@ class ObjectReader {
     }
     // Linux names a function by BTF alone.
     const bool named = debug_.functions.contains({section.name, function.value});
-    program_.functions.push_back({.name = function.name,
+    program_.functions.push_back({.name = std::move(name),
                                   .begin = begin,
                                   .end = static_cast<SlotIndex>(program_.slots.size()),
                                   .anonymous = !named});
@@ -252,6 +398,13 @@ class ObjectReader {
     }
     if (is_second || info == nullptr || info->operation != Operation::call) {
       return relocation == nullptr ? Result<void>(success()) : unsupported(at, *relocation);
+    }
+    if (relocation != nullptr && relocation->type == R_BPF_64_32 &&
+        code_.symbols[relocation->symbol].section == SHN_UNDEF) {
+      program_.slots.back().src = kKfuncCall;
+      program_.slots.back().imm =
+          static_cast<std::int32_t>(extern_number(code_.symbols[relocation->symbol].name));
+      return success();
     }
     FARCALL_TRY(callee, callee_of(at, slot, relocation));
     named_.push_back({.slot = slot_number, .function = number_of(*callee)});
@@ -281,13 +434,24 @@ class ObjectReader {
     }
     // The addend is in the first slot, of 32 bits with sign.
     const auto addend = static_cast<std::uint64_t>(std::int64_t{program_.slots[slot].imm});
+    const ElfSymbol& symbol = code_.symbols[relocation.symbol];
+    if (code_.maps.contains(symbol.section)) {
+      FARCALL_TRY(map, map_number(at, symbol, symbol.value + addend));
+      program_.slots[slot].src = kPseudoMap;
+      program_.slots[slot].imm = static_cast<std::int32_t>(map);
+      return success();
+    }
     FARCALL_TRY(target, target_of(at, relocation, addend));
-    if (target.is_function) {
+    if (target.kind == ObjectTarget::function) {
       program_.slots[slot].src = kPseudoFunction;
       named_.push_back({.slot = slot, .function = target.number});
     } else {
       program_.slots[slot].imm = 0;
-      addresses_.push_back({.offset = slot, .target = target.number, .addend = target.addend});
+      addresses_.push_back({.region = {},
+                            .offset = slot,
+                            .kind = target.kind,
+                            .target = target.number,
+                            .addend = target.addend});
     }
     return success();
   }
@@ -328,10 +492,6 @@ class ObjectReader {
       if (relocation->type != R_BPF_64_32) {
         return unsupported(at, *relocation);
       }
-      if (symbol.section == SHN_UNDEF) {
-        return error_at(at, ErrorCode::elf_undefined_symbol,
-                        fmt::format("call of '{}', which is not in this object", symbol.name));
-      }
       target = {.section = symbol.section, .offset = symbol.value};
       ++displacement;
     } else if (slot.imm == -1) {
@@ -360,19 +520,25 @@ class ObjectReader {
   std::size_t copied_data_ = 0;                   // how many regions' pointers are known
   std::vector<MemoryRegion> data_;
   std::vector<ObjectAddress> addresses_;
+  std::vector<ObjectMap> maps_;
+  std::vector<ObjectExtern> externs_;
+  std::map<std::string, std::uint32_t> variables_;  // of the kernel, by name: their regions
   Program program_;
 };
 
 }  // namespace
 
 Result<Object> read_object(std::span<const std::byte> object, const std::string& file,
-                           std::optional<std::string_view> entry) {
+                           std::optional<std::string_view> entry,
+                           std::span<const std::string_view> more) {
   FARCALL_TRY(code, read_elf_code(object, file));
   FARCALL_TRY(debug, read_debug_info(code));
-  return ObjectReader(code, debug).run(entry);
+  return ObjectReader(code, debug).run(entry, more);
 }
 
-Result<Object> read_object_file(const std::string& path, std::optional<std::string_view> entry) {
+namespace {
+
+Result<std::vector<std::byte>> read_object_bytes(const std::string& path) {
   const auto refused = [&path](ErrorCode code, std::string message) {
     return Error{.code = code, .message = std::move(message), .where = {.file = path}};
   };
@@ -394,7 +560,31 @@ Result<Object> read_object_file(const std::string& path, std::optional<std::stri
   if (!stream) {
     return refused(ErrorCode::file_unreadable, "cannot be read as a whole");
   }
-  return read_object(object, path, entry);
+  return object;
+}
+
+}  // namespace
+
+Result<Object> read_object_file(const std::string& path, std::optional<std::string_view> entry,
+                                std::span<const std::string_view> more) {
+  FARCALL_TRY(bytes, read_object_bytes(path));
+  return read_object(bytes, path, entry, more);
+}
+
+Result<std::vector<std::string>> object_entries(const std::string& path) {
+  FARCALL_TRY(bytes, read_object_bytes(path));
+  FARCALL_TRY(code, read_elf_code(bytes, path));
+  std::map<ElfAddress, std::string> found;
+  for (const ElfSymbol& symbol : code.symbols) {
+    if (symbol.is_function && symbol.is_global && code.sections.contains(symbol.section)) {
+      found.emplace(ElfAddress{symbol.section, symbol.value}, symbol.name);
+    }
+  }
+  std::vector<std::string> names;
+  for (auto& [at, name] : found) {
+    names.push_back(std::move(name));
+  }
+  return names;
 }
 
 }  // namespace farcall::bpf

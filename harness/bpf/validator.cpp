@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "bpf/helpers.hpp"
 #include "bpf/instruction.hpp"
 
 namespace farcall::bpf {
@@ -90,16 +91,24 @@ Error unknown_variant(const Examined& examined, const InstructionInfo& first) {
   const auto* const field = std::ranges::find(fields, FieldRule::Kind::selector,
                                               [](const NamedField& f) { return f.rule.kind; });
   const auto index = static_cast<std::size_t>(field - fields.begin());
-  std::string expected;
+  std::vector<std::int32_t> expected;  // each once, in the table's order
   for (const InstructionInfo& row : kInstructions) {
-    if (row.opcode == first.opcode) {
-      expected += fmt::format("{}{}", expected.empty() ? "" : " or ",
-                              fields_of(examined.slot(), row)[index].rule.value);
+    const std::int32_t value = fields_of(examined.slot(), row)[index].rule.value;
+    if (row.opcode == first.opcode && std::ranges::find(expected, value) == expected.end()) {
+      expected.push_back(value);
     }
   }
-  return error_at(examined, ErrorCode::bpf_reserved_field,
-                  fmt::format("{} of opcode {:#04x} ({}) is {}: expected {}", field->name,
-                              first.opcode, first.mnemonic, field->value, expected));
+  return error_at(
+      examined, ErrorCode::bpf_reserved_field,
+      fmt::format("{} of opcode {:#04x} ({}) is {}: expected {}", field->name, first.opcode,
+                  first.mnemonic, field->value, fmt::join(expected, " or ")));
+}
+
+// RFC 9669 section 5.5: class LD, modes ABS and IND.
+bool is_legacy_packet_access(std::uint8_t opcode) {
+  const unsigned mode = opcode >> 5;
+  return static_cast<InstructionClass>(opcode & 7) == InstructionClass::ld &&
+         (mode == 1 || mode == 2);
 }
 
 Problem check_opcode(const Examined& examined) {
@@ -123,7 +132,10 @@ Problem check_opcode(const Examined& examined) {
     return unknown_variant(examined, *first);
   }
   return error_at(examined, ErrorCode::bpf_unknown_opcode,
-                  fmt::format("opcode {:#04x} is not supported", slot.opcode));
+                  fmt::format("opcode {:#04x}{} is not supported", slot.opcode,
+                              is_legacy_packet_access(slot.opcode)
+                                  ? ", legacy packet access, which RFC 9669 deprecates,"
+                                  : ""));
 }
 
 Problem check_fields(const Examined& examined, const InstructionInfo& info) {
@@ -248,10 +260,14 @@ Problem check_external(const Examined& examined, const InstructionInfo& info) {
   }
   const std::string_view word = kind == ExternalKind::kfunc ? "kfunc" : "helper";
   Error error = error_at(examined, ErrorCode::bpf_unknown_function,
-                         fmt::format("there is no {} {}", word, id));
+                         fmt::format("there is no {} {}{}", word, id,
+                                     kind == ExternalKind::helper && linux_helper(id) != nullptr
+                                         ? fmt::format(" ({} in Linux)", helper_name(id))
+                                         : ""));
   error.site = to_string(examined.program,
                          {.function = examined.function, .ordinal = examined.calls_before});
-  error.hint = fmt::format("'-- {} {} NAME' in a case file declares one", word, id);
+  error.hint = fmt::format(
+      "'-- {0} {1} NAME' in a case file declares one, '-- stub {0} {1}' a stub", word, id);
   return error;
 }
 

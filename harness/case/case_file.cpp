@@ -22,9 +22,10 @@ Result<void> read_nothing(Reader& /*reader*/, const Section& /*section*/) {
 
 // In the order of SectionKind.
 constexpr std::array<ReadSection, kSectionKindCount> kReaders = {
-    read_extension, read_matrix, read_helper, read_kfunc, read_assembly, read_elf,    read_raw,
-    read_program,   read_mem,    read_data,   read_array, read_regs,     read_place,  read_result,
-    read_mem_after, read_calls,  read_fail,   read_error, read_nothing,  read_nothing};
+    read_error,    read_extension, read_matrix,  read_helper,  read_kfunc,   read_stub,
+    read_assembly, read_elf,       read_raw,     read_program, read_context, read_mem,
+    read_data,     read_array,     read_regs,    read_place,   read_result,  read_mem_after,
+    read_calls,    read_fail,      read_nothing, read_nothing};
 
 // Sections that take neither a name nor a selector.
 Result<void> check_arguments(const Section& section) {
@@ -68,11 +69,23 @@ Result<void> read_sections(Reader& reader, std::span<const Section> sections) {
         FARCALL_TRYV(kReaders[kind](reader, section));
       }
     }
+    if (reader.result.refusal) {
+      return success();
+    }
     if (kind == static_cast<std::size_t>(SectionKind::matrix)) {
       set_scope(reader);
     }
     if (kind == static_cast<std::size_t>(SectionKind::program)) {
       FARCALL_TRYV(finish_program(reader));
+      if (reader.result.refusal) {
+        return success();
+      }
+    }
+    if (kind == static_cast<std::size_t>(SectionKind::array)) {
+      FARCALL_TRYV(read_stub_values(reader));
+    }
+    if (kind == static_cast<std::size_t>(SectionKind::array)) {
+      FARCALL_TRYV(read_stub_values(reader));
     }
   }
   return success();
@@ -86,17 +99,22 @@ Position position_of(std::string_view text, std::size_t offset) {
           .column = static_cast<unsigned>(offset - line_begin) + 1};
 }
 
-Result<void> check_characters(std::string_view text) {
-  // Words of the text come back in messages, and nothing in them may drive a terminal.
-  const auto* const control = std::ranges::find_if(text, [](char c) {
-    const bool is_control = static_cast<unsigned char>(c) < 0x20 || c == '\x7f';
-    return is_control && c != '\n' && c != '\t' && c != '\r';
-  });
-  if (control != text.end()) {
-    return error_at(position_of(text, static_cast<std::size_t>(control - text.begin())),
-                    ErrorCode::case_syntax,
-                    fmt::format("a case file is text: expected no control character, not {:#04x}",
-                                static_cast<unsigned char>(*control)));
+bool is_control(char c) {
+  return (static_cast<unsigned char>(c) < 0x20 || c == '\x7f') && c != '\n' && c != '\t' &&
+         c != '\r';
+}
+
+// Words of the text come back in messages, and nothing in them may drive a terminal. Comments do
+// not come back; files of the suite have such characters there.
+Result<void> check_characters(std::string_view text, Dialect dialect) {
+  bool in_comment = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    in_comment = text[at] != '\n' && (in_comment || text[at] == '#');
+    if (is_control(text[at]) && !(in_comment && dialect == Dialect::suite)) {
+      return error_at(position_of(text, at), ErrorCode::case_syntax,
+                      fmt::format("a case file is text: expected no control character, not {:#04x}",
+                                  static_cast<unsigned char>(text[at])));
+    }
   }
   for (std::size_t at = text.find('\r'); at != std::string_view::npos;
        at = text.find('\r', at + 1)) {
@@ -115,7 +133,8 @@ std::string_view stem(std::string_view path) {
   return dot == std::string_view::npos || dot == 0 ? path : path.substr(0, dot);
 }
 
-Result<Case> parse_text(std::string_view text, const std::string& path) {
+Result<Case> parse_text(std::string_view text, const std::string& path,
+                        const Undeclared& undeclared) {
   if (text.size() > kMaxCaseBytes) {
     return error_at({}, ErrorCode::file_too_large,
                     fmt::format("expected at most {} bytes", kMaxCaseBytes));
@@ -123,7 +142,7 @@ Result<Case> parse_text(std::string_view text, const std::string& path) {
   if (text.empty()) {
     return error_at({}, ErrorCode::file_empty, "the file is empty: expected a case");
   }
-  Reader reader;
+  Reader reader{.dialect = dialect_of(path), .undeclared = &undeclared};
   reader.result.path = path;
   reader.result.name = path == "-" ? "stdin" : stem(path);
   if (!is_plain_name(reader.result.name)) {
@@ -132,27 +151,52 @@ Result<Case> parse_text(std::string_view text, const std::string& path) {
                                 "letters, digits, -, _ and .",
                                 reader.result.name));
   }
-  FARCALL_TRYV(check_characters(text));
+  FARCALL_TRYV(check_characters(text, reader.dialect));
   std::string without_returns;
   if (text.find('\r') != std::string_view::npos) {
     std::ranges::copy_if(text, std::back_inserter(without_returns),
                          [](char c) { return c != '\r'; });
     text = without_returns;
   }
-  FARCALL_TRY(file, split_sections(text));
+  FARCALL_TRY(file, split_sections(text, reader.dialect));
   reader.result.summary = file.summary;
+  std::ranges::replace_if(reader.result.summary, is_control, ' ');
   FARCALL_TRYV(read_sections(reader, file.sections));
   return std::move(reader.result);
 }
 
 }  // namespace
 
-Result<Case> parse_case(std::string_view text, const std::string& path) {
-  Result<Case> parsed = parse_text(text, path);
+Result<Case> parse_case(std::string_view text, const std::string& path,
+                        const Undeclared& undeclared) {
+  Result<Case> parsed = parse_text(text, path, undeclared);
   if (!parsed && parsed.error().where.file.empty()) {
     parsed.error().where.file = path;
   }
   return parsed;
+}
+
+Result<Case> case_of(const std::string& name, bpf::Program program,
+                     std::optional<std::vector<std::byte>> mem, const Undeclared& undeclared) {
+  return case_of(name, bpf::Object{.program = std::move(program), .data = {}, .addresses = {}},
+                 std::move(mem), undeclared);
+}
+
+Result<Case> case_of(const std::string& name, bpf::Object object,
+                     std::optional<std::vector<std::byte>> mem, const Undeclared& undeclared) {
+  Reader reader{.undeclared = &undeclared};
+  reader.result.path = name;
+  reader.result.name = name;
+  if (!object.data.empty()) {
+    reader.result.data_order = object.order;
+  }
+  reader.result.data = std::move(object.data);
+  reader.object_addresses = std::move(object.addresses);
+  reader.program = std::move(object.program);
+  FARCALL_TRYV(finish_program(reader));
+  reader.result.mem = std::move(mem);
+  reader.result.results.push_back({.selector = {}, .where = {}, .value = {}});
+  return std::move(reader.result);
 }
 
 Result<std::string> read_text(const std::string& path) {

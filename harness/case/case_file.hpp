@@ -16,6 +16,8 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "bpf/btf.hpp"
+#include "bpf/object.hpp"
 #include "bpf/program.hpp"
 #include "case/expression.hpp"
 #include "case/selector.hpp"
@@ -34,7 +36,7 @@ struct AxisChoice {
   Position where;
 };
 
-// A line of a section, read.
+// A line of a section, read; `where` is its first word.
 template <typename T>
 struct Located {
   T value;
@@ -51,6 +53,13 @@ struct Selected {
 
 // A number, or `addr(NAME)`: where something is placed.
 using Value = std::variant<std::uint64_t, Item>;
+
+// `-- result`: a value, and what of the file says it; `any`; or `none`, which is neither.
+struct ResultLine {
+  std::optional<Value> value = {};
+  Extent text = {};
+  bool any = false;
+};
 
 // Eight bytes of data, or the 64-bit load of a slot, that hold where `target` is placed, and
 // `addend` bytes on.
@@ -72,11 +81,20 @@ struct PlaceSection {
   std::vector<Located<PlacedItem>> items;
 };
 
+// Eight bytes of data that hold a value.
+struct HeldValue {
+  std::size_t data = 0;    // number in Case::data
+  std::size_t offset = 0;  // in bytes
+  Value value;
+};
+
 // A line of `-- calls`; `call` is an index into Case::calls_of_program.
 struct CallLine {
+  bool any_other = false;  // `rest *any`: of all calls that have no line; nothing else counts
   std::uint32_t call = 0;
   std::uint32_t callee = 0;
   std::uint64_t count = 1;
+  Extent text;  // `SITE CALLEE [*COUNT]`
 };
 
 // A program of an array of programs.
@@ -91,6 +109,10 @@ struct Array {
   std::size_t region = 0;  // index into Case::data
   std::uint32_t elements = 0;
   std::uint32_t element_bytes = 0;
+  // Of a hash table, which has no elements: external/map_elem.cpp.
+  std::uint32_t slots = 0;
+  std::uint32_t key_bytes = 0;
+  bool is_table = false;
   std::vector<ProgramElement> programs;
 };
 
@@ -107,21 +129,35 @@ struct Case {
   Position program_where;
 
   std::optional<std::vector<std::byte>> mem;
+  std::optional<std::size_t> context;  // number in `data` of what r1 points to
   // `-- data`, `-- array`, and an object's; where they are is for placements to say.
   std::vector<bpf::MemoryRegion> data;
   std::vector<Array> arrays;
   std::vector<HeldAddress> addresses;
-  std::optional<std::endian> data_order;          // of an object's data
+  std::vector<HeldValue> values;
+  std::optional<std::endian> data_order;  // of an object's data
+  std::optional<std::endian> object_order;
+  std::size_t core_relocations = 0;               // of an object
+  std::optional<bpf::Pointee> entry_context;      // of an object's entry
   std::array<std::optional<Value>, 5> registers;  // r1 … r5
 
   std::vector<Selected<PlaceSection>> places;
-  std::vector<Selected<Value>> results;
+  std::vector<Selected<ResultLine>> results;
   std::vector<Selected<std::vector<Located<CallLine>>>> calls;
   std::vector<Selected<std::vector<Located<model::ExpectedMemory>>>> memory;
   std::vector<Selected<model::ExpectedFailure>> failures;
   std::string error;  // `-- error`: the program is to be refused, or to fault, in these words
+  // What the program is refused for, in a case that expects an error. There is no program then, and
+  // nothing that is said of one has been read.
+  std::optional<Error> refusal;
 
   Named named() const { return {.program = *program, .calls = calls_of_program, .data = data}; }
+};
+
+// What a program may use that the case does not declare: added to it only if it is refused without.
+struct Undeclared {
+  std::vector<bpf::External> externals;
+  bpf::Callx callx = bpf::Callx::none;
 };
 
 // What is in the file `path`, at most one byte more than a case may have. file.unreadable.
@@ -130,8 +166,17 @@ Result<std::string> read_text(const std::string& path);
 // Reads the file `path`. file.unreadable, and what parse_case() fails with.
 Result<Case> read_case(const std::string& path);
 
-// `path` is for messages and names, and files that the case names are relative to its folder.
+// `path` is for messages and names, and files that the case names are relative to its folder; with
+// the extension `.data` the text is in the suite's dialect.
 // file.empty, file.too-large, case.*, and what assembler, object reader and validator fail with.
-Result<Case> parse_case(std::string_view text, const std::string& path);
+Result<Case> parse_case(std::string_view text, const std::string& path,
+                        const Undeclared& undeclared = {});
+
+// The case of a program that no file says anything of: what is expected of it is for its user to
+// judge. `name` stands in messages. What validator and object reader fail with.
+Result<Case> case_of(const std::string& name, bpf::Program program,
+                     std::optional<std::vector<std::byte>> mem, const Undeclared& undeclared = {});
+Result<Case> case_of(const std::string& name, bpf::Object object,
+                     std::optional<std::vector<std::byte>> mem, const Undeclared& undeclared = {});
 
 }  // namespace farcall::cases

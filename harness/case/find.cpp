@@ -45,50 +45,52 @@ Result<std::vector<std::string>> search(const std::string& folder, std::string_v
   return files;
 }
 
-Result<std::vector<std::string>> find_files(std::span<const std::string> paths,
-                                            std::string_view extension) {
-  std::vector<std::string> all;
+// The files that one path means.
+Result<std::vector<std::string>> files_of(const std::string& path, std::string_view extension) {
+  if (path == "-") {
+    return std::vector<std::string>{path};
+  }
+  std::error_code problem;
+  const fs::file_status status = fs::status(path, problem);
+  if (!fs::exists(status)) {
+    return unreadable(path, problem);
+  }
+  if (fs::is_directory(status)) {
+    return search(path, extension);
+  }
+  if (fs::path{path}.extension() != extension) {
+    return Error{.code = ErrorCode::usage_bad_argument,
+                 .message = fmt::format("expected a {} file or a folder", extension),
+                 .where = {.file = path}};
+  }
+  return std::vector<std::string>{path};
+}
+
+FoundFiles find_files(std::span<const std::string> paths, std::string_view extension) {
+  FoundFiles all;
   std::unordered_set<std::string> known;
-  const auto add = [&](const std::string& file) {
-    if (known.insert(file).second) {
-      all.push_back(file);
-    }
-  };
   for (const std::string& path : paths) {
-    if (path == "-") {
-      add(path);
+    const auto found = files_of(path, extension);
+    if (!found) {
+      all.errors.push_back(found.error());
       continue;
     }
-    std::error_code problem;
-    const fs::file_status status = fs::status(path, problem);
-    if (!fs::exists(status)) {
-      return unreadable(path, problem);
+    for (const std::string& file : found.value()) {
+      if (known.insert(file).second) {
+        all.files.push_back(file);
+      }
     }
-    if (fs::is_directory(status)) {
-      FARCALL_TRY(found, search(path, extension));
-      std::ranges::for_each(found, add);
-    } else if (fs::path{path}.extension() == extension) {
-      add(path);
-    } else {
-      return Error{.code = ErrorCode::usage_bad_argument,
-                   .message = fmt::format("expected a {} file or a folder", extension),
-                   .where = {.file = path}};
-    }
-  }
-  if (all.empty()) {
-    return Error{.code = ErrorCode::usage_nothing_selected,
-                 .message = fmt::format("expected {} files or folders of them", extension)};
   }
   return all;
 }
 
 }  // namespace
 
-Result<std::vector<std::string>> find_case_files(std::span<const std::string> paths) {
+FoundFiles find_case_files(std::span<const std::string> paths) {
   return find_files(paths, ".case");
 }
 
-Result<std::vector<std::string>> find_data_files(std::span<const std::string> paths) {
+FoundFiles find_data_files(std::span<const std::string> paths) {
   return find_files(paths, ".data");
 }
 

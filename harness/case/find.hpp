@@ -9,13 +9,20 @@
 
 namespace farcall::cases {
 
-// Each path is a file with the extension `.case`, `-` for standard input, or a folder that is searched for them at any
+struct FoundFiles {
+  std::vector<std::string> files;
+  // Of paths without any, located in them: usage.bad-argument for a file of another kind,
+  // usage.nothing-selected for a folder without cases, file.unreadable.
+  std::vector<Error> errors;
+};
+
+// Each path is a file with the extension `.case`, `-` for standard input, or a folder that is
+// searched for them at any
 // depth; folders `reject` below it, which hold malformed ones, are left out. Files come in the
-// order of `paths`, those of a folder sorted, each once. usage.bad-argument for a file of another
-// kind, usage.nothing-selected for a folder without cases, file.unreadable.
-Result<std::vector<std::string>> find_case_files(std::span<const std::string> paths);
+// order of `paths`, those of a folder sorted, each once.
+FoundFiles find_case_files(std::span<const std::string> paths);
 
 // The same with `.data` files of the conformance suite.
-Result<std::vector<std::string>> find_data_files(std::span<const std::string> paths);
+FoundFiles find_data_files(std::span<const std::string> paths);
 
 }  // namespace farcall::cases

@@ -7,6 +7,7 @@
 
 #include "bpf/assembler.hpp"
 #include "bpf/codec.hpp"
+#include "bpf/divide.hpp"
 #include "bpf/instruction.hpp"
 #include "bpf/object.hpp"
 #include "bpf/validator.hpp"
@@ -65,43 +66,9 @@ Result<void> append_words(Cursor cursor, const std::string& file, bpf::Program& 
   return success();
 }
 
-// Divides a program without labels: slot 0 begins a function, and so does every slot that is called
-// or of which a pointer is loaded.
-Result<void> divide_into_functions(bpf::Program& program) {
-  std::vector<bpf::SlotIndex> begins = {0};
-  for (bpf::SlotIndex at = 0; at < program.slots.size();
-       at += bpf::slots_of(program.slots[at].opcode)) {
-    const bpf::Slot& slot = program.slots[at];
-    const bpf::InstructionInfo* const info = bpf::find(slot);
-    if (info == nullptr || !info->names_function()) {
-      continue;
-    }
-    if (info->is_call() && slot.imm == -1) {
-      return Error{.code = ErrorCode::elf_unrelocated_call,
-                   .message =
-                       "the call's imm is -1, as before relocation: nothing says whom it "
-                       "calls",
-                   .where = program.origins[at]};
-    }
-    const std::int64_t target = std::int64_t{at} + 1 + slot.imm;
-    if (target > 0 && target < std::ssize(program.slots)) {
-      begins.push_back(static_cast<bpf::SlotIndex>(target));
-    }
-  }
-  std::ranges::sort(begins);
-  begins.erase(std::unique(begins.begin(), begins.end()), begins.end());
-  begins.push_back(static_cast<bpf::SlotIndex>(program.slots.size()));
-  for (std::size_t i = 0; i + 1 < begins.size(); ++i) {
-    program.functions.push_back({.name = i == 0 ? "main" : fmt::format("f{}", i),
-                                 .begin = begins[i],
-                                 .end = begins[i + 1],
-                                 .anonymous = true});
-  }
-  return success();
-}
-
 // An object's global variables become data like that of `-- data`.
 Result<void> keep_data(Reader& reader, Word file, bpf::Object& object) {
+  reader.object_data = reader.result.data.size();
   for (bpf::MemoryRegion& region : object.data) {
     auto& known = reader.result.data;
     if (std::ranges::find(known, region.name, &bpf::MemoryRegion::name) != known.end() ||
@@ -170,29 +137,35 @@ Result<void> read_matrix(Reader& reader, const Section& section) {
 }
 
 Result<void> read_assembly(Reader& reader, const Section& section) {
-  FARCALL_TRY(program,
-              bpf::assemble(section.body,
-                            {.file = reader.result.path, .line = section.body_line, .column = 1},
-                            reader.maps));
-  keep_program(reader, section, std::move(program));
+  auto program = bpf::assemble(section.body,
+                               {.file = reader.result.path, .line = section.body_line, .column = 1},
+                               reader.maps);
+  if (!program) {
+    return reader.refuse(std::move(program).error());
+  }
+  keep_program(reader, section, std::move(program).value());
   return success();
 }
 
 Result<void> read_elf(Reader& reader, const Section& section) {
   FARCALL_TRYV(refuse_second_program(reader, section));
   Cursor cursor = section.arguments;
-  const Word file = cursor.word();
+  const Word file = cursor.quoted();
   const Word entry = cursor.word();
   if (file.text.empty()) {
-    return error_at(file.where, ErrorCode::case_syntax, "expected '-- elf FILE [ENTRY]'");
+    return error_at(file.where, ErrorCode::case_syntax,
+                    "expected '-- elf FILE [ENTRY...]'; a name with blanks stands in quotes");
   }
-  FARCALL_TRYV(expect_end(cursor, "the entry"));
+  std::vector<std::string_view> more;
+  while (!cursor.at_end()) {
+    more.push_back(cursor.word().text);
+  }
   std::string path{file.text};
   if (!path.starts_with('/')) {
     path.insert(0, reader.result.path, 0, reader.result.path.rfind('/') + 1);
   }
-  Result<bpf::Object> object =
-      bpf::read_object_file(path, entry.text.empty() ? std::nullopt : std::optional{entry.text});
+  Result<bpf::Object> object = bpf::read_object_file(
+      path, entry.text.empty() ? std::nullopt : std::optional{entry.text}, more);
   if (!object) {
     // What is wrong in an object is told where it is; what is wrong with the file, where it is
     // named.
@@ -202,6 +175,12 @@ Result<void> read_elf(Reader& reader, const Section& section) {
                      : error_at(file.where, error.code, fmt::format("{}: {}", path, error.message),
                                 std::move(error.hint));
   }
+  reader.result.object_order = object.value().order;
+  reader.result.core_relocations = object.value().core_relocations;
+  reader.result.entry_context = object.value().context;
+  reader.structures = std::move(object.value().structures);
+  FARCALL_TRYV(declare_callees(reader, object.value()));
+  declare_maps(reader, object.value());
   FARCALL_TRYV(keep_data(reader, file, object.value()));
   keep_program(reader, section, std::move(object.value().program));
   return success();
@@ -214,8 +193,58 @@ Result<void> read_raw(Reader& reader, const Section& section) {
   while (const auto line = lines.next()) {
     FARCALL_TRYV(append_words(Cursor{*line}, reader.result.path, program));
   }
-  FARCALL_TRYV(divide_into_functions(program));
+  if (auto divided = bpf::divide_into_functions(program); !divided) {
+    return reader.refuse(std::move(divided).error());
+  }
   keep_program(reader, section, std::move(program));
+  return success();
+}
+
+namespace {
+
+// Adds what the program may use without declaring it. What it declares itself comes first.
+void add_undeclared(bpf::Program& program, const Undeclared& undeclared) {
+  if (program.callx == bpf::Callx::none) {
+    program.callx = undeclared.callx;
+  }
+  for (const bpf::External& external : undeclared.externals) {
+    if (!bpf::external_with_id(program, external.kind, external.id) &&
+        !bpf::callee_named(program, external.name)) {
+      program.externals.push_back(external);
+    }
+  }
+}
+
+// Whether a program that is refused so may be one that uses what it does not declare.
+bool may_want_more(const Error& error) {
+  return error.code == ErrorCode::bpf_unknown_function ||
+         error.code == ErrorCode::bpf_unknown_opcode;
+}
+
+Result<void> validate(bpf::Program& program, const Undeclared& undeclared) {
+  Result<void> valid = bpf::validate(program);
+  if (valid || !may_want_more(valid.error())) {
+    return valid;
+  }
+  bpf::Program with_more = program;
+  add_undeclared(with_more, undeclared);
+  if (with_more == program) {
+    return valid;
+  }
+  if (auto again = bpf::validate(with_more); !again) {
+    return again;  // what it lacks even so
+  }
+  program = std::move(with_more);
+  return success();
+}
+
+}  // namespace
+
+Result<void> Reader::refuse(Error error) {
+  if (result.error.empty()) {
+    return error;
+  }
+  result.refusal = std::move(error);
   return success();
 }
 
@@ -224,6 +253,7 @@ Result<void> finish_program(Reader& reader) {
     return error_at({}, ErrorCode::case_missing_section,
                     "there is no program: expected a section '-- asm', '-- elf FILE' or '-- raw'");
   }
+  FARCALL_TRYV(add_stub_log(reader));
   bpf::Program& program = *reader.program;
   program.callx = reader.callx;
   program.maps = std::move(reader.maps);
@@ -236,16 +266,29 @@ Result<void> finish_program(Reader& reader) {
           "give the program's function another name");
     }
   }
+  if (auto valid = validate(program, *reader.undeclared); !valid) {
+    return reader.refuse(std::move(valid).error());
+  }
   const std::size_t callees = callee_count(program);
   for (const bpf::ObjectAddress& address : reader.object_addresses) {
-    reader.result.addresses.push_back({.data = address.region,
-                                       .offset = address.offset,
-                                       .target = address.is_function
-                                                     ? function_item(address.target)
-                                                     : data_item(callees, address.target),
-                                       .addend = address.addend});
+    const auto item = [&] {
+      switch (address.kind) {
+        case bpf::ObjectTarget::function:
+          return function_item(address.target);
+        case bpf::ObjectTarget::external:
+          return function_item(program.functions.size() + reader.object_externs[address.target]);
+        case bpf::ObjectTarget::region:
+          break;
+      }
+      return data_item(callees, reader.object_data + address.target);
+    };
+    const auto region =
+        address.region
+            ? std::optional(static_cast<std::uint32_t>(reader.object_data) + *address.region)
+            : std::nullopt;
+    reader.result.addresses.push_back(
+        {.data = region, .offset = address.offset, .target = item(), .addend = address.addend});
   }
-  FARCALL_TRYV(bpf::validate(program));
   reader.result.calls_of_program = bpf::call_instructions(program);
   reader.result.program = std::make_shared<const bpf::Program>(std::move(program));
   return success();
@@ -269,12 +312,51 @@ Result<void> check_region_name(const Reader& reader, const Section& section, Wor
   return success();
 }
 
+Result<void> read_context(Reader& reader, const Section& section) {
+  constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 20;
+  constexpr std::string_view kName = "context";
+  Cursor cursor = section.arguments;
+  Word word = cursor.word();
+  if (word.text == "struct" || word.text == "union") {
+    word = cursor.word();
+  }
+  if (word.text.empty()) {
+    return error_at(word.where, ErrorCode::case_syntax, "expected '-- context TYPE' or a size");
+  }
+  FARCALL_TRYV(expect_end(cursor, "the type"));
+  std::uint64_t bytes = 0;
+  if (word.text.front() >= '0' && word.text.front() <= '9') {
+    FARCALL_TRY(size, unsigned_number(word));
+    bytes = size;
+  } else if (const auto known = reader.structures.find(std::string{word.text});
+             known != reader.structures.end()) {
+    bytes = known->second;
+  } else {
+    return error_at(word.where, ErrorCode::case_unknown_name,
+                    fmt::format("the BTF of the program has no structure '{}'", word.text),
+                    "only '-- elf' has types; '-- context BYTES' says how large it is");
+  }
+  if (bytes == 0 || bytes > kMostBytes) {
+    return error_at(word.where, ErrorCode::case_bad_number,
+                    fmt::format("expected a context of 1 to {} bytes", kMostBytes));
+  }
+  FARCALL_TRYV(check_region_name(reader, section, {.text = kName, .where = word.where}));
+  reader.result.context = reader.result.data.size();
+  reader.result.data.push_back({.name = std::string{kName},
+                                .address = {},
+                                .bytes = std::vector<std::byte>(bytes),
+                                .writable = true});
+  return success();
+}
+
 Result<void> read_mem(Reader& reader, const Section& section) {
   LineReader lines{section.body, section.body_line};
-  reader.result.mem.emplace();
+  if (!reader.result.mem) {
+    reader.result.mem.emplace();
+  }
   while (const auto line = lines.next()) {
     Cursor cursor{*line};
-    FARCALL_TRYV(append_bytes(cursor, *reader.result.mem));
+    FARCALL_TRYV(append_bytes(cursor, *reader.result.mem, reader.dialect));
   }
   return success();
 }
@@ -305,23 +387,55 @@ Result<void> append_data(Reader& reader, Cursor line, std::vector<std::byte>& by
 }  // namespace
 
 Result<void> read_data(Reader& reader, const Section& section) {
+  constexpr std::string_view kSize = "size=";
+  constexpr std::uint64_t kMostData = std::uint64_t{1} << 20;
   Cursor cursor = section.arguments;
   const Word name = cursor.name();
   if (name.text.empty()) {
-    return error_at(name.where, ErrorCode::case_syntax, "expected '-- data NAME [ro]'");
+    return error_at(name.where, ErrorCode::case_syntax,
+                    "expected '-- data NAME [ro] [size=BYTES]'");
   }
-  const Word access = cursor.word();
-  if (!access.text.empty() && access.text != "ro") {
-    return error_at(access.where, ErrorCode::case_syntax,
-                    fmt::format("expected ro or nothing, not '{}'", access.text));
+  Cursor ahead = cursor;
+  Word setting = ahead.word();
+  const bool read_only = setting.text == "ro";
+  if (read_only) {
+    cursor = ahead;
+    setting = ahead.word();
   }
-  FARCALL_TRYV(expect_end(cursor, "ro"));
+  std::uint64_t size = 0;
+  if (setting.text.starts_with(kSize)) {
+    cursor = ahead;
+    const auto skipped = static_cast<unsigned>(kSize.size());
+    const Word number{.text = setting.text.substr(skipped),
+                      .where = {setting.where.line, setting.where.column + skipped}};
+    FARCALL_TRY(value, unsigned_number(number));
+    if (value == 0 || value > kMostData) {
+      return error_at(number.where, ErrorCode::case_bad_number,
+                      fmt::format("expected a size of 1 to {} bytes", kMostData));
+    }
+    size = value;
+  } else if (!read_only && !setting.text.empty()) {
+    return error_at(setting.where, ErrorCode::case_syntax,
+                    fmt::format("expected size=BYTES, ro or nothing, not '{}'", setting.text));
+  }
+  FARCALL_TRYV(expect_end(cursor, size != 0 ? "the size" : "ro"));
   FARCALL_TRYV(check_region_name(reader, section, name));
-  bpf::MemoryRegion region{.name = std::string{name.text}, .writable = access.text.empty()};
+  bpf::MemoryRegion region{.name = std::string{name.text}, .writable = !read_only};
   LineReader lines{section.body, section.body_line};
   while (const auto line = lines.next()) {
     FARCALL_TRYV(append_data(reader, Cursor{*line}, region.bytes));
   }
+  if (region.bytes.empty() && size == 0) {
+    return error_at(section.where, ErrorCode::case_syntax,
+                    "the section 'data' is empty: expected bytes of two hex digits each",
+                    "'-- data NAME size=BYTES' is of zeros");
+  }
+  if (size != 0 && region.bytes.size() > size) {
+    return error_at(
+        section.where, ErrorCode::case_syntax,
+        fmt::format("{} bytes of data: expected {} at most, its size", region.bytes.size(), size));
+  }
+  region.bytes.resize(std::max<std::size_t>(region.bytes.size(), size));
   reader.result.data.push_back(std::move(region));
   return success();
 }

@@ -161,12 +161,8 @@ Result<const Selected<T>*> only_section(const std::vector<Selected<T>>& sections
   return found;
 }
 
-Result<std::vector<model::ExpectedCall>> expected_calls(const Case& parsed, const Point& point,
-                                                        Used& used) {
-  std::vector<model::ExpectedCall> expected;
-  if (parsed.calls.empty()) {
-    return expected;
-  }
+Result<void> expect_calls(const Case& parsed, const Point& point, Used& used,
+                          model::Expectation& expected) {
   std::map<std::pair<bpf::CallSite, std::uint32_t>, unsigned> lines;  // by site and callee
   for (std::size_t i = 0; i < parsed.calls.size(); ++i) {
     if (!selects(parsed.calls[i].selector, point.axes, point.placement)) {
@@ -174,6 +170,10 @@ Result<std::vector<model::ExpectedCall>> expected_calls(const Case& parsed, cons
     }
     used[i] = true;
     for (const Located<CallLine>& line : parsed.calls[i].value) {
+      if (line.value.any_other) {
+        expected.any_other_call = true;
+        continue;
+      }
       const bpf::CallInstruction& call = parsed.calls_of_program[line.value.call];
       unsigned& earlier = lines[{call.site, line.value.callee}];
       if (earlier != 0) {
@@ -182,11 +182,13 @@ Result<std::vector<model::ExpectedCall>> expected_calls(const Case& parsed, cons
                                     to_string(*parsed.program, call.site), earlier));
       }
       earlier = line.where.line;
-      expected.push_back(
-          {.site = call.site, .callee = line.value.callee, .count = line.value.count});
+      expected.calls.push_back({.site = call.site,
+                                .callee = line.value.callee,
+                                .count = line.value.count,
+                                .line = line.where.line});
     }
   }
-  return expected;
+  return success();
 }
 
 Result<std::vector<model::ExpectedMemory>> expected_memory(const Case& parsed, const Point& point,
@@ -212,6 +214,7 @@ Result<std::vector<model::ExpectedMemory>> expected_memory(const Case& parsed, c
         bytes[piece.offset + k] = true;
       }
       expected.push_back(piece);
+      expected.back().line = where.line;
     }
   }
   return expected;
@@ -228,6 +231,7 @@ Result<model::Expectation> expectation(const Case& parsed, const Point& point,
   FARCALL_TRY(failure, only_section(parsed.failures, point, usage.failures));
   if (failure != nullptr) {
     expected.failure = failure->value;
+    expected.failure->line = failure->where.line;
     return expected;
   }
   FARCALL_TRY(result, only_section(parsed.results, point, usage.results));
@@ -235,9 +239,12 @@ Result<model::Expectation> expectation(const Case& parsed, const Point& point,
     return error_at(parsed.program_where, ErrorCode::case_no_outcome,
                     "expected a section '-- result' or '-- fail' for every cell");
   }
-  expected.result = value_in(resolved, result->value);
-  FARCALL_TRY(calls, expected_calls(parsed, point, usage.calls));
-  expected.calls = std::move(calls);
+  if (result->value.value) {
+    expected.result = value_in(resolved, *result->value.value);
+    expected.result_line = result->where.line;
+  }
+  expected.no_result = !result->value.value && !result->value.any;
+  FARCALL_TRYV(expect_calls(parsed, point, usage.calls, expected));
   FARCALL_TRY(memory, expected_memory(parsed, point, usage.memory));
   expected.memory = std::move(memory);
   return expected;
@@ -266,18 +273,26 @@ void fill_in_addresses(const Case& parsed, const ResolvedPlacement& resolved, mo
   }
 }
 
-// What of arrays depends on the cell: the order of their bytes, the addresses of programs.
-void fill_arrays(const Case& parsed, model::Cell& cell) {
+// What of data depends on the cell: the order of bytes, the addresses of programs.
+void fill_data(const Case& parsed, const ResolvedPlacement& resolved, model::Cell& cell) {
   const std::endian order = byte_order(cell.axes.endian);
   const std::size_t before_data = parsed.mem ? 1 : 0;
   for (const Array& array : parsed.arrays) {
     std::byte* const bytes = cell.memory[before_data + array.region].bytes.data();
     store(bytes, array.elements, order);
     store(bytes + 4, array.element_bytes, order);
+    if (array.is_table) {
+      store(bytes + 8, array.slots, order);
+      store(bytes + 12, array.key_bytes, order);
+    }
     for (const ProgramElement& element : array.programs) {
       store(bytes + bpf::kArrayHeaderBytes + element.index * 8,
             cell.placement.functions[element.function].value, order);
     }
+  }
+  for (const HeldValue& held : parsed.values) {
+    store(cell.memory[before_data + held.data].bytes.data() + held.offset,
+          value_in(resolved, held.value), order);
   }
 }
 
@@ -309,8 +324,12 @@ Result<model::Cell> make_cell(const Case& parsed, const Point& point, const Plac
     cell.memory.push_back(parsed.data[i]);
     cell.memory.back().address = resolved.of(data_item(callee_count(*parsed.program), i));
   }
+  if (parsed.context) {
+    cell.arguments[0] =
+        resolved.of(data_item(callee_count(*parsed.program), *parsed.context)).value;
+  }
   fill_in_addresses(parsed, resolved, cell);
-  fill_arrays(parsed, cell);
+  fill_data(parsed, resolved, cell);
   for (std::size_t i = 0; i < cell.arguments.size(); ++i) {
     if (parsed.registers[i]) {
       cell.arguments[i] = value_in(resolved, *parsed.registers[i]);
@@ -352,9 +371,10 @@ Error too_many_cells(const Case& parsed, std::size_t count) {
 }
 
 // A placement `a` that sweeps and another one called `a.p4` could meet.
-Result<void> refuse_equal_names(const Case& parsed, const std::vector<model::Cell>& made) {
+Result<void> refuse_equal_names(const Case& parsed, const std::vector<PlacedCell>& made) {
   std::vector<std::string_view> names(made.size());
-  std::ranges::transform(made, names.begin(), &model::Cell::name);
+  std::ranges::transform(made, names.begin(),
+                         [](const PlacedCell& one) -> std::string_view { return one.cell.name; });
   std::ranges::sort(names);
   const auto twice = std::ranges::adjacent_find(names);
   if (twice == names.end()) {
@@ -367,7 +387,7 @@ Result<void> refuse_equal_names(const Case& parsed, const std::vector<model::Cel
 
 // Adds to `made` the cells for one placement, one for each value of its sweep.
 Result<void> add_swept_cells(const Case& parsed, Point point, const Sizing& sizing, Usage& usage,
-                             std::vector<model::Cell>& made) {
+                             std::vector<PlacedCell>& made) {
   const auto in_cell = [&](Error error) {
     return with_cell(std::move(error), cell_name(parsed, point));
   };
@@ -386,14 +406,14 @@ Result<void> add_swept_cells(const Case& parsed, Point point, const Sizing& sizi
       return in_cell(std::move(cell).error());
     }
     cell.value().name = cell_name(parsed, point);
-    made.push_back(std::move(cell).value());
+    made.push_back({.cell = std::move(cell).value(), .placement = point.placement});
   }
   return made.size() > kMaxCells ? too_many_cells(parsed, made.size()) : Result<void>(success());
 }
 
 // Adds to `made` the cells for `axes`, those of each placement.
 Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, const Sizing& sizing,
-                       Usage& usage, std::vector<model::Cell>& made) {
+                       Usage& usage, std::vector<PlacedCell>& made) {
   const std::size_t before = made.size();
   const std::size_t placements = std::max<std::size_t>(parsed.placements.size(), 1);
   for (std::size_t i = 0; i < placements; ++i) {
@@ -413,7 +433,10 @@ Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, const 
   return success();
 }
 
-Result<std::vector<model::Cell>> make_cells(const Case& parsed, const CodeLayout& layout) {
+Result<std::vector<PlacedCell>> make_cells(const Case& parsed, const CodeLayout& layout) {
+  if (parsed.refusal) {
+    return *parsed.refusal;
+  }
   FARCALL_TRY(all, combinations(parsed));
   const std::size_t count = all.size() * std::max<std::size_t>(parsed.placements.size(), 1);
   if (count > kMaxCells) {
@@ -424,7 +447,7 @@ Result<std::vector<model::Cell>> make_cells(const Case& parsed, const CodeLayout
               .calls = Used(parsed.calls.size()),
               .memory = Used(parsed.memory.size()),
               .failures = Used(parsed.failures.size())};
-  std::vector<model::Cell> made;
+  std::vector<PlacedCell> made;
   made.reserve(count);
   for (const model::AxisValues& axes : all) {
     Sizing sizing{.layout = layout, .sizes = {}};
@@ -443,10 +466,20 @@ Result<std::vector<model::Cell>> make_cells(const Case& parsed, const CodeLayout
 
 }  // namespace
 
-Result<std::vector<model::Cell>> cells(const Case& parsed, const CodeLayout& layout) {
-  Result<std::vector<model::Cell>> made = make_cells(parsed, layout);
+Result<std::vector<PlacedCell>> placed_cells(const Case& parsed, const CodeLayout& layout) {
+  Result<std::vector<PlacedCell>> made = make_cells(parsed, layout);
   if (!made && made.error().where.file.empty()) {
     made.error().where.file = parsed.path;
+  }
+  return made;
+}
+
+Result<std::vector<model::Cell>> cells(const Case& parsed, const CodeLayout& layout) {
+  FARCALL_TRY(placed, placed_cells(parsed, layout));
+  std::vector<model::Cell> made;
+  made.reserve(placed.size());
+  for (PlacedCell& one : placed) {
+    made.push_back(std::move(one.cell));
   }
   return made;
 }

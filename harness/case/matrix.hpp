@@ -1,6 +1,8 @@
 // The cells of a case: its matrix multiplied out.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/error.hpp"
@@ -28,5 +30,12 @@ inline constexpr std::size_t kMaxCells = 4096;
 // case.two-outcomes, case.no-outcome, case.selects-nothing, case.unsupported, place.*; what
 // `layout.site` fails with, and case.unsupported for site() where nobody is there to ask.
 Result<std::vector<model::Cell>> cells(const Case& parsed, const CodeLayout& layout = {});
+
+// A cell, and the placement that it has: what selectors select by.
+struct PlacedCell {
+  model::Cell cell;
+  std::optional<std::uint32_t> placement;  // index into Case::placements
+};
+Result<std::vector<PlacedCell>> placed_cells(const Case& parsed, const CodeLayout& layout = {});
 
 }  // namespace farcall::cases

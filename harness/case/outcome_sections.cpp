@@ -10,11 +10,17 @@
 namespace farcall::cases {
 namespace {
 
-// The single line of a section.
-Result<Line> only_line(const Section& section, std::string_view contents) {
+constexpr std::string_view kAny = "any";
+
+// The single line of a section; in the suite's dialect the last one counts.
+Result<Line> only_line(const Reader& reader, const Section& section, std::string_view contents) {
   LineReader lines{section.body, section.body_line};
-  const Line line = lines.next().value();
-  if (const auto second = lines.next()) {
+  Line line = lines.next().value();
+  while (const auto second = lines.next()) {
+    if (reader.dialect == Dialect::suite) {
+      line = *second;
+      continue;
+    }
     return error_at(Cursor{*second}.here(), ErrorCode::case_syntax,
                     fmt::format("expected one line, {}", contents));
   }
@@ -27,7 +33,16 @@ Result<Selector> selector_of(const Reader& reader, const Section& section) {
 }
 
 Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
+  const Word whole = cursor.rest();
   const Word site = cursor.word();
+  if (site.text == "rest") {
+    const Position where = cursor.here();
+    const bool is_any = cursor.take('*') && cursor.word().text == kAny;
+    if (!is_any || !cursor.at_end()) {
+      return error_at(where, ErrorCode::case_syntax, "expected `rest *any`");
+    }
+    return Located<CallLine>{.value = {.any_other = true}, .where = site.where};
+  }
   FARCALL_TRY(call, parse_site(site, parsed.named()));
   const Word callee = cursor.word();
   const auto function = bpf::callee_named(*parsed.program, callee.text);
@@ -43,7 +58,8 @@ Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
                     fmt::format("{} calls {}, not {}", site.text,
                                 callee_name(*parsed.program, *called), callee.text));
   }
-  CallLine line{.call = call, .callee = *function, .count = 1};
+  CallLine line{
+      .any_other = false, .call = call, .callee = *function, .count = 1, .text = extent_of(whole)};
   if (!cursor.at_end()) {
     if (!cursor.take('*')) {
       return error_at(cursor.here(), ErrorCode::case_syntax, "expected *COUNT or the end of line");
@@ -75,11 +91,34 @@ Result<std::size_t> memory_size(const Case& parsed, Word name) {
 }  // namespace
 
 Result<void> read_result(Reader& reader, const Section& section) {
-  FARCALL_TRY(selector, selector_of(reader, section));
-  FARCALL_TRY(line, only_line(section, "an integer"));
-  Cursor cursor{line};
-  FARCALL_TRY(value, parse_value(reader, cursor.word()));
-  FARCALL_TRYV(expect_end(cursor, "the result"));
+  Cursor arguments = section.arguments;
+  Cursor after_none = arguments;
+  const bool is_none = after_none.word().text == "none";
+  if (is_none) {
+    arguments = after_none;
+  }
+  FARCALL_TRY(selector, parse_selector(arguments, reader.scope));
+  const auto first = LineReader{section.body, section.body_line}.next();
+  if (is_none == first.has_value()) {
+    return is_none ? error_at(Cursor{*first}.here(), ErrorCode::case_syntax,
+                              "expected nothing below '-- result none'")
+                   : error_at(section.where, ErrorCode::case_syntax,
+                              "the section 'result' is empty: expected an integer",
+                              "a program without a result says '-- result none'");
+  }
+  ResultLine value;
+  if (!is_none) {
+    FARCALL_TRY(line, only_line(reader, section, "an integer"));
+    Cursor cursor{line};
+    const Word word = cursor.word();
+    value.text = extent_of(word);
+    value.any = word.text == kAny;
+    if (!value.any) {
+      FARCALL_TRY(number, parse_value(reader, word));
+      value.value = number;
+    }
+    FARCALL_TRYV(expect_end(cursor, "the result"));
+  }
   return add_section(reader.result.results,
                      {.selector = std::move(selector), .where = section.where, .value = value});
 }
@@ -133,14 +172,14 @@ Result<void> read_calls(Reader& reader, const Section& section) {
 
 Result<void> read_fail(Reader& reader, const Section& section) {
   FARCALL_TRY(selector, selector_of(reader, section));
-  FARCALL_TRY(line, only_line(section, "CODE [SITE]"));
+  FARCALL_TRY(line, only_line(reader, section, "CODE [SITE]"));
   Cursor cursor{line};
   const Word word = cursor.word();
   const auto code = error_code_named(word.text);
   if (!code) {
     return error_at(word.where, ErrorCode::case_unknown_code,
                     fmt::format("no failure is called '{}'", word.text),
-                    "a code is such as call.out-of-range: base/error.hpp lists them all");
+                    "a code is such as call.out-of-range: farcall explain lists them all");
   }
   model::ExpectedFailure failure{.code = *code, .site = {}};
   if (!cursor.at_end()) {
@@ -154,7 +193,7 @@ Result<void> read_fail(Reader& reader, const Section& section) {
 }
 
 Result<void> read_error(Reader& reader, const Section& section) {
-  FARCALL_TRY(line, only_line(section, "the text of an error"));
+  FARCALL_TRY(line, only_line(reader, section, "the text of an error"));
   reader.result.error = line.text;
   return success();
 }

@@ -22,7 +22,27 @@ constexpr std::int64_t kFirstHelper = 64 * kMiB;
 constexpr std::int64_t kFirstKfunc = 512 * kMiB;
 constexpr std::uint64_t kWordBytes = 4;
 
-Expression default_address(Item item, const bpf::Program& program) {
+constexpr std::int64_t kFirstData = 40 * kMiB;
+constexpr std::int64_t kMoreData = 2048 * kMiB;  // what does not fit below the helpers
+
+// Regions of data follow each other at multiples of 1 MiB.
+std::int64_t data_offset(const Case& parsed, std::size_t number) {
+  std::int64_t next = kFirstData;
+  for (std::size_t i = 0;; ++i) {
+    const auto size = static_cast<std::int64_t>(
+        align_up(std::max<std::uint64_t>(parsed.data[i].bytes.size(), 1), kMiB));
+    if (next < kMoreData && next + size > kFirstHelper) {
+      next = kMoreData;
+    }
+    if (i == number) {
+      return next;
+    }
+    next += size;
+  }
+}
+
+Expression default_address(Item item, const Case& parsed, std::span<const std::uint64_t> sizes) {
+  const bpf::Program& program = *parsed.program;
   const std::size_t callees = callee_count(program);
   const auto in_text = [](std::int64_t offset) {
     return Expression{.base = RegionBase{"text"}, .offset = static_cast<Displacement>(offset)};
@@ -40,7 +60,7 @@ Expression default_address(Item item, const bpf::Program& program) {
     return in_text(24 * kMiB);
   }
   if (const Item first = data_item(callees, 0); item >= first) {
-    return in_text(40 * kMiB + static_cast<std::int64_t>(index(item) - index(first)) * kMiB);
+    return in_text(data_offset(parsed, index(item) - index(first)));
   }
   if (index(item) >= program.functions.size()) {
     const std::size_t number = index(item) - program.functions.size();
@@ -53,7 +73,10 @@ Expression default_address(Item item, const bpf::Program& program) {
   if (index(item) == 0) {
     return {.base = RegionBase{"vmalloc"}, .offset = gap};
   }
-  return {.base = function_item(index(item) - 1), .offset = gap};
+  const std::size_t before = index(item) - 1;
+  const std::uint64_t size = before < sizes.size() ? sizes[before] : kWordBytes;
+  return {.base = function_item(before),
+          .offset = static_cast<Displacement>(align_up(size, kFunctionGap))};
 }
 
 enum class State : std::uint8_t { open, begun, done };
@@ -93,7 +116,7 @@ Position where(const Work& work, Item item) {
 Expression address_of(const Work& work, Item item) {
   const Located<PlacedItem>* const line = work.lines[index(item)];
   if (line == nullptr) {
-    return default_address(item, *work.parsed.program);
+    return default_address(item, work.parsed, work.sizes);
   }
   Expression address = line->value.address;
   if (address.sweep) {

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <span>
 #include <utility>
 #include <vector>
@@ -18,16 +19,43 @@
 
 namespace farcall::cases {
 
+// `-- stub`: a function that is called, by number or by name, and what it returns.
+struct StubSection {
+  bpf::ExternalKind kind = bpf::ExternalKind::helper;
+  std::string name;  // of a function that an object declares; empty: `id` says which
+  std::int32_t id = 0;
+  Position where;
+  std::vector<Word> returns;
+  std::optional<std::uint8_t> takes;
+  bool used = false;
+};
+
+// A stub among the externals, and the values of its list, which may name what is read later.
+struct StubValues {
+  std::size_t external = 0;  // index into Reader::externals
+  std::vector<Word> returns;
+};
+
 // A case under construction, and what is needed only until it is done.
 struct Reader {
-  Case result;
-  SelectorScope scope;
+  Dialect dialect = Dialect::strict;
+  const Undeclared* undeclared;  // never null
+  Case result = {};
+  SelectorScope scope = {};
   // The program under construction, and what is said of it elsewhere.
-  std::optional<bpf::Program> program;
+  std::optional<bpf::Program> program = {};
   bpf::Callx callx = bpf::Callx::none;
-  std::vector<bpf::External> externals;
-  std::vector<bpf::Map> maps;                        // by `-- array`, in the file's order
-  std::vector<bpf::ObjectAddress> object_addresses;  // that it and its data hold
+  std::vector<bpf::External> externals = {};
+  std::vector<bpf::Map> maps = {};                        // by `-- array`, in the file's order
+  std::vector<bpf::ObjectAddress> object_addresses = {};  // that it and its data hold
+  std::map<std::string, std::uint32_t> structures = {};   // of the object, and their bytes
+  std::size_t object_data = 0;                            // number of its first region
+  std::vector<std::size_t> object_externs = {};           // index into `externals` of each
+  std::vector<StubSection> stubs = {};
+  std::vector<StubValues> stub_values = {};
+
+  // What the program is refused for: an error of the file, unless that expects one.
+  Result<void> refuse(Error error);
 };
 
 // `mem` can be named only where it exists: case.missing-section.
@@ -42,6 +70,7 @@ Result<void> read_matrix(Reader& reader, const Section& section);
 Result<void> read_assembly(Reader& reader, const Section& section);
 Result<void> read_elf(Reader& reader, const Section& section);
 Result<void> read_raw(Reader& reader, const Section& section);
+Result<void> read_context(Reader& reader, const Section& section);
 Result<void> read_mem(Reader& reader, const Section& section);
 Result<void> read_data(Reader& reader, const Section& section);
 Result<void> read_regs(Reader& reader, const Section& section);
@@ -57,8 +86,19 @@ Result<void> finish_program(Reader& reader);
 Result<void> collect_maps(Reader& reader, std::span<const Section> sections);
 Result<void> read_helper(Reader& reader, const Section& section);
 Result<void> read_kfunc(Reader& reader, const Section& section);
+Result<void> read_stub(Reader& reader, const Section& section);
 Result<void> read_program(Reader& reader, const Section& section);
 Result<void> read_array(Reader& reader, const Section& section);
+
+// stub_sections.cpp: what stands for callees and maps that nobody declared. The externals of an
+// object that is read get their numbers, and whatever has no declaration becomes a stub.
+Result<void> declare_callees(Reader& reader, bpf::Object& object);
+// Its maps likewise: those without `-- array` become regions.
+void declare_maps(Reader& reader, bpf::Object& object);
+// Makes the log of all stubs, before the program is done.
+Result<void> add_stub_log(Reader& reader);
+// What stubs return, when all that has a name is known.
+Result<void> read_stub_values(Reader& reader);
 
 // place_section.cpp: where everything lies. The names of placements come before everything else.
 Result<void> collect_placements(Reader& reader, std::span<const Section> sections);

@@ -14,14 +14,17 @@ namespace farcall::cases {
 // In the order in which they are read: what comes later may name what comes earlier. The order in
 // the file is free.
 enum class SectionKind : std::uint8_t {
+  error,  // before the program, which may be refused
   extension,
   matrix,
   helper,
   kfunc,
+  stub,
   assembly,
   elf,
   raw,
   program,
+  context,
   mem,
   data,
   array,
@@ -31,11 +34,10 @@ enum class SectionKind : std::uint8_t {
   mem_after,
   calls,
   fail,
-  error,
   source,  // `-- c`: what the program was compiled from, for readers
   no_register_offset,
 };
-inline constexpr std::size_t kSectionKindCount = 20;
+inline constexpr std::size_t kSectionKindCount = 22;
 
 std::string_view word_of(SectionKind kind);
 
@@ -56,6 +58,11 @@ struct SectionedFile {
 // said in their first line, which have none, `array`, which may have one, and `c` and `no register
 // offset`, whose bodies nobody reads. The sections that take no selector are there at most once.
 // case.syntax, case.unknown-section, case.duplicate-section, case.missing-section.
-Result<SectionedFile> split_sections(std::string_view text);
+//
+// In the suite's dialect a header may be indented and written `--asm`, nobody reads what is above
+// the first section, a section without contents is not there, of several `mem` one goes on
+// where the one before ended, and the last of several `result` or `error` counts. Of `asm` and
+// `raw`, `raw` counts.
+Result<SectionedFile> split_sections(std::string_view text, Dialect dialect = Dialect::strict);
 
 }  // namespace farcall::cases

@@ -39,6 +39,14 @@ constexpr int hex_digit(char c) {
 
 }  // namespace
 
+Dialect dialect_of(std::string_view path) {
+  return path.ends_with(".data") ? Dialect::suite : Dialect::strict;
+}
+
+Extent extent_of(Word word) {
+  return {.where = word.where, .bytes = word.text.size()};
+}
+
 Error error_at(Position where, ErrorCode code, std::string message, std::string hint) {
   return {.code = code,
           .message = std::move(message),
@@ -90,6 +98,21 @@ bool Cursor::take(char wanted) {
 
 Word Cursor::word() {
   return until(' ');  // which is a blank
+}
+
+Word Cursor::quoted() {
+  if (peek() != '"') {
+    return word();
+  }
+  const Position where = here();
+  const std::size_t end = line_.text.find('"', at_ + 1);
+  if (end == std::string_view::npos) {
+    return {.text = {}, .where = where};
+  }
+  const std::string_view text = line_.text.substr(at_ + 1, end - at_ - 1);
+  at_ = end + 1;
+  skip_blanks();
+  return {.text = text, .where = where};
 }
 
 Word Cursor::until(char end) {
@@ -148,9 +171,14 @@ Result<std::uint64_t> number(Word word) {
   return 0 - magnitude;
 }
 
-Result<std::byte> parse_byte(Word word) {
-  const int high = word.text.size() == 2 ? hex_digit(word.text[0]) : -1;
-  const int low = word.text.size() == 2 ? hex_digit(word.text[1]) : -1;
+Result<std::byte> parse_byte(Word word, Dialect dialect) {
+  std::string_view digits = word.text;
+  if (dialect == Dialect::suite && (digits.starts_with("0x") || digits.starts_with("0X"))) {
+    digits.remove_prefix(2);
+  }
+  const bool one_digit = dialect == Dialect::suite && digits.size() == 1;
+  const int high = one_digit ? 0 : digits.size() == 2 ? hex_digit(digits[0]) : -1;
+  const int low = digits.empty() ? -1 : hex_digit(digits.back());
   if (high < 0 || low < 0) {
     return error_at(word.where, ErrorCode::case_bad_number,
                     fmt::format("expected bytes of two hex digits each, not '{}'", word.text));
@@ -158,9 +186,9 @@ Result<std::byte> parse_byte(Word word) {
   return static_cast<std::byte>(high * 16 + low);
 }
 
-Result<void> append_bytes(Cursor& cursor, std::vector<std::byte>& bytes) {
+Result<void> append_bytes(Cursor& cursor, std::vector<std::byte>& bytes, Dialect dialect) {
   while (!cursor.at_end()) {
-    FARCALL_TRY(byte, parse_byte(cursor.word()));
+    FARCALL_TRY(byte, parse_byte(cursor.word(), dialect));
     bytes.push_back(byte);
   }
   return success();

@@ -24,10 +24,24 @@ struct Position {
   friend bool operator==(const Position&, const Position&) = default;
 };
 
+// How a file is read: a `.case` file strictly, a `.data` file as the public conformance suite reads
+// its own (section.hpp says in what that is more lenient).
+enum class Dialect : std::uint8_t { strict, suite };
+Dialect dialect_of(std::string_view path);
+
 struct Word {
   std::string_view text;
   Position where;
 };
+
+// A piece of one line: what rewrites a file replaces it.
+struct Extent {
+  Position where;
+  std::size_t bytes = 0;
+
+  friend bool operator==(const Extent&, const Extent&) = default;
+};
+Extent extent_of(Word word);
 
 // One line without its comment, its line end and the blanks before these.
 struct Line {
@@ -62,6 +76,8 @@ class Cursor {
   explicit Cursor(Line line) : line_(line) { skip_blanks(); }
 
   bool at_end() const { return at_ == line_.text.size(); }
+  // All that is still to be read.
+  Word rest() const { return {.text = line_.text.substr(at_), .where = here()}; }
   Position here() const { return {line_.number, static_cast<unsigned>(at_) + 1}; }
 
   // The next character, 0 at the end.
@@ -72,6 +88,10 @@ class Cursor {
 
   // Up to the next blank, and the blanks behind it. Empty only at the end.
   Word word();
+
+  // The same, or what stands between quotes, which may hold blanks. Empty if the second quote is
+  // missing.
+  Word quoted();
 
   // Up to `end` or the next blank, and the blanks behind it. May be empty.
   Word until(char end);
@@ -92,11 +112,12 @@ Result<std::uint64_t> unsigned_number(Word word);
 // The same, or with a `-` before it: then at least −2^63, as 64 bits of two's complement.
 Result<std::uint64_t> number(Word word);
 
-// `0C`, two hex digits. case.bad-number.
-Result<std::byte> parse_byte(Word word);
+// `0C`, two hex digits; in the suite's dialect `0x0C`, `C` and `0xC` too. case.bad-number.
+Result<std::byte> parse_byte(Word word, Dialect dialect = Dialect::strict);
 
-// The bytes of `AA bb 0C`, two hex digits each, up to the end of the line; adds them to `bytes`.
-Result<void> append_bytes(Cursor& cursor, std::vector<std::byte>& bytes);
+// The bytes of `AA bb 0C` up to the end of the line; adds them to `bytes`.
+Result<void> append_bytes(Cursor& cursor, std::vector<std::byte>& bytes,
+                          Dialect dialect = Dialect::strict);
 
 // Nothing may follow; `after` says behind what. case.syntax.
 Result<void> expect_end(const Cursor& cursor, std::string_view after);

@@ -35,13 +35,14 @@ const Interpretation* source_of(const Testimony& testimony) {
   return testimony.source && testimony.source->has_value() ? &testimony.source->value() : nullptr;
 }
 
-model::Finding as_finding(const Error& error) {
-  return {error.code, error.site, error.message};
+// A line of the case's file.
+SourceLocation in_case(const model::Cell& cell, unsigned line) {
+  return line == 0 ? SourceLocation{} : SourceLocation{.file = cell.case_path, .line = line};
 }
 
-bool is_about_input(ErrorCode code) {
-  return name(code).starts_with("place.") || code == ErrorCode::machine_job_too_large ||
-         code == ErrorCode::json_malformed;
+// Where the source of a slot of the program is.
+SourceLocation source_of(const bpf::Program& program, bpf::SlotIndex slot) {
+  return program.origins.empty() ? SourceLocation{} : program.origins[slot];
 }
 
 // Linking moves code, so the linked program is interpreted too, and must do the same.
@@ -84,6 +85,17 @@ std::vector<bpf::MemoryRegion> expected_memory(const model::Cell& cell) {
 
 Findings result_findings(const model::Cell& cell, const Interpretation* source,
                          std::uint64_t result) {
+  if (cell.expected.no_result) {
+    return {};
+  }
+  if (source != nullptr && source->run.r0_frame != 0) {
+    if (is_in_stack(cell.placement, {result})) {
+      return {};
+    }
+    return {{ErrorCode::result_mismatch, "",
+             fmt::format("expected r0 to be a pointer into the stack; the CPU returned {:#x}",
+                         result)}};
+  }
   const auto expected = source != nullptr ? std::optional(source->run.r0) : cell.expected.result;
   if (expected && *expected != result) {
     return {{ErrorCode::result_mismatch, "",
@@ -91,6 +103,29 @@ Findings result_findings(const model::Cell& cell, const Interpretation* source,
                          source != nullptr ? "the interpreter" : "the case", result)}};
   }
   return {};
+}
+
+// The functions of an image lie where the cell says, unless the image is free to choose: a far call
+// that was placed nearby would prove nothing.
+Findings placement_findings(const model::Cell& cell, const model::CodeImage& image) {
+  Findings findings;
+  const std::vector<GuestAddress>& wanted = cell.placement.functions;
+  const std::size_t count = std::min(wanted.size(), image.functions.size());
+  for (std::size_t i = 0; i < count && image.placed_by == model::PlacedBy::cell; ++i) {
+    const model::CodeFunction& function = image.functions[i];
+    if (function.address != wanted[i]) {
+      findings.push_back(
+          {ErrorCode::place_elsewhere,
+           "",
+           fmt::format(
+               "expected {} at {}, where the cell places it; the image has it at {}, {} off",
+               function.name, to_string(wanted[i]), to_string(function.address),
+               to_string(function.address - wanted[i])),
+           {},
+           "if the image may choose, say so: \"placement\": \"image\" in the document's image"});
+    }
+  }
+  return findings;
 }
 
 // All that the run of an image shows. The order is that of explanation: a call that goes astray
@@ -111,8 +146,13 @@ Findings run_findings(const model::Cell& cell, const Testimony& testimony, const
       const std::endian order = byte_order(cell.axes.endian);
       const std::vector<StoredReturn> returns = stored_returns(image, source->run);
       append(findings, stack_findings(image, returns, observed, order));
-      append(findings,
-             memory_findings(with_return_addresses(source->memory, returns, order), observed));
+      append(findings, stub_findings(cell, *source, observed));
+      std::vector<bpf::MemoryRegion> memory =
+          with_return_addresses(memory_but_log(*cell.program, source->memory), returns, order);
+      append(findings, stack_pointer_findings(cell.placement, source->run.stack_pointers, observed,
+                                              order, memory));
+      append(findings, memory_findings(memory, observed));
+      append(findings, frame_findings(cell, image, source->run, observed));
     } else {
       append(findings, memory_findings(expected_memory(cell), observed));
     }
@@ -180,15 +220,16 @@ std::vector<model::SiteStory> stories(const Testimony& testimony, const Callees&
 }
 
 // Turns what was found into an outcome, given the failure that the case expects.
-model::Verdict against_expected_failure(const model::ExpectedFailure& expected,
-                                        model::Verdict verdict) {
+model::Verdict against_expected_failure(const model::Cell& cell, model::Verdict verdict) {
+  const model::ExpectedFailure& expected = *cell.expected.failure;
   const std::string wanted = expected.site.empty()
                                  ? std::string(name(expected.code))
                                  : fmt::format("{} at {}", name(expected.code), expected.site);
   if (verdict.findings.empty()) {
     verdict.outcome = Outcome::fail;
     verdict.findings.push_back({ErrorCode::expected_failure_missing, expected.site,
-                                fmt::format("expected {}; nothing failed", wanted)});
+                                fmt::format("expected {}; nothing failed", wanted),
+                                in_case(cell, expected.line)});
     return verdict;
   }
   const model::Finding& first = verdict.findings.front();
@@ -200,54 +241,60 @@ model::Verdict against_expected_failure(const model::ExpectedFailure& expected,
   verdict.outcome = Outcome::fail;
   verdict.findings.insert(verdict.findings.begin(),
                           {ErrorCode::expected_failure_missing, expected.site,
-                           fmt::format("expected {}; what failed first is below", wanted)});
+                           fmt::format("expected {}; what failed first is below", wanted),
+                           in_case(cell, expected.line)});
   return verdict;
 }
 
 // What the case says of calls.
-Findings call_objections(const bpf::Program& program,
-                         const std::vector<model::ExpectedCall>& expected,
-                         const Interpretation& source) {
+Findings call_objections(const model::Cell& cell, const Interpretation& source) {
+  const bpf::Program& program = *cell.program;
+  const std::vector<model::ExpectedCall>& expected = cell.expected.calls;
   Findings findings;
   const std::vector<bpf::CallInstruction> calls = call_instructions(program);
   for (const model::ExpectedCall& call : expected) {
     const std::string site = bpf::to_string(program, call.site);
     const auto found = std::ranges::find(calls, call.site, &bpf::CallInstruction::site);
     if (found == calls.end() || found->callee.value_or(call.callee) != call.callee) {
-      findings.push_back(
-          {ErrorCode::case_contradicts_interpreter, site,
-           fmt::format(
-               "the case expects a call of {}; the program calls {}",
-               callee_name(program, call.callee),
-               found == calls.end() ? "nothing here" : callee_name(program, *found->callee))});
+      findings.push_back({ErrorCode::case_contradicts_interpreter, site,
+                          fmt::format("the case expects a call of {}; the program calls {}",
+                                      callee_name(program, call.callee),
+                                      found == calls.end() ? "nothing here"
+                                                           : callee_name(program, *found->callee)),
+                          in_case(cell, call.line)});
     } else if (const auto count = interpreted_count(source, call.site, call.callee);
                count != call.count) {
       findings.push_back(
           {ErrorCode::case_contradicts_interpreter, site,
            fmt::format("the case expects {} calls{}; the interpreter makes {}", call.count,
-                       found->callee ? "" : " of " + callee_name(program, call.callee), count)});
+                       found->callee ? "" : " of " + callee_name(program, call.callee), count),
+           in_case(cell, call.line)});
     }
   }
   for (const bpf::CallInstruction& call : calls) {
     const std::string site = bpf::to_string(program, call.site);
     std::uint64_t told = 0;
-    bool mentioned = false;
+    const model::ExpectedCall* mentioned = nullptr;
     for (const model::ExpectedCall& line : expected) {
-      told += line.site == call.site ? interpreted_count(source, line.site, line.callee) : 0;
-      mentioned = mentioned || line.site == call.site;
+      if (line.site == call.site) {
+        told += interpreted_count(source, line.site, line.callee);
+        mentioned = &line;
+      }
     }
     const std::uint64_t made = interpreted_count(source, call.site);
-    if (!mentioned && made == 0) {
+    if (mentioned == nullptr && made == 0 && !cell.expected.any_other_call) {
       const std::uint32_t callee = call.callee.value_or(0);
       findings.push_back({ErrorCode::case_site_not_reached, site,
                           fmt::format("no run reaches this call; if it is meant so, say `{} {} *0` "
-                                      "under -- calls",
-                                      site, callee_name(program, callee))});
-    } else if (mentioned && told < made) {
+                                      "under -- calls, or `rest *any` for all that are not named",
+                                      site, callee_name(program, callee)),
+                          source_of(program, call.slot)});
+    } else if (mentioned != nullptr && told < made) {
       findings.push_back(
           {ErrorCode::case_contradicts_interpreter, site,
            fmt::format("the case tells of {} calls through this register; the interpreter makes {}",
-                       told, made)});
+                       told, made),
+           in_case(cell, mentioned->line)});
     }
   }
   return findings;
@@ -261,24 +308,35 @@ std::vector<model::Finding> objections(const model::Cell& cell, const Interpreta
   if (expected.failure) {
     return findings;  // result and calls of such a cell are not looked at
   }
-  if (expected.result && *expected.result != source.run.r0) {
+  if (source.run.undefined_result && !expected.no_result) {
+    findings.push_back(model::as_finding(*source.run.undefined_result));
+  }
+  if (findings.empty() && expected.result && *expected.result != source.run.r0) {
     findings.push_back({ErrorCode::case_contradicts_interpreter, "",
                         fmt::format("the case expects r0 = {:#x}; the interpreter returns {:#x}",
-                                    *expected.result, source.run.r0)});
+                                    *expected.result, source.run.r0),
+                        in_case(cell, expected.result_line)});
   }
-  append(findings, call_objections(*cell.program, expected.calls, source));
+  append(findings, call_objections(cell, source));
   // Every region that `-- mem-after` names must be all that the case says, unnamed bytes unchanged.
   const std::vector<bpf::MemoryRegion> memory = expected_memory(cell);
   for (std::size_t i = 0; i < memory.size(); ++i) {
-    const bool named = std::ranges::find(expected.memory, memory[i].name,
-                                         &model::ExpectedMemory::region) != expected.memory.end();
+    const auto named =
+        std::ranges::find(expected.memory, memory[i].name, &model::ExpectedMemory::region);
     const auto [wanted, seen] = std::ranges::mismatch(memory[i].bytes, source.memory[i].bytes);
-    if (named && wanted != memory[i].bytes.end()) {
+    if (named != expected.memory.end() && wanted != memory[i].bytes.end()) {
+      const auto offset = static_cast<std::uint64_t>(wanted - memory[i].bytes.begin());
+      const auto piece =
+          std::ranges::find_if(expected.memory, [&](const model::ExpectedMemory& one) {
+            return one.region == memory[i].name && one.offset <= offset &&
+                   offset - one.offset < one.bytes.size();
+          });
       findings.push_back(
           {ErrorCode::case_contradicts_interpreter, "",
            fmt::format("the case expects {:02x} at offset {} of {}; the interpreter leaves {:02x}",
-                       std::to_integer<unsigned>(*wanted), wanted - memory[i].bytes.begin(),
-                       memory[i].name, std::to_integer<unsigned>(*seen))});
+                       std::to_integer<unsigned>(*wanted), offset, memory[i].name,
+                       std::to_integer<unsigned>(*seen)),
+           in_case(cell, piece != expected.memory.end() ? piece->line : named->line)});
     }
   }
   return findings;
@@ -287,17 +345,19 @@ std::vector<model::Finding> objections(const model::Cell& cell, const Interpreta
 model::Verdict check(const model::Cell& cell, const Testimony& testimony) {
   model::Verdict verdict;
   if (testimony.source && !*testimony.source) {
-    verdict.findings.push_back(as_finding(testimony.source->error()));
+    verdict.findings.push_back(model::as_finding(testimony.source->error()));
+    verdict.outcome = outcome_of(verdict.findings.front());
     return verdict;
   }
   if (const Interpretation* const source = source_of(testimony)) {
     verdict.findings = objections(cell, *source);
     if (!verdict.findings.empty()) {
+      verdict.outcome = outcome_of(verdict.findings.front());
       return verdict;
     }
   }
   if (testimony.refusal) {
-    verdict.findings.push_back(as_finding(*testimony.refusal));
+    verdict.findings.push_back(model::as_finding(*testimony.refusal));
   }
   if (testimony.linked) {
     append(verdict.findings, linked_findings(*source_of(testimony), *testimony.linked));
@@ -306,6 +366,7 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony) {
     const Interpretation* const source = source_of(testimony);
     const Callees callees(*testimony.image, source != nullptr ? &source->run : nullptr,
                           cell.expected.calls);
+    append(verdict.findings, placement_findings(cell, *testimony.image));
     append(verdict.findings, decoder_findings(*testimony.image, testimony.decoded, callees));
     verdict.sites = stories(testimony, callees);
     if (testimony.observations) {
@@ -318,15 +379,11 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony) {
     }
   }
   if (cell.expected.failure) {
-    return against_expected_failure(*cell.expected.failure, std::move(verdict));
+    return against_expected_failure(cell, std::move(verdict));
   }
-  // No finding and no run is no pass: nothing has been seen. What cannot be placed or is too large
-  // for a guest is an error in the case or the image that was given, not a failure of its calls.
-  if (testimony.refusal && is_about_input(testimony.refusal->code)) {
-    return verdict;
-  }
+  // No finding and no run is not a pass: nothing has been seen.
   if (!verdict.findings.empty()) {
-    verdict.outcome = Outcome::fail;
+    verdict.outcome = outcome_of(verdict.findings.front());
   } else if (testimony.observations) {
     verdict.outcome = Outcome::pass;
   }

@@ -45,7 +45,7 @@ struct Testimony {
 model::Verdict check(const model::Cell& cell, const Testimony& testimony);
 
 // Whether the case itself is at odds with the interpreter, or leaves a call site unreached without
-// saying so: an error in the case, found before anything runs. Empty: nothing to object.
+// saying so: a failure of the case, found before anything runs. Empty: nothing to object.
 std::vector<model::Finding> objections(const model::Cell& cell, const Interpretation& source);
 
 }  // namespace farcall::check

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/bits.hpp"
 #include "check/findings.hpp"
 
 namespace farcall::check {
@@ -37,7 +38,14 @@ Findings decoder_findings(const model::CodeImage& image,
                                       describe(image, call.at), describe(image, found->at))});
     } else if (found->target) {
       for (const model::CodeCallee& callee : callees.of_site(call)) {
-        if (*found->target != callee.target) {
+        if (align_down(found->target->value, 4) == callee.target.value &&
+            *found->target != callee.target) {
+          findings.push_back(
+              {ErrorCode::call_low_bits, site,
+               fmt::format("expected the bytes to lead to {}; they make {}, whose two lowest bits "
+                           "the CPU drops, and who reads the bytes does not",
+                           describe(image, callee.target), to_string(*found->target))});
+        } else if (*found->target != callee.target) {
           findings.push_back(
               {ErrorCode::call_decoded_elsewhere, site,
                fmt::format("expected the bytes to lead to {}; they lead to {}, {} off",

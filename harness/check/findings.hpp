@@ -60,10 +60,35 @@ Findings abi_findings(model::Abi abi, const model::Observations& observed, const
 Findings stack_findings(const model::CodeImage& image, const std::vector<StoredReturn>& stored,
                         const model::Observations& observed, std::endian order);
 
+// How stubs were called, beside the interpreter: the same arguments, call by call. Where a frame
+// lies is the code's business, so a pointer into the stack is the same if all pointers of a
+// function's calls into its own frame are as far from its stack pointer as the others.
+Findings stub_findings(const model::Cell& cell, const Interpretation& source,
+                       const model::Observations& observed);
+
+// The regions without the log of stubs, which stub_findings() looks at.
+std::vector<bpf::MemoryRegion> memory_but_log(const bpf::Program& program,
+                                              std::vector<bpf::MemoryRegion> memory);
+
 // `memory` with the return addresses in it that the interpreter could not know.
 std::vector<bpf::MemoryRegion> with_return_addresses(std::vector<bpf::MemoryRegion> memory,
                                                      const std::vector<StoredReturn>& stored,
                                                      std::endian order);
+
+// What the outermost function left in its frame, where the image says where that is.
+Findings frame_findings(const model::Cell& cell, const model::CodeImage& image,
+                        const bpf::InterpreterRun& run, const model::Observations& observed);
+
+// Whether `address` is in the stack of a cell that is there, its end included.
+bool is_in_stack(const model::Placement& placement, GuestAddress address);
+
+// Pointers into the stack that are to be in `memory`, where the CPU has its frames elsewhere: each
+// must lead into the stack, and all into one frame must be as far apart as the interpreter has
+// them. Those that do are put into `memory` as the CPU has them.
+Findings stack_pointer_findings(const model::Placement& placement,
+                                const std::vector<bpf::StoredPointer>& pointers,
+                                const model::Observations& observed, std::endian order,
+                                std::vector<bpf::MemoryRegion>& memory);
 
 // Memory beside `expected`, and bytes written outside of everything.
 Findings memory_findings(const std::vector<bpf::MemoryRegion>& expected,

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "base/byte_order.hpp"
 #include "check/findings.hpp"
@@ -37,6 +38,70 @@ Findings stack_findings(const model::CodeImage& image, const std::vector<StoredR
              fmt::format("expected the stack to say that this call returns to {}; it says {}",
                          describe(image, one.address), describe(image, seen))});
       }
+    }
+  }
+  return findings;
+}
+
+Findings frame_findings(const model::Cell& cell, const model::CodeImage& image,
+                        const bpf::InterpreterRun& run, const model::Observations& observed) {
+  const auto frame = model::entry_frame(cell, image);
+  if (!frame || run.last_function >= image.functions.size() ||
+      image.functions[run.last_function].frame_top_bytes !=
+          entry_function(image)->frame_top_bytes) {
+    return {};
+  }
+  const auto seen = std::ranges::find(observed.memory, frame->address, &model::JobRegion::address);
+  if (seen == observed.memory.end()) {
+    return {};
+  }
+  for (const bpf::FrameByte& byte : run.frame) {
+    const std::byte left = seen->bytes[seen->bytes.size() - byte.below_top];
+    if (left != byte.value) {
+      return {
+          {ErrorCode::stack_mismatch, "",
+           fmt::format("expected {:02x} at r10-{} in the frame of {} at the end; the CPU left "
+                       "{:02x}",
+                       std::to_integer<unsigned>(byte.value), byte.below_top,
+                       image.functions[run.last_function].name, std::to_integer<unsigned>(left))}};
+    }
+  }
+  return {};
+}
+
+bool is_in_stack(const model::Placement& placement, GuestAddress address) {
+  return address.value - placement.stack.value <= model::kStackBytes;
+}
+
+Findings stack_pointer_findings(const model::Placement& placement,
+                                const std::vector<bpf::StoredPointer>& pointers,
+                                const model::Observations& observed, std::endian order,
+                                std::vector<bpf::MemoryRegion>& memory) {
+  Findings findings;
+  std::map<std::uint32_t, std::uint64_t>
+      moved;  // how far the CPU's frame is from the interpreter's
+  for (const bpf::StoredPointer& pointer : pointers) {
+    for (bpf::MemoryRegion& region : memory) {
+      const std::uint64_t offset = pointer.at.value - region.address.value;
+      const auto found =
+          std::ranges::find(observed.memory, region.address, &model::JobRegion::address);
+      if (offset >= region.bytes.size() || found == observed.memory.end()) {
+        continue;
+      }
+      std::byte* const expected = region.bytes.data() + offset;
+      const auto wanted = load<std::uint64_t>(expected, order);
+      const auto seen = load<std::uint64_t>(found->bytes.data() + offset, order);
+      const std::uint64_t distance = moved.try_emplace(pointer.frame, seen - wanted).first->second;
+      if (!is_in_stack(placement, {seen}) || seen - wanted != distance) {
+        findings.push_back(
+            {ErrorCode::memory_mismatch, "",
+             fmt::format(
+                 "expected a pointer into the stack{} at {} ({}+{}); the "
+                 "CPU left {:#x}",
+                 seen - wanted != distance ? fmt::format(", {:#x},", wanted + distance) : "",
+                 to_string(pointer.at), region.name, offset, seen)});
+      }
+      store(expected, seen, order);
     }
   }
   return findings;

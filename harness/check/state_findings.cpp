@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "check/findings.hpp"
+#include "external/external.hpp"
 #include "model/convention.hpp"
 #include "ppc64/abi.hpp"
 
@@ -49,6 +50,38 @@ std::string last_call_site(const model::CodeImage& image, const model::Observati
   return "";
 }
 
+// What an external function's trap says: it was entered with another r2 than its own, which a global
+// entry makes of r12.
+Findings toc_findings(const model::CodeImage& image, const model::Observations& observed,
+                      const model::Fault& fault) {
+  constexpr std::uint32_t kProgram = 0x700;
+  constexpr std::size_t kFound = 2;    // r2
+  constexpr std::size_t kWanted = 11;  // r11, see external::toc_trap()
+  constexpr std::size_t kEntry = 12;   // r12
+  for (const model::CodeFunction& function : image.functions) {
+    const std::uint64_t word = (fault.address.value - function.address.value) / 4;
+    if (fault.vector != kProgram || word >= function.words.size() ||
+        function.words[word] != external::toc_trap()) {
+      continue;
+    }
+    const auto& gpr = observed.registers.gpr;
+    std::string text =
+        fmt::format("{} was entered with r2 = {:#x}; expected its TOC pointer, {:#x}",
+                    function.name, gpr[kFound], gpr[kWanted]);
+    const auto call =
+        std::ranges::find_if(observed.trace.rbegin(), observed.trace.rend(),
+                             [](const model::TakenBranch& branch) { return !branch.is_return(); });
+    if (call != observed.trace.rend() && call->to == function.address &&
+        function.descriptor_words == 0) {
+      text +=
+          fmt::format(": its global entry makes it of r12, which must be {} there; r12 is {:#x}",
+                      to_string(function.address), gpr[kEntry]);
+    }
+    return {{ErrorCode::abi_toc, last_call_site(image, observed), std::move(text)}};
+  }
+  return {};
+}
+
 }  // namespace
 
 Findings ending_findings(const model::CodeImage& image, const model::Observations& observed,
@@ -63,13 +96,15 @@ Findings ending_findings(const model::CodeImage& image, const model::Observation
                          job.budget_instructions, describe(image, fault.address),
                          observed.taken_branches)}};
   }
+  Findings findings = toc_findings(image, observed, fault);
   std::string text = fmt::format("interrupt {:#x} at {}: {}", fault.vector,
                                  describe(image, fault.address), vector_text(fault.vector));
   if (fault.data_address) {
     text += fmt::format("; data address {}", to_string(*fault.data_address));
   }
   text += fmt::format("; last branch from {}", describe(image, fault.came_from));
-  return {{ErrorCode::guest_fault, last_call_site(image, observed), std::move(text)}};
+  findings.push_back({ErrorCode::guest_fault, last_call_site(image, observed), std::move(text)});
+  return findings;
 }
 
 Findings memory_findings(const std::vector<bpf::MemoryRegion>& expected,

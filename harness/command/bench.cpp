@@ -2,9 +2,7 @@
 
 #include <CLI/App.hpp>
 #include <chrono>
-#include <cstdio>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "command/commands.hpp"
@@ -27,7 +25,7 @@ std::string megabytes(std::int64_t bytes) {
 
 // Takes `programs` generated programs, all with other bytes and other placements, from their text
 // through every stage to a verdict, and prints how long that took and what it needed.
-ExitCode bench(std::size_t programs, const run::RunnerOptions& runner) {
+ExitCode bench(std::size_t programs, run::RunnerOptions runner) {
   const run::Documents documents(
       programs, [](std::size_t) { return model::AxisValues{}; },
       [](std::size_t number) {
@@ -41,15 +39,9 @@ ExitCode bench(std::size_t programs, const run::RunnerOptions& runner) {
   bool harness_failed = false;
   ResidentWatch resident;
   const auto begin = std::chrono::steady_clock::now();
-  std::mutex mutex;  // of all that is counted
-  const Interruption interruption([&] {
-    const std::scoped_lock lock(mutex);
-    fmt::print("interrupted after {} of {} programs: {} passed, {:.2f} s\n", done, programs, passed,
-               seconds_since(begin));
-    std::fflush(stdout);
-  });
+  const Interruption interruption;
+  runner.stopped = [] { return Interruption::signal() != 0; };
   run::run_all(documents, runner, [&](const run::Outcome& outcome) {
-    const std::scoped_lock lock(mutex);
     if (outcome.verdict.outcome == model::Outcome::pass) {
       ++passed;
     } else if (trouble.empty() && !outcome.verdict.findings.empty()) {
@@ -57,12 +49,17 @@ ExitCode bench(std::size_t programs, const run::RunnerOptions& runner) {
       trouble =
           fmt::format("{}: {} [{}]", outcome.document.cell.name, finding.text, name(finding.code));
     }
-    harness_failed = harness_failed || run::is_harness_failure(outcome.verdict);
+    harness_failed = harness_failed || is_harness_failure(outcome.verdict);
     if (++done % samples_apart == 0) {
       resident.sample(static_cast<double>(done) / static_cast<double>(programs));
     }
   });
   const double wall = seconds_since(begin);
+  if (done < programs && Interruption::signal() != 0) {
+    fmt::print("ended by {} after {} of {} programs: {} passed, {:.2f} s\n", Interruption::name(),
+               done, programs, passed, wall);
+    return static_cast<ExitCode>(128 + Interruption::signal());
+  }
   const CpuTime cpu = cpu_time_now();
   const auto each = [programs](double seconds) {
     return fmt::format("{:.1f} µs", seconds * 1e6 / static_cast<double>(programs));
@@ -78,7 +75,7 @@ ExitCode bench(std::size_t programs, const run::RunnerOptions& runner) {
   if (passed == programs) {
     return ExitCode::passed;
   }
-  fmt::print(stderr, "error: {}\n", trouble);
+  note("error: " + trouble);
   return harness_failed ? ExitCode::harness_failed : ExitCode::failed;
 }
 

@@ -1,6 +1,8 @@
 #include "command/command_line.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <array>
@@ -25,7 +27,8 @@ struct Group {
 
 const std::array kGroups = {
     Group{"Run cells",
-          {run_command, list_command, replay_command, merge_command, conformance_command}},
+          {run_command, list_command, new_command, replay_command, merge_command,
+           conformance_command}},
     Group{"Look at one cell closely",
           {dump_command, trace_command, debug_command, console_command, explain_command}},
     Group{"Compare schemes, names and addresses",
@@ -34,25 +37,50 @@ const std::array kGroups = {
     Group{"Get help", {completion_command, manual_command}},
 };
 
+Error unwritable_output() {
+  return {.code = ErrorCode::file_unwritable, .message = "standard output could not be written"};
+}
+
+// A standard descriptor that is closed would be taken by the next file or socket, and what is meant
+// for the user would go there. In its place: nothing to read, and writing is an error where it is
+// output that gets lost.
+void occupy_standard_descriptors() {
+  constexpr std::array kModes = {O_RDONLY, O_RDONLY, O_WRONLY};
+  for (int number = STDIN_FILENO; number <= STDERR_FILENO; ++number) {
+    if (::fcntl(number, F_GETFD) < 0) {
+      // It is the lowest one that is free, so this is its number.
+      static_cast<void>(::open("/dev/null", kModes[static_cast<std::size_t>(number)]));
+    }
+  }
+}
+
 ExitCode act(const Command& command) {
   try {
     const ExitCode code = command.action();
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-      return report_error(
-          {.code = ErrorCode::file_unwritable, .message = "standard output could not be written"});
+      return report_error(unwritable_output());
     }
     return code;
   } catch (const std::exception& error) {  // a broken environment, or a defect of farcall
-    fmt::print(stderr, "error: {}\n", error.what());
+    if (std::ferror(stdout) != 0) {        // fmt throws where it cannot write
+      return report_error(unwritable_output());
+    }
+    note(fmt::format("error: {}", error.what()));
     return ExitCode::harness_failed;
   }
 }
 
 }  // namespace
 
+void note(std::string_view line) {
+  std::fputs(fmt::format("{}\n", line).c_str(), stderr);
+}
+
 ExitCode report_error(const Error& error) {
-  fmt::print(stderr, "{}\n", to_string(error));
-  return name(error.code).starts_with("machine.") ? ExitCode::harness_failed : ExitCode::bad_input;
+  note(to_string(error));
+  const Blame blamed = blame(error.code);
+  return blamed == Blame::machine || blamed == Blame::harness ? ExitCode::harness_failed
+                                                              : ExitCode::bad_input;
 }
 
 namespace {
@@ -99,6 +127,7 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& error) {
 }  // namespace
 
 int command_line(int argc, char** argv, const std::filesystem::path& images) {
+  occupy_standard_descriptors();
   suit_the_locale();
   CLI::App app(
       "farcall checks where a JITed BPF call lands on ppc64, however far away the callee is.");

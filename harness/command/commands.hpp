@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/error.hpp"
 #include "command/command_line.hpp"
@@ -27,6 +28,7 @@ struct Command {
 
 // Each adds its command to `app`.
 Command run_command(CLI::App& app, const Invocation& invocation);
+Command new_command(CLI::App& app, const Invocation& invocation);
 Command list_command(CLI::App& app, const Invocation& invocation);
 Command merge_command(CLI::App& app, const Invocation& invocation);
 Command replay_command(CLI::App& app, const Invocation& invocation);
@@ -44,6 +46,9 @@ Command bench_command(CLI::App& app, const Invocation& invocation);
 Command explain_command(CLI::App& app, const Invocation& invocation);
 Command completion_command(CLI::App& app, const Invocation& invocation);
 Command manual_command(CLI::App& app, const Invocation& invocation);
+
+// A line on standard error, if somebody reads that: nothing depends on it.
+void note(std::string_view line);
 
 // Says what went wrong and which exit code that is.
 ExitCode report_error(const Error& error);

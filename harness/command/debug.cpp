@@ -121,7 +121,7 @@ Result<ExitCode> debug(const DebugArguments& arguments) {
                  .hint = "apt-get install gdb-multiarch"};
   }
   FARCALL_TRY(document, load(arguments));
-  run::Prepared prepared = run::prepare(document, 1);
+  run::Prepared prepared = run::prepare(document, 0);
   if (!prepared.job) {
     return run::no_image(document, prepared);
   }

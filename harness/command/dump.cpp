@@ -2,17 +2,21 @@
 #include <unistd.h>
 
 #include <CLI/App.hpp>
+#include <CLI/Error.hpp>
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "bpf/disassembler.hpp"
 #include "check/findings.hpp"
 #include "command/commands.hpp"
 #include "command/listing_stages.hpp"
 #include "command/options.hpp"
+#include "jit/call_target.hpp"
 #include "model/json.hpp"
 #include "report/report.hpp"
 #include "run/machine_run.hpp"
@@ -86,7 +90,7 @@ void print_linked(const View& view) {
     fmt::print("  {:<12} slot {:<5} → {:<16} placed at {}, the JIT reads {}\n",
                bpf::to_string(linked.program, call.site), call.slot,
                callee_name(linked.program, call.callee), to_string(call.target),
-               to_string(jit_target(linked, i)));
+               to_string(jit::call_target(linked, i)));
   }
 }
 
@@ -219,7 +223,7 @@ View look_at(model::Document document, bool needs_guest, const run::RunnerOption
             .observations = {},
             .verdict = {},
             .listing = {}};
-  view.prepared = run::prepare(view.document, 1);
+  view.prepared = run::prepare(view.document, 0);
   if (needs_guest) {
     std::optional<vm::Machine> machine;
     const auto finish = [&view](run::FinishedCell cell) {
@@ -283,7 +287,23 @@ Command dump_command(CLI::App& app, const Invocation& invocation) {
       ->required()
       ->check(CLI::IsMember(stage_names()));
   add_listing_options(*dump_app, arguments->listing);
-  dump_app->add_flag("--json", arguments->json, "As JSON, which `farcall run --from` reads");
+  dump_app->add_flag("--json", arguments->json, "As JSON, which `farcall run --from` reads")
+      ->excludes(dump_app->get_option("--svg"));
+  dump_app->parse_complete_callback([arguments, dump_app] {
+    // Nobody shall believe that an option had an effect that it has not.
+    static const std::map<std::string, std::set<std::string>> kStagesOf = {
+        {"--jit", {"xlated"}},
+        {"--names", {"xlated", "jited"}},
+        {"--tag-hash", {"xlated", "jited"}},
+        {"--svg", {"layout"}}};
+    for (const auto& [option, stages] : kStagesOf) {
+      if (dump_app->get_option(option)->count() > 0 && !stages.contains(arguments->stage)) {
+        throw CLI::ValidationError(
+            option,
+            fmt::format("is for --stage={}, not {}", fmt::join(stages, " and "), arguments->stage));
+      }
+    }
+  });
   return {dump_app,
           with_host(*dump_app, arguments->runner.host, [arguments] { return dump(*arguments); })};
 }

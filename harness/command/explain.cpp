@@ -36,12 +36,30 @@ std::vector<std::string> all_codes() {
   return names;
 }
 
+// Who is to blame, and so how a run ends that had it.
+std::string blamed(ErrorCode code) {
+  switch (blame(code)) {
+    case Blame::input:
+      return "the command line or a file: exit code 2";
+    case Blame::test:
+      return "the case: exit code 1";
+    case Blame::code:
+      return "the code under test: exit code 1";
+    case Blame::machine:
+      return "a machine: exit code 3";
+    case Blame::harness:
+      return "farcall: exit code 3";
+  }
+  return {};
+}
+
 Table codes_table() {
-  Table table{.head = {"code", "what it means", "for instance", "what to do"}, .rows = {}};
+  Table table{.head = {"code", "what it means", "to blame", "for instance", "what to do"},
+              .rows = {}};
   for (std::size_t i = 0; i < kErrorCodeCount; ++i) {
     const auto code = static_cast<ErrorCode>(i);
     const Explanation& words = explanation(code);
-    table.rows.push_back({std::string(name(code)), std::string(words.meaning),
+    table.rows.push_back({std::string(name(code)), std::string(words.meaning), blamed(code),
                           std::string(words.example), std::string(words.remedy)});
   }
   return table;
@@ -106,8 +124,8 @@ Result<void> explain(const ExplainArguments& arguments) {
                  .hint = "farcall explain lists all codes"};
   }
   const Explanation& words = explanation(*code);
-  fmt::print("{}: {}\n  for instance: {}\n  what to do: {}\n", name(*code), words.meaning,
-             words.example, words.remedy);
+  fmt::print("{}: {}\n  to blame: {}\n  for instance: {}\n  what to do: {}\n", name(*code),
+             words.meaning, blamed(*code), words.example, words.remedy);
   return success();
 }
 

@@ -1,55 +1,60 @@
 #include "command/interruption.hpp"
 
-#include <pthread.h>
-#include <unistd.h>
-
+#include <atomic>
+#include <csignal>
+#include <cstring>
 #include <initializer_list>
-#include <stop_token>
-#include <utility>
 
 namespace farcall::command {
 namespace {
 
-sigset_t requests_to_end() {
-  sigset_t signals = {};
-  ::sigemptyset(&signals);
-  for (const int number : {SIGINT, SIGTERM}) {
-    ::sigaddset(&signals, number);
-  }
-  return signals;
+// All that a handler may write to.
+std::atomic<int> noted_signal = 0;
+static_assert(std::atomic<int>::is_always_lock_free);
+
+void note_signal(int number) {
+  noted_signal = number;
 }
 
-[[noreturn]] void end_by(int number) {
-  ::signal(number, SIG_DFL);
-  sigset_t only = {};
-  ::sigemptyset(&only);
-  ::sigaddset(&only, number);
-  ::pthread_sigmask(SIG_UNBLOCK, &only, nullptr);
-  ::raise(number);
-  ::_exit(128 + number);  // somebody ignores it
+void handle(std::initializer_list<int> numbers, void (*handler)(int), int flags) {
+  struct sigaction action = {};
+  action.sa_handler = handler;
+  action.sa_flags = flags;
+  for (const int number : numbers) {
+    struct sigaction before = {};
+    ::sigaction(number, nullptr, &before);
+    if (before.sa_handler != SIG_IGN || handler != note_signal) {  // as nohup has it
+      ::sigaction(number, &action, nullptr);
+    }
+  }
 }
 
 }  // namespace
 
-Interruption::Interruption(std::function<void()> summary) {
-  const sigset_t signals = requests_to_end();
-  ::pthread_sigmask(SIG_BLOCK, &signals, &before_);
-  thread_ = std::jthread([signals, summary = std::move(summary)](const std::stop_token& stop) {
-    int number = 0;
-    while (::sigwait(&signals, &number) != 0) {
-    }
-    if (!stop.stop_requested()) {
-      summary();
-      end_by(number);
-    }
-  });
+Interruption::Interruption() {
+  noted_signal = 0;
+  handle({SIGINT, SIGTERM, SIGHUP}, note_signal, SA_RESTART | static_cast<int>(SA_RESETHAND));
+  handle({SIGPIPE}, SIG_IGN, 0);
 }
 
 Interruption::~Interruption() {
-  thread_.request_stop();
-  ::pthread_kill(thread_.native_handle(), SIGINT);
-  thread_.join();
-  ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  struct sigaction now = {};
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    ::sigaction(number, nullptr, &now);
+    if (now.sa_handler == note_signal) {
+      handle({number}, SIG_DFL, 0);
+    }
+  }
+  // SIGPIPE stays ignored: what standard output still holds is written after us.
+}
+
+int Interruption::signal() {
+  return noted_signal;
+}
+
+std::string Interruption::name() {
+  const int number = signal();
+  return number == 0 ? "" : std::string("SIG") + ::sigabbrev_np(number);
 }
 
 }  // namespace farcall::command

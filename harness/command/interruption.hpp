@@ -1,27 +1,25 @@
-// Ctrl-C, or a request to end (SIGTERM), while a command works.
+// What ends a run before its end, and leaves it the time to say what it came to.
 #pragma once
 
-#include <csignal>
-#include <functional>
-#include <thread>
+#include <string>
 
 namespace farcall::command {
 
-// While it lives, such a signal makes it call `summary` from a thread of its own, and then end the
-// process by the signal, as its caller expects: a shell stops the script too. Machines end with the
-// process, whatever they are doing. Made before the threads that do the work, of which none then
-// gets the signal; there is one at a time.
+// As long as it lives, SIGINT, SIGTERM and SIGHUP are noted instead of ending the process, the first
+// of each: the second does. Writing where nobody reads is an error of that output, not a SIGPIPE,
+// from here to the end of the process, which writes what standard output still holds.
+// There is one at a time.
 class Interruption {
  public:
-  explicit Interruption(std::function<void()> summary);
+  Interruption();
   Interruption(const Interruption&) = delete;
   Interruption& operator=(const Interruption&) = delete;
-  // Must not be called while `summary` runs, or waits for what its caller holds.
   ~Interruption();
 
- private:
-  sigset_t before_ = {};
-  std::jthread thread_;
+  // The signal that came; 0: none. From any thread.
+  static int signal();
+  // `SIGINT`; empty: none came.
+  static std::string name();
 };
 
 }  // namespace farcall::command

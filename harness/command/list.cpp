@@ -10,18 +10,21 @@ namespace farcall::command {
 namespace {
 
 ExitCode list(const run::Selection& selection) {
-  const auto documents = run::select_cells(selection);
-  if (!documents) {
-    return report_error(documents.error());
+  const auto selected = run::select_cells(selection);
+  if (!selected) {
+    return report_error(selected.error());
   }
-  if (documents.value().empty()) {
-    fmt::print(stderr, "part {} of {} has no cells: all that are selected are in other parts\n",
-               selection.shard.index, selection.shard.count);
+  if (selected.value().documents.empty() && selected.value().bad.empty()) {
+    note(fmt::format("part {} of {} has no cells: all that are selected are in other parts",
+                     selection.shard.index, selection.shard.count));
   }
-  for (const model::Document& document : documents.value()) {
+  for (const model::Document& document : selected.value().documents) {
     fmt::print("{:<48} {}\n", document.cell.name, document.cell.case_path);
   }
-  return ExitCode::passed;
+  for (const run::BadFile& bad : selected.value().bad) {
+    report_error(bad.error);
+  }
+  return selected.value().bad.empty() ? ExitCode::passed : ExitCode::bad_input;
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ ExitCode merge(const MergeArguments& arguments) {
   }
   report::text_report(stdout, {})->end(totals);
   for (const std::string& words : trouble) {
-    fmt::print(stderr, "error: {}\n", words);
+    note("error: " + words);
   }
   const ExitCode code = exit_code(totals);
   return trouble.empty() || code == ExitCode::harness_failed ? code : ExitCode::bad_input;

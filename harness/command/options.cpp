@@ -5,7 +5,6 @@
 #include <CLI/App.hpp>
 #include <CLI/Validators.hpp>
 #include <algorithm>
-#include <charconv>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -13,23 +12,6 @@
 #include "vm/libvirt_host.hpp"
 
 namespace farcall::command {
-namespace {
-
-report::Shard read_shard(const std::string& text) {
-  report::Shard shard;
-  const char* const end = text.data() + text.size();
-  const auto index = std::from_chars(text.data(), end, shard.index);
-  const bool slash = index.ec == std::errc() && index.ptr != end && *index.ptr == '/';
-  const auto count = std::from_chars(slash ? index.ptr + 1 : end, end, shard.count);
-  if (!slash || count.ec != std::errc() || count.ptr != end || shard.index == 0 ||
-      shard.index > shard.count) {
-    throw CLI::ValidationError("--shard", fmt::format("'{}' is no I/N with 1 <= I <= N", text));
-  }
-  return shard;
-}
-
-}  // namespace
-
 void add_selection(CLI::App& command, run::Selection& selection) {
   command
       .add_option("--filter", selection.filters,
@@ -45,7 +27,15 @@ void add_selection(CLI::App& command, run::Selection& selection) {
       ->take_all();
   command
       .add_option_function<std::string>(
-          "--shard", [&selection](const std::string& text) { selection.shard = read_shard(text); },
+          "--shard",
+          [&selection](const std::string& text) {
+            const auto shard = report::read_shard(text);
+            if (!shard) {
+              throw CLI::ValidationError(
+                  "--shard", fmt::format("'{}' is no I/N with 1 <= I <= N <= 10000", text));
+            }
+            selection.shard = *shard;
+          },
           "Only part I of N of the cells, by their names: for N machines that run one part each")
       ->type_name("I/N");
 }

@@ -30,7 +30,8 @@ struct Bundle {
   std::string farcall;  // versions that packed it
   std::string qemu;
   std::vector<model::Document> documents;
-  std::vector<std::string> codes;  // of the finding that each failed by
+  std::vector<std::uint64_t> seeds;  // that each ran with
+  std::vector<std::string> codes;    // of the finding that each failed by
 };
 
 Result<Bundle> read_bundle(const std::string& path) {
@@ -48,6 +49,7 @@ Result<Bundle> read_bundle(const std::string& path) {
                      .where = {path}};
       }
       bundle.documents.push_back(std::move(document));
+      bundle.seeds.push_back(cell.at("seed").get<std::uint64_t>());
       const model::Json& findings = cell.at("verdict").at("findings");
       bundle.codes.push_back(findings.empty() ? "" : findings[0].at("code").get<std::string>());
     }
@@ -76,23 +78,21 @@ ExitCode replay(const ReplayArguments& arguments) {
   if (!reporting) {
     return report_error(reporting.error());
   }
-  fmt::print(stderr, "packed by farcall {}, {}\nhere are  farcall {}, {}\n", bundle.farcall,
-             bundle.qemu, FARCALL_VERSION, qemu_version());
+  note(fmt::format("packed by farcall {}, {}\nhere are  farcall {}, {}", bundle.farcall,
+                   bundle.qemu, FARCALL_VERSION, qemu_version()));
   const std::size_t count = bundle.documents.size();
-  reporting.value().begin(count, {});
-  std::size_t index = 0;
   std::size_t same = 0;
-  const auto tell = [&](const run::Outcome& outcome) {
+  const auto replay = [&](const run::Outcome& outcome) {
     const auto& findings = outcome.verdict.findings;
-    same +=
-        bundle.codes[index++] == (findings.empty() ? "" : name(findings.front().code)) ? 1U : 0U;
-    reporting.value().cell(outcome, fmt::format("{} replay {}", shell_word(arguments.program),
-                                                shell_word(arguments.bundle)));
+    const std::string_view code = findings.empty() ? "" : name(findings.front().code);
+    same += bundle.codes[outcome.index] == code ? 1U : 0U;
+    return fmt::format("{} replay {}", shell_word(arguments.program), shell_word(arguments.bundle));
   };
-  run::run_all(std::move(bundle.documents), arguments.runner, tell, reporting.value().ended());
-  const auto code = reporting.value().end();
-  fmt::print(stderr, "{} of {} end as they did when they were packed\n", same, count);
-  return code ? code.value() : report_error(code.error());
+  const run::Documents documents(std::move(bundle.documents), 1,
+                                 [&bundle](std::size_t number) { return bundle.seeds[number]; });
+  const ExitCode code = reporting.value().run(documents, arguments.runner, {}, {}, replay, nullptr);
+  note(fmt::format("{} of {} end as they did when they were packed", same, count));
+  return code;
 }
 
 }  // namespace
@@ -105,6 +105,7 @@ Command replay_command(CLI::App& app, const Invocation& invocation) {
       app.add_subcommand("replay", "Run the cells that `farcall run --bundle` packed");
   replay_app->add_option("BUNDLE", arguments->bundle, "The file")->required();
   add_reports(*replay_app, arguments->reports);
+  replay_app->parse_complete_callback([replay_app] { check_pairs(*replay_app); });
   add_jobs(*replay_app, arguments->runner);
   return {replay_app, with_host(*replay_app, arguments->runner.host,
                                 [arguments] { return replay(*arguments); })};

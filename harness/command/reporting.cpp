@@ -3,13 +3,18 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <CLI/App.hpp>
 #include <CLI/Option.hpp>
 #include <CLI/Validators.hpp>
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdlib>
 #include <functional>
+#include <system_error>
 
+#include "command/commands.hpp"
+#include "command/interruption.hpp"
 #include "command/terminal.hpp"
 #include "command/versions.hpp"
 
@@ -48,6 +53,18 @@ std::vector<std::string> format_names() {
   return names;
 }
 
+// fmt throws where it cannot write, and the stream knows it ever after: that one output fails is no
+// reason for the others to end.
+template <typename Write>
+void write_to(const std::vector<std::unique_ptr<report::Report>>& reports, Write write) {
+  for (const auto& report : reports) {
+    try {
+      write(*report);
+    } catch (const std::system_error&) {
+    }
+  }
+}
+
 void count(const model::Verdict& verdict, report::Totals& totals) {
   switch (verdict.outcome) {
     case model::Outcome::pass:
@@ -66,12 +83,12 @@ void count(const model::Verdict& verdict, report::Totals& totals) {
   totals.sites += verdict.sites.size();
   totals.agreed_sites +=
       static_cast<std::size_t>(std::ranges::count_if(verdict.sites, report::agrees));
-  totals.harness_failed = totals.harness_failed || run::is_harness_failure(verdict);
+  totals.harness_failed = totals.harness_failed || is_harness_failure(verdict);
 }
 
 }  // namespace
 
-void add_reports(CLI::App& command, ReportOptions& options) {
+void add_formats(CLI::App& command, ReportOptions& options) {
   command
       .add_option(
           "--format", options.formats,
@@ -86,23 +103,37 @@ void add_reports(CLI::App& command, ReportOptions& options) {
       ->type_name("FILE")
       ->expected(1)
       ->take_all();
+}
+
+void add_reports(CLI::App& command, ReportOptions& options) {
+  add_formats(command, options);
   command
       .add_option("--bundle", options.bundle,
                   "Pack the cells that do not pass into this file, for `farcall replay` elsewhere")
       ->type_name("FILE");
 }
 
-Result<std::FILE*> Reporting::open_file(const std::string& path) {
-  File file(std::fopen(path.c_str(), "w"), std::fclose);
-  if (!file) {
-    return Error{
-        .code = ErrorCode::file_unwritable, .message = "cannot be written", .where = {path}};
+void check_pairs(const CLI::App& command) {
+  std::vector<char> order;
+  for (const CLI::Option* const option : command.parse_order()) {
+    if (option->check_name("--format") || option->check_name("--output")) {
+      order.push_back(option->check_name("--format") ? 'F' : 'O');
+    }
   }
-  return files_.emplace_back(path, std::move(file)).second.get();
+  const std::string_view seen(order.data(), order.size());
+  const auto outputs = std::ranges::count(order, 'O');
+  if (outputs > 0 && seen.find("FF") != std::string_view::npos) {
+    throw CLI::ValidationError("--format", "two in a row: expected one before each --output");
+  }
+}
+
+Result<std::FILE*> Reporting::open_file(const std::string& path) {
+  FARCALL_TRY(file, OutputFile::open(path));
+  return files_.emplace_back(std::move(file)).stream();
 }
 
 Result<Reporting> Reporting::open(const ReportOptions& options,
-                                  std::chrono::steady_clock::time_point since) {
+                                  std::chrono::steady_clock::time_point since, Terminal terminal) {
   const std::size_t formats = options.formats.size();
   const std::size_t outputs = options.outputs.size();
   if (formats > outputs + 1 || (outputs > 1 && outputs > formats)) {
@@ -110,6 +141,15 @@ Result<Reporting> Reporting::open(const ReportOptions& options,
                  .message = fmt::format("{} --format and {} --output: expected one --format for "
                                         "each --output, and at most one more for the terminal",
                                         formats, outputs)};
+  }
+  std::vector<std::string> paths = options.outputs;
+  if (!options.bundle.empty()) {
+    paths.push_back(options.bundle);
+  }
+  std::ranges::sort(paths);
+  if (const auto twice = std::ranges::adjacent_find(paths); twice != paths.end()) {
+    return Error{.code = ErrorCode::usage_bad_argument,
+                 .message = fmt::format("two reports for one file, {}", *twice)};
   }
   Reporting reporting;
   reporting.begin_ = since;
@@ -127,83 +167,89 @@ Result<Reporting> Reporting::open(const ReportOptions& options,
     FARCALL_TRY(file, reporting.open_file(options.bundle));
     reporting.reports_.push_back(report::bundle_report(file, qemu_version()));
   }
-  add(formats > outputs ? options.formats.back() : "text", stdout);
+  if (formats > outputs || terminal == Terminal::text) {
+    add(formats > outputs ? options.formats.back() : "text", stdout);
+  }
   return reporting;
+}
+
+ExitCode Reporting::run(const run::Documents& documents, run::RunnerOptions runner,
+                        report::Shard shard, const std::vector<run::BadFile>& bad,
+                        const std::function<std::string(const run::Outcome&)>& replay,
+                        const std::function<std::string(const run::BadFile&)>& replay_bad) {
+  const Interruption interruption;
+  begin(bad.size() + documents.size(), shard);
+  for (const run::BadFile& file : bad) {
+    const model::Cell in_place_of_its_cells{.case_path = file.path,
+                                            .name = run::case_name(file.path)};
+    const model::Verdict verdict{.findings = {model::as_finding(file.error)}};
+    cell({.cell = in_place_of_its_cells, .verdict = verdict, .replay = replay_bad(file)});
+    progress_->advance(true);
+  }
+  std::atomic<bool> stop = !bad.empty() && runner.stop_at_failure;
+  runner.stopped = [&stop] { return stop || Interruption::signal() != 0; };
+  const auto tell = [&](const run::Outcome& outcome) {
+    const check::Testimony& testimony = outcome.testimony;
+    cell({.cell = outcome.document.cell,
+          .verdict = outcome.verdict,
+          .image = testimony.image ? &*testimony.image : nullptr,
+          .observations = testimony.observations ? &*testimony.observations : nullptr,
+          .landmarks = testimony.landmarks,
+          .replay = replay(outcome),
+          .seconds = outcome.seconds,
+          .seed = outcome.seed});
+    stop = stop || !is_read();
+  };
+  const auto ended = [this](const model::Verdict& verdict) {
+    progress_->advance(verdict.outcome != model::Outcome::pass &&
+                       verdict.outcome != model::Outcome::skip);
+  };
+  totals_.machines_lost = run_all(documents, runner, tell, ended).machines_lost;
+  return end();
 }
 
 void Reporting::begin(std::size_t cells, report::Shard shard) {
   cells_ = cells;
   totals_.shard = shard;
-  for (const auto& report : reports_) {
-    report->begin(cells);
-  }
-  progress_->begin(cells);
-  interruption_ = std::make_unique<Interruption>([this] {
-    const std::scoped_lock lock(*mutex_);
-    totals_.interrupted = true;
-    (void)close_reports();
-  });
+  write_to(reports_, [this](report::Report& report) { report.begin(cells_); });
+  progress_->begin(cells_);
 }
 
-std::function<void(const model::Verdict&)> Reporting::ended() {
-  return [this](const model::Verdict& verdict) {
-    const std::scoped_lock lock(*mutex_);
-    progress_->advance(verdict.outcome != model::Outcome::pass &&
-                       verdict.outcome != model::Outcome::skip);
-  };
+void Reporting::cell(const report::CellReport& cell) {
+  count(cell.verdict, totals_);
+  write_to(reports_, [&cell](report::Report& report) { report.cell(cell); });
 }
 
-void Reporting::cell(const run::Outcome& outcome, std::string replay) {
-  const std::scoped_lock lock(*mutex_);
-  count(outcome.verdict, totals_);
-  const check::Testimony& testimony = outcome.testimony;
-  const report::CellReport cell{
-      .cell = outcome.document.cell,
-      .verdict = outcome.verdict,
-      .image = testimony.image ? &*testimony.image : nullptr,
-      .observations = testimony.observations ? &*testimony.observations : nullptr,
-      .landmarks = testimony.landmarks,
-      .replay = std::move(replay)};
-  for (const auto& report : reports_) {
-    report->cell(cell);
-  }
+bool Reporting::is_read() const {
+  return std::ferror(stdout) == 0 || std::ranges::any_of(files_, [](const OutputFile& file) {
+           return std::ferror(file.stream()) == 0;
+         });
 }
 
-Result<ExitCode> Reporting::end() {
-  interruption_.reset();  // from here on, a signal ends farcall as always
-  FARCALL_TRYV(close_reports());
-  return exit_code(totals_);
-}
-
-Result<void> Reporting::close_reports() {
+ExitCode Reporting::end() {
   progress_->hide();
   totals_.not_run = cells_ - totals_.cells();
+  totals_.interrupted = totals_.not_run > 0 ? Interruption::name() : "";
   totals_.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-  for (const auto& report : reports_) {
-    report->end(totals_);
-  }
-  for (auto& [path, file] : files_) {
-    const bool failed = std::ferror(file.get()) != 0;
-    if (std::fclose(file.release()) != 0 || failed) {
-      return Error{.code = ErrorCode::file_unwritable,
-                   .message = "the report could not be written",
-                   .where = {path}};
+  write_to(reports_, [this](report::Report& report) { report.end(totals_); });
+  ExitCode code = exit_code(totals_);
+  for (OutputFile& file : files_) {
+    if (const auto written = file.commit(); !written) {
+      code = std::max(code, report_error(written.error()));
     }
   }
-  return std::fflush(stdout) == 0 ? Result<void>(success())
-                                  : Error{.code = ErrorCode::file_unwritable,
-                                          .message = "standard output could not be written"};
+  return Interruption::signal() != 0 ? static_cast<ExitCode>(128 + Interruption::signal()) : code;
 }
 
 ExitCode exit_code(const report::Totals& totals) {
   if (totals.harness_failed) {
     return ExitCode::harness_failed;
   }
-  if (totals.failed > 0) {
-    return ExitCode::failed;
+  if (totals.errors > 0) {
+    return ExitCode::bad_input;
   }
-  return totals.errors > 0 ? ExitCode::bad_input : ExitCode::passed;
+  return totals.failed > 0 ? ExitCode::failed : ExitCode::passed;
 }
 
 }  // namespace farcall::command

@@ -3,18 +3,19 @@
 
 #include <CLI/App.hpp>
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "command/command_line.hpp"
-#include "command/interruption.hpp"
 #include "report/report.hpp"
 #include "run/runner.hpp"
+#include "run/select.hpp"
 
 namespace farcall::command {
 
@@ -28,6 +29,16 @@ struct ReportOptions {
 
 // --format, --output and --bundle.
 void add_reports(CLI::App& command, ReportOptions& options);
+// The first two of them.
+void add_formats(CLI::App& command, ReportOptions& options);
+
+// Who writes to the terminal if no format is meant for it: a report of cells, or the command itself.
+enum class Terminal : std::uint8_t { text, somebody_else };
+
+// Whether the options, in their order on the command line, pair each --format with the --output that
+// follows: two formats in a row would leave it to luck which file gets which. Throws
+// CLI::ValidationError.
+void check_pairs(const CLI::App& command);
 
 // The reports of one run, open until it ends.
 class Reporting {
@@ -35,33 +46,35 @@ class Reporting {
   // usage.bad-argument for outputs without a format of their own, file.unwritable.
   // `since` is when the run began.
   static Result<Reporting> open(const ReportOptions& options,
-                                std::chrono::steady_clock::time_point since);
+                                std::chrono::steady_clock::time_point since,
+                                Terminal terminal = Terminal::text);
 
-  // From here on it must stay where it is. A signal that asks for the end of farcall ends the
-  // reports first, with what has come of the run so far.
+  // Runs all documents and reports each, the bad files first. A signal that ends a process ends
+  // the run, and so does that nobody reads any report any more; what has ended until then is
+  // reported. `replay` says which command runs a cell again.
+  ExitCode run(const run::Documents& documents, run::RunnerOptions runner, report::Shard shard,
+               const std::vector<run::BadFile>& bad,
+               const std::function<std::string(const run::Outcome&)>& replay,
+               const std::function<std::string(const run::BadFile&)>& replay_bad);
+
+  // For who runs cells in another way: how many there will be, each of them, the end of all. The
+  // exit code is that of the reported verdicts, of a signal, or of a report that cannot be written.
   void begin(std::size_t cells, report::Shard shard);
-  // `replay` is the command that runs this cell again.
-  void cell(const run::Outcome& outcome, std::string replay);
-  // To be told of each cell that has ended, at once and in whatever order.
-  std::function<void(const model::Verdict&)> ended();
-  // Ends all reports. file.unwritable if one could not be written as a whole.
-  Result<ExitCode> end();
+  void cell(const report::CellReport& cell);
+  ExitCode end();
 
  private:
-  using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
-
   Reporting() = default;
-  Result<void> close_reports();
   Result<std::FILE*> open_file(const std::string& path);
+  // Whether there is an output that has not failed.
+  bool is_read() const;
 
-  std::vector<std::pair<std::string, File>> files_;
+  std::vector<OutputFile> files_;
   std::unique_ptr<report::Progress> progress_;  // where it is, for the reports that hide it
   std::vector<std::unique_ptr<report::Report>> reports_;
   report::Totals totals_;
   std::size_t cells_ = 0;
   std::chrono::steady_clock::time_point begin_;
-  std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();  // of all of it
-  std::unique_ptr<Interruption> interruption_;                          // ends first
 };
 
 // How a run of these totals ends.

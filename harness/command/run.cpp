@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 
 #include <CLI/App.hpp>
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <memory>
 
+#include "command/bless.hpp"
 #include "command/commands.hpp"
 #include "command/options.hpp"
 #include "command/reporting.hpp"
@@ -20,59 +23,72 @@ struct RunArguments {
   std::string program;
   ReportOptions reports;
   std::size_t repeat = 1;  // every cell so many times
+  bool bless = false;
+  std::uint64_t seed = 0;  // the first of `seeds`
+  std::size_t seeds = 1;   // all cells with each
   run::RunnerOptions runner;
 };
 
 // Of one run, repetitions counted.
 constexpr std::size_t kMostCells = 1'000'000;
 
-std::string replay_command(const RunArguments& arguments, std::size_t index,
-                           const model::Cell& cell) {
-  if (!arguments.from.empty()) {
-    return fmt::format("{} run --from {}", shell_word(arguments.program),
-                       shell_word(arguments.from[index % arguments.from.size()]));
-  }
-  return fmt::format("{} run {} --filter {}", shell_word(arguments.program),
-                     shell_word(cell.case_path), shell_word(cell.name));
-}
-
-Result<run::Documents> load(const RunArguments& arguments) {
-  std::vector<model::Document> documents;
+Result<run::Selected> load(const RunArguments& arguments) {
   if (arguments.from.empty()) {
-    FARCALL_TRY(selected, run::select_cells(arguments.selection));
-    documents = std::move(selected);
+    return run::select_cells(arguments.selection);
   }
+  run::Selected selected;
   for (const std::string& path : arguments.from) {
-    FARCALL_TRY(document, run::read_document_file(path));
-    documents.push_back(std::move(document));
+    auto document = run::read_document_file(path);
+    if (document) {
+      selected.documents.push_back(std::move(document).value());
+    } else {
+      selected.bad.push_back({.path = path, .error = std::move(document).error()});
+    }
   }
-  const std::size_t once = documents.size();
-  if (once * arguments.repeat > kMostCells) {
-    return Error{.code = ErrorCode::usage_bad_argument,
-                 .message = fmt::format("--repeat {}: {} cells; expected at most {}",
-                                        arguments.repeat, once * arguments.repeat, kMostCells)};
-  }
-  return run::Documents(std::move(documents), arguments.repeat);
+  return selected;
 }
 
 ExitCode run(const RunArguments& arguments) {
   const auto begin = std::chrono::steady_clock::now();
-  const auto documents = load(arguments);
-  if (!documents) {
-    return report_error(documents.error());
+  auto loaded = load(arguments);
+  if (!loaded) {
+    return report_error(loaded.error());
+  }
+  auto& [selected, bad] = loaded.value();
+  const std::size_t once = selected.size();
+  const std::size_t times = arguments.repeat * arguments.seeds;
+  if (once * times > kMostCells) {
+    return report_error(
+        {.code = ErrorCode::usage_bad_argument,
+         .message = fmt::format("--repeat {} --seeds {}: {} cells; expected at most {}",
+                                arguments.repeat, arguments.seeds, once * times, kMostCells)});
   }
   auto reporting = Reporting::open(arguments.reports, begin);
   if (!reporting) {
     return report_error(reporting.error());
   }
-  std::size_t index = 0;
-  reporting.value().begin(documents.value().size(), arguments.selection.shard);
-  const auto tell = [&](const run::Outcome& outcome) {
-    reporting.value().cell(outcome, replay_command(arguments, index++, outcome.document.cell));
+  std::vector<std::string> good_from;  // in the order of the documents
+  std::ranges::copy_if(arguments.from, std::back_inserter(good_from), [&](const auto& path) {
+    return std::ranges::find(bad, path, &run::BadFile::path) == bad.end();
+  });
+  const std::string program = shell_word(arguments.program);
+  const auto replay = [&](const run::Outcome& outcome) {
+    const model::Cell& cell = outcome.document.cell;
+    const std::string seed = outcome.seed == 0 ? "" : fmt::format(" --seed {}", outcome.seed);
+    return good_from.empty() ? fmt::format("{} run {} --filter {}{}", program,
+                                           shell_word(cell.case_path), shell_word(cell.name), seed)
+                             : fmt::format("{} run --from {}{}", program,
+                                           shell_word(good_from[outcome.index % once]), seed);
   };
-  run::run_all(documents.value(), arguments.runner, tell, reporting.value().ended());
-  const auto code = reporting.value().end();
-  return code ? code.value() : report_error(code.error());
+  const auto replay_bad = [&](const run::BadFile& file) {
+    return fmt::format("{} run {}{}", program, arguments.from.empty() ? "" : "--from ",
+                       shell_word(file.path));
+  };
+  const run::Documents documents(std::move(selected), times,
+                                 [once, first = arguments.seed, seeds = arguments.seeds](
+                                     std::size_t index) { return first + index / once % seeds; });
+  return reporting.value().run(documents, arguments.runner, arguments.selection.shard, bad, replay,
+                               replay_bad);
 }
 
 }  // namespace
@@ -102,19 +118,36 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
                     "Stop at the first cell that does not pass");
   run_app->add_option("--repeat", arguments->repeat, "Run every cell so many times")
       ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
+  run_app->add_option("--seed", arguments->seed,
+                      "What registers and memory hold that nobody has written is made of this "
+                      "number and the cell's name; 0 by default");
+  run_app
+      ->add_option("--seeds", arguments->seeds, "Run every cell with so many seeds, from --seed on")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
   add_reports(*run_app, arguments->reports);
   add_selection(*run_app, arguments->selection);
   run_app->get_option("--filter")->excludes(from);
   run_app->get_option("--where")->excludes(from);
   run_app->get_option("--shard")->excludes(from);
+  // What is blessed is a file as it is: all cells of its sections, run once.
+  auto* const bless_option = run_app->add_flag(
+      "--bless", arguments->bless,
+      "Make the case files expect what interpreter and CPU agree on, and show how they change");
+  for (const char* const other : {"--from", "--filter", "--where", "--shard", "--rerun-failed",
+                                  "--repeat", "--fail-fast", "--format", "--output", "--bundle"}) {
+    bless_option->excludes(run_app->get_option(other));
+  }
   add_jobs(*run_app, arguments->runner);
-  run_app->parse_complete_callback([arguments] {
+  run_app->parse_complete_callback([arguments, run_app] {
+    check_pairs(*run_app);
     if (arguments->selection.paths.empty() && arguments->from.empty()) {
       throw CLI::RequiredError("PATH or --from");
     }
   });
-  return {run_app,
-          with_host(*run_app, arguments->runner.host, [arguments] { return run(*arguments); })};
+  return {run_app, with_host(*run_app, arguments->runner.host, [arguments] {
+            return arguments->bless ? bless(arguments->selection.paths, arguments->runner)
+                                    : run(*arguments);
+          })};
 }
 
 }  // namespace farcall::command

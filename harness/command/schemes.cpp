@@ -119,16 +119,24 @@ Command schemes_command(CLI::App& app, const Invocation& invocation) {
       schemes_app->add_option("--explain", arguments->explain, "Ten lines about one scheme")
           ->type_name("SCHEME")
           ->check(CLI::IsMember(scheme_names()));
-  schemes_app
-      ->add_option("--policy", arguments->policies,
-                   "Which architecture uses which scheme, as ppc64=table,others=imm32, and where "
-                   "that breaks; several are compared")
-      ->type_name("RULES")
-      ->excludes(explain);
+  explain->excludes(schemes_app->get_option("--format"));
+  auto* const policy =
+      schemes_app
+          ->add_option(
+              "--policy", arguments->policies,
+              "Which architecture uses which scheme, as ppc64=table,others=imm32, and where "
+              "that breaks; several are compared")
+          ->type_name("RULES")
+          ->excludes(explain);
   add_tag_hash(*schemes_app, arguments->tag_hash);
   add_jobs(*schemes_app, arguments->runner);
-  return {schemes_app, with_host(*schemes_app, arguments->runner.host,
-                                 [arguments] { return schemes(*arguments); })};
+  auto action =
+      with_host(*schemes_app, arguments->runner.host, [arguments] { return schemes(*arguments); });
+  // It is a text, and nothing of it is run.
+  for (const auto* const ignored : {"--format", "--tag-hash", "--jobs", "--vm", "--connect"}) {
+    policy->excludes(schemes_app->get_option(ignored));
+  }
+  return {schemes_app, std::move(action)};
 }
 
 }  // namespace farcall::command

@@ -103,7 +103,7 @@ ExitCode write_symbols(const SymbolsArguments& arguments) {
                          .message = "an ELF file is not for a terminal",
                          .hint = "--output FILE writes it to a file"});
   }
-  const run::Prepared prepared = run::prepare(document.value(), 1);
+  const run::Prepared prepared = run::prepare(document.value(), 0);
   if (!prepared.testimony.image) {
     return report_error(run::no_image(document.value(), prepared));
   }

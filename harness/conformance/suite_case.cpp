@@ -1,36 +1,53 @@
 #include "conformance/suite_case.hpp"
 
+#include <string_view>
+#include <utility>
+
+#include "case/matrix.hpp"
+#include "external/external.hpp"
+#include "run/pipeline.hpp"
+
 namespace farcall::conformance {
 namespace {
 
-// Behind the file's own text, so that places in it stay what they are.
-constexpr std::string_view kHelpers = R"(
--- extension callx-helper
--- helper 0 gather_bytes
--- helper 1 memfrob
--- helper 2 no_op
--- helper 3 sqrti
--- helper 4 strcmp_ext
--- helper 5 unwind
-)";
+constexpr std::uint64_t kFarPlaces = 0xc000'0000'4000'0000;  // a GiB into text
+constexpr std::uint64_t kBetweenPlaces = std::uint64_t{1} << 20;
 
-// Whether a program that is refused so may be one that calls helpers.
-bool may_want_helpers(const Error& error) {
-  return error.code == ErrorCode::bpf_unknown_function ||
-         error.code == ErrorCode::bpf_unknown_opcode;
-}
+// By number.
+constexpr std::array<std::string_view, 6> kHelpers = {"gather_bytes", "memfrob",    "no_op",
+                                                      "sqrti",        "strcmp_ext", "unwind"};
 
 }  // namespace
 
-Result<cases::Case> parse_suite_case(std::string_view text, const std::string& path) {
-  Result<cases::Case> parsed = cases::parse_case(text, path);
-  if (parsed || !may_want_helpers(parsed.error())) {
-    return parsed;
+const cases::Undeclared& suite_helpers() {
+  static const cases::Undeclared kAll = [] {
+    cases::Undeclared all{.externals = {}, .callx = bpf::Callx::helper};
+    for (std::size_t i = 0; i < kHelpers.size(); ++i) {
+      all.externals.push_back(external::external(
+          *external::find(kHelpers[i]), bpf::ExternalKind::helper, static_cast<std::int32_t>(i)));
+    }
+    return all;
+  }();
+  return kAll;
+}
+
+void set_cpu(model::AxisValues& axes, model::Cpu cpu) {
+  axes.cpu = cpu;
+  axes.mmu = cpu == model::Cpu::power8 ? model::Mmu::hash : model::Mmu::radix;
+}
+
+Result<model::Cell> suite_cell(const cases::Case& parsed, const Target& target) {
+  FARCALL_TRY(cells, cases::cells(parsed));
+  model::Cell cell = std::move(cells.front());
+  cell.axes = target.axes;
+  cell.expected.result.reset();
+  if (target.far) {
+    for (std::size_t i = 1; i < cell.placement.functions.size(); i += 2) {
+      cell.placement.functions[i] = {kFarPlaces + i * kBetweenPlaces};
+    }
   }
-  Result<cases::Case> with_helpers =
-      cases::parse_case(std::string{text} + std::string{kHelpers}, path);
-  // Sections of its own may speak against these: then what it says itself is what is wrong.
-  return with_helpers ? std::move(with_helpers) : std::move(parsed);
+  run::expect_calls_as_interpreted(cell);
+  return cell;
 }
 
 }  // namespace farcall::conformance

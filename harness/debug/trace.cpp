@@ -65,7 +65,7 @@ StopPoint stop_at(const Trace& trace, std::size_t step, std::string why) {
 
 Result<Trace> take_trace(const model::Document& document, const std::filesystem::path& images,
                          vm::Host& host) {
-  Trace trace{.prepared = run::prepare(document, 1)};
+  Trace trace{.prepared = run::prepare(document, 0)};
   if (!trace.prepared.job) {
     return run::no_image(document, trace.prepared);
   }

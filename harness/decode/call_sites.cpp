@@ -43,7 +43,7 @@ std::optional<GuestAddress> target(const Instruction& row, std::uint32_t word, G
   if (!value) {
     return std::nullopt;
   }
-  return GuestAddress{align_down(*value, 4)};  // the CPU ignores the two lowest bits
+  return GuestAddress{*value};
 }
 
 struct Condition {

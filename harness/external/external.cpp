@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/bits.hpp"
+#include "external/stub.hpp"
 #include "external/words.hpp"
 
 namespace farcall::external {
@@ -18,23 +19,43 @@ constexpr bpf::ValueType kU64 = {};
 
 constexpr std::array kNatives = {
     Native{.name = "weighted_sum", .signature = {}, .meaning = weighted_sum, .body = weighted_sum},
-    Native{.name = "clobber", .signature = {}, .meaning = clobber, .body = clobber},
+    Native{
+        .name = "clobber", .signature = {.argument_count = 1}, .meaning = clobber, .body = clobber},
     Native{.name = "mix",
            .signature = {.arguments = {kS8, kU16, kS32, kU32, kU64}, .result = kS16},
            .meaning = mix,
            .body = mix},
-    Native{.name = "loop", .signature = {}, .meaning = loop, .body = loop, .calls_back = true},
+    Native{.name = "loop",
+           .signature = {.argument_count = 4},
+           .meaning = loop,
+           .body = loop,
+           .calls_back = true},
     Native{.name = "map_lookup_elem",
-           .signature = {},
+           .signature = {.argument_count = 2},
            .meaning = map_lookup_elem,
            .body = map_lookup_elem},
+    Native{.name = "map_update_elem",
+           .signature = {.argument_count = 4},
+           .meaning = map_update_elem,
+           .body = map_update_elem},
+    Native{.name = "map_delete_elem",
+           .signature = {.argument_count = 2},
+           .meaning = map_delete_elem,
+           .body = map_delete_elem},
     Native{.name = "gather_bytes", .signature = {}, .meaning = gather_bytes, .body = gather_bytes},
-    Native{.name = "memfrob", .signature = {}, .meaning = memfrob, .body = memfrob},
-    Native{.name = "no_op", .signature = {}, .meaning = no_op, .body = no_op},
-    Native{.name = "sqrti", .signature = {}, .meaning = sqrti, .body = sqrti},
-    Native{.name = "strcmp_ext", .signature = {}, .meaning = strcmp_ext, .body = strcmp_ext},
-    Native{.name = "unwind", .signature = {}, .meaning = unwind, .body = unwind},
-    Native{.name = "get_stack", .signature = {}, .meaning = get_stack, .body = get_stack},
+    Native{
+        .name = "memfrob", .signature = {.argument_count = 2}, .meaning = memfrob, .body = memfrob},
+    Native{.name = "no_op", .signature = {.argument_count = 0}, .meaning = no_op, .body = no_op},
+    Native{.name = "sqrti", .signature = {.argument_count = 1}, .meaning = sqrti, .body = sqrti},
+    Native{.name = "strcmp_ext",
+           .signature = {.argument_count = 2},
+           .meaning = strcmp_ext,
+           .body = strcmp_ext},
+    Native{.name = "unwind", .signature = {.argument_count = 1}, .meaning = unwind, .body = unwind},
+    Native{.name = "get_stack",
+           .signature = {.argument_count = 4},
+           .meaning = get_stack,
+           .body = get_stack},
 };
 
 constexpr std::uint32_t kTrap = encode<Op::tw>(31U, r0, r0);
@@ -68,10 +89,14 @@ Words toc_check(GuestAddress toc) {
           encode<Op::rldicr>(r11, r11, 32, 31),
           encode<Op::oris>(r11, r11, halfword(16)),
           encode<Op::ori>(r11, r11, halfword(0)),
-          encode<Op::td>(kTrapIfUnequal, r2, r11)};
+          toc_trap()};
 }
 
 }  // namespace
+
+std::uint32_t toc_trap() {
+  return encode<Op::td>(kTrapIfUnequal, r2, r11);
+}
 
 std::span<const Native> natives() {
   return kNatives;
@@ -91,11 +116,11 @@ bpf::External external(const Native& native, bpf::ExternalKind kind, std::int32_
           .meaning = native.meaning};
 }
 
-Words code(const Native& native, const Surroundings& surroundings) {
+Words code(const bpf::External& external, const Surroundings& surroundings, GuestAddress log) {
   Words words = surroundings.convention.descriptor_bytes != 0 ? descriptor(surroundings)
                                                               : global_entry(surroundings);
   append(words, toc_check(surroundings.toc));
-  append(words, native.body(surroundings));
+  append(words, external.stub ? stub_body(external, log) : find(external.name)->body(surroundings));
   return words;
 }
 

@@ -94,7 +94,7 @@ Result<std::uint64_t> loop(bpf::Caller& caller, const bpf::Arguments& arguments)
   }
   std::uint64_t index = 0;
   while (index < count) {
-    FARCALL_TRY(stop, caller.call_back({function}, {index, context}));
+    FARCALL_TRY(stop, caller.call_back({function}, std::array{index, context}));
     ++index;
     if (stop != 0) {
       break;

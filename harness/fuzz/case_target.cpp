@@ -6,7 +6,21 @@ namespace farcall::fuzz {
 namespace {
 
 // Objects are a target of their own, and no input shall open files.
-constexpr std::string_view kOpensFiles = "-- elf";
+constexpr std::string_view kOpensFiles = "elf";
+
+void read_case(std::string_view file, const std::string& path) {
+  const auto parsed = cases::parse_case(file, path);
+  const auto made =
+      parsed ? cases::cells(parsed.value(), {.site = some_site, .sizes = {}}) : parsed.error();
+  if (!made) {
+    const Error& error = made.error();
+    require(error.where.file == path, "an error that is located in the file");
+    require(!error.message.empty(), "a message");
+    return;
+  }
+  require(!made.value().empty(), "cells or an error");
+  check_program(made.value().front());
+}
 
 }  // namespace
 
@@ -15,22 +29,14 @@ Result<GuestAddress> some_site(const bpf::Program& /*program*/, const model::Axi
   return function + site.ordinal * 4;
 }
 
+// In both dialects.
 void run_case(Bytes text) {
   const std::string_view file = text_of(text);
   if (file.find(kOpensFiles) != std::string_view::npos) {
     return;
   }
-  const auto parsed = cases::parse_case(file, "fuzz.case");
-  const auto made =
-      parsed ? cases::cells(parsed.value(), {.site = some_site, .sizes = {}}) : parsed.error();
-  if (!made) {
-    const Error& error = made.error();
-    require(error.where.file == "fuzz.case", "an error that is located in the file");
-    require(!error.message.empty(), "a message");
-    return;
-  }
-  require(!made.value().empty(), "cells or an error");
-  check_program(made.value().front());
+  read_case(file, "fuzz.case");
+  read_case(file, "fuzz.data");
 }
 
 }  // namespace farcall::fuzz

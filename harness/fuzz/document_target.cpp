@@ -1,3 +1,5 @@
+#include <nlohmann/json.hpp>
+
 #include "decode/call_sites.hpp"
 #include "fuzz/target.hpp"
 #include "jit/compile.hpp"

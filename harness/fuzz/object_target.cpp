@@ -19,8 +19,11 @@ void run_object(Bytes object) {
   }
   for (const bpf::ObjectAddress& address : read.value().addresses) {
     const auto& data = read.value().data;
-    require(address.target < (address.is_function ? program.functions.size() : data.size()),
-            "a target that is there");
+    const std::size_t targets =
+        address.kind == bpf::ObjectTarget::function   ? program.functions.size()
+        : address.kind == bpf::ObjectTarget::external ? read.value().externs.size()
+                                                      : data.size();
+    require(address.target < targets, "a target that is there");
     require(address.region ? *address.region < data.size() &&
                                  address.offset + 8 <= data[*address.region].bytes.size()
                            : address.offset + 2 <= program.slots.size(),

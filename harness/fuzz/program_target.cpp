@@ -97,11 +97,7 @@ struct Left {
 
 std::optional<Left> interpreted(const bpf::Program& program, const model::Cell& cell,
                                 std::uint64_t budget) {
-  std::vector<bpf::MemoryRegion> regions = cell.memory;
-  regions.push_back({.name = "stack",
-                     .address = cell.placement.stack,
-                     .bytes = std::vector<std::byte>(model::kStackBytes)});
-  bpf::AddressSpace memory(std::move(regions), byte_order(cell.axes.endian));
+  bpf::AddressSpace memory(cell.memory, byte_order(cell.axes.endian));
   const auto run = bpf::interpret(program, cell.placement.functions, cell.arguments,
                                   cell.placement.stack + model::kStackBytes, memory,
                                   {.instructions = budget, .call_depth = 8});

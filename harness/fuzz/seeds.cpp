@@ -2,6 +2,7 @@
 
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "case/case_file.hpp"
@@ -50,8 +51,8 @@ std::string document_of(const model::Cell& cell) {
 
 void write_seeds(const fs::path& cases, const fs::path& folder) {
   const auto files = cases::find_case_files(std::vector<std::string>{cases.string()});
-  require(files.has_value(), "case files");
-  for (const std::string& file : files.value()) {
+  require(files.errors.empty(), "case files");
+  for (const std::string& file : files.files) {
     const std::string name = fs::path(file).stem().string();
     const auto parsed = cases::read_case(file);
     const auto made =

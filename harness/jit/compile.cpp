@@ -115,7 +115,8 @@ Target target_of(const model::LinkedProgram& linked, const model::AxisValues& ax
   return {.cpu = axes.cpu,
           .endian = axes.endian,
           .abi = axes.abi,
-          .tail_calls = std::ranges::any_of(linked.program.slots, is_tail_call)};
+          .tail_calls = std::ranges::any_of(linked.program.slots, is_tail_call),
+          .may_goto = std::ranges::any_of(linked.program.slots, is_may_goto)};
 }
 
 // The code of external number `number`.
@@ -128,12 +129,12 @@ model::CodeFunction external_code(const model::LinkedProgram& linked, std::size_
   model::CodeFunction code{
       .name = external.name,
       .address = address,
-      .words =
-          external::code(*external::find(external.name),
-                         {.order = byte_order(target.endian),
-                          .convention = target.convention,
-                          .address = address,
-                          .toc = is_helper ? linked.toc : address + external::kModuleTocBytes}),
+      .words = external::code(external,
+                              {.order = byte_order(target.endian),
+                               .convention = target.convention,
+                               .address = address,
+                               .toc = is_helper ? linked.toc : address + external::kModuleTocBytes},
+                              external.stub ? linked.maps[external.stub->log] : GuestAddress{}),
       .pass_words = {},
       .descriptor_words = target.convention.descriptor_bytes / 4U};
   if (is_helper && code.descriptor_words == 0) {
@@ -210,6 +211,7 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
     if (target.tail_calls && is_program(linked.program, i)) {
       code.tail_entry_words = kTailEntryWords;
     }
+    code.frame_top_bytes = std::uint32_t{target.frame.size} - target.frame.swap_buffer;
     image.functions.push_back(std::move(code));
   }
   for (std::size_t i = 0; i < linked.program.externals.size(); ++i) {

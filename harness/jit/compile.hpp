@@ -12,7 +12,7 @@
 namespace farcall::jit {
 
 // Compiles all functions of `linked.program`, which bpf::validate() accepts. A call goes to where
-// the scheme's encoding says (model::jit_target()), not to where the callee is known to be. The
+// the scheme's encoding says (call_target()), not to where the callee is known to be. The
 // code of external functions comes from native/, and is put behind that of the program's.
 //
 // Fails with

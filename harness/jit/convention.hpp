@@ -36,10 +36,12 @@ struct Frame {
   std::uint16_t saved = 0;
   std::uint16_t counter = 0;  // these two only if there are tail calls: tail_call.hpp
   std::uint16_t saved_counter = 0;
+  std::uint16_t may_goto = 0;  // how often may_goto goes on, if there is one
   std::uint16_t size = 0;
 };
 
-constexpr Frame frame_of(const ppc64::CallingConvention& abi, bool tail_calls = false) {
+constexpr Frame frame_of(const ppc64::CallingConvention& abi, bool tail_calls = false,
+                         bool may_goto = false) {
   Frame frame;
   frame.bpf_stack = static_cast<std::uint16_t>(abi.header_bytes + abi.parameter_bytes);
   frame.swap_buffer = static_cast<std::uint16_t>(frame.bpf_stack + bpf::kFrameBytes);
@@ -51,12 +53,17 @@ constexpr Frame frame_of(const ppc64::CallingConvention& abi, bool tail_calls = 
     frame.saved_counter = static_cast<std::uint16_t>(frame.size + 8);
     frame.size = static_cast<std::uint16_t>(frame.size + 16);
   }
+  if (may_goto) {
+    frame.may_goto = frame.size;
+    frame.size = static_cast<std::uint16_t>(frame.size + 16);
+  }
   return frame;
 }
 
 static_assert(frame_of(ppc64::kElfv2).size == 592 && frame_of(ppc64::kElfv1).size == 672);
 static_assert(592 % ppc64::kElfv2.stack_alignment == 0 && 672 % ppc64::kElfv1.stack_alignment == 0);
-static_assert(std::uint64_t{24} * frame_of(ppc64::kElfv1).size <= model::kStackBytes);
+static_assert(bpf::kMostFrames * std::uint64_t{frame_of(ppc64::kElfv1, true).size} <=
+              model::kStackBytes);
 
 // What the code is for: the CPU, the order that it runs in, and the ABI with its frame.
 struct Target {
@@ -64,8 +71,9 @@ struct Target {
   model::Endian endian = model::Endian::little;
   model::Abi abi = model::Abi::elfv2;
   bool tail_calls = false;
+  bool may_goto = false;
   const ppc64::CallingConvention& convention = model::convention(abi);
-  Frame frame = frame_of(convention, tail_calls);
+  Frame frame = frame_of(convention, tail_calls, may_goto);
 };
 
 }  // namespace farcall::jit

@@ -11,6 +11,8 @@
 //         hwsync
 //         mr     src,r11
 //
+// A load that orders others is followed by lwsync, a store that does comes after one.
+//
 // No branch stands between the load and the conditional store: an interrupt there, as each branch
 // brings under a branch trace, takes the reservation away, and the loop would not end. So
 // compare-exchange stores in both cases, what was there already if it is not the expected value.
@@ -145,10 +147,17 @@ void emit_memory_access(Emitter& out, const InstructionInfo& info, const Slot& s
       return atomic(out, info, slot);
     case bpf::Form::load: {
       const auto emit = info.operation == Operation::load_signed ? load_signed : load;
-      return emit(out, bytes, kRegisterOf[slot.dst], slot.offset, kRegisterOf[slot.src]);
+      emit(out, bytes, kRegisterOf[slot.dst], slot.offset, kRegisterOf[slot.src]);
+      if (info.orders()) {
+        out.emit<Op::lwsync>();
+      }
+      return;
     }
     default: {
       Gpr value = kRegisterOf[slot.src];
+      if (info.orders()) {
+        out.emit<Op::lwsync>();
+      }
       if (info.source == Source::immediate) {
         value = kOtherScratch;
         load_immediate(out, value, static_cast<std::uint64_t>(std::int64_t{slot.imm}));

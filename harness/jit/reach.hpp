@@ -4,7 +4,7 @@
 // it takes depends on nothing but the reach: a program has the same size wherever its functions
 // lie.
 //
-// One row each, in the order of model::Reach; the code of each is in jit/reach_NAME.cpp.
+// One row each, in the order of model::Reach. reach.cpp begins with how they came about.
 #pragma once
 
 #include <array>
@@ -45,35 +45,35 @@ struct ReachInfo {
   void (*emit_call)(Emitter& out, const CallPlace& place, GuestAddress target) = nullptr;
 };
 
-// reach_bl.cpp: the branch itself holds the distance.
+// The branch itself holds the distance.
 inline constexpr std::uint32_t kBlWords = 1;
 GuestAddress bl_origin(const CallPlace& place);
 void emit_call_bl(Emitter& out, const CallPlace& place, GuestAddress target);
 
-// reach_toc.cpp: the distance from r2 in two halves, to CTR.
+// The distance from r2 in two halves, to CTR.
 inline constexpr std::uint32_t kTocWords = 4;
 GuestAddress toc_origin(const CallPlace& place);
 void emit_call_toc(Emitter& out, const CallPlace& place, GuestAddress target);
 
-// reach_abs64.cpp: the whole address as a constant, to CTR. Gets anywhere.
+// The whole address as a constant, to CTR. Gets anywhere.
 inline constexpr std::uint32_t kAbs64Words = 7;
 GuestAddress abs64_origin(const CallPlace& place);
 void emit_call_abs64(Emitter& out, const CallPlace& place, GuestAddress target);
 
-// reach_pcrel.cpp: the distance from an 8-byte instruction of power10, to CTR.
+// The distance from an 8-byte instruction of power10, to CTR.
 inline constexpr std::uint32_t kPcrelWords = 5;
 GuestAddress pcrel_origin(const CallPlace& place);
 void emit_call_pcrel(Emitter& out, const CallPlace& place, GuestAddress target);
 
-// reach_descriptor.cpp: what abs64 is where a pointer to a function is the address of a descriptor.
+// What abs64 is where a pointer to a function is the address of a descriptor.
 inline constexpr std::uint32_t kDescriptorReachWords = 10;
 void emit_call_descriptor(Emitter& out, const CallPlace& place, GuestAddress descriptor);
 
-// reach_pointer.cpp: through a register that holds a pointer to the callee. With ELFv1 that is the
-// address of a descriptor, and r2 must be brought back behind the call.
+// Through a register that holds a pointer to the callee. With ELFv1 that is the
+// address of a descriptor, and r2 must be brought back after the call.
 void emit_call_pointer(Emitter& out, model::Abi abi, ppc64::Gpr pointer);
 
-// reach_number.cpp: one of `entries`, the one whose number is in the register `number`; a trap if
+// One of `entries`, the one whose number is in the register `number`; a trap if
 // there is none. r2 must be the callees' already.
 struct NumberedEntry {
   std::int32_t number = 0;  // not negative

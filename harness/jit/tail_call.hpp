@@ -31,6 +31,11 @@ constexpr bool is_tail_call(const bpf::Slot& slot) {
   return info != nullptr && info->form == bpf::Form::helper && slot.imm == bpf::kTailCall;
 }
 
+constexpr bool is_may_goto(const bpf::Slot& slot) {
+  const bpf::InstructionInfo* const info = bpf::find(slot);
+  return info != nullptr && info->operation == bpf::Operation::may_goto;
+}
+
 // The beginning of a program: kTailEntryWords words.
 void emit_tail_counter(Emitter& out, const Frame& frame);
 

@@ -11,6 +11,7 @@
 #include "bpf/instruction.hpp"
 #include "external/external.hpp"
 #include "jit/arithmetic.hpp"
+#include "jit/call_target.hpp"
 #include "jit/convention.hpp"
 #include "jit/immediate.hpp"
 #include "jit/memory.hpp"
@@ -154,6 +155,14 @@ class Translation {
     }
     return begins_program();
   }
+  bool has_may_goto() const {
+    for (bpf::SlotIndex i = function_.begin; i < function_.end; i += slots_at(source_.linked, i)) {
+      if (is_may_goto(program_.slots[i])) {
+        return true;
+      }
+    }
+    return false;
+  }
   bool begins_program() const { return is_program(program_, source_.function); }
 
   void prologue() {
@@ -168,6 +177,10 @@ class Translation {
     each_saved_register<Op::std_>();
     if (keeps_counter_ && !begins_program()) {
       emit<Op::std_>(kTailCounter, frame_.saved_counter, kStack);
+    }
+    if (has_may_goto()) {
+      emit<Op::addi>(kScratch, ppc64::kZero, std::int64_t{bpf::kMayGotoLimit});
+      emit<Op::std_>(kScratch, frame_.may_goto, kStack);
     }
     if ((saved_ >> bpf::kFramePointer & 1) != 0) {
       emit<Op::addi>(kRegisterOf[bpf::kFramePointer], kStack, frame_.swap_buffer);
@@ -227,7 +240,11 @@ class Translation {
         break;
       case bpf::Form::target:
       case bpf::Form::target32:
-        jump(target_of(*info, slot));
+        if (info->operation == Operation::may_goto) {
+          may_goto(target_of(*info, slot));
+        } else {
+          jump(target_of(*info, slot));
+        }
         break;
       case bpf::Form::branch:
         conditional_jump(*info, slot);
@@ -297,13 +314,25 @@ class Translation {
     emit<Op::b>(distance(branch.position, target));
   }
 
+  void may_goto(std::uint32_t target) {
+    emit<Op::ld>(kScratch, frame_.may_goto, kStack);
+    emit<Op::cmpdi>(CrField::cr0, kScratch, 0);
+    branch_if(ppc64::Condition::eq, true, target);
+    emit<Op::addi>(kScratch, kScratch, -1);
+    emit<Op::std_>(kScratch, frame_.may_goto, kStack);
+  }
+
   void conditional_jump(const InstructionInfo& info, const Slot& slot) {
     const Comparison& comparison = kComparisons[comparison_index(info.operation)];
     compare(comparison.kind, info, slot);
-    const unsigned jumps = comparison.jumps_if ? ppc64::kBranchIfTrue : ppc64::kBranchIfFalse;
-    const unsigned passes = comparison.jumps_if ? ppc64::kBranchIfFalse : ppc64::kBranchIfTrue;
-    const ppc64::CrBit bit = cr_bit(CrField::cr0, comparison.condition);
-    const std::uint32_t target = target_of(info, slot);
+    branch_if(comparison.condition, comparison.jumps_if, target_of(info, slot));
+  }
+
+  // To `target` if CR0 says so, or says not.
+  void branch_if(ppc64::Condition condition, bool wanted, std::uint32_t target) {
+    const unsigned jumps = wanted ? ppc64::kBranchIfTrue : ppc64::kBranchIfFalse;
+    const unsigned passes = wanted ? ppc64::kBranchIfFalse : ppc64::kBranchIfTrue;
+    const ppc64::CrBit bit = cr_bit(CrField::cr0, condition);
     const Branch& branch = next_branch(target, true);
     if (branch.far) {
       emit<Op::bc>(passes, bit, 8);
@@ -391,7 +420,7 @@ class Translation {
     const CallPlace place{.at = address() + std::uint64_t{out_.position()} * 4, .toc = linked.toc};
     GuestAddress target = reach.origin(place);  // any address that is in reach
     if (pass_ == Pass::emitting) {
-      target = model::jit_target(linked, number);
+      target = call_target(linked, number);
       if (!reach.through_descriptor) {
         target = target + entry_bytes(source_.target.abi, external);
       }

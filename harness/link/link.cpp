@@ -1,7 +1,7 @@
 #include "link/link.hpp"
 
 #include <algorithm>
-#include <array>
+#include <cstdlib>
 #include <span>
 
 #include "bpf/codec.hpp"
@@ -11,17 +11,19 @@
 namespace farcall::link {
 namespace {
 
-struct SchemeRow {
-  model::CallScheme scheme;
-  Result<void> (*encode)(model::LinkedProgram& linked);
-};
-
-constexpr std::array kSchemes = {
-    SchemeRow{model::CallScheme::imm32, encode_imm32},
-    SchemeRow{model::CallScheme::aux64, encode_aux64},
-    SchemeRow{model::CallScheme::pair64, encode_pair64},
-    SchemeRow{model::CallScheme::table, encode_table},
-};
+Result<void> encode(model::LinkedProgram& linked) {
+  switch (linked.scheme) {
+    case model::CallScheme::imm32:
+      return encode_imm32(linked);
+    case model::CallScheme::aux64:
+      return encode_aux64(linked);
+    case model::CallScheme::pair64:
+      return encode_pair64(linked);
+    case model::CallScheme::table:
+      return encode_table(linked);
+  }
+  std::abort();  // no other scheme is there
+}
 
 // Function pointers are the functions' addresses whatever the scheme.
 void fill_in_pointers(bpf::Program& program, std::span<const GuestAddress> addresses) {
@@ -63,8 +65,7 @@ Result<model::LinkedProgram> link_program(const model::Cell& cell) {
                             .target = linked.addresses[call.callee]});
   }
   fill_in_pointers(linked.program, linked.addresses);
-  const auto* const row = std::ranges::find(kSchemes, linked.scheme, &SchemeRow::scheme);
-  FARCALL_TRYV(row->encode(linked));
+  FARCALL_TRYV(encode(linked));
   return linked;
 }
 

@@ -1,8 +1,7 @@
-// What a call scheme is to the linker. Each scheme is one file, declared here, listed in link.cpp.
+// What a call scheme is to the linker: how it writes a call.
 //
 // A scheme gets the program as it is in the source, every call with its distance in `imm`, and
-// addresses, call base and calls filled in. It leaves every call as model/linked_program.hpp says,
-// which is also where the encodings are read back.
+// addresses, call base and calls filled in. It leaves every call as model/linked_program.hpp says.
 #pragma once
 
 #include <string>

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "model/schemes.hpp"
+
 namespace farcall::model {
 namespace {
 
@@ -15,7 +17,11 @@ constexpr std::array kEndianNames = {"le"sv, "be"sv};
 constexpr std::array kCpuNames = {"power8"sv, "power9"sv, "power10"sv};
 constexpr std::array kMmuNames = {"hash"sv, "radix"sv};
 constexpr std::array kAbiNames = {"elfv1"sv, "elfv2"sv};
-constexpr std::array kCallNames = {"imm32"sv, "aux64"sv, "pair64"sv, "table"sv};
+constexpr std::array kCallNames = [] {
+  std::array<std::string_view, kSchemes.size()> names;
+  std::ranges::transform(kSchemes, names.begin(), &SchemeInfo::name);
+  return names;
+}();
 constexpr std::array kReachNames = {"bl"sv, "toc"sv, "abs64"sv, "pcrel"sv};
 constexpr std::array kGuestNames = {"bare"sv, "linux"sv};
 

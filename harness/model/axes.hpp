@@ -16,11 +16,12 @@ enum class Endian : std::uint8_t { little, big };
 enum class Cpu : std::uint8_t { power8, power9, power10 };
 enum class Mmu : std::uint8_t { hash, radix };
 enum class Abi : std::uint8_t { elfv1, elfv2 };
-enum class CallScheme : std::uint8_t { imm32, aux64, pair64, table };  // DESIGN: call schemes
+enum class CallScheme : std::uint8_t { imm32, aux64, pair64, table };  // model/schemes.hpp
+inline constexpr std::size_t kCallSchemeCount = 1 + static_cast<std::size_t>(CallScheme::table);
 enum class Reach : std::uint8_t { bl, toc, abs64, pcrel };  // how code gets to an address
 enum class GuestKind : std::uint8_t { bare, linux };
 
-// The order is that of DESIGN and of the values in a cell's name.
+// The order is that of the values in a cell's name.
 enum class Axis : std::uint8_t { endian, cpu, mmu, abi, call, reach, guest };
 inline constexpr std::size_t kAxisCount = 7;
 

@@ -32,14 +32,15 @@ struct Placement {
   friend bool operator==(const Placement&, const Placement&) = default;
 };
 
-// Room for 24 nested frames of the largest size that the JIT makes.
-inline constexpr std::uint64_t kStackBytes = std::uint64_t{16} << 10;
+// Room for as many frames as the interpreter admits, of the largest size that the JIT makes.
+inline constexpr std::uint64_t kStackBytes = std::uint64_t{24} << 10;
 
 // `-- calls`: the call at `site` goes to function `callee` and is made exactly `count` times.
 struct ExpectedCall {
   bpf::CallSite site;
   std::uint32_t callee = 0;
   std::uint64_t count = 1;
+  unsigned line = 0;
 
   friend bool operator==(const ExpectedCall&, const ExpectedCall&) = default;
 };
@@ -49,6 +50,7 @@ struct ExpectedMemory {
   std::string region;
   std::uint64_t offset = 0;
   std::vector<std::byte> bytes;
+  unsigned line = 0;
 
   friend bool operator==(const ExpectedMemory&, const ExpectedMemory&) = default;
 };
@@ -57,14 +59,19 @@ struct ExpectedMemory {
 struct ExpectedFailure {
   ErrorCode code{};
   std::string site;
+  unsigned line = 0;
 
   friend bool operator==(const ExpectedFailure&, const ExpectedFailure&) = default;
 };
 
-// What the case says. Either `failure`, or `result` with what else is said.
+// What the case says. Either `failure`, or `result` with what else is said. Each has the line of
+// the case file that says it, counted from 1; 0: no line does.
 struct Expectation {
   std::optional<std::uint64_t> result;
+  unsigned result_line = 0;
+  bool no_result = false;              // `-- result none`: what r0 is does not matter
   std::vector<ExpectedCall> calls;     // sites not named here: as often as the interpreter calls
+  bool any_other_call = false;         // sites not named here need not be reached
   std::vector<ExpectedMemory> memory;  // regions that are named keep their other bytes
   std::optional<ExpectedFailure> failure;
 

@@ -46,6 +46,8 @@ struct CodeFunction {
   // how many a tail call does (a program's beginning, which counts from 0).
   std::uint32_t local_entry_words = 0;
   std::uint32_t tail_entry_words = 0;
+  // How far BPF's r10 is below r1 at entry, in bytes; 0: the JIT does not say.
+  std::uint32_t frame_top_bytes = 0;
 
   GuestAddress code() const { return address + std::uint64_t{descriptor_words} * 4; }
   GuestAddress end() const { return address + words.size() * 4; }
@@ -71,12 +73,16 @@ struct CodeCall {
   friend bool operator==(const CodeCall&, const CodeCall&) = default;
 };
 
+// Who said where the functions of an image lie: the cell's placement, or whoever made the image.
+enum class PlacedBy : std::uint8_t { cell, image };
+
 struct CodeImage {
   std::vector<CodeFunction> functions;  // those of the program in its order, then its externals
   GuestAddress entry;  // a pointer to the function that runs first: with ELFv1, a descriptor
   std::vector<CodeCall> calls;  // in program order
   // The numbers of the ppc64 registers that hold BPF's r0 … r10; empty: the JIT does not say.
   std::vector<std::uint8_t> bpf_registers;
+  PlacedBy placed_by = PlacedBy::cell;
 
   friend bool operator==(const CodeImage&, const CodeImage&) = default;
 };
@@ -84,6 +90,9 @@ struct CodeImage {
 // Whether there is code for each function of the program and each of its externals: then whatever
 // number a call has, the image has a function of it.
 bool is_complete(const CodeImage& image, const bpf::Program& program);
+
+// The function that runs first; null if the entry is that of none.
+const CodeFunction* entry_function(const CodeImage& image);
 
 // Function number `function` called at `call`, with ELFv1 through its descriptor or straight.
 CodeCallee callee(const CodeImage& image, const CodeCall& call, std::uint32_t function);

@@ -9,7 +9,8 @@
 namespace farcall::model {
 
 // `site.ordinal` counts the branch-and-links of a function in address order. `target` is empty
-// where the bytes alone do not fix the address.
+// where the bytes alone do not fix the address. Where a register holds it, its two lowest bits are
+// there too, which the CPU drops.
 struct DecodedCall {
   bpf::CallSite site;
   GuestAddress at;  // of the branch-and-link

@@ -1,9 +1,12 @@
 #include "model/job.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <string_view>
 
 #include "base/bits.hpp"
 #include "base/byte_order.hpp"
+#include "bpf/interpreter.hpp"
 #include "model/convention.hpp"
 
 namespace farcall::model {
@@ -31,15 +34,35 @@ constexpr std::uint64_t scramble(std::uint64_t value) {
   return value ^ (value >> 31);
 }
 
-// Registers that no value of a program is likely to equal, different in each job.
-ppc64::Registers marked_registers(std::uint64_t seed) {
-  std::uint64_t next = scramble(seed);
-  const auto mark = [&next] { return scramble(next++); };
+// FNV-1a.
+constexpr std::uint64_t hash(std::string_view text) {
+  std::uint64_t hashed = 0xcbf2'9ce4'8422'2325;
+  for (const char byte : text) {
+    hashed = (hashed ^ static_cast<unsigned char>(byte)) * 0x0000'0100'0000'01b3;
+  }
+  return hashed;
+}
+
+// What nobody has written, a doubleword at a time.
+class Garbage {
+ public:
+  Garbage(std::uint64_t seed, std::string_view cell)
+      : next_(scramble(hash(cell) ^ scramble(seed / 2))), turned_(0 - seed % 2) {}
+
+  std::uint64_t operator()() { return scramble(next_++) ^ turned_; }
+
+ private:
+  std::uint64_t next_;
+  std::uint64_t turned_;
+};
+
+// Registers that no value of a program is likely to equal.
+ppc64::Registers marked_registers(Garbage& mark) {
   ppc64::Registers marked;
-  std::ranges::generate(marked.gpr, mark);
-  std::ranges::generate(marked.fpr, mark);
+  std::ranges::generate(marked.gpr, std::ref(mark));
+  std::ranges::generate(marked.fpr, std::ref(mark));
   for (auto& vector : marked.vr) {
-    std::ranges::generate(vector, mark);
+    std::ranges::generate(vector, std::ref(mark));
   }
   marked.cr = static_cast<std::uint32_t>(mark());
   return marked;
@@ -75,6 +98,21 @@ JobRegion code_region(const CodeFunction& function, std::endian order) {
 
 }  // namespace
 
+std::optional<JobRegion> entry_frame(const Cell& cell, const CodeImage& image) {
+  const CodeFunction* const entry = entry_function(image);
+  constexpr std::uint64_t kRoom = kStackBytes - kAboveEntryBytes;
+  if (entry == nullptr || entry->frame_top_bytes == 0 ||
+      entry->frame_top_bytes > kRoom - bpf::kFrameBytes) {
+    return std::nullopt;
+  }
+  return JobRegion{
+      .address = cell.placement.stack + (kRoom - entry->frame_top_bytes - bpf::kFrameBytes),
+      .size_bytes = bpf::kFrameBytes,
+      .access = Access::read_write,
+      .reported = true,
+      .name = "stack"};
+}
+
 Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed) {
   const ppc64::CallingConvention& abi = convention(cell.axes.abi);
   Job job;
@@ -91,10 +129,20 @@ Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed) {
                            .name = memory.name});
   }
   const GuestAddress stack_pointer = cell.placement.stack + (kStackBytes - kAboveEntryBytes);
-  job.regions.push_back({.address = cell.placement.stack,
-                         .size_bytes = kStackBytes - kAboveEntryBytes,
-                         .access = Access::read_write,
-                         .name = "stack"});
+  JobRegion stack{.address = cell.placement.stack,
+                  .size_bytes = kStackBytes - kAboveEntryBytes,
+                  .access = Access::read_write,
+                  .name = "stack"};
+  if (const auto frame = entry_frame(cell, image)) {
+    job.regions.push_back({.address = stack.address,
+                           .size_bytes = frame->address.value - stack.address.value,
+                           .access = Access::read_write,
+                           .name = "stack"});
+    job.regions.push_back(*frame);
+    stack.size_bytes = stack.end().value - frame->end().value;
+    stack.address = frame->end();
+  }
+  job.regions.push_back(std::move(stack));
   // The frame of whoever calls the program: the outermost one, so its back chain is 0.
   job.regions.push_back({.address = stack_pointer,
                          .size_bytes = caller_frame_bytes(abi),
@@ -109,7 +157,9 @@ Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed) {
           .value_or(Descriptor{.code = image.entry, .toc = cell.placement.toc});
   job.entry_point = entry.code;
   job.gate = free_page(job.regions);
-  job.entry = marked_registers(seed);
+  Garbage garbage(seed, cell.name);
+  job.fill = garbage();
+  job.entry = marked_registers(garbage);
   job.entry.gpr[1] = stack_pointer.value;
   job.entry.gpr[2] = entry.toc.value;
   std::ranges::copy(cell.arguments, job.entry.gpr.begin() + 3);

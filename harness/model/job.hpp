@@ -21,7 +21,7 @@ enum class Access : std::uint8_t { execute, read, read_write };
 
 // `size_bytes` bytes at an address, the first of them given, the others undefined (a stack has none
 // given). Only the pages that regions touch are mapped; within these pages, code pages hold trap
-// words and data pages a fill pattern outside the regions. Regions do not overlap; two that share a
+// words and data pages the job's fill outside the regions. Regions do not overlap; two that share a
 // page have the same access.
 struct JobRegion {
   GuestAddress address;
@@ -44,11 +44,15 @@ struct Job {
   ppc64::Registers entry;  // on entry; lr is the address to return to, ctr and r12 the entry point
   GuestAddress entry_point;
   GuestAddress gate;  // the return address: a word of its own, mapped by the guest's runner
+  // Eight bytes for every doubleword of data pages that nobody gives, low byte at its lowest address.
+  std::uint64_t fill = 0;
   std::uint64_t budget_instructions = 10'000'000;
   std::uint32_t trace_events = 256;  // how many calls and returns are recorded at most
   Watch watch = Watch::branches;
   std::uint32_t steps = 0;          // how many are recorded at most
   std::uint64_t steps_skipped = 0;  // so many are not, before the first one is
+
+  friend bool operator==(const Job&, const Job&) = default;
 };
 
 enum class Ending : std::uint8_t { returned, faulted, out_of_budget };
@@ -110,9 +114,13 @@ struct Observations {
   friend bool operator==(const Observations&, const Observations&) = default;
 };
 
-// The job for a cell and its code: code, gate, stack and memory at their places, and a distinct
-// value made of `seed` in every register that must survive. With ELFv1, the image's entry is a
-// descriptor.
+// The BPF frame of the function that a job begins with, if the image says where that is.
+std::optional<JobRegion> entry_frame(const Cell& cell, const CodeImage& image);
+
+// The job for a cell and its code: code, gate, stack and memory at their places. What nobody has
+// written depends on `seed` and the cell's name and on nothing else: a distinct value in every
+// register, and the fill. Of an even seed and the next one, no bit of that is the same. With ELFv1,
+// the image's entry is a descriptor.
 Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed);
 
 }  // namespace farcall::model

@@ -10,8 +10,10 @@
 #include "bpf/instruction.hpp"
 #include "bpf/validator.hpp"
 #include "external/external.hpp"
+#include "external/stub.hpp"
 #include "model/json.hpp"
 #include "model/json_error.hpp"
+#include "model/rules.hpp"
 #include "model/translation.hpp"
 
 // nlohmann::json reports what does not fit by exceptions that name the place; they end at
@@ -123,16 +125,59 @@ bpf::Slot read_slot(const Json& json) {
   return slot;
 }
 
+bpf::Signature read_signature(const Json& json) {
+  const auto types = read_array(json, [](const Json& one) {
+    const int bits = one.get<int>();
+    const int width = std::abs(bits);
+    if (width != 8 && width != 16 && width != 32 && width != 64) {
+      throw BadDocument(
+          "a type of a signature has 8, 16, 32 or 64 bits, negative for a signed one");
+    }
+    return bpf::ValueType{.bits = static_cast<std::uint8_t>(width), .is_signed = bits < 0};
+  });
+  bpf::Signature signature;
+  if (types.empty() || types.size() > signature.arguments.size() + 1) {
+    throw BadDocument("a signature has five arguments at most, and a result");
+  }
+  std::ranges::copy(types.begin(), types.end() - 1, signature.arguments.begin());
+  signature.argument_count = static_cast<std::uint8_t>(types.size() - 1);
+  signature.result = types.back();
+  return signature;
+}
+
+bpf::Stub read_stub(const Json& json) {
+  return {.log = read_number<std::uint32_t>(json.at("log")),
+          .number = read_number<std::uint32_t>(json.at("number")),
+          .block = read_number<std::uint32_t>(json.at("block")),
+          .values = read_number<std::uint32_t>(json.at("values"))};
+}
+
 bpf::External read_external(const Json& json) {
   const auto text = json.at("name").get<std::string>();
   const auto kind = json.at("kind").get<std::string>();
   const external::Native* const found = external::find(text);
-  if (found == nullptr || (kind != "helper" && kind != "kfunc")) {
+  const bool is_stub = json.contains("stub");
+  if ((found == nullptr && !is_stub) || (kind != "helper" && kind != "kfunc")) {
     throw BadDocument(fmt::format("there is no {} called '{}'", kind, text));
   }
-  return external::external(*found,
-                            kind == "kfunc" ? bpf::ExternalKind::kfunc : bpf::ExternalKind::helper,
-                            read_number<std::int32_t>(json.at("id")));
+  const auto which = kind == "kfunc" ? bpf::ExternalKind::kfunc : bpf::ExternalKind::helper;
+  const auto id = read_number<std::int32_t>(json.at("id"));
+  return is_stub ? external::stub(text, which, id, read_signature(json.at("signature")),
+                                  read_stub(json.at("stub")))
+                 : external::external(*found, which, id);
+}
+
+// Its list lies within the log, and all stubs have one log.
+void check_stub(const bpf::Program& program, const bpf::Stub& stub) {
+  const bool fits = stub.log < program.maps.size() &&
+                    &program.maps[stub.log] == external::stub_log(program) && stub.values != 0 &&
+                    stub.values <= external::kMostValues && stub.number <= external::kMostStubs &&
+                    stub.block >= external::kFirstBlock && stub.block % 8 == 0 &&
+                    std::uint64_t{stub.block} + external::block_bytes(stub.values) <=
+                        bpf::kArrayHeaderBytes + program.maps[stub.log].value_bytes;
+  if (!fits) {
+    throw BadDocument("the values of a stub are not in the log of the program's stubs");
+  }
 }
 
 bpf::Program read_program(const Json& json) {
@@ -154,6 +199,11 @@ bpf::Program read_program(const Json& json) {
                       .value_bytes = read_number<std::uint32_t>(one.at("value_bytes"))};
     });
   }
+  for (const bpf::External& external : program.externals) {
+    if (external.stub) {
+      check_stub(program, *external.stub);
+    }
+  }
   if (json.contains("extension")) {
     const auto extension = json.at("extension").get<std::string>();
     const auto callx = bpf::extension_named(extension);
@@ -162,34 +212,33 @@ bpf::Program read_program(const Json& json) {
     }
     program.callx = *callx;
   }
-  bpf::SlotIndex next = 0;
-  for (const bpf::Function& function : program.functions) {
-    if (function.begin != next || function.end <= function.begin) {
-      throw BadDocument(
-          fmt::format("function {} does not begin where the one before ends", function.name));
-    }
-    next = function.end;
-  }
-  if (next != program.slots.size()) {
-    throw BadDocument("the last function does not end with the program");
-  }
   return program;
 }
 
+// 0 if the document names no line.
+unsigned read_case_line(const Json& json, const char* key = "line") {
+  return json.contains(key) ? read_number<unsigned>(json.at(key)) : 0;
+}
+
 Expectation read_expectation(const Json& json) {
-  Expectation expected;
-  if (const Json& result = json.at("result"); !result.is_null()) {
+  Expectation expected{.result_line = read_case_line(json, "result_line")};
+  if (const Json& result = json.at("result"); result == "none") {
+    expected.no_result = true;
+  } else if (!result.is_null()) {
     expected.result = read_hex(result);
   }
   expected.calls = read_array(json.at("calls"), [](const Json& one) {
     return ExpectedCall{.site = read_site(one.at("site")),
                         .callee = read_number<std::uint32_t>(one.at("callee")),
-                        .count = one.at("count").get<std::uint64_t>()};
+                        .count = one.at("count").get<std::uint64_t>(),
+                        .line = read_case_line(one)};
   });
+  expected.any_other_call = json.value("any_other_call", false);
   expected.memory = read_array(json.at("memory"), [](const Json& one) {
     return ExpectedMemory{.region = one.at("region").get<std::string>(),
                           .offset = one.at("offset").get<std::uint64_t>(),
-                          .bytes = read_bytes(one.at("bytes"))};
+                          .bytes = read_bytes(one.at("bytes")),
+                          .line = read_case_line(one)};
   });
   if (const Json& failure = json.at("failure"); !failure.is_null()) {
     const auto text = failure.at("code").get<std::string>();
@@ -197,8 +246,9 @@ Expectation read_expectation(const Json& json) {
     if (!code) {
       throw BadDocument(fmt::format("unknown failure code '{}'", text));
     }
-    expected.failure =
-        ExpectedFailure{.code = *code, .site = failure.at("site").get<std::string>()};
+    expected.failure = ExpectedFailure{.code = *code,
+                                       .site = failure.at("site").get<std::string>(),
+                                       .line = read_case_line(failure)};
   }
   return expected;
 }
@@ -231,47 +281,28 @@ Cell read_cell(const Json& json) {
   std::ranges::copy(arguments, cell.arguments.begin());
   if (const Json& program = json.at("program"); !program.is_null()) {
     cell.program = std::make_shared<const bpf::Program>(read_program(program));
-    if (cell.placement.functions.size() != callee_count(*cell.program)) {
-      throw BadDocument(
-          "the placement has not one address for each function of the program and each external");
-    }
-    for (const bpf::Map& map : cell.program->maps) {
-      const auto region = std::ranges::find(cell.memory, map.name, &bpf::MemoryRegion::name);
-      if (region == cell.memory.end() || region->bytes.size() < bpf::kArrayHeaderBytes ||
-          region->bytes.size() - bpf::kArrayHeaderBytes < map.value_bytes) {
-        throw BadDocument(fmt::format("map {} is not a region of the cell that holds its {} bytes",
-                                      map.name, map.value_bytes));
-      }
-    }
-  } else if (!cell.expected.result) {
-    throw BadDocument("without a program, the cell must say which result it expects");
   }
   return cell;
 }
 
 LinkedProgram read_linked(const Json& json, Endian endian) {
-  LinkedProgram linked{
-      .scheme = read_axes({{"call", json.at("scheme")}}).call,
-      .endian = endian,
-      .program = read_program(json.at("program")),
-      .addresses = read_array(json.at("addresses"), read_address),
-      .maps = json.contains("maps") ? read_array(json.at("maps"), read_address)
-                                    : std::vector<GuestAddress>(),
-      .call_base = read_address(json.at("call_base")),
-      .toc = read_address(json.at("toc")),
-      .calls = read_array(json.at("calls"),
-                          [](const Json& one) {
-                            return LinkedCall{
-                                .site = read_site(one.at("site")),
-                                .slot = read_number<bpf::SlotIndex>(one.at("slot")),
-                                .callee = read_number<std::uint32_t>(one.at("callee")),
-                                .target = read_address(one.at("target"))};
-                          }),
-      .side_table = read_array(json.at("side_table"), read_address)};
-  if (!is_consistent(linked)) {
-    throw BadDocument("the linked program's addresses, maps, calls or side table do not fit it");
-  }
-  return linked;
+  return {.scheme = read_axes({{"call", json.at("scheme")}}).call,
+          .endian = endian,
+          .program = read_program(json.at("program")),
+          .addresses = read_array(json.at("addresses"), read_address),
+          .maps = json.contains("maps") ? read_array(json.at("maps"), read_address)
+                                        : std::vector<GuestAddress>(),
+          .call_base = read_address(json.at("call_base")),
+          .toc = read_address(json.at("toc")),
+          .calls = read_array(json.at("calls"),
+                              [](const Json& one) {
+                                return LinkedCall{
+                                    .site = read_site(one.at("site")),
+                                    .slot = read_number<bpf::SlotIndex>(one.at("slot")),
+                                    .callee = read_number<std::uint32_t>(one.at("callee")),
+                                    .target = read_address(one.at("target"))};
+                              }),
+          .side_table = read_array(json.at("side_table"), read_address)};
 }
 
 CodeLine read_line(const Json& json) {
@@ -282,34 +313,20 @@ CodeLine read_line(const Json& json) {
   return {.instruction = numbers[0], .word = numbers[1]};
 }
 
-// Whether both numbers of each row are at least those of the row before, and all words are words of
-// the function.
-bool lines_fit(const CodeFunction& function) {
-  const std::span lines(function.lines);
-  const auto descends = [](const CodeLine& a, const CodeLine& b) {
-    return b.instruction <= a.instruction || b.word < a.word;
-  };
-  return std::ranges::adjacent_find(lines, descends) == lines.end() &&
-         (lines.empty() || (lines.front().word >= function.descriptor_words &&
-                            lines.back().word < function.words.size()));
-}
-
-template <typename Member>
-bool has_twice(const std::vector<CodeCall>& calls, Member member) {
-  std::vector<std::decay_t<decltype(calls.front().*member)>> all;
-  all.reserve(calls.size());
-  std::ranges::transform(calls, std::back_inserter(all), member);
-  std::ranges::sort(all);
-  return std::ranges::adjacent_find(all) != all.end();
-}
-
 // Words that are left out at the beginning of a function; 0 if the document does not say.
-std::uint32_t read_entry_words(const Json& function, const char* key) {
+std::uint32_t read_if_there(const Json& function, const char* key) {
   return function.contains(key) ? read_number<std::uint32_t>(function.at(key)) : 0;
 }
 
 CodeImage read_image(const Json& json) {
   CodeImage image;
+  if (json.contains("placement")) {
+    const auto by = json.at("placement").get<std::string>();
+    if (by != "cell" && by != "image") {
+      throw BadDocument(fmt::format("an image's placement is by cell or image, not '{}'", by));
+    }
+    image.placed_by = by == "image" ? PlacedBy::image : PlacedBy::cell;
+  }
   image.entry = read_address(json.at("entry"));
   image.functions = read_array(json.at("functions"), [](const Json& one) {
     return CodeFunction{
@@ -329,8 +346,9 @@ CodeImage read_image(const Json& json) {
                                 : 0,
         .lines = one.contains("lines") ? read_array(one.at("lines"), read_line)
                                        : std::vector<CodeLine>(),
-        .local_entry_words = read_entry_words(one, "local_entry_words"),
-        .tail_entry_words = read_entry_words(one, "tail_entry_words")};
+        .local_entry_words = read_if_there(one, "local_entry_words"),
+        .tail_entry_words = read_if_there(one, "tail_entry_words"),
+        .frame_top_bytes = read_if_there(one, "frame_top_bytes")};
   });
   image.calls = read_array(json.at("calls"), [](const Json& one) {
     CodeCall call{.site = read_site(one.at("site")),
@@ -345,92 +363,11 @@ CodeImage read_image(const Json& json) {
   });
   if (json.contains("bpf_registers")) {
     image.bpf_registers = read_array(json.at("bpf_registers"), read_number<std::uint8_t>);
-    if (!image.bpf_registers.empty() && (image.bpf_registers.size() != bpf::kRegisterCount ||
-                                         std::ranges::max(image.bpf_registers) > 31)) {
-      throw BadDocument("expected eleven ppc64 registers, for r0 … r10, or none");
-    }
-  }
-  std::size_t words = 0;
-  for (const CodeFunction& function : image.functions) {
-    words += function.words.size();
-    if (function.words.empty() || function.address.value % 4 != 0) {
-      throw BadDocument(fmt::format("function {} is empty or not word aligned", function.name));
-    }
-    if (function.descriptor_words != 0 && (function.descriptor_words != kDescriptorWords ||
-                                           function.words.size() <= kDescriptorWords)) {
-      throw BadDocument(
-          fmt::format("the descriptor of function {} is not {} words in front of its code",
-                      function.name, kDescriptorWords));
-    }
-    if (!lines_fit(function)) {
-      throw BadDocument(
-          fmt::format("the lines of function {} do not ascend within its code", function.name));
-    }
-  }
-  if (has_twice(image.calls, &CodeCall::site) || has_twice(image.calls, &CodeCall::at)) {
-    throw BadDocument("two calls of the image have one site, or one branch-and-link");
-  }
-  const std::size_t functions = image.functions.size();
-  const bool calls_fit = std::ranges::all_of(image.calls, [functions](const CodeCall& call) {
-    return call.site.function < functions && (!call.callee || call.callee->function < functions);
-  });
-  if (functions == 0 || words * 4 > kMaximumBytes || !calls_fit) {
-    throw BadDocument("an image needs functions, at most 4 MiB of code, and calls among them");
   }
   return image;
 }
 
-// What the case expects must be about things that there are.
-void check_expectation(const Document& document) {
-  const Cell& cell = document.cell;
-  const std::size_t functions =
-      cell.program ? callee_count(*cell.program) : document.image->functions.size();
-  for (const ExpectedCall& call : cell.expected.calls) {
-    if (call.site.function >= functions || call.callee >= functions) {
-      throw BadDocument("an expected call is of a function that is not there");
-    }
-  }
-  for (const CodeCall& call : document.image ? document.image->calls : std::vector<CodeCall>{}) {
-    const bool told = cell.program || call.callee ||
-                      std::ranges::find(cell.expected.calls, call.site, &ExpectedCall::site) !=
-                          cell.expected.calls.end();
-    if (!told) {
-      throw BadDocument(
-          fmt::format("without a program, the cell must say whom the call through a register at "
-                      "{} calls",
-                      site_name(*document.image, call.site)));
-    }
-  }
-  for (const ExpectedMemory& memory : cell.expected.memory) {
-    const auto region = std::ranges::find(cell.memory, memory.region, &bpf::MemoryRegion::name);
-    if (region == cell.memory.end() || memory.offset > region->bytes.size() ||
-        memory.bytes.size() > region->bytes.size() - memory.offset) {
-      throw BadDocument("expected memory is not within a region of the cell");
-    }
-  }
-}
-
-// Where the image lies, as a machine can map it.
-void check_places(const CodeImage& image, Mmu mmu) {
-  std::vector<const CodeFunction*> by_address;
-  for (const CodeFunction& function : image.functions) {
-    if (!admits(mmu, function.address, function.words.size() * 4)) {
-      throw BadDocument(fmt::format("function {} at {} is outside what the MMU translates",
-                                    function.name, to_string(function.address)));
-    }
-    by_address.push_back(&function);
-  }
-  std::ranges::sort(by_address, {}, &CodeFunction::address);
-  for (std::size_t i = 1; i < by_address.size(); ++i) {
-    if (by_address[i]->address.value - by_address[i - 1]->address.value <
-        by_address[i - 1]->words.size() * 4) {
-      throw BadDocument(fmt::format("functions {} and {} overlap at {}", by_address[i - 1]->name,
-                                    by_address[i]->name, to_string(by_address[i]->address)));
-    }
-  }
-}
-
-Document read_checked(const Json& json) {
+Document read_stages(const Json& json) {
   const int format = json.at("farcall").at("format").get<int>();
   if (format != kJsonFormat) {
     throw BadDocument(
@@ -442,28 +379,8 @@ Document read_checked(const Json& json) {
   }
   if (json.contains("image")) {
     document.image = read_image(json.at("image"));
-    check_places(*document.image, document.cell.axes.mmu);
-    if (document.cell.program && !is_complete(*document.image, *document.cell.program)) {
-      throw BadDocument(
-          fmt::format("the image has {} functions: expected one for each of the program's and each "
-                      "of its externals, {}",
-                      document.image->functions.size(), callee_count(*document.cell.program)));
-    }
   }
-  if (document.cell.axes.abi == Abi::elfv1 && document.image &&
-      (document.cell.axes.endian != Endian::big ||
-       !descriptor_at(*document.image, document.image->entry))) {
-    throw BadDocument("ELFv1 wants big-endian code whose entry is a function descriptor");
-  }
-  if (!document.cell.program && !document.image) {
-    throw BadDocument("there is neither a program nor an image to run");
-  }
-  check_expectation(document);
   return document;
-}
-
-bool same_call(const bpf::PseudoCall& found, const LinkedCall& stated) {
-  return found.site == stated.site && found.slot == stated.slot && found.callee == stated.callee;
 }
 
 // What a document's texts come to is printed: nothing in them may drive a terminal.
@@ -508,14 +425,6 @@ std::string reason(const Json::exception& error) {
 Result<Document> read_document(std::string_view text, const std::string& path) {
   constexpr std::string_view kHint =
       "farcall dump --json --stage=image FILE@CELL writes a good one";
-  // A program in a document has no origins of its own.
-  const auto valid = [&path](const bpf::Program& program) {
-    Result<void> result = bpf::validate(program);
-    if (!result) {
-      result.error().where = {path};
-    }
-    return result;
-  };
   const auto malformed = [&](std::string message, SourceLocation where) {
     return Error{.code = ErrorCode::json_malformed,
                  .message = std::move(message),
@@ -523,16 +432,10 @@ Result<Document> read_document(std::string_view text, const std::string& path) {
                  .hint = std::string(kHint)};
   };
   try {
-    Document document = read_checked(Json::parse(text, accept));
-    if (document.cell.program) {
-      FARCALL_TRYV(valid(*document.cell.program));
-    }
-    if (document.linked) {
-      const bpf::Program view = interpreter_view(*document.linked);
-      FARCALL_TRYV(valid(view));
-      if (!std::ranges::equal(pseudo_calls(view), document.linked->calls, same_call)) {
-        throw BadDocument("the linked program's calls are not those of its slots");
-      }
+    Document document = read_stages(Json::parse(text, accept));
+    if (auto kept = check_document(document, path); !kept) {
+      kept.error().hint = kHint;
+      return std::move(kept).error();
     }
     return document;
   } catch (const Json::parse_error& error) {

@@ -64,17 +64,51 @@ Json to_json(bpf::CallSite site) {
   return {{"function", site.function}, {"ordinal", site.ordinal}};
 }
 
+// A line of the case file, where there is one that says what `json` says.
+Json with_line(Json json, unsigned line, const char* key = "line") {
+  if (line != 0) {
+    json[key] = line;
+  }
+  return json;
+}
+
+Json to_json(const bpf::Stub& stub) {
+  return {
+      {"log", stub.log}, {"number", stub.number}, {"block", stub.block}, {"values", stub.values}};
+}
+
+// The arguments, and behind them the result: bits, negative for a signed type.
+Json to_json(const bpf::Signature& signature) {
+  const auto bits = [](bpf::ValueType type) { return type.is_signed ? -type.bits : +type.bits; };
+  Json json = Json::array();
+  for (std::size_t i = 0; i < signature.argument_count; ++i) {
+    json.push_back(bits(signature.arguments[i]));
+  }
+  json.push_back(bits(signature.result));
+  return json;
+}
+
 Json to_json(const Expectation& expected) {
-  Json json = Json::object();
+  Json json = with_line(Json::object(), expected.result_line, "result_line");
   json["result"] = or_null(expected.result, [](std::uint64_t value) { return hex(value); });
+  if (expected.no_result) {
+    json["result"] = "none";
+  }
   json["calls"] = array_of(expected.calls, [](const ExpectedCall& call) {
-    return Json{{"site", to_json(call.site)}, {"callee", call.callee}, {"count", call.count}};
+    return with_line(
+        Json{{"site", to_json(call.site)}, {"callee", call.callee}, {"count", call.count}},
+        call.line);
   });
+  if (expected.any_other_call) {
+    json["any_other_call"] = true;
+  }
   json["memory"] = array_of(expected.memory, [](const ExpectedMemory& memory) {
-    return Json{{"region", memory.region}, {"offset", memory.offset}, {"bytes", hex(memory.bytes)}};
+    return with_line(
+        Json{{"region", memory.region}, {"offset", memory.offset}, {"bytes", hex(memory.bytes)}},
+        memory.line);
   });
   json["failure"] = or_null(expected.failure, [](const ExpectedFailure& failure) {
-    return Json{{"code", name(failure.code)}, {"site", failure.site}};
+    return with_line(Json{{"code", name(failure.code)}, {"site", failure.site}}, failure.line);
   });
   return json;
 }
@@ -143,9 +177,14 @@ Json to_json(const bpf::Program& program) {
   });
   if (!program.externals.empty()) {
     json["externals"] = array_of(program.externals, [](const bpf::External& external) {
-      return Json{{"name", external.name},
-                  {"kind", external.kind == bpf::ExternalKind::kfunc ? "kfunc" : "helper"},
-                  {"id", external.id}};
+      Json one{{"name", external.name},
+               {"kind", external.kind == bpf::ExternalKind::kfunc ? "kfunc" : "helper"},
+               {"id", external.id}};
+      if (external.stub) {
+        one["stub"] = to_json(*external.stub);
+        one["signature"] = to_json(external.signature);
+      }
+      return one;
     });
   }
   if (!program.maps.empty()) {
@@ -202,6 +241,7 @@ Json to_json(const LinkedProgram& linked) {
 
 Json to_json(const CodeImage& image) {
   Json json = Json::object();
+  json["placement"] = image.placed_by == PlacedBy::image ? "image" : "cell";
   json["entry"] = hex(image.entry);
   json["functions"] = array_of(image.functions, [](const CodeFunction& function) {
     Json one = Json::object();
@@ -213,6 +253,9 @@ Json to_json(const CodeImage& image) {
     }
     if (function.tail_entry_words != 0) {
       one["tail_entry_words"] = function.tail_entry_words;
+    }
+    if (function.frame_top_bytes != 0) {
+      one["frame_top_bytes"] = function.frame_top_bytes;
     }
     one["pass_words"] = function.pass_words;
     one["words"] =
@@ -268,7 +311,16 @@ Json to_json(const Verdict& verdict) {
   json["outcome"] = name(verdict.outcome);
   json["result"] = or_null(verdict.result, [](std::uint64_t value) { return hex(value); });
   json["findings"] = array_of(verdict.findings, [](const Finding& finding) {
-    return Json{{"code", name(finding.code)}, {"site", finding.site}, {"text", finding.text}};
+    Json one{{"code", name(finding.code)}, {"site", finding.site}, {"text", finding.text}};
+    if (!finding.where.file.empty()) {
+      one["file"] = finding.where.file;
+      one["line"] = finding.where.line;
+      one["column"] = finding.where.column;
+    }
+    if (!finding.hint.empty()) {
+      one["hint"] = finding.hint;
+    }
+    return one;
   });
   json["sites"] = array_of(verdict.sites, [](const SiteStory& story) { return to_json(story); });
   return json;

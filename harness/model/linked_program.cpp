@@ -1,69 +1,16 @@
 #include "model/linked_program.hpp"
 
 #include <algorithm>
-#include <array>
 
 #include "bpf/codec.hpp"
 #include "bpf/instruction.hpp"
+#include "model/schemes.hpp"
 
 namespace farcall::model {
 namespace {
 
 using bpf::Slot;
 using bpf::SlotIndex;
-
-const Slot& first_slot(const LinkedProgram& linked, std::size_t call) {
-  return linked.program.slots[linked.calls[call].slot];
-}
-
-std::int32_t imm_of(const Slot& slot) {
-  return slot.imm;
-}
-
-std::int32_t offset_of(const Slot& slot) {
-  return slot.offset;
-}
-
-// How the parties that read a linked call find what they need; one row a scheme.
-struct CallReader {
-  CallScheme scheme = {};
-  SlotIndex slots = 1;  // that a call takes
-  std::int32_t (*distance)(const Slot& first) = nullptr;
-  GuestAddress (*jit_target)(const LinkedProgram& linked, std::size_t call) = nullptr;
-};
-
-constexpr std::array kReaders = {
-    CallReader{.scheme = CallScheme::imm32,
-               .distance = offset_of,
-               .jit_target =
-                   [](const LinkedProgram& linked, std::size_t call) {
-                     const std::int64_t from_base = first_slot(linked, call).imm;
-                     return linked.call_base + static_cast<Displacement>(from_base);
-                   }},
-    CallReader{.scheme = CallScheme::aux64,
-               .distance = imm_of,
-               .jit_target = [](const LinkedProgram& linked,
-                                std::size_t call) { return linked.side_table[call]; }},
-    CallReader{.scheme = CallScheme::pair64,
-               .slots = 2,
-               .distance = offset_of,
-               .jit_target =
-                   [](const LinkedProgram& linked, std::size_t call) {
-                     const Slot& second = linked.program.slots[linked.calls[call].slot + 1];
-                     return GuestAddress{bpf::word_of(second, byte_order(linked.endian))};
-                   }},
-    CallReader{
-        .scheme = CallScheme::table,
-        .distance = offset_of,
-        .jit_target =
-            [](const LinkedProgram& linked, std::size_t call) {
-              return linked.addresses[static_cast<std::uint32_t>(first_slot(linked, call).imm)];
-            }},
-};
-
-const CallReader& reader(const LinkedProgram& linked) {
-  return *std::ranges::find(kReaders, linked.scheme, &CallReader::scheme);
-}
 
 // `ja +0`.
 constexpr Slot kSkip = {.opcode = std::ranges::find(bpf::kInstructions, bpf::Operation::jump,
@@ -97,22 +44,15 @@ bool is_external(const LinkedProgram& linked, const LinkedCall& call) {
   return call.callee >= linked.program.functions.size();
 }
 
-GuestAddress jit_target(const LinkedProgram& linked, std::size_t call) {
-  if (is_external(linked, linked.calls[call])) {
-    return linked.addresses[linked.calls[call].callee];
-  }
-  return reader(linked).jit_target(linked, call);
-}
-
 SlotIndex slots_at(const LinkedProgram& linked, SlotIndex at) {
   const Slot& slot = linked.program.slots[at];
   const bpf::InstructionInfo* const info = bpf::find(slot);
   const bool is_pseudo_call = info != nullptr && info->form == bpf::Form::local_callee;
-  return is_pseudo_call ? reader(linked).slots : bpf::slots_of(slot.opcode);
+  return is_pseudo_call ? scheme_info(linked.scheme).slots : bpf::slots_of(slot.opcode);
 }
 
 bpf::Program interpreter_view(const LinkedProgram& linked) {
-  const CallReader& scheme = reader(linked);
+  const SchemeInfo& scheme = scheme_info(linked.scheme);
   bpf::Program program = linked.program;
   for (SlotIndex at = 0; at < program.slots.size(); at += slots_at(linked, at)) {
     Slot& slot = program.slots[at];
@@ -126,7 +66,7 @@ bpf::Program interpreter_view(const LinkedProgram& linked) {
       continue;
     }
     Slot& slot = program.slots[call.slot];
-    slot.imm = scheme.distance(slot);
+    slot.imm = scheme.distance == DistanceField::imm ? slot.imm : slot.offset;
     slot.offset = 0;
     if (scheme.slots == 2) {
       program.slots[call.slot + 1] = kSkip;
@@ -140,7 +80,7 @@ bool is_consistent(const LinkedProgram& linked) {
   const std::size_t functions = linked.program.functions.size();
   const std::size_t callees = bpf::callee_count(linked.program);
   const bool calls_fit = std::ranges::all_of(linked.calls, [&](const LinkedCall& call) {
-    const SlotIndex taken = is_external(linked, call) ? 1 : reader(linked).slots;
+    const SlotIndex taken = is_external(linked, call) ? 1 : scheme_info(linked.scheme).slots;
     return call.slot < slots.size() && slots.size() - call.slot >= taken && call.callee < callees &&
            call.site.function < functions;
   });
@@ -148,25 +88,25 @@ bool is_consistent(const LinkedProgram& linked) {
       linked.maps.size() != linked.program.maps.size()) {
     return false;
   }
-  switch (linked.scheme) {
-    case CallScheme::imm32:
-      return true;
-    case CallScheme::aux64:
-      return linked.side_table.size() == linked.calls.size();
-    case CallScheme::pair64:
-      return std::ranges::all_of(linked.calls,
-                                 [&](const LinkedCall& call) {
-                                   return is_external(linked, call) ||
-                                          slots[call.slot].imm == kPairMark;
-                                 }) &&
-             !jumps_into_a_pair(linked);
-    case CallScheme::table:
-      return std::ranges::all_of(linked.calls, [&](const LinkedCall& call) {
-        return is_external(linked, call) ||
-               static_cast<std::uint32_t>(slots[call.slot].imm) < functions;
-      });
+  const SchemeInfo& scheme = scheme_info(linked.scheme);
+  const auto each_pseudo_call = [&](const auto& holds) {
+    return std::ranges::all_of(linked.calls, [&](const LinkedCall& call) {
+      return is_external(linked, call) || holds(slots[call.slot]);
+    });
+  };
+  if (scheme.beside == AddressesBeside::one_a_call &&
+      linked.side_table.size() != linked.calls.size()) {
+    return false;
   }
-  return false;
+  if (scheme.beside == AddressesBeside::one_a_function &&
+      !each_pseudo_call([functions](const Slot& slot) {
+        return static_cast<std::uint32_t>(slot.imm) < functions;
+      })) {
+    return false;
+  }
+  return scheme.slots == 1 ||
+         (each_pseudo_call([](const Slot& slot) { return slot.imm == kPairMark; }) &&
+          !jumps_into_a_pair(linked));
 }
 
 }  // namespace farcall::model

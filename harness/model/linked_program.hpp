@@ -36,7 +36,7 @@ namespace farcall::model {
 inline constexpr std::int32_t kPairMark = -1;
 
 // A call as linked. `target` is where the callee was placed: what the call must reach, not what the
-// scheme's encoding says (that is jit_target()).
+// scheme's encoding says.
 struct LinkedCall {
   bpf::CallSite site;
   bpf::SlotIndex slot = 0;  // its first
@@ -63,10 +63,6 @@ struct LinkedProgram {
 // Whether it calls an external function: then no scheme has a say in how it is encoded.
 bool is_external(const LinkedProgram& linked, const LinkedCall& call);
 
-// Where the call at `calls[call]` goes, read back from the scheme's encoding as a JIT reads it.
-// Never looks at `calls[call].target`.
-GuestAddress jit_target(const LinkedProgram& linked, std::size_t call);
-
 // How many slots the instruction that begins at slot `at` takes: two if it is a 64-bit immediate
 // load, or a pair64 call.
 bpf::SlotIndex slots_at(const LinkedProgram& linked, bpf::SlotIndex at);
@@ -77,8 +73,8 @@ bpf::SlotIndex slots_at(const LinkedProgram& linked, bpf::SlotIndex at);
 // functions' addresses become loads of those numbers.
 bpf::Program interpreter_view(const LinkedProgram& linked);
 
-// Whether sizes and indices are such that jit_target() and interpreter_view() may be called, and no
-// jump leads into a pair. What a linker makes is; what was read from a file may not be.
+// Whether sizes and indices are such that interpreter_view() and a JIT's reading (jit/call_target.hpp)
+// may be called, and no jump leads into a pair. What a linker makes is; what was read from a file may not be.
 bool is_consistent(const LinkedProgram& linked);
 
 }  // namespace farcall::model

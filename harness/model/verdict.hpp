@@ -18,9 +18,18 @@ std::string_view name(Outcome outcome);
 // One thing that is not as it should be: code and site are stable, the text is for people.
 struct Finding {
   ErrorCode code{};
-  std::string site;  // `main[0]`, or empty
-  std::string text;  // what was expected and what was seen
+  std::string site;           // `main[0]`, or empty
+  std::string text;           // what was expected and what was seen
+  SourceLocation where = {};  // in the case or in the program's source; empty file: nowhere there
+  std::string hint = {};      // what to do about it; may be empty
 };
+
+Finding as_finding(const Error& error);
+Error as_error(const Finding& finding);
+
+// `cases/far.case:13: main[0]: expected …`, and with its code behind it: ` [call.count]`.
+std::string text_without_code(const Finding& finding);
+std::string to_string(const Finding& finding);
 
 // What each witness says of one call site; of a call through a register, one for each callee.
 struct SiteStory {
@@ -42,5 +51,11 @@ struct Verdict {
   std::vector<SiteStory> sites;         // in program order
   std::optional<std::uint64_t> result;  // r0 as the guest returned it
 };
+
+// What a cell comes to of which something was found; the first finding explains the others.
+Outcome outcome_of(const Finding& first);
+
+// Whether a machine or farcall failed, and not the cell.
+bool is_harness_failure(const Verdict& verdict);
 
 }  // namespace farcall::model

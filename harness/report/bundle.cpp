@@ -16,7 +16,8 @@ class BundleReport : public Report {
   void begin(std::size_t /*cells*/) override {}
 
   void cell(const CellReport& report) override {
-    if (report.verdict.outcome == model::Outcome::pass) {
+    const bool is_file = !report.cell.program && report.image == nullptr;  // that is bad: no cell
+    if (report.verdict.outcome == model::Outcome::pass || is_file) {
       return;
     }
     model::Document document{.cell = report.cell};
@@ -25,6 +26,7 @@ class BundleReport : public Report {
     }
     model::Json one = model::Json::object();
     one["cell"] = report.cell.name;
+    one["seed"] = report.seed;
     one["replay"] = report.replay;
     one["verdict"] = model::to_json(report.verdict);
     one["evidence"] = evidence(report);
@@ -48,6 +50,7 @@ class BundleReport : public Report {
     json["qemu"] = qemu_;
     json["replay"] = "farcall replay FILE";
     json["of_cells"] = totals.cells();
+    json["complete"] = totals.interrupted.empty();
     json["cells"] = std::move(cells_);
     fmt::print(out_, "{}\n", json.dump(1));
   }

@@ -1,7 +1,5 @@
 #include "report/evidence.hpp"
 
-#include <fmt/format.h>
-
 #include <cstdlib>
 #include <new>
 
@@ -22,12 +20,7 @@ std::string evidence(const CellReport& report) {
 }
 
 std::string first_finding(const model::Verdict& verdict) {
-  if (verdict.findings.empty()) {
-    return "";
-  }
-  const model::Finding& first = verdict.findings.front();
-  return fmt::format("{}{}{} [{}]", first.site, first.site.empty() ? "" : ": ", first.text,
-                     name(first.code));
+  return verdict.findings.empty() ? "" : to_string(verdict.findings.front());
 }
 
 }  // namespace farcall::report

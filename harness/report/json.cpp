@@ -21,6 +21,10 @@ class JsonReport : public Report {
     json["cell"] = report.cell.name;
     json["case"] = report.cell.case_path;
     json.update(model::to_json(report.verdict));
+    if (report.image != nullptr) {
+      json["placement"] = report.image->placed_by == model::PlacedBy::image ? "image" : "cell";
+    }
+    json["seed"] = report.seed;
     json["replay"] = report.replay;
     // The state of the guest is evidence of a failure, and a burden otherwise.
     if (report.verdict.outcome != model::Outcome::pass && report.observations != nullptr) {
@@ -35,6 +39,10 @@ class JsonReport : public Report {
     json["report"] = "run";
     json["shard"] = {{"index", totals.shard.index}, {"count", totals.shard.count}};
     json["harness_failed"] = totals.harness_failed;
+    json["complete"] = totals.interrupted.empty();
+    if (!totals.interrupted.empty()) {
+      json["interrupted"] = totals.interrupted;
+    }
     json["totals"] = to_json(totals);
     // The cells are members of the same object: what follows its brace ends both.
     fmt::print(out_, "\n],{}\n", json.dump(1).substr(1));
@@ -48,10 +56,15 @@ class JsonReport : public Report {
 }  // namespace
 
 model::Json to_json(const Totals& totals) {
-  return {{"cells", totals.cells()},    {"passed", totals.passed},
-          {"failed", totals.failed},    {"skipped", totals.skipped},
-          {"errors", totals.errors},    {"not_run", totals.not_run},
-          {"call_sites", totals.sites}, {"agreed_call_sites", totals.agreed_sites},
+  return {{"cells", totals.cells()},
+          {"passed", totals.passed},
+          {"failed", totals.failed},
+          {"skipped", totals.skipped},
+          {"errors", totals.errors},
+          {"not_run", totals.not_run},
+          {"call_sites", totals.sites},
+          {"agreed_call_sites", totals.agreed_sites},
+          {"machines_lost", totals.machines_lost},
           {"seconds", totals.seconds}};
 }
 

@@ -26,6 +26,7 @@ class JunitReport : public Report {
     test.append_attribute("classname").set_value(report.cell.case_path.c_str());
     test.append_attribute("name").set_value(report.cell.name.c_str());
     test.append_attribute("file").set_value(report.cell.case_path.c_str());
+    test.append_attribute("time").set_value(fmt::format("{:.6f}", report.seconds).c_str());
     if (const char* const element = element_of(report.verdict.outcome)) {
       describe(test.append_child(element), report);
     }
@@ -56,8 +57,7 @@ class JunitReport : public Report {
   static void describe(pugi::xml_node element, const CellReport& report) {
     std::string text;
     for (const model::Finding& finding : report.verdict.findings) {
-      text += fmt::format("{}{}{} [{}]\n", finding.site, finding.site.empty() ? "" : ": ",
-                          finding.text, name(finding.code));
+      text += to_string(finding) + "\n";
     }
     if (!report.verdict.findings.empty()) {
       const model::Finding& first = report.verdict.findings.front();
@@ -95,6 +95,10 @@ void finish_junit(pugi::xml_node suite, const Totals& totals) {
                fmt::format("{}/{}", totals.shard.index, totals.shard.count));
   add_property(properties, "farcall.harness-failed", totals.harness_failed ? "true" : "false");
   add_property(properties, "farcall.not-run", fmt::format("{}", totals.not_run));
+  add_property(properties, "farcall.interrupted", totals.interrupted);
+  add_property(properties, "farcall.call-sites", fmt::format("{}", totals.sites));
+  add_property(properties, "farcall.agreed-call-sites", fmt::format("{}", totals.agreed_sites));
+  add_property(properties, "farcall.machines-lost", fmt::format("{}", totals.machines_lost));
 }
 
 std::unique_ptr<Report> junit_report(std::FILE* out) {

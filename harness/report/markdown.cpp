@@ -56,7 +56,8 @@ class MarkdownReport : public Report {
 
   void end(const Totals& totals) override {
     const bool good = totals.failed + totals.errors + totals.not_run == 0;
-    fmt::print(out_, "## farcall: {}\n\n", good ? "all cells passed" : "not all cells passed");
+    fmt::print(out_, "## farcall: {}{}\n\n", good ? "all cells passed" : "not all cells passed",
+               totals.interrupted.empty() ? "" : ", not complete: ended by " + totals.interrupted);
     fmt::print(out_,
                "| cells | passed | failed | errors | skipped | not run | call sites that agree | "
                "seconds |\n|---|---|---|---|---|---|---|---|\n"

@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -32,8 +33,17 @@ void add(Totals& sum, const Totals& part) {
   sum.sites += part.sites;
   sum.agreed_sites += part.agreed_sites;
   sum.not_run += part.not_run;
+  sum.machines_lost += part.machines_lost;
   sum.seconds += part.seconds;
+  sum.interrupted = sum.interrupted.empty() ? part.interrupted : sum.interrupted;
   sum.harness_failed = sum.harness_failed || part.harness_failed;
+}
+
+void note_incomplete(const Part& part, const Totals& totals, std::vector<std::string>& trouble) {
+  if (!totals.interrupted.empty()) {
+    trouble.push_back(fmt::format("{} is not complete: ended by {}, {} cells were not run",
+                                  part.path, totals.interrupted, totals.not_run));
+  }
 }
 
 // Which shards of which number have been seen.
@@ -103,10 +113,6 @@ class CellsOfParts {
   std::map<std::pair<std::size_t, std::size_t>, Doubled> doubled_;    // by numbers of parts
 };
 
-bool is_sound(Shard shard) {
-  return shard.index >= 1 && shard.index <= shard.count && shard.count <= 10'000;
-}
-
 Totals read_totals(const model::Json& report) {
   const model::Json& json = report.at("totals");
   return {.passed = json.at("passed").get<std::size_t>(),
@@ -116,8 +122,10 @@ Totals read_totals(const model::Json& report) {
           .sites = json.at("call_sites").get<std::size_t>(),
           .agreed_sites = json.at("agreed_call_sites").get<std::size_t>(),
           .not_run = json.at("not_run").get<std::size_t>(),
+          .machines_lost = json.at("machines_lost").get<std::size_t>(),
           .seconds = json.at("seconds").get<double>(),
           .harness_failed = report.at("harness_failed").get<bool>(),
+          .interrupted = report.value("interrupted", ""),
           .shard = {.index = report.at("shard").at("index").get<unsigned>(),
                     .count = report.at("shard").at("count").get<unsigned>()}};
 }
@@ -144,6 +152,7 @@ Result<Merged> merge_json(const std::vector<Part>& parts) {
         continue;
       }
       add(merged.totals, totals);
+      note_incomplete(part, totals, merged.trouble);
       for (model::Json& cell : report["cells"]) {
         cells_of_parts.add(number, cell.at("case").get<std::string>(),
                            cell.at("cell").get<std::string>());
@@ -157,10 +166,14 @@ Result<Merged> merge_json(const std::vector<Part>& parts) {
   json["report"] = "run";
   json["shard"] = {{"index", 1}, {"count", 1}};
   json["harness_failed"] = merged.totals.harness_failed;
+  json["complete"] = merged.totals.interrupted.empty();
+  if (!merged.totals.interrupted.empty()) {
+    json["interrupted"] = merged.totals.interrupted;
+  }
   json["totals"] = to_json(merged.totals);
   json["cells"] = std::move(cells);
   merged.text = json.dump(1) + "\n";
-  merged.trouble = shards.trouble();
+  std::ranges::move(shards.trouble(), std::back_inserter(merged.trouble));
   cells_of_parts.append_trouble(merged.trouble);
   return merged;
 }
@@ -173,17 +186,11 @@ std::string_view property(pugi::xml_node suite, const char* name) {
       .as_string();
 }
 
-std::optional<Shard> read_shard(std::string_view text) {
-  Shard shard;
-  const auto slash = text.find('/');
-  if (slash == std::string_view::npos) {
-    return std::nullopt;
-  }
-  const char* const end = text.data() + text.size();
-  const auto index = std::from_chars(text.data(), text.data() + slash, shard.index);
-  const auto count = std::from_chars(text.data() + slash + 1, end, shard.count);
-  const bool whole = index.ptr == text.data() + slash && count.ptr == end;
-  return whole && is_sound(shard) ? std::optional(shard) : std::nullopt;
+std::size_t count_of(pugi::xml_node suite, const char* name) {
+  return suite.child("properties")
+      .find_child_by_attribute("property", "name", name)
+      .attribute("value")
+      .as_ullong();
 }
 
 // Counted anew, so that the totals are those of the cells that are there.
@@ -220,12 +227,13 @@ Result<Merged> merge_junit(const std::vector<Part>& parts) {
     if (!shard) {
       return no_report(part.path, "it is not of farcall run");
     }
-    Totals totals{.not_run = suite.child("properties")
-                                 .find_child_by_attribute("property", "name", "farcall.not-run")
-                                 .attribute("value")
-                                 .as_uint(),
+    Totals totals{.sites = count_of(suite, "farcall.call-sites"),
+                  .agreed_sites = count_of(suite, "farcall.agreed-call-sites"),
+                  .not_run = count_of(suite, "farcall.not-run"),
+                  .machines_lost = count_of(suite, "farcall.machines-lost"),
                   .seconds = suite.attribute("time").as_double(),
-                  .harness_failed = property(suite, "farcall.harness-failed") == "true"};
+                  .harness_failed = property(suite, "farcall.harness-failed") == "true",
+                  .interrupted = std::string(property(suite, "farcall.interrupted"))};
     count_cases(suite, totals);
     if (totals.cells() != suite.attribute("tests").as_uint()) {
       return no_report(part.path,
@@ -236,6 +244,7 @@ Result<Merged> merge_junit(const std::vector<Part>& parts) {
       continue;
     }
     add(merged.totals, totals);
+    note_incomplete(part, totals, merged.trouble);
     for (const pugi::xml_node test : suite.children("testcase")) {
       cells_of_parts.add(number, test.attribute("classname").as_string(),
                          test.attribute("name").as_string());
@@ -246,7 +255,7 @@ Result<Merged> merge_junit(const std::vector<Part>& parts) {
   std::ostringstream text;
   document.save(text, " ");
   merged.text = text.str();
-  merged.trouble = shards.trouble();
+  std::ranges::move(shards.trouble(), std::back_inserter(merged.trouble));
   cells_of_parts.append_trouble(merged.trouble);
   return merged;
 }

@@ -46,14 +46,14 @@ void Progress::draw() {
   for (std::size_t i = 0; i < width; ++i) {
     bar += i < full ? "█" : "░";
   }
-  fmt::print(stderr, "\r{}{}{}", bar, width == 0 ? "" : " ", words);
+  std::fputs(fmt::format("\r{}{}{}", bar, width == 0 ? "" : " ", words).c_str(), stderr);
   std::fflush(stderr);
   visible_ = true;
 }
 
 void Progress::hide() {
   if (visible_) {
-    fmt::print(stderr, "\r\033[K");
+    std::fputs("\r\033[K", stderr);
     std::fflush(stderr);
     visible_ = false;
     drawn_ = {};

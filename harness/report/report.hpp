@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.hpp"
@@ -26,6 +27,8 @@ struct CellReport {
   const model::Observations* observations = nullptr;
   std::span<const model::Landmark> landmarks = {};  // names for addresses in the observations
   std::string replay;                               // the command that runs this cell again
+  double seconds = 0;                               // what it took
+  std::uint64_t seed = 0;                           // of what nobody has written, see make_job()
 };
 
 // One of `count` parts of a run, by cell names; numbered from 1.
@@ -36,6 +39,12 @@ struct Shard {
   friend bool operator==(const Shard&, const Shard&) = default;
 };
 
+// Whether 1 <= index <= count <= 10000.
+bool is_sound(Shard shard);
+
+// `I/N` of a sound shard; empty: it is not one.
+std::optional<Shard> read_shard(std::string_view text);
+
 struct Totals {
   std::size_t passed = 0;
   std::size_t failed = 0;
@@ -43,10 +52,11 @@ struct Totals {
   std::size_t errors = 0;
   std::size_t sites = 0;         // call sites of all cells that came to code
   std::size_t agreed_sites = 0;  // where interpreter, emitted bytes and CPU agree
-  std::size_t not_run = 0;       // because --fail-fast or the user stopped before them
+  std::size_t not_run = 0;       // because the run was stopped before them
+  std::size_t machines_lost = 0;
   double seconds = 0;
   bool harness_failed = false;  // an error of a machine or of farcall is among the errors
-  bool interrupted = false;     // the user did
+  std::string interrupted;      // what ended the run before its end, as SIGINT; empty: nothing
   Shard shard;                  // which part of all cells this was
 
   std::size_t cells() const { return passed + failed + skipped + errors; }

@@ -5,6 +5,12 @@
 namespace farcall::report {
 
 unsigned source_line(const model::Cell& cell, const model::Verdict& verdict) {
+  if (!verdict.findings.empty()) {
+    const SourceLocation& where = verdict.findings.front().where;
+    if (where.file == cell.case_path && where.line > 0) {
+      return where.line;
+    }
+  }
   if (!cell.program || cell.program->origins.empty()) {
     return 1;
   }

@@ -6,7 +6,7 @@
 
 namespace farcall::report {
 
-// The line of the call that the first finding is about; else the line where the program begins; 1
+// The line that the first finding names, or that of the call it is about; else the line where the program begins; 1
 // if that is not known either, as of objects and of documents.
 unsigned source_line(const model::Cell& cell, const model::Verdict& verdict);
 

@@ -15,21 +15,23 @@ class TapReport : public Report {
   void cell(const CellReport& report) override {
     const model::Outcome outcome = report.verdict.outcome;
     const bool good = outcome == model::Outcome::pass || outcome == model::Outcome::skip;
+    const std::string reason =
+        report.verdict.findings.empty() ? "" : report.verdict.findings.front().text;
     fmt::print(out_, "{} {} - {}{}\n", good ? "ok" : "not ok", ++number_, report.cell.name,
-               outcome == model::Outcome::skip ? " # SKIP" : "");
+               outcome == model::Outcome::skip ? fmt::format(" # SKIP {}", reason) : "");
     if (good) {
       return;
     }
     for (const model::Finding& finding : report.verdict.findings) {
-      fmt::print(out_, "# {}{}{} [{}]\n", finding.site, finding.site.empty() ? "" : ": ",
-                 finding.text, name(finding.code));
+      fmt::print(out_, "# {}\n", to_string(finding));
     }
     fmt::print(out_, "# replay: {}\n", report.replay);
   }
 
   void end(const Totals& totals) override {
     if (totals.not_run > 0) {
-      fmt::print(out_, "Bail out! {} cells were not run\n", totals.not_run);
+      fmt::print(out_, "Bail out! {} cells were not run{}{}\n", totals.not_run,
+                 totals.interrupted.empty() ? "" : ": ended by ", totals.interrupted);
     }
   }
 

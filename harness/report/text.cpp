@@ -78,8 +78,13 @@ class TextReport : public Report {
     }
     if (totals.not_run > 0) {
       fmt::print(out_, "{}; {} not run\n",
-                 totals.interrupted ? "interrupted" : "stopped at the first failure",
+                 totals.interrupted.empty() ? "stopped at the first failure"
+                                            : "not complete: ended by " + totals.interrupted,
                  cells(totals.not_run));
+    }
+    if (totals.machines_lost > 0) {
+      fmt::print(out_, "{} machine{} failed; what they were running was run once more\n",
+                 totals.machines_lost, totals.machines_lost == 1 ? "" : "s");
     }
   }
 
@@ -96,7 +101,7 @@ class TextReport : public Report {
 
   // A machine that fails makes the same error of each of its cells: among many, it is told once.
   bool is_told(const model::Verdict& verdict) {
-    if (verdict.findings.empty() || !name(verdict.findings.front().code).starts_with("machine.")) {
+    if (verdict.findings.empty() || blame(verdict.findings.front().code) != Blame::machine) {
       return false;
     }
     const std::string& text = verdict.findings.front().text;
@@ -172,7 +177,10 @@ class TextReport : public Report {
                          failure->site.empty() ? "" : " at ", failure->site);
     }
     if (report.verdict.result) {
-      return fmt::format("r0 = {:#x}", *report.verdict.result);
+      const bool by_image =
+          report.image != nullptr && report.image->placed_by == model::PlacedBy::image;
+      return fmt::format("r0 = {:#x}{}", *report.verdict.result,
+                         by_image ? "; the image chose its addresses" : "");
     }
     return "";
   }
@@ -216,9 +224,11 @@ class TextReport : public Report {
     const std::vector<model::Finding>& findings = report.verdict.findings;
     const std::size_t shown = std::min(findings.size(), kFindingsShown);
     for (const model::Finding& finding : std::span(findings).first(shown)) {
-      fmt::print(out_, "       {} {}{}{}{}\n", paint("•", Colour::red), finding.site,
-                 finding.site.empty() ? "" : ": ", finding.text,
+      fmt::print(out_, "       {} {}{}\n", paint("•", Colour::red), text_without_code(finding),
                  paint(fmt::format(" [{}]", name(finding.code)), Colour::dim));
+      if (!finding.hint.empty()) {
+        fmt::print(out_, "         {}\n", finding.hint);
+      }
     }
     if (findings.size() > shown) {
       fmt::print(out_, "       … and {} more\n", findings.size() - shown);

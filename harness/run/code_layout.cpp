@@ -6,6 +6,7 @@
 #include "jit/compile.hpp"
 #include "link/link.hpp"
 #include "model/cell.hpp"
+#include "run/guarded.hpp"
 
 namespace farcall::run {
 namespace {
@@ -23,14 +24,18 @@ Result<model::LinkedProgram> linked_at(GuestAddress address, const bpf::Program&
 
 Result<GuestAddress> site_address(const bpf::Program& program, const model::AxisValues& axes,
                                   bpf::CallSite site, GuestAddress function) {
-  FARCALL_TRY(linked, linked_at(function, program, axes));
-  return jit::call_address(linked, axes, site);
+  return guarded([&]() -> Result<GuestAddress> {
+    FARCALL_TRY(linked, linked_at(function, program, axes));
+    return jit::call_address(linked, axes, site);
+  });
 }
 
 Result<std::vector<std::uint64_t>> code_sizes(const bpf::Program& program,
                                               const model::AxisValues& axes) {
-  FARCALL_TRY(linked, linked_at({}, program, axes));
-  return jit::code_sizes(linked, axes);
+  return guarded([&]() -> Result<std::vector<std::uint64_t>> {
+    FARCALL_TRY(linked, linked_at({}, program, axes));
+    return jit::code_sizes(linked, axes);
+  });
 }
 
 }  // namespace

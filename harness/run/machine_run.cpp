@@ -1,10 +1,17 @@
 #include "run/machine_run.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
 #include <deque>
 #include <iterator>
+#include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "run/garbage.hpp"
 #include "run/pipeline.hpp"
 
 namespace farcall::run {
@@ -13,12 +20,84 @@ namespace {
 // Jobs of one batch: enough to hide the round trip, few enough that the first results come soon.
 constexpr std::size_t kBatchJobs = 256;
 
+// So many machines in a row that end before they have booted are no accident.
+constexpr unsigned kMostStarts = 3;
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+// How a job ended, as far as that must not depend on what nobody has written.
+struct End {
+  model::Ending ending = model::Ending::returned;
+  std::optional<GuestAddress> fault;
+  std::vector<std::pair<ErrorCode, std::string>> findings;  // and their sites
+  std::optional<std::uint64_t> result;
+  std::vector<model::JobRegion> memory;
+
+  friend bool operator==(const End&, const End&) = default;
+};
+
+End end_of(const model::Cell& cell, const model::Verdict& verdict,
+           const model::Observations& observed) {
+  End end{.ending = observed.ending};
+  for (const model::JobRegion& region : observed.memory) {
+    if (std::ranges::find(cell.memory, region.address, &bpf::MemoryRegion::address) !=
+        cell.memory.end()) {
+      end.memory.push_back(region);
+    }
+  }
+  if (observed.fault) {
+    end.fault = observed.fault->address;
+  }
+  if (!cell.expected.no_result) {
+    end.result = verdict.result;
+  }
+  for (const model::Finding& finding : verdict.findings) {
+    end.findings.emplace_back(finding.code, finding.site);
+  }
+  return end;
+}
+
+// The search for what a cell that failed read before anybody had written it. It runs once more with
+// the other seed of its pair; if it ends differently, with what lies between the two.
+struct Search {
+  model::Job first;
+  model::Job second;
+  End end;               // of the first
+  std::string told;      // how the second ended
+  std::size_t same = 0;  // with so many pieces of the second's garbage it ends as the first did
+  std::optional<std::size_t> differs = {};  // with so many it does not; empty: not known to
+  std::size_t asked = 0;
+
+  // The pieces of the next job; nothing: the search is over.
+  bool next() {
+    asked = differs ? same + (*differs - same) / 2 : garbage_pieces(first);
+    return !differs || *differs - same > 1;
+  }
+  model::Job job() const { return with_garbage(first, second, asked); }
+};
+
+std::string describe_end(const model::Verdict& verdict) {
+  if (verdict.findings.empty()) {
+    return std::string(name(verdict.outcome));
+  }
+  return fmt::format("{}: {}", name(verdict.findings.front().code), verdict.findings.front().text);
+}
+
+struct PendingCell {
+  FinishedCell cell;  // without a verdict as yet, unless there is a search
+  std::unique_ptr<Search> search = nullptr;
+};
+
 // Jobs that go to the guest together, each with the cell that it belongs to.
 struct Batch {
-  std::vector<FinishedCell> cells;  // without a verdict as yet
+  std::vector<PendingCell> cells;
   std::vector<model::Job> jobs;
 
-  // Splits off everything behind the first `count`.
+  // Splits off everything after the first `count`.
   Batch split(std::size_t count) {
     const auto take = [count](auto& from) {
       std::decay_t<decltype(from)> tail(
@@ -29,6 +108,12 @@ struct Batch {
     };
     return {take(cells), take(jobs)};
   }
+};
+
+// A cell that a machine had been given when it failed. Only who is run alone can be blamed.
+struct Suspect {
+  Batch alone;                 // of one job
+  unsigned machines_lost = 0;  // that failed while they ran it
 };
 
 class MachineRun {
@@ -44,13 +129,13 @@ class MachineRun {
 
   // Keeps two batches in the guest, and prepares a third meanwhile.
   Result<void> run() {
-    while (!listener_.stopped() && (more_ || !ready_.jobs.empty() || !running_.empty())) {
-      if (const auto done = step(); !done) {
-        give_up(done.error());
-        return done;
+    while (!listener_.stopped() &&
+           (more_ || !ready_.jobs.empty() || !running_.empty() || !suspects_.empty())) {
+      if (const auto done = step(); !done && !listener_.stopped()) {
+        FARCALL_TRYV(recover(done.error()));
       }
     }
-    if (!running_.empty()) {  // nobody waits for what it is doing
+    if (!running_.empty() || running_suspect_) {  // nobody waits for what it is doing
       machine_.reset();
     }
     return success();
@@ -58,6 +143,9 @@ class MachineRun {
 
  private:
   Result<void> step() {
+    if (!suspects_.empty()) {
+      return run_first_suspect();
+    }
     while (ready_.jobs.size() < kBatchJobs && more_) {
       FARCALL_TRYV(prepare_next());
     }
@@ -73,27 +161,38 @@ class MachineRun {
       more_ = false;
       return success();
     }
+    const auto begin = Clock::now();
     auto document = documents_.at(*index);
-    Prepared prepared = prepare(*document, *index + 1);
+    const std::uint64_t seed = documents_.seed(*index);
+    Prepared prepared = prepare(*document, seed);
     FinishedCell cell{.index = *index,
                       .document = std::move(document),
                       .testimony = std::move(prepared.testimony),
-                      .verdict = {}};
+                      .verdict = {},
+                      .seed = seed};
+    cell.seconds = seconds_since(begin);
     if (!prepared.job) {
-      judge(std::move(cell));
+      cell.verdict = check::check(cell.document->cell, cell.testimony);
+      listener_.finish(std::move(cell));
       return success();
     }
-    ready_.cells.push_back(std::move(cell));
+    ready_.cells.push_back({std::move(cell)});
     ready_.jobs.push_back(std::move(*prepared.job));
-    if (!machine_) {  // it boots while more is prepared
-      const model::AxisValues axes = documents_.axes(*index);
+    return need_machine(ready_);  // it boots while more is prepared
+  }
+
+  Result<void> need_machine(const Batch& batch) {
+    if (!machine_) {
+      const model::AxisValues& axes = batch.cells.front().cell.document->cell.axes;
       FARCALL_TRY(machine, vm::Machine::start(machine_spec(axes, images_), host_));
       machine_ = std::move(machine);
+      batch_begin_ = Clock::now();
     }
     return success();
   }
 
   Result<void> submit() {
+    FARCALL_TRYV(need_machine(ready_));
     const auto accepted = machine_->submit(ready_.jobs);
     if (!accepted) {
       if (is_about_job(accepted.error())) {
@@ -102,6 +201,9 @@ class MachineRun {
       }
       return accepted.error();
     }
+    if (running_.empty()) {
+      batch_begin_ = Clock::now();
+    }
     Batch rest = ready_.split(accepted.value());
     running_.push_back(std::move(ready_));
     ready_ = std::move(rest);
@@ -109,50 +211,166 @@ class MachineRun {
   }
 
   Result<void> collect() {
-    FARCALL_TRY(observations, machine_->collect());
+    FARCALL_TRY(observations, machine_->collect(listener_.stopped));
+    failed_starts_ = 0;
     Batch batch = std::move(running_.front());
     running_.pop_front();
-    for (std::size_t i = 0; i < batch.jobs.size(); ++i) {
-      check::Testimony& testimony = batch.cells[i].testimony;
-      testimony.job = &batch.jobs[i];
-      testimony.observations = std::move(observations[i]);
-      judge(std::move(batch.cells[i]));
-    }
+    judge(std::move(batch), std::move(observations));
     return success();
   }
 
-  void judge(FinishedCell cell) {
-    cell.verdict = check::check(cell.document->cell, cell.testimony);
-    if (cell.testimony.job != nullptr && cell.verdict.outcome != model::Outcome::pass) {
-      cell.testimony.landmarks = model::landmarks(*cell.testimony.job);
+  // Alone on its machine, so that it is known who did it if that fails, too.
+  Result<void> run_first_suspect() {
+    const Batch& alone = suspects_.front().alone;
+    FARCALL_TRYV(need_machine(alone));
+    FARCALL_TRYV(machine_->submit(alone.jobs));
+    running_suspect_ = true;
+    batch_begin_ = Clock::now();
+    FARCALL_TRY(observations, machine_->collect(listener_.stopped));
+    running_suspect_ = false;
+    failed_starts_ = 0;
+    Batch batch = std::move(suspects_.front().alone);
+    suspects_.pop_front();
+    judge(std::move(batch), std::move(observations));
+    return success();
+  }
+
+  // The machine has failed, or could not be started. Sees to it that a new one goes on; an error if
+  // that is hopeless.
+  Result<void> recover(const Error& error) {
+    const bool booted = machine_ && machine_->booted();
+    if (machine_ && listener_.lost) {
+      listener_.lost();
     }
-    cell.testimony.job = nullptr;  // it ends with its batch
+    machine_.reset();
+    failed_starts_ = booted ? 0 : failed_starts_ + 1;
+    if (std::exchange(running_suspect_, false)) {
+      Suspect& suspect = suspects_.front();
+      suspect.machines_lost += booted ? 1U : 0U;
+      if (suspect.machines_lost == 2) {
+        PendingCell pending = std::move(suspect.alone.cells.front());
+        suspects_.pop_front();
+        Error of_cell = error;
+        of_cell.message = "two machines failed with this cell: " + of_cell.message;
+        refuse(std::move(pending), of_cell);
+      }
+    }
+    for (; !running_.empty(); running_.pop_front()) {
+      Batch& batch = running_.front();
+      while (!batch.jobs.empty()) {
+        Batch rest = batch.split(1);
+        suspects_.push_back({.alone = std::move(batch), .machines_lost = booted ? 1U : 0U});
+        batch = std::move(rest);
+      }
+    }
+    if (failed_starts_ < kMostStarts) {
+      return success();
+    }
+    give_up(error);
+    return error;
+  }
+
+  void judge(Batch batch, std::vector<model::Observations> observations) {
+    const double share = seconds_since(batch_begin_) / static_cast<double>(batch.jobs.size());
+    batch_begin_ = Clock::now();
+    for (std::size_t i = 0; i < batch.jobs.size(); ++i) {
+      batch.cells[i].cell.seconds += share;
+      if (batch.cells[i].search) {
+        compare(std::move(batch.cells[i]), batch.jobs[i], std::move(observations[i]));
+      } else {
+        judge(std::move(batch.cells[i].cell), std::move(batch.jobs[i]), std::move(observations[i]));
+      }
+    }
+  }
+
+  void judge(FinishedCell cell, model::Job job, model::Observations observations) {
+    check::Testimony& testimony = cell.testimony;
+    testimony.job = &job;
+    testimony.observations = std::move(observations);
+    cell.verdict = check::check(cell.document->cell, testimony);
+    testimony.job = nullptr;
+    if (cell.verdict.outcome == model::Outcome::pass) {
+      listener_.finish(std::move(cell));
+      return;
+    }
+    testimony.landmarks = model::landmarks(job);
+    model::Job second = make_job(cell.document->cell, *testimony.image, cell.seed ^ 1);
+    End end = end_of(cell.document->cell, cell.verdict, *testimony.observations);
+    run_again({std::move(cell), std::make_unique<Search>(Search{
+                                    std::move(job), std::move(second), std::move(end), {}})});
+  }
+
+  // The cell's next job, or its end.
+  void run_again(PendingCell pending) {
+    if (pending.search->next()) {
+      ready_.jobs.push_back(pending.search->job());
+      ready_.cells.push_back(std::move(pending));
+      return;
+    }
+    const Search& search = *pending.search;
+    FinishedCell& cell = pending.cell;
+    cell.verdict.findings.insert(
+        cell.verdict.findings.begin(),
+        {ErrorCode::guest_unwritten_value, "",
+         fmt::format("the code reads {} before anybody has written it; with --seed {} it ends "
+                     "otherwise: {}",
+                     garbage_name(search.first, search.same), cell.seed ^ 1, search.told)});
     listener_.finish(std::move(cell));
   }
 
-  // Errors of submit() that are about its first job, not about the machine.
-  static bool is_about_job(const Error& error) {
-    return error.code == ErrorCode::machine_job_too_large || name(error.code).starts_with("place.");
+  void compare(PendingCell pending, const model::Job& job, model::Observations observations) {
+    Search& search = *pending.search;
+    const model::Cell& cell = pending.cell.document->cell;
+    check::Testimony testimony = pending.cell.testimony;
+    testimony.job = &job;
+    testimony.observations = std::move(observations);
+    const model::Verdict verdict = check::check(cell, testimony);
+    const bool same = end_of(cell, verdict, *testimony.observations) == search.end;
+    if (same && !search.differs) {  // what nobody has written does not matter
+      listener_.finish(std::move(pending.cell));
+      return;
+    }
+    if (!search.differs) {
+      search.told = describe_end(verdict);
+    }
+    if (same) {
+      search.same = search.asked;
+    } else {
+      search.differs = search.asked;
+    }
+    run_again(std::move(pending));
   }
+
+  // Errors of submit() that are about its first job, not about the machine.
+  static bool is_about_job(const Error& error) { return blame(error.code) == Blame::input; }
 
   // The first job that is ready cannot be mapped as its image asks: that is the image's failure.
   void refuse_first(const Error& error) {
-    FinishedCell cell = std::move(ready_.cells.front());
+    FinishedCell cell = std::move(ready_.cells.front().cell);
     ready_ = ready_.split(1);
     cell.testimony.refusal = error;
-    judge(std::move(cell));
+    cell.verdict = check::check(cell.document->cell, cell.testimony);
+    listener_.finish(std::move(cell));
   }
 
-  // Makes an error of every cell that has no verdict yet.
+  // Makes an error of every cell that has no verdict yet. One that has failed has.
   void give_up(const Error& error) {
-    machine_.reset();
-    running_.push_back(std::move(ready_));
-    for (Batch& batch : running_) {
-      for (FinishedCell& cell : batch.cells) {
-        cell.verdict = not_run(error);
-        listener_.finish(std::move(cell));
+    for (Suspect& suspect : suspects_) {
+      for (PendingCell& pending : suspect.alone.cells) {
+        refuse(std::move(pending), error);
       }
     }
+    for (PendingCell& pending : ready_.cells) {
+      refuse(std::move(pending), error);
+    }
+  }
+
+  // An error, unless it has failed already and was only run again.
+  void refuse(PendingCell pending, const Error& error) {
+    if (!pending.search) {
+      pending.cell.verdict = not_run(error);
+    }
+    listener_.finish(std::move(pending.cell));
   }
 
   std::optional<vm::Machine>& machine_;
@@ -163,6 +381,10 @@ class MachineRun {
   bool more_ = true;  // cells to prepare
   Batch ready_;
   std::deque<Batch> running_;
+  std::deque<Suspect> suspects_;  // run before anything else
+  bool running_suspect_ = false;  // the first of them is in the guest
+  unsigned failed_starts_ = 0;    // in a row
+  Clock::time_point batch_begin_;
 };
 
 }  // namespace
@@ -187,8 +409,7 @@ std::function<std::optional<std::size_t>()> each_of(std::size_t count) {
 }
 
 model::Verdict not_run(const Error& error) {
-  const std::string remedy = error.hint.empty() ? "" : "; " + error.hint;
-  return {.findings = {{error.code, "", error.message + remedy}}};
+  return {.findings = {model::as_finding(error)}};
 }
 
 }  // namespace farcall::run

@@ -24,6 +24,8 @@ struct FinishedCell {
   std::shared_ptr<const model::Document> document;
   check::Testimony testimony;
   model::Verdict verdict;
+  double seconds = 0;  // on the host, and its share of the guest's time for its batch
+  std::uint64_t seed = 0;
 };
 
 // Where cells come from and go to; called from the thread that runs them.
@@ -31,14 +33,17 @@ struct MachineRunListener {
   // The index of the next cell to run, which must not be asked for twice; nothing: there is none.
   std::function<std::optional<std::size_t>()> next;
   std::function<void(FinishedCell cell)> finish;
-  std::function<bool()> stopped;  // nothing more is run once this is true
+  std::function<bool()> stopped;         // nothing more is run once this is true
+  std::function<void()> lost = nullptr;  // a machine has failed; may be null
 };
 
 // Runs documents as `listener` names them, until it names no more, and tells it of each as it ends.
 // If there is no `machine` yet, the first cell that must run has `host` start it; afterwards it is
-// there for the next call. A machine that fails makes errors of the cells that it had been given,
-// is gone afterwards, and its error is returned. One that was stopped while it had jobs is gone,
-// too.
+// there for the next call. One that was stopped while it had jobs is gone.
+//
+// The cells that a machine had been given when it failed are run once more, on a new machine and one
+// by one. A cell that two machines failed with is that cell's error, and nobody else's. Where no
+// machine comes to run, all cells without a verdict are errors, and why is returned.
 Result<void> run_on_machine(std::optional<vm::Machine>& machine, const Documents& documents,
                             const std::filesystem::path& images, const MachineRunListener& listener,
                             vm::Host& host = vm::direct_host());

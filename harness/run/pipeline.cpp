@@ -8,6 +8,8 @@
 #include "decode/call_sites.hpp"
 #include "jit/compile.hpp"
 #include "link/link.hpp"
+#include "model/rules.hpp"
+#include "run/guarded.hpp"
 
 namespace farcall::run {
 namespace {
@@ -22,15 +24,11 @@ constexpr std::size_t kSpareTraceEvents = 64;
 
 Result<check::Interpretation> interpret(const bpf::Program& program, const model::Cell& cell,
                                         const bpf::InterpreterLimits& limits = {}) {
-  std::vector<bpf::MemoryRegion> regions = cell.memory;
-  regions.push_back({.name = "stack",
-                     .address = cell.placement.stack,
-                     .bytes = std::vector<std::byte>(model::kStackBytes)});
-  bpf::AddressSpace memory(std::move(regions), byte_order(cell.axes.endian));
+  bpf::AddressSpace memory(cell.memory, byte_order(cell.axes.endian));
   FARCALL_TRY(run, bpf::interpret(program, cell.placement.functions, cell.arguments,
                                   cell.placement.stack + model::kStackBytes, memory, limits));
   check::Interpretation result{.run = std::move(run), .memory = memory.regions()};
-  result.memory.pop_back();
+  result.memory.pop_back();  // the stack
   return result;
 }
 
@@ -62,22 +60,21 @@ Prepared prepare(const model::Document& document, std::uint64_t seed) {
   Prepared prepared;
   const model::Cell& cell = document.cell;
   check::Testimony& testimony = prepared.testimony;
+  if (document.image || document.linked) {  // from anywhere
+    if (auto kept = check_document(document, cell.case_path); !kept) {
+      testimony.refusal = std::move(kept).error();
+      return prepared;
+    }
+  }
   if (cell.program) {
     testimony.source = interpret(*cell.program, cell);
     if (!*testimony.source || !objections(cell, testimony.source->value()).empty()) {
       return prepared;  // the case is wrong: nothing of it is run
     }
   }
-  if (document.image && cell.program && !is_complete(*document.image, *cell.program)) {
-    testimony.refusal =
-        Error{.code = ErrorCode::json_malformed,
-              .message = fmt::format("the image has {} functions: expected one for each of the "
-                                     "program's and each of its externals, {}",
-                                     document.image->functions.size(), callee_count(*cell.program)),
-              .where = {cell.case_path}};
-  } else if (document.image) {
+  if (document.image) {
     testimony.image = document.image;
-  } else if (auto made = make_image(document, prepared); !made) {
+  } else if (auto made = guarded([&] { return make_image(document, prepared); }); !made) {
     testimony.refusal = std::move(made).error();
   }
   if (prepared.linked) {
@@ -111,9 +108,9 @@ Error no_image(const model::Document& document, const Prepared& prepared) {
           .hint = "farcall dump --stage=verdict says why"};
 }
 
-Result<std::uint64_t> interpreted_result(const model::Cell& cell) {
+Result<bpf::InterpreterRun> interpreted(const model::Cell& cell) {
   FARCALL_TRY(source, interpret(*cell.program, cell));
-  return source.run.r0;
+  return std::move(source.run);
 }
 
 void expect_calls_as_interpreted(model::Cell& cell) {

@@ -31,8 +31,8 @@ std::vector<bpf::InterpreterStep> interpreter_steps(const model::Cell& cell, std
 // Why there is no image, where there is none: what a command says that cannot go on without.
 Error no_image(const model::Document& document, const Prepared& prepared);
 
-// r0 of the interpreter on the cell's program.
-Result<std::uint64_t> interpreted_result(const model::Cell& cell);
+// The interpreter on the cell's program.
+Result<bpf::InterpreterRun> interpreted(const model::Cell& cell);
 
 // For programs that nobody wrote expectations for: the cell expects each of its calls as often as
 // the interpreter makes it, so that one which is never reached is no defect. Nothing is expected of

@@ -26,12 +26,23 @@ constexpr std::size_t kWindow = 16'384;
 // Calls the sink in the order of the documents, whatever the order of completion.
 class InOrder {
  public:
-  InOrder(bool stop_at_failure, const std::function<void(const Outcome&)>& sink,
+  InOrder(const RunnerOptions& options, const std::function<void(const Outcome&)>& sink,
           const std::function<void(const model::Verdict&)>& ended)
-      : stop_at_failure_(stop_at_failure), sink_(sink), ended_(ended) {}
+      : options_(options), sink_(sink), ended_(ended) {}
 
-  // Nothing that is finished from now on is handed out.
-  bool stopped() const { return stopped_; }
+  // Nothing more needs to be run.
+  bool stopped() const { return stopped_ || (options_.stopped && options_.stopped()); }
+
+  void lost_machine() { ++machines_lost_; }
+
+  // Once nobody runs anything any more: hands out what has ended, but for what did not come.
+  RunSummary end() {
+    while (!stopped_ && !waiting_.empty()) {
+      next_ = waiting_.begin()->first;
+      hand_out_first();
+    }
+    return {.machines_lost = machines_lost_};
+  }
 
   void finish(FinishedCell cell) {
     if (cell.verdict.outcome == model::Outcome::pass) {
@@ -46,18 +57,24 @@ class InOrder {
     const std::size_t index = cell.index;
     waiting_.emplace(index, std::move(cell));
     while (!stopped_ && !waiting_.empty() && waiting_.begin()->first == next_) {
-      const FinishedCell first = std::move(waiting_.extract(waiting_.begin()).mapped());
-      ++next_;
-      sink_({*first.document, first.testimony, first.verdict});
-      stopped_ = stop_at_failure_ && first.verdict.outcome != model::Outcome::pass;
+      hand_out_first();
     }
   }
 
  private:
-  bool stop_at_failure_;
+  void hand_out_first() {
+    const FinishedCell first = std::move(waiting_.extract(waiting_.begin()).mapped());
+    ++next_;
+    sink_(
+        {first.index, *first.document, first.testimony, first.verdict, first.seconds, first.seed});
+    stopped_ = options_.stop_at_failure && first.verdict.outcome != model::Outcome::pass;
+  }
+
+  const RunnerOptions& options_;
   const std::function<void(const Outcome&)>& sink_;
   const std::function<void(const model::Verdict&)>& ended_;
-  std::atomic<bool> stopped_ = false;
+  std::atomic<bool> stopped_ = false;  // at a failure
+  std::atomic<std::size_t> machines_lost_ = 0;
   std::mutex mutex_;
   std::size_t next_ = 0;
   std::map<std::size_t, FinishedCell> waiting_;  // by index
@@ -142,7 +159,8 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
         run_on_machine(machine, documents, options.images,
                        {.next = next,
                         .finish = [&](FinishedCell cell) { results.finish(std::move(cell)); },
-                        .stopped = [&] { return results.stopped(); }},
+                        .stopped = [&] { return results.stopped(); },
+                        .lost = [&] { results.lost_machine(); }},
                        *options.host);
     if (schedule.leave(*group) > 0 || done) {
       continue;
@@ -151,27 +169,21 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
       results.finish({.index = *index,
                       .document = documents.at(*index),
                       .testimony = {},
-                      .verdict = not_run(done.error())});
+                      .verdict = not_run(done.error()),
+                      .seed = documents.seed(*index)});
     }
   }
 }
 
 }  // namespace
 
-bool is_harness_failure(const model::Verdict& verdict) {
-  return std::ranges::any_of(verdict.findings, [](const model::Finding& finding) {
-    return name(finding.code).starts_with("machine.") &&
-           finding.code != ErrorCode::machine_job_too_large;
-  });
-}
-
-void run_all(const Documents& documents, const RunnerOptions& options,
-             const std::function<void(const Outcome&)>& sink,
-             const std::function<void(const model::Verdict&)>& ended) {
+RunSummary run_all(const Documents& documents, const RunnerOptions& options,
+                   const std::function<void(const Outcome&)>& sink,
+                   const std::function<void(const model::Verdict&)>& ended) {
   if (documents.size() == 0) {
-    return;
+    return {};
   }
-  InOrder results(options.stop_at_failure, sink, ended);
+  InOrder results(options, sink, ended);
   Schedule schedule(documents);
   // A guest dies with the thread that started it, so each worker ends its machine before itself.
   std::vector<std::jthread> others(std::min<std::size_t>(options.machines, documents.size()) - 1);
@@ -179,6 +191,8 @@ void run_all(const Documents& documents, const RunnerOptions& options,
     other = std::jthread([&] { work(documents, options, schedule, results); });
   }
   work(documents, options, schedule, results);
+  others.clear();  // all have ended
+  return results.end();
 }
 
 }  // namespace farcall::run

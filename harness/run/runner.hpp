@@ -17,27 +17,33 @@ struct RunnerOptions {
   unsigned machines = 1;                // at most so many at the same time
   std::filesystem::path images;         // the folder of guest images
   bool stop_at_failure = false;         // run nothing more once a cell has not passed
+  std::function<bool()> stopped;        // run nothing more once this is true; may be empty
   vm::Host* host = &vm::direct_host();  // who starts machines
 };
 
 // What came of one cell, valid during the call of the sink.
 struct Outcome {
+  std::size_t index = 0;  // among the documents
   const model::Document& document;
   const check::Testimony& testimony;  // of a cell that passed, only the image is kept
   const model::Verdict& verdict;
+  double seconds = 0;  // see FinishedCell
+  std::uint64_t seed = 0;
 };
 
-// Whether a machine or farcall failed, and not the cell.
-bool is_harness_failure(const model::Verdict& verdict);
+// What came of the machines.
+struct RunSummary {
+  std::size_t machines_lost = 0;  // that failed while they ran, or before they had booted
+};
 
 // Runs all of `documents` and calls `sink` for each, in their order, one at a time. A machine that
-// fails makes errors of the cells that it had been given, and of all others of its kind unless a
-// second such machine runs; machines of other kinds go on. When stopped at a failure, cells behind
-// it are not handed out.
+// fails is replaced, see run_on_machine(); where none comes to run, all cells of its kind that are
+// left are errors, and machines of other kinds go on. When stopped at a failure, cells after it are
+// not handed out; when stopped otherwise, all that have ended are.
 //
 // `ended` is told of each cell at once, in whatever order, and never while `sink` is called.
-void run_all(const Documents& documents, const RunnerOptions& options,
-             const std::function<void(const Outcome&)>& sink,
-             const std::function<void(const model::Verdict&)>& ended = nullptr);
+RunSummary run_all(const Documents& documents, const RunnerOptions& options,
+                   const std::function<void(const Outcome&)>& sink,
+                   const std::function<void(const model::Verdict&)>& ended = nullptr);
 
 }  // namespace farcall::run

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "base/files.hpp"
 #include "case/case_file.hpp"
@@ -34,38 +35,6 @@ bool names_cell(const std::string& path) {
          !std::filesystem::exists(as_file, unknown);
 }
 
-// All cells of the case files, of those in folders, and those that are named, in this order.
-Result<void> for_each_cell(const std::vector<std::string>& paths,
-                           const std::function<void(model::Cell)>& tell) {
-  std::vector<std::string> files = paths;
-  const auto named = std::stable_partition(
-      files.begin(), files.end(), [](const std::string& path) { return !names_cell(path); });
-  std::vector<std::string> cells_named(named, files.end());
-  files.erase(named, files.end());
-  if (!files.empty()) {
-    FARCALL_TRY(found, cases::find_case_files(files));
-    for (const std::string& file : found) {
-      FARCALL_TRY(cells, cells_of(file));
-      std::ranges::for_each(cells, [&tell](model::Cell& cell) { tell(std::move(cell)); });
-    }
-  }
-  for (const std::string& path : cells_named) {
-    FARCALL_TRY(document, select_cell(path));
-    tell(std::move(document.cell));
-  }
-  return success();
-}
-
-// A condition of --where, read: the values of `axis` that are wanted.
-struct AxisCondition {
-  model::Axis axis{};
-  std::vector<std::size_t> values;
-
-  bool holds(const model::AxisValues& axes) const {
-    return std::ranges::find(values, value_of(axes, axis)) != values.end();
-  }
-};
-
 Result<AxisCondition> read_condition(std::string_view text) {
   const auto bad = [text](std::string expected) {
     return Error{.code = ErrorCode::usage_bad_argument,
@@ -90,7 +59,7 @@ Result<AxisCondition> read_condition(std::string_view text) {
   return condition;
 }
 
-// The names of the cells that did not pass, from a report of `--format json`.
+// The names of the cells that did not pass, and those of files that were bad, from a report of `--format json`.
 Result<std::set<std::string>> failed_cells(const std::string& path) {
   constexpr std::string_view kHint = "farcall run PATH… --format json --output FILE writes one";
   FARCALL_TRY(text, read_file(path, kHint));
@@ -117,12 +86,28 @@ Result<std::set<std::string>> failed_cells(const std::string& path) {
 
 }  // namespace
 
-Result<std::vector<model::Document>> select_cells(const Selection& selection) {
+Result<std::vector<AxisCondition>> read_conditions(std::span<const std::string> texts) {
   std::vector<AxisCondition> conditions;
-  for (const std::string& text : selection.where) {
+  for (const std::string& text : texts) {
     FARCALL_TRY(condition, read_condition(text));
     conditions.push_back(std::move(condition));
   }
+  return conditions;
+}
+
+bool all_hold(std::span<const AxisCondition> conditions, const model::AxisValues& axes) {
+  return std::ranges::all_of(conditions, [&axes](const AxisCondition& condition) {
+    return std::ranges::find(condition.values, value_of(axes, condition.axis)) !=
+           condition.values.end();
+  });
+}
+
+bool matches(const std::string& filter, const std::string& name) {
+  return filter.empty() || fnmatch(filter.c_str(), name.c_str(), 0) == 0;
+}
+
+Result<Selected> select_cells(const Selection& selection) {
+  FARCALL_TRY(conditions, read_conditions(selection.where));
   std::optional<std::set<std::string>> failed;
   if (!selection.failed_in.empty()) {
     FARCALL_TRY(names, failed_cells(selection.failed_in));
@@ -134,33 +119,73 @@ Result<std::vector<model::Document>> select_cells(const Selection& selection) {
     failed = std::move(names);
   }
   const auto wanted = [&](const model::Cell& cell) {
-    return (selection.filters.empty() ||
-            std::ranges::any_of(selection.filters,
-                                [&](const std::string& filter) {
-                                  return fnmatch(filter.c_str(), cell.name.c_str(), 0) == 0;
-                                })) &&
-           std::ranges::all_of(conditions,
-                               [&](const auto& condition) { return condition.holds(cell.axes); }) &&
-           (!failed || failed->contains(cell.name));
+    return (selection.filters.empty() || std::ranges::any_of(selection.filters,
+                                                             [&cell](const std::string& filter) {
+                                                               return matches(filter, cell.name);
+                                                             })) &&
+           all_hold(conditions, cell.axes) &&
+           (!failed || failed->contains(cell.name) || failed->contains(case_name(cell.case_path)));
   };
 
-  std::vector<model::Document> documents;
+  Selected selected;
   std::size_t cells_seen = 0;
   std::size_t cells_wanted = 0;
-  std::set<std::string> seen;
-  FARCALL_TRYV(for_each_cell(selection.paths, [&](model::Cell cell) {
-    if (!seen.insert(fmt::format("{}@{}", cell.case_path, cell.name)).second) {
+  std::size_t bad_files = 0;
+  const auto add_bad = [&](const std::string& path, Error error) {
+    ++bad_files;
+    if (in_shard(case_name(path), selection.shard)) {
+      selected.bad.push_back({.path = path, .error = std::move(error)});
+    }
+  };
+  const auto add = [&](model::Cell cell) {
+    ++cells_seen;
+    if (!wanted(cell)) {
       return;
     }
-    ++cells_seen;
-    if (wanted(cell)) {
-      ++cells_wanted;
-      if (in_shard(cell.name, selection.shard)) {
-        documents.push_back({.cell = std::move(cell)});
-      }
+    ++cells_wanted;
+    if (in_shard(cell.name, selection.shard)) {
+      selected.documents.push_back({.cell = std::move(cell)});
     }
-  }));
-  if (cells_wanted == 0) {
+  };
+
+  std::vector<std::string> paths = selection.paths;
+  const auto named = std::ranges::stable_partition(paths, std::not_fn(names_cell));
+  const std::vector<std::string> cells_named(named.begin(), named.end());
+  paths.erase(named.begin(), named.end());
+  cases::FoundFiles found = paths.empty() ? cases::FoundFiles{} : cases::find_case_files(paths);
+  for (Error& error : found.errors) {
+    const std::string path = error.where.file;
+    add_bad(path, std::move(error));
+  }
+  for (const std::string& file : found.files) {
+    auto cells = cells_of(file);
+    if (!cells) {
+      add_bad(file, std::move(cells).error());
+      continue;
+    }
+    for (model::Cell& cell : cells.value()) {
+      add(std::move(cell));
+    }
+  }
+  // A cell is run once, however often it is named.
+  std::set<std::pair<std::string, std::string>> known;
+  if (!cells_named.empty()) {
+    for (const model::Document& document : selected.documents) {
+      known.emplace(document.cell.case_path, document.cell.name);
+    }
+  }
+  for (const std::string& path : cells_named) {
+    auto document = select_cell(path);
+    if (!document) {
+      add_bad(path, std::move(document).error());
+      continue;
+    }
+    model::Cell& cell = document.value().cell;
+    if (known.emplace(cell.case_path, cell.name).second) {
+      add(std::move(cell));
+    }
+  }
+  if (cells_wanted == 0 && bad_files == 0) {
     return Error{.code = ErrorCode::usage_nothing_selected,
                  .message = fmt::format("none of {} cells is selected", cells_seen) +
                             (failed ? fmt::format(", or is one of the {} that did not pass in {}",
@@ -168,7 +193,12 @@ Result<std::vector<model::Document>> select_cells(const Selection& selection) {
                                     : ""),
                  .hint = "farcall list PATH… shows the names"};
   }
-  return documents;
+  return selected;
+}
+
+std::string case_name(const std::string& path) {
+  const std::filesystem::path name(path);
+  return name.has_stem() ? name.stem().string() : path;
 }
 
 bool in_shard(std::string_view cell_name, report::Shard shard) {

@@ -1,6 +1,7 @@
 // From what the user names on the command line to documents that can be run.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,10 +23,37 @@ struct Selection {
   report::Shard shard;               // only cells whose names are in this part
 };
 
-// The selected cells in the order of files and of the matrix. Selecting nothing is
+// A condition of --where, read: the values of `axis` that are wanted.
+struct AxisCondition {
+  model::Axis axis{};
+  std::vector<std::size_t> values;
+};
+// usage.bad-argument.
+Result<std::vector<AxisCondition>> read_conditions(std::span<const std::string> texts);
+bool all_hold(std::span<const AxisCondition> conditions, const model::AxisValues& axes);
+
+// Whether the shell pattern `filter` is for that name; an empty one is for all.
+bool matches(const std::string& filter, const std::string& name);
+
+// A file whose cells nobody knows.
+struct BadFile {
+  std::string path;  // as it was named or found
+  Error error;
+};
+
+struct Selected {
+  std::vector<model::Document> documents;
+  std::vector<BadFile> bad;
+};
+
+// The selected cells in the order of files and of the matrix. A file that cannot be understood does
+// not keep others from being run; with shards, it belongs to one of them. Selecting nothing is
 // usage.nothing-selected: a green run of no cells would say nothing. Only a shard may be empty, if
 // there are cells for others.
-Result<std::vector<model::Document>> select_cells(const Selection& selection);
+Result<Selected> select_cells(const Selection& selection);
+
+// What the cells of this file are called, but for their axes.
+std::string case_name(const std::string& path);
 
 // Whether cells of this name are in the shard: so on every machine, whatever other cells there are.
 bool in_shard(std::string_view cell_name, report::Shard shard);

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "bpf/codec.hpp"
+#include "jit/call_target.hpp"
+#include "model/schemes.hpp"
 #include "run/pipeline.hpp"
 #include "run/select.hpp"
 
@@ -118,21 +120,22 @@ scheme::SchemeFindings look_at(CallScheme scheme, const Ran& ran, show::TagHash 
   if (!findings.was_run()) {
     return findings;
   }
-  const run::Prepared prepared = run::prepare(*ran.document, 1);
+  const run::Prepared prepared = run::prepare(*ran.document, 0);
   const model::LinkedProgram& linked = *prepared.linked;
   const bpf::Program& source = *ran.document->cell.program;
   const std::endian order = byte_order(linked.endian);
   const model::LinkedCall& call = linked.calls.front();
   const bpf::SlotIndex source_slot = pseudo_calls(source).front().slot;
   findings.placed = call.target;
-  findings.jit_gets = jit_target(linked, 0);
+  findings.jit_gets = jit::call_target(linked, 0);
   findings.interpreter_distance = interpreter_view(linked).slots[call.slot].imm;
   findings.slots_before = source.slots.size();
   findings.slots_after = linked.program.slots.size();
   findings.calls = linked.calls.size();
   findings.functions = source.functions.size();
-  const std::size_t addresses =
-      scheme == CallScheme::table ? linked.addresses.size() : linked.side_table.size();
+  const bool one_a_function =
+      model::scheme_info(scheme).beside == model::AddressesBeside::one_a_function;
+  const std::size_t addresses = one_a_function ? linked.addresses.size() : linked.side_table.size();
   findings.bytes_beside = addresses * sizeof(std::uint64_t);
   findings.call_before = hex(source.slots[source_slot], order);
   for (bpf::SlotIndex i = 0; i < slots_at(linked, call.slot); ++i) {
@@ -166,8 +169,11 @@ class Study {
         }
       }
     }
-    FARCALL_TRY(documents, run::select_cells(selection));
-    documents_ = std::move(documents);
+    FARCALL_TRY(selected, run::select_cells(selection));
+    if (!selected.bad.empty()) {
+      return selected.bad.front().error;
+    }
+    documents_ = std::move(selected.documents);
     run::run_all(documents_, runner, [this](const run::Outcome& outcome) {
       const auto index = ran_.size();
       ran_.push_back(judge(documents_[index], outcome.verdict));
@@ -218,8 +224,8 @@ Result<scheme::SchemeStudy> study_schemes(const std::filesystem::path& cases,
   Study study(cases);
   FARCALL_TRYV(study.run(runner));
   scheme::SchemeStudy result;
-  for (const CallScheme scheme :
-       {CallScheme::imm32, CallScheme::aux64, CallScheme::pair64, CallScheme::table}) {
+  for (const model::SchemeInfo& info : model::kSchemes) {
+    const CallScheme scheme = info.scheme;
     Ran closer = study.find(kRegionQuestions[kCloserLooks[0]], scheme);
     if (closer.outcome != TrialOutcome::holds) {
       closer = study.find(kRegionQuestions[kCloserLooks[1]], scheme);

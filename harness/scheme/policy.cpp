@@ -11,6 +11,7 @@
 
 #include "bpf/assembler.hpp"
 #include "link/link.hpp"
+#include "model/schemes.hpp"
 
 namespace farcall::scheme {
 namespace {
@@ -147,10 +148,15 @@ Result<Policy> read_policy(std::string_view text) {
     policy.rules.emplace_back(architecture,
                               static_cast<model::CallScheme>(found - schemes.begin()));
     if (rule.size() == rest.size()) {
-      return policy;
+      break;
     }
     rest.remove_prefix(rule.size() + 1);
   }
+  const auto names_all = [](const auto& one) { return one.first == kAll; };
+  if (policy.rules.size() > 1 && std::ranges::any_of(policy.rules, names_all)) {
+    return bad(fmt::format("'{}' leaves nothing to the other rules", kAll));
+  }
+  return policy;
 }
 
 std::string policy_text(std::span<const Policy> policies) {
@@ -183,7 +189,7 @@ std::string policy_text(std::span<const Policy> policies) {
     std::size_t broken = 0;
     std::size_t not_guaranteed = 0;
     std::size_t schemes = 0;
-    std::array<bool, 4> used = {};
+    std::array<bool, model::kSchemes.size()> used = {};
     for (const AddressMap& map : kMaps) {
       const auto scheme = policy.scheme_of(map.architecture);
       broken += scheme && verdict(map, *scheme) == Verdict::breaks ? 1U : 0U;

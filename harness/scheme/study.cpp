@@ -5,18 +5,10 @@
 #include <algorithm>
 #include <iterator>
 
+#include "model/schemes.hpp"
+
 namespace farcall::scheme {
 namespace {
-
-constexpr std::array<SchemeWords, 4> kWords = {{
-    {"call base + imm", "off", "imm is the callee's distance from __bpf_call_base, in 32 bits."},
-    {"side table", "imm",
-     "The program stays as it is; the addresses are in a table beside it that only the JIT sees."},
-    {"second slot", "off",
-     "The call becomes two slots, as a 64-bit load does; imm = -1 marks the pair."},
-    {"addresses[imm]", "off",
-     "imm is the callee's number; the addresses are in an array that tools get, too."},
-}};
 
 // A table of text whose columns are as wide as their longest entry.
 class Table {
@@ -60,18 +52,20 @@ std::string beside(const SchemeFindings& findings) {
   if (findings.bytes_beside == 0) {
     return "0";
   }
-  const bool by_call = findings.scheme == model::CallScheme::aux64;
+  const bool by_call =
+      model::scheme_info(findings.scheme).beside == model::AddressesBeside::one_a_call;
   const std::uint64_t count = by_call ? findings.calls : findings.functions;
   return fmt::format("{} a {}", findings.bytes_beside / count, by_call ? "call" : "function");
 }
 
 std::string jit_gets(const SchemeFindings& findings) {
-  return fmt::format("{} = {}", words_of(findings.scheme).jit_reads, to_string(findings.jit_gets));
+  return fmt::format("{} = {}", model::scheme_info(findings.scheme).jit_reads,
+                     to_string(findings.jit_gets));
 }
 
 std::string interpreter_gets(const SchemeFindings& findings) {
   return fmt::format("pc{:+} from {}", findings.interpreter_distance,
-                     words_of(findings.scheme).interpreter_reads);
+                     model::scheme_info(findings.scheme).interpreter_reads);
 }
 
 constexpr std::string_view kNotRun = "not run";
@@ -84,7 +78,7 @@ void add_trials(std::string& text, const SchemeStudy& study,
   }
   Table table(std::move(heads));
   for (const SchemeFindings& findings : study.schemes) {
-    std::vector<std::string> row = {std::string(name_of(findings.scheme))};
+    std::vector<std::string> row = {std::string(model::scheme_info(findings.scheme).name)};
     for (const Trial& trial : findings.*trials) {
       row.emplace_back(name(trial.outcome));
     }
@@ -99,7 +93,7 @@ std::string reasons(const SchemeStudy& study) {
     for (const auto* const trials : {&findings.regions, &findings.limits}) {
       for (const Trial& trial : *trials) {
         if (trial.outcome != TrialOutcome::holds) {
-          table.add({std::string(name_of(findings.scheme)), trial.cell,
+          table.add({std::string(model::scheme_info(findings.scheme).name), trial.cell,
                      std::string(name(trial.outcome)), trial.reason});
         }
       }
@@ -115,14 +109,6 @@ std::string_view name(TrialOutcome outcome) {
   return kNames[static_cast<std::size_t>(outcome)];
 }
 
-const SchemeWords& words_of(model::CallScheme scheme) {
-  return kWords[static_cast<std::size_t>(scheme)];
-}
-
-std::string_view name_of(model::CallScheme scheme) {
-  return model::value_names(model::Axis::call)[static_cast<std::size_t>(scheme)];
-}
-
 std::string what_is_recovered(const DumpedCall& dumped) {
   return fmt::format("{} name, pc{:+}", dumped.call.address ? "address," : "address not available;",
                      dumped.call.distance);
@@ -134,7 +120,7 @@ std::string scheme_text(const SchemeStudy& study) {
               "by running"});
   Table dumps({"scheme", "JIT on", "JIT off", "restricted"});
   for (const SchemeFindings& findings : study.schemes) {
-    const std::string scheme(name_of(findings.scheme));
+    const std::string scheme(model::scheme_info(findings.scheme).name);
     if (!findings.was_run()) {
       made.add({scheme, std::string(kNotRun), "", "", "", findings.cell});
       dumps.add({scheme, std::string(kNotRun), "", ""});
@@ -157,8 +143,8 @@ std::string scheme_text(const SchemeStudy& study) {
 }
 
 std::string scheme_explanation(const SchemeFindings& findings) {
-  const SchemeWords& words = words_of(findings.scheme);
-  std::string text = fmt::format("{}: {}\n", name_of(findings.scheme), words.idea);
+  const model::SchemeInfo& words = model::scheme_info(findings.scheme);
+  std::string text = fmt::format("{}: {}\n", model::scheme_info(findings.scheme).name, words.idea);
   const auto out = std::back_inserter(text);
   if (!findings.was_run()) {
     fmt::format_to(out, "not run: {}\n", findings.cell);

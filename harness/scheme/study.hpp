@@ -68,15 +68,6 @@ struct SchemeStudy {
   std::vector<SchemeFindings> schemes;  // in the order of model::CallScheme
 };
 
-// Where a scheme keeps what it keeps, in words.
-struct SchemeWords {
-  std::string_view jit_reads;          // `call base + imm`
-  std::string_view interpreter_reads;  // `off`
-  std::string_view idea;               // one sentence
-};
-const SchemeWords& words_of(model::CallScheme scheme);
-std::string_view name_of(model::CallScheme scheme);
-
 // `address, name, pc+1`, or `address not available; name, pc+1`.
 std::string what_is_recovered(const DumpedCall& dumped);
 

@@ -4,6 +4,7 @@
 #include <pugixml.hpp>
 #include <sstream>
 
+#include "model/schemes.hpp"
 #include "scheme/study.hpp"
 
 namespace farcall::scheme {
@@ -47,7 +48,7 @@ void add_trials(pugi::xml_node body, const std::string& title, const SchemeStudy
   const pugi::xml_node table = add_table(body, title, heads);
   for (const SchemeFindings& findings : study.schemes) {
     pugi::xml_node row = pugi::xml_node(table).append_child("tr");
-    add(row, "th", std::string(name_of(findings.scheme)));
+    add(row, "th", std::string(model::scheme_info(findings.scheme).name));
     for (const Trial& trial : findings.*trials) {
       pugi::xml_node entry = add(row, "td", std::string(name(trial.outcome)));
       entry.append_attribute("class") = css_class(trial.outcome).c_str();
@@ -72,14 +73,14 @@ void add_made(pugi::xml_node body, const SchemeStudy& study) {
                  "the interpreter gets", "slots in all", "bytes beside it", "idea"});
   for (const SchemeFindings& findings : study.schemes) {
     pugi::xml_node row = pugi::xml_node(table).append_child("tr");
-    pugi::xml_node scheme = add(row, "th", std::string(name_of(findings.scheme)));
+    pugi::xml_node scheme = add(row, "th", std::string(model::scheme_info(findings.scheme).name));
     scheme.append_child("br");
     add(scheme, "span", findings.cell).append_attribute("class") = "cell";
     if (!findings.was_run()) {
       add(row, "td", "not run: " + findings.cell).append_attribute("class") = "not-run";
       continue;
     }
-    const SchemeWords& words = words_of(findings.scheme);
+    const model::SchemeInfo& words = model::scheme_info(findings.scheme);
     add_code(row, findings.call_before);
     add_code(row, fmt::format("{}", fmt::join(findings.call_after, "\n")));
     add(row, "td", fmt::format("{} = {}", words.jit_reads, to_string(findings.jit_gets)));
@@ -96,7 +97,7 @@ void add_dumps(pugi::xml_node body, const SchemeStudy& study) {
                                          {"scheme", "JIT on", "JIT off", "restricted"});
   for (const SchemeFindings& findings : study.schemes) {
     pugi::xml_node row = pugi::xml_node(table).append_child("tr");
-    add(row, "th", std::string(name_of(findings.scheme)));
+    add(row, "th", std::string(model::scheme_info(findings.scheme).name));
     for (const DumpedCall& dumped : findings.dumps) {
       pugi::xml_node entry = row.append_child("td");
       add(entry, "div",

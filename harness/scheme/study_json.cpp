@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "model/schemes.hpp"
 #include "scheme/study.hpp"
 
 namespace farcall::scheme {
@@ -31,14 +32,14 @@ model::Json to_json(const DumpedCall& dumped) {
 }
 
 model::Json to_json(const SchemeFindings& findings) {
-  model::Json json = {{"scheme", name_of(findings.scheme)},
+  model::Json json = {{"scheme", model::scheme_info(findings.scheme).name},
                       {"cell", findings.cell},
                       {"outcome", name(findings.outcome)}};
   if (findings.was_run()) {
     json["placed"] = hex(findings.placed);
-    json["jit"] = {{"reads", words_of(findings.scheme).jit_reads},
+    json["jit"] = {{"reads", model::scheme_info(findings.scheme).jit_reads},
                    {"gets", hex(findings.jit_gets)}};
-    json["interpreter"] = {{"reads", words_of(findings.scheme).interpreter_reads},
+    json["interpreter"] = {{"reads", model::scheme_info(findings.scheme).interpreter_reads},
                            {"gets", findings.interpreter_distance}};
     json["slots"] = {{"before", findings.slots_before}, {"after", findings.slots_after}};
     json["calls"] = findings.calls;

@@ -86,6 +86,13 @@ std::string assignment(const InstructionInfo& info, const Slot& slot) {
   const std::string source = info.source == bpf::Source::src_register
                                  ? register_text(info, slot.src)
                                  : fmt::format("{}", slot.imm);
+  if (info.imm.kind == bpf::FieldRule::Kind::selector) {
+    return fmt::format("{} = addr_space_cast({}, {}, {})", dst, source, slot.imm >> 16,
+                       slot.imm & 0xffff);
+  }
+  if (info.offset.value == -1) {
+    return fmt::format("{} = &(void __percpu *)({})", dst, source);
+  }
   return fmt::format("{} {} {}", dst, text_of(kSigns, info.operation), source);
 }
 
@@ -137,15 +144,22 @@ std::string text(const InstructionInfo& info, std::span<const Slot> slots, bpf::
       return fmt::format("r{} = subprog[{:+}]{}{}", slot.dst, slot.imm, name.empty() ? "" : "#",
                          name);
     case bpf::Form::load:
+      if (info.orders()) {
+        return fmt::format("r{} = load_acquire({})", slot.dst, memory(info, slot.src, slot.offset));
+      }
       return fmt::format("r{} = *{}", slot.dst, memory(info, slot.src, slot.offset));
     case bpf::Form::store:
+      if (info.orders()) {
+        return fmt::format("store_release({}, r{})", memory(info, slot.dst, slot.offset), slot.src);
+      }
       return fmt::format("*{} = {}", memory(info, slot.dst, slot.offset),
                          info.source == bpf::Source::src_register ? fmt::format("r{}", slot.src)
                                                                   : fmt::format("{}", slot.imm));
     case bpf::Form::atomic:
       return atomic(info, slot);
     case bpf::Form::target:
-      return fmt::format("goto pc{:+}", slot.offset);
+      return fmt::format("{} pc{:+}", info.operation == Operation::may_goto ? "may_goto" : "goto",
+                         slot.offset);
     case bpf::Form::target32:
       return fmt::format("gotol pc{:+}", slot.imm);
     case bpf::Form::branch:

@@ -6,12 +6,13 @@
 
 #include "bpf/codec.hpp"
 #include "bpf/instruction.hpp"
+#include "model/schemes.hpp"
 #include "show/symbol.hpp"
 
 namespace farcall::show {
 namespace {
 
-using model::CallScheme;
+using model::DumpedAddress;
 
 bool is_pseudo_call(const bpf::Slot& slot) {
   const bpf::InstructionInfo* const info = bpf::find(slot);
@@ -22,24 +23,37 @@ bool is_pseudo_call(const bpf::Slot& slot) {
 std::optional<GuestAddress> address_of(const ProgramDump& dump, bpf::SlotIndex at) {
   const bpf::Slot& slot = dump.slots[at];
   GuestAddress address;
-  switch (dump.scheme) {
-    case CallScheme::imm32:
+  switch (model::scheme_info(dump.scheme).dumped) {
+    case DumpedAddress::nowhere:
+      break;
+    case DumpedAddress::imm_from_call_base:
       if (dump.call_base.value != 0) {
         address = dump.call_base + static_cast<Displacement>(slot.imm);
       }
       break;
-    case CallScheme::aux64:
-      break;
-    case CallScheme::pair64:
+    case DumpedAddress::second_slot:
       address = {bpf::word_of(dump.slots[at + 1], byte_order(dump.endian))};
       break;
-    case CallScheme::table:
+    case DumpedAddress::array_by_imm:
       if (static_cast<std::size_t>(slot.imm) < dump.addresses.size()) {
         address = dump.addresses[static_cast<std::size_t>(slot.imm)];
       }
       break;
   }
   return address.value == 0 ? std::nullopt : std::optional(address);
+}
+
+// What a reader of that mode does not get.
+model::Hidden hidden(const model::SchemeInfo& scheme, JitMode mode) {
+  switch (mode) {
+    case JitMode::on:
+      break;
+    case JitMode::off:
+      return scheme.jit_off;
+    case JitMode::restricted:
+      return scheme.restricted;
+  }
+  return model::Hidden::nothing;
 }
 
 // In place of addresses.
@@ -76,43 +90,54 @@ ProgramDump dump_program(const model::LinkedProgram& linked, const ProgramTags& 
                    .slots = std::move(program.slots),
                    .functions = linked.program.functions,
                    .names = symbol_names(linked.program, tags)};
-  const bool addresses_shown = mode == JitMode::on;
-  for (const model::LinkedCall& call : linked.calls) {
-    if (linked.scheme == CallScheme::imm32 && !addresses_shown) {
-      dump.slots[call.slot].imm = 0;
-    }
-    if (linked.scheme == CallScheme::pair64 && !addresses_shown) {
-      dump.slots[call.slot + 1] = {};
-    }
-  }
-  if (linked.scheme == CallScheme::imm32 && addresses_shown) {
-    dump.call_base = linked.call_base;
-  }
-  if (linked.scheme == CallScheme::table && mode != JitMode::off) {
-    dump.addresses = linked.addresses;
-    if (mode == JitMode::restricted) {
-      std::ranges::fill(dump.addresses, GuestAddress{});
-    }
+  const model::SchemeInfo& scheme = model::scheme_info(linked.scheme);
+  const model::Hidden hide = hidden(scheme, mode);
+  switch (scheme.dumped) {
+    case DumpedAddress::nowhere:
+      break;
+    case DumpedAddress::imm_from_call_base:
+      if (hide == model::Hidden::nothing) {
+        dump.call_base = linked.call_base;
+        break;
+      }
+      for (const model::LinkedCall& call : linked.calls) {
+        dump.slots[call.slot].imm = 0;
+      }
+      break;
+    case DumpedAddress::second_slot:
+      for (const model::LinkedCall& call : linked.calls) {
+        if (hide != model::Hidden::nothing) {
+          dump.slots[call.slot + 1] = {};
+        }
+      }
+      break;
+    case DumpedAddress::array_by_imm:
+      if (hide != model::Hidden::absent) {
+        dump.addresses = linked.addresses;
+      }
+      if (hide == model::Hidden::zeroed) {
+        std::ranges::fill(dump.addresses, GuestAddress{});
+      }
+      break;
   }
   return dump;
 }
 
 bpf::SlotIndex slots_at(const ProgramDump& dump, bpf::SlotIndex at) {
   const bpf::Slot& slot = dump.slots[at];
-  const bool is_pair = dump.scheme == CallScheme::pair64 && is_pseudo_call(slot);
-  return is_pair ? 2 : bpf::slots_of(slot.opcode);
+  return is_pseudo_call(slot) ? model::scheme_info(dump.scheme).slots : bpf::slots_of(slot.opcode);
 }
 
 std::vector<RecoveredCall> recover(const ProgramDump& dump) {
+  const bool in_imm = model::scheme_info(dump.scheme).distance == model::DistanceField::imm;
   std::vector<RecoveredCall> calls;
   for (bpf::SlotIndex at = 0; at < dump.slots.size(); at += slots_at(dump, at)) {
     const bpf::Slot& slot = dump.slots[at];
     if (!is_pseudo_call(slot)) {
       continue;
     }
-    RecoveredCall call{.slot = at,
-                       .distance = dump.scheme == CallScheme::aux64 ? slot.imm : slot.offset,
-                       .address = address_of(dump, at)};
+    RecoveredCall call{
+        .slot = at, .distance = in_imm ? slot.imm : slot.offset, .address = address_of(dump, at)};
     const std::int64_t target = std::int64_t{at} + 1 + call.distance;
     const auto callee = std::ranges::find_if(
         dump.functions, [target](const bpf::Function& one) { return one.begin == target; });

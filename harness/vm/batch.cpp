@@ -40,14 +40,6 @@ const T& at(std::span<const std::byte> area, std::uint64_t offset) {
   return *reinterpret_cast<const T*>(area.data() + offset);
 }
 
-// Eight bytes that no other job has, made of its nonce (the finalizer of splitmix64).
-std::uint64_t fill_pattern(std::uint64_t nonce) {
-  std::uint64_t mixed = nonce + 0x9e3779b97f4a7c15;
-  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
-  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
-  return mixed ^ (mixed >> 31);
-}
-
 // Byte number `offset` of an area filled with `pattern`.
 std::byte pattern_byte(std::uint64_t pattern, std::uint64_t offset) {
   return static_cast<std::byte>(pattern >> (offset % 8 * 8) & 0xff);
@@ -192,6 +184,7 @@ void write_job(const model::Job& job, const Plan& plan, std::uint64_t nonce,
   placed.steps_skipped = job.steps_skipped;
   const std::uint32_t unstepped = take(plan.unstepped.size() * sizeof(ul64));
   placed.gate = job.gate;
+  placed.fill = job.fill;
   placed.reported_count = plan.reported_count;
   placed.first_region = static_cast<std::uint32_t>(layout.regions.size());
   cursor.back -= plan.data_pages * wire::kPageBytes;
@@ -239,7 +232,7 @@ void write_job(const model::Job& job, const Plan& plan, std::uint64_t nonce,
     }
     std::ranges::copy(part.bytes, area.begin() + static_cast<std::ptrdiff_t>(offset));
     if (part.access != model::Access::execute) {
-      fill(area, offset + part.bytes.size(), offset + part.size, fill_pattern(nonce));
+      fill(area, offset + part.bytes.size(), offset + part.size, job.fill);
       layout.regions.insert(layout.regions.end() - placed.other_count,
                             {part.address, part.size, offset, part.access, part.reported});
       ++placed.data_count;
@@ -257,7 +250,7 @@ void write_job(const model::Job& job, const Plan& plan, std::uint64_t nonce,
   }
   layout.jobs.push_back(placed);
   for_each_gap(data_of(layout, placed), [&](std::uint64_t begin, std::uint64_t end, GuestAddress) {
-    fill(area, begin, end, fill_pattern(nonce));
+    fill(area, begin, end, job.fill);
   });
 }
 
@@ -399,7 +392,7 @@ Result<std::vector<model::Observations>> decode_batch(std::span<const std::byte>
     read_memory(area, regions_of(layout, job), job.reported_count, seen);
     for_each_gap(data_of(layout, job),
                  [&](std::uint64_t begin, std::uint64_t end, GuestAddress address) {
-                   find_strays(area, begin, end, fill_pattern(nonce), address, seen.stray_writes);
+                   find_strays(area, begin, end, job.fill, address, seen.stray_writes);
                  });
   }
   return observations;

@@ -2,10 +2,14 @@
 
 #include <array>
 #include <boost/process/search_path.hpp>
+#include <fstream>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "vm/command_line.hpp"
 #include "vm/host.hpp"
+#include "vm/last_will.hpp"
 #include "vm/process.hpp"
 #include "vm/qmp.hpp"
 
@@ -16,7 +20,16 @@ constexpr std::string_view kQemu = "qemu-system-ppc64";
 
 class OwnQemu : public RunningQemu {
  public:
-  OwnQemu(QmpClient qmp, Process process) : qmp_(std::move(qmp)), process_(std::move(process)) {}
+  OwnQemu(QmpClient qmp, Process process, std::optional<LastWill> will)
+      : qmp_(std::move(qmp)), process_(std::move(process)), will_(std::move(will)) {}
+  OwnQemu(const OwnQemu&) = delete;
+  OwnQemu& operator=(const OwnQemu&) = delete;
+  ~OwnQemu() override {
+    process_.kill();
+    if (will_) {
+      will_->revoke();
+    }
+  }
 
   int process_id() const override { return process_.id(); }
   bool running() override { return process_.running(); }
@@ -29,8 +42,20 @@ class OwnQemu : public RunningQemu {
 
  private:
   QmpClient qmp_;
-  Process process_;  // behind what it uses: it ends first
+  Process process_;  // after what it uses: it ends first
+  std::optional<LastWill> will_;
 };
+
+// The kernel ends our child with us, but not the child of a script that is our child.
+Result<std::optional<LastWill>> will_of(const std::string& program, int process) {
+  std::array<char, 2> begin = {};
+  std::ifstream(program, std::ios::binary).read(begin.data(), begin.size());
+  if (begin != std::array{'#', '!'}) {
+    return std::optional<LastWill>();
+  }
+  FARCALL_TRY(will, LastWill::write("kill -s KILL -- \"-$1\"", std::to_string(process)));
+  return std::optional<LastWill>(std::move(will));
+}
 
 class DirectHost : public Host {
  public:
@@ -48,9 +73,10 @@ class DirectHost : public Host {
     const std::array inherited = {channels.ram, channels.console, channels.qmp};
     FARCALL_TRY(process, Process::start(command_line({qemu, qemu_abilities(qemu)}, spec, channels),
                                         inherited));
-    return StartedQemu{
-        std::move(memory), std::move(console.ours),
-        std::make_unique<OwnQemu>(QmpClient(std::move(qmp.ours)), std::move(process))};
+    FARCALL_TRY(will, will_of(qemu, process.id()));
+    return StartedQemu{std::move(memory), std::move(console.ours),
+                       std::make_unique<OwnQemu>(QmpClient(std::move(qmp.ours)), std::move(process),
+                                                 std::move(will))};
   }
 };
 

@@ -30,8 +30,9 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kBatchPatience{20};
 constexpr std::chrono::nanoseconds kPatiencePerInstruction{20};
 
-// How often somebody looks whether the host is still there.
+// How often somebody looks whether the host is still there, and whether the user is.
 constexpr std::int64_t kLookAtHostMilliseconds = 500;
+constexpr std::int64_t kLookAtUserMilliseconds = 50;
 
 constexpr std::size_t kConsoleBytesKept = 4096;
 
@@ -74,7 +75,8 @@ struct Machine::State {
   Error why_gone();
   Error hang(std::chrono::nanoseconds waited);
   void read_console();
-  Result<void> wait_for(std::uint64_t batch, std::chrono::nanoseconds patience);
+  Result<void> wait_for(std::uint64_t batch, std::chrono::nanoseconds patience,
+                        const std::function<bool()>& stopped);
 };
 
 Error Machine::State::give_up(Error error) {
@@ -130,12 +132,17 @@ void Machine::State::read_console() {
   }
 }
 
-Result<void> Machine::State::wait_for(std::uint64_t batch, std::chrono::nanoseconds patience) {
+Result<void> Machine::State::wait_for(std::uint64_t batch, std::chrono::nanoseconds patience,
+                                      const std::function<bool()>& stopped) {
+  const std::int64_t look = stopped ? kLookAtUserMilliseconds : kLookAtHostMilliseconds;
   const auto deadline = Clock::now() + patience;
   const wire::Control& control = memory.control();
   while (true) {
     if (auto abandoned = qemu->abandoned()) {
       return give_up(std::move(*abandoned));
+    }
+    if (stopped && stopped()) {
+      return give_up(Error{ErrorCode::machine_lost, "the run was stopped"});
     }
     if (control.completed.load_acquire() > batch) {
       break;
@@ -145,7 +152,7 @@ Result<void> Machine::State::wait_for(std::uint64_t batch, std::chrono::nanoseco
     if (left.count() <= 0) {
       return hang(patience);
     }
-    const auto at_once = std::min<std::int64_t>(left.count(), kLookAtHostMilliseconds);
+    const auto at_once = std::min(left.count(), look);
     const int ready = ::poll(&wait, 1, static_cast<int>(at_once));
     if (ready > 0) {
       read_console();
@@ -216,7 +223,7 @@ Result<std::size_t> Machine::submit(std::span<const model::Job> jobs) {
   return count;
 }
 
-Result<std::vector<model::Observations>> Machine::collect() {
+Result<std::vector<model::Observations>> Machine::collect(const std::function<bool()>& stopped) {
   State& state = *state_;
   if (!state.alive) {
     return Error{ErrorCode::machine_lost, "the machine has ended"};
@@ -232,13 +239,18 @@ Result<std::vector<model::Observations>> Machine::collect() {
     budget += state.batches[i % kMaxBatchesInFlight].budget;
   }
   FARCALL_TRYV(state.wait_for(
-      number, kBatchPatience + kPatiencePerInstruction * static_cast<std::int64_t>(budget)));
+      number, kBatchPatience + kPatiencePerInstruction * static_cast<std::int64_t>(budget),
+      stopped));
   auto seen = decode_batch(state.memory.area(number), batch.layout);
   if (seen.has_error()) {
     return state.give_up(std::move(seen).error());
   }
   ++state.collected;
   return seen;
+}
+
+bool Machine::booted() const {
+  return state_->memory.control().ready.load_acquire() != 0;
 }
 
 void Machine::stay_awake(std::chrono::microseconds time) {

@@ -14,6 +14,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -49,9 +50,13 @@ class Machine {
   Result<std::size_t> submit(std::span<const model::Job> jobs);
 
   // Waits for the oldest batch in flight and returns what was seen, in the order of its jobs;
-  // nothing if there is none. Errors: machine.lost, machine.timeout, machine.bad-answer,
+  // nothing if there is none. Once `stopped` says so, it waits no longer: the machine ends, and that
+  // is machine.lost, too. Errors: machine.lost, machine.timeout, machine.bad-answer,
   // machine.runner-fault.
-  Result<std::vector<model::Observations>> collect();
+  Result<std::vector<model::Observations>> collect(const std::function<bool()>& stopped = nullptr);
+
+  // Whether the guest has booted: what ends it from then on may be one of its jobs.
+  bool booted() const;
 
   // From now on, the guest looks for the next batch for about `time` before it sleeps: a whole CPU,
   // for who sends single jobs in quick succession. To be woken up takes longer than a small job.

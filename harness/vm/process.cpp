@@ -74,8 +74,12 @@ bool Process::running() {
 }
 
 void Process::kill() {
+  // With all that it has started: it may be a script that does not become QEMU itself.
+  if (child_.valid() && !std::exchange(group_killed_, true)) {
+    ::kill(-child_.id(), SIGKILL);
+  }
   if (running()) {
-    ::kill(child_.id(), SIGKILL);
+    ::kill(child_.id(), SIGKILL);  // if it has not come as far as having a group
     std::error_code error;
     child_.wait(error);  // child::terminate() does not wait, and would leave a zombie
   }

@@ -32,7 +32,7 @@ class Process {
   int id() const { return child_.id(); }
   bool running();
 
-  // Ends it at once, if it still runs, and reaps it.
+  // Ends it and what it has started at once, and reaps it.
   void kill();
 
   // How it ended: `exit status 1`, `signal 9`. Only after running() was false or kill().
@@ -56,6 +56,7 @@ class Process {
   std::string last_output(off_t most) const;  // bytes
 
   boost::process::child child_;
+  bool group_killed_ = false;
   FileDescriptor output_;
 };
 

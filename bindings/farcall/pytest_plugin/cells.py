@@ -18,7 +18,8 @@ from farcall.machines import machine_name
 # pay, few enough that workers end together and that a result is not long in coming.
 _CELLS_OF_A_GROUP = 512
 
-_HEADER = re.compile(rb"-- +[a-z]").match
+# What makes a file named .data one of the conformance suite's: sections with a program.
+_PROGRAM = re.compile(rb"^[ \t]*--[ \t]*(asm|raw)\b", re.MULTILINE).search
 
 POOL = pytest.StashKey[MachinePool]()
 RUNNER = pytest.StashKey["BatchRunner"]()
@@ -33,16 +34,44 @@ class CellFailed(Exception):
 
 
 class CaseFile(pytest.File):
-    def collect(self) -> Iterator[CellItem]:
-        for cell in Case.load(_shown(self.path, self.config.invocation_params.dir)).cells():
+    def collect(self) -> Iterator[CellItem | BadCaseItem]:
+        try:
+            case = Case.load(_shown(self.path, self.config.invocation_params.dir))
+            if self.path.suffix == ".data" and case.error:
+                return  # what expects a refusal is for `farcall conformance`
+            cells = case.cells()
+        except FarcallError as error:
+            yield BadCaseItem.from_parent(self, name=self.path.stem, error=error)
+            return
+        for cell in cells:
             yield CellItem.from_parent(self, name=cell.name, cell=cell)
+
+
+class BadCaseItem(pytest.Item):
+    """In place of the cells of a file that means nothing: an error among the results of the others.
+
+    An error of collecting would keep pytest from running anything.
+    """
+
+    def __init__(self, *, error: FarcallError, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.error = error
+
+    def setup(self) -> None:
+        raise self.error
+
+    def runtest(self) -> None:
+        raise AssertionError("setup() raises")
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
     ) -> Any:
         if isinstance(excinfo.value, FarcallError):
             return str(excinfo.value)
-        return super().repr_failure(excinfo)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, max(self.error.line - 1, 0), self.name
 
 
 class CellItem(pytest.Item):
@@ -119,10 +148,9 @@ def wanted(path: Path, named: Iterable[Path]) -> bool:
 
 
 def _looks_like_conformance(path: Path) -> bool:
-    """Many things are called .data; and what expects a refusal is for `farcall conformance`."""
+    """Many things are called .data."""
     with path.open("rb") as file:
-        words = {line[2:].split()[0] for line in file.read(1 << 16).splitlines() if _HEADER(line)}
-    return bool(words & {b"asm", b"raw"}) and b"error" not in words
+        return _PROGRAM(file.read(1 << 16)) is not None
 
 
 def _shown(path: Path, folder: Path) -> Path:

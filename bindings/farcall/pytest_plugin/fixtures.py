@@ -61,7 +61,13 @@ def assert_lands(farcall_machines: MachinePool) -> AssertLands:
         elif placement or memory or axes:
             raise TypeError("a Landing has placement, memory and axes already")
         cell = program.cell()
-        document = Document(cell, jit(cell) if jit is not None else None)
+        image = jit(cell) if jit is not None else None
+        if jit is not None and not isinstance(image, CodeImage):
+            raise TypeError(
+                f"jit= must return the farcall.CodeImage to test; it returned {image!r}, "
+                f"of type {type(image).__name__}"
+            )
+        document = Document(cell, image)
         (result,) = farcall_machines.run([document])
         if not result.passed:
             evidence = result.text().rstrip()

@@ -99,4 +99,4 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if config.getoption("farcall_bless"):
         failed = terminalreporter.getreports("failed")
         paths = {Path(report.farcall_case) for report in failed if hasattr(report, "farcall_case")}
-        bless.bless(sorted(paths), config.stash[POOL], terminalreporter)
+        bless.bless(sorted(paths), terminalreporter)

@@ -1,8 +1,8 @@
 // farcall-bpf-plugin: what the runner of the public conformance suite starts for each test.
 //
-//   farcall-bpf-plugin [MEMORY] [OPTION...] < PROGRAM
+//   farcall-bpf-plugin [--program PROGRAM] [MEMORY] [OPTION...] [< PROGRAM]
 //
-// MEMORY and PROGRAM are bytes in hex. r0 goes to standard output in hex, with exit code 0;
+// MEMORY and PROGRAM are bytes in hex; without --program, PROGRAM comes from standard input. r0 goes to standard output in hex, with exit code 0;
 // whatever else comes of it is text on standard error, with another code. Options are in
 // plugin/options.hpp.
 //
@@ -31,6 +31,18 @@ constexpr int kFailed = 1;
 constexpr time_t kMostSeconds = 60;  // for an answer: a backstop
 constexpr int kConnectAttempts = 5000;
 constexpr useconds_t kBetweenAttempts = 1000;
+
+constexpr const char* kHelp =
+    "usage: farcall-bpf-plugin [--program PROGRAM] [MEMORY] [OPTION...] [< PROGRAM]\n"
+    "PROGRAM, slots as this machine lays them out, and MEMORY are bytes in hex with blanks "
+    "between.\n"
+    "  --jit | --interpreter | --interpret   who runs it; the JIT by default\n"
+    "  --endian le|be                        le by default\n"
+    "  --cpu power8|power9|power10           power9 by default\n"
+    "  --placement near|far                  functions 64 KiB apart, or every other one 2 PiB "
+    "away\n"
+    "  --elf                                 PROGRAM is an ELF object of one global function\n"
+    "  --debug                               changes nothing: errors always say all they know\n";
 
 [[noreturn]] void fail(const char* what, const char* why) {
   dprintf(STDERR_FILENO, "farcall-bpf-plugin: %s: %s\n", what, why);
@@ -173,10 +185,20 @@ int connect_to(const sockaddr_un& address) {
 
 int main(int argc, char** argv) {
   const char* memory = "";
+  const char* given_program = nullptr;
   int first_option = 1;
-  if (argc > 1 && strncmp(argv[1], "--", 2) != 0) {
-    memory = argv[1];
-    first_option = 2;
+  if (argc > 1 && strcmp(argv[1], "--help") == 0) {
+    // Other plugins of the suite end so, too: whoever takes help for an answer is told.
+    fputs(kHelp, stdout);
+    fflush(stdout);
+    return kFailed;
+  }
+  if (argc > 2 && strcmp(argv[1], "--program") == 0) {
+    given_program = argv[2];
+    first_option = 3;
+  }
+  if (argc > first_option && strncmp(argv[first_option], "--", 2) != 0) {
+    memory = argv[first_option++];
   }
 
   char server[PATH_MAX];
@@ -204,7 +226,9 @@ int main(int argc, char** argv) {
            static_cast<unsigned long long>(name));
 
   Text program;
-  program.append_from(STDIN_FILENO);
+  if (given_program == nullptr) {
+    program.append_from(STDIN_FILENO);
+  }
   int connection = connect_to(address);
   if (connection < 0) {
     start_server(server, address.sun_path, argc - first_option, argv + first_option);
@@ -222,7 +246,11 @@ int main(int argc, char** argv) {
   const timeval patience = {.tv_sec = kMostSeconds, .tv_usec = 0};
   setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   write_all(connection, memory, strlen(memory) + 1);
-  write_all(connection, program.data, program.size);
+  if (given_program != nullptr) {
+    write_all(connection, given_program, strlen(given_program));
+  } else {
+    write_all(connection, program.data, program.size);
+  }
   shutdown(connection, SHUT_WR);
 
   // The exit code as a character, and the text.

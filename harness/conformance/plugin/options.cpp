@@ -35,29 +35,30 @@ Result<Options> parse_options(std::span<const std::string_view> arguments) {
     }
     if (option == "--jit") {
       options.jit = true;
-    } else if (option == "--interpreter") {
+    } else if (option == "--interpreter" || option == "--interpret") {
       options.jit = false;
     } else if (option == "--elf") {
       options.elf = true;
+    } else if (option == "--debug") {
+      // Errors say all they know anyway.
     } else if (option == "--endian" || option == "--cpu") {
       const model::Axis axis = option == "--cpu" ? model::Axis::cpu : model::Axis::endian;
-      FARCALL_TRYV(set_axis(options.axes, axis, option, value));
+      FARCALL_TRYV(set_axis(options.target.axes, axis, option, value));
       ++i;
     } else if (option == "--placement") {
       if (value != "near" && value != "far") {
         return bad(fmt::format("--placement '{}': expected near or far", value));
       }
-      options.far = value == "far";
+      options.target.far = value == "far";
       ++i;
     } else {
       return bad(
-          fmt::format("there is no option '{}': expected --jit, --interpreter, --endian, "
-                      "--cpu, --placement or --elf",
+          fmt::format("there is no option '{}': expected --jit, --interpreter (or --interpret), "
+                      "--endian, --cpu, --placement, --elf or --debug",
                       option));
     }
   }
-  // A power8 has no radix translation.
-  options.axes.mmu = options.axes.cpu == model::Cpu::power8 ? model::Mmu::hash : model::Mmu::radix;
+  set_cpu(options.target.axes, options.target.axes.cpu);
   return options;
 }
 

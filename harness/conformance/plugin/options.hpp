@@ -4,22 +4,23 @@
 //   --endian le|be            le
 //   --cpu power8|power9|power10          power9
 //   --placement near|far      functions 64 KiB apart, or every other one 2 PiB away; near
-//   --elf                     the program is an ELF object, not slots
+//   --elf                     the program is an ELF object of one global function, not slots
+//   --interpret, --debug      as other plugins of the suite have them: the first is --interpreter,
+//                             the second changes nothing, since errors always say all they know
 #pragma once
 
 #include <span>
 #include <string_view>
 
 #include "base/error.hpp"
-#include "model/axes.hpp"
+#include "conformance/suite_case.hpp"
 
 namespace farcall::conformance {
 
 struct Options {
   bool jit = true;
-  bool far = false;
   bool elf = false;
-  model::AxisValues axes;
+  Target target;
 };
 
 // Empty arguments count for nothing: the suite's runner may pass them. usage.bad-argument.

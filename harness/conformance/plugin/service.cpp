@@ -10,17 +10,14 @@
 #include <vector>
 
 #include "bpf/codec.hpp"
-#include "case/matrix.hpp"
+#include "bpf/divide.hpp"
+#include "bpf/object.hpp"
 #include "conformance/suite_case.hpp"
 #include "run/machine_run.hpp"
 #include "run/pipeline.hpp"
-#include "vm/file_descriptor.hpp"
 
 namespace farcall::conformance {
 namespace {
-
-constexpr std::uint64_t kFarPlaces = 0xc000'0000'4000'0000;  // a GiB into text
-constexpr std::uint64_t kBetweenPlaces = std::uint64_t{1} << 20;
 
 // The suite's runner takes 1 to 2 ms from one call to the next: the guest is awake for the next
 // one.
@@ -50,55 +47,37 @@ Result<std::vector<std::byte>> bytes_of(std::string_view text, std::string_view 
   }
 }
 
-// The program's section of a case file. `object` keeps the bytes of an ELF object readable.
-Result<std::string> program_section(bool elf, std::span<const std::byte> bytes,
-                                    vm::FileDescriptor& object) {
-  if (elf) {
-    FARCALL_TRY(file, vm::memory_file("farcall-object", 0));
-    object = std::move(file);
-    if (::write(object.number(), bytes.data(), bytes.size()) != std::ssize(bytes)) {
-      return Error{.code = ErrorCode::file_unwritable, .message = "no room for the object"};
-    }
-    return fmt::format("-- elf /proc/self/fd/{}\n", object.number());
-  }
+constexpr const char* kName = "program";
+
+Result<cases::Case> case_of_object(std::span<const std::byte> bytes,
+                                   std::optional<std::vector<std::byte>> memory) {
+  FARCALL_TRY(object, bpf::read_object(bytes, kName, std::nullopt));
+  return cases::case_of(kName, std::move(object), std::move(memory), suite_helpers());
+}
+
+Result<cases::Case> case_of_slots(std::span<const std::byte> bytes,
+                                  std::optional<std::vector<std::byte>> memory) {
+  bpf::Program program;
   FARCALL_TRY(slots, bpf::decode_slots(bytes, std::endian::native));
-  if (slots.empty()) {
+  program.slots = std::move(slots);
+  if (program.slots.empty()) {
     return Error{.code = ErrorCode::bpf_empty, .message = "the program has no instruction"};
   }
-  std::string text = "-- raw\n";
-  for (const bpf::Slot& slot : slots) {
-    text += fmt::format("{:#018x}\n", bpf::word_of(slot, std::endian::little));
-  }
-  return text;
+  FARCALL_TRYV(bpf::divide_into_functions(program));
+  return cases::case_of(kName, std::move(program), std::move(memory), suite_helpers());
 }
 
 Result<model::Cell> cell_of(const Options& options, std::string_view memory,
                             std::string_view program) {
   FARCALL_TRY(memory_bytes, bytes_of(memory, "memory"));
   FARCALL_TRY(program_bytes, bytes_of(program, "program"));
-  vm::FileDescriptor object;
-  FARCALL_TRY(text, program_section(options.elf, program_bytes, object));
+  std::optional<std::vector<std::byte>> mem;
   if (!memory_bytes.empty()) {
-    text += "-- mem\n";
-    for (const std::byte byte : memory_bytes) {
-      text += fmt::format("{:02x} ", std::to_integer<unsigned>(byte));
-    }
-    text += '\n';
+    mem = std::move(memory_bytes);
   }
-  text +=
-      "-- result\n0\n";  // a case needs one; what comes of the program is for the suite to judge
-  FARCALL_TRY(parsed, conformance::parse_suite_case(text, "program"));
-  FARCALL_TRY(cells, cases::cells(parsed));
-  model::Cell cell = std::move(cells.front());
-  cell.axes = options.axes;
-  cell.expected.result.reset();
-  if (options.far) {
-    for (std::size_t i = 1; i < cell.placement.functions.size(); i += 2) {
-      cell.placement.functions[i] = {kFarPlaces + i * kBetweenPlaces};
-    }
-  }
-  run::expect_calls_as_interpreted(cell);
-  return cell;
+  FARCALL_TRY(parsed, options.elf ? case_of_object(program_bytes, std::move(mem))
+                                  : case_of_slots(program_bytes, std::move(mem)));
+  return suite_cell(parsed, options.target);
 }
 
 }  // namespace
@@ -106,7 +85,8 @@ Result<model::Cell> cell_of(const Options& options, std::string_view memory,
 Result<std::uint64_t> Service::run(std::string_view memory, std::string_view program) {
   FARCALL_TRY(cell, cell_of(options_, memory, program));
   if (!options_.jit) {
-    return run::interpreted_result(cell);
+    FARCALL_TRY(run, run::interpreted(cell));
+    return run.r0;
   }
   std::vector<model::Document> documents;
   documents.push_back({.cell = std::move(cell)});
@@ -123,8 +103,7 @@ Result<std::uint64_t> Service::run(std::string_view memory, std::string_view pro
   if (verdict.outcome != model::Outcome::pass || !verdict.result) {
     return verdict.findings.empty()
                ? Error{.code = ErrorCode::machine_lost, .message = "no result came of the program"}
-               : Error{.code = verdict.findings.front().code,
-                       .message = verdict.findings.front().text};
+               : as_error(verdict.findings.front());
   }
   return *verdict.result;
 }

@@ -12,7 +12,7 @@ namespace {
 
 const std::vector<ErrorCode>& all_codes() {
   static const std::vector<ErrorCode> codes = {
-#define FARCALL_ERROR_CODE_VALUE(name, text) ErrorCode::name,
+#define FARCALL_ERROR_CODE_VALUE(name, text, blame) ErrorCode::name,
       FARCALL_ERROR_CODES(FARCALL_ERROR_CODE_VALUE)
 #undef FARCALL_ERROR_CODE_VALUE
   };
@@ -37,6 +37,16 @@ TEST(Error, NamesOfSomeCodes) {
   EXPECT_EQ(error_code_named("bpf.empty"), ErrorCode::bpf_empty);
   EXPECT_EQ(error_code_named("bpf.emptyish"), std::nullopt);
   EXPECT_EQ(error_code_named(""), std::nullopt);
+}
+
+TEST(Error, WhoIsToBlameForSomeCodes) {
+  EXPECT_EQ(blame(ErrorCode::file_unreadable), Blame::input);
+  EXPECT_EQ(blame(ErrorCode::machine_job_too_large), Blame::input);
+  EXPECT_EQ(blame(ErrorCode::case_contradicts_interpreter), Blame::test);
+  EXPECT_EQ(blame(ErrorCode::interpreter_bad_access), Blame::test);
+  EXPECT_EQ(blame(ErrorCode::call_decoded_elsewhere), Blame::code);
+  EXPECT_EQ(blame(ErrorCode::machine_lost), Blame::machine);
+  EXPECT_EQ(blame(ErrorCode::jit_internal), Blame::harness);
 }
 
 TEST(Error, TextHasWhatIsKnown) {

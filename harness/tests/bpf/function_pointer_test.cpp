@@ -29,10 +29,7 @@ Program with_callx(const std::string& text) {
 }
 
 Result<InterpreterRun> run(const Program& program) {
-  AddressSpace memory({{.name = "stack",
-                        .address = kStackTop + static_cast<Displacement>(-4096),
-                        .bytes = std::vector<std::byte>(4096)},
-                       {.name = "table", .address = kTable, .bytes = std::vector<std::byte>(16)}},
+  AddressSpace memory({{.name = "table", .address = kTable, .bytes = std::vector<std::byte>(16)}},
                       std::endian::big);
   return interpret(program, kAddresses, {kTable.value}, kStackTop, memory);
 }

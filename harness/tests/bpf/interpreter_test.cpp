@@ -17,8 +17,7 @@ constexpr GuestAddress kStackTop = kStack + 16 * kFrameBytes;
 constexpr GuestAddress kData{0x1000};
 
 AddressSpace memory_of(std::endian order, std::vector<std::byte> data = {}) {
-  return {{{.name = "stack", .address = kStack, .bytes = std::vector<std::byte>(16 * kFrameBytes)},
-           {.name = "data", .address = kData, .bytes = std::move(data)},
+  return {{{.name = "data", .address = kData, .bytes = std::move(data)},
            {.name = "table",
             .address = {0x2000},
             .bytes = {std::byte{1}, std::byte{2}},
@@ -230,7 +229,7 @@ TEST(Interpreter, StoresLeaveTheirBytesInMemory) {
     AddressSpace memory = memory_of(order, std::vector<std::byte>(30));
     ASSERT_TRUE(run(text, memory));
     std::vector<unsigned> bytes;
-    for (const std::byte byte : memory.regions()[1].bytes) {
+    for (const std::byte byte : memory.regions()[0].bytes) {
       bytes.push_back(std::to_integer<unsigned>(byte));
     }
     EXPECT_EQ(bytes, order == std::endian::little ? little : big);
@@ -294,8 +293,9 @@ mov %r6, 6
 mov %r7, 70
 mov %r8, 800
 mov %r9, 9000
-mov %r5, %r10
+stxdw [%r10-8], %r10
 call local clobber
+ldxdw %r5, [%r10-8]
 sub %r5, %r10
 mov %r0, %r5
 add %r0, %r6
@@ -335,8 +335,8 @@ TEST(Interpreter, RefusesBadAccesses) {
        "main+1: load of 1 byte at 0000000000000fff: lies in no region", 2},
       {"mov %r1, 0x2000\nldxh %r0, [%r1]\nstb [%r1+1], 1\nexit\n",
        "main+2: store of 1 byte at 0000000000002001: table is read-only", 3},
-      {"stdw [%r10], 1\nexit\n", "main+0: store of 8 bytes at c000000000102000: lies in no region",
-       1},
+      {"stdw [%r10], 1\nexit\n",
+       "main+0: stdw of 8 bytes at r10+0 of its frame: a frame is the 512 bytes below r10", 1},
       {"mov %r1, -4\nldxdw %r0, [%r1]\nexit\n",
        "main+1: load of 8 bytes at fffffffffffffffc: lies in no region", 2},
   };
@@ -372,7 +372,7 @@ TEST(Interpreter, StopsAtTheCallDepth) {
 // What helper 5 of these tests does: calls the function that r2 points to with 10 times r1, and
 // adds how deep the calls are.
 Result<std::uint64_t> tenfold(Caller& caller, const Arguments& arguments) {
-  FARCALL_TRY(result, caller.call_back({arguments[1]}, {arguments[0] * 10}));
+  FARCALL_TRY(result, caller.call_back({arguments[1]}, std::array{arguments[0] * 10}));
   return result + caller.depth();
 }
 Result<std::uint64_t> sum(Caller& /*caller*/, const Arguments& arguments) {
@@ -535,8 +535,9 @@ TEST(Interpreter, TailCallsGoOnWhereThereIsNowhereToGo) {
 
 TEST(Interpreter, ThereAre33TailCallsAndNoMore) {
   AddressSpace memory = memory_with_programs(0x200);
-  const auto run = run_placed(program_of("mov %r2, %r1\nlddw %r3, 0xffffffff00000001\nadd %r0, 1\n"
-                                         "call 12\nexit\n"),
+  const auto run = run_placed(program_of("mov %r2, %r1\nlddw %r3, 0xffffffff00000001\n"
+                                         "ldxdw %r6, [%r1+8]\nadd %r6, 1\nstxdw [%r1+8], %r6\n"
+                                         "call 12\nmov %r0, %r6\nexit\n"),
                               memory)
                        .value();
   EXPECT_EQ(run.r0, 34U);

@@ -24,10 +24,8 @@ struct Ran {
 };
 
 Ran run(const std::string& text, std::endian order) {
-  AddressSpace memory(
-      {{.name = "stack", .address = kStack, .bytes = std::vector<std::byte>(kFrameBytes)},
-       {.name = "cell", .address = kCell, .bytes = std::vector<std::byte>(64)}},
-      order);
+  AddressSpace memory({{.name = "cell", .address = kCell, .bytes = std::vector<std::byte>(64)}},
+                      order);
   const auto result =
       interpret(valid_program_of(text), {}, {kCell.value}, kStack + kFrameBytes, memory);
   EXPECT_TRUE(result.has_value()) << text;

@@ -31,7 +31,7 @@ class FindCases : public testing::Test {
   std::string root_;
 };
 
-Result<std::vector<std::string>> find(const std::vector<std::string>& paths) {
+FoundFiles find(const std::vector<std::string>& paths) {
   return find_case_files(paths);
 }
 
@@ -40,7 +40,7 @@ TEST_F(FindCases, FoldersAreSearchedAtAnyDepthAndSorted) {
                            "reject/bad.case", "a/reject/bad.case", "rejected/y.case"}) {
     make(name);
   }
-  EXPECT_THAT(find({root_}).value(),
+  EXPECT_THAT(find({root_}).files,
               ElementsAre(path("a.case"), path("a/deep/er/x.case"), path("a/z.case"),
                           path("b.case"), path("rejected/y.case")));
 }
@@ -48,36 +48,34 @@ TEST_F(FindCases, FoldersAreSearchedAtAnyDepthAndSorted) {
 TEST_F(FindCases, PathsKeepTheirOrderAndFilesComeOnce) {
   make("b.case");
   make("a/x.case");
-  EXPECT_THAT(find({path("b.case"), path("a"), path("b.case"), path("a/x.case")}).value(),
+  EXPECT_THAT(find({path("b.case"), path("a"), path("b.case"), path("a/x.case")}).files,
               ElementsAre(path("b.case"), path("a/x.case")));
 }
 
 TEST_F(FindCases, AMalformedCaseIsFoundWhereItIsAskedFor) {
   make("reject/bad.case");
-  EXPECT_THAT(find({path("reject")}).value(), ElementsAre(path("reject/bad.case")));
-  EXPECT_THAT(find({path("reject/bad.case")}).value(), ElementsAre(path("reject/bad.case")));
+  EXPECT_THAT(find({path("reject")}).files, ElementsAre(path("reject/bad.case")));
+  EXPECT_THAT(find({path("reject/bad.case")}).files, ElementsAre(path("reject/bad.case")));
 }
 
 TEST_F(FindCases, NothingFoundIsAnError) {
   make("reject/bad.case");
   const auto found = find({root_});
-  ASSERT_FALSE(found);
-  EXPECT_EQ(found.error().code, ErrorCode::usage_nothing_selected);
-  EXPECT_EQ(found.error().where.file, root_);
-  EXPECT_EQ(find({}).error().code, ErrorCode::usage_nothing_selected);
+  ASSERT_EQ(found.errors.size(), 1U);
+  EXPECT_EQ(found.errors[0].code, ErrorCode::usage_nothing_selected);
+  EXPECT_EQ(found.errors[0].where.file, root_);
 }
 
-TEST_F(FindCases, OneGoodPathDoesNotHideABadOne) {
+TEST_F(FindCases, GoodAndBadPathsDoNotHideEachOther) {
   make("a.case");
   make("b.txt");
-  const auto missing = find({path("a.case"), path("missing.case")});
-  ASSERT_FALSE(missing);
-  EXPECT_EQ(missing.error().code, ErrorCode::file_unreadable);
-  EXPECT_EQ(missing.error().where.file, path("missing.case"));
-  const auto other = find({path("a.case"), path("b.txt")});
-  ASSERT_FALSE(other);
-  EXPECT_EQ(other.error().code, ErrorCode::usage_bad_argument);
-  EXPECT_EQ(other.error().where.file, path("b.txt"));
+  const auto found = find({path("missing.case"), path("a.case"), path("b.txt")});
+  EXPECT_THAT(found.files, ElementsAre(path("a.case")));
+  ASSERT_EQ(found.errors.size(), 2U);
+  EXPECT_EQ(found.errors[0].code, ErrorCode::file_unreadable);
+  EXPECT_EQ(found.errors[0].where.file, path("missing.case"));
+  EXPECT_EQ(found.errors[1].code, ErrorCode::usage_bad_argument);
+  EXPECT_EQ(found.errors[1].where.file, path("b.txt"));
 }
 
 }  // namespace

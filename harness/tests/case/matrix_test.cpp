@@ -24,7 +24,7 @@ TEST(CaseMatrix, NothingDeclaredIsOneCellWithTheDefaults) {
   EXPECT_EQ(cell.program->origins.at(2).line, 5U);
   EXPECT_TRUE(cell.memory.empty());
   EXPECT_THAT(cell.arguments, ElementsAre(0, 0, 0, 0, 0));
-  EXPECT_EQ(cell.expected, model::Expectation{.result = 1});
+  EXPECT_EQ(cell.expected, (model::Expectation{.result = 1, .result_line = 7}));
 }
 
 TEST(CaseMatrix, NamesHaveDeclaredAxesInTheOrderOfAxes) {
@@ -144,13 +144,15 @@ TEST(CaseMatrix, CallsNameSiteCalleeAndCount) {
       "main[1] b *18446744073709551615\n");
   ASSERT_EQ(made.size(), 1U);
   using Call = model::ExpectedCall;
-  EXPECT_THAT(made[0].expected.calls,
-              ElementsAre(Call{.site = {.function = 0, .ordinal = 2}, .callee = 2, .count = 3},
-                          Call{.site = {.function = 0, .ordinal = 0}, .callee = 1, .count = 1},
-                          Call{.site = {.function = 1, .ordinal = 0}, .callee = 2, .count = 0},
-                          Call{.site = {.function = 0, .ordinal = 1},
-                               .callee = 2,
-                               .count = 18446744073709551615U}));
+  EXPECT_THAT(
+      made[0].expected.calls,
+      ElementsAre(Call{.site = {.function = 0, .ordinal = 2}, .callee = 2, .count = 3, .line = 14},
+                  Call{.site = {.function = 0, .ordinal = 0}, .callee = 1, .count = 1, .line = 15},
+                  Call{.site = {.function = 1, .ordinal = 0}, .callee = 2, .count = 0, .line = 17},
+                  Call{.site = {.function = 0, .ordinal = 1},
+                       .callee = 2,
+                       .count = 18446744073709551615U,
+                       .line = 18}));
 }
 
 TEST(CaseMatrix, MemoryAfterIsPieces) {
@@ -162,9 +164,12 @@ TEST(CaseMatrix, MemoryAfterIsPieces) {
   using Memory = model::ExpectedMemory;
   EXPECT_THAT(
       made[0].expected.memory,
-      ElementsAre(Memory{.region = "mem", .offset = 3, .bytes = {std::byte{0xaa}, std::byte{0xbb}}},
-                  Memory{.region = "mem", .offset = 0, .bytes = {std::byte{1}}},
-                  Memory{.region = "mem", .offset = 1, .bytes = {std::byte{2}}}));
+      ElementsAre(Memory{.region = "mem",
+                         .offset = 3,
+                         .bytes = {std::byte{0xaa}, std::byte{0xbb}},
+                         .line = 12},
+                  Memory{.region = "mem", .offset = 0, .bytes = {std::byte{1}}, .line = 13},
+                  Memory{.region = "mem", .offset = 1, .bytes = {std::byte{2}}, .line = 15}));
 }
 
 TEST(CaseMatrix, SelectorsPickOutcomes) {
@@ -191,8 +196,9 @@ TEST(CaseMatrix, AFailureReplacesAllElse) {
                                        "-- fail call=imm32\ncall.out-of-range main[0]\n"));
   ASSERT_EQ(made.size(), 2U);
   EXPECT_EQ(made[0].expected,
-            (model::Expectation{.failure = model::ExpectedFailure{
-                                    .code = ErrorCode::call_out_of_range, .site = "main[0]"}}));
+            (model::Expectation{
+                .failure = model::ExpectedFailure{
+                    .code = ErrorCode::call_out_of_range, .site = "main[0]", .line = 17}}));
   EXPECT_EQ(made[1].expected.failure, std::nullopt);
   EXPECT_EQ(made[1].expected.result, 1U);
   EXPECT_EQ(made[1].expected.calls.size(), 1U);
@@ -203,7 +209,7 @@ TEST(CaseMatrix, AFailureNeedsNoSite) {
   const auto made = good(two_functions("-- fail\nguest.budget\n"));
   ASSERT_EQ(made.size(), 1U);
   EXPECT_EQ(made[0].expected.failure,
-            (model::ExpectedFailure{.code = ErrorCode::guest_budget, .site = ""}));
+            (model::ExpectedFailure{.code = ErrorCode::guest_budget, .site = "", .line = 7}));
 }
 
 TEST(CaseMatrix, TooManyCellsAreRefused) {

@@ -90,13 +90,13 @@ TEST(CasePlacement, TheLastAddressesThatRadixMapsAreGood) {
   EXPECT_EQ(functions(placed("-- place\nmain = 0xc00ffffffffffffc\none = text\n"
                              "two = 0x000ffffffffffffc\n")),
             (Addresses{0xc00ffffffffffffc, 0xc000000000000000, 0x000ffffffffffffc}));
-  EXPECT_EQ(placed("-- place\nstack = 0xc00fffffffffc000\n").placement.stack.value,
-            0xc00fffffffffc000U);
+  EXPECT_EQ(placed("-- place\nstack = 0xc00fffffffffa000\n").placement.stack.value,
+            0xc00fffffffffa000U);
 }
 
 TEST(CasePlacement, NeighboursDoNotOverlap) {
   placed("-- place\nmain = text\none = text+4\ntwo = text+8\n");
-  placed("-- mem\n00\n-- place\nmem = stack+16K\nmain = stack-4\none = mem+4K\n");
+  placed("-- mem\n00\n-- place\nmem = stack+24K\nmain = stack-4\none = mem+4K\n");
 }
 
 void expect_ambiguity(const std::string& name) {

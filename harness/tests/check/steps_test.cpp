@@ -44,14 +44,11 @@ struct Scene {
   static constexpr std::uint64_t kStackShift = 0x123'0000;
 
   Scene() {
-    bpf::AddressSpace memory({{.name = "stack",
-                               .address = {kStackTop - 0x1000},
-                               .bytes = std::vector<std::byte>(0x1000)}},
-                             std::endian::little);
+    bpf::AddressSpace memory({}, std::endian::little);
     const auto run = bpf::interpret(
         program, {}, {}, {kStackTop}, memory,
         {.watch = [this](const bpf::InterpreterStep& step) { interpreter.push_back(step); }});
-    EXPECT_TRUE(run.has_value());
+    EXPECT_TRUE(run.has_value()) << to_string(run.error());
     for (const bpf::InterpreterStep& step : interpreter) {
       const bool in_callee = step.slot >= program.functions[1].begin;
       model::Step seen{.address = in_callee ? kCallee + 4 * (step.slot - program.functions[1].begin)
@@ -73,7 +70,7 @@ TEST(CompareSteps, AgreesWhereAddressesInTheStackAreOthers) {
   EXPECT_FALSE(comparison.difference) << comparison.difference->what;
   ASSERT_EQ(comparison.pairs.size(), 10U);  // 42 is not 41: the second exit
   EXPECT_EQ(comparison.pairs[3].cpu->address, kCallee);
-  EXPECT_EQ(comparison.pairs[3].cpu->registers[6], 40U);
+  EXPECT_EQ(comparison.pairs[1].cpu->registers[6], 40U);  // a function finds no value in r6
 }
 
 TEST(CompareSteps, FirstDifferingRegisterIsNamed) {

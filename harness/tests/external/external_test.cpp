@@ -10,6 +10,7 @@
 
 #include "base/byte_order.hpp"
 #include "bpf/address_space.hpp"
+#include "external/stub.hpp"
 #include "model/convention.hpp"
 #include "ppc64/encoder.hpp"
 #include "tests/vm/guest.hpp"
@@ -30,16 +31,25 @@ constexpr GuestAddress kStackPointer = {kStack.value + 2048};
 // A caller of C++ meanings that has memory, and whose functions do what the test says.
 class TestCaller final : public bpf::Caller {
  public:
-  explicit TestCaller(std::vector<bpf::MemoryRegion> regions = {})
-      : memory_(std::move(regions), std::endian::little) {}
+  explicit TestCaller(std::vector<bpf::MemoryRegion> regions = {},
+                      std::endian order = std::endian::little)
+      : memory_(std::move(regions), order) {}
 
   bpf::AddressSpace& memory() override { return memory_; }
-  Result<std::uint64_t> call_back(GuestAddress function, const bpf::Arguments& arguments) override {
+  Result<std::uint64_t> call_back(GuestAddress function,
+                                  std::span<const std::uint64_t> arguments) override {
     EXPECT_EQ(to_string(function), to_string(vm::kCode));
-    seen.push_back(arguments);
+    seen.emplace_back(arguments.begin(), arguments.end());
     return arguments[0] + arguments[1] >= stop_at ? 1 : 0;
   }
   std::size_t depth() const override { return levels; }
+  const bpf::External& callee() const override { return called; }
+  Result<GuestAddress> map(std::uint32_t map) const override {
+    return memory_.regions()[map].address;
+  }
+  GuestAddress frame_pointer() const override { return {0x5000}; }
+
+  bpf::External called;
   Result<void> store_return_address(GuestAddress to, std::size_t level) override {
     stored.emplace_back(to, level);
     return success();
@@ -47,7 +57,7 @@ class TestCaller final : public bpf::Caller {
 
   std::uint64_t stop_at = ~std::uint64_t{0};
   std::size_t levels = 0;
-  std::vector<bpf::Arguments> seen;
+  std::vector<std::vector<std::uint64_t>> seen;
   std::vector<std::pair<GuestAddress, std::size_t>> stored;
 
  private:
@@ -79,7 +89,7 @@ class OnEveryMachine : public vm::OnMachine {
   static model::Job job(std::string_view name, model::Abi abi, const bpf::Arguments& arguments,
                         GuestAddress toc = kToc) {
     const Surroundings to = surroundings(abi, toc);
-    const Words words = code(*external::find(name), to);
+    const Words words = code(external(*external::find(name), bpf::ExternalKind::helper, 1), to);
     const GuestAddress entry =
         kNative + std::max<std::uint64_t>(kLocalEntryBytes, to.convention.descriptor_bytes);
     model::Job job;
@@ -142,6 +152,158 @@ TEST_P(OnEveryMachine, WhatOnlyComputesIsWhatItsMeaningSays) {
       }
     }
   }
+}
+
+// A hash table of three slots for keys of 5 bytes and values of 3 at kStack + 0x10000: what code and
+// meaning return, and that they leave the same memory. The steps are worked out by hand.
+TEST_P(OnEveryMachine, AHashTableKeepsWhatItIsGiven) {
+  constexpr GuestAddress kTable = kStack + 0x10000;
+  constexpr std::uint64_t kKey = kTable.value + 0x200;
+  constexpr std::uint64_t kValue = kTable.value + 0x210;
+  constexpr std::uint64_t kSlotBytes = 8 + 8 + 8;
+  constexpr std::uint64_t kFirstValue = kTable.value + 16 + 16;
+  struct Step {
+    const char* name;
+    const char* key;
+    std::uint64_t flags;
+    std::uint64_t expected;
+  };
+  constexpr auto kError = [](std::int64_t error) { return static_cast<std::uint64_t>(error); };
+  constexpr std::uint64_t kAny = 0;
+  const std::vector<Step> steps = {
+      {"map_lookup_elem", "aaaaa", 0, 0},
+      {"map_update_elem", "aaaaa", 2, kError(-2)},
+      {"map_update_elem", "aaaaa", kAny, 0},
+      {"map_update_elem", "aaaab", 1, 0},
+      {"map_lookup_elem", "aaaab", 0, kFirstValue + kSlotBytes},
+      {"map_update_elem", "aaaab", 1, kError(-17)},
+      {"map_update_elem", "aaaac", kAny, 0},
+      {"map_update_elem", "aaaad", kAny, kError(-7)},
+      {"map_update_elem", "aaaac", 2, 0},
+      {"map_delete_elem", "aaaab", 0, 0},
+      {"map_delete_elem", "aaaab", 0, kError(-2)},
+      {"map_lookup_elem", "aaaac", 0, kFirstValue + 2 * kSlotBytes},
+      {"map_update_elem", "aaaad", kAny, 0},
+      {"map_lookup_elem", "aaaad", 0, kFirstValue + kSlotBytes},
+      {"map_lookup_elem", "aaaaa", 0, kFirstValue},
+  };
+  for (const model::Abi abi : abis()) {
+    std::vector<std::byte> memory(0x220);
+    store(memory.data() + 4, std::uint32_t{3}, order());
+    store(memory.data() + 8, std::uint32_t{3}, order());
+    store(memory.data() + 12, std::uint32_t{5}, order());
+    std::uint8_t number = 0;
+    for (const Step& step : steps) {
+      std::ranges::copy(std::as_bytes(std::span(std::string_view(step.key))),
+                        memory.begin() + 0x200);
+      std::fill_n(memory.begin() + 0x210, 3, std::byte{++number});
+      const bpf::Arguments arguments = {kTable.value, kKey, kValue, step.flags, 0};
+      TestCaller caller({{.name = "table", .address = kTable, .bytes = memory}}, order());
+      EXPECT_EQ(external::find(step.name)->meaning(caller, arguments).value(), step.expected)
+          << step.name << ' ' << step.key;
+      model::Job one = job(step.name, abi, arguments);
+      one.regions.push_back({.address = kTable,
+                             .size_bytes = memory.size(),
+                             .bytes = memory,
+                             .access = model::Access::read_write,
+                             .reported = true});
+      const auto seen = run(one);
+      ASSERT_EQ(seen.ending, model::Ending::returned) << step.name << ' ' << step.key;
+      EXPECT_EQ(seen.registers.gpr[3], step.expected) << step.name << ' ' << step.key;
+      expect_preserved(one, seen);
+      memory = seen.memory.at(0).bytes;
+      EXPECT_EQ(memory, caller.memory().regions()[0].bytes) << step.name << ' ' << step.key;
+    }
+    // The last values that the slots were given, by the number of their step.
+    EXPECT_EQ(memory.at(32), std::byte{3});
+    EXPECT_EQ(memory.at(32 + kSlotBytes), std::byte{13});
+    EXPECT_EQ(memory.at(32 + 2 * kSlotBytes), std::byte{9});
+  }
+}
+
+// A stub that looks at `arguments` of them and returns 5, 7 and −1. Its log is at `kStack`.
+bpf::External test_stub(std::uint8_t arguments) {
+  return stub("unknown", bpf::ExternalKind::helper, 1, {.argument_count = arguments},
+              {.log = 0, .number = 3, .block = kFirstBlock + 8, .values = 3});
+}
+
+std::vector<std::byte> empty_log(std::endian order) {
+  std::vector<std::byte> bytes(kFirstBlock + 8 + block_bytes(3));
+  std::byte* const values = bytes.data() + kFirstBlock + 16;
+  store(values, std::uint64_t{5}, order);
+  store(values + 8, std::uint64_t{7}, order);
+  store(values + 16, ~std::uint64_t{0}, order);
+  return bytes;
+}
+
+// The code and its twin leave the same log, but for the stack pointer.
+TEST_P(OnEveryMachine, AStubWritesDownItsArgumentsAndReturnsTheNextValue) {
+  constexpr GuestAddress kLog = kStack + 0x10000;
+  constexpr bpf::Arguments kArguments = {0x1111'2222'3333'4444, 2, ~std::uint64_t{0}, 4, 5};
+  constexpr std::array<std::uint64_t, 4> kResults = {5, 7, ~std::uint64_t{0}, ~std::uint64_t{0}};
+  for (const model::Abi abi : abis()) {
+    for (const std::uint8_t count : {std::uint8_t{0}, std::uint8_t{3}, std::uint8_t{5}}) {
+      const bpf::External external = test_stub(count);
+      std::vector<std::byte> log = empty_log(order());
+      TestCaller caller({{.name = "log", .address = kLog, .bytes = log}}, order());
+      caller.called = external;
+      // The number of the call that comes: the first ones, and those beyond the log's end.
+      for (std::size_t call = 0; call < kResults.size(); ++call) {
+        model::Job one = job("no_op", abi, kArguments);
+        const Surroundings to = surroundings(abi, kToc);
+        one.regions.front().bytes = vm::in_order(code(external, to, kLog), order());
+        one.regions.front().size_bytes = one.regions.front().bytes.size();
+        one.regions.push_back({.address = kLog,
+                               .size_bytes = log.size(),
+                               .bytes = log,
+                               .access = model::Access::read_write,
+                               .reported = true});
+        const auto seen = run(one);
+        ASSERT_EQ(seen.ending, model::Ending::returned);
+        EXPECT_EQ(seen.registers.gpr[3], kResults[call]);
+        expect_preserved(one, seen);
+        ASSERT_EQ(seen.memory.size(), 1U);
+        log = seen.memory[0].bytes;
+        EXPECT_EQ(stub_meaning(caller, kArguments).value(), kResults[call]);
+      }
+      const StubLog of_code = read_stub_log(log, order());
+      StubLog of_meaning = read_stub_log(caller.memory().regions()[0].bytes, order());
+      EXPECT_EQ(of_code.calls, kResults.size());
+      EXPECT_EQ(of_meaning.calls, kResults.size());
+      bpf::Arguments logged = kArguments;
+      std::fill(logged.begin() + count, logged.end(), 0);
+      ASSERT_EQ(of_code.first.size(), kResults.size());
+      for (StubCall& call : of_meaning.first) {
+        EXPECT_EQ(call.stack, GuestAddress{0x5000});
+        call.stack = kStackPointer;
+      }
+      EXPECT_EQ(of_code.first, of_meaning.first);
+      EXPECT_EQ(of_code.first.back(),
+                (StubCall{.arguments = logged, .stub = 3, .stack = kStackPointer}));
+    }
+  }
+}
+
+TEST_P(OnEveryMachine, AStubGoesOnBeyondItsLog) {
+  const bpf::External external = test_stub(5);
+  std::vector<std::byte> log = empty_log(order());
+  store(log.data() + 8, std::uint64_t{kLoggedCalls}, order());
+  constexpr GuestAddress kLog = kStack + 0x10000;
+  model::Job one = job("no_op", abis().front(), {1, 2, 3, 4, 5});
+  one.regions.front().bytes =
+      vm::in_order(code(external, surroundings(abis().front(), kToc), kLog), order());
+  one.regions.front().size_bytes = one.regions.front().bytes.size();
+  one.regions.push_back({.address = kLog,
+                         .size_bytes = log.size(),
+                         .bytes = log,
+                         .access = model::Access::read_write,
+                         .reported = true});
+  const auto seen = run(one);
+  ASSERT_EQ(seen.ending, model::Ending::returned);
+  EXPECT_EQ(seen.registers.gpr[3], 5U);
+  store(log.data() + 8, std::uint64_t{kLoggedCalls} + 1, order());
+  store(log.data() + kFirstBlock + 8, std::uint64_t{1}, order());
+  EXPECT_EQ(seen.memory.at(0).bytes, log);
 }
 
 // An array of three values of 12 bytes at `kStack`, and the index on the stack.

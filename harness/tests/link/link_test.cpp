@@ -7,6 +7,7 @@
 
 #include "bpf/assembler.hpp"
 #include "bpf/codec.hpp"
+#include "jit/call_target.hpp"
 
 namespace farcall::link::link_test {
 namespace {
@@ -48,7 +49,7 @@ TEST(Link, Imm32KeepsTheDistanceFromTheCallBaseAndMovesTheDisplacement) {
   EXPECT_EQ(slots[0].offset, 2);  // slot 3 from slot 1
   EXPECT_EQ(slots[1].offset, 1);
   EXPECT_EQ(slots[3].imm, 0x1000);
-  EXPECT_EQ(jit_target(linked.value(), 0), kCallBase + 0x2000);
+  EXPECT_EQ(jit::call_target(linked.value(), 0), kCallBase + 0x2000);
   EXPECT_EQ(interpreter_view(linked.value()), *source.program);
 }
 
@@ -64,7 +65,7 @@ TEST_P(Imm32Limit, IsThatOfASigned32BitNumber) {
   const auto linked = link_program(cell(model::CallScheme::imm32, kCallBase + distance));
   ASSERT_EQ(linked.has_value(), GetParam().reachable);
   if (linked) {
-    EXPECT_EQ(jit_target(linked.value(), 0), kCallBase + distance);
+    EXPECT_EQ(jit::call_target(linked.value(), 0), kCallBase + distance);
   } else {
     EXPECT_EQ(linked.error().code, ErrorCode::call_out_of_range);
     EXPECT_EQ(linked.error().site, "main[0]");
@@ -130,7 +131,7 @@ TEST(Link, TableKeepsTheNumberOfTheCallee) {
   EXPECT_EQ(slots[3], (bpf::Slot{.opcode = 0x85, .src = 1, .offset = 1, .imm = 2}));
   EXPECT_EQ(linked.value().addresses, source.placement.functions);
   EXPECT_TRUE(linked.value().side_table.empty());
-  EXPECT_EQ(jit_target(linked.value(), 1), callee);
+  EXPECT_EQ(jit::call_target(linked.value(), 1), callee);
   EXPECT_EQ(interpreter_view(linked.value()), *source.program);
 }
 
@@ -208,7 +209,7 @@ TEST(LinkPair64, MovesAllThatCountsSlotsOverACall) {
   std::vector<bpf::SlotIndex> slots;
   for (const model::LinkedCall& call : linked.calls) {
     slots.push_back(call.slot);
-    EXPECT_EQ(jit_target(linked, slots.size() - 1), call.target);
+    EXPECT_EQ(jit::call_target(linked, slots.size() - 1), call.target);
   }
   EXPECT_EQ(slots, (std::vector<bpf::SlotIndex>{1, 6, 13}));
   EXPECT_EQ(linked.calls[2].site, (bpf::CallSite{1, 0}));
@@ -232,7 +233,7 @@ TEST(LinkPair64, TheSecondSlotIsTheAddressInTheProgramsByteOrder) {
   const auto second_slot = [&](model::Endian endian) {
     const auto linked =
         link_program(cell_of("call local f\nexit\nf:\nexit\n", endian, {{0}, callee})).value();
-    EXPECT_EQ(jit_target(linked, 0), callee);
+    EXPECT_EQ(jit::call_target(linked, 0), callee);
     std::vector<unsigned> bytes;
     for (const std::byte byte : bpf::encode(linked.program.slots[1], byte_order(endian))) {
       bytes.push_back(std::to_integer<unsigned>(byte));
@@ -267,7 +268,7 @@ TEST(LinkPair64, ACallByAFunctionsFirstSlotOfItselfIsAnOrdinaryOne) {
     const auto linked = link_program(one);
     ASSERT_TRUE(linked.has_value());
     EXPECT_EQ(linked.value().calls.size(), 2U);
-    EXPECT_EQ(jit_target(linked.value(), 1), GuestAddress{0x2000});
+    EXPECT_EQ(jit::call_target(linked.value(), 1), GuestAddress{0x2000});
     const bpf::Program view = interpreter_view(linked.value());
     EXPECT_EQ(view.slots[linked.value().calls[1].slot].imm, -1);
   }

@@ -124,6 +124,35 @@ TEST(Job, NoTwoRegistersHoldTheSameMarkAndNoTwoSeedsGiveTheSame) {
   EXPECT_EQ(marks.size(), count);
 }
 
+TEST(Job, WhatNobodyHasWrittenDependsOnSeedAndCellAlone) {
+  Cell cell = samples::cell();
+  const Job job = make_job(cell, samples::image(), 4);
+  EXPECT_EQ(make_job(cell, samples::image(), 4), job);
+  const Job turned = make_job(cell, samples::image(), 5);
+  EXPECT_EQ(turned.fill, ~job.fill);
+  EXPECT_EQ(turned.entry.gpr[14], ~job.entry.gpr[14]);
+  EXPECT_EQ(turned.entry.vr[31][1], ~job.entry.vr[31][1]);
+  EXPECT_EQ(turned.entry.gpr[1], job.entry.gpr[1]);
+  EXPECT_NE(make_job(cell, samples::image(), 6).fill, job.fill);
+  cell.name += "x";
+  EXPECT_NE(make_job(cell, samples::image(), 4).fill, job.fill);
+}
+
+// A part of the stack of its own, that is reported.
+TEST(Job, TheFrameOfAnImageThatSaysWhereItIsIsARegion) {
+  CodeImage image = samples::image();
+  EXPECT_FALSE(entry_frame(samples::cell(), image));
+  image.functions[0].frame_top_bytes = 40;
+  const auto frame = entry_frame(samples::cell(), image);
+  ASSERT_TRUE(frame);
+  const Job job = make_job(samples::cell(), image, 0);
+  EXPECT_EQ(frame->end().value, job.entry.gpr[1] - 40);
+  EXPECT_EQ(frame->size_bytes, 512U);
+  EXPECT_NE(std::ranges::find(job.regions, *frame), job.regions.end());
+  image.functions[0].frame_top_bytes = kStackBytes;
+  EXPECT_FALSE(entry_frame(samples::cell(), image)) << "there is no such place";
+}
+
 TEST(Job, TheGateAvoidsEveryPageOfTheCell) {
   Cell cell = samples::cell();
   const GuestAddress usual = make_job(cell, samples::image(), 1).gate;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "external/external.hpp"
+#include "external/stub.hpp"
 #include "tests/model/samples.hpp"
 
 namespace farcall::model::json_test {
@@ -98,12 +99,23 @@ Document with_everything() {
   program.functions[1].begins_program = true;
   program.externals = {
       external::external(*external::find("get_stack"), bpf::ExternalKind::helper, 67),
-      external::external(*external::find("mix"), bpf::ExternalKind::kfunc, 5)};
-  program.maps = {{"programs", 0}, {"table", 6}};
+      external::external(*external::find("mix"), bpf::ExternalKind::kfunc, 5),
+      external::stub("unknown", bpf::ExternalKind::kfunc, 6,
+                     {.arguments = {bpf::ValueType{.bits = 8, .is_signed = true}},
+                      .argument_count = 2,
+                      .result = {.bits = 32, .is_signed = false}},
+                     {.log = 2, .number = 0, .block = external::kFirstBlock, .values = 3})};
+  constexpr std::uint32_t kLogBytes = external::kFirstBlock + external::block_bytes(3);
+  program.maps = {{"programs", 0}, {"table", 6}, {".stubs", kLogBytes - 8}};
   const GuestAddress helper{0xc000'0000'0400'0000};
   const GuestAddress kfunc{0xc008'0000'2000'0000};
+  const GuestAddress stub{0xc008'0000'2010'0000};
   document.cell.placement.functions.insert(document.cell.placement.functions.end(),
-                                           {helper, kfunc});
+                                           {helper, kfunc, stub});
+  document.cell.memory.push_back({.name = ".stubs",
+                                  .address = {0xc000'0000'02a0'0000},
+                                  .bytes = std::vector<std::byte>(kLogBytes)});
+  document.cell.expected.any_other_call = true;
   document.cell.memory.push_back({.name = "programs",
                                   .address = {0xc000'0000'0280'0000},
                                   .bytes = std::vector<std::byte>(16),
@@ -111,12 +123,14 @@ Document with_everything() {
   document.cell.memory.push_back(
       {.name = "table", .address = {0xc000'0000'0290'0000}, .bytes = std::vector<std::byte>(14)});
   document.linked->addresses = document.cell.placement.functions;
-  document.linked->maps = {{0xc000'0000'0280'0000}, {0xc000'0000'0290'0000}};
+  document.linked->maps = {
+      {0xc000'0000'0280'0000}, {0xc000'0000'0290'0000}, {0xc000'0000'02a0'0000}};
   document.linked->program = program;
   document.image->functions[1].tail_entry_words = 4;
   document.image->functions.push_back(
       {.name = "get_stack", .address = helper, .words = {0x4e800020}, .local_entry_words = 2});
   document.image->functions.push_back({.name = "mix", .address = kfunc, .words = {0x4e800020}});
+  document.image->functions.push_back({.name = "unknown", .address = stub, .words = {0x4e800020}});
   document.image->calls.push_back(
       {.site = {1, 0}, .at = samples::kCallee, .callee = {}, .is_tail = true});
   document.cell.program = std::make_shared<const bpf::Program>(std::move(program));
@@ -132,6 +146,9 @@ TEST(Json, WhatOnlySomeProgramsHaveComesBack) {
   EXPECT_TRUE(program.functions[1].begins_program);
   EXPECT_EQ(program.externals[1].signature, external::find("mix")->signature);
   EXPECT_EQ(program.externals[0].meaning, external::find("get_stack")->meaning);
+  EXPECT_EQ(program.externals[2].signature, wanted.cell.program->externals[2].signature);
+  EXPECT_EQ(program.externals[2].meaning, &external::stub_meaning);
+  EXPECT_EQ(read.value().cell.expected, wanted.cell.expected);
   EXPECT_EQ(read.value().cell.placement, wanted.cell.placement);
   EXPECT_EQ(read.value().cell.memory, wanted.cell.memory);
   EXPECT_EQ(read.value().linked, wanted.linked);
@@ -150,12 +167,18 @@ void PrintTo(const Spoiled& spoiled, std::ostream* out) {
 
 class JsonSpoiled : public testing::TestWithParam<Spoiled> {};
 
+// What cannot be read, and what can and breaks a rule of documents.
+testing::Matcher<ErrorCode> is_about_documents() {
+  return testing::AnyOf(ErrorCode::json_malformed, ErrorCode::document_invalid,
+                        ErrorCode::place_misaligned);
+}
+
 TEST_P(JsonSpoiled, IsRefusedWithAReason) {
   Json json = to_json(with_everything(), "image");
   json.at(Json::json_pointer(GetParam().pointer)) = GetParam().value;
   const auto read = read_document(json.dump(), "spoiled.json");
   ASSERT_FALSE(read.has_value());
-  EXPECT_EQ(read.error().code, ErrorCode::json_malformed);
+  EXPECT_THAT(read.error().code, is_about_documents());
   EXPECT_EQ(read.error().where.file, "spoiled.json");
   EXPECT_THAT(read.error().message, HasSubstr(GetParam().message));
 }
@@ -179,17 +202,21 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{"/cell/program/slots/0/1", 16, "four bits"},
         Spoiled{"/cell/program/functions/1/begin", 0, "begin"},
         Spoiled{"/cell/program/functions/1/end", 99, "end with the program"},
-        Spoiled{"/cell/expected/calls/0/callee", 4, "not there"},
-        Spoiled{"/cell/expected/calls/0/site/function", 4, "not there"},
+        Spoiled{"/cell/expected/calls/0/callee", 5, "not there"},
+        Spoiled{"/cell/expected/calls/0/site/function", 5, "not there"},
         Spoiled{"/cell/program/externals/0/name", "nobody", "there is no helper called 'nobody'"},
         Spoiled{"/cell/program/externals/0/kind", "syscall", "there is no syscall"},
         Spoiled{"/cell/program/externals/0/id", 1LL << 40, "out of range"},
+        Spoiled{"/cell/program/externals/2/stub/log", 1, "not in the log"},
+        Spoiled{"/cell/program/externals/2/stub/values", 4, "not in the log"},
+        Spoiled{"/cell/program/externals/2/stub/block", 16, "not in the log"},
+        Spoiled{"/cell/program/externals/2/signature/0", 7, "8, 16, 32 or 64 bits"},
         Spoiled{"/cell/program/externals", Json::array(), "one address for each"},
         Spoiled{"/cell/program/functions/1/begins_program", 1, "type must be boolean"},
         Spoiled{"/cell/program/maps/0/name", "nobody", "map nobody is not a region"},
         Spoiled{"/cell/program/maps/0/value_bytes", -1, "out of range"},
         Spoiled{"/cell/program/maps/1/value_bytes", 7, "map table is not a region"},
-        Spoiled{"/cell/memory/1/bytes", "00", "map programs is not a region"},
+        Spoiled{"/cell/memory/2/bytes", "00", "map programs is not a region"},
         Spoiled{"/linked/maps", Json::array(), "do not fit"},
         Spoiled{"/linked/maps/0", 12, "type must be string"},
         Spoiled{"/image/functions/2/local_entry_words", -1, "out of range"},
@@ -229,8 +256,8 @@ TEST(Json, AnImageHasCodeOfEveryFunctionAndExternal) {
   json["image"]["functions"].erase(3);
   const auto read = read_document(json.dump(), "few.json");
   ASSERT_FALSE(read.has_value());
-  EXPECT_EQ(read.error().code, ErrorCode::json_malformed);
-  EXPECT_THAT(read.error().message, HasSubstr("the image has 3 functions"));
+  EXPECT_EQ(read.error().code, ErrorCode::document_invalid);
+  EXPECT_THAT(read.error().message, HasSubstr("the image has 4 functions"));
 }
 
 TEST(Json, TwoCallsOfOneSiteAreRefused) {

@@ -1,5 +1,5 @@
-// Bad input, from outside: whatever is wrong with it, one error that says where, exit code 2,
-// nothing run, nothing left behind.
+// Bad input, from outside: whatever is wrong with it, one error that says where, exit code 2, the
+// good input beside it run, nothing left behind.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -19,7 +19,6 @@ namespace {
 
 using model::Json;
 using testing::HasSubstr;
-using testing::StartsWith;
 
 std::set<std::string> entries(const std::filesystem::path& folder) {
   std::set<std::string> names;
@@ -37,19 +36,20 @@ std::size_t count(const std::string& text, const std::string& what) {
   return found;
 }
 
-// `where` is how the message begins: a path, and line and column if there are any.
+// `where` is how the message begins: a path, and line and column if there are any. What is beside it
+// is run: `passed` cells.
 void expect_refused(const ScratchFolder& folder, const std::vector<std::string>& arguments,
-                    const std::string& where, const std::string& code) {
+                    const std::string& where, const std::string& code, std::size_t passed = 0) {
   SCOPED_TRACE(where + ' ' + code);
   const auto before = entries(folder.path());
-  // Nothing is run: without a QEMU to be found, a run would end with 3.
-  const Finished run = run_farcall(arguments, "/no/such/folder");
+  const Finished run = run_farcall(arguments);
   EXPECT_EQ(run.exit_code, 2) << run.out << run.err;
-  EXPECT_EQ(run.out, "");
-  EXPECT_THAT(run.err, StartsWith(where + ": error: "));
-  EXPECT_THAT(run.err, HasSubstr("[" + code + "]"));
-  EXPECT_EQ(count(run.err, "error: "), 1U) << run.err;
-  EXPECT_TRUE(std::ranges::none_of(run.err, [](char c) { return c == '\x1b' || c == '\x7f'; }));
+  EXPECT_EQ(run.err, "");
+  EXPECT_THAT(run.out, HasSubstr("\n       • " + where + ": "));
+  EXPECT_THAT(run.out, HasSubstr("[" + code + "]"));
+  EXPECT_THAT(run.out, HasSubstr(": " + std::to_string(passed) + " passed, 0 failed, 1 errors"));
+  EXPECT_EQ(count(run.out, "ERROR  "), 1U) << run.out;
+  EXPECT_TRUE(std::ranges::none_of(run.out, [](char c) { return c == '\x1b' || c == '\x7f'; }));
   EXPECT_EQ(entries(folder.path()), before);
 }
 
@@ -76,7 +76,8 @@ TEST_P(BadCaseFile, IsRefused) {
   const ScratchFolder folder;
   const std::string path = folder.write("bad.case", GetParam().text);
   folder.write("good.case", two_functions("main = text+64K\n"));
-  expect_refused(folder, {"run", folder.path().string()}, path + GetParam().where, GetParam().code);
+  expect_refused(folder, {"run", folder.path().string()}, path + GetParam().where, GetParam().code,
+                 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -182,7 +183,7 @@ TEST_F(BadDocument, WithNamesThatDriveTheTerminal) {
 TEST_F(BadDocument, WithTwoCallsOfOneSite) {
   Json& calls = document_["image"]["calls"];
   calls.push_back(calls[0]);
-  expect_refused_text(document_.dump(), "", "json.malformed");
+  expect_refused_text(document_.dump(), "", "document.invalid");
 }
 
 TEST_F(BadDocument, WithAProgramThatFallsOffItsEnd) {
@@ -193,11 +194,11 @@ TEST_F(BadDocument, WithAProgramThatFallsOffItsEnd) {
 TEST_F(BadDocument, WithCodeThatOverlapsOrCannotBeMapped) {
   Json& functions = document_["image"]["functions"];
   functions[1]["address"] = functions[0]["address"];
-  expect_refused_text(document_.dump(), "", "json.malformed");
+  expect_refused_text(document_.dump(), "", "place.overlap");
   functions[1]["address"] = "0x10000000000000";
-  expect_refused_text(document_.dump(), "", "json.malformed");
+  expect_refused_text(document_.dump(), "", "place.unmappable");
   functions[1]["address"] = "0xfffffffffffffff8";
-  expect_refused_text(document_.dump(), "", "json.malformed");
+  expect_refused_text(document_.dump(), "", "place.unmappable");
 }
 
 }  // namespace

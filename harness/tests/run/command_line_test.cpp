@@ -124,29 +124,43 @@ TEST(Run, AReplayIsWhatAShellTakes) {
   std::filesystem::create_directory(folder.path() / "it's wrong");
   const std::string path = folder.write("it's wrong/far.case", text);
   const Finished run = run_farcall({"run", path});
-  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_EQ(run.exit_code, 1);
   const std::string quoted = (folder.path() / "it'\\''s wrong/far.case").string();
   EXPECT_THAT(run.out, HasSubstr(" run '" + quoted + "' --filter far\n"));
 }
 
-TEST(Run, AWrongExpectationIsAnErrorOfTheCaseAndExits2) {
+// What the case says and is not so, with its line: the case is to blame, not the code under test.
+TEST(Run, AWrongExpectationIsAFailureOfTheCaseWithItsLine) {
+  struct Wrong {
+    std::string before;
+    std::string after;
+    std::string finding;  // after the path
+  };
   const ScratchFolder folder;
-  std::string text = kFarCase;
-  text.replace(text.rfind("42"), 2, "43");
-  const Finished run = run_farcall({"run", folder.write("wrong.case", text)});
-  EXPECT_EQ(run.exit_code, 2);
-  EXPECT_THAT(run.out, HasSubstr("ERROR  wrong"));
-  EXPECT_THAT(run.out, HasSubstr("[case.contradicts-interpreter]"));
-}
-
-TEST(Run, OneBadCaseKeepsEverythingFromRunning) {
-  const ScratchFolder folder;
-  folder.write("good.case", kFarCase);
-  const std::string bad = folder.write("bad.case", "-- asm\nmov %r0, 1\nexitt\n-- result\n1\n");
-  const Finished run = run_farcall({"run", folder.path().string()});
-  EXPECT_EQ(run.exit_code, 2);
-  EXPECT_EQ(run.out, "");
-  EXPECT_THAT(run.err, StartsWith(bad + ":3:1: error: "));
+  for (const Wrong& wrong :
+       {Wrong{"-- result\n42\n", "-- result\n43\n",
+              ":13: the case expects r0 = 0x2b; the interpreter returns 0x2a "
+              "[case.contradicts-interpreter]"},
+        Wrong{"-- result\n42\n", "-- result\n42\n-- calls\nmain[0] callee *2\n",
+              ":16: main[0]: the case expects 2 calls; the interpreter makes 1 "
+              "[case.contradicts-interpreter]"},
+        Wrong{"-- result\n42\n", "-- mem\n00 11\n-- result\n42\n-- mem-after mem\n1: 12\n",
+              ":18: the case expects 12 at offset 1 of mem; the interpreter leaves 11 "
+              "[case.contradicts-interpreter]"},
+        Wrong{"-- result\n42\n", "-- fail\ncall.out-of-range\n",
+              ":13: expected call.out-of-range; nothing failed [expected-failure.missing]"},
+        Wrong{"mov %r1, 41\n", "mov %r1, 41\nja +1\n", ":5:1: main[0]: no run reaches this call"},
+        Wrong{"mov %r0, %r1\n", "ldxb %r0, [%r1+0]\n", ":7:1: callee+0: load of 1 byte"}}) {
+    SCOPED_TRACE(wrong.after);
+    std::string text = kFarCase;
+    text.replace(text.find(wrong.before), wrong.before.size(), wrong.after);
+    const std::string path = folder.write("wrong.case", text);
+    const Finished run = run_farcall({"run", path});
+    EXPECT_EQ(run.exit_code, 1);
+    EXPECT_THAT(run.out, HasSubstr("FAIL   wrong"));
+    EXPECT_THAT(run.out, HasSubstr(path + wrong.finding));
+    EXPECT_THAT(run.out, HasSubstr("0 passed, 1 failed, 0 errors"));
+  }
 }
 
 TEST(Run, BadUsageExits2) {
@@ -169,7 +183,7 @@ TEST(Run, WhatCannotBeReadOrWrittenIsSaid) {
   const std::string path = folder.write("far.case", kFarCase);
   const Finished from = run_farcall({"run", "--from", folder.path().string()});
   EXPECT_EQ(from.exit_code, 2);
-  EXPECT_THAT(from.err, HasSubstr("file.unreadable"));
+  EXPECT_THAT(from.out, HasSubstr("file.unreadable"));
   EXPECT_EQ(run_farcall({"run", "--from", "/dev/zero"}).exit_code, 2);
   EXPECT_EQ(run_farcall({"run", path, "--rerun-failed", folder.path().string()}).exit_code, 2);
   const std::string odd = folder.write("odd.json", R"({"cells": [{"outcome": 1}, 3]})");

@@ -300,8 +300,10 @@ void expect_all(const Tuples& legal, const Tuples& reached, std::string_view wha
 TEST(Coverage, EveryLegalCombinationIsReachedAndPasses) {
   const auto documents = select_cells({.paths = {cases_folder().string()}});
   ASSERT_TRUE(documents) << to_string(documents.error());
+  ASSERT_TRUE(documents.value().bad.empty());
   Reached reached;
-  run_all(documents.value(), {.machines = 2, .images = farcall_binary().parent_path() / "images"},
+  run_all(documents.value().documents,
+          {.machines = 2, .images = farcall_binary().parent_path() / "images"},
           [&](const Outcome& outcome) { reached.add(outcome); });
 
   expect_all(legal_pairs(), reached.tuples(), "ways of calling from region to region");

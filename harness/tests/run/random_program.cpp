@@ -100,7 +100,7 @@ class Generator {
     const std::uint8_t base = stack ? bpf::kFramePointer : kMemoryRegister;
     (info.form == bpf::Form::load ? slot.src : slot.dst) = base;
     auto at = static_cast<std::int16_t>(below(kScratchBytes + 1 - info.memory_bytes));
-    if (info.form == bpf::Form::atomic) {
+    if (info.form == bpf::Form::atomic || info.orders()) {  // these must be aligned
       at = static_cast<std::int16_t>(align_down(static_cast<std::uint64_t>(at), info.memory_bytes));
     }
     slot.offset = static_cast<std::int16_t>(stack ? at - 64 : at);

@@ -1,4 +1,4 @@
-// harness/README.md, typed again: every command in it, and what it is said to print.
+// harness/debug/README.md, typed again: every command in it, and what it is said to print.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -73,14 +73,14 @@ std::string missing(const std::vector<std::string>& shown, const std::vector<std
     ++at;
     any = false;
   }
-  return any || at == seen.size() ? "" : "(nothing behind line " + std::to_string(at) + ")";
+  return any || at == seen.size() ? "" : "(nothing after line " + std::to_string(at) + ")";
 }
 
 TEST(Walk, PrintsWhatItShows) {
   const ScratchFolder folder;
   std::filesystem::create_symlink(tests::build_dir(), folder.path() / "build");
   std::filesystem::create_symlink(cases_folder(), folder.path() / "cases");
-  const std::vector<Typed> walk = typed_in(tests::source_dir() / "harness/README.md");
+  const std::vector<Typed> walk = typed_in(tests::source_dir() / "harness/debug/README.md");
   ASSERT_GE(walk.size(), 5U);
   for (const Typed& typed : walk) {
     const std::vector<std::string> seen = output_of(typed.command, folder.path());

@@ -115,17 +115,21 @@ TEST_F(Batch, DistantPagesAreContiguousInTheArea) {
   EXPECT_EQ(area_[second.source + 0xff0 + 31], std::byte{2});
 }
 
-TEST_F(Batch, WhatIsNotGivenIsFilledAnewForEachJob) {
+TEST_F(Batch, WhatIsNotGivenIsFilledAsTheJobSays) {
   model::Job job = code_job({kBlr});
   job.regions.push_back(
       {.address = kData, .size_bytes = 64, .bytes = {}, .access = Access::read_write});
-  const std::vector jobs = {job, job};
+  model::Job other = job;
+  other.fill = ~job.fill;
+  const std::vector jobs = {job, other, job};
   ASSERT_TRUE(encode(jobs).has_value());
   const std::uint64_t first = mappings(0)[1].source;
   const std::uint64_t second = mappings(1)[1].source;
+  const std::uint64_t third = mappings(2)[1].source;
   EXPECT_NE(at<ul64>(first), 0xeeee'eeee'eeee'eeeeU);
   EXPECT_EQ(at<ul64>(first), at<ul64>(first + 0xff8));
   EXPECT_NE(at<ul64>(first), at<ul64>(second));
+  EXPECT_EQ(at<ul64>(first), at<ul64>(third));
 }
 
 TEST_F(Batch, CompleteResultsAreTaken) {

@@ -108,6 +108,7 @@ inline model::Job code_job(std::initializer_list<std::uint32_t> words, GuestAddr
   add_code(job, address, words, order);
   job.entry_point = address;
   job.gate = kGate;
+  job.fill = 0x5ee3'91c7'0d2b'a648;
   job.entry.lr = kGate.value;
   job.entry.ctr = address.value;
   job.entry.gpr[3] = kData.value;

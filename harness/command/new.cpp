@@ -1,0 +1,241 @@
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/files.hpp"
+#include "bpf/object.hpp"
+#include "case/case_file.hpp"
+#include "case/matrix.hpp"
+#include "command/commands.hpp"
+#include "command/options.hpp"
+#include "run/code_layout.hpp"
+#include "run/pipeline.hpp"
+#include "run/runner.hpp"
+
+namespace farcall::command {
+namespace {
+
+struct NewArguments {
+  std::string object;  // OBJECT or OBJECT:ENTRY
+  std::string output;  // a file; empty: standard output
+  std::string folder;  // instead: all entries, a file each, not run
+  run::RunnerOptions runner;
+};
+
+// What a program reads through r1 whose context is a pointer to numbers, as tracing programs have.
+constexpr std::uint32_t kContextBytes = 12 * 8;
+
+constexpr std::string_view kPointerCalls = "-- extension callx-address\n";
+
+// Stubs and contexts of zeros give a program null pointers where a kernel would have objects. Linux
+// lets loads through such pointers come to zero, and so do loads from here.
+constexpr std::string_view kNull = "-- data null ro size=16384\n-- place\nnull = user\n";
+
+// What of a case is known before it was run.
+struct Draft {
+  std::string head;          // sections up to the program
+  std::string declarations;  // stubs and context
+  cases::Case parsed;
+};
+
+std::string context_section(const bpf::Pointee& context) {
+  const bool is_number = context.type.empty() || context.bytes == 0;
+  return is_number ? fmt::format("-- context {}\n", kContextBytes)
+                   : fmt::format("-- context {}\n", context.type);
+}
+
+std::string stub_sections(const bpf::Program& program) {
+  std::string text;
+  for (const bpf::External& external : program.externals) {
+    if (external.stub) {
+      const bool is_helper = external.kind == bpf::ExternalKind::helper;
+      text += fmt::format("-- stub {} {}\nreturns 0\n", is_helper ? "helper" : "kfunc",
+                          is_helper ? std::to_string(external.id) : external.name);
+    }
+  }
+  return text;
+}
+
+// Whether the interpreter comes to an end with these declarations, or what is in its way.
+Result<std::uint64_t> interpreted(const Draft& draft, const std::string& name);
+
+Result<Draft> draft_of(const std::string& object, const std::string& entry,
+                       const std::string& name) {
+  const std::string path = std::filesystem::absolute(object).lexically_normal().string();
+  Draft draft{
+      .head = fmt::format("-- elf \"{}\" {}\n", path, entry), .declarations = {}, .parsed = {}};
+  // Calls through pointers are an extension, for an object always of this kind.
+  Result<cases::Case> read = cases::parse_case(draft.head, name);
+  if (!read && read.error().code == ErrorCode::bpf_unknown_opcode) {
+    if (auto again = cases::parse_case(std::string(kPointerCalls) + draft.head, name)) {
+      draft.head.insert(0, kPointerCalls);
+      read = std::move(again);
+    }
+  }
+  FARCALL_TRY(bare, std::move(read));
+  if (bare.object_order == std::endian::big) {
+    draft.head += "-- matrix\nendian be\n";
+  }
+  if (bare.entry_context) {
+    draft.declarations += context_section(*bare.entry_context);
+  }
+  draft.declarations += stub_sections(*bare.program);
+  draft.parsed = std::move(bare);
+  if (const auto run = interpreted(draft, name);
+      !run && run.error().code == ErrorCode::interpreter_bad_access) {
+    Draft with_null = draft;
+    with_null.declarations += kNull;
+    const auto again = interpreted(with_null, name);
+    if (again || again.error().code != ErrorCode::interpreter_bad_access) {
+      draft = std::move(with_null);
+    }
+  }
+  return draft;
+}
+
+std::string comment_on(const Draft& draft) {
+  std::string text;
+  if (draft.parsed.core_relocations != 0) {
+    text += fmt::format(
+        "# {} places depend on how a kernel's types look (CO-RE): they stand as they were "
+        "compiled.\n",
+        draft.parsed.core_relocations);
+  }
+  return text;
+}
+
+constexpr std::string_view kOpenOutcome = "-- result\nany\n-- calls\nrest *any\n";
+
+// The text of a case that says nothing of what comes of it.
+std::string open_case(const Draft& draft) {
+  return fmt::format("# not run yet\n{}{}{}{}", comment_on(draft), draft.head, draft.declarations,
+                     kOpenOutcome);
+}
+
+// The lines of `-- calls`: what was called, and what was not.
+std::string call_lines(const model::Verdict& verdict) {
+  std::string text;
+  for (const model::SiteStory& site : verdict.sites) {
+    const std::uint64_t count = site.interpreted.value_or(0);
+    text += fmt::format("{} {}{}\n", site.name, site.callee,
+                        count == 1 ? "" : fmt::format(" *{}", count));
+  }
+  return text.empty() ? text : "-- calls\n" + text;
+}
+
+Result<std::vector<model::Cell>> cells_of(const std::string& text, const std::string& name) {
+  FARCALL_TRY(parsed, cases::parse_case(text, name));
+  return cases::cells(parsed, run::code_layout());
+}
+
+Result<std::uint64_t> interpreted(const Draft& draft, const std::string& name) {
+  FARCALL_TRY(cells, cells_of(open_case(draft), name));
+  FARCALL_TRY(run, run::interpreted(cells.front()));
+  return run.r0;
+}
+
+Result<model::Verdict> run_once(const std::string& text, const std::string& name,
+                                const run::RunnerOptions& runner) {
+  FARCALL_TRY(cells, cells_of(text, name));
+  std::vector<model::Document> documents;
+  documents.push_back({.cell = std::move(cells.front())});
+  model::Verdict verdict;
+  run::run_all(run::Documents(std::move(documents)), runner,
+               [&](const run::Outcome& outcome) { verdict = outcome.verdict; });
+  return verdict;
+}
+
+// The case that a run comes to; one that did not pass is written without an outcome of its own.
+Result<std::string> recorded_case(const NewArguments& arguments, const std::string& object,
+                                  const std::string& entry) {
+  const std::string name = "new.case";
+  FARCALL_TRY(draft, draft_of(object, entry, name));
+  FARCALL_TRY(verdict, run_once(open_case(draft), name, arguments.runner));
+  if (verdict.outcome != model::Outcome::pass || !verdict.result) {
+    for (const model::Finding& finding : verdict.findings) {
+      fmt::print(stderr, "{}: {} [{}]\n", entry.empty() ? object : entry, finding.text,
+                 farcall::name(finding.code));
+    }
+    return fmt::format(
+        "# recorded, not derived: it did not pass, so that nothing is said of what "
+        "comes of it\n{}{}{}{}",
+        comment_on(draft), draft.head, draft.declarations, kOpenOutcome);
+  }
+  return fmt::format(
+      "# recorded, not derived: interpreter and CPU agreed on it\n{}{}{}-- result\n{:#x}\n{}",
+      comment_on(draft), draft.head, draft.declarations, *verdict.result, call_lines(verdict));
+}
+
+// A file for each entry, not run; says what is refused.
+ExitCode write_all(const NewArguments& arguments, const std::vector<std::string>& entries) {
+  const std::filesystem::path folder = arguments.folder;
+  std::string stem = std::filesystem::path(arguments.object).filename().string();
+  stem = stem.substr(0, stem.find('.'));
+  ExitCode code = ExitCode::passed;
+  for (const std::string& entry : entries) {
+    const std::string name = fmt::format("{}.{}.case", stem, entry);
+    Result<Draft> draft = draft_of(arguments.object, entry, name);
+    if (!draft) {
+      fmt::print(stderr, "{} {}: {}\n", arguments.object, entry, to_string(draft.error()));
+      code = ExitCode::bad_input;
+      continue;
+    }
+    if (auto cells = cells_of(open_case(draft.value()), name); !cells) {
+      fmt::print(stderr, "{} {}: {}\n", arguments.object, entry, to_string(cells.error()));
+      code = ExitCode::bad_input;
+      continue;
+    }
+    if (const auto written = write_output((folder / name).string(), open_case(draft.value()));
+        !written) {
+      return report_error(written.error());
+    }
+  }
+  return code;
+}
+
+ExitCode make(const NewArguments& arguments) {
+  if (!arguments.folder.empty()) {
+    const auto entries = bpf::object_entries(arguments.object);
+    return entries ? write_all(arguments, entries.value()) : report_error(entries.error());
+  }
+  const std::size_t colon = arguments.object.rfind(':');
+  const bool has_entry = colon != std::string::npos && !std::filesystem::exists(arguments.object);
+  const std::string object = arguments.object.substr(0, has_entry ? colon : std::string::npos);
+  const auto text = recorded_case(arguments, object,
+                                  has_entry ? arguments.object.substr(colon + 1) : std::string());
+  if (!text) {
+    return report_error(text.error());
+  }
+  const auto written = write_output(arguments.output, text.value());
+  return written ? ExitCode::passed : report_error(written.error());
+}
+
+}  // namespace
+
+Command new_command(CLI::App& app, const Invocation& invocation) {
+  const auto arguments = std::make_shared<NewArguments>();
+  arguments->runner = default_runner(invocation);
+  CLI::App* const new_app =
+      app.add_subcommand("new", "Write a case for a program of an object that clang made");
+  new_app->add_option("OBJECT[:ENTRY]", arguments->object, "The object, and which of its functions")
+      ->required();
+  auto* const output =
+      new_app->add_option("--output,-o", arguments->output, "The case file; else standard output")
+          ->type_name("FILE");
+  new_app
+      ->add_option("--all", arguments->folder,
+                   "Write a case for each entry into this folder, and run none")
+      ->type_name("FOLDER")
+      ->check(CLI::ExistingDirectory)
+      ->excludes(output);
+  return {new_app,
+          with_host(*new_app, arguments->runner.host, [arguments] { return make(*arguments); })};
+}
+
+}  // namespace farcall::command

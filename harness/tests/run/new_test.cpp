@@ -1,0 +1,61 @@
+// `farcall new`: from an object to a case that passes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+
+#include "farcall_process.hpp"
+#include "tests/paths.hpp"
+#include "tests/program.hpp"
+
+namespace farcall::run::new_test {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+std::string object(const std::string& name) {
+  return (cases_folder() / "c" / name).string();
+}
+
+TEST(New, WritesACaseThatPasses) {
+  for (const std::string name : {"stubs.bpf.o", "stubs.bpfeb.o"}) {
+    const tests::ScratchFolder folder;
+    const std::string path = (folder.path() / "recorded.case").string();
+    const tests::Finished made = run_farcall({"new", object(name) + ":stubs", "-o", path});
+    ASSERT_EQ(made.exit_code, 0) << made.err;
+    const std::string text = tests::contents(path);
+    EXPECT_THAT(text, testing::StartsWith("# recorded, not derived: interpreter and CPU agreed"));
+    EXPECT_THAT(text, HasSubstr("-- elf \"" + object(name) + "\" stubs\n"));
+    EXPECT_THAT(text, HasSubstr("-- context context\n"));
+    EXPECT_THAT(text, HasSubstr("-- stub kfunc kernel_function\nreturns 0\n"));
+    // 100 + 111, and 0 from all stubs.
+    EXPECT_THAT(text, HasSubstr("-- result\n0xd3\n"));
+    EXPECT_THAT(text, HasSubstr("stubs[2] account\n"));
+    const tests::Finished run = run_farcall({"run", path});
+    EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+    EXPECT_THAT(run.out, HasSubstr("1 passed"));
+  }
+}
+
+TEST(New, WritesACaseForEachEntryAndRunsNone) {
+  const tests::ScratchFolder folder;
+  const tests::Finished made =
+      run_farcall({"new", object("globals.bpf.o"), "--all", folder.path().string()});
+  EXPECT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_TRUE(std::filesystem::exists(folder.path() / "globals.globals.case"));
+  EXPECT_THAT(tests::contents(folder.path() / "globals.globals.case"),
+              HasSubstr("-- result\nany\n-- calls\nrest *any\n"));
+}
+
+TEST(New, SaysWhatItCannotDo) {
+  const tests::Finished unknown = run_farcall({"new", object("stubs.bpf.o") + ":nobody"});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("there is no global function 'nobody'"));
+  EXPECT_THAT(unknown.out, Not(HasSubstr("-- elf")));
+  EXPECT_EQ(run_farcall({"new", "/nonexistent.o"}).exit_code, 2);
+}
+
+}  // namespace
+}  // namespace farcall::run::new_test
