@@ -21,8 +21,8 @@ struct ExplainArguments {
   bool markdown = false;
 };
 
-// What is explained in a table, with its head.
-struct Table {
+// What is explained, as a table, with its head.
+struct Reference {
   std::vector<std::string> head;
   std::vector<std::vector<std::string>> rows;
   std::size_t codes = 1;  // so many columns at the beginning hold code
@@ -53,9 +53,9 @@ std::string blamed(ErrorCode code) {
   return {};
 }
 
-Table codes_table() {
-  Table table{.head = {"code", "what it means", "to blame", "for instance", "what to do"},
-              .rows = {}};
+Reference codes_table() {
+  Reference table{.head = {"code", "what it means", "to blame", "for instance", "what to do"},
+                  .rows = {}};
   for (std::size_t i = 0; i < kErrorCodeCount; ++i) {
     const auto code = static_cast<ErrorCode>(i);
     const Explanation& words = explanation(code);
@@ -65,8 +65,8 @@ Table codes_table() {
   return table;
 }
 
-Table assembly_table() {
-  Table table{.head = {"instruction", "operands", "what it does"}, .rows = {}, .codes = 2};
+Reference assembly_table() {
+  Reference table{.head = {"instruction", "operands", "what it does"}, .rows = {}, .codes = 2};
   for (bpf::AssemblyEntry& entry : bpf::assembly_reference()) {
     table.rows.push_back(
         {std::move(entry.mnemonics), std::move(entry.operands), std::move(entry.meaning)});
@@ -74,7 +74,7 @@ Table assembly_table() {
   return table;
 }
 
-void print_markdown(const Table& table) {
+void print_markdown(const Reference& table) {
   fmt::print("| {} |\n", fmt::join(table.head, " | "));
   fmt::print("|{}\n", fmt::join(std::vector<std::string>(table.head.size(), "---|"), ""));
   for (const auto& row : table.rows) {
@@ -90,7 +90,7 @@ void print_markdown(const Table& table) {
 }
 
 // Columns as wide as their longest entry, the last as it comes.
-void print_text(const Table& table, std::size_t columns) {
+void print_text(const Reference& table, std::size_t columns) {
   std::vector<std::size_t> widths(columns);
   for (const auto& row : table.rows) {
     for (std::size_t i = 0; i < columns; ++i) {
@@ -107,7 +107,7 @@ void print_text(const Table& table, std::size_t columns) {
 
 Result<void> explain(const ExplainArguments& arguments) {
   if (arguments.word.empty() || arguments.word == kAssembly) {
-    const Table table = arguments.word.empty() ? codes_table() : assembly_table();
+    const Reference table = arguments.word.empty() ? codes_table() : assembly_table();
     if (arguments.markdown) {
       print_markdown(table);
     } else {
