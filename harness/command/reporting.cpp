@@ -96,12 +96,14 @@ void add_formats(CLI::App& command, ReportOptions& options) {
       ->check(CLI::IsMember(format_names()))
       ->type_name("FORMAT")
       ->expected(1)
+      ->allow_extra_args(false)
       ->take_all();
   command
       .add_option("--output", options.outputs,
                   "Write the report of the --format before to this file, and text to the terminal")
       ->type_name("FILE")
       ->expected(1)
+      ->allow_extra_args(false)
       ->take_all();
 }
 

@@ -187,7 +187,8 @@ Result<Selected> select_cells(const Selection& selection) {
   }
   if (cells_wanted == 0 && bad_files == 0) {
     return Error{.code = ErrorCode::usage_nothing_selected,
-                 .message = fmt::format("none of {} cells is selected", cells_seen) +
+                 .message = fmt::format("none of {} cell{} is selected", cells_seen,
+                                        cells_seen == 1 ? "" : "s") +
                             (failed ? fmt::format(", or is one of the {} that did not pass in {}",
                                                   failed->size(), selection.failed_in)
                                     : ""),

@@ -128,7 +128,8 @@ TEST(Libvirt, WhatIsNoMachineIsNotListed) {
   std::ofstream(folder / "run/qemu/driver.pid") << ::getpid();
   std::ofstream(folder / "run/qemu/farcall-1-1.pid") << 1;
   std::vector<std::string> names;
-  for (const FoundDomain& domain : list_domains("").value()) {
+  const auto domains = list_domains("");
+  for (const FoundDomain& domain : domains.value()) {
     if (domain.where.ends_with(folder.string())) {
       names.push_back(domain.name);
     }
