@@ -97,7 +97,19 @@ enum class Blame : std::uint8_t {
   X(jit_unsupported,                "jit.unsupported",              code)       \
   X(jit_size_changed,               "jit.size-changed",             harness)    \
   X(jit_internal,                   "jit.internal",                 harness)    \
+  /* JITs under test */                                                        \
+  X(jit_declined,                     "jit.declined",                  input)       \
+  X(jit_refused,                      "jit.refused",                   code)        \
+  X(jit_crashed,                      "jit.crashed",                   code)        \
+  X(jit_timeout,                      "jit.timeout",                   code)        \
+  X(jit_bad_answer,                   "jit.bad-answer",                code)        \
+  X(jit_warned,                       "jit.warned",                    code)        \
+  X(jit_not_started,                  "jit.not-started",               input)       \
+  X(jit_not_built,                    "jit.not-built",                 input)       \
   /* what a cell can fail by */                                                 \
+  X(code_branch_elsewhere,            "code.branch-elsewhere",         code)        \
+  X(code_size,                        "code.size",                     code)        \
+  X(code_line_table,                  "code.line-table",               code)        \
   X(result_mismatch,                "result.mismatch",              code)       \
   X(memory_mismatch,                "memory.mismatch",              code)       \
   X(memory_stray_write,             "memory.stray-write",           code)       \

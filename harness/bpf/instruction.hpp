@@ -613,4 +613,9 @@ constexpr std::uint64_t immediate64(const Slot& first, const Slot& second) {
          static_cast<std::uint32_t>(first.imm);
 }
 
+constexpr bool is_tail_call(const Slot& slot) {
+  const InstructionInfo* const info = find(slot);
+  return info != nullptr && info->form == Form::helper && slot.imm == kTailCall;
+}
+
 }  // namespace farcall::bpf

@@ -75,15 +75,17 @@ class ObjectReader {
       program_.slots[named.slot].imm =
           static_cast<std::int32_t>(program_.functions[named.function].begin - named.slot - 1);
     }
-    return Object{.program = std::move(program_),
-                  .data = std::move(data_),
-                  .addresses = std::move(addresses_),
-                  .maps = std::move(maps_),
-                  .externs = std::move(externs_),
-                  .context = context_of(*first),
-                  .structures = debug_.structures,
-                  .core_relocations = debug_.core_relocations,
-                  .order = code_.order};
+    return Object{
+        .program = std::move(program_),
+        .data = std::move(data_),
+        .addresses = std::move(addresses_),
+        .maps = std::move(maps_),
+        .externs = std::move(externs_),
+        .context = context_of(*first),
+        .has_result = !debug_.without_result.contains({section_name(first->section), first->value}),
+        .structures = debug_.structures,
+        .core_relocations = debug_.core_relocations,
+        .order = code_.order};
   }
 
  private:

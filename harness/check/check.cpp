@@ -156,7 +156,7 @@ Findings run_findings(const model::Cell& cell, const Testimony& testimony, const
     } else {
       append(findings, memory_findings(expected_memory(cell), observed));
     }
-    append(findings, abi_findings(cell.axes.abi, observed, *testimony.job));
+    append(findings, abi_findings(cell.axes.abi, image, observed, *testimony.job));
   }
   return findings;
 }
@@ -368,6 +368,9 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony) {
                           cell.expected.calls);
     append(verdict.findings, placement_findings(cell, *testimony.image));
     append(verdict.findings, decoder_findings(*testimony.image, testimony.decoded, callees));
+    if (cell.program) {
+      append(verdict.findings, flow_findings(*cell.program, *testimony.image));
+    }
     verdict.sites = stories(testimony, callees);
     if (testimony.observations) {
       append(verdict.findings, run_findings(cell, testimony, callees));
@@ -377,6 +380,10 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony) {
     if (testimony.observations->ending == model::Ending::returned) {
       verdict.result = testimony.observations->registers.gpr[3];
     }
+  }
+  if (testimony.refusal && testimony.refusal->code == ErrorCode::jit_declined) {
+    verdict.outcome = Outcome::skip;
+    return verdict;
   }
   if (cell.expected.failure) {
     return against_expected_failure(cell, std::move(verdict));

@@ -29,6 +29,11 @@ std::vector<StoredReturn> stored_returns(const model::CodeImage& image,
 Findings decoder_findings(const model::CodeImage& image,
                           const std::vector<model::DecodedCall>& decoded, const Callees& callees);
 
+// Control flow in the emitted bytes, on whatever path, taken or not: every branch in the code of an
+// instruction leads to where the code of its target begins, or stays within its own. For functions
+// whose line table has all instructions, and the epilogue.
+Findings flow_findings(const bpf::Program& program, const model::CodeImage& image);
+
 // The CPU's branches: every call left from a known site, reached its callee, and came back to where
 // it was called from.
 Findings trace_findings(const model::CodeImage& image,
@@ -54,7 +59,8 @@ Findings ending_findings(const model::CodeImage& image, const model::Observation
                          const model::Job& job);
 
 // Registers that the ABI preserves.
-Findings abi_findings(model::Abi abi, const model::Observations& observed, const model::Job& job);
+Findings abi_findings(model::Abi abi, const model::CodeImage& image,
+                      const model::Observations& observed, const model::Job& job);
 
 // What a walk over the stack stored, beside where the calls that were under way return to.
 Findings stack_findings(const model::CodeImage& image, const std::vector<StoredReturn>& stored,

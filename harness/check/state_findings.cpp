@@ -137,8 +137,8 @@ Findings memory_findings(const std::vector<bpf::MemoryRegion>& expected,
   return findings;
 }
 
-Findings abi_findings(model::Abi abi_name, const model::Observations& observed,
-                      const model::Job& job) {
+Findings abi_findings(model::Abi abi_name, const model::CodeImage& image,
+                      const model::Observations& observed, const model::Job& job) {
   const ppc64::Registers& before = job.entry;
   const ppc64::Registers& after = observed.registers;
   std::vector<std::string> changed;
@@ -152,8 +152,10 @@ Findings abi_findings(model::Abi abi_name, const model::Observations& observed,
   const auto in = [](std::uint32_t registers, std::size_t number) {
     return (registers >> number & 1) != 0;
   };
-  // All functions of a job share one TOC, so none has a reason to change r2.
-  const std::uint32_t gprs = abi.preserved_gpr | 1U << static_cast<unsigned>(abi.toc);
+  // All functions of a job share one TOC, so none has a reason to change r2, unless it is they who
+  // set it.
+  const std::uint32_t toc = image.thread_area ? 0 : 1U << static_cast<unsigned>(abi.toc);
+  const std::uint32_t gprs = abi.preserved_gpr | toc;
   for (std::size_t i = 0; i < 32; ++i) {
     if (in(gprs, i)) {
       compare("r", i, before.gpr[i], after.gpr[i]);

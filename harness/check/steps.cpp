@@ -35,11 +35,6 @@ bool is_exit(const bpf::Program& program, bpf::SlotIndex slot) {
   return info_at(program, slot).operation == bpf::Operation::exit;
 }
 
-bool is_tail_call(const bpf::Program& program, bpf::SlotIndex slot) {
-  const bpf::InstructionInfo& info = info_at(program, slot);
-  return info.form == bpf::Form::helper && program.slots[slot].imm == bpf::kTailCall;
-}
-
 std::unordered_map<std::uint64_t, Place> places(const bpf::Program& program,
                                                 const model::CodeMap& map) {
   std::unordered_map<std::uint64_t, Place> all;
@@ -108,7 +103,7 @@ class Comparison {
     if (called_back || (called && frames_.size() == depth && step.slot == *called + 1)) {
       // Whoever was called is not of the program, and has returned.
       std::uint32_t& defined = frames_.back().defined;
-      const bool tail_call = called && is_tail_call(program_, *called);  // which went nowhere
+      const bool tail_call = called && is_tail_call(program_.slots[*called]);  // which went nowhere
       defined = (defined & ~(kArguments | kResult)) | (tail_call ? 0 : kResult);
     } else if (called && frames_.size() == depth) {
       // A tail call: another program begins, with r1.

@@ -166,7 +166,7 @@ Result<ExitCode> debug(const DebugArguments& arguments) {
   if (arguments.gdb_socket.empty()) {
     folder = (std::filesystem::temp_directory_path() / "farcall-XXXXXX").string();
     if (::mkdtemp(folder.data()) == nullptr) {
-      return vm::start_error("cannot make a folder for temporary files");
+      return process::start_error("cannot make a folder for temporary files");
     }
     socket = folder + "/gdb";
   }

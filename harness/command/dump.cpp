@@ -31,6 +31,7 @@ struct DumpArguments {
   std::string cell;  // FILE@CELL
   std::string stage;
   bool json = false;
+  std::string jit = engine::farcall_jit().name;
   ListingOptions listing;
   run::RunnerOptions runner;
 };
@@ -223,7 +224,7 @@ View look_at(model::Document document, bool needs_guest, const run::RunnerOption
             .observations = {},
             .verdict = {},
             .listing = {}};
-  view.prepared = run::prepare(view.document, 0);
+  view.prepared = run::prepare(view.document, 0, *runner.jit.start());
   if (needs_guest) {
     std::optional<vm::Machine> machine;
     const auto finish = [&view](run::FinishedCell cell) {
@@ -233,7 +234,8 @@ View look_at(model::Document document, bool needs_guest, const run::RunnerOption
     // Why a machine failed is in the verdict, too.
     (void)run::run_on_machine(
         machine, std::vector{view.document}, runner.images,
-        {.next = run::each_of(1), .finish = finish, .stopped = [] { return false; }}, *runner.host);
+        {.next = run::each_of(1), .finish = finish, .stopped = [] { return false; }}, *runner.host,
+        runner.jit);
   }
   return view;
 }
@@ -253,7 +255,13 @@ ExitCode dump(const DumpArguments& arguments) {
     return report_error(document.error());
   }
   const Stage& stage = *std::ranges::find(stages(), arguments.stage, &Stage::name);
-  View view = look_at(std::move(document).value(), stage.needs_guest, arguments.runner);
+  auto jit = engine::jit_named(arguments.jit, arguments.runner.images / "kernel-jit");
+  if (!jit) {
+    return report_error(jit.error());
+  }
+  run::RunnerOptions runner = arguments.runner;
+  runner.jit = std::move(jit).value();
+  View view = look_at(std::move(document).value(), stage.needs_guest, runner);
   view.listing = arguments.listing;
   view.listing.colour = isatty(STDOUT_FILENO) != 0;
   if (!stage.reached(view)) {
@@ -286,13 +294,14 @@ Command dump_command(CLI::App& app, const Invocation& invocation) {
   dump_app->add_option("--stage", arguments->stage, "The stage")
       ->required()
       ->check(CLI::IsMember(stage_names()));
+  add_jit(*dump_app, arguments->jit);
   add_listing_options(*dump_app, arguments->listing);
   dump_app->add_flag("--json", arguments->json, "As JSON, which `farcall run --from` reads")
       ->excludes(dump_app->get_option("--svg"));
   dump_app->parse_complete_callback([arguments, dump_app] {
     // Nobody shall believe that an option had an effect that it has not.
     static const std::map<std::string, std::set<std::string>> kStagesOf = {
-        {"--jit", {"xlated"}},
+        {"--reader", {"xlated"}},
         {"--names", {"xlated", "jited"}},
         {"--tag-hash", {"xlated", "jited"}},
         {"--svg", {"layout"}}};

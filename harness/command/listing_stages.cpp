@@ -46,16 +46,17 @@ show::Layout layout_of(const model::Document& document, const run::Prepared& pre
 
 void add_listing_options(CLI::App& command, ListingOptions& options) {
   static const std::map<std::string, show::JitMode> kModes = {
-      {"on", show::JitMode::on},
-      {"off", show::JitMode::off},
+      {"jit-on", show::JitMode::on},
+      {"jit-off", show::JitMode::off},
       {"restricted", show::JitMode::restricted}};
   static const std::map<std::string, show::CallNames> kNames = {
       {"tag", show::CallNames::tag},
       {"tag-offset", show::CallNames::tag_offset},
       {"kernel", show::CallNames::kernel}};
-  add_choice(command, "--jit", options.jit, kModes,
-             "xlated: of a kernel whose JIT is on, off, or whose reader may not see addresses",
-             "MODE");
+  add_choice(command, "--reader", options.jit, kModes,
+             "xlated: as read from a kernel whose JIT is on, or off, or by someone who may not see "
+             "addresses",
+             "WHO");
   add_choice(
       command, "--names", options.names, kNames,
       "xlated, jited: calls by the callee's tag (tag), by the program's tag and the callee's "

@@ -19,7 +19,7 @@ struct ListingOptions {
   bool svg = false;  // the layout as SVG instead of text
 };
 
-// --jit, --names, --tag-hash and --svg.
+// --reader, --names, --tag-hash and --svg.
 void add_listing_options(CLI::App& command, ListingOptions& options);
 
 // xlated needs a linked program, the others an image.

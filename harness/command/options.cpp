@@ -49,6 +49,14 @@ void add_jobs(CLI::App& command, run::RunnerOptions& runner) {
       ->check(CLI::Range(1U, 64U));
 }
 
+void add_jit(CLI::App& command, std::string& jit) {
+  command
+      .add_option("--jit", jit,
+                  "Who makes the code: farcall (the default), exec:COMMAND, or kernel:DIR, the JIT "
+                  "of a Linux source tree")
+      ->type_name("JIT");
+}
+
 void add_tag_hash(CLI::App& command, show::TagHash& hash) {
   static const std::map<std::string, show::TagHash> kHashes = {{"sha1", show::TagHash::sha1},
                                                                {"sha256", show::TagHash::sha256}};

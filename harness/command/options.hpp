@@ -35,6 +35,9 @@ void add_choice(CLI::App& command, const std::string& option, Enum& value,
       ->check(CLI::IsMember(choices));
 }
 
+// --jit: who makes the code. One of these texts for each, for jit_named().
+void add_jit(CLI::App& command, std::string& jit);
+
 // --tag-hash; `hash` has its default.
 void add_tag_hash(CLI::App& command, show::TagHash& hash);
 

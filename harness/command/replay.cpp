@@ -90,7 +90,8 @@ ExitCode replay(const ReplayArguments& arguments) {
   };
   const run::Documents documents(std::move(bundle.documents), 1,
                                  [&bundle](std::size_t number) { return bundle.seeds[number]; });
-  const ExitCode code = reporting.value().run(documents, arguments.runner, {}, {}, replay, nullptr);
+  const ExitCode code = reporting.value().run(
+      documents, arguments.runner, std::span(&engine::farcall_jit(), 1), {}, {}, replay, nullptr);
   note(fmt::format("{} of {} end as they did when they were packed", same, count));
   return code;
 }

@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "command/commands.hpp"
+#include "command/comparison.hpp"
 #include "command/interruption.hpp"
 #include "command/terminal.hpp"
 #include "command/versions.hpp"
@@ -176,11 +177,12 @@ Result<Reporting> Reporting::open(const ReportOptions& options,
 }
 
 ExitCode Reporting::run(const run::Documents& documents, run::RunnerOptions runner,
-                        report::Shard shard, const std::vector<run::BadFile>& bad,
+                        std::span<const engine::Jit> jits, report::Shard shard,
+                        const std::vector<run::BadFile>& bad,
                         const std::function<std::string(const run::Outcome&)>& replay,
                         const std::function<std::string(const run::BadFile&)>& replay_bad) {
   const Interruption interruption;
-  begin(bad.size() + documents.size(), shard);
+  begin(bad.size() + (documents.size() * jits.size()), shard);
   for (const run::BadFile& file : bad) {
     const model::Cell in_place_of_its_cells{.case_path = file.path,
                                             .name = run::case_name(file.path)};
@@ -190,7 +192,9 @@ ExitCode Reporting::run(const run::Documents& documents, run::RunnerOptions runn
   }
   std::atomic<bool> stop = !bad.empty() && runner.stop_at_failure;
   runner.stopped = [&stop] { return stop || Interruption::signal() != 0; };
+  Comparison comparison(jits);
   const auto tell = [&](const run::Outcome& outcome) {
+    comparison.add(outcome);
     const check::Testimony& testimony = outcome.testimony;
     cell({.cell = outcome.document.cell,
           .verdict = outcome.verdict,
@@ -199,15 +203,21 @@ ExitCode Reporting::run(const run::Documents& documents, run::RunnerOptions runn
           .landmarks = testimony.landmarks,
           .replay = replay(outcome),
           .seconds = outcome.seconds,
-          .seed = outcome.seed});
+          .seed = outcome.seed,
+          .jit = std::string(outcome.jit)});
     stop = stop || !is_read();
   };
   const auto ended = [this](const model::Verdict& verdict) {
     progress_->advance(verdict.outcome != model::Outcome::pass &&
                        verdict.outcome != model::Outcome::skip);
   };
-  totals_.machines_lost = run_all(documents, runner, tell, ended).machines_lost;
-  return end();
+  for (const engine::Jit& jit : jits) {
+    runner.jit = jit;
+    totals_.machines_lost += run_all(documents, runner, tell, ended).machines_lost;
+  }
+  const ExitCode code = end();
+  fmt::print(stderr, "{}", comparison.text());  // a report may be on the other
+  return code;
 }
 
 void Reporting::begin(std::size_t cells, report::Shard shard) {

@@ -49,10 +49,12 @@ class Reporting {
                                 std::chrono::steady_clock::time_point since,
                                 Terminal terminal = Terminal::text);
 
-  // Runs all documents and reports each, the bad files first. A signal that ends a process ends
+  // Runs all documents with each JIT and reports each, the bad files first; says at the end how
+  // the JITs differ if there are several. A signal that ends a process ends
   // the run, and so does that nobody reads any report any more; what has ended until then is
   // reported. `replay` says which command runs a cell again.
-  ExitCode run(const run::Documents& documents, run::RunnerOptions runner, report::Shard shard,
+  ExitCode run(const run::Documents& documents, run::RunnerOptions runner,
+               std::span<const engine::Jit> jits, report::Shard shard,
                const std::vector<run::BadFile>& bad,
                const std::function<std::string(const run::Outcome&)>& replay,
                const std::function<std::string(const run::BadFile&)>& replay_bad);

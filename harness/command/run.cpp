@@ -22,6 +22,7 @@ struct RunArguments {
   std::vector<std::string> from;  // stage documents instead of a selection
   std::string program;
   ReportOptions reports;
+  std::vector<std::string> jits = {"farcall"};
   std::size_t repeat = 1;  // every cell so many times
   bool bless = false;
   std::uint64_t seed = 0;  // the first of `seeds`
@@ -63,6 +64,14 @@ ExitCode run(const RunArguments& arguments) {
          .message = fmt::format("--repeat {} --seeds {}: {} cells; expected at most {}",
                                 arguments.repeat, arguments.seeds, once * times, kMostCells)});
   }
+  std::vector<engine::Jit> jits;
+  for (const std::string& name : arguments.jits) {
+    auto jit = engine::jit_named(name, arguments.runner.images / "kernel-jit");
+    if (!jit) {
+      return report_error(jit.error());
+    }
+    jits.push_back(std::move(jit).value());
+  }
   auto reporting = Reporting::open(arguments.reports, begin);
   if (!reporting) {
     return report_error(reporting.error());
@@ -75,8 +84,13 @@ ExitCode run(const RunArguments& arguments) {
   const auto replay = [&](const run::Outcome& outcome) {
     const model::Cell& cell = outcome.document.cell;
     const std::string seed = outcome.seed == 0 ? "" : fmt::format(" --seed {}", outcome.seed);
-    return good_from.empty() ? fmt::format("{} run {} --filter {}{}", program,
-                                           shell_word(cell.case_path), shell_word(cell.name), seed)
+    return good_from.empty() ? fmt::format("{} run {} --filter {}{}{}{}", program,
+                                           shell_word(cell.case_path), shell_word(cell.name),
+                                           arguments.selection.edges ? " --placements edges" : "",
+                                           outcome.jit == engine::farcall_jit().name
+                                               ? ""
+                                               : " --jit " + shell_word(std::string(outcome.jit)),
+                                           seed)
                              : fmt::format("{} run --from {}{}", program,
                                            shell_word(good_from[outcome.index % once]), seed);
   };
@@ -87,8 +101,8 @@ ExitCode run(const RunArguments& arguments) {
   const run::Documents documents(std::move(selected), times,
                                  [once, first = arguments.seed, seeds = arguments.seeds](
                                      std::size_t index) { return first + index / once % seeds; });
-  return reporting.value().run(documents, arguments.runner, arguments.selection.shard, bad, replay,
-                               replay_bad);
+  return reporting.value().run(documents, arguments.runner, jits, arguments.selection.shard, bad,
+                               replay, replay_bad);
 }
 
 }  // namespace
@@ -118,6 +132,22 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
                     "Stop at the first cell that does not pass");
   run_app->add_option("--repeat", arguments->repeat, "Run every cell so many times")
       ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
+  run_app
+      ->add_option("--jit", arguments->jits,
+                   "Who makes the code: farcall (the default), exec:COMMAND, or kernel:DIR, the "
+                   "JIT of a Linux source tree; several, to compare them")
+      ->type_name("JIT")
+      ->expected(1)
+      ->take_all()
+      ->excludes(from);
+  run_app
+      ->add_option_function<std::string>(
+          "--placements",
+          [arguments](const std::string& which) { arguments->selection.edges = which == "edges"; },
+          "own: where the cases say (the default); edges: where JITs go wrong instead")
+      ->type_name("WHICH")
+      ->check(CLI::IsMember({"own", "edges"}))
+      ->excludes(from);
   run_app->add_option("--seed", arguments->seed,
                       "What registers and memory hold that nobody has written is made of this "
                       "number and the cell's name; 0 by default");

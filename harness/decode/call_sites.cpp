@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "base/byte_order.hpp"
 #include "decode/evaluate.hpp"
 #include "decode/registers.hpp"
 #include "ppc64/abi.hpp"
@@ -84,6 +85,8 @@ std::vector<GuestAddress> joins(const model::CodeImage& image) {
 
 constexpr RegisterNumber kToc = static_cast<RegisterNumber>(ppc64::kElfv2.toc);
 
+constexpr RegisterNumber kThread = static_cast<RegisterNumber>(ppc64::kElfv2.thread);
+
 constexpr RegisterNumber kStackPointer = static_cast<RegisterNumber>(ppc64::kElfv2.stack);
 
 bool writes(const Instruction& row, std::uint32_t word, RegisterNumber gpr) {
@@ -97,6 +100,26 @@ bool writes(const Instruction& row, std::uint32_t word, RegisterNumber gpr) {
   return false;
 }
 
+// Whether some word of the image, as an instruction, writes that register.
+bool writes(const model::CodeImage& image, RegisterNumber gpr) {
+  return std::ranges::any_of(image.functions, [gpr](const model::CodeFunction& function) {
+    return std::ranges::any_of(function.words, [gpr](std::uint32_t word) {
+      const Instruction* const row = ppc64::find(word);
+      return row != nullptr && writes(*row, word, gpr);
+    });
+  });
+}
+
+// The doubleword at `at` of the thread area.
+std::optional<std::uint64_t> doubleword(const model::ThreadArea& area, model::Endian endian,
+                                        GuestAddress at) {
+  const std::uint64_t offset = at.value - area.address.value;
+  if (offset + 8 > area.bytes.size() || offset + 8 < 8) {
+    return std::nullopt;
+  }
+  return load<std::uint64_t>(area.bytes.data() + offset, byte_order(endian));
+}
+
 // The doubleword at `at`, if all of it is in one function of the image.
 std::optional<std::uint64_t> doubleword(const model::CodeImage& image, model::Endian endian,
                                         GuestAddress at) {
@@ -108,14 +131,18 @@ std::optional<std::uint64_t> doubleword(const model::CodeImage& image, model::En
       return endian == model::Endian::big ? first << 32 | second : second << 32 | first;
     }
   }
-  return std::nullopt;
+  return image.thread_area ? doubleword(*image.thread_area, endian, at) : std::nullopt;
 }
 
 class Sweep {
  public:
   Sweep(const model::CodeImage& image, const Surroundings& surroundings,
         const std::vector<GuestAddress>& joins, std::vector<model::DecodedCall>& found)
-      : image_(image), surroundings_(surroundings), joins_(joins), found_(found) {}
+      : image_(image), surroundings_(surroundings), joins_(joins), found_(found) {
+    if (image.thread_area && !writes(image, kThread)) {
+      thread_ = image.thread_area->address;
+    }
+  }
 
   void function(const model::CodeFunction& function, std::uint32_t number) {
     const auto descriptor = descriptor_at(image_, function.address);
@@ -133,9 +160,8 @@ class Sweep {
   void words(const model::CodeFunction& function, std::uint32_t number,
              std::optional<GuestAddress> toc) {
     forget_all();
-    if (toc) {
-      registers_.set(kToc, toc->value);
-    }
+    // Code with a thread area is given no r2: it loads it from there.
+    registers_.set(kToc, toc && !image_.thread_area ? std::optional(toc->value) : std::nullopt);
     site_ = {number, 0};
     for (std::size_t i = function.descriptor_words; i < function.words.size(); ++i) {
       const GuestAddress at = function.address + i * 4;
@@ -168,6 +194,9 @@ class Sweep {
 
   void forget_all() {
     registers_.forget_all();
+    if (thread_) {
+      registers_.set(kThread, thread_->value);
+    }
     saved_toc_.reset();
     if (lasting_toc_) {
       registers_.set(kToc, lasting_toc_->value);
@@ -249,6 +278,7 @@ class Sweep {
 
   const model::CodeImage& image_;
   const Surroundings& surroundings_;
+  std::optional<GuestAddress> thread_;  // r13, if no word of the image changes it
   const std::vector<GuestAddress>& joins_;
   std::vector<model::DecodedCall>& found_;
   KnownRegisters registers_;

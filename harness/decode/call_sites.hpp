@@ -14,7 +14,8 @@
 //   - r2 is the TOC pointer on entry: that of the function's descriptor, else the one that is
 //     given. Callees leave it alone, and the slot of the frame where it is saved around a call; so
 //     where it has that value at each branch and at each word that branches go to, it has it
-//     whenever it is not being changed, and is known there too.
+//     whenever it is not being changed, and is known there too. Code with a thread area is given no
+//     r2 and loads it from there, by r13, which is known where no word of the image writes it.
 // Indirect branches without link are taken to leave the function; those through CTR are tail calls.
 //
 // Every branch that sets LR is a call site, as every tail call is, conditional ones too (without a

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -115,16 +116,28 @@ Target target_of(const model::LinkedProgram& linked, const model::AxisValues& ax
   return {.cpu = axes.cpu,
           .endian = axes.endian,
           .abi = axes.abi,
-          .tail_calls = std::ranges::any_of(linked.program.slots, is_tail_call),
+          .tail_calls = std::ranges::any_of(linked.program.slots, bpf::is_tail_call),
           .may_goto = std::ranges::any_of(linked.program.slots, is_may_goto)};
 }
 
+// Where a program's externals and maps are, by their numbers, and the externals' r2.
+struct ExternalPlaces {
+  std::span<const GuestAddress> addresses;
+  std::span<const GuestAddress> maps;
+  GuestAddress toc;
+};
+
+ExternalPlaces places_of(const model::LinkedProgram& linked) {
+  return {.addresses = std::span(linked.addresses).subspan(linked.program.functions.size()),
+          .maps = linked.maps,
+          .toc = linked.toc};
+}
+
 // The code of external number `number`.
-model::CodeFunction external_code(const model::LinkedProgram& linked, std::size_t number,
-                                  const Target& target) {
-  const bpf::External& external = linked.program.externals[number];
-  const std::size_t callee = linked.program.functions.size() + number;
-  const GuestAddress address = linked.addresses[callee];
+model::CodeFunction external_code(const bpf::Program& program, std::size_t number,
+                                  const ExternalPlaces& places, const Target& target) {
+  const bpf::External& external = program.externals[number];
+  const GuestAddress address = places.addresses[number];
   const bool is_helper = external.kind == bpf::ExternalKind::helper;
   model::CodeFunction code{
       .name = external.name,
@@ -133,8 +146,8 @@ model::CodeFunction external_code(const model::LinkedProgram& linked, std::size_
                               {.order = byte_order(target.endian),
                                .convention = target.convention,
                                .address = address,
-                               .toc = is_helper ? linked.toc : address + external::kModuleTocBytes},
-                              external.stub ? linked.maps[external.stub->log] : GuestAddress{}),
+                               .toc = is_helper ? places.toc : address + external::kModuleTocBytes},
+                              external.stub ? places.maps[external.stub->log] : GuestAddress{}),
       .pass_words = {},
       .descriptor_words = target.convention.descriptor_bytes / 4U};
   if (is_helper && code.descriptor_words == 0) {
@@ -144,10 +157,10 @@ model::CodeFunction external_code(const model::LinkedProgram& linked, std::size_
 }
 
 // That, and where it calls back.
-void add_external(const model::LinkedProgram& linked, std::size_t number, const Target& target,
-                  model::CodeImage& image) {
-  model::CodeFunction code = external_code(linked, number, target);
-  if (linked.program.externals[number].calls_back) {
+void add_external(const bpf::Program& program, std::size_t number, const ExternalPlaces& places,
+                  const Target& target, model::CodeImage& image) {
+  model::CodeFunction code = external_code(program, number, places, target);
+  if (program.externals[number].calls_back) {
     constexpr std::uint32_t kCall =
         ppc64::encode<ppc64::Op::bcctrl>(ppc64::kBranchAlways, ppc64::CrBit{0}, 0);
     const auto at = std::ranges::find(code.words, kCall) - code.words.begin();
@@ -215,7 +228,7 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
     image.functions.push_back(std::move(code));
   }
   for (std::size_t i = 0; i < linked.program.externals.size(); ++i) {
-    add_external(linked, i, target, image);
+    add_external(linked.program, i, places_of(linked), target, image);
   }
   FARCALL_TRYV(check_placement(image.functions));
   image.entry = image.functions.front().address;
@@ -223,6 +236,22 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
   std::ranges::transform(kRegisterOf, image.bpf_registers.begin(),
                          [](ppc64::Gpr gpr) { return static_cast<std::uint8_t>(gpr); });
   return image;
+}
+
+void add_externals(const model::Cell& cell, model::CodeImage& image) {
+  const bpf::Program& program = *cell.program;
+  std::vector<GuestAddress> maps;
+  for (const bpf::Map& map : program.maps) {
+    maps.push_back(map_address(cell, map));
+  }
+  const ExternalPlaces places{
+      .addresses = std::span(cell.placement.functions).subspan(program.functions.size()),
+      .maps = maps,
+      .toc = cell.placement.toc};
+  const Target target{.cpu = cell.axes.cpu, .endian = cell.axes.endian, .abi = cell.axes.abi};
+  for (std::size_t i = 0; i < program.externals.size(); ++i) {
+    add_external(program, i, places, target, image);
+  }
 }
 
 Result<std::vector<std::uint64_t>> code_sizes(const model::LinkedProgram& linked,
@@ -246,7 +275,7 @@ Result<std::vector<std::uint64_t>> code_sizes(const model::LinkedProgram& linked
     }
   }
   for (std::size_t i = 0; i < linked.program.externals.size(); ++i) {
-    sizes.push_back(external_code(linked, i, target).words.size() * 4);
+    sizes.push_back(external_code(linked.program, i, places_of(linked), target).words.size() * 4);
   }
   return sizes;
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "model/axes.hpp"
+#include "model/cell.hpp"
 #include "model/code_image.hpp"
 #include "model/linked_program.hpp"
 
@@ -25,6 +26,10 @@ namespace farcall::jit {
 //                      reaches (32 MiB)
 //   jit.size-changed   a function came out with another size than was planned for it
 Result<model::CodeImage> compile(const model::LinkedProgram& linked, const model::AxisValues& axes);
+
+// Adds the code of the cell's external functions to an image of its program's functions, and where
+// they call back.
+void add_externals(const model::Cell& cell, model::CodeImage& image);
 
 // How many bytes each function's code has, its descriptor included. None of the addresses in
 // `linked` matters. jit.unsupported.

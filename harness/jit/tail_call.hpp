@@ -26,11 +26,6 @@ namespace farcall::jit {
 inline constexpr ppc64::Gpr kTailCounter = ppc64::Gpr::r26;
 inline constexpr std::uint32_t kTailEntryWords = 4;
 
-constexpr bool is_tail_call(const bpf::Slot& slot) {
-  const bpf::InstructionInfo* const info = bpf::find(slot);
-  return info != nullptr && info->form == bpf::Form::helper && slot.imm == bpf::kTailCall;
-}
-
 constexpr bool is_may_goto(const bpf::Slot& slot) {
   const bpf::InstructionInfo* const info = bpf::find(slot);
   return info != nullptr && info->operation == bpf::Operation::may_goto;

@@ -149,7 +149,7 @@ class Translation {
       return false;
     }
     for (bpf::SlotIndex i = function_.begin; i < function_.end; i += slots_at(source_.linked, i)) {
-      if (is_tail_call(program_.slots[i])) {
+      if (bpf::is_tail_call(program_.slots[i])) {
         return true;
       }
     }
@@ -253,7 +253,7 @@ class Translation {
         return call();
       case bpf::Form::helper:
       case bpf::Form::kfunc:
-        if (is_tail_call(slot)) {
+        if (bpf::is_tail_call(slot)) {
           tail_call();
           break;
         }

@@ -40,12 +40,6 @@ void fill_in_pointers(bpf::Program& program, std::span<const GuestAddress> addre
   }
 }
 
-// Zero where there is no such region: what only sizes the code has none.
-GuestAddress map_address(const model::Cell& cell, const bpf::Map& map) {
-  const auto region = std::ranges::find(cell.memory, map.name, &bpf::MemoryRegion::name);
-  return region == cell.memory.end() ? GuestAddress{} : region->address;
-}
-
 }  // namespace
 
 Result<model::LinkedProgram> link_program(const model::Cell& cell) {

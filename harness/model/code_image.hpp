@@ -1,6 +1,7 @@
 // CodeImage: ppc64 code at guest addresses, as a JIT made it — ours, or anyone else's.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -73,6 +74,15 @@ struct CodeCall {
   friend bool operator==(const CodeCall&, const CodeCall&) = default;
 };
 
+// What r13 points to while the code runs, read-only: the part of a kernel's per-CPU area (paca) that
+// code of that kernel reads. Such code loads r2 from there, so that it is given none and leaves its
+// own.
+struct ThreadArea {
+  GuestAddress address;
+  std::vector<std::byte> bytes;
+
+  friend bool operator==(const ThreadArea&, const ThreadArea&) = default;
+};
 // Who said where the functions of an image lie: the cell's placement, or whoever made the image.
 enum class PlacedBy : std::uint8_t { cell, image };
 
@@ -83,6 +93,7 @@ struct CodeImage {
   // The numbers of the ppc64 registers that hold BPF's r0 … r10; empty: the JIT does not say.
   std::vector<std::uint8_t> bpf_registers;
   PlacedBy placed_by = PlacedBy::cell;
+  std::optional<ThreadArea> thread_area = {};  // absent: the code reads nothing at r13
 
   friend bool operator==(const CodeImage&, const CodeImage&) = default;
 };

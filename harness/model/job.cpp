@@ -128,6 +128,13 @@ Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed) {
                            .reported = true,
                            .name = memory.name});
   }
+  if (image.thread_area) {
+    job.regions.push_back({.address = image.thread_area->address,
+                           .size_bytes = image.thread_area->bytes.size(),
+                           .bytes = image.thread_area->bytes,
+                           .access = Access::read,
+                           .name = "thread area"});
+  }
   const GuestAddress stack_pointer = cell.placement.stack + (kStackBytes - kAboveEntryBytes);
   JobRegion stack{.address = cell.placement.stack,
                   .size_bytes = kStackBytes - kAboveEntryBytes,
@@ -161,7 +168,12 @@ Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed) {
   job.fill = garbage();
   job.entry = marked_registers(garbage);
   job.entry.gpr[1] = stack_pointer.value;
-  job.entry.gpr[2] = entry.toc.value;
+  if (image.thread_area) {
+    // r2 keeps its mark: a damaged load of it shows.
+    job.entry.gpr[static_cast<std::size_t>(abi.thread)] = image.thread_area->address.value;
+  } else {
+    job.entry.gpr[2] = entry.toc.value;
+  }
   std::ranges::copy(cell.arguments, job.entry.gpr.begin() + 3);
   if (abi.descriptor_bytes != 0) {
     job.entry.gpr[static_cast<std::size_t>(abi.environment)] = entry.environment;

@@ -73,8 +73,18 @@ Json with_line(Json json, unsigned line, const char* key = "line") {
 }
 
 Json to_json(const bpf::Stub& stub) {
-  return {
+  Json json{
       {"log", stub.log}, {"number", stub.number}, {"block", stub.block}, {"values", stub.values}};
+  if (stub.fills) {
+    Json& fills = json["fills"];
+    fills["pointer"] = stub.fills->pointer;
+    if (stub.fills->length) {
+      fills["length"] = *stub.fills->length;
+    } else {
+      fills["bytes"] = stub.fills->bytes;
+    }
+  }
+  return json;
 }
 
 // The arguments, and behind them the result: bits, negative for a signed type.
@@ -277,6 +287,10 @@ Json to_json(const CodeImage& image) {
     return one;
   });
   json["bpf_registers"] = image.bpf_registers;
+  if (image.thread_area) {
+    json["thread_area"] = {{"address", hex(image.thread_area->address)},
+                           {"bytes", hex(image.thread_area->bytes)}};
+  }
   return json;
 }
 

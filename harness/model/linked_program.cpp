@@ -40,6 +40,11 @@ bool jumps_into_a_pair(const LinkedProgram& linked) {
 
 }  // namespace
 
+GuestAddress map_address(const Cell& cell, const bpf::Map& map) {
+  const auto region = std::ranges::find(cell.memory, map.name, &bpf::MemoryRegion::name);
+  return region == cell.memory.end() ? GuestAddress{} : region->address;
+}
+
 bool is_external(const LinkedProgram& linked, const LinkedCall& call) {
   return call.callee >= linked.program.functions.size();
 }

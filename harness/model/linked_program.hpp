@@ -29,6 +29,7 @@
 #include "base/error.hpp"
 #include "bpf/program.hpp"
 #include "model/axes.hpp"
+#include "model/cell.hpp"
 
 namespace farcall::model {
 
@@ -59,6 +60,9 @@ struct LinkedProgram {
 
   friend bool operator==(const LinkedProgram&, const LinkedProgram&) = default;
 };
+
+// Where the region of a map is; zero where there is none: what only sizes the code has none.
+GuestAddress map_address(const Cell& cell, const bpf::Map& map);
 
 // Whether it calls an external function: then no scheme has a say in how it is encoded.
 bool is_external(const LinkedProgram& linked, const LinkedCall& call);

@@ -26,6 +26,7 @@ class BundleReport : public Report {
     }
     model::Json one = model::Json::object();
     one["cell"] = report.cell.name;
+    one["jit"] = report.jit;
     one["seed"] = report.seed;
     one["replay"] = report.replay;
     one["verdict"] = model::to_json(report.verdict);

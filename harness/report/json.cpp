@@ -20,6 +20,7 @@ class JsonReport : public Report {
     model::Json json = model::Json::object();
     json["cell"] = report.cell.name;
     json["case"] = report.cell.case_path;
+    json["jit"] = report.jit;
     json.update(model::to_json(report.verdict));
     if (report.image != nullptr) {
       json["placement"] = report.image->placed_by == model::PlacedBy::image ? "image" : "cell";

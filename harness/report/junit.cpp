@@ -12,6 +12,12 @@ namespace {
 
 // One test suite; a case file is a class, a cell a test case of it, as GitLab and Jenkins group
 // them.
+void add_property(pugi::xml_node properties, const char* name, const std::string& value) {
+  pugi::xml_node property = properties.append_child("property");
+  property.append_attribute("name").set_value(name);
+  property.append_attribute("value").set_value(value.c_str());
+}
+
 class JunitReport : public Report {
  public:
   explicit JunitReport(std::FILE* out) : out_(out) {
@@ -27,6 +33,9 @@ class JunitReport : public Report {
     test.append_attribute("name").set_value(report.cell.name.c_str());
     test.append_attribute("file").set_value(report.cell.case_path.c_str());
     test.append_attribute("time").set_value(fmt::format("{:.6f}", report.seconds).c_str());
+    if (!report.jit.empty()) {
+      add_property(test.append_child("properties"), "farcall.jit", report.jit);
+    }
     if (const char* const element = element_of(report.verdict.outcome)) {
       describe(test.append_child(element), report);
     }
@@ -74,12 +83,6 @@ class JunitReport : public Report {
   pugi::xml_document document_;
   pugi::xml_node suite_;
 };
-
-void add_property(pugi::xml_node properties, const char* name, const std::string& value) {
-  pugi::xml_node property = properties.append_child("property");
-  property.append_attribute("name").set_value(name);
-  property.append_attribute("value").set_value(value.c_str());
-}
 
 }  // namespace
 

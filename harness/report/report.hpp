@@ -29,6 +29,7 @@ struct CellReport {
   std::string replay;                               // the command that runs this cell again
   double seconds = 0;                               // what it took
   std::uint64_t seed = 0;                           // of what nobody has written, see make_job()
+  std::string jit = {};  // the name of the JIT under test; empty: the code was given
 };
 
 // One of `count` parts of a run, by cell names; numbered from 1.

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -52,10 +54,19 @@ class TextReport : public Report {
 
   void cell(const CellReport& report) override {
     const Outcome outcome = report.verdict.outcome;
+    if (!report.jit.empty() && report.jit != jit_) {
+      print_file();
+      hide_progress();
+      jit_ = report.jit;
+      fmt::print(out_, "JIT    {}\n", jit_);
+    }
     if (by_file_) {
       count(report);
     }
-    if (!by_file_ || (outcome != Outcome::pass && !is_told(report.verdict))) {
+    // Of many cells, those that are skipped for one reason are told once, at the end.
+    if (by_file_ && outcome == Outcome::skip && !report.verdict.findings.empty()) {
+      ++skips_[report.verdict.findings.front().text];
+    } else if (!by_file_ || (outcome != Outcome::pass && !is_told(report.verdict))) {
       hide_progress();
       print_cell(report);
     }
@@ -64,14 +75,18 @@ class TextReport : public Report {
   void end(const Totals& totals) override {
     hide_progress();
     print_file();
+    for (const auto& [reason, count] : skips_) {
+      fmt::print(out_, "{}  {}: {}\n", word(Outcome::skip), cells(count), reason);
+    }
     fmt::print(out_,
-               "\n{}: {}, {}, {} error{}; at {} of {} call sites interpreter, bytes and "
+               "\n{}: {}, {}, {} error{}{}; at {} of {} call sites interpreter, bytes and "
                "CPU agree; {:.2f} s\n",
                cells(totals.cells()), paint(fmt::format("{} passed", totals.passed), Colour::green),
                paint(fmt::format("{} failed", totals.failed),
                      totals.failed == 0 ? Colour::plain : Colour::red),
-               totals.errors, totals.errors == 1 ? "" : "s", totals.agreed_sites, totals.sites,
-               totals.seconds);
+               totals.errors, totals.errors == 1 ? "" : "s",
+               totals.skipped == 0 ? "" : fmt::format(", {} skipped", totals.skipped),
+               totals.agreed_sites, totals.sites, totals.seconds);
     if (totals.cells() + totals.not_run == 0 && totals.shard.count > 1) {
       fmt::print(out_, "part {} of {} has no cells: all that are selected are in other parts\n",
                  totals.shard.index, totals.shard.count);
@@ -295,6 +310,8 @@ class TextReport : public Report {
   TextStyle style_;
   bool by_file_ = false;
   FileTally file_;
+  std::string jit_ = "farcall";  // who made the code of the cells since it was last said
+  std::map<std::string, std::size_t> skips_;  // by their reasons
   std::string told_;
 };
 

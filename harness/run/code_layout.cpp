@@ -3,10 +3,10 @@
 #include <memory>
 #include <vector>
 
+#include "engine/guarded.hpp"
 #include "jit/compile.hpp"
 #include "link/link.hpp"
 #include "model/cell.hpp"
-#include "run/guarded.hpp"
 
 namespace farcall::run {
 namespace {
@@ -24,7 +24,7 @@ Result<model::LinkedProgram> linked_at(GuestAddress address, const bpf::Program&
 
 Result<GuestAddress> site_address(const bpf::Program& program, const model::AxisValues& axes,
                                   bpf::CallSite site, GuestAddress function) {
-  return guarded([&]() -> Result<GuestAddress> {
+  return engine::guarded([&]() -> Result<GuestAddress> {
     FARCALL_TRY(linked, linked_at(function, program, axes));
     return jit::call_address(linked, axes, site);
   });
@@ -32,7 +32,7 @@ Result<GuestAddress> site_address(const bpf::Program& program, const model::Axis
 
 Result<std::vector<std::uint64_t>> code_sizes(const bpf::Program& program,
                                               const model::AxisValues& axes) {
-  return guarded([&]() -> Result<std::vector<std::uint64_t>> {
+  return engine::guarded([&]() -> Result<std::vector<std::uint64_t>> {
     FARCALL_TRY(linked, linked_at({}, program, axes));
     return jit::code_sizes(linked, axes);
   });

@@ -120,12 +120,13 @@ class MachineRun {
  public:
   MachineRun(std::optional<vm::Machine>& machine, const Documents& documents,
              const std::filesystem::path& images, const MachineRunListener& listener,
-             vm::Host& host)
+             vm::Host& host, const engine::Jit& jit)
       : machine_(machine),
         documents_(documents),
         images_(images),
         listener_(listener),
-        host_(host) {}
+        host_(host),
+        compiler_(jit.start()) {}
 
   // Keeps two batches in the guest, and prepares a third meanwhile.
   Result<void> run() {
@@ -155,30 +156,40 @@ class MachineRun {
     return running_.empty() ? success() : collect();
   }
 
+  // As many as the JIT wants at a time.
   Result<void> prepare_next() {
-    const auto index = listener_.next();
-    if (!index) {
-      more_ = false;
-      return success();
-    }
     const auto begin = Clock::now();
-    auto document = documents_.at(*index);
-    const std::uint64_t seed = documents_.seed(*index);
-    Prepared prepared = prepare(*document, seed);
-    FinishedCell cell{.index = *index,
-                      .document = std::move(document),
-                      .testimony = std::move(prepared.testimony),
-                      .verdict = {},
-                      .seed = seed};
-    cell.seconds = seconds_since(begin);
-    if (!prepared.job) {
-      cell.verdict = check::check(cell.document->cell, cell.testimony);
-      listener_.finish(std::move(cell));
-      return success();
+    std::vector<FinishedCell> cells;
+    std::vector<ToPrepare> wanted;
+    while (more_ && cells.size() < compiler_->batch()) {
+      const auto index = listener_.next();
+      if (!index) {
+        more_ = false;
+        break;
+      }
+      cells.push_back({.index = *index,
+                       .document = documents_.at(*index),
+                       .testimony = {},
+                       .verdict = {},
+                       .seed = documents_.seed(*index)});
+      wanted.push_back({.document = cells.back().document.get(), .seed = cells.back().seed});
     }
-    ready_.cells.push_back({std::move(cell)});
-    ready_.jobs.push_back(std::move(*prepared.job));
-    return need_machine(ready_);  // it boots while more is prepared
+    std::vector<Prepared> prepared = prepare(wanted, *compiler_);
+    const double share = seconds_since(begin) / static_cast<double>(cells.size());
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+      FinishedCell& cell = cells[i];
+      cell.seconds = share;
+      cell.testimony = std::move(prepared[i].testimony);
+      if (prepared[i].job) {
+        ready_.cells.push_back({std::move(cell)});
+        ready_.jobs.push_back(std::move(*prepared[i].job));
+      } else {
+        cell.verdict = check::check(cell.document->cell, cell.testimony);
+        listener_.finish(std::move(cell));
+      }
+    }
+    return ready_.jobs.empty() ? success()
+                               : need_machine(ready_);  // it boots while more is prepared
   }
 
   Result<void> need_machine(const Batch& batch) {
@@ -378,6 +389,7 @@ class MachineRun {
   const std::filesystem::path& images_;
   const MachineRunListener& listener_;
   vm::Host& host_;
+  std::unique_ptr<engine::Compiler> compiler_;
   bool more_ = true;  // cells to prepare
   Batch ready_;
   std::deque<Batch> running_;
@@ -398,8 +410,8 @@ vm::MachineSpec machine_spec(const model::AxisValues& axes, const std::filesyste
 
 Result<void> run_on_machine(std::optional<vm::Machine>& machine, const Documents& documents,
                             const std::filesystem::path& images, const MachineRunListener& listener,
-                            vm::Host& host) {
-  return MachineRun(machine, documents, images, listener, host).run();
+                            vm::Host& host, const engine::Jit& jit) {
+  return MachineRun(machine, documents, images, listener, host, jit).run();
 }
 
 std::function<std::optional<std::size_t>()> each_of(std::size_t count) {

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "check/check.hpp"
+#include "engine/jit.hpp"
 #include "model/document.hpp"
 #include "model/verdict.hpp"
 #include "run/documents.hpp"
@@ -38,6 +39,7 @@ struct MachineRunListener {
 };
 
 // Runs documents as `listener` names them, until it names no more, and tells it of each as it ends.
+// Code that they lack is made by `jit`.
 // If there is no `machine` yet, the first cell that must run has `host` start it; afterwards it is
 // there for the next call. One that was stopped while it had jobs is gone.
 //
@@ -46,7 +48,8 @@ struct MachineRunListener {
 // machine comes to run, all cells without a verdict are errors, and why is returned.
 Result<void> run_on_machine(std::optional<vm::Machine>& machine, const Documents& documents,
                             const std::filesystem::path& images, const MachineRunListener& listener,
-                            vm::Host& host = vm::direct_host());
+                            vm::Host& host = vm::direct_host(),
+                            const engine::Jit& jit = engine::farcall_jit());
 
 // A `next` that names the cells 0 … `count` − 1.
 std::function<std::optional<std::size_t>()> each_of(std::size_t count);

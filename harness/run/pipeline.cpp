@@ -5,17 +5,16 @@
 #include <algorithm>
 #include <vector>
 
+#include "bpf/instruction.hpp"
 #include "decode/call_sites.hpp"
-#include "jit/compile.hpp"
-#include "link/link.hpp"
 #include "model/rules.hpp"
-#include "run/guarded.hpp"
 
 namespace farcall::run {
 namespace {
 
 // The guest's budget for one instruction of the interpreter's run: the longest sequence that the
-// JIT makes for one, with a branch trace interrupt for every branch in it, and room to spare.
+// JIT makes for one, with a branch trace interrupt for every branch in it, and room to spare. The
+// same for one access to memory: functions that a program calls go over it in loops.
 constexpr std::uint64_t kGuestInstructionsEach = 512;
 constexpr std::uint64_t kGuestInstructionsAtLeast = 50'000;
 
@@ -27,22 +26,89 @@ Result<check::Interpretation> interpret(const bpf::Program& program, const model
   bpf::AddressSpace memory(cell.memory, byte_order(cell.axes.endian));
   FARCALL_TRY(run, bpf::interpret(program, cell.placement.functions, cell.arguments,
                                   cell.placement.stack + model::kStackBytes, memory, limits));
-  check::Interpretation result{.run = std::move(run), .memory = memory.regions()};
+  check::Interpretation result{
+      .run = std::move(run), .memory = memory.regions(), .accesses = memory.accesses()};
   result.memory.pop_back();  // the stack
   return result;
 }
 
-// Links and compiles as far as it goes; the reason for going no further is a refusal.
-Result<void> make_image(const model::Document& document, Prepared& prepared) {
-  if (document.linked) {
-    prepared.linked = document.linked;
-  } else {
-    FARCALL_TRY(linked, link::link_program(document.cell));
-    prepared.linked = std::move(linked);
+// Whether the JIT is to make an image: else there is one, or none is wanted.
+bool interpret_source(const model::Document& document, Prepared& prepared) {
+  const model::Cell& cell = document.cell;
+  check::Testimony& testimony = prepared.testimony;
+  if (document.image || document.linked) {  // from anywhere
+    if (auto kept = check_document(document, cell.case_path); !kept) {
+      testimony.refusal = std::move(kept).error();
+      return false;
+    }
   }
-  FARCALL_TRY(image, jit::compile(*prepared.linked, document.cell.axes));
-  prepared.testimony.image = std::move(image);
-  return success();
+  if (cell.program) {
+    testimony.source = interpret(*cell.program, cell);
+    if (!*testimony.source || !objections(cell, testimony.source->value()).empty()) {
+      return false;  // the case is wrong: nothing of it is run
+    }
+  }
+  prepared.linked = document.linked;
+  testimony.image = document.image;
+  return !document.image;
+}
+
+// A JIT need not say where it put its calls: then they are those that the decoder finds in the
+// program's functions, in program order.
+void find_calls(const bpf::Program& program, const std::vector<model::DecodedCall>& decoded,
+                model::CodeImage& image) {
+  const std::size_t functions = program.functions.size();
+  const auto is_told = [functions](const model::CodeCall& call) {
+    return call.site.function < functions;
+  };
+  if (std::ranges::any_of(image.calls, is_told)) {
+    return;
+  }
+  std::vector<model::CodeCall> calls;
+  for (const bpf::CallInstruction& made : call_instructions(program)) {
+    if (made.site.function >= functions) {
+      break;
+    }
+    const auto found = std::ranges::find(decoded, made.site, &model::DecodedCall::site);
+    model::CodeCall call{
+        .site = made.site,
+        .at = found == decoded.end() ? image.functions[made.site.function].code() : found->at,
+        .callee = {},
+        .is_tail = is_tail_call(program.slots[made.slot])};
+    if (made.callee) {
+      call.callee = callee(image, call, *made.callee);
+    }
+    calls.push_back(call);
+  }
+  image.calls.insert(image.calls.begin(), calls.begin(), calls.end());
+}
+
+// What is left once there is an image, or a reason why there is none.
+void finish(const model::Document& document, std::uint64_t seed, Prepared& prepared) {
+  const model::Cell& cell = document.cell;
+  check::Testimony& testimony = prepared.testimony;
+  if (prepared.linked) {
+    // Linking may add an instruction to each call.
+    testimony.linked = interpret(interpreter_view(*prepared.linked), cell,
+                                 {.instructions = 2 * bpf::InterpreterLimits{}.instructions});
+  }
+  if (!testimony.image) {
+    return;
+  }
+  testimony.decoded =
+      decode::call_sites(*testimony.image, {.endian = cell.axes.endian, .toc = cell.placement.toc});
+  if (cell.program) {
+    find_calls(*cell.program, testimony.decoded, *testimony.image);
+  }
+  prepared.job = make_job(cell, *testimony.image, seed);
+  if (testimony.source) {
+    const bpf::InterpreterRun& run = testimony.source->value().run;
+    prepared.job->budget_instructions =
+        kGuestInstructionsAtLeast +
+        (kGuestInstructionsEach * (run.instructions + testimony.source->value().accesses));
+    prepared.job->trace_events =
+        static_cast<std::uint32_t>((2 * run.calls.size()) + kSpareTraceEvents);
+  }
 }
 
 }  // namespace
@@ -56,46 +122,39 @@ std::vector<bpf::InterpreterStep> interpreter_steps(const model::Cell& cell, std
   return steps;
 }
 
+std::vector<Prepared> prepare(std::span<const ToPrepare> cells, engine::Compiler& compiler) {
+  std::vector<Prepared> all(cells.size());
+  std::vector<std::size_t> wanted;
+  std::vector<const model::Document*> documents;
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    if (interpret_source(*cells[i].document, all[i])) {
+      wanted.push_back(i);
+      documents.push_back(cells[i].document);
+    }
+  }
+  std::vector<engine::Compiled> compiled = compiler.compile(documents);
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    Prepared& prepared = all[wanted[i]];
+    prepared.linked = std::move(compiled[i].linked);
+    if (compiled[i].image) {
+      prepared.testimony.image = std::move(compiled[i].image).value();
+    } else {
+      prepared.testimony.refusal = std::move(compiled[i].image).error();
+    }
+  }
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    finish(*cells[i].document, cells[i].seed, all[i]);
+  }
+  return all;
+}
+
+Prepared prepare(const model::Document& document, std::uint64_t seed, engine::Compiler& compiler) {
+  const ToPrepare one{.document = &document, .seed = seed};
+  return std::move(prepare(std::span(&one, 1), compiler).front());
+}
+
 Prepared prepare(const model::Document& document, std::uint64_t seed) {
-  Prepared prepared;
-  const model::Cell& cell = document.cell;
-  check::Testimony& testimony = prepared.testimony;
-  if (document.image || document.linked) {  // from anywhere
-    if (auto kept = check_document(document, cell.case_path); !kept) {
-      testimony.refusal = std::move(kept).error();
-      return prepared;
-    }
-  }
-  if (cell.program) {
-    testimony.source = interpret(*cell.program, cell);
-    if (!*testimony.source || !objections(cell, testimony.source->value()).empty()) {
-      return prepared;  // the case is wrong: nothing of it is run
-    }
-  }
-  if (document.image) {
-    testimony.image = document.image;
-  } else if (auto made = guarded([&] { return make_image(document, prepared); }); !made) {
-    testimony.refusal = std::move(made).error();
-  }
-  if (prepared.linked) {
-    // Linking may add an instruction to each call.
-    testimony.linked = interpret(interpreter_view(*prepared.linked), cell,
-                                 {.instructions = 2 * bpf::InterpreterLimits{}.instructions});
-  }
-  if (!testimony.image) {
-    return prepared;
-  }
-  testimony.decoded =
-      decode::call_sites(*testimony.image, {.endian = cell.axes.endian, .toc = cell.placement.toc});
-  prepared.job = make_job(cell, *testimony.image, seed);
-  if (testimony.source) {
-    const bpf::InterpreterRun& run = testimony.source->value().run;
-    prepared.job->budget_instructions =
-        kGuestInstructionsAtLeast + (kGuestInstructionsEach * run.instructions);
-    prepared.job->trace_events =
-        static_cast<std::uint32_t>((2 * run.calls.size()) + kSpareTraceEvents);
-  }
-  return prepared;
+  return prepare(document, seed, *engine::farcall_jit().start());
 }
 
 Error no_image(const model::Document& document, const Prepared& prepared) {

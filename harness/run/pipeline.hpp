@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "bpf/interpreter.hpp"
 #include "check/check.hpp"
+#include "engine/jit.hpp"
 #include "model/document.hpp"
 #include "model/job.hpp"
 #include "model/verdict.hpp"
@@ -21,8 +23,16 @@ struct Prepared {
 };
 
 // Interprets, links, compiles and decodes; what the document holds already is taken as it is.
-// `seed` makes the marks in the job's registers.
+// `seed` makes the marks in the job's registers. The JIT is our own, or the one given.
 Prepared prepare(const model::Document& document, std::uint64_t seed);
+Prepared prepare(const model::Document& document, std::uint64_t seed, engine::Compiler& compiler);
+
+// The same for several, each with its seed, which are compiled together.
+struct ToPrepare {
+  const model::Document* document;
+  std::uint64_t seed;
+};
+std::vector<Prepared> prepare(std::span<const ToPrepare> cells, engine::Compiler& compiler);
 
 // What the interpreter does with the cell's program, instruction by instruction, up to its end, to
 // where it fails, or to `at_most` of them.

@@ -65,8 +65,13 @@ class InOrder {
   void hand_out_first() {
     const FinishedCell first = std::move(waiting_.extract(waiting_.begin()).mapped());
     ++next_;
-    sink_(
-        {first.index, *first.document, first.testimony, first.verdict, first.seconds, first.seed});
+    sink_({.index = first.index,
+           .document = *first.document,
+           .testimony = first.testimony,
+           .verdict = first.verdict,
+           .jit = first.document->image ? std::string_view() : options_.jit.name,
+           .seconds = first.seconds,
+           .seed = first.seed});
     stopped_ = options_.stop_at_failure && first.verdict.outcome != model::Outcome::pass;
   }
 
@@ -161,7 +166,7 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
                         .finish = [&](FinishedCell cell) { results.finish(std::move(cell)); },
                         .stopped = [&] { return results.stopped(); },
                         .lost = [&] { results.lost_machine(); }},
-                       *options.host);
+                       *options.host, options.jit);
     if (schedule.leave(*group) > 0 || done) {
       continue;
     }

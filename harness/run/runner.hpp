@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "check/check.hpp"
+#include "engine/jit.hpp"
 #include "model/document.hpp"
 #include "model/verdict.hpp"
 #include "run/documents.hpp"
@@ -14,11 +15,12 @@
 namespace farcall::run {
 
 struct RunnerOptions {
-  unsigned machines = 1;                // at most so many at the same time
-  std::filesystem::path images;         // the folder of guest images
-  bool stop_at_failure = false;         // run nothing more once a cell has not passed
-  std::function<bool()> stopped;        // run nothing more once this is true; may be empty
-  vm::Host* host = &vm::direct_host();  // who starts machines
+  unsigned machines = 1;                    // at most so many at the same time
+  std::filesystem::path images;             // the folder of guest images
+  bool stop_at_failure = false;             // run nothing more once a cell has not passed
+  std::function<bool()> stopped;            // run nothing more once this is true; may be empty
+  vm::Host* host = &vm::direct_host();      // who starts machines
+  engine::Jit jit = engine::farcall_jit();  // who makes code where documents have none
 };
 
 // What came of one cell, valid during the call of the sink.
@@ -27,7 +29,8 @@ struct Outcome {
   const model::Document& document;
   const check::Testimony& testimony;  // of a cell that passed, only the image is kept
   const model::Verdict& verdict;
-  double seconds = 0;  // see FinishedCell
+  std::string_view jit;  // who made its code; empty: the document had it
+  double seconds = 0;    // see FinishedCell
   std::uint64_t seed = 0;
 };
 

@@ -18,6 +18,7 @@
 #include "case/matrix.hpp"
 #include "model/json.hpp"
 #include "run/code_layout.hpp"
+#include "run/edges.hpp"
 
 namespace farcall::run {
 namespace {
@@ -163,6 +164,9 @@ Result<Selected> select_cells(const Selection& selection) {
       add_bad(file, std::move(cells).error());
       continue;
     }
+    if (selection.edges) {
+      cells = at_edges(cells.value());
+    }
     for (model::Cell& cell : cells.value()) {
       add(std::move(cell));
     }
@@ -216,6 +220,9 @@ Result<model::Document> select_cell(std::string_view file_at_cell) {
   const auto at = file_at_cell.find('@', name_begin == std::string_view::npos ? 0 : name_begin);
   const std::string file(file_at_cell.substr(0, at));
   FARCALL_TRY(cells, cells_of(file));
+  if (file_at_cell.find("edge-", at) != std::string_view::npos) {
+    cells = at_edges(cells);
+  }
   constexpr std::size_t kNamesShown = 12;
   std::string known;
   std::size_t count = 0;

@@ -20,6 +20,7 @@ struct Selection {
   std::vector<std::string> filters;  // shell patterns over cell names: one of them must match
   std::vector<std::string> where;    // `AXIS=VALUE[,VALUE…]`, such as `cpu=power9,power10`
   std::string failed_in;             // a JSON report: only cells that did not pass there
+  bool edges = false;                // at edges, see at_edges(), instead of the cells' own places
   report::Shard shard;               // only cells whose names are in this part
 };
 

@@ -6,14 +6,14 @@
 
 namespace farcall::vm {
 
-Command command_line(const Qemu& qemu, const MachineSpec& spec, const Channels& channels) {
+process::Command command_line(const Qemu& qemu, const MachineSpec& spec, const Channels& channels) {
   const Hardware guest = hardware(spec, qemu.abilities);
   const std::uint64_t megabytes = guest.ram_bytes >> 20;
   std::string machine = fmt::format("{},memory-backend=ram", guest.machine);
   for (const auto& [name, value] : guest.capabilities) {
     machine += fmt::format(",cap-{}={}", name, value);
   }
-  Command command{
+  process::Command command{
       .program = qemu.program,
       .arguments = {
           "-machine",

@@ -3,8 +3,8 @@
 
 #include <string>
 
+#include "process/process.hpp"
 #include "vm/machine_spec.hpp"
-#include "vm/process.hpp"
 #include "vm/qemu_abilities.hpp"
 
 namespace farcall::vm {
@@ -22,6 +22,6 @@ struct Qemu {
 };
 
 // How to start `qemu`.
-Command command_line(const Qemu& qemu, const MachineSpec& spec, const Channels& channels);
+process::Command command_line(const Qemu& qemu, const MachineSpec& spec, const Channels& channels);
 
 }  // namespace farcall::vm

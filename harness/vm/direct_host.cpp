@@ -7,10 +7,10 @@
 #include <string>
 #include <utility>
 
+#include "process/process.hpp"
 #include "vm/command_line.hpp"
 #include "vm/host.hpp"
 #include "vm/last_will.hpp"
-#include "vm/process.hpp"
 #include "vm/qmp.hpp"
 
 namespace farcall::vm {
@@ -20,7 +20,7 @@ constexpr std::string_view kQemu = "qemu-system-ppc64";
 
 class OwnQemu : public RunningQemu {
  public:
-  OwnQemu(QmpClient qmp, Process process, std::optional<LastWill> will)
+  OwnQemu(QmpClient qmp, process::Process process, std::optional<LastWill> will)
       : qmp_(std::move(qmp)), process_(std::move(process)), will_(std::move(will)) {}
   OwnQemu(const OwnQemu&) = delete;
   OwnQemu& operator=(const OwnQemu&) = delete;
@@ -42,7 +42,7 @@ class OwnQemu : public RunningQemu {
 
  private:
   QmpClient qmp_;
-  Process process_;  // after what it uses: it ends first
+  process::Process process_;  // after what it uses: it ends first
   std::optional<LastWill> will_;
 };
 
@@ -67,11 +67,12 @@ class DirectHost : public Host {
     }
     FARCALL_TRY(memory, GuestMemory::create());
     memory.tell(spec);
-    FARCALL_TRY(console, socket_pair());
-    FARCALL_TRY(qmp, socket_pair());
+    FARCALL_TRY(console, process::socket_pair());
+    FARCALL_TRY(qmp, process::socket_pair());
     const Channels channels{memory.descriptor(), console.theirs.number(), qmp.theirs.number()};
     const std::array inherited = {channels.ram, channels.console, channels.qmp};
-    FARCALL_TRY(process, Process::start(command_line({qemu, qemu_abilities(qemu)}, spec, channels),
+    FARCALL_TRY(process,
+                process::Process::start(command_line({qemu, qemu_abilities(qemu)}, spec, channels),
                                         inherited));
     FARCALL_TRY(will, will_of(qemu, process.id()));
     return StartedQemu{std::move(memory), std::move(console.ours),

@@ -47,7 +47,7 @@ class HeldSignals {
 
 }  // namespace
 
-Result<int> run_in_foreground(const Command& command) {
+Result<int> run_in_foreground(const process::Command& command) {
   namespace bp = boost::process;
   const HeldSignals signals({SIGCHLD, SIGINT, SIGTERM, SIGHUP});
   const pid_t parent = ::getpid();

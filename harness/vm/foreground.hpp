@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "vm/process.hpp"
+#include "process/process.hpp"
 
 namespace farcall::vm {
 
@@ -14,7 +14,7 @@ namespace farcall::vm {
 // program does not outlive farcall, whatever ends that. Errors: machine.start, machine.lost.
 //
 // For a process of one thread.
-Result<int> run_in_foreground(const Command& command);
+Result<int> run_in_foreground(const process::Command& command);
 
 // Waits until farcall is asked to end (Ctrl-C, SIGTERM, SIGHUP), or a child of it has ended.
 void wait_for_end();

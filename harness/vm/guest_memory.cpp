@@ -9,25 +9,25 @@
 namespace farcall::vm {
 
 Result<GuestMemory> GuestMemory::create() {
-  FARCALL_TRY(file, memory_file("farcall-guest", wire::kRamBytes));
+  FARCALL_TRY(file, process::memory_file("farcall-guest", wire::kRamBytes));
   return map(std::move(file));
 }
 
 Result<GuestMemory> GuestMemory::open(const std::string& path) {
-  FileDescriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  process::FileDescriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   if (file.number() < 0) {
-    return start_error(fmt::format("cannot open the guest's memory, {}", path));
+    return process::start_error(fmt::format("cannot open the guest's memory, {}", path));
   }
   return map(std::move(file));
 }
 
-Result<GuestMemory> GuestMemory::map(FileDescriptor file) {
+Result<GuestMemory> GuestMemory::map(process::FileDescriptor file) {
   GuestMemory memory;
   memory.file_ = std::move(file);
   void* start = ::mmap(nullptr, wire::kRamBytes, PROT_READ | PROT_WRITE, MAP_SHARED,
                        memory.file_.number(), 0);
   if (start == MAP_FAILED) {
-    return start_error("cannot map the guest's memory");
+    return process::start_error("cannot map the guest's memory");
   }
   memory.start_ = static_cast<std::byte*>(start);
   return memory;

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/error.hpp"
-#include "vm/file_descriptor.hpp"
+#include "process/file_descriptor.hpp"
 #include "vm/machine_spec.hpp"
 #include "wire/mailbox.hpp"
 
@@ -34,9 +34,9 @@ class GuestMemory {
 
  private:
   GuestMemory() = default;
-  static Result<GuestMemory> map(FileDescriptor file);
+  static Result<GuestMemory> map(process::FileDescriptor file);
 
-  FileDescriptor file_;
+  process::FileDescriptor file_;
   std::byte* start_ = nullptr;
 };
 

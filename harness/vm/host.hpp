@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/error.hpp"
-#include "vm/file_descriptor.hpp"
+#include "process/file_descriptor.hpp"
 #include "vm/guest_memory.hpp"
 #include "vm/machine_spec.hpp"
 
@@ -39,7 +39,7 @@ class RunningQemu {
 
 struct StartedQemu {
   GuestMemory memory;
-  FileDescriptor console;  // our end of a stream socket: the guest's terminal
+  process::FileDescriptor console;  // our end of a stream socket: the guest's terminal
   std::unique_ptr<RunningQemu> qemu;
 };
 

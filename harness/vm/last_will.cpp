@@ -21,10 +21,10 @@ constexpr std::string_view kRevoked = "revoked\n";
 Result<LastWill> LastWill::write(const std::string& script, const std::string& argument) {
   std::array<int, 2> ends = {};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
-    return start_error("no pipe");
+    return process::start_error("no pipe");
   }
-  const FileDescriptor theirs(ends[0]);
-  FileDescriptor ours(ends[1]);
+  const process::FileDescriptor theirs(ends[0]);
+  process::FileDescriptor ours(ends[1]);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, theirs.number(), STDIN_FILENO);
@@ -43,7 +43,7 @@ Result<LastWill> LastWill::write(const std::string& script, const std::string& a
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (failure != 0) {
-    return start_error("no shell to clean up behind us");
+    return process::start_error("no shell to clean up behind us");
   }
   return LastWill(std::move(ours));
 }

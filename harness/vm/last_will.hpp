@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/error.hpp"
-#include "vm/file_descriptor.hpp"
+#include "process/file_descriptor.hpp"
 
 namespace farcall::vm {
 
@@ -27,9 +27,9 @@ class LastWill {
   void keep() { life_.release(); }
 
  private:
-  explicit LastWill(FileDescriptor life) : life_(std::move(life)) {}
+  explicit LastWill(process::FileDescriptor life) : life_(std::move(life)) {}
 
-  FileDescriptor life_;  // the shell waits for its end
+  process::FileDescriptor life_;  // the shell waits for its end
 };
 
 }  // namespace farcall::vm

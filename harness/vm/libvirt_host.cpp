@@ -59,8 +59,8 @@ Result<nlohmann::ordered_json> ask_qemu(const LibvirtConnection& connection, vir
   return answer["return"];
 }
 
-Result<FileDescriptor> connect_to(const std::string& path) {
-  FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+Result<process::FileDescriptor> connect_to(const std::string& path) {
+  process::FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof(address.sun_path)) {
@@ -70,7 +70,7 @@ Result<FileDescriptor> connect_to(const std::string& path) {
   std::ranges::copy(path, address.sun_path);
   if (::connect(socket.number(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) !=
       0) {
-    return start_error(fmt::format("cannot connect to the guest's console, {}", path));
+    return process::start_error(fmt::format("cannot connect to the guest's console, {}", path));
   }
   return socket;
 }
@@ -260,7 +260,7 @@ Result<std::unique_ptr<Host>> libvirt_host(const std::string& uri) {
   }
   std::string sockets = (fs::temp_directory_path() / "farcall-XXXXXX").string();
   if (::mkdtemp(sockets.data()) == nullptr) {
-    return start_error("no folder for sockets can be made");
+    return process::start_error("no folder for sockets can be made");
   }
   FARCALL_TRY(will, LastWill::to_remove(sockets));
   const auto orphans = embedded ? std::make_unique<OrphanReaper>() : nullptr;

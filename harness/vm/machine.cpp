@@ -15,8 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "process/file_descriptor.hpp"
 #include "vm/batch.hpp"
-#include "vm/file_descriptor.hpp"
 #include "vm/guest_memory.hpp"
 #include "wire/mailbox.hpp"
 
@@ -60,7 +60,7 @@ std::uint64_t first_nonce() {
 struct Machine::State {
   MachineSpec spec;
   GuestMemory memory;
-  FileDescriptor console;
+  process::FileDescriptor console;
   std::unique_ptr<RunningQemu> qemu;  // behind what it uses: it ends first
 
   std::array<InFlight, kMaxBatchesInFlight> batches = {};  // batch n is in batches[n % size]

@@ -12,8 +12,8 @@
 #include <optional>
 #include <sstream>
 
+#include "process/process.hpp"
 #include "vm/cache_folder.hpp"
-#include "vm/process.hpp"
 
 namespace farcall::vm {
 namespace {
@@ -78,12 +78,12 @@ void keep(const fs::path& file, const std::string& identity, const std::string& 
 }
 
 std::optional<std::string> ask(const std::string& qemu) {
-  auto started =
-      Process::start({.program = qemu, .arguments = {"-device", "spapr-pci-host-bridge,help"}}, {});
+  auto started = process::Process::start(
+      {.program = qemu, .arguments = {"-device", "spapr-pci-host-bridge,help"}}, {});
   if (!started) {
     return std::nullopt;
   }
-  Process& process = started.value();
+  process::Process& process = started.value();
   for (int waited = 0; process.running(); ++waited) {
     if (waited == kMillisecondsToAnswer) {
       return std::nullopt;

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "vm/file_descriptor.hpp"
+#include "process/file_descriptor.hpp"
 
 namespace farcall::vm {
 
@@ -20,7 +20,7 @@ namespace farcall::vm {
 class QmpClient {
  public:
   // `socket` is our end of a stream socket. Nothing is sent before the first execute().
-  explicit QmpClient(FileDescriptor socket) : socket_(std::move(socket)) {}
+  explicit QmpClient(process::FileDescriptor socket) : socket_(std::move(socket)) {}
 
   // Runs a command and returns what it returns. The first one does the handshake.
   Result<nlohmann::ordered_json> execute(
@@ -40,7 +40,7 @@ class QmpClient {
   Result<nlohmann::ordered_json> receive(Deadline deadline);
   Result<nlohmann::ordered_json> receive_answer(Deadline deadline);
 
-  FileDescriptor socket_;
+  process::FileDescriptor socket_;
   bool ready_ = false;
   std::string unread_;
   std::vector<nlohmann::ordered_json> events_;

@@ -25,7 +25,7 @@
 
 #include "conformance/plugin/options.hpp"
 #include "conformance/plugin/service.hpp"
-#include "vm/file_descriptor.hpp"
+#include "process/file_descriptor.hpp"
 #include "vm/images_folder.hpp"
 
 namespace farcall::conformance {
@@ -68,7 +68,7 @@ bool copy_address(const std::string& path, sockaddr_un& address) {
 
 bool somebody_listens_at(const std::string& path) {
   sockaddr_un address = {};
-  const vm::FileDescriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const process::FileDescriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   return copy_address(path, address) &&
          ::connect(probe.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) ==
              0;
@@ -80,10 +80,10 @@ std::string lock_of(const std::string& path) {
 
 // One server for each socket: whoever holds the lock. Empty: another one does, and listens. One
 // that holds it and does not listen is about to listen or about to end, which takes a moment.
-Result<std::optional<vm::FileDescriptor>> take_lock(const std::string& path) {
+Result<std::optional<process::FileDescriptor>> take_lock(const std::string& path) {
   const std::string lock_path = lock_of(path);
   for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
-    vm::FileDescriptor lock(
+    process::FileDescriptor lock(
         ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (lock.number() < 0) {
       return failure(lock_path);
@@ -95,7 +95,7 @@ Result<std::optional<vm::FileDescriptor>> take_lock(const std::string& path) {
       return std::optional(std::move(lock));
     }
     if (somebody_listens_at(path)) {
-      return std::optional<vm::FileDescriptor>();
+      return std::optional<process::FileDescriptor>();
     }
     ::usleep(kBetweenAttempts);
   }
@@ -103,12 +103,13 @@ Result<std::optional<vm::FileDescriptor>> take_lock(const std::string& path) {
   return failure(lock_path);
 }
 
-Result<vm::FileDescriptor> listen_at(const std::string& path) {
+Result<process::FileDescriptor> listen_at(const std::string& path) {
   sockaddr_un address = {};
   if (!copy_address(path, address)) {
     return Error{.code = ErrorCode::usage_bad_argument, .message = "the socket's path is too long"};
   }
-  vm::FileDescriptor listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  process::FileDescriptor listener(
+      ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   ::unlink(path.c_str());  // of a server that was killed: we hold the lock
   ::umask(077);
   if (::bind(listener.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
@@ -132,7 +133,7 @@ std::string answer(Service& service, const std::string& call) {
   }
 }
 
-void serve(Service& service, const vm::FileDescriptor& connection) {
+void serve(Service& service, const process::FileDescriptor& connection) {
   const timeval patience = {.tv_sec = kMostSeconds, .tv_usec = 0};
   ::setsockopt(connection.number(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   ::setsockopt(connection.number(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
@@ -157,8 +158,9 @@ void serve(Service& service, const vm::FileDescriptor& connection) {
   }
 }
 
-bool serve_next(Service& service, const vm::FileDescriptor& listener) {
-  const vm::FileDescriptor connection(::accept4(listener.number(), nullptr, nullptr, SOCK_CLOEXEC));
+bool serve_next(Service& service, const process::FileDescriptor& listener) {
+  const process::FileDescriptor connection(
+      ::accept4(listener.number(), nullptr, nullptr, SOCK_CLOEXEC));
   if (connection.number() < 0) {
     return false;
   }
@@ -166,7 +168,7 @@ bool serve_next(Service& service, const vm::FileDescriptor& listener) {
   return true;
 }
 
-void serve_until_idle(Service& service, const vm::FileDescriptor& listener,
+void serve_until_idle(Service& service, const process::FileDescriptor& listener,
                       const std::string& path) {
   const std::string program = std::filesystem::read_symlink("/proc/self/exe");
   const FileIdentity socket = identity(path);

@@ -13,6 +13,7 @@
 #include "bpf/divide.hpp"
 #include "bpf/object.hpp"
 #include "conformance/suite_case.hpp"
+#include "process/file_descriptor.hpp"
 #include "run/machine_run.hpp"
 #include "run/pipeline.hpp"
 

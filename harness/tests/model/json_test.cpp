@@ -104,7 +104,11 @@ Document with_everything() {
                      {.arguments = {bpf::ValueType{.bits = 8, .is_signed = true}},
                       .argument_count = 2,
                       .result = {.bits = 32, .is_signed = false}},
-                     {.log = 2, .number = 0, .block = external::kFirstBlock, .values = 3})};
+                     {.log = 2,
+                      .number = 0,
+                      .block = external::kFirstBlock,
+                      .values = 3,
+                      .fills = bpf::Filling{.pointer = 1, .length = std::uint8_t{4}}})};
   constexpr std::uint32_t kLogBytes = external::kFirstBlock + external::block_bytes(3);
   program.maps = {{"programs", 0}, {"table", 6}, {".stubs", kLogBytes - 8}};
   const GuestAddress helper{0xc000'0000'0400'0000};

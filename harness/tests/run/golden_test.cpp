@@ -41,10 +41,11 @@ const std::vector<Golden>& goldens() {
       {"xlated-tag-offset",
        {"dump", cell("reach/every-region.case"), "--stage=xlated", "--names=tag-offset"}},
       {"xlated-kernel-off",
-       {"dump", cell("reach/every-region.case"), "--stage=xlated", "--names=kernel", "--jit=off"}},
+       {"dump", cell("reach/every-region.case"), "--stage=xlated", "--names=kernel",
+        "--reader=jit-off"}},
       {"xlated-kernel-restricted",
        {"dump", cell("reach/every-region.case"), "--stage=xlated", "--names=kernel",
-        "--jit=restricted"}},
+        "--reader=restricted"}},
       {"jited", {"dump", cell("reach/every-region.case"), "--stage=jited"}},
       {"layout", {"dump", cell("reach/every-region.case"), "--stage=layout"}},
       {"layout-svg", {"dump", cell("reach/far-2p.case"), "--stage=layout", "--svg"}},
@@ -113,7 +114,7 @@ TEST(Golden, ReadmeShowsWhatIsBlessed) {
 
 // A listing must not depend on what a kernel may show.
 TEST(Golden, XlatedIsTheSameInEveryMode) {
-  for (const char* const mode : {"--jit=on", "--jit=off", "--jit=restricted"}) {
+  for (const char* const mode : {"--reader=jit-on", "--reader=jit-off", "--reader=restricted"}) {
     const Finished finished =
         run_farcall({"dump", cell("scheme/all-near.case@pair64"), "--stage=xlated", mode});
     EXPECT_EQ(finished.out, blessed("xlated")) << mode;

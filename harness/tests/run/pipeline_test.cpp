@@ -7,7 +7,7 @@
 
 #include "case/case_file.hpp"
 #include "case/matrix.hpp"
-#include "run/guarded.hpp"
+#include "engine/guarded.hpp"
 
 namespace farcall::run::pipeline_test {
 namespace {
@@ -87,8 +87,8 @@ TEST(Pipeline, AnImageThatBreaksARuleIsAnErrorOfItsCell) {
 
 // As the encoder throws on an operand out of range.
 TEST(Pipeline, ADefectOfLinkerOrJitIsTheErrorOfOneCellAndFarcallsOwn) {
-  const Result<int> made =
-      guarded([]() -> Result<int> { throw std::logic_error("operand UI of ori is 65536"); });
+  const Result<int> made = engine::guarded(
+      []() -> Result<int> { throw std::logic_error("operand UI of ori is 65536"); });
   ASSERT_FALSE(made);
   EXPECT_EQ(made.error().code, ErrorCode::jit_internal);
   check::Testimony testimony;

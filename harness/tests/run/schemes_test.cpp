@@ -112,7 +112,7 @@ TEST(Schemes, UnknownWordsAreAnsweredByTheKnownOnes) {
            Row{{"schemes", "--format", "pdf"}, "html"},
            Row{{"schemes", "--tag-hash", "md5"}, "sha256"},
            Row{{"dump", "x.case", "--stage=xlated", "--names=short"}, "tag-offset"},
-           Row{{"dump", "x.case", "--stage=xlated", "--jit=maybe"}, "restricted"},
+           Row{{"dump", "x.case", "--stage=xlated", "--reader=maybe"}, "restricted"},
        }) {
     const Finished finished = run_farcall(row.arguments);
     EXPECT_EQ(finished.exit_code, 2) << row.known;

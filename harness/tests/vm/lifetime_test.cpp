@@ -16,9 +16,9 @@
 #include <thread>
 
 #include "guest.hpp"
+#include "process/process.hpp"
 #include "vm/command_line.hpp"
 #include "vm/guest_memory.hpp"
-#include "vm/process.hpp"
 #include "vm/qmp.hpp"
 
 namespace farcall::vm::lifetime_test {
@@ -272,7 +272,7 @@ TEST(Lifetime, QemuInheritsNoStrayDescriptors) {
 
 TEST(Process, KeepsItsLastWords) {
   auto process =
-      Process::start(
+      process::Process::start(
           {"/bin/sh", {"-c", "echo one; echo $two >&2; read x; exit 3"}, {{"two", "two"}}}, {})
           .value();
   while (process.running()) {
@@ -283,20 +283,20 @@ TEST(Process, KeepsItsLastWords) {
 }
 
 TEST(Process, ThatDoesNotExistIsAnError) {
-  const auto process = Process::start({"/nonexistent", {}}, {});
+  const auto process = process::Process::start({"/nonexistent", {}}, {});
   ASSERT_TRUE(process.has_error());
   EXPECT_EQ(process.error().code, ErrorCode::machine_start);
 }
 
 TEST(Qmp, AsksAndQuits) {
   const GuestMemory memory = GuestMemory::create().value();
-  const SocketPair console = socket_pair().value();
-  SocketPair control = socket_pair().value();
+  const process::SocketPair console = process::socket_pair().value();
+  process::SocketPair control = process::socket_pair().value();
   const Channels channels = {memory.descriptor(), console.theirs.number(), control.theirs.number()};
   const std::array inherited = {channels.ram, channels.console, channels.qmp};
   auto qemu =
-      Process::start(command_line({.program = "/usr/bin/qemu-system-ppc64"}, spec(), channels),
-                     inherited)
+      process::Process::start(
+          command_line({.program = "/usr/bin/qemu-system-ppc64"}, spec(), channels), inherited)
           .value();
   control.theirs.reset();
   QmpClient qmp(std::move(control.ours));

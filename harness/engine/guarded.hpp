@@ -7,7 +7,7 @@
 
 #include "base/error.hpp"
 
-namespace farcall::run {
+namespace farcall::engine {
 
 // What `stage` returns, a Result; what it throws, such as the encoder's std::logic_error on an
 // operand out of range, is jit.internal.
@@ -22,4 +22,4 @@ auto guarded(Stage stage) -> decltype(stage()) {
   }
 }
 
-}  // namespace farcall::run
+}  // namespace farcall::engine

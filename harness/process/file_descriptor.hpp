@@ -8,7 +8,7 @@
 
 #include "base/error.hpp"
 
-namespace farcall::vm {
+namespace farcall::process {
 
 class FileDescriptor {
  public:
@@ -45,7 +45,13 @@ struct SocketPair {
 };
 Result<SocketPair> socket_pair();
 
+struct Pipe {
+  FileDescriptor read_end;
+  FileDescriptor write_end;
+};
+Result<Pipe> make_pipe();
+
 // `WHAT: strerror(errno)` as machine.start.
 Error start_error(std::string_view what);
 
-}  // namespace farcall::vm
+}  // namespace farcall::process

@@ -1,5 +1,6 @@
-#include "vm/file_descriptor.hpp"
+#include "process/file_descriptor.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -8,7 +9,7 @@
 #include <cerrno>
 #include <system_error>
 
-namespace farcall::vm {
+namespace farcall::process {
 
 Error start_error(std::string_view what) {
   return Error{ErrorCode::machine_start,
@@ -31,4 +32,12 @@ Result<SocketPair> socket_pair() {
   return SocketPair{FileDescriptor(ends[0]), FileDescriptor(ends[1])};
 }
 
-}  // namespace farcall::vm
+Result<Pipe> make_pipe() {
+  std::array<int, 2> ends = {};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+    return start_error("cannot make a pipe");
+  }
+  return Pipe{FileDescriptor(ends[0]), FileDescriptor(ends[1])};
+}
+
+}  // namespace farcall::process

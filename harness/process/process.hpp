@@ -4,26 +4,31 @@
 #include <sys/types.h>
 
 #include <boost/process/child.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/error.hpp"
-#include "vm/file_descriptor.hpp"
+#include "process/file_descriptor.hpp"
 
-namespace farcall::vm {
+namespace farcall::process {
 
 // What to start. `program` is an absolute path; `environment` is added to the parent's own.
 struct Command {
   std::string program;
   std::vector<std::string> arguments;
   std::vector<std::pair<std::string, std::string>> environment = {};
+  // What it reads and writes: descriptors of the parent's. Without them its standard input is empty,
+  // and its output is kept with its errors.
+  std::optional<int> input = {};
+  std::optional<int> output = {};
 };
 
 // The kernel kills the child when the thread that started it ends: start it from a thread that
-// lives at least as long. The child inherits the descriptors that are named and no others; its
-// standard input is empty, its output and errors are kept in memory.
+// lives at least as long. The child inherits the descriptors that are named and no others; what it
+// writes to its standard error is kept in memory.
 class Process {
  public:
   // Returns once the program runs.
@@ -31,6 +36,9 @@ class Process {
 
   int id() const { return child_.id(); }
   bool running();
+
+  // Until it has ended by itself.
+  void wait();
 
   // Ends it and what it has started at once, and reaps it.
   void kill();
@@ -42,8 +50,13 @@ class Process {
   // What it wrote to its standard output and error.
   std::string output() const;
 
-  // The end of what it wrote to its standard output and error, on one line.
+  // The end of what it wrote to its standard error, and to its standard output if that went nowhere
+  // else, on one line.
   std::string last_words() const;
+
+  // Of the same, the first lines that speak of errors, as compilers and make write them, on one line;
+  // if there are none, its end.
+  std::string first_errors() const;
 
   Process(Process&&) = default;
   Process& operator=(Process&&) = delete;
@@ -60,4 +73,4 @@ class Process {
   FileDescriptor output_;
 };
 
-}  // namespace farcall::vm
+}  // namespace farcall::process

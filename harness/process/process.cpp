@@ -1,4 +1,4 @@
-#include "vm/process.hpp"
+#include "process/process.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -15,14 +15,16 @@
 #include <boost/process/extend.hpp>
 #include <csignal>
 #include <limits>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
-namespace farcall::vm {
+namespace farcall::process {
 namespace {
 
 // Between fork and exec: only async-signal-safe calls.
-void prepare_child(pid_t parent, int output, std::span<const int> inherited) {
+void prepare_child(pid_t parent, const Command& command, int errors,
+                   std::span<const int> inherited) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   // Whoever waits for signals holds them; that is not for QEMU to inherit.
   sigset_t none = {};
@@ -32,10 +34,9 @@ void prepare_child(pid_t parent, int output, std::span<const int> inherited) {
   if (::getppid() != parent) {  // it died before the line above
     ::_exit(EXIT_FAILURE);
   }
-  const int empty = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  ::dup2(empty, STDIN_FILENO);
-  ::dup2(output, STDOUT_FILENO);
-  ::dup2(output, STDERR_FILENO);
+  ::dup2(command.input ? *command.input : ::open("/dev/null", O_RDONLY | O_CLOEXEC), STDIN_FILENO);
+  ::dup2(command.output.value_or(errors), STDOUT_FILENO);
+  ::dup2(errors, STDERR_FILENO);
   ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
   for (const int descriptor : inherited) {
     ::fcntl(descriptor, F_SETFD, 0);
@@ -59,7 +60,7 @@ Result<Process> Process::start(const Command& command, std::span<const int> inhe
   process.child_ = bp::child(
       bp::exe = command.program, bp::args = command.arguments, environment, error,
       bp::extend::on_exec_setup = [&](auto& /*executor*/) {
-        prepare_child(parent, output_number, inherited);
+        prepare_child(parent, command, output_number, inherited);
       });
   if (error) {
     return Error{ErrorCode::machine_start,
@@ -71,6 +72,11 @@ Result<Process> Process::start(const Command& command, std::span<const int> inhe
 bool Process::running() {
   std::error_code error;
   return child_.valid() && child_.running(error);
+}
+
+void Process::wait() {
+  std::error_code error;
+  child_.wait(error);
 }
 
 void Process::kill() {
@@ -116,4 +122,18 @@ std::string Process::last_words() const {
   return text;
 }
 
-}  // namespace farcall::vm
+std::string Process::first_errors() const {
+  constexpr off_t kMost = 1 << 20;
+  constexpr std::size_t kLines = 3;
+  std::istringstream lines(last_output(kMost));
+  std::string found;
+  std::size_t count = 0;
+  for (std::string line; count < kLines && std::getline(lines, line);) {
+    if (line.find("rror:") != std::string::npos || line.starts_with("***")) {
+      found += (count++ == 0 ? "" : "; ") + line;
+    }
+  }
+  return count == 0 ? last_words() : found;
+}
+
+}  // namespace farcall::process

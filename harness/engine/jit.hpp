@@ -1,0 +1,55 @@
+// A JIT under test: what makes code of cells. Ours is one of them.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "model/code_image.hpp"
+#include "model/document.hpp"
+#include "model/linked_program.hpp"
+
+namespace farcall::engine {
+
+// What came of a cell: its image, or why there is none. The linked program is there if the JIT works
+// from one, and got as far.
+struct Compiled {
+  std::optional<model::LinkedProgram> linked;
+  Result<model::CodeImage> image;
+};
+
+// A JIT at work, for one thread: it may be a process, which dies with the thread that asked first.
+class Compiler {
+ public:
+  Compiler() = default;
+  Compiler(const Compiler&) = delete;
+  Compiler& operator=(const Compiler&) = delete;
+  virtual ~Compiler() = default;
+
+  // How many cells it wants at a time.
+  virtual std::size_t batch() const = 0;
+
+  // One for each document, which has a program and no image; of its image's functions, those of the
+  // program come first and its externals after them. A cell that the JIT says it does not support is
+  // jit.declined, which is no failure.
+  virtual std::vector<Compiled> compile(std::span<const model::Document* const> documents) = 0;
+};
+
+struct Jit {
+  std::string name;  // as the command line has it: `farcall`, `exec:./my-jit`
+  std::function<std::unique_ptr<Compiler>()> start;
+};
+
+// Our own.
+const Jit& farcall_jit();
+
+// The one of that name: `farcall`, `exec:COMMAND`, `kernel:DIR`. `glue` is the folder with what makes
+// a process of a kernel's JIT. usage.bad-argument, and what kernel_jit() and process_jit() fail with.
+Result<Jit> jit_named(const std::string& name, const std::filesystem::path& glue);
+
+}  // namespace farcall::engine

@@ -1,0 +1,675 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * What the powerpc BPF JIT of a Linux source tree needs to run as a process, as farcall_jit.h
+ * describes one: programs come in as a kernel's verifier hands them to its JIT, and code goes out.
+ * Compiled with that tree's headers, linked with its unmodified JIT, without a libc, and run by
+ * qemu-user.
+ *
+ * What the JIT calls of the kernel is defined here by its name, in assembler, because the kernel's
+ * prototypes change from version to version where their arguments do not.
+ */
+#include <asm/paca.h>
+#include <linux/bpf.h>
+#include <linux/btf.h>
+#include <linux/filter.h>
+
+#include "bpf_jit.h"
+#include "farcall_jit.h"
+
+enum { SYS_READ = 3, SYS_WRITE = 4, SYS_EXIT = 1, SYS_MMAP = 90 };
+
+static long system_call(long number, long a, long b, long c, long d, long e, long f) {
+  register long r0 asm("r0") = number;
+  register long r3 asm("r3") = a;
+  register long r4 asm("r4") = b;
+  register long r5 asm("r5") = c;
+  register long r6 asm("r6") = d;
+  register long r7 asm("r7") = e;
+  register long r8 asm("r8") = f;
+  asm volatile("sc\n\tbns+ 1f\n\tneg 3,3\n1:"
+               : "+r"(r0), "+r"(r3), "+r"(r4), "+r"(r5), "+r"(r6), "+r"(r7), "+r"(r8)
+               :
+               : "r9", "r10", "r11", "r12", "cr0", "ctr", "xer", "memory");
+  return r3;
+}
+
+/* The kernel's name for a function of the glue. */
+#define ALIAS(kernel_name, own_name) \
+  asm(".globl " #kernel_name "\n\t.set " #kernel_name ", " #own_name)
+
+static void say(const char* text) {
+  long length = 0;
+  while (text[length])
+    ++length;
+  system_call(SYS_WRITE, 2, (long)text, length, 0, 0, 0);
+}
+
+static void __attribute__((noreturn)) leave(int status) {
+  for (;;)
+    system_call(SYS_EXIT, status, 0, 0, 0, 0, 0);
+}
+
+static void __attribute__((noreturn)) give_up(const char* why, const char* what) {
+  say(why);
+  say(what);
+  say("\n");
+  leave(70);
+}
+
+/* Called by what stands in for each symbol that neither the JIT nor this file has. */
+void __attribute__((noreturn)) farcall_missing(const char* symbol) {
+  give_up("the kernel's JIT called a function that farcall's glue lacks: ", symbol);
+}
+
+void* memset(void* to, int value, size_t count) {
+  char* at = to;
+  while (count--)
+    *at++ = value;
+  return to;
+}
+
+void* memcpy(void* to, const void* from, size_t count) {
+  char* at = to;
+  const char* source = from;
+  while (count--)
+    *at++ = *source++;
+  return to;
+}
+
+void* farcall_memset32(u32* to, u32 value, size_t bytes) {
+  for (size_t i = 0; i < bytes / 4; ++i)
+    to[i] = value;
+  return to;
+}
+ALIAS(__memset32, farcall_memset32);
+
+/* Memory: from one piece, all of it given back after each program. */
+enum { ARENA_BYTES = 1 << 30 };
+static char *arena, *arena_next;
+
+static void* take(size_t bytes) {
+  bytes = (bytes + 15) & ~15ul;
+  if (arena_next + bytes > arena + ARENA_BYTES)
+    give_up("a program needs more than 1 GiB of memory", "");
+  void* const taken = arena_next;
+  arena_next += bytes;
+  return memset(taken, 0, bytes);
+}
+
+void* farcall_kmalloc(size_t bytes, unsigned flags) {
+  return take(bytes);
+}
+ALIAS(__kmalloc, farcall_kmalloc);
+ALIAS(__kmalloc_noprof, farcall_kmalloc);
+ALIAS(kvmalloc_node, farcall_kmalloc);
+
+void* farcall_kmalloc_cache(void* cache, unsigned flags, size_t bytes) {
+  return take(bytes);
+}
+ALIAS(kmalloc_trace, farcall_kmalloc_cache);
+ALIAS(kmem_cache_alloc_trace, farcall_kmalloc_cache);
+ALIAS(__kmalloc_cache_noprof, farcall_kmalloc_cache);
+
+void* farcall_kvmalloc_node(size_t bytes, void* buckets, unsigned flags, int node) {
+  return take(bytes);
+}
+ALIAS(__kvmalloc_node_noprof, farcall_kvmalloc_node);
+
+void farcall_free(const void* memory) {}
+ALIAS(kfree, farcall_free);
+ALIAS(kvfree, farcall_free);
+
+char farcall_caches[1 << 16];
+ALIAS(kmalloc_caches, farcall_caches);
+
+/* What the kernel says: the last words are the reason for a refusal. */
+static char words[400];
+
+static void note(const char* text) {
+  unsigned i = 0;
+  for (; text[i] && i + 1 < sizeof(words); ++i)
+    words[i] = text[i] == 1 ? ' ' : text[i];
+  words[i] = 0;
+}
+
+int farcall_printk(const char* format) {
+  /* The level is SOH and a digit. */
+  note(format[0] == 1 && format[1] ? format + 2 : format);
+  return 0;
+}
+ALIAS(_printk, farcall_printk);
+
+int farcall_ratelimit(void) {
+  return 1;
+}
+ALIAS(___ratelimit, farcall_ratelimit);
+
+static int warned;
+
+void farcall_warn(const char* file, int line) {
+  if (warned++)
+    return;
+  char number[12];
+  int digits = 0;
+  for (int left = line; left || !digits; left /= 10)
+    number[digits++] = '0' + left % 10;
+  note("WARN at ");
+  unsigned at = 8;
+  while (*file && at + 16 < sizeof(words))
+    words[at++] = *file++;
+  words[at++] = ':';
+  while (digits)
+    words[at++] = number[--digits];
+  words[at] = 0;
+}
+
+/* The program at hand, and what is known of addresses. */
+static struct farcall_request request;
+unsigned long farcall_toc;
+
+int bpf_jit_enable = 1;
+unsigned long powerpc_security_features;
+int farcall_no(void) {
+  return 0;
+}
+/* As compiled, before a kernel patches its branches at boot, each feature is there. */
+char farcall_feature_keys[1 << 12];
+ALIAS(cpu_feature_keys, farcall_feature_keys);
+ALIAS(stf_barrier_type_get, farcall_no);
+
+static const farcall_u8* external_at(unsigned long address) {
+  for (u32 i = 0; i < request.external_count; ++i) {
+    const farcall_u8* const external = request.externals + i * FARCALL_EXTERNAL_BYTES;
+    if (farcall_get64(external) == address || farcall_get64(external + 8) == address)
+      return external;
+  }
+  return NULL;
+}
+
+static int is_kfunc(const farcall_u8* external) {
+  return farcall_get32(external + 16) == 1;
+}
+
+unsigned long farcall_function_entry(void* function) {
+  const farcall_u8* const external = external_at((unsigned long)function);
+  return external ? farcall_get64(external + 8) : (unsigned long)function;
+}
+
+/* Helpers are the kernel's own text, kfuncs that of a module. */
+int farcall_core_kernel_text(unsigned long address) {
+  const farcall_u8* const external = external_at(address);
+  return external && !is_kfunc(external);
+}
+ALIAS(core_kernel_text, farcall_core_kernel_text);
+ALIAS(kernel_text_address, farcall_core_kernel_text);
+
+bool farcall_is_module_text_address(unsigned long address) {
+  const farcall_u8* const external = external_at(address);
+  return external && is_kfunc(external);
+}
+ALIAS(is_module_text_address, farcall_is_module_text_address);
+
+static const farcall_u8* kfunc_with_id(s32 id) {
+  for (u32 i = 0; i < request.external_count; ++i) {
+    const farcall_u8* const external = request.externals + i * FARCALL_EXTERNAL_BYTES;
+    if (is_kfunc(external) && (s32)farcall_get32(external + 20) == id)
+      return external;
+  }
+  return NULL;
+}
+
+/* A local call has its callee's number in `off`; the callee's address is known in the last pass. */
+int farcall_get_func_addr(const struct bpf_prog* program, const struct bpf_insn* call,
+                          bool last_pass, u64* address, bool* is_fixed) {
+  *is_fixed = call->src_reg != BPF_PSEUDO_CALL;
+  if (call->src_reg == BPF_PSEUDO_CALL) {
+    *address = last_pass ? (u64)program->aux->func[call->off]->bpf_func : 0;
+    return 0;
+  }
+  if (call->src_reg == BPF_PSEUDO_KFUNC_CALL) {
+    const farcall_u8* const kfunc = kfunc_with_id(call->imm);
+    if (!kfunc)
+      return -EINVAL;
+    *address = farcall_get64(kfunc);
+    return 0;
+  }
+  *address = request.call_base + call->imm;
+  return 0;
+}
+ALIAS(bpf_jit_get_func_addr, farcall_get_func_addr);
+
+static struct btf_func_model model;
+
+const struct btf_func_model* farcall_kfunc_model(const struct bpf_prog* program,
+                                                 const struct bpf_insn* call) {
+  const farcall_u8* const kfunc = kfunc_with_id(call->imm);
+  if (!kfunc)
+    return NULL;
+  memset(&model, 0, sizeof(model));
+  model.ret_size = (kfunc[29] & 0x7f) / 8;
+  model.nr_args = 5;
+  for (int i = 0; i < 5; ++i) {
+    model.arg_size[i] = (kfunc[24 + i] & 0x7f) / 8;
+#ifdef BTF_FMODEL_SIGNED_ARG
+    model.arg_flags[i] = kfunc[24 + i] & 0x80 ? BTF_FMODEL_SIGNED_ARG : 0;
+#endif
+  }
+  return &model;
+}
+ALIAS(bpf_jit_find_kfunc_model, farcall_kfunc_model);
+
+/* Images: each has guard words in front and after it, and an address where it is to lie in the end. */
+enum { GUARD_BYTES = 4096, GUARD = 0xa5a5a5a5 };
+
+struct image {
+  u64 address;
+  u8* writable;
+  u32 bytes;
+  const u32* offsets; /* of each instruction's code; null: the JIT has not said */
+};
+static struct image* images;
+static u32 image_now;
+
+static u8* new_image(u32 bytes, void (*fill)(void* area, unsigned size)) {
+  struct image* const image = &images[image_now];
+  bytes = (bytes + 3) & ~3u;
+  u8* const memory = take(bytes + 2 * GUARD_BYTES);
+  farcall_memset32((u32*)memory, GUARD, bytes + 2 * GUARD_BYTES);
+  image->writable = memory + GUARD_BYTES;
+  image->bytes = bytes;
+  fill(image->writable, bytes);
+  return image->writable;
+}
+
+static int guards_are_intact(const struct image* image) {
+  const u32* const before = (const u32*)(image->writable - GUARD_BYTES);
+  const u32* const after = (const u32*)(image->writable + image->bytes);
+  for (u32 i = 0; i < GUARD_BYTES / 4; ++i)
+    if (before[i] != GUARD || after[i] != GUARD)
+      return 0;
+  return 1;
+}
+
+/* The header lies in front of the image by as much in both places: the JIT counts on that. */
+void* farcall_pack_alloc(unsigned bytes, u8** final_image, unsigned alignment,
+                         void** writable_header, u8** writable_image,
+                         void (*fill)(void* area, unsigned size)) {
+  *writable_image = new_image(bytes, fill);
+  *writable_header = *writable_image - 16;
+  *final_image = (u8*)images[image_now].address;
+  return *final_image - 16;
+}
+ALIAS(bpf_jit_binary_pack_alloc, farcall_pack_alloc);
+ALIAS(bpf_jit_binary_pack_finalize, farcall_no);
+ALIAS(bpf_jit_binary_pack_free, farcall_no);
+
+/* Older kernels write where the code lies: that only its own address may come of it is seen to by
+ * compile_all(). */
+void* farcall_binary_alloc(unsigned bytes, u8** image, unsigned alignment,
+                           void (*fill)(void* area, unsigned size)) {
+  *image = new_image(bytes, fill);
+  return *image - 16;
+}
+ALIAS(bpf_jit_binary_alloc, farcall_binary_alloc);
+ALIAS(bpf_jit_binary_free, farcall_no);
+ALIAS(bpf_jit_binary_lock_ro, farcall_no);
+ALIAS(flush_icache_range, farcall_no);
+ALIAS(find_vm_area, farcall_no);
+ALIAS(change_memory_attr, farcall_no);
+ALIAS(set_memory_ro, farcall_no);
+ALIAS(set_memory_x, farcall_no);
+ALIAS(set_memory_rox, farcall_no);
+
+void farcall_fill_linfo(struct bpf_prog* program, const u32* offsets) {
+  images[image_now].offsets = offsets;
+}
+ALIAS(bpf_prog_fill_jited_linfo, farcall_fill_linfo);
+
+/* Nobody asked for blinding: the program is its own. */
+struct bpf_prog* farcall_blind_constants(struct bpf_prog* program) {
+  return program;
+}
+ALIAS(bpf_jit_blind_constants, farcall_blind_constants);
+
+typedef struct bpf_prog* compile_program(struct bpf_prog* program);
+typedef struct bpf_prog* compile_in_environment(void* environment, struct bpf_prog* program);
+
+static struct bpf_prog* compile(struct bpf_prog* program) {
+  return _Generic(&bpf_int_jit_compile,
+      compile_program *: ((compile_program*)(void*)bpf_int_jit_compile)(program),
+      default: ((compile_in_environment*)(void*)bpf_int_jit_compile)(NULL, program));
+}
+
+/* ---- from a request to the kernel's programs ---- */
+
+static const char* why_not; /* the reason for declining the program */
+
+static u32 function_begin(u32 number) {
+  return farcall_get32(request.functions + number * FARCALL_FUNCTION_BYTES + 8);
+}
+static u32 function_end(u32 number) {
+  return farcall_get32(request.functions + number * FARCALL_FUNCTION_BYTES + 12);
+}
+static u64 function_address(u32 number) {
+  return farcall_get64(request.functions + number * FARCALL_FUNCTION_BYTES);
+}
+
+/* The function that begins at `slot`. */
+static s32 function_at(s64 slot) {
+  for (u32 i = 0; i < request.function_count; ++i)
+    if (function_begin(i) == slot)
+      return i;
+  return -1;
+}
+
+static void set_wide(struct bpf_insn* load, u64 value) {
+  load[0].imm = (u32)value;
+  load[1].imm = (u32)(value >> 32);
+}
+
+enum {
+  MAP_HEADER_BYTES = 8,
+  CALL = BPF_JMP | BPF_CALL,
+  CALLX = BPF_JMP | BPF_CALL | BPF_X,
+  WIDE_LOAD = BPF_LD | BPF_IMM | BPF_DW,
+  TAIL_CALL_HELPER = 12
+};
+static const u64 kPlaceholder = 0xc008000000000000ull;
+
+/* As the kernel's verifier leaves a call for the JIT. */
+static void convert_call(struct bpf_insn* call, u32 slot) {
+  if (call->src_reg == BPF_PSEUDO_CALL) {
+    const s32 callee = function_at((s64)slot + 1 + call->imm);
+    if (callee > S16_MAX)
+      why_not = "more functions than the offset of a call can number";
+    call->off = callee;
+    call->imm = 1;
+  } else if (call->src_reg == 0) {
+    if (call->imm == TAIL_CALL_HELPER) {
+      why_not = "tail calls";
+      return;
+    }
+    for (u32 i = 0; i < request.external_count; ++i) {
+      const farcall_u8* const external = request.externals + i * FARCALL_EXTERNAL_BYTES;
+      if (is_kfunc(external) || (s32)farcall_get32(external + 20) != call->imm)
+        continue;
+      const s64 distance = farcall_get64(external) - request.call_base;
+      if (distance != (s32)distance)
+        why_not = "a helper more than 2 GiB from __bpf_call_base, which Linux cannot express";
+      call->imm = distance;
+      return;
+    }
+  }
+}
+
+static void convert_load(struct bpf_insn* load, u32 slot) {
+  switch (load->src_reg) {
+    case BPF_PSEUDO_MAP_FD:
+      set_wide(load, farcall_get64(request.maps + (u32)load->imm * FARCALL_MAP_BYTES));
+      load->src_reg = 0;
+      break;
+    case BPF_PSEUDO_MAP_VALUE:
+      set_wide(load, farcall_get64(request.maps + (u32)load->imm * FARCALL_MAP_BYTES) +
+                         MAP_HEADER_BYTES + (u32)load[1].imm);
+      load->src_reg = 0;
+      break;
+    case BPF_PSEUDO_FUNC:
+      load->off = function_at((s64)slot + 1 + load->imm);
+      set_wide(load, kPlaceholder);
+      break;
+  }
+}
+
+/* Instructions that this kernel's verifier does not let through. */
+static int is_too_new(const struct bpf_insn* insn) {
+#ifdef BPF_MEMSX
+  return 0;
+#else
+  const u8 class = BPF_CLASS(insn->code), op = BPF_OP(insn->code);
+  const int is_alu = class == BPF_ALU || class == BPF_ALU64;
+  if (is_alu && insn->off && (op == BPF_DIV || op == BPF_MOD || op == BPF_MOV))
+    return 1;
+  if (insn->code == (BPF_ALU64 | BPF_END))
+    return 1;
+  if (class == BPF_LDX && BPF_MODE(insn->code) == 0x80)
+    return 1;
+  return insn->code == (BPF_JMP32 | BPF_JA);
+#endif
+}
+
+static struct bpf_prog* convert_function(u32 number, struct bpf_prog_aux* aux) {
+  const u32 begin = function_begin(number), count = function_end(number) - begin;
+  struct bpf_prog* const program = take(sizeof(*program) + (count + 1ul) * sizeof(struct bpf_insn));
+  int uses_frame = 0;
+  program->aux = aux;
+  aux->prog = program;
+  program->len = count;
+  program->jit_requested = 1;
+  for (u32 i = 0; i < count; ++i) {
+    const farcall_u8* const slot = request.slots + (begin + i) * FARCALL_SLOT_BYTES;
+    struct bpf_insn* const insn = &program->insnsi[i];
+    insn->code = slot[0];
+    insn->dst_reg = slot[1] & 15;
+    insn->src_reg = slot[1] >> 4;
+    insn->off = slot[2] | slot[3] << 8;
+    insn->imm = farcall_get32(slot + 4);
+  }
+  for (u32 i = 0; i < count; ++i) {
+    struct bpf_insn* const insn = &program->insnsi[i];
+    uses_frame |= insn->dst_reg == BPF_REG_FP || insn->src_reg == BPF_REG_FP;
+    if (insn->code == CALLX)
+      why_not = "calls through a register";
+    else if (is_too_new(insn))
+      why_not = "an instruction that this kernel does not know";
+    else if (insn->code == CALL)
+      convert_call(insn, begin + i);
+    else if (insn->code == WIDE_LOAD)
+      convert_load(insn, begin + i++);
+  }
+  aux->stack_depth = uses_frame ? MAX_BPF_STACK : 0;
+  return program;
+}
+
+/* What is known once every function has its address. */
+static void set_addresses(struct bpf_prog* program, struct bpf_prog** functions) {
+  for (u32 i = 0; i < program->len; ++i) {
+    struct bpf_insn* const insn = &program->insnsi[i];
+    if (insn->code == CALL && insn->src_reg == BPF_PSEUDO_CALL)
+      insn->imm = (u32)((u64)functions[insn->off]->bpf_func - request.call_base);
+    if (insn->code == WIDE_LOAD) {
+      if (insn->src_reg == BPF_PSEUDO_FUNC)
+        set_wide(insn, (u64)functions[insn->off]->bpf_func);
+      ++i;
+    }
+  }
+}
+
+static struct bpf_prog** programs;
+
+/* The outcome, one of FARCALL_IMAGE and its like. */
+static u32 compile_all(void) {
+  const u32 count = request.function_count;
+  programs = take(count * sizeof(*programs));
+  images = take(count * sizeof(*images));
+  for (u32 i = 0; i < count; ++i) {
+    struct bpf_prog_aux* const aux = take(sizeof(*aux));
+    programs[i] = convert_function(i, aux);
+    programs[i]->is_func = count > 1;
+    aux->func = programs;
+    aux->func_cnt = count;
+    aux->func_idx = i;
+    images[i].address = function_address(i);
+    if (images[i].address == 0)
+      why_not = "a function at address 0, which stands for one that has no address yet";
+  }
+  if (why_not) {
+    note(why_not);
+    return FARCALL_UNSUPPORTED;
+  }
+  for (int pass = 0; pass < (count > 1 ? 2 : 1); ++pass) {
+    for (u32 i = 0; i < count; ++i) {
+      image_now = i;
+      if (pass)
+        set_addresses(programs[i], programs);
+      struct bpf_prog* const compiled = compile(programs[i]);
+      if (compiled != programs[i] || !compiled->jited)
+        return FARCALL_REFUSED;
+      /* Older kernels leave the address that they write to. */
+      compiled->bpf_func = (void *)images[i].address;
+    }
+    for (u32 i = 0; i < count; ++i)
+      programs[i]->bpf_func = (void*)images[i].address;
+  }
+  for (u32 i = 0; i < count; ++i)
+    if (!guards_are_intact(&images[i])) {
+      note("the JIT wrote outside the memory that it had asked for");
+      return FARCALL_WARNED;
+    }
+  return warned ? FARCALL_WARNED : FARCALL_IMAGE;
+}
+
+/* ---- from the kernel's programs to an answer ---- */
+
+static char paca_memory[sizeof(struct paca_struct)] __attribute__((aligned(128)));
+enum { PACA_BYTES = 128 };
+
+static farcall_u8* put_function(farcall_u8* at, u32 number) {
+  const struct bpf_prog* const program = programs[number];
+  const struct image* const image = &images[number];
+  const u32 descriptor = FUNCTION_DESCR_SIZE / 4, word_count = program->jited_len / 4;
+  at = farcall_put64(at, image->address);
+  at = farcall_put32(at, word_count);
+  at = farcall_put32(at, descriptor);
+  at = farcall_put32(at, 0);
+  farcall_u8* const line_count_at = at;
+  at = farcall_put32(at, 0);
+  at = farcall_put32(at, 0);
+  at = farcall_put32(at, 0);
+  for (u32 i = 0; i < word_count; ++i)
+    at = farcall_put32(at, ((const u32*)image->writable)[i]);
+  u32 lines = 0;
+  if (image->offsets) {
+    for (u32 i = 0; i <= program->len; ++i) {
+      at = farcall_put32(at, lines++);
+      at = farcall_put32(at, descriptor + image->offsets[i] / 4);
+      if (i < program->len && program->insnsi[i].code == WIDE_LOAD)
+        ++i;
+    }
+  }
+  farcall_put32(line_count_at, lines);
+  return at;
+}
+
+static size_t answer_bytes(void) {
+  size_t bytes = FARCALL_ANSWER_BYTES + PACA_BYTES;
+  for (u32 i = 0; i < request.function_count; ++i)
+    bytes += FARCALL_ANSWER_FUNCTION_BYTES + programs[i]->jited_len + 8ul * (programs[i]->len + 1);
+  return bytes;
+}
+
+static farcall_u8* put_image(farcall_u8* at) {
+  struct codegen_context* const context = take(sizeof(*context));
+  bpf_jit_init_reg_mapping(context);
+  at = farcall_put32(at, request.function_count);
+  for (int i = 0; i < 16; ++i)
+    *at++ = i <= BPF_REG_FP ? context->b2p[i] : 0;
+  at = farcall_put32(at, PACA_BYTES);
+  memcpy(at, paca_memory, PACA_BYTES);
+  at += PACA_BYTES;
+  for (u32 i = 0; i < request.function_count; ++i)
+    at = put_function(at, i);
+  return at;
+}
+
+/* Whether the JIT's own words are that it does not do such a program. */
+static int is_about_limits(void) {
+  static const char* const kLimits[] = {"unsupported", "out of range"};
+  for (unsigned i = 0; i < ARRAY_SIZE(kLimits); ++i)
+    for (const char* at = words; *at; ++at) {
+      unsigned n = 0;
+      while (kLimits[i][n] && at[n] == kLimits[i][n])
+        ++n;
+      if (!kLimits[i][n])
+        return 1;
+    }
+  return 0;
+}
+
+static void write_all(const farcall_u8* at, size_t bytes) {
+  while (bytes) {
+    const long wrote = system_call(SYS_WRITE, 1, (long)at, bytes, 0, 0, 0);
+    if (wrote <= 0)
+      leave(0);
+    at += wrote;
+    bytes -= wrote;
+  }
+}
+
+static void answer(const farcall_u8* bytes) {
+  request = farcall_request_at(bytes);
+  why_not = NULL;
+  warned = 0;
+  words[0] = 0;
+  farcall_toc = request.toc;
+  local_paca->kernel_toc = request.toc;
+#ifdef CONFIG_PPC_KERNEL_PCREL
+  local_paca->kernelbase = request.call_base & ~0xffffffffffull;
+#endif
+  u32 status = compile_all();
+  if (status == FARCALL_REFUSED && is_about_limits())
+    status = FARCALL_UNSUPPORTED;
+  farcall_u8* const out = take(status == FARCALL_IMAGE ? answer_bytes() : 12 + sizeof(words));
+  farcall_u8* end = farcall_put32(farcall_put32(out + 4, request.number), status);
+  if (status == FARCALL_IMAGE) {
+    end = put_image(end);
+  } else {
+    for (unsigned i = 0; words[i]; ++i)
+      *end++ = words[i];
+  }
+  farcall_put32(out, end - out);
+  write_all(out, end - out);
+}
+
+static void read_all(farcall_u8* at, size_t bytes) {
+  while (bytes) {
+    const long got = system_call(SYS_READ, 0, (long)at, bytes, 0, 0, 0);
+    if (got <= 0)
+      leave(0);
+    at += got;
+    bytes -= got;
+  }
+}
+
+void farcall_main(void) {
+  enum { READ_WRITE = 3, PRIVATE_ANONYMOUS_NORESERVE = 0x62 };
+  const long mapped =
+      system_call(SYS_MMAP, 0, ARENA_BYTES, READ_WRITE, PRIVATE_ANONYMOUS_NORESERVE, -1, 0);
+  if (mapped < 0 && mapped > -4096)
+    give_up("no memory", "");
+  arena = (char*)mapped;
+  for (;;) {
+    arena_next = arena;
+    farcall_u8 size[4];
+    read_all(size, sizeof(size));
+    const u32 bytes = farcall_get32(size);
+    farcall_u8* const memory = take(bytes);
+    memcpy(memory, size, sizeof(size));
+    read_all(memory + sizeof(size), bytes - sizeof(size));
+    answer(memory);
+  }
+}
+
+/* r2 as the linker means it, and r13, where the kernel's code finds its per-CPU area. */
+asm(".text\n"
+    ".globl _start\n"
+    "_start:\n"
+    "\tbcl 20,31,1f\n"
+    "1:\tmflr 2\n"
+    "\taddis 2,2,(.TOC.-1b)@ha\n"
+    "\taddi 2,2,(.TOC.-1b)@l\n"
+    "\taddis 13,2,paca_memory@toc@ha\n"
+    "\taddi 13,13,paca_memory@toc@l\n"
+    "\tli 0,0\n"
+    "\tstdu 0,-128(1)\n"
+    "\tbl farcall_main\n"
+    "\tnop\n");

@@ -1,0 +1,418 @@
+#include "engine/kernel_build.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <openssl/evp.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/process/search_path.hpp>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/overlay.hpp"
+#include "process/file_descriptor.hpp"
+#include "process/process.hpp"
+
+namespace farcall::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+// One compiler makes code of both byte orders.
+constexpr std::string_view kCross = "powerpc64le-linux-gnu-";
+
+constexpr std::string_view kPackages =
+    "apt-get install gcc-powerpc64le-linux-gnu qemu-user make gcc flex bison bc";
+
+// What the tree is configured as.
+struct Configuration {
+  std::string name;
+  std::vector<std::string> targets;   // of make
+  std::string settings;               // on top of that
+  std::vector<std::string> compiler;  // flags
+  std::vector<std::string> linker;
+};
+
+Configuration configuration(model::Endian endian) {
+  switch (endian) {
+    case model::Endian::little:
+      return {.name = "le",
+              .targets = {"ppc64le_defconfig"},
+              .settings = "",
+              .compiler = {"-mlittle-endian"},
+              .linker = {"-EL", "-m", "elf64lppc"}};
+    case model::Endian::big:
+      return {.name = "be",
+              .targets = {"ppc64_defconfig"},
+              .settings = "CONFIG_PPC64_BIG_ENDIAN_ELF_ABI_V2=y\n",
+              .compiler = {"-mbig-endian"},
+              .linker = {"-EB", "-m", "elf64ppc"}};
+  }
+  return {};
+}
+
+Error not_built(std::string message, std::string hint = {}) {
+  return {.code = ErrorCode::jit_not_built, .message = std::move(message), .hint = std::move(hint)};
+}
+
+std::string contents(const fs::path& file) {
+  std::ostringstream text;
+  text << std::ifstream(file, std::ios::binary).rdbuf();
+  return std::move(text).str();
+}
+
+// SHA-256 of texts, each with its length, as hex digits; enough of them for a name.
+class Hash {
+ public:
+  Hash() : context_(EVP_MD_CTX_new()) { EVP_DigestInit_ex(context_, EVP_sha256(), nullptr); }
+  Hash(const Hash&) = delete;
+  Hash& operator=(const Hash&) = delete;
+  ~Hash() { EVP_MD_CTX_free(context_); }
+
+  void add(std::string_view text) {
+    const std::string size = fmt::format("{}:", text.size());
+    EVP_DigestUpdate(context_, size.data(), size.size());
+    EVP_DigestUpdate(context_, text.data(), text.size());
+  }
+  std::string name() {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest = {};
+    unsigned size = 0;
+    EVP_DigestFinal_ex(context_, digest.data(), &size);
+    std::string text;
+    for (std::size_t i = 0; i < 12; ++i) {
+      text += fmt::format("{:02x}", digest[i]);
+    }
+    return text;
+  }
+
+ private:
+  EVP_MD_CTX* context_;
+};
+
+Result<std::string> find_tool(const std::string& name) {
+  const std::string path = boost::process::search_path(name).string();
+  if (path.empty()) {
+    return not_built(fmt::format("{} is not installed", name), std::string(kPackages));
+  }
+  return path;
+}
+
+// Runs a tool to its end; its output. What it says of errors is the error.
+Result<std::string> run_tool(const std::string& tool, std::vector<std::string> arguments) {
+  FARCALL_TRY(program, find_tool(tool));
+  FARCALL_TRY(output, process::memory_file("farcall-tool", 0));
+  FARCALL_TRY(child, process::Process::start({.program = program,
+                                              .arguments = std::move(arguments),
+                                              .environment = {{"LC_ALL", "C"}},
+                                              .input = {},
+                                              .output = output.number()},
+                                             {}));
+  child.wait();
+  if (child.ending() != "exit status 0") {
+    return not_built(fmt::format("{}: {}: {}", tool, child.ending(), child.first_errors()));
+  }
+  return contents(fmt::format("/proc/self/fd/{}", output.number()));
+}
+
+Result<fs::path> cache_folder() {
+  const char* const cache = std::getenv("XDG_CACHE_HOME");
+  const char* const home = std::getenv("HOME");
+  if ((cache == nullptr || *cache == '\0') && (home == nullptr || *home == '\0')) {
+    return not_built(
+        "there is no folder for what is built: neither XDG_CACHE_HOME nor HOME is set");
+  }
+  fs::path folder =
+      cache != nullptr && *cache != '\0' ? fs::path(cache) : fs::path(home) / ".cache";
+  folder = folder / "farcall" / "kernel-jit";
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    return not_built(fmt::format("cannot make {}: {}", folder.string(), error.message()));
+  }
+  return folder;
+}
+
+// Held while one process builds: others wait, and find what it made.
+Result<process::FileDescriptor> lock(const fs::path& folder) {
+  process::FileDescriptor file(
+      ::open((folder / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (file.number() < 0 || ::flock(file.number(), LOCK_EX) != 0) {
+    return not_built(fmt::format("cannot lock {}", folder.string()));
+  }
+  return file;
+}
+
+// What decides how the tree is configured, as far as its JIT has to do with it.
+std::string configuration_name(const fs::path& tree, const Configuration& configuration) {
+  Hash hash;
+  hash.add(tree.string());
+  hash.add(configuration.settings);
+  const std::array kKconfigs = {"Kconfig",      "Makefile",           "init/Kconfig",
+                                "mm/Kconfig",   "kernel/bpf/Kconfig", "net/Kconfig",
+                                "arch/Kconfig", "lib/Kconfig"};
+  for (const char* const file : kKconfigs) {
+    hash.add(contents(tree / file));
+  }
+  std::vector<fs::path> files;
+  for (const char* const folder : {"arch/powerpc/configs", "arch/powerpc/platforms"}) {
+    std::error_code error;
+    for (const auto& entry : fs::recursive_directory_iterator(tree / folder, error)) {
+      const std::string name = entry.path().filename().string();
+      if (name.find("config") != std::string::npos || name.starts_with("Kconfig")) {
+        files.push_back(entry.path());
+      }
+    }
+  }
+  files.push_back(tree / "arch/powerpc/Kconfig");
+  std::ranges::sort(files);
+  for (const fs::path& file : files) {
+    hash.add(contents(file));
+  }
+  return configuration.name + "-" + hash.name();
+}
+
+// A configured tree: where its sources are seen, and its configuration.
+struct Configured {
+  fs::path source;
+  fs::path build;
+};
+
+Result<void> make(const Configured& configured, const std::string& target) {
+  FARCALL_TRYV(run_tool("make", {"-s", "-C", configured.source.string(), "ARCH=powerpc",
+                                 fmt::format("CROSS_COMPILE={}", kCross),
+                                 fmt::format("O={}", configured.build.string()), target}));
+  return success();
+}
+
+// `autoconf.h` and the headers that stand for generic ones. No more is needed: the JIT looks into no
+// structure whose size a build finds out.
+Result<void> configure(const Configured& configured, const Configuration& configuration) {
+  const fs::path done = configured.build / "configured";
+  if (fs::exists(done)) {
+    return success();
+  }
+  std::error_code error;
+  fs::create_directories(configured.build, error);
+  for (const std::string& target : configuration.targets) {
+    FARCALL_TRYV(make(configured, target));
+  }
+  if (!configuration.settings.empty()) {
+    std::ofstream(configured.build / ".config", std::ios::app) << configuration.settings;
+    FARCALL_TRYV(make(configured, "olddefconfig"));
+    FARCALL_TRYV(make(configured, "syncconfig"));
+  }
+  FARCALL_TRYV(make(configured, "asm-generic"));
+  if (!fs::exists(configured.build / "include/generated/autoconf.h")) {
+    return not_built(fmt::format("{} made no configuration", configured.source.string()));
+  }
+  std::ofstream(done) << configuration.name << '\n';
+  return success();
+}
+
+std::vector<std::string> compiler_flags(const Configured& configured, const fs::path& glue,
+                                        const Configuration& configuration) {
+  const std::string source = configured.source.string();
+  const std::string build = configured.build.string();
+  const std::string arch = source + "/arch/powerpc";
+  std::vector<std::string> flags = {
+      "-nostdinc",
+      "-I" + arch + "/include",
+      "-I" + build + "/arch/powerpc/include/generated",
+      "-I" + source + "/include",
+      "-I" + build + "/include",
+      "-I" + arch + "/include/uapi",
+      "-I" + build + "/arch/powerpc/include/generated/uapi",
+      "-I" + source + "/include/uapi",
+      "-I" + build + "/include/generated/uapi",
+      "-I" + (glue / "include").string(),
+      "-include",
+      source + "/include/linux/compiler-version.h",
+      "-include",
+      source + "/include/linux/kconfig.h",
+      "-include",
+      source + "/include/linux/compiler_types.h",
+      "-D__KERNEL__",
+      "-I" + arch,
+      "-I" + arch + "/net",
+      "-I" + glue.string(),
+      "-DHAVE_AS_ATHIGH=1",
+      "-DKBUILD_MODNAME=\"jit\"",
+      "-DKBUILD_BASENAME=\"jit\"",
+      "-DKBUILD_MODFILE=\"jit\"",
+      "-D__KBUILD_MODNAME=jit",
+      "-fmacro-prefix-map=" + source + "/=",
+      "-std=gnu11",
+      "-O2",
+      "-w",
+      "-m64",
+      "-mabi=elfv2",
+      "-mcmodel=medium",
+      "-mcpu=power8",
+      "-msoft-float",
+      "-mno-altivec",
+      "-mno-vsx",
+      "-fshort-wchar",
+      "-funsigned-char",
+      "-fno-common",
+      "-fno-PIE",
+      "-fno-strict-aliasing",
+      "-fno-strict-overflow",
+      "-fno-delete-null-pointer-checks",
+      "-fno-asynchronous-unwind-tables",
+      "-fno-stack-protector",
+      "-fno-builtin",
+      "-fno-tree-loop-distribute-patterns",
+  };
+  if (fs::exists(configured.source / "arch/powerpc/include/asm/text-patching.h")) {
+    flags.emplace_back("-DFARCALL_TEXT_PATCHING");
+  }
+  flags.insert(flags.end(), configuration.compiler.begin(), configuration.compiler.end());
+  return flags;
+}
+
+// The files that make's kind of rule in `file` names.
+std::vector<fs::path> prerequisites(const fs::path& file) {
+  std::ifstream in(file);
+  std::vector<fs::path> found;
+  for (std::string word; in >> word;) {
+    if (word != "\\" && !word.ends_with(':')) {
+      found.emplace_back(word);
+    }
+  }
+  return found;
+}
+
+constexpr std::array kSources = {"bpf_jit_comp", "bpf_jit_comp64"};
+
+// The name of what comes of the files that the last compilation read; empty: there was none.
+std::string program_name(const fs::path& work, const std::vector<std::string>& flags) {
+  Hash hash;
+  for (const std::string& flag : flags) {
+    hash.add(flag);
+  }
+  for (const char* const part : {"bpf_jit_comp", "bpf_jit_comp64", "glue"}) {
+    const std::vector<fs::path> files = prerequisites(work / fmt::format("{}.d", part));
+    if (files.empty()) {
+      return {};
+    }
+    for (const fs::path& file : files) {
+      hash.add(contents(file));
+    }
+  }
+  return "jit-" + hash.name();
+}
+
+// Stands in for each function that nobody has: it says its name when it is called.
+std::string stand_ins(const std::string& undefined) {
+  std::istringstream lines(undefined);
+  std::string text = "\t.text\n";
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string kind;
+    std::string symbol;
+    words >> kind >> symbol;
+    if (kind == "U" && symbol != ".TOC.") {
+      text += fmt::format(
+          "\t.globl {0}\n{0}:\n\taddis 3,2,1f@toc@ha\n\taddi 3,3,1f@toc@l\n\tb farcall_missing\n"
+          "\tnop\n\t.section .rodata\n1:\t.asciz \"{0}\"\n\t.text\n",
+          symbol);
+    }
+  }
+  return text;
+}
+
+Result<void> compile(const fs::path& input, const fs::path& output,
+                     std::vector<std::string> flags) {
+  flags.insert(flags.end(), {"-c", "-o", output.string(), input.string()});
+  FARCALL_TRYV(run_tool(fmt::format("{}gcc", kCross), std::move(flags)));
+  return success();
+}
+
+// Compiles and links in `work`, and leaves the program there as `jit`.
+Result<void> build(const Configured& configured, const fs::path& glue, const fs::path& work,
+                   const std::vector<std::string>& flags, const Configuration& configuration) {
+  const auto with = [&flags](std::initializer_list<std::string> more) {
+    std::vector<std::string> all = flags;
+    all.insert(all.end(), more);
+    return all;
+  };
+  const auto rule = [&work](std::string_view part) {
+    return (work / fmt::format("{}.d", part)).string();
+  };
+  for (const char* const source : kSources) {
+    FARCALL_TRYV(
+        compile(configured.source / "arch/powerpc/net" / fmt::format("{}.c", source),
+                work / fmt::format("{}.o", source),
+                with({"-include", (glue / "around.h").string(), "-MD", "-MF", rule(source)})));
+  }
+  FARCALL_TRYV(compile(glue / "glue.c", work / "glue.o", with({"-MD", "-MF", rule("glue")})));
+  const std::string ld = fmt::format("{}ld", kCross);
+  const auto link = [&](std::initializer_list<std::string> more) {
+    std::vector<std::string> all = configuration.linker;
+    all.insert(all.end(), more);
+    return run_tool(ld, std::move(all));
+  };
+  const std::string all = (work / "all.o").string();
+  FARCALL_TRYV(link({"-r", "-o", all, (work / "bpf_jit_comp.o").string(),
+                     (work / "bpf_jit_comp64.o").string(), (work / "glue.o").string()}));
+  FARCALL_TRY(undefined, run_tool(fmt::format("{}nm", kCross), {"-u", all}));
+  std::ofstream(work / "missing.s") << stand_ins(undefined);
+  std::vector<std::string> assembler = {"-mabi=elfv2"};
+  assembler.insert(assembler.end(), configuration.compiler.begin(), configuration.compiler.end());
+  FARCALL_TRYV(compile(work / "missing.s", work / "missing.o", assembler));
+  FARCALL_TRYV(
+      link({"-e", "_start", "-o", (work / "jit").string(), all, (work / "missing.o").string()}));
+  return success();
+}
+
+}  // namespace
+
+Result<fs::path> build_kernel_jit(const fs::path& tree, const fs::path& glue,
+                                  model::Endian endian) {
+  if (!fs::exists(tree / "arch/powerpc/net/bpf_jit_comp64.c") || !fs::exists(tree / "Makefile")) {
+    return not_built(fmt::format("{} is not a Linux source tree: it has no "
+                                 "arch/powerpc/net/bpf_jit_comp64.c",
+                                 tree.string()),
+                     "expected kernel:DIR, as of Debian's package linux-source-6.12, unpacked");
+  }
+  FARCALL_TRY(cache, cache_folder());
+  const fs::path source = fs::canonical(tree);
+  const Configuration wanted = configuration(endian);
+  const fs::path folder = cache / configuration_name(source, wanted);
+  std::error_code error;
+  fs::create_directories(folder / "work", error);
+  const auto locked = lock(folder);
+  if (!locked) {
+    return locked.error();
+  }
+  const Configured configured{.source = folder / "source", .build = folder / "build"};
+  const fs::path work = folder / "work";
+  const std::vector<std::string> flags = compiler_flags(configured, glue, wanted);
+  if (const std::string name = program_name(work, flags);
+      !name.empty() && fs::exists(folder / name)) {
+    return folder / name;
+  }
+  FARCALL_TRYV(make_overlay(source, configured.source));
+  FARCALL_TRYV(configure(configured, wanted));
+  FARCALL_TRYV(build(configured, glue, work, flags, wanted));
+  fs::path program = folder / program_name(work, flags);
+  fs::rename(work / "jit", program, error);
+  if (error) {
+    return not_built(fmt::format("cannot keep {}: {}", program.string(), error.message()));
+  }
+  return program;
+}
+
+Result<std::string> user_emulator(model::Endian endian) {
+  return find_tool(endian == model::Endian::big ? "qemu-ppc64" : "qemu-ppc64le");
+}
+
+}  // namespace farcall::engine

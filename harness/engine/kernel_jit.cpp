@@ -1,0 +1,117 @@
+#include "engine/kernel_jit.hpp"
+
+#include <array>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "engine/kernel_build.hpp"
+#include "engine/process_jit.hpp"
+
+namespace farcall::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The programs that were made of a tree; shared by all threads.
+class Generators {
+ public:
+  Generators(fs::path tree, fs::path glue) : tree_(std::move(tree)), glue_(std::move(glue)) {}
+
+  Result<process::Command> of(model::Endian endian) {
+    const std::scoped_lock lock(mutex_);
+    std::optional<Result<process::Command>>& made = commands_[static_cast<std::size_t>(endian)];
+    if (!made) {
+      made = make(endian);
+    }
+    return *made;
+  }
+
+ private:
+  Result<process::Command> make(model::Endian endian) const {
+    FARCALL_TRY(emulator, user_emulator(endian));
+    FARCALL_TRY(program, build_kernel_jit(tree_, glue_, endian));
+    return process::Command{.program = emulator, .arguments = {program.string()}};
+  }
+
+  fs::path tree_;
+  fs::path glue_;
+  std::mutex mutex_;
+  std::array<std::optional<Result<process::Command>>, 2> commands_;
+};
+
+// What no tree's JIT can be asked for, or an empty text.
+std::string declined(const model::Cell& cell) {
+  if (cell.axes.abi == model::Abi::elfv1) {
+    return "code for ELFv1, which kernel:DIR is not built for";
+  }
+  if (cell.expected.failure) {
+    return "the case expects a failure, of farcall's own linker or JIT";
+  }
+  return {};
+}
+
+class KernelCompiler final : public Compiler {
+ public:
+  explicit KernelCompiler(std::shared_ptr<Generators> generators)
+      : generators_(std::move(generators)) {}
+
+  std::size_t batch() const override { return 64; }
+
+  std::vector<Compiled> compile(std::span<const model::Document* const> documents) override {
+    std::vector<Compiled> all;
+    std::array<std::vector<std::size_t>, 2> numbers;
+    std::array<std::vector<const model::Document*>, 2> parts;
+    for (std::size_t i = 0; i < documents.size(); ++i) {
+      std::string why = declined(documents[i]->cell);
+      if (why.empty()) {
+        const auto part = static_cast<std::size_t>(documents[i]->cell.axes.endian);
+        numbers[part].push_back(i);
+        parts[part].push_back(documents[i]);
+      }
+      all.push_back({.linked = std::nullopt,
+                     .image = Error{.code = ErrorCode::jit_declined, .message = std::move(why)}});
+    }
+    for (std::size_t part = 0; part < parts.size(); ++part) {
+      if (!parts[part].empty()) {
+        std::vector<Compiled> some = compile_part(part, parts[part]);
+        for (std::size_t i = 0; i < some.size(); ++i) {
+          all[numbers[part][i]].image = std::move(some[i].image);
+        }
+      }
+    }
+    return all;
+  }
+
+ private:
+  std::vector<Compiled> compile_part(std::size_t part,
+                                     std::span<const model::Document* const> documents) {
+    if (!processes_[part]) {
+      const auto command = generators_->of(static_cast<model::Endian>(part));
+      if (!command) {
+        std::vector<Compiled> none;
+        for (std::size_t i = 0; i < documents.size(); ++i) {
+          none.push_back({.linked = std::nullopt, .image = command.error()});
+        }
+        return none;
+      }
+      processes_[part] = process_jit("", command.value()).start();
+    }
+    return processes_[part]->compile(documents);
+  }
+
+  std::shared_ptr<Generators> generators_;
+  std::array<std::unique_ptr<Compiler>, 2> processes_;
+};
+
+}  // namespace
+
+Result<Jit> kernel_jit(std::string name, const fs::path& tree, const fs::path& glue) {
+  const auto generators = std::make_shared<Generators>(tree, glue);
+  FARCALL_TRYV(generators->of(model::Endian::little));
+  return Jit{.name = std::move(name),
+             .start = [generators] { return std::make_unique<KernelCompiler>(generators); }};
+}
+
+}  // namespace farcall::engine

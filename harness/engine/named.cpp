@@ -1,0 +1,56 @@
+#include <fmt/format.h>
+
+#include <boost/process/search_path.hpp>
+#include <filesystem>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+#include "engine/jit.hpp"
+#include "engine/kernel_jit.hpp"
+#include "engine/process_jit.hpp"
+
+namespace farcall::engine {
+namespace {
+
+constexpr std::string_view kExec = "exec:";
+constexpr std::string_view kKernel = "kernel:";
+
+// A program and its arguments, separated by blanks.
+Result<Jit> exec_jit(const std::string& name) {
+  std::istringstream words(name.substr(kExec.size()));
+  std::string program;
+  words >> program;
+  process::Command command;
+  for (std::string argument; words >> argument;) {
+    command.arguments.push_back(argument);
+  }
+  command.program = program.find('/') == std::string::npos
+                        ? boost::process::search_path(program).string()
+                        : std::filesystem::absolute(program).string();
+  if (command.program.empty() || !std::filesystem::exists(command.program)) {
+    return Error{.code = ErrorCode::jit_not_started,
+                 .message = fmt::format("--jit {}: there is no program '{}'", name, program),
+                 .hint = "expected exec:PROGRAM, with its arguments after it"};
+  }
+  return process_jit(name, std::move(command));
+}
+
+}  // namespace
+
+Result<Jit> jit_named(const std::string& name, const std::filesystem::path& glue) {
+  if (name == farcall_jit().name) {
+    return farcall_jit();
+  }
+  if (name.starts_with(kExec)) {
+    return exec_jit(name);
+  }
+  if (name.starts_with(kKernel)) {
+    return kernel_jit(name, name.substr(kKernel.size()), glue);
+  }
+  return Error{
+      .code = ErrorCode::usage_bad_argument,
+      .message = fmt::format("--jit {}: expected farcall, exec:COMMAND or kernel:DIR", name)};
+}
+
+}  // namespace farcall::engine

@@ -1,0 +1,176 @@
+#include "run/edges.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "model/translation.hpp"
+
+namespace farcall::run {
+namespace {
+
+using model::Placement;
+
+constexpr std::int64_t kMiB = std::int64_t{1} << 20;
+constexpr std::int64_t kGiB = std::int64_t{1} << 30;
+
+// Parts are 1 MiB apart, so that none lies on another. A function is taken to have this size at most.
+constexpr std::uint64_t kLargestBytes = std::uint64_t{1} << 18;
+
+// Where the entry is at most edges: its distance to the TOC and to its callees matters.
+constexpr GuestAddress kText = {0xc000'0000'0100'0000};
+constexpr GuestAddress kVmalloc = {0xc008'0000'0000'0000};
+
+// The farthest that addis and addi reach from r2.
+constexpr std::int64_t kTocTop = 0x7fff'7fff;
+constexpr std::int64_t kTocBottom = -0x8000'8000LL;
+
+// What of a program an edge places.
+enum class Part : std::uint8_t { entry, callees, helpers, stack };
+
+struct Edge {
+  std::string_view name;
+  Part part;
+  // Where it goes: an address, or a distance.
+  enum class From : std::uint8_t { nowhere, entry, toc } from;
+  std::int64_t at;
+};
+
+constexpr std::int64_t address(GuestAddress place, std::int64_t distance = 0) {
+  return static_cast<std::int64_t>(place.value) + distance;
+}
+
+// Beyond this distance an upper limit is what the edge is about.
+constexpr std::int64_t kFar = 0x1000'0000;
+
+// A helper is entered 8 bytes behind its address.
+constexpr std::int64_t kLocalEntry = 8;
+
+constexpr std::array kEdges = {
+    Edge{"entry-odd-word", Part::entry, Edge::From::nowhere, address(kText, 4)},
+    Edge{"callees-2-words", Part::callees, Edge::From::nowhere, address(kVmalloc)},
+    Edge{"callees-3-words", Part::callees, Edge::From::nowhere, address(kVmalloc, 0x10'0000)},
+    Edge{"callees-4-words", Part::callees, Edge::From::nowhere, address(kVmalloc, 0x12'a468)},
+    Edge{"callees-5-words", Part::callees, Edge::From::nowhere, address(kVmalloc, 0x5'1234'8abc)},
+    Edge{"callees-odd-word", Part::callees, Edge::From::nowhere, address(kVmalloc, 0x12'a46c)},
+    Edge{"callees-32-mib", Part::callees, Edge::From::entry, 32 * kMiB},
+    Edge{"callees-32-mib-less", Part::callees, Edge::From::entry, 32 * kMiB - 4},
+    Edge{"callees-minus-32-mib", Part::callees, Edge::From::entry, -32 * kMiB},
+    Edge{"callees-2-gib", Part::callees, Edge::From::entry, 2 * kGiB},
+    Edge{"callees-2-gib-less", Part::callees, Edge::From::entry, 2 * kGiB - 4},
+    Edge{"callees-8-gib", Part::callees, Edge::From::entry, 8 * kGiB},
+    Edge{"callees-8-gib-less", Part::callees, Edge::From::entry, 8 * kGiB - 4},
+    Edge{"helpers-bit-15-clear", Part::helpers, Edge::From::toc, 0x7f'0000 - kLocalEntry},
+    Edge{"helpers-bit-15-set", Part::helpers, Edge::From::toc, 0x7f'8000 - kLocalEntry},
+    Edge{"helpers-toc-top", Part::helpers, Edge::From::toc, kTocTop - 3 - kLocalEntry},
+    Edge{"helpers-toc-beyond", Part::helpers, Edge::From::toc, kTocTop + 1 - kLocalEntry},
+    Edge{"helpers-toc-bottom", Part::helpers, Edge::From::toc, kTocBottom - kLocalEntry},
+    Edge{"stack-4-gib", Part::stack, Edge::From::nowhere, address({0xc000'0000'ffff'e000})},
+};
+
+// Moves the parts that the edge is about; false: the program has none of them.
+bool place(const Edge& edge, const bpf::Program& program, Placement& placement) {
+  const GuestAddress origin = edge.from == Edge::From::entry ? placement.functions.front()
+                              : edge.from == Edge::From::toc ? placement.toc
+                                                             : GuestAddress{};
+  GuestAddress at = origin + Displacement{edge.at};
+  const std::size_t functions = program.functions.size();
+  bool moved = false;
+  switch (edge.part) {
+    case Part::entry:
+      placement.functions.front() = at;
+      return true;
+    case Part::stack:
+      placement.stack = at;
+      return true;
+    case Part::callees:
+      for (std::size_t i = 1; i < functions; ++i) {
+        placement.functions[i] = at;
+        at = at + Displacement{kMiB};
+        moved = true;
+      }
+      return moved;
+    case Part::helpers:
+      // Away from the limit, so that the first is the one at the edge.
+      for (std::size_t i = 0; i < program.externals.size(); ++i) {
+        if (program.externals[i].kind == bpf::ExternalKind::helper) {
+          placement.functions[functions + i] = at;
+          at = at + Displacement{edge.at > kFar ? -kMiB : kMiB};
+          moved = true;
+        }
+      }
+      return moved;
+  }
+  return false;
+}
+
+bool lies_well(const model::Cell& cell) {
+  struct Extent {
+    GuestAddress first;
+    std::uint64_t bytes;
+  };
+  std::vector<Extent> extents;
+  for (const GuestAddress function : cell.placement.functions) {
+    extents.push_back({function, kLargestBytes});
+  }
+  for (const bpf::MemoryRegion& region : cell.memory) {
+    extents.push_back({region.address, region.bytes.size()});
+  }
+  extents.push_back({cell.placement.stack, model::kStackBytes});
+  std::ranges::sort(extents, {}, &Extent::first);
+  for (std::size_t i = 0; i < extents.size(); ++i) {
+    if (extents[i].bytes != 0 && !admits(cell.axes.mmu, extents[i].first, extents[i].bytes)) {
+      return false;
+    }
+    if (i > 0 && extents[i].first.value - extents[i - 1].first.value < extents[i - 1].bytes) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// A program array in memory holds the addresses of programs, which stay.
+bool holds_addresses(const bpf::Program& program) {
+  return std::ranges::any_of(program.maps,
+                             [](const bpf::Map& map) { return map.value_bytes == 0; });
+}
+
+}  // namespace
+
+std::vector<model::Cell> at_edges(const std::vector<model::Cell>& cells) {
+  std::vector<model::Cell> all;
+  std::set<std::pair<std::string, model::AxisValues>> done;
+  for (const model::Cell& cell : cells) {
+    if (!cell.program || cell.expected.failure || holds_addresses(*cell.program)) {
+      continue;
+    }
+    model::AxisValues axes = cell.axes;
+    axes.call = model::CallScheme::table;
+    axes.reach = model::Reach::abs64;
+    const std::string case_name = cell.name.substr(0, cell.name.find('@'));
+    if (!done.insert({case_name, axes}).second) {
+      continue;
+    }
+    for (const Edge& edge : kEdges) {
+      model::Cell moved = cell;
+      moved.axes = axes;
+      moved.name += fmt::format("{}edge-{}", cell.name == case_name ? "@" : "-", edge.name);
+      moved.placement.functions.front() = kText;
+      if (edge.from == Edge::From::toc) {
+        moved.placement.call_base = moved.placement.toc;
+      }
+      if (place(edge, *cell.program, moved.placement) && lies_well(moved)) {
+        all.push_back(std::move(moved));
+      }
+    }
+  }
+  return all;
+}
+
+}  // namespace farcall::run

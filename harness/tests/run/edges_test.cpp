@@ -1,0 +1,83 @@
+#include "run/edges.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bpf/assembler.hpp"
+
+namespace farcall::run::edges_test {
+namespace {
+
+using testing::IsEmpty;
+
+model::Cell cell(const std::string& name, const std::string& assembly) {
+  model::Cell made;
+  made.case_path = "x.case";
+  made.name = name;
+  made.program =
+      std::make_shared<const bpf::Program>(bpf::assemble(assembly, {"x.case", 1, 1}).value());
+  made.placement = {.functions = std::vector<GuestAddress>(callee_count(*made.program),
+                                                           GuestAddress{0xc000'0000'0001'0000}),
+                    .stack = {0xc000'0000'3000'0000},
+                    .call_base = {0xc000'0000'0020'0000},
+                    .toc = {0xc000'0000'0200'0000}};
+  return made;
+}
+
+const model::Cell* named(const std::vector<model::Cell>& cells, const std::string& name) {
+  const auto found = std::ranges::find(cells, name, &model::Cell::name);
+  return found == cells.end() ? nullptr : &*found;
+}
+
+constexpr const char* kTwoFunctions = "call local callee\nexit\ncallee:\nmov %r0, 1\nexit\n";
+
+TEST(Edges, PlaceWhatTheProgramHas) {
+  const auto cells = at_edges({cell("two", kTwoFunctions)});
+  const model::Cell* const five = named(cells, "two@edge-callees-5-words");
+  ASSERT_NE(five, nullptr);
+  // Bits 32 to 47, 16 to 31 and 0 to 15 are all not 0.
+  EXPECT_EQ(five->placement.functions.at(1), (GuestAddress{0xc008'0005'1234'8abc}));
+  const model::Cell* const near = named(cells, "two@edge-callees-32-mib-less");
+  ASSERT_NE(near, nullptr);
+  EXPECT_EQ(bytes(near->placement.functions.at(1) - near->placement.functions.at(0)),
+            (32 << 20) - 4);
+  ASSERT_NE(named(cells, "two@edge-stack-4-gib"), nullptr);
+  EXPECT_EQ(named(cells, "two@edge-helpers-toc-top"), nullptr);  // there are none
+  EXPECT_THAT(at_edges({cell("one", "mov %r0, 1\nexit\n")}),
+              testing::Each(
+                  testing::Field(&model::Cell::name, testing::Not(testing::HasSubstr("callees")))));
+}
+
+TEST(Edges, ACaseIsPlacedOnceForEachMachine) {
+  std::vector<model::Cell> cells = {cell("two@bl", kTwoFunctions),
+                                    cell("two@abs64", kTwoFunctions)};
+  cells[0].axes.reach = model::Reach::bl;
+  const auto once = at_edges(cells);
+  cells[0].axes.cpu = model::Cpu::power10;
+  EXPECT_EQ(at_edges(cells).size(), 2 * once.size());
+  EXPECT_NE(named(once, "two@bl-edge-stack-4-gib"), nullptr);
+}
+
+TEST(Edges, WhatIsExpectedToFailIsLeftOut) {
+  model::Cell fails = cell("two", kTwoFunctions);
+  fails.expected.failure = {.code = ErrorCode::call_out_of_range};
+  EXPECT_THAT(at_edges({fails}), IsEmpty());
+}
+
+TEST(Edges, PartsDoNotLieOnEachOther) {
+  model::Cell full = cell("two", kTwoFunctions);
+  full.memory = {{.name = "mem",
+                  .address = {0xc008'0000'0012'0000},
+                  .bytes = std::vector<std::byte>(0x10000)}};
+  const auto cells = at_edges({full});
+  EXPECT_EQ(named(cells, "two@edge-callees-4-words"), nullptr);
+  EXPECT_NE(named(cells, "two@edge-callees-5-words"), nullptr);
+}
+
+}  // namespace
+}  // namespace farcall::run::edges_test
