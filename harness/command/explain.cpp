@@ -38,6 +38,9 @@ std::vector<std::string> all_codes() {
 
 // Who is to blame, and so how a run ends that had it.
 std::string blamed(ErrorCode code) {
+  if (code == ErrorCode::jit_declined) {
+    return "nobody: the cell is skipped";
+  }
   switch (blame(code)) {
     case Blame::input:
       return "the command line or a file: exit code 2";
