@@ -382,7 +382,7 @@ class ObjectReader {
 
   Result<void> copy_slot(const ElfCodeSection& section, ElfAddress at, bool is_second) {
     const Slot slot =
-        is_second ? decode_at(section, at) : with_register_in_dst(decode_at(section, at));
+        is_second ? decode_at(section, at) : with_callee_in_dst(decode_at(section, at));
     const auto slot_number = static_cast<SlotIndex>(program_.slots.size());
     program_.slots.push_back(slot);
     program_.origins.push_back(location(at));
@@ -415,16 +415,6 @@ class ObjectReader {
 
   Slot decode_at(const ElfCodeSection& section, ElfAddress at) const {
     return decode(section.bytes.subspan(at.offset).first<kSlotBytes>(), code_.order);
-  }
-
-  static Slot with_register_in_dst(Slot slot) {
-    const InstructionInfo* info = find(slot);
-    if (info != nullptr && info->operation == Operation::call_register && slot.dst == 0 &&
-        slot.imm > 0 && slot.imm < kRegisterCount) {
-      slot.dst = static_cast<std::uint8_t>(slot.imm);
-      slot.imm = 0;
-    }
-    return slot;
   }
 
   // The 64-bit load at `at`, the slot that was copied last, is of an address.

@@ -304,6 +304,12 @@ Cell read_cell(const Json& json) {
     throw BadDocument("expected five arguments");
   }
   std::ranges::copy(arguments, cell.arguments.begin());
+  if (json.contains("budget")) {
+    cell.budget = read_number<std::uint64_t>(json.at("budget"));
+    if (cell.budget == 0 || cell.budget > kMostBudget) {
+      throw BadDocument(fmt::format("expected a budget of 1 to {} instructions", kMostBudget));
+    }
+  }
   if (const Json& program = json.at("program"); !program.is_null()) {
     cell.program = std::make_shared<const bpf::Program>(read_program(program));
   }

@@ -225,6 +225,9 @@ Json to_json(const Cell& cell) {
   });
   json["arguments"] = hex_array(cell.arguments);
   json["expected"] = to_json(cell.expected);
+  if (cell.budget != bpf::kDefaultBudget) {
+    json["budget"] = cell.budget;
+  }
   json["program"] = cell.program ? to_json(*cell.program) : Json(nullptr);
   return json;
 }

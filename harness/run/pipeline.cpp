@@ -22,7 +22,7 @@ constexpr std::uint64_t kGuestInstructionsAtLeast = 50'000;
 constexpr std::size_t kSpareTraceEvents = 64;
 
 Result<check::Interpretation> interpret(const bpf::Program& program, const model::Cell& cell,
-                                        const bpf::InterpreterLimits& limits = {}) {
+                                        const bpf::InterpreterLimits& limits) {
   bpf::AddressSpace memory(cell.memory, byte_order(cell.axes.endian));
   FARCALL_TRY(run, bpf::interpret(program, cell.placement.functions, cell.arguments,
                                   cell.placement.stack + model::kStackBytes, memory, limits));
@@ -43,7 +43,7 @@ bool interpret_source(const model::Document& document, Prepared& prepared) {
     }
   }
   if (cell.program) {
-    testimony.source = interpret(*cell.program, cell);
+    testimony.source = interpret(*cell.program, cell, {.instructions = cell.budget});
     if (!*testimony.source || !objections(cell, testimony.source->value()).empty()) {
       return false;  // the case is wrong: nothing of it is run
     }
@@ -89,8 +89,8 @@ void finish(const model::Document& document, std::uint64_t seed, Prepared& prepa
   check::Testimony& testimony = prepared.testimony;
   if (prepared.linked) {
     // Linking may add an instruction to each call.
-    testimony.linked = interpret(interpreter_view(*prepared.linked), cell,
-                                 {.instructions = 2 * bpf::InterpreterLimits{}.instructions});
+    testimony.linked =
+        interpret(interpreter_view(*prepared.linked), cell, {.instructions = 2 * cell.budget});
   }
   if (!testimony.image) {
     return;
@@ -109,16 +109,18 @@ void finish(const model::Document& document, std::uint64_t seed, Prepared& prepa
     prepared.job->trace_events =
         static_cast<std::uint32_t>((2 * run.calls.size()) + kSpareTraceEvents);
   }
+  const std::uint64_t times = std::max<std::uint64_t>(cell.budget / bpf::kDefaultBudget, 1);
+  prepared.job->budget_instructions =
+      std::min(wire::kMaxBudget, prepared.job->budget_instructions * times);
 }
 
 }  // namespace
 
 std::vector<bpf::InterpreterStep> interpreter_steps(const model::Cell& cell, std::size_t at_most) {
   std::vector<bpf::InterpreterStep> steps;
-  (void)interpret(
-      *cell.program, cell,
-      {.instructions = std::min<std::uint64_t>(at_most, bpf::InterpreterLimits{}.instructions),
-       .watch = [&steps](const bpf::InterpreterStep& step) { steps.push_back(step); }});
+  (void)interpret(*cell.program, cell,
+                  {.instructions = std::min<std::uint64_t>(at_most, cell.budget),
+                   .watch = [&steps](const bpf::InterpreterStep& step) { steps.push_back(step); }});
   return steps;
 }
 
@@ -168,7 +170,7 @@ Error no_image(const model::Document& document, const Prepared& prepared) {
 }
 
 Result<bpf::InterpreterRun> interpreted(const model::Cell& cell) {
-  FARCALL_TRY(source, interpret(*cell.program, cell));
+  FARCALL_TRY(source, interpret(*cell.program, cell, {.instructions = cell.budget}));
   return std::move(source.run);
 }
 
@@ -177,7 +179,7 @@ void expect_calls_as_interpreted(model::Cell& cell) {
   if (calls.empty()) {
     return;
   }
-  const auto source = interpret(*cell.program, cell);
+  const auto source = interpret(*cell.program, cell, {.instructions = cell.budget});
   if (!source) {
     return;
   }

@@ -120,6 +120,7 @@ Document with_everything() {
                                   .address = {0xc000'0000'02a0'0000},
                                   .bytes = std::vector<std::byte>(kLogBytes)});
   document.cell.expected.any_other_call = true;
+  document.cell.budget = 5'000'000;
   document.cell.memory.push_back({.name = "programs",
                                   .address = {0xc000'0000'0280'0000},
                                   .bytes = std::vector<std::byte>(16),
@@ -145,6 +146,7 @@ TEST(Json, WhatOnlySomeProgramsHaveComesBack) {
   const Document wanted = with_everything();
   const auto read = read_document(to_json(wanted, "image").dump(), "image.json");
   ASSERT_TRUE(read.has_value()) << to_string(read.error());
+  EXPECT_EQ(read.value().cell.budget, 5'000'000U);
   const bpf::Program& program = *read.value().cell.program;
   EXPECT_EQ(program, *wanted.cell.program);
   EXPECT_TRUE(program.functions[1].begins_program);
