@@ -266,6 +266,12 @@ constexpr std::array kRows = {
         {"the code is of another size than the JIT itself says",
          "a last pass that is shorter than the one before",
          "see the sizes in the message: memory was allocated by one of them"}},
+    Row{code_data_misaligned,
+        {"a stub of the code reads a doubleword that is not aligned, and so cannot be changed "
+         "safely "
+         "while it is read",
+         "an address after an odd number of instructions",
+         "put a nop before the stub where its address is a multiple of 4 only"}},
     Row{code_line_table,
         {"the JIT's line table does not fit its code",
          "an instruction whose code begins before that of the instruction before",

@@ -31,8 +31,8 @@ const std::array kGroups = {
            conformance_command}},
     Group{"Look at one cell closely",
           {dump_command, trace_command, debug_command, console_command, explain_command}},
-    Group{"Compare schemes, names and addresses",
-          {schemes_command, symbols_command, resolve_command}},
+    Group{"Compare schemes, names, addresses and kernels",
+          {schemes_command, symbols_command, resolve_command, kernel_command}},
     Group{"Look after this machine", {doctor_command, vm_command, bench_command}},
     Group{"Get help", {completion_command, manual_command}},
 };

@@ -91,6 +91,9 @@ class TextReport : public Report {
       fmt::print(out_, "part {} of {} has no cells: all that are selected are in other parts\n",
                  totals.shard.index, totals.shard.count);
     }
+    for (const auto& [code, count] : totals.allowed) {
+      fmt::print(out_, "allowed: {} finding{} of {}\n", count, count == 1 ? "" : "s", name(code));
+    }
     if (totals.not_run > 0) {
       fmt::print(out_, "{}; {} not run\n",
                  totals.interrupted.empty() ? "stopped at the first failure"
@@ -190,6 +193,9 @@ class TextReport : public Report {
     if (report.verdict.outcome == Outcome::pass && failure) {
       return fmt::format("{}{}{}, as expected", name(failure->code),
                          failure->site.empty() ? "" : " at ", failure->site);
+    }
+    if (report.verdict.known) {
+      return fmt::format("{}, as is known of this JIT", name(*report.verdict.known));
     }
     if (report.verdict.result) {
       const bool by_image =

@@ -142,7 +142,7 @@ TEST(Words, AShardWithoutCellsSaysSo) {
 TEST(Words, HelpIsGroupedByWhatPeopleWant) {
   const std::string help = run_farcall({"--help"}).out;
   for (const char* const group :
-       {"Run cells", "Look at one cell closely", "Compare schemes, names and addresses",
+       {"Run cells", "Look at one cell closely", "Compare schemes, names, addresses and kernels",
         "Look after this machine", "Get help"}) {
     EXPECT_THAT(help, HasSubstr(std::string(group) + ":\n"));
   }
