@@ -74,6 +74,7 @@ AddressSpace::AddressSpace(std::vector<MemoryRegion> regions, std::endian order)
 
 Result<AddressSpace::Place> AddressSpace::place(const char* what, GuestAddress address,
                                                 unsigned size) const {
+  ++accesses_;
   for (std::size_t i = 0; i < regions_.size(); ++i) {
     const std::size_t offset = offset_in(regions_[i], address, size);
     if (offset != regions_[i].bytes.size()) {

@@ -63,6 +63,8 @@ class AddressSpace {
   }
 
   const std::vector<MemoryRegion>& regions() const { return regions_; }
+  // How many there were, loads and stores.
+  std::uint64_t accesses() const { return accesses_; }
   std::endian order() const { return order_; }
 
  private:
@@ -81,6 +83,7 @@ class AddressSpace {
   std::vector<MemoryRegion> regions_;
   std::vector<Shadow> shadows_;  // one for each region
   bool has_stack_ = false;       // the last one is
+  mutable std::uint64_t accesses_ = 0;
   std::endian order_;
 };
 

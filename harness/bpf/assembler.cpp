@@ -124,6 +124,9 @@ class Assembler {
   Result<void> read_line(AssemblyLine line) {
     while (!line.at_end()) {
       const Place place = line.place();
+      if (line.peek() == '*') {
+        return kernel_syntax(place);
+      }
       const std::string_view word = line.take_name();
       if (word.empty()) {
         return expected(line, "an instruction or a label");
@@ -151,6 +154,19 @@ class Assembler {
     return success();
   }
 
+  // What a line of Linux's syntax begins with: `r0 = 1`, `w1 += w2`, `if r1 > 2 goto +3`.
+  static bool is_kernel_word(std::string_view word) {
+    const bool is_register =
+        word.size() >= 2 && (word.front() == 'r' || word.front() == 'w') &&
+        std::ranges::all_of(word.substr(1), [](char c) { return c >= '0' && c <= '9'; });
+    return is_register || word == "if" || word == "goto" || word == "gotol";
+  }
+  Error kernel_syntax(Place place) const {
+    return error(ErrorCode::asm_syntax, place,
+                 "this is the syntax of Linux and LLVM, `r0 = 1`: expected that of the conformance "
+                 "suite, `mov %r0, 1`, `ldxdw %r0, [%r1+8]`, `jgt %r0, 1, +3`");
+  }
+
   // Mnemonics of atomics go on behind their first word.
   static std::string whole_mnemonic(std::string_view first, AssemblyLine& line) {
     std::string mnemonic(first);
@@ -172,6 +188,9 @@ class Assembler {
     const std::string mnemonic = whole_mnemonic(word, line);
     const Rows rows = rows_named(mnemonic);
     if (rows.empty()) {
+      if (is_kernel_word(word) || (word == "lock" && line.peek() == '*')) {
+        return kernel_syntax(place);
+      }
       return error(ErrorCode::asm_unknown_mnemonic, place,
                    fmt::format("there is no instruction '{}'", mnemonic));
     }

@@ -50,6 +50,10 @@ class Reader {
           type == nullptr ? nullptr : btf__name_by_offset(btf_.get(), type->name_off);
       if (name != nullptr && *name != '\0') {
         read_context(place, type->type);
+        const btf_type* const prototype = plain_type(type->type);
+        if (prototype != nullptr && btf_is_func_proto(prototype) && prototype->type == 0) {
+          info_.without_result.insert(place);
+        }
         info_.functions.emplace(std::move(place), name);
       }
     }));

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -52,6 +53,7 @@ struct Pointee {
 struct DebugInfo {
   std::map<CodePlace, std::string> functions;       // names, by where they begin
   std::map<CodePlace, Pointee> contexts;            // of their first argument, if that is a pointer
+  std::set<CodePlace> without_result;               // functions that return void
   std::map<std::string, std::uint32_t> structures;  // bytes of each, by its name
   std::map<CodePlace, DebugLine> lines;             // by the instruction that begins them
   std::map<std::string, MapDefinition> maps;

@@ -9,10 +9,21 @@
 
 namespace farcall::bpf {
 
+Slot with_callee_in_dst(Slot slot) {
+  const InstructionInfo* const info = find(slot);
+  if (info != nullptr && info->operation == Operation::call_register && slot.dst == 0 &&
+      slot.imm > 0 && slot.imm < kRegisterCount) {
+    slot.dst = static_cast<std::uint8_t>(slot.imm);
+    slot.imm = 0;
+  }
+  return slot;
+}
+
 Result<void> divide_into_functions(Program& program) {
   std::vector<SlotIndex> begins = {0};
   for (SlotIndex at = 0; at < program.slots.size(); at += slots_of(program.slots[at].opcode)) {
-    const Slot& slot = program.slots[at];
+    Slot& slot = program.slots[at];
+    slot = with_callee_in_dst(slot);
     const InstructionInfo* const info = find(slot);
     if (info == nullptr || !info->names_function()) {
       continue;

@@ -71,6 +71,16 @@ class Caller {
 
 enum class ExternalKind : std::uint8_t { helper, kfunc };
 
+// Memory that a function sets to zeros: where an argument points to, as many bytes as the low 32
+// bits of another say. A null pointer leads to none. Arguments count from 0.
+struct Filling {
+  std::uint8_t pointer = 0;
+  std::optional<std::uint8_t> length = {};  // empty: always `bytes`
+  std::uint32_t bytes = 0;
+
+  friend bool operator==(const Filling&, const Filling&) = default;
+};
+
 // What makes an external function a stub: it writes down how it is called and returns what a list
 // says. Log and list are in a map of the program, see external/stub.hpp.
 struct Stub {
@@ -78,6 +88,7 @@ struct Stub {
   std::uint32_t number = 0;  // among the program's stubs
   std::uint32_t block = 0;   // where its list is, in bytes from the map's beginning
   std::uint32_t values = 1;  // how many are in the list; the last one is for all calls that follow
+  std::optional<Filling> fills = {};
 
   friend bool operator==(const Stub&, const Stub&) = default;
 };

@@ -1,5 +1,5 @@
-// The helpers of Linux: their names and how many arguments each has. The list is frozen since Linux
-// 6.2: what came later are kfuncs. Source: bpf_helper_defs.h of libbpf.
+// The helpers of Linux: their names, how many arguments each has, and what memory it writes. The
+// list is frozen since Linux 6.2: what came later are kfuncs. Source: bpf_helper_defs.h of libbpf.
 #pragma once
 
 #include <cstdint>
@@ -7,11 +7,14 @@
 #include <string>
 #include <string_view>
 
+#include "bpf/external.hpp"
+
 namespace farcall::bpf {
 
 struct HelperInfo {
-  std::string_view name;       // behind `bpf_`
-  std::uint8_t arguments = 0;  // those that are always there
+  std::string_view name;              // behind `bpf_`
+  std::uint8_t arguments = 0;         // those that are always there
+  std::optional<Filling> fills = {};  // what of its caller's memory it writes as a whole
 };
 
 // Null for a number that Linux does not have.

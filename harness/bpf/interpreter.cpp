@@ -751,7 +751,8 @@ Result<void> execute(Machine& machine) {
   while (true) {
     if (machine.run.instructions == machine.limits.instructions) {
       return located(machine, {.code = ErrorCode::interpreter_budget,
-                               .message = fmt::format("still running after {} instructions",
+                               .message = fmt::format("still running after {} instructions, the "
+                                                      "budget: `farcall run --budget N` is another",
                                                       machine.limits.instructions)});
     }
     ++machine.run.instructions;

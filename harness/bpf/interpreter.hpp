@@ -32,7 +32,7 @@ struct InterpreterStep {
 };
 
 struct InterpreterLimits {
-  std::uint64_t instructions = 1'000'000;
+  std::uint64_t instructions = kDefaultBudget;
   std::uint32_t call_depth = kMostFrames;
   std::function<void(const InterpreterStep&)> watch = {};  // told before each instruction
 };

@@ -75,15 +75,17 @@ class ObjectReader {
       program_.slots[named.slot].imm =
           static_cast<std::int32_t>(program_.functions[named.function].begin - named.slot - 1);
     }
-    return Object{.program = std::move(program_),
-                  .data = std::move(data_),
-                  .addresses = std::move(addresses_),
-                  .maps = std::move(maps_),
-                  .externs = std::move(externs_),
-                  .context = context_of(*first),
-                  .structures = debug_.structures,
-                  .core_relocations = debug_.core_relocations,
-                  .order = code_.order};
+    return Object{
+        .program = std::move(program_),
+        .data = std::move(data_),
+        .addresses = std::move(addresses_),
+        .maps = std::move(maps_),
+        .externs = std::move(externs_),
+        .context = context_of(*first),
+        .has_result = !debug_.without_result.contains({section_name(first->section), first->value}),
+        .structures = debug_.structures,
+        .core_relocations = debug_.core_relocations,
+        .order = code_.order};
   }
 
  private:
@@ -380,7 +382,7 @@ class ObjectReader {
 
   Result<void> copy_slot(const ElfCodeSection& section, ElfAddress at, bool is_second) {
     const Slot slot =
-        is_second ? decode_at(section, at) : with_register_in_dst(decode_at(section, at));
+        is_second ? decode_at(section, at) : with_callee_in_dst(decode_at(section, at));
     const auto slot_number = static_cast<SlotIndex>(program_.slots.size());
     program_.slots.push_back(slot);
     program_.origins.push_back(location(at));
@@ -413,16 +415,6 @@ class ObjectReader {
 
   Slot decode_at(const ElfCodeSection& section, ElfAddress at) const {
     return decode(section.bytes.subspan(at.offset).first<kSlotBytes>(), code_.order);
-  }
-
-  static Slot with_register_in_dst(Slot slot) {
-    const InstructionInfo* info = find(slot);
-    if (info != nullptr && info->operation == Operation::call_register && slot.dst == 0 &&
-        slot.imm > 0 && slot.imm < kRegisterCount) {
-      slot.dst = static_cast<std::uint8_t>(slot.imm);
-      slot.imm = 0;
-    }
-    return slot;
   }
 
   // The 64-bit load at `at`, the slot that was copied last, is of an address.

@@ -79,6 +79,7 @@ struct Object {
   std::vector<ObjectMap> maps;
   std::vector<ObjectExtern> externs;
   std::optional<Pointee> context;                   // what r1 of the entry points to
+  bool has_result = true;                           // the entry does not return void
   std::map<std::string, std::uint32_t> structures;  // bytes of each, by its name
   std::size_t core_relocations = 0;                 // of the whole object
   std::endian order = std::endian::little;          // of the data

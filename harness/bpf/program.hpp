@@ -15,6 +15,9 @@
 
 namespace farcall::bpf {
 
+// How many instructions a run of the interpreter may take if nothing else is said.
+inline constexpr std::uint64_t kDefaultBudget = 1'000'000;
+
 // One 8-byte slot with its fields apart. How they lie in memory is the codec's business.
 struct Slot {
   std::uint8_t opcode = 0;

@@ -87,9 +87,6 @@ Result<void> read_sections(Reader& reader, std::span<const Section> sections) {
     if (kind == static_cast<std::size_t>(SectionKind::array)) {
       FARCALL_TRYV(read_stub_values(reader));
     }
-    if (kind == static_cast<std::size_t>(SectionKind::array)) {
-      FARCALL_TRYV(read_stub_values(reader));
-    }
   }
   return success();
 }

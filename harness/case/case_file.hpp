@@ -139,6 +139,7 @@ struct Case {
   std::optional<std::endian> object_order;
   std::size_t core_relocations = 0;               // of an object
   std::optional<bpf::Pointee> entry_context;      // of an object's entry
+  bool entry_has_result = true;                   // the same
   std::array<std::optional<Value>, 5> registers;  // r1 … r5
 
   std::vector<Selected<PlaceSection>> places;

@@ -178,6 +178,7 @@ Result<void> read_elf(Reader& reader, const Section& section) {
   reader.result.object_order = object.value().order;
   reader.result.core_relocations = object.value().core_relocations;
   reader.result.entry_context = object.value().context;
+  reader.result.entry_has_result = object.value().has_result;
   reader.structures = std::move(object.value().structures);
   FARCALL_TRYV(declare_callees(reader, object.value()));
   declare_maps(reader, object.value());

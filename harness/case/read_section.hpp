@@ -27,6 +27,7 @@ struct StubSection {
   Position where;
   std::vector<Word> returns;
   std::optional<std::uint8_t> takes;
+  std::optional<bpf::Filling> fills;
   bool used = false;
 };
 

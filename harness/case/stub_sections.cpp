@@ -57,6 +57,37 @@ Result<std::vector<Word>> read_values(Cursor cursor) {
   return values;
 }
 
+// The number of an argument, from 0.
+Result<std::uint8_t> read_argument(Word word) {
+  const bool known =
+      word.text.size() == 2 && word.text[0] == 'r' && word.text[1] >= '1' && word.text[1] <= '5';
+  if (!known) {
+    return error_at(word.where, ErrorCode::case_unknown_name,
+                    "expected `fills r1 r2`, a pointer and a length among r1 to r5, or `fills r1 "
+                    "BYTES`");
+  }
+  return static_cast<std::uint8_t>(word.text[1] - '1');
+}
+
+Result<bpf::Filling> read_filling(Cursor cursor) {
+  FARCALL_TRY(pointer, read_argument(cursor.word()));
+  bpf::Filling filling{.pointer = pointer};
+  const Word length = cursor.word();
+  if (!length.text.empty() && length.text.front() >= '0' && length.text.front() <= '9') {
+    FARCALL_TRY(bytes, unsigned_number(length));
+    if (bytes == 0 || bytes > external::kMostFilledBytes) {
+      return error_at(length.where, ErrorCode::case_bad_number,
+                      fmt::format("expected 1 to {} bytes", external::kMostFilledBytes));
+    }
+    filling.bytes = static_cast<std::uint32_t>(bytes);
+  } else {
+    FARCALL_TRY(argument, read_argument(length));
+    filling.length = argument;
+  }
+  FARCALL_TRYV(expect_end(cursor, "the length"));
+  return filling;
+}
+
 Result<void> read_stub_body(StubSection& stub, const Section& section) {
   LineReader lines{section.body, section.body_line};
   while (const auto line = lines.next()) {
@@ -74,9 +105,13 @@ Result<void> read_stub_body(StubSection& stub, const Section& section) {
       }
       FARCALL_TRYV(expect_end(cursor, "the number of arguments"));
       stub.takes = static_cast<std::uint8_t>(count);
+    } else if (word.text == "fills" && !stub.fills) {
+      FARCALL_TRY(filling, read_filling(cursor));
+      stub.fills = filling;
     } else {
       return error_at(word.where, ErrorCode::case_syntax,
-                      "expected one line `returns VALUE, ...` and one `takes N` at most");
+                      "expected one line each of `returns VALUE, ...`, `takes N` and `fills r1 r2` "
+                      "at most");
     }
   }
   return success();
@@ -94,13 +129,21 @@ StubSection* find_stub(Reader& reader, bpf::ExternalKind kind, std::string_view 
 void add_stub(Reader& reader, std::string name, bpf::ExternalKind kind, std::int32_t id,
               bpf::Signature signature, StubSection* section) {
   std::vector<Word> returns;
+  std::optional<bpf::Filling> fills;
+  const bpf::HelperInfo* const helper =
+      kind == bpf::ExternalKind::helper ? bpf::linux_helper(id) : nullptr;
+  if (helper != nullptr) {
+    fills = helper->fills;
+  }
   if (section != nullptr) {
     section->used = true;
     returns = section->returns;
+    fills = section->fills ? section->fills : fills;
     signature.argument_count = section->takes.value_or(signature.argument_count);
   }
   bpf::Stub how{.number = static_cast<std::uint32_t>(reader.stub_values.size()),
-                .values = static_cast<std::uint32_t>(std::max<std::size_t>(returns.size(), 1))};
+                .values = static_cast<std::uint32_t>(std::max<std::size_t>(returns.size(), 1)),
+                .fills = fills};
   reader.stub_values.push_back({.external = reader.externals.size(), .returns = returns});
   reader.externals.push_back(external::stub(std::move(name), kind, id, signature, how));
 }

@@ -23,6 +23,7 @@ namespace farcall::check {
 struct Interpretation {
   bpf::InterpreterRun run;
   std::vector<bpf::MemoryRegion> memory;
+  std::uint64_t accesses = 0;  // to memory, by the program and what it calls
 };
 
 // What the harness did with a cell, as far as it came.

@@ -144,7 +144,8 @@ Findings ending_findings(const model::CodeImage& image, const model::Observation
   if (observed.ending == model::Ending::out_of_budget) {
     return {
         {ErrorCode::guest_budget, "",
-         fmt::format("no end after {} guest instructions; the CPU was at {}, {} branches taken{}",
+         fmt::format("no end after {} guest instructions, the budget, which grows with `--budget`; "
+                     "the CPU was at {}, {} branches taken{}",
                      job.budget_instructions, describe(image, fault.address),
                      observed.taken_branches, reservation_note(image, observed))}};
   }

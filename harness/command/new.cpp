@@ -2,6 +2,7 @@
 
 #include <CLI/App.hpp>
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -34,13 +35,17 @@ constexpr std::uint32_t kContextBytes = 12 * 8;
 constexpr std::string_view kPointerCalls = "-- extension callx-address\n";
 
 // Stubs and contexts of zeros give a program null pointers where a kernel would have objects. Linux
-// lets loads through such pointers come to zero, and so do loads from here.
-constexpr std::string_view kNull = "-- data null ro size=16384\n-- place\nnull = user\n";
+// lets loads through such pointers come to zero, and so do loads from here. What the program would
+// write to such an object, it writes here.
+constexpr std::array<std::string_view, 2> kNulls = {
+    "-- data null ro size=16384\n-- place\nnull = user\n",
+    "-- data null size=16384\n-- place\nnull = user\n"};
 
 // What of a case is known before it was run.
 struct Draft {
   std::string head;          // sections up to the program
   std::string declarations;  // stubs and context
+  bool has_result = true;
   cases::Case parsed;
 };
 
@@ -62,8 +67,8 @@ std::string stub_sections(const bpf::Program& program) {
   return text;
 }
 
-// Whether the interpreter comes to an end with these declarations, or what is in its way.
-Result<std::uint64_t> interpreted(const Draft& draft, const std::string& name);
+// What the interpreter comes to with these declarations, or what is in its way.
+Result<bpf::InterpreterRun> interpreted(const Draft& draft, const std::string& name);
 
 Result<Draft> draft_of(const std::string& object, const std::string& entry,
                        const std::string& name) {
@@ -87,14 +92,21 @@ Result<Draft> draft_of(const std::string& object, const std::string& entry,
   }
   draft.declarations += stub_sections(*bare.program);
   draft.parsed = std::move(bare);
-  if (const auto run = interpreted(draft, name);
-      !run && run.error().code == ErrorCode::interpreter_bad_access) {
+  auto run = interpreted(draft, name);
+  const auto lacks_memory = [](const Result<bpf::InterpreterRun>& of) {
+    return !of && of.error().code == ErrorCode::interpreter_bad_access;
+  };
+  for (std::size_t i = 0; lacks_memory(run) && i < kNulls.size(); ++i) {
     Draft with_null = draft;
-    with_null.declarations += kNull;
-    const auto again = interpreted(with_null, name);
-    if (again || again.error().code != ErrorCode::interpreter_bad_access) {
+    with_null.declarations += kNulls[i];
+    if (auto again = interpreted(with_null, name); !lacks_memory(again)) {
       draft = std::move(with_null);
+      run = std::move(again);
     }
+  }
+  // C calls it void; what assembly leaves in r0 may be a result even so.
+  if (run && run.value().undefined_result && !draft.parsed.entry_has_result) {
+    draft.has_result = false;
   }
   return draft;
 }
@@ -110,12 +122,18 @@ std::string comment_on(const Draft& draft) {
   return text;
 }
 
-constexpr std::string_view kOpenOutcome = "-- result\nany\n-- calls\nrest *any\n";
+std::string result_section(const Draft& draft, const std::string& value) {
+  return draft.has_result ? fmt::format("-- result\n{}\n", value) : "-- result none\n";
+}
+
+std::string open_outcome(const Draft& draft) {
+  return fmt::format("{}-- calls\nrest *any\n", result_section(draft, "any"));
+}
 
 // The text of a case that says nothing of what comes of it.
 std::string open_case(const Draft& draft) {
   return fmt::format("# not run yet\n{}{}{}{}", comment_on(draft), draft.head, draft.declarations,
-                     kOpenOutcome);
+                     open_outcome(draft));
 }
 
 // The lines of `-- calls`: what was called, and what was not.
@@ -134,10 +152,9 @@ Result<std::vector<model::Cell>> cells_of(const std::string& text, const std::st
   return cases::cells(parsed, run::code_layout());
 }
 
-Result<std::uint64_t> interpreted(const Draft& draft, const std::string& name) {
+Result<bpf::InterpreterRun> interpreted(const Draft& draft, const std::string& name) {
   FARCALL_TRY(cells, cells_of(open_case(draft), name));
-  FARCALL_TRY(run, run::interpreted(cells.front()));
-  return run.r0;
+  return run::interpreted(cells.front());
 }
 
 Result<model::Verdict> run_once(const std::string& text, const std::string& name,
@@ -165,11 +182,12 @@ Result<std::string> recorded_case(const NewArguments& arguments, const std::stri
     return fmt::format(
         "# recorded, not derived: it did not pass, so that nothing is said of what "
         "comes of it\n{}{}{}{}",
-        comment_on(draft), draft.head, draft.declarations, kOpenOutcome);
+        comment_on(draft), draft.head, draft.declarations, open_outcome(draft));
   }
-  return fmt::format(
-      "# recorded, not derived: interpreter and CPU agreed on it\n{}{}{}-- result\n{:#x}\n{}",
-      comment_on(draft), draft.head, draft.declarations, *verdict.result, call_lines(verdict));
+  return fmt::format("# recorded, not derived: interpreter and CPU agreed on it\n{}{}{}{}{}",
+                     comment_on(draft), draft.head, draft.declarations,
+                     result_section(draft, fmt::format("{:#x}", *verdict.result)),
+                     call_lines(verdict));
 }
 
 // A file for each entry, not run; says what is refused.

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <iterator>
 #include <memory>
+#include <optional>
 
 #include "command/bless.hpp"
 #include "command/commands.hpp"
@@ -27,6 +28,7 @@ struct RunArguments {
   bool bless = false;
   std::uint64_t seed = 0;  // the first of `seeds`
   std::size_t seeds = 1;   // all cells with each
+  std::optional<std::uint64_t> budget;
   run::RunnerOptions runner;
 };
 
@@ -56,6 +58,9 @@ ExitCode run(const RunArguments& arguments) {
     return report_error(loaded.error());
   }
   auto& [selected, bad] = loaded.value();
+  for (model::Document& document : selected) {
+    document.cell.budget = arguments.budget.value_or(document.cell.budget);
+  }
   const std::size_t once = selected.size();
   const std::size_t times = arguments.repeat * arguments.seeds;
   if (once * times > kMostCells) {
@@ -83,7 +88,10 @@ ExitCode run(const RunArguments& arguments) {
   const std::string program = shell_word(arguments.program);
   const auto replay = [&](const run::Outcome& outcome) {
     const model::Cell& cell = outcome.document.cell;
-    const std::string seed = outcome.seed == 0 ? "" : fmt::format(" --seed {}", outcome.seed);
+    std::string seed = outcome.seed == 0 ? "" : fmt::format(" --seed {}", outcome.seed);
+    if (arguments.budget) {
+      seed += fmt::format(" --budget {}", *arguments.budget);
+    }
     return good_from.empty() ? fmt::format("{} run {} --filter {}{}{}{}", program,
                                            shell_word(cell.case_path), shell_word(cell.name),
                                            arguments.selection.edges ? " --placements edges" : "",
@@ -152,6 +160,12 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
   run_app
       ->add_option("--seeds", arguments->seeds, "Run every cell with so many seeds, from --seed on")
       ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
+  run_app
+      ->add_option("--budget", arguments->budget,
+                   fmt::format("How many instructions a program may take in the interpreter, {} by "
+                               "default; the guest's budget grows with it",
+                               bpf::kDefaultBudget))
+      ->check(CLI::Range(std::uint64_t{1}, model::kMostBudget));
   add_reports(*run_app, arguments->reports);
   add_selection(*run_app, arguments->selection);
   run_app->get_option("--filter")->excludes(from);

@@ -1,5 +1,7 @@
 #include "external/stub.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <iterator>
 #include <utility>
@@ -7,6 +9,7 @@
 #include "base/bits.hpp"
 #include "base/byte_order.hpp"
 #include "bpf/address_space.hpp"
+#include "bpf/interpreter.hpp"
 #include "external/words.hpp"
 
 namespace farcall::external {
@@ -24,6 +27,66 @@ Words load_address(ppc64::Gpr to, GuestAddress address) {
   return {encode<Op::addis>(to, kZero, sign_extend(halfword(48), 16)),
           encode<Op::ori>(to, to, halfword(32)), encode<Op::rldicr>(to, to, 32, 31),
           encode<Op::oris>(to, to, halfword(16)), encode<Op::ori>(to, to, halfword(0))};
+}
+
+ppc64::Gpr argument_register(std::uint8_t number) {
+  return static_cast<ppc64::Gpr>(3 + number);
+}
+
+Words fill(const bpf::Filling& filling) {
+  return {
+      // r9: what comes next. r10: how many bytes are left.
+      mr(r9, argument_register(filling.pointer)),
+      filling.length ? encode<Op::rldicl>(r10, argument_register(*filling.length), 0, 32)
+                     : li(r10, filling.bytes),
+      li(r11, 0), encode<Op::cmpldi>(cr0, r9, 0), branch_if(eq, 13),  // → done
+      // doublewords:
+      encode<Op::cmpldi>(cr0, r10, 8), branch_if(lt, 5),  // → bytes
+      encode<Op::std_>(r11, 0, r9), encode<Op::addi>(r9, r9, 8), encode<Op::addi>(r10, r10, -8),
+      encode<Op::b>(-5 * 4),  // → doublewords
+      // bytes:
+      encode<Op::cmpldi>(cr0, r10, 0), branch_if(eq, 5),  // → done
+      encode<Op::stb>(r11, 0, r9), encode<Op::addi>(r9, r9, 1), encode<Op::addi>(r10, r10, -1),
+      encode<Op::b>(-5 * 4),  // → bytes
+                              // done:
+  };
+}
+
+// Bytes of two frames, or of a frame and what is beside it, lie one after the other in the
+// interpreter alone.
+Result<void> check_frame(bpf::Caller& caller, std::uint64_t begin, std::uint64_t bytes) {
+  const bpf::MemoryRegion& stack = caller.memory().regions().back();
+  const std::uint64_t last = begin + bytes - 1;
+  const auto frame = [top = caller.frame_pointer().value](std::uint64_t address) {
+    return static_cast<std::int64_t>(top - 1 - address) >> 9U;
+  };
+  static_assert(bpf::kFrameBytes == 1U << 9U);
+  if (begin - stack.address.value < stack.bytes.size() && frame(begin) != frame(last)) {
+    return Error{.code = ErrorCode::interpreter_bad_access,
+                 .message = fmt::format(
+                     "{} bytes at r10{:+} are written: a frame is the {} bytes "
+                     "below r10",
+                     bytes, static_cast<std::int64_t>(begin - caller.frame_pointer().value),
+                     bpf::kFrameBytes)};
+  }
+  return success();
+}
+
+Result<void> fill(bpf::Caller& caller, const bpf::Filling& filling,
+                  const bpf::Arguments& arguments) {
+  const std::uint64_t begin = arguments[filling.pointer];
+  const std::uint64_t bytes =
+      filling.length ? arguments[*filling.length] & 0xffff'ffff : filling.bytes;
+  if (begin == 0 || bytes == 0) {
+    return success();
+  }
+  FARCALL_TRYV(check_frame(caller, begin, bytes));
+  for (std::uint64_t done = 0; done < bytes;) {
+    const unsigned size = bytes - done >= 8 ? 8 : 1;
+    FARCALL_TRYV(caller.memory().store(GuestAddress{begin} + done, size, 0));
+    done += size;
+  }
+  return success();
 }
 
 }  // namespace
@@ -51,6 +114,9 @@ Words stub_body(const bpf::External& external, GuestAddress log) {
                     encode<Op::std_>(r10, kFirstEntry + kStubNumber, r9),
                     encode<Op::std_>(r1, kFirstEntry + kStackPointer, r9),
                 });
+  if (how.fills) {
+    append(words, fill(*how.fills));
+  }
   // The list. r9: the block.
   append(words, load_address(r9, log + how.block));
   append(words, {
@@ -82,6 +148,9 @@ Result<std::uint64_t> stub_meaning(bpf::Caller& caller, const bpf::Arguments& ar
     }
     FARCALL_TRYV(memory.store(entry + kStubNumber, 8, how.number));
     FARCALL_TRYV(memory.store(entry + kStackPointer, 8, caller.frame_pointer().value));
+  }
+  if (how.fills) {
+    FARCALL_TRYV(fill(caller, *how.fills, arguments));
   }
   const GuestAddress block = log + how.block;
   FARCALL_TRY(before, memory.load(block, 8));

@@ -1,7 +1,7 @@
 // Stubs: what stands for a function of a kernel of which nobody says what it does.
 //
-// A stub writes down its arguments, returns the next value of a list, and writes something else into
-// every register that a callee may write. What it needs is in a map of the program, the log, in
+// A stub writes down its arguments, sets memory to zeros if it is one that fills some, returns the
+// next value of a list, and writes something else into every register that a callee may write. What it needs is in a map of the program, the log, in
 // doublewords of the guest's order behind the header that every map has:
 //
 //   +8            how many calls of stubs there were
@@ -33,6 +33,7 @@ inline constexpr std::uint32_t kFirstBlock = kFirstEntry + kLoggedCalls * kEntry
 // As many as an immediate counts.
 inline constexpr std::uint32_t kMostStubs = 1000;
 inline constexpr std::uint32_t kMostValues = 1000;
+inline constexpr std::uint32_t kMostFilledBytes = 4096;  // where no argument says how many
 
 // Bytes of the block of a stub that returns so many values.
 constexpr std::uint32_t block_bytes(std::uint32_t values) {

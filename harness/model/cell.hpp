@@ -87,6 +87,11 @@ struct Cell {
   std::vector<bpf::MemoryRegion> memory;        // initial contents; `mem` is one of them
   std::array<std::uint64_t, 5> arguments = {};  // r1 … r5
   Expectation expected;
+  // How many instructions the interpreter may take; the guest's budget grows with it.
+  std::uint64_t budget = bpf::kDefaultBudget;
 };
+
+// The largest budget of a cell.
+inline constexpr std::uint64_t kMostBudget = 1'000'000'000;
 
 }  // namespace farcall::model

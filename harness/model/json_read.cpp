@@ -144,11 +144,36 @@ bpf::Signature read_signature(const Json& json) {
   return signature;
 }
 
+std::uint8_t read_argument_number(const Json& json) {
+  const auto number = read_number<std::uint8_t>(json);
+  if (number >= std::tuple_size_v<bpf::Arguments>) {
+    throw BadDocument("expected the number of an argument, 0 to 4");
+  }
+  return number;
+}
+
+bpf::Filling read_filling(const Json& json) {
+  bpf::Filling filling{.pointer = read_argument_number(json.at("pointer"))};
+  if (json.contains("length")) {
+    filling.length = read_argument_number(json.at("length"));
+  } else {
+    filling.bytes = read_number<std::uint32_t>(json.at("bytes"));
+    if (filling.bytes > external::kMostFilledBytes) {
+      throw BadDocument(fmt::format("a stub fills {} bytes at most", external::kMostFilledBytes));
+    }
+  }
+  return filling;
+}
+
 bpf::Stub read_stub(const Json& json) {
-  return {.log = read_number<std::uint32_t>(json.at("log")),
-          .number = read_number<std::uint32_t>(json.at("number")),
-          .block = read_number<std::uint32_t>(json.at("block")),
-          .values = read_number<std::uint32_t>(json.at("values"))};
+  bpf::Stub stub{.log = read_number<std::uint32_t>(json.at("log")),
+                 .number = read_number<std::uint32_t>(json.at("number")),
+                 .block = read_number<std::uint32_t>(json.at("block")),
+                 .values = read_number<std::uint32_t>(json.at("values"))};
+  if (json.contains("fills")) {
+    stub.fills = read_filling(json.at("fills"));
+  }
+  return stub;
 }
 
 bpf::External read_external(const Json& json) {
@@ -278,6 +303,12 @@ Cell read_cell(const Json& json) {
     throw BadDocument("expected five arguments");
   }
   std::ranges::copy(arguments, cell.arguments.begin());
+  if (json.contains("budget")) {
+    cell.budget = read_number<std::uint64_t>(json.at("budget"));
+    if (cell.budget == 0 || cell.budget > kMostBudget) {
+      throw BadDocument(fmt::format("expected a budget of 1 to {} instructions", kMostBudget));
+    }
+  }
   if (const Json& program = json.at("program"); !program.is_null()) {
     cell.program = std::make_shared<const bpf::Program>(read_program(program));
   }

@@ -73,8 +73,18 @@ Json with_line(Json json, unsigned line, const char* key = "line") {
 }
 
 Json to_json(const bpf::Stub& stub) {
-  return {
+  Json json{
       {"log", stub.log}, {"number", stub.number}, {"block", stub.block}, {"values", stub.values}};
+  if (stub.fills) {
+    Json& fills = json["fills"];
+    fills["pointer"] = stub.fills->pointer;
+    if (stub.fills->length) {
+      fills["length"] = *stub.fills->length;
+    } else {
+      fills["bytes"] = stub.fills->bytes;
+    }
+  }
+  return json;
 }
 
 // The arguments, and behind them the result: bits, negative for a signed type.
@@ -215,6 +225,9 @@ Json to_json(const Cell& cell) {
   });
   json["arguments"] = hex_array(cell.arguments);
   json["expected"] = to_json(cell.expected);
+  if (cell.budget != bpf::kDefaultBudget) {
+    json["budget"] = cell.budget;
+  }
   json["program"] = cell.program ? to_json(*cell.program) : Json(nullptr);
   return json;
 }

@@ -13,7 +13,8 @@ namespace farcall::run {
 namespace {
 
 // The guest's budget for one instruction of the interpreter's run: the longest sequence that the
-// JIT makes for one, with a branch trace interrupt for every branch in it, and room to spare.
+// JIT makes for one, with a branch trace interrupt for every branch in it, and room to spare. The
+// same for one access to memory: functions that a program calls go over it in loops.
 constexpr std::uint64_t kGuestInstructionsEach = 512;
 constexpr std::uint64_t kGuestInstructionsAtLeast = 50'000;
 
@@ -21,11 +22,12 @@ constexpr std::uint64_t kGuestInstructionsAtLeast = 50'000;
 constexpr std::size_t kSpareTraceEvents = 64;
 
 Result<check::Interpretation> interpret(const bpf::Program& program, const model::Cell& cell,
-                                        const bpf::InterpreterLimits& limits = {}) {
+                                        const bpf::InterpreterLimits& limits) {
   bpf::AddressSpace memory(cell.memory, byte_order(cell.axes.endian));
   FARCALL_TRY(run, bpf::interpret(program, cell.placement.functions, cell.arguments,
                                   cell.placement.stack + model::kStackBytes, memory, limits));
-  check::Interpretation result{.run = std::move(run), .memory = memory.regions()};
+  check::Interpretation result{
+      .run = std::move(run), .memory = memory.regions(), .accesses = memory.accesses()};
   result.memory.pop_back();  // the stack
   return result;
 }
@@ -41,7 +43,7 @@ bool interpret_source(const model::Document& document, Prepared& prepared) {
     }
   }
   if (cell.program) {
-    testimony.source = interpret(*cell.program, cell);
+    testimony.source = interpret(*cell.program, cell, {.instructions = cell.budget});
     if (!*testimony.source || !objections(cell, testimony.source->value()).empty()) {
       return false;  // the case is wrong: nothing of it is run
     }
@@ -87,8 +89,8 @@ void finish(const model::Document& document, std::uint64_t seed, Prepared& prepa
   check::Testimony& testimony = prepared.testimony;
   if (prepared.linked) {
     // Linking may add an instruction to each call.
-    testimony.linked = interpret(interpreter_view(*prepared.linked), cell,
-                                 {.instructions = 2 * bpf::InterpreterLimits{}.instructions});
+    testimony.linked =
+        interpret(interpreter_view(*prepared.linked), cell, {.instructions = 2 * cell.budget});
   }
   if (!testimony.image) {
     return;
@@ -102,20 +104,23 @@ void finish(const model::Document& document, std::uint64_t seed, Prepared& prepa
   if (testimony.source) {
     const bpf::InterpreterRun& run = testimony.source->value().run;
     prepared.job->budget_instructions =
-        kGuestInstructionsAtLeast + (kGuestInstructionsEach * run.instructions);
+        kGuestInstructionsAtLeast +
+        (kGuestInstructionsEach * (run.instructions + testimony.source->value().accesses));
     prepared.job->trace_events =
         static_cast<std::uint32_t>((2 * run.calls.size()) + kSpareTraceEvents);
   }
+  const std::uint64_t times = std::max<std::uint64_t>(cell.budget / bpf::kDefaultBudget, 1);
+  prepared.job->budget_instructions =
+      std::min(wire::kMaxBudget, prepared.job->budget_instructions * times);
 }
 
 }  // namespace
 
 std::vector<bpf::InterpreterStep> interpreter_steps(const model::Cell& cell, std::size_t at_most) {
   std::vector<bpf::InterpreterStep> steps;
-  (void)interpret(
-      *cell.program, cell,
-      {.instructions = std::min<std::uint64_t>(at_most, bpf::InterpreterLimits{}.instructions),
-       .watch = [&steps](const bpf::InterpreterStep& step) { steps.push_back(step); }});
+  (void)interpret(*cell.program, cell,
+                  {.instructions = std::min<std::uint64_t>(at_most, cell.budget),
+                   .watch = [&steps](const bpf::InterpreterStep& step) { steps.push_back(step); }});
   return steps;
 }
 
@@ -165,7 +170,7 @@ Error no_image(const model::Document& document, const Prepared& prepared) {
 }
 
 Result<bpf::InterpreterRun> interpreted(const model::Cell& cell) {
-  FARCALL_TRY(source, interpret(*cell.program, cell));
+  FARCALL_TRY(source, interpret(*cell.program, cell, {.instructions = cell.budget}));
   return std::move(source.run);
 }
 
@@ -174,7 +179,7 @@ void expect_calls_as_interpreted(model::Cell& cell) {
   if (calls.empty()) {
     return;
   }
-  const auto source = interpret(*cell.program, cell);
+  const auto source = interpret(*cell.program, cell, {.instructions = cell.budget});
   if (!source) {
     return;
   }

@@ -104,7 +104,11 @@ Document with_everything() {
                      {.arguments = {bpf::ValueType{.bits = 8, .is_signed = true}},
                       .argument_count = 2,
                       .result = {.bits = 32, .is_signed = false}},
-                     {.log = 2, .number = 0, .block = external::kFirstBlock, .values = 3})};
+                     {.log = 2,
+                      .number = 0,
+                      .block = external::kFirstBlock,
+                      .values = 3,
+                      .fills = bpf::Filling{.pointer = 1, .length = std::uint8_t{4}}})};
   constexpr std::uint32_t kLogBytes = external::kFirstBlock + external::block_bytes(3);
   program.maps = {{"programs", 0}, {"table", 6}, {".stubs", kLogBytes - 8}};
   const GuestAddress helper{0xc000'0000'0400'0000};
@@ -116,6 +120,7 @@ Document with_everything() {
                                   .address = {0xc000'0000'02a0'0000},
                                   .bytes = std::vector<std::byte>(kLogBytes)});
   document.cell.expected.any_other_call = true;
+  document.cell.budget = 5'000'000;
   document.cell.memory.push_back({.name = "programs",
                                   .address = {0xc000'0000'0280'0000},
                                   .bytes = std::vector<std::byte>(16),
@@ -141,6 +146,7 @@ TEST(Json, WhatOnlySomeProgramsHaveComesBack) {
   const Document wanted = with_everything();
   const auto read = read_document(to_json(wanted, "image").dump(), "image.json");
   ASSERT_TRUE(read.has_value()) << to_string(read.error());
+  EXPECT_EQ(read.value().cell.budget, 5'000'000U);
   const bpf::Program& program = *read.value().cell.program;
   EXPECT_EQ(program, *wanted.cell.program);
   EXPECT_TRUE(program.functions[1].begins_program);

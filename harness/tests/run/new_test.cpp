@@ -49,6 +49,24 @@ TEST(New, WritesACaseForEachEntryAndRunsNone) {
               HasSubstr("-- result\nany\n-- calls\nrest *any\n"));
 }
 
+// What it lacks of a kernel: memory that helpers write, a result, objects behind null pointers.
+TEST(New, WritesWhatAProgramOfAKernelLacks) {
+  const tests::ScratchFolder folder;
+  const std::string path = (folder.path() / "recorded.case").string();
+  for (const auto& [entry, result, null] :
+       {std::tuple("probe", " none", Not(HasSubstr("-- data null"))),
+        std::tuple("wake", "\n0x1", Not(HasSubstr("-- data null ro")))}) {
+    const tests::Finished made =
+        run_farcall({"new", object("probe.bpf.o") + ":" + entry, "-o", path});
+    ASSERT_EQ(made.exit_code, 0) << made.err;
+    const std::string text = tests::contents(path);
+    EXPECT_THAT(text, testing::StartsWith("# recorded, not derived: interpreter and CPU agreed"));
+    EXPECT_THAT(text, HasSubstr(std::string("-- result") + result + "\n"));
+    EXPECT_THAT(text, null);
+    EXPECT_EQ(run_farcall({"run", path}).exit_code, 0);
+  }
+}
+
 TEST(New, SaysWhatItCannotDo) {
   const tests::Finished unknown = run_farcall({"new", object("stubs.bpf.o") + ":nobody"});
   EXPECT_EQ(unknown.exit_code, 2);
