@@ -67,6 +67,18 @@ TEST(New, WritesWhatAProgramOfAKernelLacks) {
   }
 }
 
+// The default lets a program take a million instructions; this one takes 6.
+TEST(Budget, IsAnOptionThatItsMessageNames) {
+  const std::string path = (cases_folder() / "reach" / "far-2p.case").string();
+  const tests::Finished little = run_farcall({"run", path, "--budget", "3"});
+  EXPECT_EQ(little.exit_code, 1);
+  EXPECT_THAT(little.out, HasSubstr("still running after 3 instructions, the budget: `farcall run "
+                                    "--budget N` is another"));
+  EXPECT_THAT(little.out, HasSubstr("--filter far-2p --budget 3\n"));
+  EXPECT_EQ(run_farcall({"run", path, "--budget", "100"}).exit_code, 0);
+  EXPECT_EQ(run_farcall({"run", path, "--budget", "0"}).exit_code, 2);
+}
+
 TEST(New, SaysWhatItCannotDo) {
   const tests::Finished unknown = run_farcall({"new", object("stubs.bpf.o") + ":nobody"});
   EXPECT_EQ(unknown.exit_code, 2);
