@@ -119,7 +119,7 @@ std::vector<std::shared_ptr<Ran>> Machine::run(const Documents& batch, const py:
     const py::gil_scoped_release unlocked;
     // The thread only works the machine: QEMU belongs to the thread that started it.
     std::jthread worker([&] {
-      const auto done = run::run_on_machine(machine_, documents, images_, listener);
+      const auto done = run::run_on_machine(machine_, documents, {.images = images_}, listener);
       while (const auto index = done ? std::nullopt : listener.next()) {
         finish({.index = *index, .verdict = run::not_run(done.error())});
       }

@@ -80,6 +80,12 @@ struct Instruction {
   Slot second = {};  // of an instruction that takes two
 };
 
+constexpr std::string_view kRepeat = ".rept";
+constexpr std::string_view kEndRepeat = ".endr";
+
+// As many as Linux's verifier looks at.
+constexpr std::size_t kMostInstructions = 1'000'000;
+
 class Assembler {
  public:
   Assembler(const SourceLocation& start, std::span<const Map> maps) : start_(start) {
@@ -87,13 +93,7 @@ class Assembler {
   }
 
   Result<Program> run(std::string_view text) {
-    unsigned number = start_.line;
-    while (!text.empty()) {
-      const std::size_t end = text.find('\n');
-      FARCALL_TRYV(read_line(AssemblyLine(text.substr(0, end), number)));
-      text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-      ++number;
-    }
+    FARCALL_TRYV(read_lines({.text = text, .number = start_.line}));
     if (program_.slots.empty()) {
       return Error{.code = ErrorCode::bpf_empty,
                    .message = "expected at least one instruction",
@@ -110,6 +110,73 @@ class Assembler {
   }
 
  private:
+  // Lines of the text, and the number of the first.
+  struct Lines {
+    std::string_view text;
+    unsigned number;
+
+    std::optional<AssemblyLine> next() {
+      if (text.empty()) {
+        return std::nullopt;
+      }
+      const std::size_t end = text.find('\n');
+      const AssemblyLine line(text.substr(0, end), number++);
+      text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+      return line;
+    }
+  };
+
+  Result<void> read_lines(Lines lines) {
+    while (auto line = lines.next()) {
+      const Place place = line->place();
+      AssemblyLine directive = *line;
+      const std::string_view word = directive.take_name();
+      if (word == kRepeat) {
+        FARCALL_TRYV(repeat(directive, lines));
+      } else if (word == kEndRepeat) {
+        return error(ErrorCode::asm_syntax, place, "there is no .rept before this .endr");
+      } else {
+        FARCALL_TRYV(read_line(*line));
+      }
+    }
+    return success();
+  }
+
+  // `.rept 3`, as in the GNU assembler; `lines` go on after the `.endr`.
+  Result<void> repeat(AssemblyLine& directive, Lines& lines) {
+    const Place place = directive.place();
+    FARCALL_TRY(count, read_count(directive));
+    if (!directive.at_end()) {
+      return expected(directive, "the line's end");
+    }
+    Lines body = lines;
+    const std::string_view all = lines.text;
+    for (;;) {
+      const std::size_t before = all.size() - lines.text.size();
+      auto line = lines.next();
+      if (!line) {
+        return error(ErrorCode::asm_syntax, place, "expected .endr after this .rept");
+      }
+      const Place at = line->place();
+      const std::string_view word = line->take_name();
+      if (word == kRepeat) {
+        return error(ErrorCode::asm_syntax, at, "a .rept in another: expected .endr first");
+      }
+      if (word == kEndRepeat) {
+        body.text = all.substr(0, before);
+        break;
+      }
+    }
+    for (std::int32_t i = 0; i < count; ++i) {
+      FARCALL_TRYV(read_lines(body));
+      if (program_.slots.size() > kMostInstructions) {
+        return error(ErrorCode::asm_out_of_range, place,
+                     fmt::format("more than {} instructions", kMostInstructions));
+      }
+    }
+    return success();
+  }
+
   SourceLocation location(Place place) const {
     return {.file = start_.file, .line = place.line, .column = place.column};
   }

@@ -18,6 +18,8 @@
 // whole text. Two need no definition: `exit`, in a jump, is the first exit instruction of the
 // jump's function, and `main` is the first slot.
 //
+// `.rept 3` and `.endr`, on lines of their own, repeat what is between them, which has no labels.
+//
 // Functions: slot 0 begins one, called `main` whatever its labels are, and so does each label that
 // is the target of a call or of a load of a function's address; a function extends to the next one.
 // Registers up to %r15 can be written; it is validate() that refuses those beyond %r10, as it does

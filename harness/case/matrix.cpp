@@ -37,7 +37,17 @@ struct Usage {
   Used calls;
   Used memory;
   Used failures;
+  Used known;
 };
+
+Usage unused(const Case& parsed) {
+  return {.places = Used(parsed.places.size()),
+          .results = Used(parsed.results.size()),
+          .calls = Used(parsed.calls.size()),
+          .memory = Used(parsed.memory.size()),
+          .failures = Used(parsed.failures.size()),
+          .known = Used(parsed.known.size())};
+}
 
 std::string cell_name(const Case& parsed, const Point& point) {
   std::string name = parsed.name;
@@ -228,6 +238,12 @@ std::uint64_t value_in(const ResolvedPlacement& resolved, const Value& value) {
 Result<model::Expectation> expectation(const Case& parsed, const Point& point,
                                        const ResolvedPlacement& resolved, Usage& usage) {
   model::Expectation expected;
+  for (std::size_t i = 0; i < parsed.known.size(); ++i) {
+    if (selects(parsed.known[i].selector, point.axes, point.placement)) {
+      usage.known[i] = true;
+      std::ranges::copy(parsed.known[i].value, std::back_inserter(expected.known));
+    }
+  }
   FARCALL_TRY(failure, only_section(parsed.failures, point, usage.failures));
   if (failure != nullptr) {
     expected.failure = failure->value;
@@ -296,10 +312,8 @@ void fill_data(const Case& parsed, const ResolvedPlacement& resolved, model::Cel
   }
 }
 
-Result<model::Cell> make_cell(const Case& parsed, const Point& point, const PlaceLines& lines,
-                              const Sizing& sizing, Usage& usage) {
-  FARCALL_TRY(resolved, resolve_placement(parsed, point.axes, sizing.layout, sizing.sizes, lines,
-                                          point.sweep.value_or(0)));
+Result<model::Cell> make_cell(const Case& parsed, const Point& point,
+                              const ResolvedPlacement& resolved, Usage& usage) {
   if (parsed.data_order && *parsed.data_order != byte_order(point.axes.endian)) {
     return error_at(parsed.program_where, ErrorCode::elf_unsupported,
                     "the object's data is in the other byte order than this cell",
@@ -355,6 +369,7 @@ Result<void> refuse_unused_sections(const Case& parsed, const Usage& usage) {
       "this section is for no cell, or only for cells that '-- fail' is for";
   FARCALL_TRYV(refuse_unused(parsed.places, usage.places, kNoCell));
   FARCALL_TRYV(refuse_unused(parsed.failures, usage.failures, kNoCell));
+  FARCALL_TRYV(refuse_unused(parsed.known, usage.known, kNoCell));
   FARCALL_TRYV(refuse_unused(parsed.results, usage.results, kNoCellOrFail));
   FARCALL_TRYV(refuse_unused(parsed.calls, usage.calls, kNoCellOrFail));
   return refuse_unused(parsed.memory, usage.memory, kNoCellOrFail);
@@ -401,12 +416,20 @@ Result<void> add_swept_cells(const Case& parsed, Point point, const Sizing& sizi
   }
   for (const std::optional<std::int64_t>& value : values.value()) {
     point.sweep = value;
-    Result<model::Cell> cell = make_cell(parsed, point, lines.value(), sizing, usage);
+    Result<ResolvedPlacement> resolved = resolve_placement(
+        parsed, point.axes, sizing.layout, sizing.sizes, lines.value(), point.sweep.value_or(0));
+    if (!resolved) {
+      return in_cell(std::move(resolved).error());
+    }
+    Result<model::Cell> cell = make_cell(parsed, point, resolved.value(), usage);
     if (!cell) {
       return in_cell(std::move(cell).error());
     }
     cell.value().name = cell_name(parsed, point);
-    made.push_back({.cell = std::move(cell).value(), .placement = point.placement});
+    made.push_back({.cell = std::move(cell).value(),
+                    .placement = point.placement,
+                    .sweep = point.sweep,
+                    .items = std::move(resolved.value().items)});
   }
   return made.size() > kMaxCells ? too_many_cells(parsed, made.size()) : Result<void>(success());
 }
@@ -442,11 +465,7 @@ Result<std::vector<PlacedCell>> make_cells(const Case& parsed, const CodeLayout&
   if (count > kMaxCells) {
     return too_many_cells(parsed, count);
   }
-  Usage usage{.places = Used(parsed.places.size()),
-              .results = Used(parsed.results.size()),
-              .calls = Used(parsed.calls.size()),
-              .memory = Used(parsed.memory.size()),
-              .failures = Used(parsed.failures.size())};
+  Usage usage = unused(parsed);
   std::vector<PlacedCell> made;
   made.reserve(count);
   for (const model::AxisValues& axes : all) {
@@ -472,6 +491,20 @@ Result<std::vector<PlacedCell>> placed_cells(const Case& parsed, const CodeLayou
     made.error().where.file = parsed.path;
   }
   return made;
+}
+
+Result<model::Cell> moved(const Case& parsed, const PlacedCell& placed, model::Placement to) {
+  const Point point{.axes = placed.cell.axes, .placement = placed.placement, .sweep = placed.sweep};
+  ResolvedPlacement resolved{.placement = std::move(to), .items = placed.items};
+  const std::size_t functions = resolved.placement.functions.size();
+  std::ranges::copy(resolved.placement.functions, resolved.items.begin());
+  resolved.items[index(stack_item(functions))] = resolved.placement.stack;
+  resolved.items[index(call_base_item(functions))] = resolved.placement.call_base;
+  resolved.items[index(toc_item(functions))] = resolved.placement.toc;
+  Usage usage = unused(parsed);
+  FARCALL_TRY(cell, make_cell(parsed, point, resolved, usage));
+  cell.name = placed.cell.name;
+  return std::move(cell);
 }
 
 Result<std::vector<model::Cell>> cells(const Case& parsed, const CodeLayout& layout) {

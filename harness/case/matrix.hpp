@@ -35,7 +35,13 @@ Result<std::vector<model::Cell>> cells(const Case& parsed, const CodeLayout& lay
 struct PlacedCell {
   model::Cell cell;
   std::optional<std::uint32_t> placement;  // index into Case::placements
+  std::optional<std::int64_t> sweep;       // the value, in a placement that sweeps
+  std::vector<GuestAddress> items;         // where each item is, by its number
 };
 Result<std::vector<PlacedCell>> placed_cells(const Case& parsed, const CodeLayout& layout = {});
+
+// The cell elsewhere: with everything in it that says where functions are, such as tables in its data
+// and results that are addresses. Nobody asks whether its parts lie well there.
+Result<model::Cell> moved(const Case& parsed, const PlacedCell& placed, model::Placement to);
 
 }  // namespace farcall::cases

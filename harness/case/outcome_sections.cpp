@@ -71,6 +71,17 @@ Result<Located<CallLine>> read_call_line(const Case& parsed, Cursor cursor) {
   return Located<CallLine>{.value = line, .where = site.where};
 }
 
+Result<ErrorCode> read_code(Cursor& cursor) {
+  const Word word = cursor.word();
+  const auto code = error_code_named(word.text);
+  if (!code) {
+    return error_at(word.where, ErrorCode::case_unknown_code,
+                    fmt::format("no failure is called '{}'", word.text),
+                    "a code is such as call.out-of-range: base/error.hpp lists them all");
+  }
+  return *code;
+}
+
 // How many bytes the memory has that is called so.
 Result<std::size_t> memory_size(const Case& parsed, Word name) {
   if (name.text == "mem") {
@@ -174,14 +185,8 @@ Result<void> read_fail(Reader& reader, const Section& section) {
   FARCALL_TRY(selector, selector_of(reader, section));
   FARCALL_TRY(line, only_line(reader, section, "CODE [SITE]"));
   Cursor cursor{line};
-  const Word word = cursor.word();
-  const auto code = error_code_named(word.text);
-  if (!code) {
-    return error_at(word.where, ErrorCode::case_unknown_code,
-                    fmt::format("no failure is called '{}'", word.text),
-                    "a code is such as call.out-of-range: base/error.hpp lists them all");
-  }
-  model::ExpectedFailure failure{.code = *code, .site = {}};
+  FARCALL_TRY(code, read_code(cursor));
+  model::ExpectedFailure failure{.code = code, .site = {}};
   if (!cursor.at_end()) {
     FARCALL_TRY(call, parse_site(cursor.word(), reader.result.named()));
     failure.site = to_string(*reader.result.program, reader.result.calls_of_program[call].site);
@@ -190,6 +195,21 @@ Result<void> read_fail(Reader& reader, const Section& section) {
   return add_section(
       reader.result.failures,
       {.selector = std::move(selector), .where = section.where, .value = std::move(failure)});
+}
+
+Result<void> read_known(Reader& reader, const Section& section) {
+  FARCALL_TRY(selector, selector_of(reader, section));
+  Selected<std::vector<model::KnownFailure>> read{
+      .selector = std::move(selector), .where = section.where, .value = {}};
+  LineReader lines{section.body, section.body_line};
+  while (const auto line = lines.next()) {
+    Cursor cursor{*line};
+    const Word jit = cursor.word();
+    FARCALL_TRY(code, read_code(cursor));
+    FARCALL_TRYV(expect_end(cursor, "the code"));
+    read.value.push_back({.jit = std::string(jit.text), .code = code, .line = jit.where.line});
+  }
+  return add_section(reader.result.known, std::move(read));
 }
 
 Result<void> read_error(Reader& reader, const Section& section) {

@@ -34,10 +34,11 @@ enum class SectionKind : std::uint8_t {
   mem_after,
   calls,
   fail,
+  known,
   source,  // `-- c`: what the program was compiled from, for readers
   no_register_offset,
 };
-inline constexpr std::size_t kSectionKindCount = 22;
+inline constexpr std::size_t kSectionKindCount = 23;
 
 std::string_view word_of(SectionKind kind);
 

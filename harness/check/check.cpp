@@ -1,9 +1,12 @@
 #include "check/check.hpp"
 
 #include <fmt/format.h>
+#include <fnmatch.h>
 
 #include <algorithm>
+#include <iterator>
 #include <span>
+#include <string>
 
 #include "check/callees.hpp"
 #include "check/findings.hpp"
@@ -43,6 +46,19 @@ SourceLocation in_case(const model::Cell& cell, unsigned line) {
 // Where the source of a slot of the program is.
 SourceLocation source_of(const bpf::Program& program, bpf::SlotIndex slot) {
   return program.origins.empty() ? SourceLocation{} : program.origins[slot];
+}
+
+// What lies after a function's code, layout_findings() speaks of; it calls nobody.
+std::vector<model::DecodedCall> that_are_reached(const Testimony& testimony) {
+  std::vector<std::size_t> ends;
+  std::ranges::transform(testimony.image->functions, std::back_inserter(ends), reached_end);
+  std::vector<model::DecodedCall> calls;
+  std::ranges::copy_if(
+      testimony.decoded, std::back_inserter(calls), [&](const model::DecodedCall& call) {
+        const model::CodeFunction& code = testimony.image->functions[call.site.function];
+        return call.at.value - code.address.value < ends[call.site.function] * std::uint64_t{4};
+      });
+  return calls;
 }
 
 // Linking moves code, so the linked program is interpreted too, and must do the same.
@@ -246,6 +262,48 @@ model::Verdict against_expected_failure(const model::Cell& cell, model::Verdict 
   return verdict;
 }
 
+// What the case says that this JIT fails with.
+const model::KnownFailure* known_failure(const model::Cell& cell, const Terms& terms) {
+  const auto found = std::ranges::find_if(cell.expected.known, [&](const auto& known) {
+    return fnmatch(known.jit.c_str(), std::string(terms.jit).c_str(), 0) == 0;
+  });
+  return found == cell.expected.known.end() ? nullptr : &*found;
+}
+
+// Not about a machine, the harness, or a JIT that could not be started.
+bool is_about_code(const model::Verdict& verdict) {
+  return verdict.findings.empty() || blame(verdict.findings.front().code) == Blame::code;
+}
+
+model::Verdict against_known_failure(const model::Cell& cell, const model::KnownFailure& known,
+                                     model::Verdict verdict) {
+  if (!verdict.findings.empty() && verdict.findings.front().code == known.code) {
+    verdict.outcome = Outcome::pass;
+    verdict.known = known.code;
+    verdict.findings.clear();
+    return verdict;
+  }
+  verdict.outcome = Outcome::fail;
+  verdict.findings.insert(
+      verdict.findings.begin(),
+      {ErrorCode::expected_failure_missing, "",
+       fmt::format("{} is known to fail with {} here; {}", known.jit, name(known.code),
+                   verdict.findings.empty() ? "nothing failed" : "what failed first is below"),
+       in_case(cell, known.line), "if this is mended, take the line out of `-- known`"});
+  return verdict;
+}
+
+void set_aside(std::span<const ErrorCode> allowed, const model::KnownFailure* known,
+               model::Verdict& verdict) {
+  const auto rest = std::ranges::stable_partition(verdict.findings, [&](const auto& finding) {
+    return (known != nullptr && finding.code == known->code) ||
+           std::ranges::find(allowed, finding.code) == allowed.end();
+  });
+  verdict.allowed.assign(std::make_move_iterator(rest.begin()),
+                         std::make_move_iterator(rest.end()));
+  verdict.findings.erase(rest.begin(), rest.end());
+}
+
 // What the case says of calls.
 Findings call_objections(const model::Cell& cell, const Interpretation& source) {
   const bpf::Program& program = *cell.program;
@@ -342,7 +400,7 @@ std::vector<model::Finding> objections(const model::Cell& cell, const Interpreta
   return findings;
 }
 
-model::Verdict check(const model::Cell& cell, const Testimony& testimony) {
+model::Verdict check(const model::Cell& cell, const Testimony& testimony, const Terms& terms) {
   model::Verdict verdict;
   if (testimony.source && !*testimony.source) {
     verdict.findings.push_back(model::as_finding(testimony.source->error()));
@@ -356,7 +414,8 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony) {
       return verdict;
     }
   }
-  if (testimony.refusal) {
+  // Where there is code, a machine refused it: what its bytes show comes first.
+  if (testimony.refusal && !testimony.image) {
     verdict.findings.push_back(model::as_finding(*testimony.refusal));
   }
   if (testimony.linked) {
@@ -367,13 +426,18 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony) {
     const Callees callees(*testimony.image, source != nullptr ? &source->run : nullptr,
                           cell.expected.calls);
     append(verdict.findings, placement_findings(cell, *testimony.image));
-    append(verdict.findings, decoder_findings(*testimony.image, testimony.decoded, callees));
     if (cell.program) {
+      append(verdict.findings, layout_findings(*cell.program, *testimony.image));
       append(verdict.findings, flow_findings(*cell.program, *testimony.image));
     }
+    append(verdict.findings,
+           decoder_findings(*testimony.image, that_are_reached(testimony), callees));
     verdict.sites = stories(testimony, callees);
     if (testimony.observations) {
       append(verdict.findings, run_findings(cell, testimony, callees));
+    }
+    if (testimony.refusal) {
+      verdict.findings.push_back(model::as_finding(*testimony.refusal));
     }
   }
   if (testimony.observations) {
@@ -387,6 +451,11 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony) {
   }
   if (cell.expected.failure) {
     return against_expected_failure(cell, std::move(verdict));
+  }
+  const model::KnownFailure* const known = known_failure(cell, terms);
+  set_aside(terms.allowed, known, verdict);
+  if (known != nullptr && is_about_code(verdict)) {
+    return against_known_failure(cell, *known, std::move(verdict));
   }
   // No finding and no run is not a pass: nothing has been seen.
   if (!verdict.findings.empty()) {

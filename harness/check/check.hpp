@@ -6,6 +6,8 @@
 #pragma once
 
 #include <optional>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/error.hpp"
@@ -41,9 +43,15 @@ struct Testimony {
   std::vector<model::Landmark> landmarks;  // of the job, behind its end
 };
 
+// What a verdict depends on beside the cell and what was seen of it.
+struct Terms {
+  std::string_view jit = {};                // who made the code, for `-- known`
+  std::span<const ErrorCode> allowed = {};  // findings that do not make a cell fail
+};
+
 // The verdict on a cell. With an expected failure, the first finding must be that failure; findings
 // are ordered by how much they explain, so what follows from it does not matter.
-model::Verdict check(const model::Cell& cell, const Testimony& testimony);
+model::Verdict check(const model::Cell& cell, const Testimony& testimony, const Terms& terms = {});
 
 // Whether the case itself is at odds with the interpreter, or leaves a call site unreached without
 // saying so: a failure of the case, found before anything runs. Empty: nothing to object.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bpf/instruction.hpp"
+#include "check/branch_target.hpp"
 #include "check/findings.hpp"
 #include "ppc64/instruction.hpp"
 #include "ppc64/prefixed.hpp"
@@ -42,23 +43,6 @@ std::optional<Lines> lines_of(const bpf::Program& program, const bpf::Function& 
     lines.starts.push_back(code.lines[i].word);
   }
   return lines;
-}
-
-// Where the branch at word `at` goes, as a word of the function, if it does so whatever registers
-// hold and comes not back.
-std::optional<std::int64_t> branch_target(const model::CodeFunction& code, std::uint32_t at) {
-  const std::uint32_t word = code.words[at];
-  const ppc64::Instruction* const row = ppc64::find(word);
-  if (row == nullptr || row->links ||
-      (row->target != ppc64::BranchTarget::relative &&
-       row->target != ppc64::BranchTarget::absolute)) {
-    return std::nullopt;
-  }
-  const std::int64_t field = ppc64::extract(row->operands[row->operand_count - 1U], word);
-  if (row->target == ppc64::BranchTarget::relative) {
-    return at + field / 4;
-  }
-  return (field - static_cast<std::int64_t>(code.address.value)) / 4;
 }
 
 bool is_return(std::uint32_t word) {

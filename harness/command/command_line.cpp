@@ -17,10 +17,10 @@ namespace farcall::command {
 namespace {
 
 constexpr auto kCommands = {
-    run_command,         merge_command,  replay_command,  new_command,
-    list_command,        dump_command,   schemes_command, symbols_command,
-    resolve_command,     debug_command,  trace_command,   console_command,
-    conformance_command, doctor_command, vm_command,      bench_command,
+    run_command,   merge_command,   replay_command,      new_command,     list_command,
+    dump_command,  schemes_command, symbols_command,     resolve_command, debug_command,
+    trace_command, console_command, conformance_command, kernel_command,  doctor_command,
+    vm_command,    bench_command,
 };
 
 Error unwritable_output() {

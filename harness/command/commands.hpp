@@ -40,6 +40,7 @@ Command conformance_command(CLI::App& app, const Invocation& invocation);
 Command debug_command(CLI::App& app, const Invocation& invocation);
 Command trace_command(CLI::App& app, const Invocation& invocation);
 Command console_command(CLI::App& app, const Invocation& invocation);
+Command kernel_command(CLI::App& app, const Invocation& invocation);
 Command doctor_command(CLI::App& app, const Invocation& invocation);
 Command vm_command(CLI::App& app, const Invocation& invocation);
 Command bench_command(CLI::App& app, const Invocation& invocation);

@@ -233,9 +233,9 @@ View look_at(model::Document document, bool needs_guest, const run::RunnerOption
     };
     // Why a machine failed is in the verdict, too.
     (void)run::run_on_machine(
-        machine, std::vector{view.document}, runner.images,
-        {.next = run::each_of(1), .finish = finish, .stopped = [] { return false; }}, *runner.host,
-        runner.jit);
+        machine, std::vector{view.document},
+        {.images = runner.images, .host = *runner.host, .jit = runner.jit},
+        {.next = run::each_of(1), .finish = finish, .stopped = [] { return false; }});
   }
   return view;
 }

@@ -66,6 +66,9 @@ void write_to(const std::vector<std::unique_ptr<report::Report>>& reports, Write
 }
 
 void count(const model::Verdict& verdict, report::Totals& totals) {
+  for (const model::Finding& finding : verdict.allowed) {
+    ++totals.allowed[finding.code];
+  }
   switch (verdict.outcome) {
     case model::Outcome::pass:
       ++totals.passed;

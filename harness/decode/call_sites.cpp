@@ -68,7 +68,7 @@ constexpr std::uint32_t kReadOwnAddress = 0x429f0005;
 std::vector<GuestAddress> joins(const model::CodeImage& image) {
   std::vector<GuestAddress> found;
   for (const model::CodeFunction& function : image.functions) {
-    for (std::size_t i = function.descriptor_words; i < function.words.size(); ++i) {
+    for (std::size_t i = function.descriptor_words; i < function.code_end(); ++i) {
       const std::uint32_t word = function.words[i];
       const Instruction* const row = ppc64::find(word);
       if (row == nullptr || word == kReadOwnAddress) {
@@ -163,7 +163,7 @@ class Sweep {
     // Code with a thread area is given no r2: it loads it from there.
     registers_.set(kToc, toc && !image_.thread_area ? std::optional(toc->value) : std::nullopt);
     site_ = {number, 0};
-    for (std::size_t i = function.descriptor_words; i < function.words.size(); ++i) {
+    for (std::size_t i = function.descriptor_words; i < function.code_end(); ++i) {
       const GuestAddress at = function.address + i * 4;
       if (is_join(at)) {
         check_toc();
@@ -173,7 +173,7 @@ class Sweep {
       const Instruction* const row = ppc64::find(word);
       // The second half of a prefixed instruction is no instruction, unless it is jumped to.
       if (row == nullptr && ppc64::is_prefix(word) && !is_join(at + 4)) {
-        if (i + 1 < function.words.size()) {
+        if (i + 1 < function.code_end()) {
           prefixed({word, function.words[i + 1]}, at);
         }
         ++i;

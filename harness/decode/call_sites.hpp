@@ -18,6 +18,7 @@
 //     r2 and loads it from there, by r13, which is known where no word of the image writes it.
 // Indirect branches without link are taken to leave the function; those through CTR are tail calls.
 //
+// Stubs at the end of a function, of which the JIT says so, are not looked at.
 // Every branch that sets LR is a call site, as every tail call is, conditional ones too (without a
 // target), but for `bcl 20,31,$+4`, which is the way to read the instruction's own address.
 #pragma once

@@ -32,8 +32,8 @@ static farcall_u8* put_image(farcall_u8* at, const struct farcall_request* reque
   at = farcall_put32(at, 0); /* no thread area */
   at = farcall_put64(at, farcall_get64(request->functions));
   at = farcall_put32(at, count);
-  for (int i = 0; i < 5; ++i)
-    at = farcall_put32(at, 0); /* no descriptor, tail entry, lines, calls, passes */
+  for (int i = 0; i < 6; ++i)
+    at = farcall_put32(at, 0); /* no descriptor, tail entry, stubs, lines, calls, passes */
   for (unsigned i = 0; i < count; ++i)
     at = farcall_put32(at, words[i]);
   return at;

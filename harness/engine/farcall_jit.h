@@ -40,7 +40,8 @@
  *   36       the thread area: what r13 is to point to, read-only. If there is one, the code loads r2
  *            from it, and gets none on entry
  *            functions, each: u64 address, u32 words, u32 words of its descriptor, u32 words that a
- *            tail call leaves out, u32 lines, u32 calls, u32 passes, then
+ *            tail call leaves out, u32 words of stubs and data at its end, which nothing in the
+ *            function leads to, u32 lines, u32 calls, u32 passes, then
  *              words:  u32 each, as numbers, the descriptor first
  *              lines:  u32 instruction, u32 word where its code begins; instructions count from 0 in
  *                      this function, a 64-bit load is one; the last row may be the epilogue's
@@ -74,7 +75,7 @@ enum {
   FARCALL_MAP_BYTES = 16,
   FARCALL_SLOT_BYTES = 8,
   FARCALL_ANSWER_BYTES = 36,
-  FARCALL_ANSWER_FUNCTION_BYTES = 32
+  FARCALL_ANSWER_FUNCTION_BYTES = 36
 };
 
 static inline farcall_u32 farcall_get32(const farcall_u8* at) {

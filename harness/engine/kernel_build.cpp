@@ -259,6 +259,7 @@ std::vector<std::string> compiler_flags(const Configured& configured, const fs::
       "-msoft-float",
       "-mno-altivec",
       "-mno-vsx",
+      "-fms-extensions",  // since 6.19, the kernel has structures without names in others
       "-fshort-wchar",
       "-funsigned-char",
       "-fno-common",
@@ -360,6 +361,9 @@ Result<void> build(const Configured& configured, const fs::path& glue, const fs:
     all.insert(all.end(), more);
     return run_tool(ld, std::move(all));
   };
+  // What stubs the JIT appends to a function, it keeps to itself.
+  FARCALL_TRYV(run_tool(fmt::format("{}objcopy", kCross), {"--globalize-symbol=bpf_jit_ool_stub",
+                                                           (work / "bpf_jit_comp.o").string()}));
   const std::string all = (work / "all.o").string();
   FARCALL_TRYV(link({"-r", "-o", all, (work / "bpf_jit_comp.o").string(),
                      (work / "bpf_jit_comp64.o").string(), (work / "glue.o").string()}));

@@ -1,9 +1,11 @@
 #include "engine/kernel_jit.hpp"
 
 #include <array>
+#include <fstream>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "engine/kernel_build.hpp"
@@ -40,6 +42,23 @@ class Generators {
   std::mutex mutex_;
   std::array<std::optional<Result<process::Command>>, 2> commands_;
 };
+
+// Of its Makefile: `6.12.107`, `7.3.0-rc7`.
+std::string kernel_version(const fs::path& tree) {
+  std::ifstream makefile(tree / "Makefile");
+  std::array<std::string, 4> parts;
+  constexpr std::array<std::string_view, 4> kNames = {
+      "VERSION =", "PATCHLEVEL =", "SUBLEVEL =", "EXTRAVERSION ="};
+  for (std::string line; std::getline(makefile, line);) {
+    for (std::size_t i = 0; i < kNames.size(); ++i) {
+      if (parts[i].empty() && line.starts_with(kNames[i])) {
+        const auto value = line.find_first_not_of(' ', kNames[i].size());
+        parts[i] = value == std::string::npos ? "" : line.substr(value);
+      }
+    }
+  }
+  return parts[0] + "." + parts[1] + "." + parts[2] + parts[3];
+}
 
 // What no tree's JIT can be asked for, or an empty text.
 std::string declined(const model::Cell& cell) {
@@ -111,6 +130,7 @@ Result<Jit> kernel_jit(std::string name, const fs::path& tree, const fs::path& g
   const auto generators = std::make_shared<Generators>(tree, glue);
   FARCALL_TRYV(generators->of(model::Endian::little));
   return Jit{.name = std::move(name),
+             .identity = "kernel:" + kernel_version(tree),
              .start = [generators] { return std::make_unique<KernelCompiler>(generators); }};
 }
 

@@ -34,8 +34,9 @@ class OwnCompiler final : public Compiler {
 }  // namespace
 
 const Jit& farcall_jit() {
-  static const Jit kJit = {.name = "farcall",
-                           .start = [] { return std::make_unique<OwnCompiler>(); }};
+  static const Jit kJit = {.name = "farcall", .identity = "farcall", .start = [] {
+                             return std::make_unique<OwnCompiler>();
+                           }};
   return kJit;
 }
 

@@ -237,9 +237,10 @@ class ProcessCompiler final : public Compiler {
 }  // namespace
 
 Jit process_jit(std::string name, process::Command command, std::chrono::milliseconds patience) {
-  return {.name = std::move(name), .start = [command = std::move(command), patience] {
-            return std::make_unique<ProcessCompiler>(command, patience);
-          }};
+  return {
+      .name = name, .identity = std::move(name), .start = [command = std::move(command), patience] {
+        return std::make_unique<ProcessCompiler>(command, patience);
+      }};
 }
 
 }  // namespace farcall::engine

@@ -105,6 +105,7 @@ Result<AnsweredFunction> read_function(Reader& reader, model::Abi abi) {
   const auto word_count = reader.get<std::uint32_t>();
   function.code.descriptor_words = reader.get<std::uint32_t>();
   function.code.tail_entry_words = reader.get<std::uint32_t>();
+  function.code.stub_words = reader.get<std::uint32_t>();
   const auto line_count = reader.get<std::uint32_t>();
   const auto call_count = reader.get<std::uint32_t>();
   const auto pass_count = reader.get<std::uint32_t>();
@@ -135,6 +136,11 @@ Result<AnsweredFunction> read_function(Reader& reader, model::Abi abi) {
         "the function at {} has {} words, {} of them its descriptor; expected {} and some code",
         to_string(function.code.address), word_count, function.code.descriptor_words, descriptor));
   }
+  if (function.code.stub_words >= word_count - descriptor) {
+    return bad_answer(
+        fmt::format("the function at {} has {} words, {} of them stubs; expected some code",
+                    to_string(function.code.address), word_count, function.code.stub_words));
+  }
   return function;
 }
 
@@ -145,8 +151,9 @@ std::vector<std::byte> request(const model::Cell& cell, std::uint32_t number) {
   Writer out;
   out.put<std::uint32_t>(0);
   out.put(number);
-  out.put<std::uint32_t>((cell.axes.endian == model::Endian::big ? std::uint32_t{FARCALL_BIG_ENDIAN} : 0U) |
-                         (cell.axes.abi == model::Abi::elfv1 ? std::uint32_t{FARCALL_ELFV1} : 0U));
+  out.put<std::uint32_t>(
+      (cell.axes.endian == model::Endian::big ? std::uint32_t{FARCALL_BIG_ENDIAN} : 0U) |
+      (cell.axes.abi == model::Abi::elfv1 ? std::uint32_t{FARCALL_ELFV1} : 0U));
   out.put(cpu_number(cell.axes.cpu));
   out.put(cell.placement.toc.value);
   out.put(cell.placement.call_base.value);

@@ -64,6 +64,16 @@ struct ExpectedFailure {
   friend bool operator==(const ExpectedFailure&, const ExpectedFailure&) = default;
 };
 
+// `-- known`: JITs whose names match `jit`, a shell pattern, as `kernel:6.12*`, are known to fail
+// with `code`. Then that failure is expected, and no other.
+struct KnownFailure {
+  std::string jit;
+  ErrorCode code{};
+  unsigned line = 0;
+
+  friend bool operator==(const KnownFailure&, const KnownFailure&) = default;
+};
+
 // What the case says. Either `failure`, or `result` with what else is said. Each has the line of
 // the case file that says it, counted from 1; 0: no line does.
 struct Expectation {
@@ -74,6 +84,7 @@ struct Expectation {
   bool any_other_call = false;         // sites not named here need not be reached
   std::vector<ExpectedMemory> memory;  // regions that are named keep their other bytes
   std::optional<ExpectedFailure> failure;
+  std::vector<KnownFailure> known;  // the first that matches counts
 
   friend bool operator==(const Expectation&, const Expectation&) = default;
 };

@@ -47,11 +47,16 @@ struct CodeFunction {
   // how many a tail call does (a program's beginning, which counts from 0).
   std::uint32_t local_entry_words = 0;
   std::uint32_t tail_entry_words = 0;
+  // How many words at its end are stubs for who attaches to it, and their data: nothing in the
+  // function leads there.
+  std::uint32_t stub_words = 0;
   // How far BPF's r10 is below r1 at entry, in bytes; 0: the JIT does not say.
   std::uint32_t frame_top_bytes = 0;
 
   GuestAddress code() const { return address + std::uint64_t{descriptor_words} * 4; }
   GuestAddress end() const { return address + words.size() * 4; }
+  // The index in `words` after the last one that is not a stub's.
+  std::size_t code_end() const { return words.size() - stub_words; }
   friend bool operator==(const CodeFunction&, const CodeFunction&) = default;
 };
 

@@ -244,6 +244,15 @@ unsigned read_case_line(const Json& json, const char* key = "line") {
   return json.contains(key) ? read_number<unsigned>(json.at(key)) : 0;
 }
 
+ErrorCode read_code(const Json& json) {
+  const auto text = json.at("code").get<std::string>();
+  const auto code = error_code_named(text);
+  if (!code) {
+    throw BadDocument(fmt::format("unknown failure code '{}'", text));
+  }
+  return *code;
+}
+
 Expectation read_expectation(const Json& json) {
   Expectation expected{.result_line = read_case_line(json, "result_line")};
   if (const Json& result = json.at("result"); result == "none") {
@@ -265,14 +274,16 @@ Expectation read_expectation(const Json& json) {
                           .line = read_case_line(one)};
   });
   if (const Json& failure = json.at("failure"); !failure.is_null()) {
-    const auto text = failure.at("code").get<std::string>();
-    const auto code = error_code_named(text);
-    if (!code) {
-      throw BadDocument(fmt::format("unknown failure code '{}'", text));
-    }
-    expected.failure = ExpectedFailure{.code = *code,
+    expected.failure = ExpectedFailure{.code = read_code(failure),
                                        .site = failure.at("site").get<std::string>(),
                                        .line = read_case_line(failure)};
+  }
+  if (json.contains("known")) {
+    expected.known = read_array(json.at("known"), [](const Json& one) {
+      return KnownFailure{.jit = one.at("jit").get<std::string>(),
+                          .code = read_code(one),
+                          .line = read_case_line(one)};
+    });
   }
   return expected;
 }
@@ -378,6 +389,7 @@ CodeImage read_image(const Json& json) {
                                        : std::vector<CodeLine>(),
         .local_entry_words = read_if_there(one, "local_entry_words"),
         .tail_entry_words = read_if_there(one, "tail_entry_words"),
+        .stub_words = read_if_there(one, "stub_words"),
         .frame_top_bytes = read_if_there(one, "frame_top_bytes")};
   });
   image.calls = read_array(json.at("calls"), [](const Json& one) {

@@ -120,6 +120,11 @@ Json to_json(const Expectation& expected) {
   json["failure"] = or_null(expected.failure, [](const ExpectedFailure& failure) {
     return with_line(Json{{"code", name(failure.code)}, {"site", failure.site}}, failure.line);
   });
+  if (!expected.known.empty()) {
+    json["known"] = array_of(expected.known, [](const KnownFailure& known) {
+      return with_line(Json{{"jit", known.jit}, {"code", name(known.code)}}, known.line);
+    });
+  }
   return json;
 }
 
@@ -267,6 +272,9 @@ Json to_json(const CodeImage& image) {
     if (function.tail_entry_words != 0) {
       one["tail_entry_words"] = function.tail_entry_words;
     }
+    if (function.stub_words != 0) {
+      one["stub_words"] = function.stub_words;
+    }
     if (function.frame_top_bytes != 0) {
       one["frame_top_bytes"] = function.frame_top_bytes;
     }
@@ -327,7 +335,7 @@ Json to_json(const Verdict& verdict) {
   Json json = Json::object();
   json["outcome"] = name(verdict.outcome);
   json["result"] = or_null(verdict.result, [](std::uint64_t value) { return hex(value); });
-  json["findings"] = array_of(verdict.findings, [](const Finding& finding) {
+  const auto finding_to_json = [](const Finding& finding) {
     Json one{{"code", name(finding.code)}, {"site", finding.site}, {"text", finding.text}};
     if (!finding.where.file.empty()) {
       one["file"] = finding.where.file;
@@ -338,7 +346,14 @@ Json to_json(const Verdict& verdict) {
       one["hint"] = finding.hint;
     }
     return one;
-  });
+  };
+  json["findings"] = array_of(verdict.findings, finding_to_json);
+  if (!verdict.allowed.empty()) {
+    json["allowed"] = array_of(verdict.allowed, finding_to_json);
+  }
+  if (verdict.known) {
+    json["known"] = name(*verdict.known);
+  }
   json["sites"] = array_of(verdict.sites, [](const SiteStory& story) { return to_json(story); });
   return json;
 }

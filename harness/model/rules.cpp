@@ -103,6 +103,11 @@ Result<void> check_function(const CodeFunction& function, Mmu mmu) {
     return broken(fmt::format("the descriptor of function {} is not {} words in front of its code",
                               function.name, kDescriptorWords));
   }
+  if (function.stub_words != 0 &&
+      function.stub_words >= function.words.size() - function.descriptor_words) {
+    return broken(fmt::format("function {} has no words but its {} of stubs", function.name,
+                              function.stub_words));
+  }
   if (!lines_fit(function)) {
     return broken(
         fmt::format("the lines of function {} do not ascend within its code", function.name));

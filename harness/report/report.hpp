@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -55,6 +56,7 @@ struct Totals {
   std::size_t agreed_sites = 0;  // where interpreter, emitted bytes and CPU agree
   std::size_t not_run = 0;       // because the run was stopped before them
   std::size_t machines_lost = 0;
+  std::map<ErrorCode, std::size_t> allowed;  // findings that did not count, by their codes
   double seconds = 0;
   bool harness_failed = false;  // an error of a machine or of farcall is among the errors
   std::string interrupted;      // what ended the run before its end, as SIGINT; empty: nothing

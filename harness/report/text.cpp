@@ -87,6 +87,9 @@ class TextReport : public Report {
                totals.errors,
                totals.skipped == 0 ? "" : fmt::format(", {} skipped", totals.skipped),
                totals.agreed_sites, totals.sites, totals.seconds);
+    for (const auto& [code, count] : totals.allowed) {
+      fmt::print(out_, "allowed: {} finding{} of {}\n", count, count == 1 ? "" : "s", name(code));
+    }
     if (totals.not_run > 0) {
       fmt::print(out_, "{}; {} not run\n",
                  totals.interrupted.empty() ? "stopped at the first failure"
@@ -186,6 +189,9 @@ class TextReport : public Report {
     if (report.verdict.outcome == Outcome::pass && failure) {
       return fmt::format("{}{}{}, as expected", name(failure->code),
                          failure->site.empty() ? "" : " at ", failure->site);
+    }
+    if (report.verdict.known) {
+      return fmt::format("{}, as is known of this JIT", name(*report.verdict.known));
     }
     if (report.verdict.result) {
       const bool by_image =

@@ -110,14 +110,19 @@ bool place(const Edge& edge, const bpf::Program& program, Placement& placement) 
   return false;
 }
 
+std::uint64_t page_of(GuestAddress address) {
+  return address.value / model::kPageBytes;
+}
+
 bool lies_well(const model::Cell& cell) {
   struct Extent {
     GuestAddress first;
     std::uint64_t bytes;
+    bool is_code = false;
   };
   std::vector<Extent> extents;
   for (const GuestAddress function : cell.placement.functions) {
-    extents.push_back({function, kLargestBytes});
+    extents.push_back({function, kLargestBytes, true});
   }
   for (const bpf::MemoryRegion& region : cell.memory) {
     extents.push_back({region.address, region.bytes.size()});
@@ -128,46 +133,54 @@ bool lies_well(const model::Cell& cell) {
     if (extents[i].bytes != 0 && !admits(cell.axes.mmu, extents[i].first, extents[i].bytes)) {
       return false;
     }
-    if (i > 0 && extents[i].first.value - extents[i - 1].first.value < extents[i - 1].bytes) {
+    if (i == 0) {
+      continue;
+    }
+    // Code and data share no page.
+    const Extent& before = extents[i - 1];
+    const std::uint64_t apart = extents[i].first.value - before.first.value;
+    const bool share_page = before.is_code != extents[i].is_code &&
+                            page_of(before.first + (before.bytes - 1)) == page_of(extents[i].first);
+    if (apart < before.bytes || (before.bytes != 0 && share_page)) {
       return false;
     }
   }
   return true;
 }
 
-// A program array in memory holds the addresses of programs, which stay.
-bool holds_addresses(const bpf::Program& program) {
-  return std::ranges::any_of(program.maps,
-                             [](const bpf::Map& map) { return map.value_bytes == 0; });
-}
-
 }  // namespace
 
-std::vector<model::Cell> at_edges(const std::vector<model::Cell>& cells) {
+Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells, const Move& move) {
   std::vector<model::Cell> all;
   std::set<std::pair<std::string, model::AxisValues>> done;
-  for (const model::Cell& cell : cells) {
-    if (!cell.program || cell.expected.failure || holds_addresses(*cell.program)) {
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    const model::Cell& cell = cells[i];
+    if (!cell.program || cell.expected.failure) {
       continue;
     }
     model::AxisValues axes = cell.axes;
-    axes.call = model::CallScheme::table;
+    axes.call = model::CallScheme::aux64;
     axes.reach = model::Reach::abs64;
     const std::string case_name = cell.name.substr(0, cell.name.find('@'));
     if (!done.insert({case_name, axes}).second) {
       continue;
     }
     for (const Edge& edge : kEdges) {
-      model::Cell moved = cell;
-      moved.axes = axes;
-      moved.name += fmt::format("{}edge-{}", cell.name == case_name ? "@" : "-", edge.name);
-      moved.placement.functions.front() = kText;
+      Placement placement = cell.placement;
+      placement.functions.front() = kText;
       if (edge.from == Edge::From::toc) {
-        moved.placement.call_base = moved.placement.toc;
+        placement.call_base = placement.toc;
       }
-      if (place(edge, *cell.program, moved.placement) && lies_well(moved)) {
-        all.push_back(std::move(moved));
+      if (!place(edge, *cell.program, placement)) {
+        continue;
       }
+      FARCALL_TRY(moved, move(i, placement));
+      if (!moved || !lies_well(*moved)) {
+        continue;
+      }
+      moved->axes = axes;
+      moved->name += fmt::format("{}edge-{}", cell.name == case_name ? "@" : "-", edge.name);
+      all.push_back(std::move(*moved));
     }
   }
   return all;

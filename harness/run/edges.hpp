@@ -1,19 +1,28 @@
 // `--placements edges`: the places where JITs have gone wrong, or would, instead of a case's own.
 #pragma once
 
+#include <cstddef>
+#include <functional>
+#include <optional>
 #include <vector>
 
+#include "base/error.hpp"
 #include "model/cell.hpp"
 
 namespace farcall::run {
 
 // For each case and kind of machine, its program at each of the edges that it has parts for: lengths
 // of 64-bit immediates, both sides of what branches and the TOC reach, words that are not 8-aligned,
-// a stack across a 4 GiB boundary. Calls are table and abs64, as how a JIT reaches a callee is its own
-// business; result and calls stay as the case expects them. Cells that expect a failure, and those
-// with addresses in program arrays, are left out, as are places where parts would lie on each other.
+// a stack across a 4 GiB boundary. Calls are aux64 and abs64, as how a JIT reaches a callee is its own
+// business; result and calls stay as the case expects them. Cells that expect a failure
+// are left out, as are places where parts would lie on each other.
+//
+// `move` makes cell `index` of `cells` at another placement; nothing where it would not be the same
+// case: what it says of its places does not hold there.
 //
 // A cell is named after its own, with the edge: `far-2p@edge-callees-5-words`.
-std::vector<model::Cell> at_edges(const std::vector<model::Cell>& cells);
+using Move = std::function<Result<std::optional<model::Cell>>(std::size_t index,
+                                                              const model::Placement& to)>;
+Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells, const Move& move);
 
 }  // namespace farcall::run

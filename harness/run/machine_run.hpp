@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "check/check.hpp"
 #include "engine/jit.hpp"
@@ -29,6 +30,14 @@ struct FinishedCell {
   std::uint64_t seed = 0;
 };
 
+// How cells are run and judged.
+struct MachineRunOptions {
+  std::filesystem::path images;             // the folder of guest images
+  vm::Host& host = vm::direct_host();       // who starts machines
+  engine::Jit jit = engine::farcall_jit();  // who makes code where documents have none
+  std::vector<ErrorCode> allowed = {};      // findings that do not make a cell fail
+};
+
 // Where cells come from and go to; called from the thread that runs them.
 struct MachineRunListener {
   // The index of the next cell to run, which must not be asked for twice; nothing: there is none.
@@ -39,17 +48,14 @@ struct MachineRunListener {
 };
 
 // Runs documents as `listener` names them, until it names no more, and tells it of each as it ends.
-// Code that they lack is made by `jit`.
-// If there is no `machine` yet, the first cell that must run has `host` start it; afterwards it is
+// If there is no `machine` yet, the first cell that must run has the host start it; afterwards it is
 // there for the next call. One that was stopped while it had jobs is gone.
 //
 // The cells that a machine had been given when it failed are run once more, on a new machine and one
 // by one. A cell that two machines failed with is that cell's error, and nobody else's. Where no
 // machine comes to run, all cells without a verdict are errors, and why is returned.
 Result<void> run_on_machine(std::optional<vm::Machine>& machine, const Documents& documents,
-                            const std::filesystem::path& images, const MachineRunListener& listener,
-                            vm::Host& host = vm::direct_host(),
-                            const engine::Jit& jit = engine::farcall_jit());
+                            const MachineRunOptions& options, const MachineRunListener& listener);
 
 // A `next` that names the cells 0 … `count` − 1.
 std::function<std::optional<std::size_t>()> each_of(std::size_t count);

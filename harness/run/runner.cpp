@@ -161,12 +161,15 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
     }
     const auto next = [&] { return schedule.next(*group); };
     const auto done =
-        run_on_machine(machine, documents, options.images,
+        run_on_machine(machine, documents,
+                       {.images = options.images,
+                        .host = *options.host,
+                        .jit = options.jit,
+                        .allowed = options.allowed},
                        {.next = next,
                         .finish = [&](FinishedCell cell) { results.finish(std::move(cell)); },
                         .stopped = [&] { return results.stopped(); },
-                        .lost = [&] { results.lost_machine(); }},
-                       *options.host, options.jit);
+                        .lost = [&] { results.lost_machine(); }});
     if (schedule.leave(*group) > 0 || done) {
       continue;
     }

@@ -21,6 +21,7 @@ struct RunnerOptions {
   std::function<bool()> stopped;            // run nothing more once this is true; may be empty
   vm::Host* host = &vm::direct_host();      // who starts machines
   engine::Jit jit = engine::farcall_jit();  // who makes code where documents have none
+  std::vector<ErrorCode> allowed = {};      // findings that do not make a cell fail
 };
 
 // What came of one cell, valid during the call of the sink.

@@ -93,7 +93,7 @@ Result<std::uint64_t> Service::run(std::string_view memory, std::string_view pro
   documents.push_back({.cell = std::move(cell)});
   model::Verdict verdict;
   const auto done = run::run_on_machine(
-      machine_, std::move(documents), images_,
+      machine_, std::move(documents), {.images = images_},
       {.next = run::each_of(1),
        .finish = [&](run::FinishedCell finished) { verdict = std::move(finished.verdict); },
        .stopped = [] { return false; }});

@@ -12,6 +12,7 @@
 #include <linux/bpf.h>
 #include <linux/btf.h>
 #include <linux/filter.h>
+#include <linux/stdarg.h>
 
 #include "bpf_jit.h"
 #include "farcall_jit.h"
@@ -125,16 +126,87 @@ ALIAS(kmalloc_caches, farcall_caches);
 /* What the kernel says: the last words are the reason for a refusal. */
 static char words[400];
 
-static void note(const char* text) {
-  unsigned i = 0;
-  for (; text[i] && i + 1 < sizeof(words); ++i)
-    words[i] = text[i] == 1 ? ' ' : text[i];
-  words[i] = 0;
+static void note_character(char character) {
+  unsigned length = 0;
+  while (words[length])
+    ++length;
+  if (length + 1 < sizeof(words)) {
+    words[length] = character;
+    words[length + 1] = 0;
+  }
 }
 
-int farcall_printk(const char* format) {
+static void note(const char* text) {
+  words[0] = 0;
+  for (; *text; ++text)
+    note_character(*text);
+}
+
+static void note_number(u64 number, unsigned base, int width) {
+  char digits[24];
+  int count = 0;
+  for (; number || !count; number /= base)
+    digits[count++] = "0123456789abcdef"[number % base];
+  for (int i = count; i < width; ++i)
+    note_character('0');
+  while (count)
+    note_character(digits[--count]);
+}
+
+/* Of the kernel's formats, what its JIT uses: %d, %u, %x, %c, %s and %p, with widths and lengths. */
+int farcall_printk(const char* format, ...) {
+  va_list values;
+  va_start(values, format);
+  words[0] = 0;
   /* The level is SOH and a digit. */
-  note(format[0] == 1 && format[1] ? format + 2 : format);
+  for (const char* at = format[0] == 1 && format[1] ? format + 2 : format; *at; ++at) {
+    if (*at != '%') {
+      note_character(*at);
+      continue;
+    }
+    int width = 0, is_long = 0;
+    for (++at; (*at >= '0' && *at <= '9') || *at == 'l' || *at == 'z' || *at == '#' || *at == '-';
+         ++at) {
+      is_long |= *at == 'l' || *at == 'z';
+      if (*at >= '0' && *at <= '9')
+        width = 10 * width + *at - '0';
+    }
+    const char* text;
+    s64 number;
+    switch (*at) {
+      case 's':
+        for (text = va_arg(values, const char*); text && *text; ++text)
+          note_character(*text);
+        break;
+      case 'c':
+        note_character(va_arg(values, int));
+        break;
+      case 'd':
+      case 'i':
+        number = is_long ? va_arg(values, long) : va_arg(values, int);
+        if (number < 0)
+          note_character('-');
+        note_number(number < 0 ? -number : number, 10, width);
+        break;
+      case 'u':
+      case 'x':
+      case 'X':
+        number = is_long ? va_arg(values, unsigned long) : va_arg(values, unsigned);
+        note_number(number, *at == 'u' ? 10 : 16, width);
+        break;
+      case 'p':
+        note_number(va_arg(values, unsigned long), 16, 16);
+        while ((at[1] >= 'a' && at[1] <= 'z') || (at[1] >= 'A' && at[1] <= 'Z'))
+          ++at; /* the kind of pointer */
+        break;
+      case 0:
+        --at;
+        break;
+      default:
+        note_character(*at);
+    }
+  }
+  va_end(values);
   return 0;
 }
 ALIAS(_printk, farcall_printk);
@@ -149,18 +221,7 @@ static int warned;
 void farcall_warn(const char* file, int line) {
   if (warned++)
     return;
-  char number[12];
-  int digits = 0;
-  for (int left = line; left || !digits; left /= 10)
-    number[digits++] = '0' + left % 10;
-  note("WARN at ");
-  unsigned at = 8;
-  while (*file && at + 16 < sizeof(words))
-    words[at++] = *file++;
-  words[at++] = ':';
-  while (digits)
-    words[at++] = number[--digits];
-  words[at] = 0;
+  farcall_printk("WARN at %s:%d", file, line);
 }
 
 /* The program at hand, and what is known of addresses. */
@@ -325,6 +386,13 @@ void farcall_fill_linfo(struct bpf_prog* program, const u32* offsets) {
 }
 ALIAS(bpf_prog_fill_jited_linfo, farcall_fill_linfo);
 
+u64 farcall_no_address(void) {
+  return 0;
+}
+ALIAS(bpf_arena_get_kern_vm_start, farcall_no_address);
+ALIAS(bpf_arena_get_user_vm_start, farcall_no_address);
+ALIAS(bpf_prog_update_insn_ptrs, farcall_no);
+
 /* Nobody asked for blinding: the program is its own. */
 struct bpf_prog* farcall_blind_constants(struct bpf_prog* program) {
   return program;
@@ -437,6 +505,38 @@ static int is_too_new(const struct bpf_insn* insn) {
 #endif
 }
 
+/* What a tree's JIT says that it supports; what it does not say it does not. */
+#define SUPPORTS(question) \
+  extern bool question(void) __attribute__((weak)); \
+  static bool farcall_##question(void) { return question && question(); }
+SUPPORTS(bpf_jit_supports_kfunc_call)
+SUPPORTS(bpf_jit_supports_arena)
+SUPPORTS(bpf_jit_supports_percpu_insn)
+
+/* Why the verifier refuses the instruction, or rewrites it to what this glue has no model of. */
+static const char* why_refused(const struct bpf_insn* insn) {
+  const u8 class = BPF_CLASS(insn->code), op = BPF_OP(insn->code);
+  const int is_alu = class == BPF_ALU || class == BPF_ALU64;
+  if (is_alu && (op == BPF_DIV || op == BPF_MOD) && BPF_SRC(insn->code) == BPF_K && !insn->imm)
+    return "a division by the constant 0, which Linux's verifier refuses";
+  if (insn->code == 0xe5)
+    return "may_goto, which Linux's verifier rewrites";
+  if (insn->code == (BPF_ALU64 | BPF_MOV | BPF_X) && insn->off == 1 &&
+      !farcall_bpf_jit_supports_arena())
+    return "a cast between address spaces, which this JIT does not support";
+  if (insn->code == (BPF_ALU64 | BPF_MOV | BPF_X) && insn->off == 1)
+    return "a cast between address spaces, which this glue has no model of";
+  if (insn->code == (BPF_ALU64 | BPF_MOV | BPF_X) && insn->off == -1 &&
+      !farcall_bpf_jit_supports_percpu_insn())
+    return "an address of per-CPU data, which this JIT does not support";
+  if (insn->code == (BPF_ALU64 | BPF_MOV | BPF_X) && insn->off == -1)
+    return "an address of per-CPU data, which this glue has no model of";
+  if (insn->code == (BPF_JMP | BPF_CALL) && insn->src_reg == BPF_PSEUDO_KFUNC_CALL &&
+      !farcall_bpf_jit_supports_kfunc_call())
+    return "a call of a kfunc, which this JIT does not support";
+  return NULL;
+}
+
 static struct bpf_prog* convert_function(u32 number, struct bpf_prog_aux* aux) {
   const u32 begin = function_begin(number), count = function_end(number) - begin;
   struct bpf_prog* const program = take(sizeof(*program) + (count + 1ul) * sizeof(struct bpf_insn));
@@ -461,6 +561,8 @@ static struct bpf_prog* convert_function(u32 number, struct bpf_prog_aux* aux) {
       why_not = "calls through a register";
     else if (is_too_new(insn))
       why_not = "an instruction that this kernel does not know";
+    else if (why_refused(insn))
+      why_not = why_refused(insn);
     else if (insn->code == CALL)
       convert_call(insn, begin + i);
     else if (insn->code == WIDE_LOAD)
@@ -512,8 +614,11 @@ static u32 compile_all(void) {
       if (pass)
         set_addresses(programs[i], programs);
       struct bpf_prog* const compiled = compile(programs[i]);
-      if (compiled != programs[i] || !compiled->jited)
+      if (compiled != programs[i] || !compiled->jited) {
+        if (!words[0])
+          note("the kernel's JIT left the program to the interpreter, and does not say why");
         return FARCALL_REFUSED;
+      }
       /* Older kernels leave the address that they write to. */
       compiled->bpf_func = (void *)images[i].address;
     }
@@ -533,6 +638,13 @@ static u32 compile_all(void) {
 static char paca_memory[sizeof(struct paca_struct)] __attribute__((aligned(128)));
 enum { PACA_BYTES = 128 };
 
+/* Newer kernels end each function with stubs for what attaches to it, and data among them. */
+extern int bpf_jit_ool_stub __attribute__((weak));
+
+static u32 stub_words(void) {
+  return &bpf_jit_ool_stub ? bpf_jit_ool_stub / 4 : 0;
+}
+
 static farcall_u8* put_function(farcall_u8* at, u32 number) {
   const struct bpf_prog* const program = programs[number];
   const struct image* const image = &images[number];
@@ -541,6 +653,7 @@ static farcall_u8* put_function(farcall_u8* at, u32 number) {
   at = farcall_put32(at, word_count);
   at = farcall_put32(at, descriptor);
   at = farcall_put32(at, 0);
+  at = farcall_put32(at, stub_words());
   farcall_u8* const line_count_at = at;
   at = farcall_put32(at, 0);
   at = farcall_put32(at, 0);

@@ -36,9 +36,9 @@ constexpr std::uint32_t kBlr = 0x4e800020;
 
 // The callee first: functions are known by their addresses.
 std::vector<std::uint32_t> good() {
-  return {5,          0,          2, kNotTold, kNotTold, kNotTold, kNotTold, 0,        //
-          0x0012a468, 0xc0080000, 1, 0,        0,        0,        0,        0, kBlr,  //
-          0x00010000, 0xc0000000, 2, 0,        0,        2,        1,        1, kNop,
+  return {5,          0,          2, kNotTold, kNotTold, kNotTold, kNotTold, 0,           //
+          0x0012a468, 0xc0080000, 1, 0,        0,        0,        0,        0, 0, kBlr,  //
+          0x00010000, 0xc0000000, 2, 0,        0,        0,        2,        1, 1, kNop,
           kBlr,       0,          0, 1,        1,        0,        2};
 }
 
@@ -96,9 +96,10 @@ TEST(Wire, WhatIsNoAnswerIsRefused) {
            Spoiled{7, 5000, "thread area has 5000 bytes"},
            Spoiled{8, 0x0012a46c, "expected code of callee"},
            Spoiled{11, 6, "6 of them its descriptor"},
+           Spoiled{13, 1, "1 of them stubs"},
            Spoiled{10, 0x40000000, "ends within a function"},
-           Spoiled{13, 0x40000000, "row 0 of the line table"},
-           Spoiled{30, 3, "the line table"},
+           Spoiled{14, 0x40000000, "row 0 of the line table"},
+           Spoiled{32, 3, "the line table"},
        }) {
     std::vector<std::uint32_t> words = good();
     words[spoiled.word] = spoiled.value;

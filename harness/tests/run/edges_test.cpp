@@ -29,6 +29,18 @@ model::Cell cell(const std::string& name, const std::string& assembly) {
   return made;
 }
 
+// Nothing in these cells says where it is.
+std::vector<model::Cell> edges_of(const std::vector<model::Cell>& cells) {
+  return at_edges(cells,
+                  [&](std::size_t index,
+                      const model::Placement& to) -> Result<std::optional<model::Cell>> {
+                    model::Cell cell = cells[index];
+                    cell.placement = to;
+                    return std::optional(std::move(cell));
+                  })
+      .value();
+}
+
 const model::Cell* named(const std::vector<model::Cell>& cells, const std::string& name) {
   const auto found = std::ranges::find(cells, name, &model::Cell::name);
   return found == cells.end() ? nullptr : &*found;
@@ -37,7 +49,7 @@ const model::Cell* named(const std::vector<model::Cell>& cells, const std::strin
 constexpr const char* kTwoFunctions = "call local callee\nexit\ncallee:\nmov %r0, 1\nexit\n";
 
 TEST(Edges, PlaceWhatTheProgramHas) {
-  const auto cells = at_edges({cell("two", kTwoFunctions)});
+  const auto cells = edges_of({cell("two", kTwoFunctions)});
   const model::Cell* const five = named(cells, "two@edge-callees-5-words");
   ASSERT_NE(five, nullptr);
   // Bits 32 to 47, 16 to 31 and 0 to 15 are all not 0.
@@ -48,7 +60,7 @@ TEST(Edges, PlaceWhatTheProgramHas) {
             (32 << 20) - 4);
   ASSERT_NE(named(cells, "two@edge-stack-4-gib"), nullptr);
   EXPECT_EQ(named(cells, "two@edge-helpers-toc-top"), nullptr);  // there are none
-  EXPECT_THAT(at_edges({cell("one", "mov %r0, 1\nexit\n")}),
+  EXPECT_THAT(edges_of({cell("one", "mov %r0, 1\nexit\n")}),
               testing::Each(
                   testing::Field(&model::Cell::name, testing::Not(testing::HasSubstr("callees")))));
 }
@@ -57,16 +69,16 @@ TEST(Edges, ACaseIsPlacedOnceForEachMachine) {
   std::vector<model::Cell> cells = {cell("two@bl", kTwoFunctions),
                                     cell("two@abs64", kTwoFunctions)};
   cells[0].axes.reach = model::Reach::bl;
-  const auto once = at_edges(cells);
+  const auto once = edges_of(cells);
   cells[0].axes.cpu = model::Cpu::power10;
-  EXPECT_EQ(at_edges(cells).size(), 2 * once.size());
+  EXPECT_EQ(edges_of(cells).size(), 2 * once.size());
   EXPECT_NE(named(once, "two@bl-edge-stack-4-gib"), nullptr);
 }
 
 TEST(Edges, WhatIsExpectedToFailIsLeftOut) {
   model::Cell fails = cell("two", kTwoFunctions);
   fails.expected.failure = {.code = ErrorCode::call_out_of_range};
-  EXPECT_THAT(at_edges({fails}), IsEmpty());
+  EXPECT_THAT(edges_of({fails}), IsEmpty());
 }
 
 TEST(Edges, PartsDoNotLieOnEachOther) {
@@ -74,7 +86,7 @@ TEST(Edges, PartsDoNotLieOnEachOther) {
   full.memory = {{.name = "mem",
                   .address = {0xc008'0000'0012'0000},
                   .bytes = std::vector<std::byte>(0x10000)}};
-  const auto cells = at_edges({full});
+  const auto cells = edges_of({full});
   EXPECT_EQ(named(cells, "two@edge-callees-4-words"), nullptr);
   EXPECT_NE(named(cells, "two@edge-callees-5-words"), nullptr);
 }

@@ -332,12 +332,11 @@ TEST(LostMachines, ACellThatTwoMachinesFailedWithIsItsErrorAndNoneElses) {
   std::size_t lost = 0;
   const auto images = farcall_binary().parent_path() / "images";
   const auto done = run_on_machine(
-      machine, Documents(documents), images,
+      machine, Documents(documents), {.images = images, .host = host},
       {.next = each_of(documents.size()),
        .finish = [&](FinishedCell cell) { finished.emplace(cell.index, std::move(cell)); },
        .stopped = [] { return false; },
-       .lost = [&] { ++lost; }},
-      host);
+       .lost = [&] { ++lost; }});
   host.rest();
   EXPECT_TRUE(done);
   EXPECT_EQ(lost, 2U);

@@ -1,0 +1,169 @@
+#include "command/defects.hpp"
+
+#include <fmt/format.h>
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <utility>
+
+#include "case/case_file.hpp"
+#include "case/find.hpp"
+#include "case/matrix.hpp"
+#include "run/code_layout.hpp"
+
+namespace farcall::command {
+namespace {
+
+using Found = DefectState::Found;
+
+constexpr std::array kEverywhere = {ErrorCode::code_size, ErrorCode::code_data_misaligned};
+
+struct KnownCase {
+  std::string name;
+  std::string summary;
+  std::vector<model::Document> documents;
+  std::vector<model::KnownFailure> known;
+};
+
+Result<KnownCase> read_known(const std::string& path) {
+  FARCALL_TRY(parsed, cases::read_case(path));
+  FARCALL_TRY(cells, cases::cells(parsed, run::code_layout()));
+  KnownCase read{.name = parsed.name, .summary = parsed.summary};
+  for (model::Cell& cell : cells) {
+    std::ranges::copy(cell.expected.known, std::back_inserter(read.known));
+    cell.expected.known.clear();  // what happens is to be seen
+    read.documents.push_back({.cell = std::move(cell)});
+  }
+  return read;
+}
+
+bool knows(const KnownCase& one, ErrorCode code) {
+  return std::ranges::find(one.known, code, &model::KnownFailure::code) != one.known.end();
+}
+
+bool is_expected_of(const KnownCase& one, const std::string& jit) {
+  return std::ranges::any_of(one.known, [&](const model::KnownFailure& known) {
+    return fnmatch(known.jit.c_str(), jit.c_str(), 0) == 0;
+  });
+}
+
+// What tells more of a case than the other: a defect that is there, before what else went wrong.
+int rank(Found found) {
+  constexpr std::array kOrder = {Found::not_applicable, Found::absent,    Found::gone,
+                                 Found::could_not_run,  Found::otherwise, Found::there};
+  return static_cast<int>(std::ranges::find(kOrder, found) - kOrder.begin());
+}
+
+DefectState state_of(const KnownCase& one, const engine::Jit& jit, const model::Verdict& verdict) {
+  const std::string detail = verdict.findings.empty() ? "" : to_string(verdict.findings.front());
+  switch (verdict.outcome) {
+    case model::Outcome::pass:
+      return {is_expected_of(one, jit.identity) ? Found::gone : Found::absent, detail};
+    case model::Outcome::skip:
+      return {Found::not_applicable, detail};
+    case model::Outcome::fail:
+      return {knows(one, verdict.findings.front().code) ? Found::there : Found::otherwise, detail};
+    case model::Outcome::error:
+      return {Found::could_not_run, detail};
+  }
+  return {};
+}
+
+DefectState run_case(const KnownCase& one, const engine::Jit& jit, run::RunnerOptions runner) {
+  runner.jit = jit;
+  std::ranges::copy_if(kEverywhere, std::back_inserter(runner.allowed),
+                       [&](ErrorCode code) { return !knows(one, code); });
+  DefectState state{.found = Found::not_applicable};
+  run_all(run::Documents(one.documents), runner, [&](const run::Outcome& outcome) {
+    DefectState of_cell = state_of(one, jit, outcome.verdict);
+    if (state.detail.empty() || rank(of_cell.found) > rank(state.found)) {
+      state = std::move(of_cell);
+    }
+  });
+  return state;
+}
+
+std::string_view word(Found found) {
+  constexpr std::array<std::string_view, 6> kWords = {"there", "gone",      "-",
+                                                      "n/a",   "could not", "otherwise"};
+  return kWords[static_cast<std::size_t>(found)];
+}
+
+}  // namespace
+
+Result<DefectTable> find_defects(const std::filesystem::path& folder,
+                                 std::span<const engine::Jit> jits,
+                                 const run::RunnerOptions& runner) {
+  DefectTable table;
+  for (const engine::Jit& jit : jits) {
+    table.jits.push_back(jit.identity);
+  }
+  const cases::FoundFiles files = cases::find_case_files(std::vector{folder.string()});
+  if (!files.errors.empty()) {
+    return files.errors.front();
+  }
+  for (const std::string& path : files.files) {
+    FARCALL_TRY(one, read_known(path));
+    if (one.known.empty()) {
+      continue;
+    }
+    Defect defect{.name = one.name, .summary = one.summary, .states = {}};
+    for (const engine::Jit& jit : jits) {
+      defect.states.push_back(run_case(one, jit, runner));
+    }
+    table.defects.push_back(std::move(defect));
+  }
+  return table;
+}
+
+std::string text(const DefectTable& table) {
+  std::size_t wide = 0;
+  for (const Defect& defect : table.defects) {
+    wide = std::max(wide, defect.name.size());
+  }
+  std::string text = fmt::format("{:<{}}", "", wide);
+  for (const std::string& jit : table.jits) {
+    text += fmt::format("  {:<16}", jit);
+  }
+  text += '\n';
+  for (const Defect& defect : table.defects) {
+    std::string line = fmt::format("{:<{}}", defect.name, wide);
+    for (const DefectState& state : defect.states) {
+      line += fmt::format("  {:<16}", word(state.found));
+    }
+    text += line.substr(0, line.find_last_not_of(' ') + 1) + '\n';
+  }
+  text +=
+      "\n-: absent   n/a: this JIT does not do such programs   gone: known, and absent   could "
+      "not: nothing was seen\n";
+  for (const Defect& defect : table.defects) {
+    text += fmt::format("\n{}: {}\n", defect.name, defect.summary);
+    for (std::size_t i = 0; i < table.jits.size(); ++i) {
+      if (!defect.states[i].detail.empty()) {
+        text += fmt::format("  {}: {}\n", table.jits[i], defect.states[i].detail);
+      }
+    }
+  }
+  return text;
+}
+
+nlohmann::json to_json(const DefectTable& table) {
+  nlohmann::json json = {{"jits", table.jits}, {"defects", nlohmann::json::array()}};
+  constexpr std::array<std::string_view, 6> kNames = {
+      "there", "gone", "absent", "not-applicable", "could-not-run", "otherwise"};
+  for (const Defect& defect : table.defects) {
+    nlohmann::json states = nlohmann::json::object();
+    for (std::size_t i = 0; i < table.jits.size(); ++i) {
+      states[table.jits[i]] = {{"state", kNames[static_cast<std::size_t>(defect.states[i].found)]},
+                               {"detail", defect.states[i].detail}};
+    }
+    json["defects"].push_back(
+        {{"name", defect.name}, {"summary", defect.summary}, {"states", std::move(states)}});
+  }
+  return json;
+}
+
+}  // namespace farcall::command

@@ -1,0 +1,50 @@
+// Which of the defects that cases know of (`-- known`) JITs really have.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "engine/jit.hpp"
+#include "run/runner.hpp"
+
+namespace farcall::command {
+
+// What came of one case with one JIT.
+struct DefectState {
+  enum class Found : std::uint8_t {
+    there,           // some cell fails as the case knows
+    gone,            // it was to be there by what the case knows, and no cell fails
+    absent,          // no cell fails
+    not_applicable,  // the JIT does not do such programs
+    could_not_run,   // nothing was seen
+    otherwise,       // a cell fails with something else
+  } found{};
+  std::string detail;  // the first finding, or the reason
+};
+
+struct Defect {
+  std::string name;     // of the case
+  std::string summary;  // the first line of its first comment
+  std::vector<DefectState> states;
+};
+
+struct DefectTable {
+  std::vector<std::string> jits;  // what they are, see engine::Jit
+  std::vector<Defect> defects;
+};
+
+// Runs the cases of the folder that know of a failure, all their cells. What some JITs do everywhere
+// (`code.size`, `code.data-misaligned`) is looked at in the cases that know of it, and nowhere else.
+// What reading the cases fails with.
+Result<DefectTable> find_defects(const std::filesystem::path& folder,
+                                 std::span<const engine::Jit> jits,
+                                 const run::RunnerOptions& runner);
+
+std::string text(const DefectTable& table);
+nlohmann::json to_json(const DefectTable& table);
+
+}  // namespace farcall::command
