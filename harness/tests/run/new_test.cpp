@@ -54,7 +54,7 @@ TEST(New, WritesWhatAProgramOfAKernelLacks) {
   const tests::ScratchFolder folder;
   const std::string path = (folder.path() / "recorded.case").string();
   for (const auto& [entry, result, null] :
-       {std::tuple("probe", " none", Not(HasSubstr("-- data null"))),
+       {std::tuple("nothing", " none", Not(HasSubstr("-- data null"))),
         std::tuple("wake", "\n0x1", Not(HasSubstr("-- data null ro")))}) {
     const tests::Finished made =
         run_farcall({"new", object("probe.bpf.o") + ":" + entry, "-o", path});
