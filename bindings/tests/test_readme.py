@@ -5,11 +5,11 @@ from pathlib import Path
 
 from conftest import FAR
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
 def test_its_tests_pass(pytester):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[-1]
     pytester.makepyfile("from farcall import jit as my_jit\n" + code)
     pytester.makefile(".case", far=FAR)
     pytester.runpytest("--hypothesis-profile=ci", "-W", "error").assert_outcomes(passed=4)

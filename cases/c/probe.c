@@ -30,6 +30,11 @@ SEC("raw_tracepoint") void probe(u64 *context)
 		letters += name[i] != 0;
 }
 
+SEC("raw_tracepoint") void nothing(u64 *context)
+{
+	seen = context[0];
+}
+
 struct waiter {
 	struct waiter *next;
 	u64 wakeups;

@@ -28,7 +28,9 @@ Error unwritable(const std::string& path, int reason) {
 
 Result<std::string> read_file(const std::string& path, std::string_view hint,
                               std::size_t most_bytes) {
-  const File file(std::fopen(path.c_str(), "rb"), std::fclose);
+  const bool standard_input = path == "-";
+  const File file(standard_input ? stdin : std::fopen(path.c_str(), "rb"),
+                  [](std::FILE* opened) { return opened == stdin ? 0 : std::fclose(opened); });
   std::string text;
   std::array<char, 65536> buffer{};
   while (file && text.size() <= most_bytes) {
@@ -39,10 +41,11 @@ Result<std::string> read_file(const std::string& path, std::string_view hint,
     text.append(buffer.data(), count);
   }
   if (!file || std::ferror(file.get()) != 0) {
-    return Error{.code = ErrorCode::file_unreadable,
-                 .message = "cannot be read",
-                 .where = {path},
-                 .hint = std::string(hint)};
+    return Error{
+        .code = ErrorCode::file_unreadable,
+        .message = fmt::format("cannot be read: {}", std::generic_category().message(errno)),
+        .where = {path},
+        .hint = std::string(hint)};
   }
   if (text.size() > most_bytes) {
     return Error{.code = ErrorCode::file_too_large,

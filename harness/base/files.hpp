@@ -14,7 +14,7 @@ namespace farcall {
 inline constexpr std::size_t kMostReportBytes = std::size_t{256} << 20;
 inline constexpr std::size_t kMostDocumentBytes = std::size_t{16} << 20;
 
-// The whole file, of `most_bytes` at most. `hint` says where such
+// The whole file, or all of standard input for `-`; of `most_bytes` at most. `hint` says where such
 // files come from. file.unreadable, file.too-large.
 Result<std::string> read_file(const std::string& path, std::string_view hint,
                               std::size_t most_bytes = kMostReportBytes);

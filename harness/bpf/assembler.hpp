@@ -1,18 +1,25 @@
 // BPF assembly to programs, in the dialect of the public conformance suite (bpf_conformance).
 //
+// clang-format off
 //   # a comment, to the end of the line
-//   mov %r0, 1             mnemonics, operands and registers as in bpf/instruction.hpp; `r0` is
-//   `%r0` ldxw %r3, [%r1+12]     offsets: -32768 … 32767; [%r1] is [%r1+0] lddw %r1, 0x123456789 64
-//   bits; a negative number, or the bit pattern add32 %r0, 0xffffffff  32 bits; likewise, and
-//   sign-extended where the operation has 64 bits jeq %r1, %r2, done     a label, or `+2`, `-3`:
-//   slots relative to the next slot ja32 done              likewise; up to 32 bits away lock fetch
-//   add [%r1], %r2    atomics; `fetch` or not, `add` or `add32` bswap16 %r1            another word
-//   for swap16 call local callee      a label call 5                 a helper's number call kfunc 5
-//   the id of a kfunc's type lddw %r1, local callee the address of a function lddw %r1, map name
-//   the address of a map lddw %r1, value name+8 the address of a byte of an array's values; without
-//   a number, the first callx %r1              a call through a register, where the program has
-//   that extension; call %r1               the same done: exit             labels stand on a line
-//   of their own, or before an instruction
+//   mov %r0, 1               mnemonics, operands and registers as in bpf/instruction.hpp; `r0` is `%r0`
+//   ldxw %r3, [%r1+12]       offsets: -32768 … 32767; [%r1] is [%r1+0]
+//   lddw %r1, 0x123456789    64 bits; a negative number, or the bit pattern
+//   add32 %r0, 0xffffffff    32 bits; likewise, and sign-extended where the operation has 64 bits
+//   jeq %r1, %r2, done       a label, or `+2`, `-3`: slots relative to the next slot
+//   ja32 done                likewise; up to 32 bits away
+//   lock fetch add [%r1], %r2    atomics; `fetch` or not, `add` or `add32`
+//   bswap16 %r1              another word for swap16
+//   call local callee        a label
+//   call 5                   a helper's number
+//   call kfunc 5             the id of a kfunc's type
+//   lddw %r1, local callee   the address of a function
+//   lddw %r1, map name       the address of a map
+//   lddw %r1, value name+8   the address of a byte of an array's values; without a number, the first
+//   callx %r1                a call through a register, where the program has that extension
+//   call %r1                 the same
+//   done: exit               labels stand on a line of their own, or before an instruction
+// clang-format on
 //
 // Labels are letters, digits, `_`, `.` and `$`, do not begin with a digit, and are known in the
 // whole text. Two need no definition: `exit`, in a jump, is the first exit instruction of the

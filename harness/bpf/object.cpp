@@ -34,7 +34,8 @@ constexpr std::uint64_t kAddressBytes = 8;
 constexpr std::size_t kMapDefBytes = 20;
 
 constexpr std::uint64_t kMostVariableBytes = std::uint64_t{64} * 1024;  // of one of the kernel's
-constexpr std::size_t kNoSection = 0;  // the null section, which holds nothing
+constexpr std::string_view kJumpTable = "BPF.JT.";  // symbols of LLVM 22, in `.jumptables`
+constexpr std::size_t kNoSection = 0;               // the null section, which holds nothing
 
 class ObjectReader {
  public:
@@ -313,7 +314,8 @@ class ObjectReader {
       const auto declared = debug_.externs.find(symbol.name);
       if (declared == debug_.externs.end()) {
         return error_at(at, ErrorCode::elf_undefined_symbol,
-                        fmt::format("address of '{}', which is not in this object", symbol.name));
+                        fmt::format("address of '{}', which is not in this object", symbol.name),
+                        "`bpftool gen object` links it with the object that has it");
       }
       if (declared->second.is_function) {
         return Target{.kind = ObjectTarget::external, .number = extern_number(symbol.name)};
@@ -331,6 +333,11 @@ class ObjectReader {
       return Target{.kind = ObjectTarget::function, .number = number_of(*function->second)};
     }
     const auto data = code_.data.find(symbol.section);
+    if (data == code_.data.end() && symbol.name.starts_with(kJumpTable)) {
+      return error_at(at, ErrorCode::elf_unsupported,
+                      "jump through a table (gotox), which is not supported",
+                      "clang makes none with -fno-jump-tables");
+    }
     if (data == code_.data.end()) {
       return error_at(
           at, ErrorCode::elf_unsupported,

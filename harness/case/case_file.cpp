@@ -3,13 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <iterator>
-#include <memory>
-#include <system_error>
 #include <utility>
 
+#include "base/files.hpp"
 #include "case/read_section.hpp"
 
 namespace farcall::cases {
@@ -144,7 +141,7 @@ Result<Case> parse_text(std::string_view text, const std::string& path,
   }
   Reader reader{.dialect = dialect_of(path), .undeclared = &undeclared};
   reader.result.path = path;
-  reader.result.name = stem(path);
+  reader.result.name = path == "-" ? "stdin" : stem(path);
   if (!is_plain_name(reader.result.name)) {
     return error_at({}, ErrorCode::case_syntax,
                     fmt::format("'{}' cannot stand in the name of a cell: expected a file name of "
@@ -200,32 +197,7 @@ Result<Case> case_of(const std::string& name, bpf::Object object,
 }
 
 Result<std::string> read_text(const std::string& path) {
-  const auto unreadable = [&](int reason) {
-    return Error{
-        .code = ErrorCode::file_unreadable,
-        .message = fmt::format("cannot be read: {}", std::generic_category().message(reason)),
-        .where = {.file = path}};
-  };
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file{std::fopen(path.c_str(), "rbe"),
-                                                             &std::fclose};
-  if (!file) {
-    return unreadable(errno);
-  }
-  std::string text;
-  constexpr std::size_t kChunk = std::size_t{16} * 1024;
-  while (text.size() <= kMaxCaseBytes) {
-    const std::size_t before = text.size();
-    text.resize(before + kChunk);
-    const std::size_t got = std::fread(text.data() + before, 1, kChunk, file.get());
-    text.resize(before + got);
-    if (std::ferror(file.get()) != 0) {
-      return unreadable(errno);
-    }
-    if (got < kChunk) {
-      break;
-    }
-  }
-  return text;
+  return read_file(path, "", kMaxCaseBytes);
 }
 
 Result<Case> read_case(const std::string& path) {

@@ -47,6 +47,9 @@ Result<std::vector<std::string>> search(const std::string& folder, std::string_v
 
 // The files that one path means.
 Result<std::vector<std::string>> files_of(const std::string& path, std::string_view extension) {
+  if (path == "-") {
+    return std::vector<std::string>{path};
+  }
   std::error_code problem;
   const fs::file_status status = fs::status(path, problem);
   if (!fs::exists(status)) {

@@ -16,7 +16,8 @@ struct FoundFiles {
   std::vector<Error> errors;
 };
 
-// Each path is a file with the extension `.case`, or a folder that is searched for them at any
+// Each path is a file with the extension `.case`, `-` for standard input, or a folder that is
+// searched for them at any
 // depth; folders `reject` below it, which hold malformed ones, are left out. Files come in the
 // order of `paths`, those of a folder sorted, each once.
 FoundFiles find_case_files(std::span<const std::string> paths);

@@ -77,7 +77,7 @@ Result<ErrorCode> read_code(Cursor& cursor) {
   if (!code) {
     return error_at(word.where, ErrorCode::case_unknown_code,
                     fmt::format("no failure is called '{}'", word.text),
-                    "a code is such as call.out-of-range: base/error.hpp lists them all");
+                    "a code is such as call.out-of-range: farcall explain lists them all");
   }
   return *code;
 }

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <string_view>
 
 #include "check/findings.hpp"
 #include "external/external.hpp"
 #include "model/convention.hpp"
 #include "ppc64/abi.hpp"
+#include "ppc64/instruction.hpp"
+#include "ppc64/reservation.hpp"
 
 namespace farcall::check {
 namespace {
@@ -82,6 +85,54 @@ Findings toc_findings(const model::CodeImage& image, const model::Observations& 
   return {};
 }
 
+// The code that `branch` goes back over, itself included; empty unless it is a loop.
+std::span<const std::uint32_t> loop_words(const model::CodeImage& image,
+                                          const model::TakenBranch& branch) {
+  for (const model::CodeFunction& function : image.functions) {
+    if (function.address <= branch.to && branch.to <= branch.from && branch.from < function.end()) {
+      return std::span(function.words)
+          .subspan((branch.to.value - function.address.value) / 4,
+                   (branch.from.value - branch.to.value) / 4 + 1);
+    }
+  }
+  return {};
+}
+
+// A trace interrupt ends a reservation. The guest makes up for it where a store conditional comes
+// directly after a branch that is not taken (wire::GuardedStore), and nowhere else.
+std::string reservation_note(const model::CodeImage& image, const model::Observations& observed) {
+  for (const model::TakenBranch& branch : observed.last) {
+    const auto loop = loop_words(image, branch);
+    const auto reservation = std::ranges::find_if(loop, ppc64::reserves);
+    const auto store = std::find_if(reservation, loop.end(), ppc64::stores_conditionally);
+    const bool branches = std::any_of(reservation, store, [](std::uint32_t word) {
+      const ppc64::Instruction* row = ppc64::find(word);
+      return row != nullptr && row->is_branch();
+    });
+    if (store == loop.end() || !branches) {
+      continue;
+    }
+    const auto index = [&](auto word) { return static_cast<std::size_t>(word - loop.begin()); };
+    const auto address = [&](auto word) { return branch.to + index(word) * 4; };
+    const auto guarded = ppc64::guarded_stores(loop);
+    const bool is_guarded =
+        std::ranges::find(guarded, index(store), &ppc64::GuardedStore::store) != guarded.end();
+    const bool lands_between = std::ranges::any_of(observed.last, [&](const auto& other) {
+      return address(reservation) < other.to && other.to <= address(store);
+    });
+    if (!is_guarded || lands_between) {
+      return fmt::format(
+          "; this need not be the code's fault: the guest's branch trace ends the reservation of "
+          "{} "
+          "at a branch before the store at {}, and makes up for it only if the store comes "
+          "directly "
+          "after a branch that is not taken",
+          describe(image, address(reservation)), describe(image, address(store)));
+    }
+  }
+  return "";
+}
+
 }  // namespace
 
 Findings ending_findings(const model::CodeImage& image, const model::Observations& observed,
@@ -91,11 +142,12 @@ Findings ending_findings(const model::CodeImage& image, const model::Observation
   }
   const model::Fault& fault = *observed.fault;
   if (observed.ending == model::Ending::out_of_budget) {
-    return {{ErrorCode::guest_budget, "",
-             fmt::format("no end after {} guest instructions, the budget, which grows with "
-                         "`--budget`; the CPU was at {}, {} branches taken",
-                         job.budget_instructions, describe(image, fault.address),
-                         observed.taken_branches)}};
+    return {
+        {ErrorCode::guest_budget, "",
+         fmt::format("no end after {} guest instructions, the budget, which grows with `--budget`; "
+                     "the CPU was at {}, {} branches taken{}",
+                     job.budget_instructions, describe(image, fault.address),
+                     observed.taken_branches, reservation_note(image, observed))}};
   }
   Findings findings = toc_findings(image, observed, fault);
   std::string text = fmt::format("interrupt {:#x} at {}: {}", fault.vector,

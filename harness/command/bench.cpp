@@ -7,6 +7,7 @@
 
 #include "command/commands.hpp"
 #include "command/fresh_program.hpp"
+#include "command/interruption.hpp"
 #include "command/options.hpp"
 #include "command/resource_use.hpp"
 #include "run/runner.hpp"
@@ -24,7 +25,7 @@ std::string megabytes(std::int64_t bytes) {
 
 // Takes `programs` generated programs, all with other bytes and other placements, from their text
 // through every stage to a verdict, and prints how long that took and what it needed.
-ExitCode bench(std::size_t programs, const run::RunnerOptions& runner) {
+ExitCode bench(std::size_t programs, run::RunnerOptions runner) {
   const run::Documents documents(
       programs, [](std::size_t) { return model::AxisValues{}; },
       [](std::size_t number) {
@@ -38,6 +39,8 @@ ExitCode bench(std::size_t programs, const run::RunnerOptions& runner) {
   bool harness_failed = false;
   ResidentWatch resident;
   const auto begin = std::chrono::steady_clock::now();
+  const Interruption interruption;
+  runner.stopped = [] { return Interruption::signal() != 0; };
   run::run_all(documents, runner, [&](const run::Outcome& outcome) {
     if (outcome.verdict.outcome == model::Outcome::pass) {
       ++passed;
@@ -52,6 +55,11 @@ ExitCode bench(std::size_t programs, const run::RunnerOptions& runner) {
     }
   });
   const double wall = seconds_since(begin);
+  if (done < programs && Interruption::signal() != 0) {
+    fmt::print("ended by {} after {} of {} programs: {} passed, {:.2f} s\n", Interruption::name(),
+               done, programs, passed, wall);
+    return static_cast<ExitCode>(128 + Interruption::signal());
+  }
   const CpuTime cpu = cpu_time_now();
   const auto each = [programs](double seconds) {
     return fmt::format("{:.1f} µs", seconds * 1e6 / static_cast<double>(programs));

@@ -26,7 +26,7 @@ struct Command {
   std::function<ExitCode()> action;
 };
 
-// Each adds its command to `app`. The order of this list is that of `farcall --help`.
+// Each adds its command to `app`.
 Command run_command(CLI::App& app, const Invocation& invocation);
 Command new_command(CLI::App& app, const Invocation& invocation);
 Command list_command(CLI::App& app, const Invocation& invocation);
@@ -44,6 +44,9 @@ Command kernel_command(CLI::App& app, const Invocation& invocation);
 Command doctor_command(CLI::App& app, const Invocation& invocation);
 Command vm_command(CLI::App& app, const Invocation& invocation);
 Command bench_command(CLI::App& app, const Invocation& invocation);
+Command explain_command(CLI::App& app, const Invocation& invocation);
+Command completion_command(CLI::App& app, const Invocation& invocation);
+Command manual_command(CLI::App& app, const Invocation& invocation);
 
 // A line on standard error, if somebody reads that: nothing depends on it.
 void note(std::string_view line);

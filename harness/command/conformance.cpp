@@ -217,6 +217,8 @@ Command conformance_command(CLI::App& app, const Invocation& invocation) {
       ->add_option("--where", arguments->wanted.where,
                    "Only ways with these values of an axis, as endian=be")
       ->type_name("AXIS=VALUES")
+      ->expected(1)
+      ->allow_extra_args(false)
       ->take_all();
   static const std::map<std::string, model::Cpu> kCpus = {{"power8", model::Cpu::power8},
                                                           {"power9", model::Cpu::power9},

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/App.hpp>
@@ -82,6 +83,25 @@ Result<debug::StopPoint> stop_point(const DebugArguments& arguments,
                                       arguments.at, known)};
 }
 
+// A folder that nobody else may enter, so that a name in it can be known before it is made.
+Result<std::string> private_folder() {
+  if (const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
+      runtime != nullptr && *runtime == '/' && ::access(runtime, W_OK) == 0) {
+    return std::string(runtime);
+  }
+  const std::string folder =
+      (std::filesystem::temp_directory_path() / fmt::format("farcall-{}", ::geteuid())).string();
+  (void)::mkdir(folder.c_str(), S_IRWXU);  // it may be there already
+  struct stat status = {};
+  if (::lstat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||
+      status.st_uid != ::geteuid() || (status.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+    return Error{.code = ErrorCode::file_unwritable,
+                 .message = "expected a folder that is yours and nobody else may enter (mode 0700)",
+                 .where = {folder}};
+  }
+  return folder;
+}
+
 // A guest that holds still with the job in its hands, for a debugger at `socket`.
 Result<vm::Machine> hold(const DebugArguments& arguments, const model::Cell& cell,
                          const model::Job& job, const std::string& socket) {
@@ -107,7 +127,8 @@ Result<ExitCode> debug(const DebugArguments& arguments) {
   }
   FARCALL_TRY(stop, stop_point(arguments, document, prepared));
   if (arguments.print) {
-    const std::string socket = fmt::format("/tmp/farcall-{}.gdb", ::getpid());
+    FARCALL_TRY(folder, private_folder());
+    const std::string socket = shell_word(fmt::format("{}/{}.gdb", folder, ::getpid()));
     fmt::print("{} debug {}{}{} --gdb-socket {}\n{} -x {}.files/session.gdb\n",
                shell_word(arguments.invocation.program), subject(arguments),
                arguments.on_failure   ? " --on-failure"
@@ -121,6 +142,14 @@ Result<ExitCode> debug(const DebugArguments& arguments) {
   prepared.job->watch = model::Watch::nothing;
   prepared.job->budget_instructions = wire::kMaxBudget;
 
+  if (std::error_code none; !arguments.gdb_socket.empty()) {
+    const auto parent = std::filesystem::absolute(arguments.gdb_socket).parent_path();
+    if (!std::filesystem::is_directory(parent, none)) {
+      return Error{.code = ErrorCode::usage_bad_argument,
+                   .message = fmt::format("--gdb-socket {}: there is no folder {}",
+                                          arguments.gdb_socket, parent.string())};
+    }
+  }
   // They are removed at the end, so they must be ours.
   for (const std::string& path : {arguments.gdb_socket, arguments.gdb_socket + ".files"}) {
     std::error_code none;

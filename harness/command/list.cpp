@@ -14,6 +14,10 @@ ExitCode list(const run::Selection& selection) {
   if (!selected) {
     return report_error(selected.error());
   }
+  if (selected.value().documents.empty() && selected.value().bad.empty()) {
+    note(fmt::format("part {} of {} has no cells: all that are selected are in other parts",
+                     selection.shard.index, selection.shard.count));
+  }
   for (const model::Document& document : selected.value().documents) {
     fmt::print("{:<48} {}\n", document.cell.name, document.cell.case_path);
   }
@@ -28,7 +32,8 @@ ExitCode list(const run::Selection& selection) {
 Command list_command(CLI::App& app, const Invocation&) {
   const auto selection = std::make_shared<run::Selection>();
   CLI::App* const list_app = app.add_subcommand("list", "Print the names of cells");
-  list_app->add_option("PATH", selection->paths, "Case files, or folders")->required();
+  list_app->add_option("PATH", selection->paths, "Case files, folders, FILE@CELL, or -")
+      ->required();
   add_selection(*list_app, *selection);
   return {list_app, [selection] { return list(*selection); }};
 }

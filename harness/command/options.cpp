@@ -13,12 +13,19 @@
 
 namespace farcall::command {
 void add_selection(CLI::App& command, run::Selection& selection) {
-  command.add_option("--filter", selection.filter, "Only cells whose name matches this pattern")
-      ->type_name("GLOB");
+  command
+      .add_option("--filter", selection.filters,
+                  "Only cells whose name matches this pattern, or another one of several")
+      ->type_name("GLOB")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->take_all();
   command
       .add_option("--where", selection.where,
                   "Only cells with these values of an axis, as cpu=power9,power10")
       ->type_name("AXIS=VALUES")
+      ->expected(1)
+      ->allow_extra_args(false)
       ->take_all();
   command
       .add_option_function<std::string>(

@@ -12,6 +12,7 @@
 #include "command/shell_word.hpp"
 #include "command/versions.hpp"
 #include "model/json.hpp"
+#include "model/json_error.hpp"
 #include "run/runner.hpp"
 
 namespace farcall::command {
@@ -54,7 +55,7 @@ Result<Bundle> read_bundle(const std::string& path) {
     }
   } catch (const model::Json::exception& error) {
     return Error{.code = ErrorCode::json_malformed,
-                 .message = fmt::format("this is no bundle: {}", error.what()),
+                 .message = fmt::format("this is not a bundle: {}", model::reason(error)),
                  .where = {path},
                  .hint = "farcall run … --bundle FILE writes one"};
   }

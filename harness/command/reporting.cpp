@@ -16,6 +16,7 @@
 #include "command/commands.hpp"
 #include "command/comparison.hpp"
 #include "command/interruption.hpp"
+#include "command/terminal.hpp"
 #include "command/versions.hpp"
 
 namespace farcall::command {
@@ -26,7 +27,7 @@ using Maker = std::unique_ptr<report::Report> (*)(std::FILE* out);
 std::unique_ptr<report::Report> text_report(std::FILE* out, report::Progress& progress) {
   const char* const no_colour = std::getenv("NO_COLOR");  // https://no-color.org
   const bool colour = no_colour == nullptr || *no_colour == '\0';
-  return report::text_report(out, {.colour = colour && out == stdout && isatty(STDOUT_FILENO) != 0,
+  return report::text_report(out, {.colour = colour && out == stdout && has_escapes(STDOUT_FILENO),
                                    .progress = &progress});
 }
 
@@ -99,12 +100,14 @@ void add_formats(CLI::App& command, ReportOptions& options) {
       ->check(CLI::IsMember(format_names()))
       ->type_name("FORMAT")
       ->expected(1)
+      ->allow_extra_args(false)
       ->take_all();
   command
       .add_option("--output", options.outputs,
                   "Write the report of the --format before to this file, and text to the terminal")
       ->type_name("FILE")
       ->expected(1)
+      ->allow_extra_args(false)
       ->take_all();
 }
 
@@ -156,7 +159,7 @@ Result<Reporting> Reporting::open(const ReportOptions& options,
   }
   Reporting reporting;
   reporting.begin_ = since;
-  reporting.progress_ = std::make_unique<report::Progress>(isatty(STDERR_FILENO) != 0);
+  reporting.progress_ = std::make_unique<report::Progress>(has_escapes(STDERR_FILENO));
   const auto add = [&reporting](const std::string& format, std::FILE* out) {
     const Maker make = std::ranges::find(kFormats, format, &Format::name)->make;
     reporting.reports_.push_back(make != nullptr ? make(out)

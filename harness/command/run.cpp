@@ -121,8 +121,10 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
   arguments->runner = default_runner(invocation);
   CLI::App* const run_app =
       app.add_subcommand("run", "Run cells and say whether all witnesses agree");
-  auto* const paths = run_app->add_option("PATH", arguments->selection.paths,
-                                          "Case files, or folders to search for them");
+  auto* const paths =
+      run_app->add_option("PATH", arguments->selection.paths,
+                          "Case files, folders to search for them, FILE@CELL, or - for a case on "
+                          "standard input");
   auto* const from =
       run_app
           ->add_option("--from", arguments->from,

@@ -102,6 +102,12 @@ class Session:
         self.parts = [(number(one["address"]), one["bytes"], one["name"]) for one in known["parts"]]
         self.regions = sorted((number(one["address"]), one["name"]) for one in known["regions"])
         self.stop = known["stop"]
+        self.ended = None  # what there is to say of the program's end
+
+    def end(self, words):
+        """Said at once, and by commands whose own output gdb hides while the program runs."""
+        self.ended = words
+        print(words)
 
     def function_at(self, address):
         return next((one for one in self.functions if one.contains(address)), None)
@@ -197,7 +203,9 @@ class Step(gdb.Command):
         gdb.execute("continue", to_string=True)
         for place in places:
             place.delete()
-        if known.function_at(register("pc")):
+        if known.ended:
+            print(known.ended)
+        elif known.function_at(register("pc")):
             gdb.execute("farcall where")
 
     @staticmethod
@@ -284,7 +292,7 @@ class ProgramEnd(gdb.Breakpoint):
         self.silent = True
 
     def stop(self):
-        print(f"The program has returned: r0 = {register('r3'):#x}.")
+        session.end(f"The program has returned: r0 = {register('r3'):#x}.")
         return True
 
 
@@ -300,11 +308,11 @@ class GuestTakesOver(gdb.Breakpoint):
             return False
         vector, address = register("r3"), register("srr0")
         if vector == 0xC00 and address == session.gate + 4:
-            print("The program is over; nothing more will run.")
+            session.end("The program is over; nothing more will run.")
         else:
             name = session.name_of(address)
             where = f"{show(address)}{f' ({name})' if name else ''}"
-            print(f"Interrupt {vector:#x} at {where} ended the program.")
+            session.end(f"Interrupt {vector:#x} at {where} ended the program.")
         return True
 
 

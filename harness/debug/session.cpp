@@ -121,11 +121,11 @@ Result<SessionFiles> SessionFiles::write(const std::filesystem::path& folder,
                                          const StopPoint& stop) {
   const model::CodeImage& image = *prepared.testimony.image;
   std::error_code error;
-  std::filesystem::create_directories(folder, error);
+  std::filesystem::create_directory(folder, error);
   FARCALL_TRY(will, vm::LastWill::to_remove(folder.string()));
   SessionFiles files(folder, socket, std::move(will));
   const std::vector<std::byte> symbols =
-      show::symbol_file(image, symbols_of(cell, image), cell.axes);
+      show::symbol_file(image, symbols_of(cell, image), cell.axes, show::OwnNames::yes);
   FARCALL_TRYV(write_output(folder / "symbols.elf",
                             {reinterpret_cast<const char*>(symbols.data()), symbols.size()}));
   model::Json session = session_json(cell, prepared, stop);

@@ -2,7 +2,7 @@
 // are made of.
 //
 // Shape of a document, format 1:
-//   {"farcall": {"format": 1, "version": "0.1.0"}, "stage": "image",
+//   {"farcall": {"format": 1, "version": "0.2.0"}, "stage": "image",
 //    "cell": {…}, "linked": {…}, "image": {…}}
 // `cell` is always there, the others as far as the stage has come. Addresses and 64-bit values are
 // strings of hex digits behind 0x (JSON numbers are doubles to many readers), instruction words

@@ -12,6 +12,7 @@
 #include "external/external.hpp"
 #include "external/stub.hpp"
 #include "model/json.hpp"
+#include "model/json_error.hpp"
 #include "model/rules.hpp"
 #include "model/translation.hpp"
 
@@ -430,13 +431,6 @@ Document read_stages(const Json& json) {
   return document;
 }
 
-// What nlohmann::json says, without its own name and number in front.
-std::string reason(const Json::exception& error) {
-  const std::string_view text = error.what();
-  const auto bracket = text.find("] ");
-  return std::string(text.substr(bracket == std::string_view::npos ? 0 : bracket + 2));
-}
-
 // What a document's texts come to is printed: nothing in them may drive a terminal.
 // In UTF-8, C1 controls are 0xc2 and a byte below 0xa0.
 bool has_control_character(const std::string& text) {
@@ -469,6 +463,12 @@ bool accept(int depth, Json::parse_event_t event, Json& parsed) {
 }
 
 }  // namespace
+
+std::string reason(const Json::exception& error) {
+  const std::string_view text = error.what();
+  const auto bracket = text.find("] ");
+  return std::string(text.substr(bracket == std::string_view::npos ? 0 : bracket + 2));
+}
 
 Result<Document> read_document(std::string_view text, const std::string& path) {
   constexpr std::string_view kHint =

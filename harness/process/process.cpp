@@ -26,6 +26,10 @@ namespace {
 void prepare_child(pid_t parent, const Command& command, int errors,
                    std::span<const int> inherited) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // Whoever waits for signals holds them; that is not for QEMU to inherit.
+  sigset_t none = {};
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::setpgid(0, 0);  // Ctrl-C at the terminal is for the parent, and for a debugger beside it
   if (::getppid() != parent) {  // it died before the line above
     ::_exit(EXIT_FAILURE);

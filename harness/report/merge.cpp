@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "model/json.hpp"
+#include "model/json_error.hpp"
 #include "report/junit.hpp"
 #include "report/totals.hpp"
 
@@ -158,7 +159,7 @@ Result<Merged> merge_json(const std::vector<Part>& parts) {
         cells.push_back(std::move(cell));
       }
     } catch (const model::Json::exception& error) {
-      return no_report(part.path, error.what());
+      return no_report(part.path, model::reason(error));
     }
   }
   model::Json json = model::document_header();

@@ -1,7 +1,10 @@
 #include "report/progress.hpp"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -30,15 +33,20 @@ void Progress::draw() {
     return;
   }
   drawn_ = now;
-  const std::size_t full = cells_ == 0 ? kWidth : kWidth * done_ / cells_;
+  std::string words = fmt::format("{} of {} cells{}", done_, cells_,
+                                  failed_ == 0 ? "" : fmt::format(", {} failed", failed_));
+  // A line that is wrapped could not be taken back. A terminal that does not say is wide enough.
+  winsize terminal = {};
+  const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &terminal) == 0 && terminal.ws_col > 0;
+  const std::size_t columns = known ? terminal.ws_col : kWidth + words.size() + 2;
+  words.resize(std::min(words.size(), columns - 1));
+  const std::size_t width = std::min(kWidth, columns - 1 - std::min(columns - 1, words.size() + 1));
+  const std::size_t full = cells_ == 0 ? width : width * done_ / cells_;
   std::string bar;
-  for (std::size_t i = 0; i < kWidth; ++i) {
+  for (std::size_t i = 0; i < width; ++i) {
     bar += i < full ? "█" : "░";
   }
-  std::fputs(fmt::format("\r{} {} of {} cells{}", bar, done_, cells_,
-                         failed_ == 0 ? "" : fmt::format(", {} failed", failed_))
-                 .c_str(),
-             stderr);
+  std::fputs(fmt::format("\r{}{}{}", bar, width == 0 ? "" : " ", words).c_str(), stderr);
   std::fflush(stderr);
   visible_ = true;
 }

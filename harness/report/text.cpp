@@ -79,14 +79,18 @@ class TextReport : public Report {
       fmt::print(out_, "{}  {}: {}\n", word(Outcome::skip), cells(count), reason);
     }
     fmt::print(out_,
-               "\n{}: {}, {}, {} errors{}; at {} of {} call sites interpreter, bytes and "
+               "\n{}: {}, {}, {} error{}{}; at {} of {} call sites interpreter, bytes and "
                "CPU agree; {:.2f} s\n",
                cells(totals.cells()), paint(fmt::format("{} passed", totals.passed), Colour::green),
                paint(fmt::format("{} failed", totals.failed),
                      totals.failed == 0 ? Colour::plain : Colour::red),
-               totals.errors,
+               totals.errors, totals.errors == 1 ? "" : "s",
                totals.skipped == 0 ? "" : fmt::format(", {} skipped", totals.skipped),
                totals.agreed_sites, totals.sites, totals.seconds);
+    if (totals.cells() + totals.not_run == 0 && totals.shard.count > 1) {
+      fmt::print(out_, "part {} of {} has no cells: all that are selected are in other parts\n",
+                 totals.shard.index, totals.shard.count);
+    }
     for (const auto& [code, count] : totals.allowed) {
       fmt::print(out_, "allowed: {} finding{} of {}\n", count, count == 1 ? "" : "s", name(code));
     }

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "base/files.hpp"
 #include "case/case_file.hpp"
@@ -51,6 +53,14 @@ Result<std::vector<model::Cell>> cells_of(const std::string& path, bool edges) {
         }
         return std::optional(std::move(moved));
       });
+}
+
+// Whether `path` is FILE@CELL, and no file of that name.
+bool names_cell(const std::string& path) {
+  std::error_code unknown;
+  const std::filesystem::path as_file(path);
+  return as_file.filename().string().find('@') != std::string::npos &&
+         !std::filesystem::exists(as_file, unknown);
 }
 
 Result<AxisCondition> read_condition(std::string_view text) {
@@ -137,11 +147,14 @@ Result<Selected> select_cells(const Selection& selection) {
     failed = std::move(names);
   }
   const auto wanted = [&](const model::Cell& cell) {
-    return matches(selection.filter, cell.name) && all_hold(conditions, cell.axes) &&
+    return (selection.filters.empty() || std::ranges::any_of(selection.filters,
+                                                             [&cell](const std::string& filter) {
+                                                               return matches(filter, cell.name);
+                                                             })) &&
+           all_hold(conditions, cell.axes) &&
            (!failed || failed->contains(cell.name) || failed->contains(case_name(cell.case_path)));
   };
 
-  cases::FoundFiles found = cases::find_case_files(selection.paths);
   Selected selected;
   std::size_t cells_seen = 0;
   std::size_t cells_wanted = 0;
@@ -152,6 +165,22 @@ Result<Selected> select_cells(const Selection& selection) {
       selected.bad.push_back({.path = path, .error = std::move(error)});
     }
   };
+  const auto add = [&](model::Cell cell) {
+    ++cells_seen;
+    if (!wanted(cell)) {
+      return;
+    }
+    ++cells_wanted;
+    if (in_shard(cell.name, selection.shard)) {
+      selected.documents.push_back({.cell = std::move(cell)});
+    }
+  };
+
+  std::vector<std::string> paths = selection.paths;
+  const auto named = std::ranges::stable_partition(paths, std::not_fn(names_cell));
+  const std::vector<std::string> cells_named(named.begin(), named.end());
+  paths.erase(named.begin(), named.end());
+  cases::FoundFiles found = paths.empty() ? cases::FoundFiles{} : cases::find_case_files(paths);
   for (Error& error : found.errors) {
     const std::string path = error.where.file;
     add_bad(path, std::move(error));
@@ -162,20 +191,32 @@ Result<Selected> select_cells(const Selection& selection) {
       add_bad(file, std::move(cells).error());
       continue;
     }
-    cells_seen += cells.value().size();
     for (model::Cell& cell : cells.value()) {
-      if (!wanted(cell)) {
-        continue;
-      }
-      ++cells_wanted;
-      if (in_shard(cell.name, selection.shard)) {
-        selected.documents.push_back({.cell = std::move(cell)});
-      }
+      add(std::move(cell));
+    }
+  }
+  // A cell is run once, however often it is named.
+  std::set<std::pair<std::string, std::string>> known;
+  if (!cells_named.empty()) {
+    for (const model::Document& document : selected.documents) {
+      known.emplace(document.cell.case_path, document.cell.name);
+    }
+  }
+  for (const std::string& path : cells_named) {
+    auto document = select_cell(path);
+    if (!document) {
+      add_bad(path, std::move(document).error());
+      continue;
+    }
+    model::Cell& cell = document.value().cell;
+    if (known.emplace(cell.case_path, cell.name).second) {
+      add(std::move(cell));
     }
   }
   if (cells_wanted == 0 && bad_files == 0) {
     return Error{.code = ErrorCode::usage_nothing_selected,
-                 .message = fmt::format("none of {} cells is selected", cells_seen) +
+                 .message = fmt::format("none of {} cell{} is selected", cells_seen,
+                                        cells_seen == 1 ? "" : "s") +
                             (failed ? fmt::format(", or is one of the {} that did not pass in {}",
                                                   failed->size(), selection.failed_in)
                                     : ""),
@@ -204,14 +245,21 @@ Result<model::Document> select_cell(std::string_view file_at_cell) {
   const std::string file(file_at_cell.substr(0, at));
   const bool edges = file_at_cell.find("edge-", at) != std::string_view::npos;
   FARCALL_TRY(cells, cells_of(file, edges));
+  constexpr std::size_t kNamesShown = 12;
   std::string known;
+  std::size_t count = 0;
   for (model::Cell& cell : cells) {
     const auto suffix =
         std::string_view(cell.name).substr(std::min(cell.name.find('@'), cell.name.size()));
     if (suffix == (at == std::string_view::npos ? "" : file_at_cell.substr(at))) {
       return model::Document{.cell = std::move(cell)};
     }
-    known += fmt::format(" {}{}", file, suffix);
+    if (++count <= kNamesShown) {
+      known += fmt::format(" {}{}", file, suffix);
+    }
+  }
+  if (count > kNamesShown) {
+    known += fmt::format(" … and {} more", count - kNamesShown);
   }
   return Error{.code = ErrorCode::usage_nothing_selected,
                .message = fmt::format("no cell '{}'; expected one of:{}", file_at_cell, known)};

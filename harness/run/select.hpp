@@ -14,12 +14,14 @@ namespace farcall::run {
 
 // Which cells the user wants; everything that is said must hold, what is empty says nothing.
 struct Selection {
-  std::vector<std::string> paths;  // case files, or folders that are searched for them
-  std::string filter;              // shell pattern over cell names
-  std::vector<std::string> where;  // `AXIS=VALUE[,VALUE…]`, such as `cpu=power9,power10`
-  std::string failed_in;           // a JSON report: only cells that did not pass there
-  bool edges = false;              // at edges, see at_edges(), instead of the cells' own places
-  report::Shard shard;             // only cells whose names are in this part
+  // Case files, folders that are searched for them, single cells as FILE@CELL, `-`: a case on
+  // standard input.
+  std::vector<std::string> paths;
+  std::vector<std::string> filters;  // shell patterns over cell names: one of them must match
+  std::vector<std::string> where;    // `AXIS=VALUE[,VALUE…]`, such as `cpu=power9,power10`
+  std::string failed_in;             // a JSON report: only cells that did not pass there
+  bool edges = false;                // at edges, see at_edges(), instead of the cells' own places
+  report::Shard shard;               // only cells whose names are in this part
 };
 
 // A condition of --where, read: the values of `axis` that are wanted.

@@ -52,7 +52,10 @@ const Symbol* Resolver::find(GuestAddress address) const {
   }
   const Symbol& symbol = *std::prev(after);
   const auto offset = static_cast<std::uint64_t>(bytes(address - symbol.address));
-  const bool open = symbol.bytes == 0 && (after != symbols_.end() || offset == 0);
+  // Where nothing follows, no more than what the largest page of ppc64 kernels has left.
+  constexpr std::uint64_t kPage = 65536;
+  const bool open = symbol.bytes == 0 &&
+                    (after != symbols_.end() || offset < kPage - symbol.address.value % kPage);
   return open || offset < symbol.bytes ? &symbol : nullptr;
 }
 

@@ -22,7 +22,7 @@ class Resolver {
   explicit Resolver(std::vector<Symbol> symbols);
 
   // The last symbol that starts at or before `address`, if `address` is within it. One of unknown
-  // size ends where the next one starts; the last one of those holds its first byte only.
+  // size ends where the next one starts; the last one with the page that it starts in.
   const Symbol* find(GuestAddress address) const;
 
   // `bpf_prog_…_callee`, `bpf_prog_…_callee+0x18`, or the address where there is no symbol.

@@ -79,7 +79,7 @@ Result<std::vector<Symbol>> read_kallsyms(std::string_view text, const std::stri
     const std::string_view rest(behind, static_cast<std::size_t>(end - behind));
     if (failure != std::errc{} || rest.size() < 4 || rest[0] != ' ' || rest[2] != ' ') {
       return Error{.code = ErrorCode::file_unreadable,
-                   .message = fmt::format("'{}' is no symbol: expected a line as in "
+                   .message = fmt::format("'{}' is not a symbol: expected a line as in "
                                           "/proc/kallsyms, ADDRESS TYPE NAME",
                                           whole),
                    .where = {.file = path, .line = line}};
@@ -93,6 +93,12 @@ Result<std::vector<Symbol>> read_kallsyms(std::string_view text, const std::stri
                  .message = "there is no symbol in it",
                  .where = {.file = path},
                  .hint = "`farcall symbols FILE@CELL` writes such a file"};
+  }
+  if (std::ranges::all_of(symbols, [](const Symbol& one) { return one.address.value == 0; })) {
+    return Error{.code = ErrorCode::file_unreadable,
+                 .message = "every address is 0: the kernel hides them from who may not see them",
+                 .where = {.file = path},
+                 .hint = "read /proc/kallsyms as root, with sysctl kernel.kptr_restrict=1 or 0"};
   }
   sort(symbols);
   return symbols;

@@ -77,7 +77,8 @@ class Writer {
     table_.emplace_back();  // symbol 0 is none
   }
 
-  void add(const model::CodeFunction& function, const std::string& name) {
+  // `alias`: another name for the code; empty: none.
+  void add(const model::CodeFunction& function, const std::string& name, const std::string& alias) {
     const std::span words = function.words;
     if (function.descriptor_words != 0) {
       const auto descriptor = words.first(function.descriptor_words);
@@ -88,6 +89,9 @@ class Writer {
     const std::uint16_t section = add_code(function.code(), code.size_bytes());
     add_symbol(function.descriptor_words == 0 ? name : "." + name, STT_FUNC, section,
                function.code(), code.size_bytes());
+    if (!alias.empty() && alias != name) {
+      add_symbol(alias, STT_FUNC, section, function.code(), code.size_bytes());
+    }
   }
 
   std::vector<std::byte> finish() {
@@ -199,10 +203,11 @@ class Writer {
 }  // namespace
 
 std::vector<std::byte> symbol_file(const model::CodeImage& image, std::span<const Symbol> symbols,
-                                   const model::AxisValues& axes) {
+                                   const model::AxisValues& axes, OwnNames own_names) {
   Writer writer(axes);
   for (std::size_t i = 0; i < image.functions.size(); ++i) {
-    writer.add(image.functions[i], symbols[i].name);
+    writer.add(image.functions[i], symbols[i].name,
+               own_names == OwnNames::yes ? image.functions[i].name : "");
   }
   return writer.finish();
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -17,8 +18,12 @@
 
 namespace farcall::show {
 
+// Whether each function's code has a second symbol: its name in the BPF program, as people know it.
+enum class OwnNames : std::uint8_t { no, yes };
+
 // `symbols` is what symbols() made of `image`.
 std::vector<std::byte> symbol_file(const model::CodeImage& image, std::span<const Symbol> symbols,
-                                   const model::AxisValues& axes);
+                                   const model::AxisValues& axes,
+                                   OwnNames own_names = OwnNames::no);
 
 }  // namespace farcall::show

@@ -183,6 +183,7 @@ void write_job(const model::Job& job, const Plan& plan, std::uint64_t nonce,
   placed.step_capacity = job.steps;
   placed.steps_skipped = job.steps_skipped;
   const std::uint32_t unstepped = take(plan.unstepped.size() * sizeof(ul64));
+  const std::uint32_t guarded = take(plan.guarded_stores.size() * sizeof(wire::GuardedStore));
   placed.gate = job.gate;
   placed.fill = job.fill;
   placed.reported_count = plan.reported_count;
@@ -209,6 +210,11 @@ void write_job(const model::Job& job, const Plan& plan, std::uint64_t nonce,
   record.unstepped_count = static_cast<std::uint32_t>(plan.unstepped.size());
   for (std::size_t i = 0; i < plan.unstepped.size(); ++i) {
     at<ul64>(area, unstepped + i * sizeof(ul64)) = plan.unstepped[i].value;
+  }
+  record.guarded_stores = guarded;
+  record.guarded_store_count = static_cast<std::uint32_t>(plan.guarded_stores.size());
+  for (std::size_t i = 0; i < plan.guarded_stores.size(); ++i) {
+    at<wire::GuardedStore>(area, guarded + i * sizeof(wire::GuardedStore)) = plan.guarded_stores[i];
   }
   record.entry = to_wire(job.entry);
   record.result.nonce = 0;  // the guest writes all of the result, and this last

@@ -120,7 +120,9 @@ std::vector<EmbeddedDomain> embedded_domains() {
     const EmbeddedDomain folder{.root = entry.path().string(), .name = name, .owner = owner};
     const std::size_t before = found.size();
     for (const auto& file : fs::directory_iterator(entry.path() / "run/qemu", failure)) {
-      if (file.path().extension() == ".pid") {
+      // Beside those of domains, libvirt's own: driver.pid.
+      if (file.path().extension() == ".pid" &&
+          file.path().filename().string().starts_with("farcall-")) {
         EmbeddedDomain domain = folder;
         domain.name = file.path().stem().string();
         std::ifstream(file.path()) >> domain.qemu;

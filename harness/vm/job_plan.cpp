@@ -9,6 +9,7 @@
 
 #include "base/byte_order.hpp"
 #include "model/translation.hpp"
+#include "ppc64/reservation.hpp"
 
 namespace farcall::vm {
 namespace {
@@ -154,22 +155,26 @@ std::optional<std::uint32_t> free_alias(std::span<const wire::Mapping> mappings)
   return std::nullopt;
 }
 
-// Power ISA 3.1, Book II, section 4.6.2: lbarx, lharx, lwarx, ldarx, lqarx.
-bool reserves(std::uint32_t word) {
-  constexpr std::array<std::uint32_t, 5> kExtendedOpcodes = {52, 116, 20, 84, 276};
-  return word >> 26 == 31 &&
-         std::ranges::find(kExtendedOpcodes, word >> 1 & 0x3ff) != kExtendedOpcodes.end();
-}
-
-// Where stepping must pause. A data word that looks like one of these does no harm.
-void find_reservations(model::Endian endian, Plan& plan) {
+// What the guest must know of the code because its trace interrupts end reservations. A data word
+// that looks like one of these instructions does no harm.
+void find_reservations(model::Endian endian, model::Watch watch, Plan& plan) {
+  std::vector<std::uint32_t> words;
   for (const Part& part : plan.parts) {
     if (part.access != model::Access::execute) {
       continue;
     }
+    words.clear();
     for (std::size_t at = 0; at + kWordBytes <= part.bytes.size(); at += kWordBytes) {
-      if (reserves(load<std::uint32_t>(part.bytes.data() + at, byte_order(endian)))) {
-        plan.unstepped.push_back(part.address + at);
+      words.push_back(load<std::uint32_t>(part.bytes.data() + at, byte_order(endian)));
+    }
+    const auto address = [&part](std::size_t word) { return part.address + word * kWordBytes; };
+    for (const ppc64::GuardedStore& found : ppc64::guarded_stores(words)) {
+      plan.guarded_stores.push_back(
+          {address(found.store).value, address(found.reservation).value, words[found.store]});
+    }
+    for (std::size_t i = 0; watch == model::Watch::instructions && i < words.size(); ++i) {
+      if (ppc64::reserves(words[i])) {
+        plan.unstepped.push_back(address(i));
       }
     }
   }
@@ -212,6 +217,7 @@ Result<void> make_plan(const MachineSpec& spec, const model::Job& job, Plan& pla
   }
   if (byte_count <= wire::kAreaBytes) {
     map_parts(plan);
+    find_reservations(spec.endian, job.watch, plan);
   }
   if (byte_count > wire::kAreaBytes || plan.code_pages + plan.data_pages + 1 > wire::kMaxPages ||
       plan.front_bytes(job) + plan.data_pages * wire::kPageBytes >
@@ -238,9 +244,6 @@ Result<void> make_plan(const MachineSpec& spec, const model::Job& job, Plan& pla
                              wire::kResumePage)};
   }
   plan.alias = *alias;
-  if (job.watch == model::Watch::instructions) {
-    find_reservations(spec.endian, plan);
-  }
   return success();
 }
 

@@ -44,6 +44,7 @@ struct Plan {
   std::uint64_t code_pages = 0;
   std::uint64_t data_pages = 0;
   std::vector<GuestAddress> unstepped;  // addresses, for wire::JobRecord
+  std::vector<wire::GuardedStore> guarded_stores;
   std::uint32_t reported_count = 0;
   std::uint32_t alias = 0;
 
@@ -52,7 +53,7 @@ struct Plan {
     return sizeof(wire::JobRecord) + mappings.size() * sizeof(wire::Mapping) +
            code_parts * sizeof(wire::CodePiece) + align_up(code_bytes, 8) +
            job.trace_events * sizeof(wire::TakenBranch) + job.steps * sizeof(wire::Step) +
-           unstepped.size() * sizeof(ul64);
+           unstepped.size() * sizeof(ul64) + guarded_stores.size() * sizeof(wire::GuardedStore);
   }
 };
 

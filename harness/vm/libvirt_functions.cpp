@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <string>
+#include <utility>
 
 namespace farcall::vm {
 namespace {
@@ -79,10 +80,15 @@ Result<const Libvirt*> Libvirt::load() {
 }
 
 Error Libvirt::error(std::string_view what) const {
-  const char* const words = virGetLastErrorMessage();
+  const char* const last = virGetLastErrorMessage();
+  const std::string_view words = last == nullptr ? "no reason given" : last;
+  std::string hint = virGetLastErrorCode() == VIR_ERR_NO_CONNECT ? std::string(kInstall) : "";
+  if (words.find("Failed to parse user") != std::string_view::npos) {
+    hint = "apt-get install libvirt-daemon-system, which makes that user";
+  }
   return {.code = ErrorCode::machine_libvirt,
-          .message = fmt::format("{}: {}", what, words == nullptr ? "no reason given" : words),
-          .hint = virGetLastErrorCode() == VIR_ERR_NO_CONNECT ? std::string(kInstall) : ""};
+          .message = fmt::format("{}: {}", what, words),
+          .hint = std::move(hint)};
 }
 
 }  // namespace farcall::vm

@@ -23,7 +23,7 @@
 
 namespace farcall::wire {
 
-inline constexpr std::uint32_t kVersion = 4;
+inline constexpr std::uint32_t kVersion = 5;
 inline constexpr std::uint64_t kControlMagic = 0x66617263'616c6c21;  // "farcall!"
 inline constexpr std::uint64_t kBatchMagic = 0x66617263'62617463;    // "farcbatc"
 
@@ -92,6 +92,17 @@ struct Step {
 };
 static_assert(sizeof(Step) == 304);
 
+// A stwcx. or stdcx. directly after a conditional branch. The branch trace's interrupt after that branch
+// ends the reservation, so that the store would never succeed. The guest therefore does lwarx and
+// stwcx., or ldarx and stdcx., for the job; but only if no branch was taken between `reservation`,
+// the address of the job's own lwarx or ldarx, and the store: it has no reservation otherwise.
+struct GuardedStore {
+  ul64 address;
+  ul64 reservation;
+  ul64 word;  // the instruction at `address`
+};
+static_assert(sizeof(GuardedStore) == 24);
+
 enum class Access : std::uint32_t { execute = 0, read = 1, read_write = 2 };
 
 // `page_count` pages from `address` on. Code is in the guest's code arena, where the host cannot
@@ -152,10 +163,12 @@ struct JobRecord {
   ul64 steps_skipped;  // so many are not recorded before the first one is
   ul32 unstepped;      // offset of ul64[unstepped_count]: addresses, see below
   ul32 unstepped_count;
+  ul32 guarded_stores;  // offset of GuardedStore[guarded_store_count]
+  ul32 guarded_store_count;
   Registers entry;
   JobResult result;
 };
-static_assert(sizeof(JobRecord) == 88 + sizeof(Registers) + sizeof(JobResult));
+static_assert(sizeof(JobRecord) == 96 + sizeof(Registers) + sizeof(JobResult));
 
 // At the start of an area. The guest runs the jobs at `jobs[0 … job_count-1]` and then writes the
 // completion, which counts only if all three words are as they must be.

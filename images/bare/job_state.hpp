@@ -42,7 +42,9 @@ struct JobState {
   wire::Step* step_end;
   const ul64* unstepped_begin;
   const ul64* unstepped_end;
-  std::uint64_t unused[5];
+  const wire::GuardedStore* guarded_begin;
+  const wire::GuardedStore* guarded_end;
+  std::uint64_t unused[3];
   RingEntry ring[wire::kLastBranches];
 };
 
@@ -67,6 +69,8 @@ static_assert(offsetof(JobState, step_next) == STATE_STEP_NEXT - JOB_STATE);
 static_assert(offsetof(JobState, step_end) == STATE_STEP_END - JOB_STATE);
 static_assert(offsetof(JobState, unstepped_begin) == STATE_UNSTEPPED_BEGIN - JOB_STATE);
 static_assert(offsetof(JobState, unstepped_end) == STATE_UNSTEPPED_END - JOB_STATE);
+static_assert(offsetof(JobState, guarded_begin) == STATE_GUARDED_BEGIN - JOB_STATE);
+static_assert(offsetof(JobState, guarded_end) == STATE_GUARDED_END - JOB_STATE);
 static_assert(offsetof(JobState, ring) == STATE_RING - JOB_STATE);
 static_assert(wire::kResumePage == RESUME_PAGE);
 static_assert(sizeof(RingEntry) == 1 << RING_ENTRY_SHIFT);
@@ -92,6 +96,10 @@ static_assert(offsetof(wire::Step, xer) == STEP_XER);
 static_assert(offsetof(wire::Step, cr) == STEP_CR);
 static_assert(offsetof(wire::Step, gpr) == STEP_GPR(0));
 static_assert(sizeof(wire::Step) == STEP_BYTES);
+static_assert(offsetof(wire::GuardedStore, address) == GUARDED_ADDRESS);
+static_assert(offsetof(wire::GuardedStore, reservation) == GUARDED_RESERVATION);
+static_assert(offsetof(wire::GuardedStore, word) == GUARDED_WORD);
+static_assert(sizeof(wire::GuardedStore) == GUARDED_BYTES);
 
 extern "C" JobState job_state;
 

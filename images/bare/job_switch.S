@@ -173,7 +173,7 @@ trace_branch:
         ld      %r3, STATE_CFAR(0)
         ld      %r4, STATE_RESUME_RFID(0)
         cmpld   %r3, %r4
-        beq     3f                      // not taken: the last real branch is the rfid before the job
+        beq     4f                      // not taken: the last real branch is the rfid before the job
         ld      %r4, STATE_TAKEN_BRANCHES(0)
         rlwinm  %r5, %r4, RING_ENTRY_SHIFT, 32 - RING_ENTRY_SHIFT - RING_ENTRIES_SHIFT, \
                 31 - RING_ENTRY_SHIFT
@@ -211,6 +211,92 @@ trace_branch:
         ld      %r4, STATE_R4(0)
         ld      %r5, STATE_R5(0)
         b       resume_job
+
+// Not taken. Is the next instruction a store conditional that this interrupt robs of its reservation?
+4:      ld      %r4, STATE_GUARDED_BEGIN(0)
+        ld      %r5, STATE_GUARDED_END(0)
+        cmpld   %r4, %r5
+        beq     3b
+        mfsrr0  %r3
+5:      ld      %r5, GUARDED_ADDRESS(%r4)
+        cmpld   %r3, %r5
+        beq     6f
+        addi    %r4, %r4, GUARDED_BYTES
+        ld      %r5, STATE_GUARDED_END(0)
+        cmpld   %r4, %r5
+        bne     5b
+        b       3b
+        // What ran last without a taken branch began where the last one went (or the job did). Only if
+        // the reservation is part of it, there is one.
+6:      ld      %r3, STATE_TAKEN_BRANCHES(0)
+        addi    %r3, %r3, -1
+        rlwinm  %r3, %r3, RING_ENTRY_SHIFT, 32 - RING_ENTRY_SHIFT - RING_ENTRIES_SHIFT, \
+                31 - RING_ENTRY_SHIFT
+        ld      %r3, STATE_RING + BRANCH_TO(%r3)
+        ld      %r5, GUARDED_RESERVATION(%r4)
+        cmpld   %r3, %r5
+        bgt     3b
+
+        // rfid ends a reservation, too, so the store cannot be left to the job: do both for it here. A
+        // fault of the store is one of the job: what leave_job needs for that is in memory.
+        ld      %r5, GUARDED_WORD(%r4)
+        mfsrr0  %r4
+        std     %r4, STATE_SRR0(0)
+        mfsrr1  %r4
+        std     %r4, STATE_SRR1(0)
+        ld      %r3, STATE_EXIT_REGISTERS(0)
+.irp n, 0,1,2,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+        std     %r\n, REGISTERS_GPR(\n)(%r3)
+.endr
+        ld      %r4, STATE_R3(0)
+        std     %r4, REGISTERS_GPR(3)(%r3)
+        ld      %r4, STATE_R4(0)
+        std     %r4, REGISTERS_GPR(4)(%r3)
+        ld      %r4, STATE_R5(0)
+        std     %r4, REGISTERS_GPR(5)(%r3)
+        rlwinm. %r4, %r5, 19, 24, 28    // RA * 8
+        beq     7f                      // the number 0, not r0
+        ldx     %r4, %r3, %r4
+7:      rlwinm  %r6, %r5, 24, 24, 28    // RB * 8
+        ldx     %r6, %r3, %r6
+        add     %r4, %r4, %r6
+        rlwinm  %r6, %r5, 14, 24, 28    // RS * 8
+        ldx     %r6, %r3, %r6
+        andi.   %r5, %r5, GUARDED_WORD_IS_STDCX
+        mfmsr   %r5
+        ori     %r5, %r5, MSR_DR
+        mtmsrd  %r5
+        isync
+        .globl  store_for_job
+store_for_job:
+        bne     8f
+        lwarx   %r7, 0, %r4
+        stwcx.  %r6, 0, %r4
+        b       9f
+8:      ldarx   %r7, 0, %r4
+        stdcx.  %r6, 0, %r4
+        .globl  store_for_job_end
+store_for_job_end:
+9:      xori    %r5, %r5, MSR_DR
+        mtmsrd  %r5
+        isync
+        mfcr    %r4                     // CR0: whether it stored
+        ld      %r5, STATE_CR(0)
+        rlwimi  %r5, %r4, 0, 0, 3
+        std     %r5, STATE_CR(0)
+        mfsrr0  %r4
+        addi    %r4, %r4, 4
+        mtsrr0  %r4
+        ld      %r6, REGISTERS_GPR(6)(%r3)
+        ld      %r7, REGISTERS_GPR(7)(%r3)
+        mfsrr1  %r4
+        andi.   %r4, %r4, MSR_SE
+        beq     3b
+        ld      %r4, STATE_CR(0)        // the store was a step like any other
+        mtcr    %r4
+        ld      %r4, STATE_R4(0)
+        ld      %r5, STATE_R5(0)
+        b       trace_step
 
         .text
 // Any other interrupt. In memory: r3 and CFAR; r3 = the vector. Ends enter_job(), unless it is none
@@ -271,12 +357,20 @@ leave_job:
         blr
 
 // An interrupt outside a job. While the runner sleeps in sleep_until_interrupt() that is what it waits
-// for: it goes on behind its hypercall, with interrupts off again. Otherwise the runner is broken.
+// for: it goes on behind its hypercall, with interrupts off again. In what the branch trace does for a
+// job it is a fault of that job. Otherwise the runner is broken.
 // r4 = CR, in memory: r3, r4, the vector.
 interrupted_runner:
         mfsrr0  %r3
+        rldicl  %r3, %r3, 0, 4          // the branch trace runs at an alias
         std     %r5, STATE_R5(0)
-        lis     %r5, awake@ha
+        li      %r5, store_for_job@l
+        cmpld   %r3, %r5
+        blt     2f
+        li      %r5, store_for_job_end@l
+        cmpld   %r3, %r5
+        blt     fault_for_job
+2:      lis     %r5, awake@ha
         addi    %r5, %r5, awake@l
         cmpld   %r3, %r5
         bne     1f
@@ -299,6 +393,28 @@ interrupted_runner:
         mflr    %r6
         bl      panic
         trap
+
+// The store conditional of a job went wrong: leave_job finds everything as if the job had done it.
+// In memory: the vector, SRR0, SRR1, CR and CTR of the job, and its registers in what it exits with.
+fault_for_job:
+        ld      %r3, STATE_SRR0(0)
+        mtsrr0  %r3
+        ld      %r3, STATE_SRR1(0)
+        mtsrr1  %r3
+        ld      %r3, STATE_RESUME_RFID(0)
+        std     %r3, STATE_CFAR(0)
+        ld      %r3, STATE_CTR(0)
+        mtctr   %r3
+        ld      %r4, STATE_CR(0)
+        mtcr    %r4
+        ld      %r3, STATE_EXIT_REGISTERS(0)
+        ld      %r4, REGISTERS_GPR(3)(%r3)
+        std     %r4, STATE_R3(0)
+.irp n, 4,5,6,7
+        ld      %r\n, REGISTERS_GPR(\n)(%r3)
+.endr
+        ld      %r3, STATE_VECTOR(0)
+        b       leave_job
 
 // sleep_until_interrupt(r3 = number of the H_CEDE hypercall)
         .globl  sleep_until_interrupt

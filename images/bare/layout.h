@@ -82,11 +82,13 @@
 #define STATE_STEP_END (JOB_STATE + 0xc0)
 #define STATE_UNSTEPPED_BEGIN (JOB_STATE + 0xc8)
 #define STATE_UNSTEPPED_END (JOB_STATE + 0xd0)
+#define STATE_GUARDED_BEGIN (JOB_STATE + 0xd8)
+#define STATE_GUARDED_END (JOB_STATE + 0xe0)
 #define STATE_RING (JOB_STATE + 0x100)
 #define RING_ENTRY_SHIFT 5
 #define RING_ENTRIES_SHIFT 4
 
-// wire::Registers, wire::TakenBranch and wire::Step.
+// wire::Registers, wire::TakenBranch, wire::Step and wire::GuardedStore.
 #define REGISTERS_GPR(n) ((n)*8)
 #define REGISTERS_LR 256
 #define REGISTERS_CTR 264
@@ -106,6 +108,13 @@
 #define STEP_CR 40
 #define STEP_GPR(n) (48 + (n)*8)
 #define STEP_BYTES 304
+#define GUARDED_ADDRESS 0
+#define GUARDED_RESERVATION 8
+#define GUARDED_WORD 16
+#define GUARDED_BYTES 24
+
+// The bit in which stdcx. (31, 214) differs from stwcx. (31, 150).
+#define GUARDED_WORD_IS_STDCX 0x80
 
 // wire::kResumePage.
 #define RESUME_PAGE 0x2000

@@ -94,6 +94,12 @@ void watch(std::byte* area, wire::JobRecord& job) {
     }
     turn(*unstepped);
   }
+  auto* store = reinterpret_cast<wire::GuardedStore*>(area + job.guarded_stores);
+  job_state.guarded_begin = store;
+  job_state.guarded_end = store + static_cast<std::uint32_t>(job.guarded_store_count);
+  for (; store != job_state.guarded_end; ++store) {
+    turn(*store);
+  }
 }
 
 void run_job(const Mmu& mmu, std::byte* area, wire::JobRecord& job) {
@@ -123,6 +129,7 @@ void run_job(const Mmu& mmu, std::byte* area, wire::JobRecord& job) {
   job_state.trace_end = trace + static_cast<std::uint32_t>(job.trace_capacity);
   job_state.trace_events = 0;
   job_state.taken_branches = 0;
+  job_state.ring[wire::kLastBranches - 1].to = job.entry_point;  // what came before the first one
   wire::JobResult& result = job.result;
   turn(job.entry);
   result.vector = enter_job(&job.entry, &result.registers, job.entry_point, ticks(job.budget));

@@ -51,4 +51,10 @@ inline void turn(wire::Step& step) {
   }
 }
 
+inline void turn(wire::GuardedStore& store) {
+  turn(store.address);
+  turn(store.reservation);
+  turn(store.word);
+}
+
 }  // namespace farcall::bare

@@ -26,6 +26,7 @@
 #include "conformance/plugin/options.hpp"
 #include "conformance/plugin/service.hpp"
 #include "process/file_descriptor.hpp"
+#include "vm/images_folder.hpp"
 
 namespace farcall::conformance {
 namespace {
@@ -213,8 +214,7 @@ int run(const std::string& path, int ready, std::span<const std::string_view> ar
     return EXIT_FAILURE;
   }
   say(ready, "+");
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
-  Service service(options.value(), self.parent_path() / "images");
+  Service service(options.value(), vm::images_folder());
   serve_until_idle(service, listener.value(), path);
   ::unlink(lock_of(path).c_str());
   return EXIT_SUCCESS;

@@ -61,6 +61,25 @@ TEST(Error, TextHasWhatIsKnown) {
             "a.case:3:7: error: main[0]: too far [call.out-of-range]\n  use aux64");
 }
 
+TEST(Error, TextIsShortWhateverItIsAbout) {
+  const std::string head(1000, 'a');
+  const std::string tail(100, 'z');
+  std::string long_message = head;
+  for (int i = 0; i < 100'000; ++i) {
+    long_message += "é";
+  }
+  const std::string text =
+      to_string(Error{.code = ErrorCode::bpf_empty, .message = long_message + tail});
+  EXPECT_LT(text.size(), 2200U);
+  EXPECT_EQ(text.find(head), std::string("error: ").size());
+  EXPECT_NE(text.find(tail + " [bpf.empty]"), std::string::npos);
+  // No character is cut in two.
+  EXPECT_NE(text.find("é … é"), std::string::npos) << text;
+  const std::string whole(2000, 'x');
+  EXPECT_EQ(to_string(Error{.code = ErrorCode::bpf_empty, .message = whole}),
+            "error: " + whole + " [bpf.empty]");
+}
+
 TEST(Error, PlacesHaveWhatIsKnown) {
   EXPECT_EQ(to_string(SourceLocation{.file = "f", .line = 3, .column = 7}), "f:3:7");
   EXPECT_EQ(to_string(SourceLocation{.file = "f", .line = 3}), "f:3");

@@ -14,6 +14,33 @@ Slot slot_of(const std::string& text) {
   return program_of(text).slots.at(0);
 }
 
+TEST(Assembler, LinesAreRepeated) {
+  const Program program = program_of("mov %r0, 0\n.rept 3\nadd %r0, 2\nneg %r0\n.endr\nexit\n");
+  ASSERT_EQ(program.slots.size(), 8U);
+  EXPECT_EQ(program.slots[5], slot_of("add %r0, 2\nexit"));
+  EXPECT_EQ(program.origins[5].line, program.origins[1].line);
+}
+
+TEST(Assembler, WhatCannotBeRepeatedSaysWhere) {
+  struct Refusal {
+    const char* text;
+    unsigned line;
+    ErrorCode code;
+  };
+  for (const Refusal& refusal :
+       {Refusal{"exit\n.rept 2\nexit\n", 11, ErrorCode::asm_syntax},
+        Refusal{".endr\nexit\n", 10, ErrorCode::asm_syntax},
+        Refusal{".rept 2\n.rept 2\nexit\n.endr\n.endr\n", 11, ErrorCode::asm_syntax},
+        Refusal{".rept 2\nhere: exit\n.endr\n", 11, ErrorCode::asm_duplicate_label},
+        Refusal{".rept many\nexit\n.endr\n", 10, ErrorCode::asm_syntax},
+        Refusal{".rept 2000000\nexit\n.endr\n", 10, ErrorCode::asm_out_of_range}}) {
+    const Result<Program> read = assemble(refusal.text, {.file = "f", .line = 10});
+    ASSERT_FALSE(read) << refusal.text;
+    EXPECT_EQ(read.error().code, refusal.code) << refusal.text;
+    EXPECT_EQ(read.error().where.line, refusal.line) << refusal.text;
+  }
+}
+
 TEST(Assembler, EachFormByHand) {
   struct Vector {
     std::string text;

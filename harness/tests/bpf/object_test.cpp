@@ -341,6 +341,10 @@ TEST(Object, RefusesWhatAProgramCannotSay) {
        ErrorCode::elf_unsupported, "o:.text+0x0", "nothing says what kind of map 'maps' is"},
       {"extern long missing; long f(void) { return missing; }", ErrorCode::elf_undefined_symbol,
        "o:.text+0x0", "address of 'missing', which is not in this object"},
+      {"__asm__(\".section .jumptables,\\\"\\\",@progbits\\n.globl "
+       "BPF.JT.0.0\\nBPF.JT.0.0:\\n.quad 0\\n.text\");\n"
+       "long f(void) { long p; __asm__(\"%0 = BPF.JT.0.0 ll\" : \"=r\"(p)); return p; }",
+       ErrorCode::elf_unsupported, "o:.text+0x0", "jump through a table (gotox)"},
       {"long f(void); long table[2] = {1, 2}; extern long missing;\n"
        "long *p = &missing; long f(void) { return *p; }",
        ErrorCode::elf_undefined_symbol, "o:.data+0x10", "address of 'missing'"},

@@ -212,6 +212,18 @@ TEST(CaseMatrix, AFailureNeedsNoSite) {
             (model::ExpectedFailure{.code = ErrorCode::guest_budget, .site = "", .line = 7}));
 }
 
+TEST(CaseMatrix, KnownFailuresAreOfTheCellsThatTheyAreFor) {
+  const auto made = good("-- matrix\nendian le be\n" +
+                         two_functions("-- result\n1\n-- calls\nmain[0] callee\n"
+                                       "-- known endian=be\nkernel:6.12* result.mismatch\n"));
+  ASSERT_EQ(made.size(), 2U);
+  EXPECT_TRUE(made[0].expected.known.empty());
+  ASSERT_EQ(made[1].expected.known.size(), 1U);
+  EXPECT_EQ(
+      made[1].expected.known[0],
+      (model::KnownFailure{.jit = "kernel:6.12*", .code = ErrorCode::result_mismatch, .line = 14}));
+}
+
 TEST(CaseMatrix, TooManyCellsAreRefused) {
   std::string text = "-- matrix\ncall imm32 aux64\n-- asm\nexit\n-- result\n0\n";
   for (std::size_t i = 0; i < kMaxCells / 2; ++i) {

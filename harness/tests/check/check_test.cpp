@@ -515,6 +515,63 @@ TEST(Check, AnotherFailureThanTheExpectedOneIsShownToo) {
   EXPECT_EQ(verdict.findings[1].code, ErrorCode::result_mismatch);
 }
 
+constexpr const char* kJit = "kernel:6.12.107";
+
+model::Verdict verdict_of(Scene& scene, std::vector<ErrorCode> allowed = {}) {
+  return check(scene.cell, scene.testimony, {.jit = kJit, .allowed = allowed});
+}
+
+TEST(Check, AFailureThatThisJitIsKnownForIsAPass) {
+  Scene scene;
+  scene.seen().registers.gpr[3] = 40;
+  scene.cell.expected.known = {{.jit = "kernel:6.1.*", .code = ErrorCode::guest_fault},
+                               {.jit = "kernel:6.12.*", .code = ErrorCode::result_mismatch}};
+  EXPECT_EQ(verdict_of(scene).outcome, Outcome::pass);
+  EXPECT_EQ(verdict_of(scene).known, ErrorCode::result_mismatch);
+  EXPECT_EQ(scene.verdict().outcome, Outcome::fail);  // of another JIT it is not known
+}
+
+TEST(Check, AKnownFailureThatDoesNotComeIsAFailure) {
+  Scene scene;
+  scene.cell.expected.known = {{.jit = "kernel:*", .code = ErrorCode::result_mismatch, .line = 7}};
+  const model::Verdict verdict = verdict_of(scene);
+  EXPECT_EQ(verdict.outcome, Outcome::fail);
+  EXPECT_EQ(verdict.findings[0].code, ErrorCode::expected_failure_missing);
+  EXPECT_THAT(to_string(verdict.findings[0]), HasSubstr("scene.case:7"));
+}
+
+TEST(Check, AMachineThatFailsIsNoKnownFailure) {
+  Scene scene;
+  scene.testimony.image.reset();
+  scene.testimony.observations.reset();
+  scene.testimony.refusal = Error{.code = ErrorCode::jit_not_started, .message = "not there"};
+  scene.cell.expected.known = {{.jit = "kernel:*", .code = ErrorCode::result_mismatch}};
+  EXPECT_EQ(verdict_of(scene).outcome, Outcome::error);
+}
+
+TEST(Check, AllowedFindingsAreKeptAndDoNotCount) {
+  Scene scene;
+  scene.seen().registers.gpr[3] = 40;
+  const model::Verdict verdict = verdict_of(scene, {ErrorCode::result_mismatch});
+  EXPECT_EQ(verdict.outcome, Outcome::pass);
+  ASSERT_EQ(verdict.allowed.size(), 1U);
+  EXPECT_EQ(verdict.allowed[0].code, ErrorCode::result_mismatch);
+  // What a case knows is looked for, allowed or not.
+  scene.cell.expected.known = {{.jit = "kernel:*", .code = ErrorCode::result_mismatch}};
+  EXPECT_EQ(verdict_of(scene, {ErrorCode::result_mismatch}).known, ErrorCode::result_mismatch);
+}
+
+TEST(Check, WhatTheBytesShowComesBeforeAMachineThatIsTooSmall) {
+  Scene scene;
+  scene.testimony.observations.reset();
+  scene.testimony.refusal = Error{.code = ErrorCode::machine_job_too_large, .message = "large"};
+  EXPECT_EQ(scene.verdict().outcome, Outcome::error);
+  scene.testimony.decoded[0].target = kCallee + 0x10000;
+  const model::Verdict verdict = scene.verdict();
+  EXPECT_EQ(verdict.outcome, Outcome::fail);
+  EXPECT_EQ(verdict.findings.front().code, ErrorCode::call_decoded_elsewhere);
+}
+
 TEST(Check, CallsInAnotherOrderThanTheInterpretersAreFound) {
   Scene scene;
   // A second site in main; the interpreter goes 0, 1, the CPU 1, 0.

@@ -47,7 +47,7 @@ void expect_refused(const ScratchFolder& folder, const std::vector<std::string>&
   EXPECT_EQ(run.err, "");
   EXPECT_THAT(run.out, HasSubstr("\n       • " + where + ": "));
   EXPECT_THAT(run.out, HasSubstr("[" + code + "]"));
-  EXPECT_THAT(run.out, HasSubstr(": " + std::to_string(passed) + " passed, 0 failed, 1 errors"));
+  EXPECT_THAT(run.out, HasSubstr(": " + std::to_string(passed) + " passed, 0 failed, 1 error;"));
   EXPECT_EQ(count(run.out, "ERROR  "), 1U) << run.out;
   EXPECT_TRUE(std::ranges::none_of(run.out, [](char c) { return c == '\x1b' || c == '\x7f'; }));
   EXPECT_EQ(entries(folder.path()), before);

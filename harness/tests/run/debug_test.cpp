@@ -121,6 +121,26 @@ TEST_P(Debug, StepsOverTheCall) {
   EXPECT_THAT(finished.out, HasSubstr("main+3: add %r0, %r6\n"));
 }
 
+// Names of BPF functions are those that people know; listings go on with those of kallsyms.
+TEST_P(Debug, BreaksByBpfNames) {
+  const Finished finished = debug("break callee\ncontinue\nfarcall where\nbt\n");
+  EXPECT_EQ(finished.exit_code, 0) << finished.err;
+  EXPECT_THAT(finished.out, HasSubstr("callee+0: jeq %r2, 42, +1\n")) << finished.err;
+}
+
+// The bug of 2018: what the step runs into is said.
+TEST(DebugStray, AStepThatEndsInAnInterruptSaysSo) {
+  const ScratchFolder folder;
+  const std::string cell = (cases_folder() / "reach/far-2p.case").string();
+  std::string image = run_farcall({"dump", cell, "--stage=image", "--json"}).out;
+  image.replace(image.find("0x3d80c008"), 10, "0x3d80c000");
+  const std::string from = folder.write("stray.json", image);
+  const Finished finished =
+      run_farcall({"debug", "--from", from, "--at", "main[0]"}, "", "farcall step\n");
+  EXPECT_EQ(finished.exit_code, 0) << finished.err;
+  EXPECT_THAT(finished.out, HasSubstr("Interrupt 0x400 at c00000000012a468 ended the program.\n"));
+}
+
 // One BPF instruction at a time, into the callee and back, up to the end.
 TEST_P(Debug, StepsByBpfInstructions) {
   std::string commands;
@@ -262,8 +282,11 @@ TEST(DebugBlanks, AreNoTrouble) {
 }
 
 TEST(DebugPrint, SaysWhatToType) {
+  const ScratchFolder folder;
   const std::string cell = (cases_folder() / "reach/far-2p.case").string();
-  const Finished finished = run_farcall({"debug", cell, "--at", "main[0]", "--print"});
+  const Finished finished =
+      tests::run_program(farcall_binary(), {"debug", cell, "--at", "main[0]", "--print"},
+                         {{"TMPDIR", folder.path().string()}, {"XDG_RUNTIME_DIR", ""}});
   std::smatch found;
   ASSERT_TRUE(std::regex_match(finished.out, found,
                                std::regex("(.*) debug (.*) --at (.*) --gdb-socket "
@@ -273,6 +296,16 @@ TEST(DebugPrint, SaysWhatToType) {
   EXPECT_EQ(found[2], cell);
   EXPECT_EQ(found[3], "'main[0]'");
   EXPECT_EQ(found[4], found[5]);
+  // Nobody else can have made the socket: its folder is ours alone.
+  const auto home = std::filesystem::path(found[4].str()).parent_path();
+  EXPECT_EQ(home.parent_path(), folder.path());
+  EXPECT_EQ(std::filesystem::status(home).permissions(), std::filesystem::perms::owner_all);
+  std::filesystem::permissions(home, std::filesystem::perms::all);
+  const Finished open =
+      tests::run_program(farcall_binary(), {"debug", cell, "--print"},
+                         {{"TMPDIR", folder.path().string()}, {"XDG_RUNTIME_DIR", ""}});
+  EXPECT_EQ(open.exit_code, 2);
+  EXPECT_THAT(open.err, HasSubstr(home.string() + ": error: expected a folder that is yours"));
 }
 
 TEST(Console, ShowsWhatTheGuestSays) {
@@ -300,6 +333,11 @@ TEST(DebugRefusals, AreNamed) {
       run_farcall({"debug", cell, "--gdb-socket", (folder.path() / "gdb").string()});
   EXPECT_EQ(files.exit_code, 2);
   EXPECT_TRUE(std::filesystem::is_directory(folder.path() / "gdb.files"));
+  const Finished nowhere =
+      run_farcall({"debug", cell, "--gdb-socket", (folder.path() / "none/gdb").string()});
+  EXPECT_EQ(nowhere.exit_code, 2);
+  EXPECT_THAT(nowhere.err, HasSubstr("there is no folder " + (folder.path() / "none").string()));
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "none"));
   const Finished no_gdb = run_farcall({"debug", cell}, "/nonexistent");
   EXPECT_EQ(no_gdb.exit_code, 3);
   EXPECT_THAT(no_gdb.err, HasSubstr("[machine.no-gdb]\n  apt-get install gdb-multiarch"));

@@ -105,7 +105,7 @@ TEST(Golden, ExplanationsAreTenLines) {
 }
 
 TEST(Golden, ReadmeShowsWhatIsBlessed) {
-  const std::string readme = contents(tests::source_dir() / "README.md");
+  const std::string readme = contents(tests::source_dir() / "harness/scheme/README.md");
   const std::string schemes = blessed("schemes");
   EXPECT_THAT(readme, HasSubstr(schemes.substr(0, schemes.find("\n\nWhat does not hold"))));
   const std::string policies = blessed("policies");

@@ -54,7 +54,7 @@ TEST(New, WritesWhatAProgramOfAKernelLacks) {
   const tests::ScratchFolder folder;
   const std::string path = (folder.path() / "recorded.case").string();
   for (const auto& [entry, result, null] :
-       {std::tuple("probe", " none", Not(HasSubstr("-- data null"))),
+       {std::tuple("nothing", " none", Not(HasSubstr("-- data null"))),
         std::tuple("wake", "\n0x1", Not(HasSubstr("-- data null ro")))}) {
     const tests::Finished made =
         run_farcall({"new", object("probe.bpf.o") + ":" + entry, "-o", path});
@@ -65,6 +65,18 @@ TEST(New, WritesWhatAProgramOfAKernelLacks) {
     EXPECT_THAT(text, null);
     EXPECT_EQ(run_farcall({"run", path}).exit_code, 0);
   }
+}
+
+// The default lets a program take a million instructions; this one takes 6.
+TEST(Budget, IsAnOptionThatItsMessageNames) {
+  const std::string path = (cases_folder() / "reach" / "far-2p.case").string();
+  const tests::Finished little = run_farcall({"run", path, "--budget", "3"});
+  EXPECT_EQ(little.exit_code, 1);
+  EXPECT_THAT(little.out, HasSubstr("still running after 3 instructions, the budget: `farcall run "
+                                    "--budget N` is another"));
+  EXPECT_THAT(little.out, HasSubstr("--filter far-2p --budget 3\n"));
+  EXPECT_EQ(run_farcall({"run", path, "--budget", "100"}).exit_code, 0);
+  EXPECT_EQ(run_farcall({"run", path, "--budget", "0"}).exit_code, 2);
 }
 
 TEST(New, SaysWhatItCannotDo) {

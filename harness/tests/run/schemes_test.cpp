@@ -143,10 +143,12 @@ TEST(Resolve, SaysWhatIsWrongWithAFile) {
   ScratchFolder folder;
   const Finished none = run_farcall({"resolve", (folder.path() / "none").string()});
   EXPECT_EQ(none.exit_code, 2);
-  EXPECT_THAT(none.err, HasSubstr("none: error: cannot be read [file.unreadable]"));
+  EXPECT_THAT(
+      none.err,
+      HasSubstr("none: error: cannot be read: No such file or directory [file.unreadable]"));
   const Finished text = run_farcall({"resolve", folder.write("text", "hello\n")});
   EXPECT_EQ(text.exit_code, 2);
-  EXPECT_THAT(text.err, HasSubstr("text:1: error: 'hello' is no symbol"));
+  EXPECT_THAT(text.err, HasSubstr("text:1: error: 'hello' is not a symbol"));
   const std::string good = folder.write("good", "c008000000000000 t f\n");
   const Finished address = run_farcall({"resolve", good, "f"});
   EXPECT_EQ(address.exit_code, 0);  // hex

@@ -70,7 +70,9 @@ TEST(Resolver, KnowsWhereSymbolsEnd) {
   EXPECT_EQ(resolver.find({0x110}), nullptr);
   EXPECT_EQ(resolver.describe({0x2ff}), "b+0xff");  // of unknown size: up to the next one
   EXPECT_EQ(resolver.describe({0x300}), "c");
-  EXPECT_EQ(resolver.find({0x301}), nullptr);
+  EXPECT_EQ(resolver.describe({0x304}), "c+0x4");  // nothing follows: up to the page's end
+  EXPECT_EQ(resolver.describe({0xffff}), "c+0xfcff");
+  EXPECT_EQ(resolver.find({0x10000}), nullptr);
 }
 
 TEST(Resolver, ReachesTheTopOfTheAddressSpace) {

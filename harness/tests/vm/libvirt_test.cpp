@@ -120,6 +120,24 @@ TEST_F(Embedded, AQemuThatIsKilledIsNamed) {
   EXPECT_TRUE(other.collect().has_value());
 }
 
+// Beside the files of machines, an embedded libvirt has one of its own.
+TEST(Libvirt, WhatIsNoMachineIsNotListed) {
+  const std::filesystem::path folder =
+      "/dev/shm/farcall-libvirt-" + std::to_string(::getpid()) + "-phantom";
+  std::filesystem::create_directories(folder / "run/qemu");
+  std::ofstream(folder / "run/qemu/driver.pid") << ::getpid();
+  std::ofstream(folder / "run/qemu/farcall-1-1.pid") << 1;
+  std::vector<std::string> names;
+  const auto domains = list_domains("");
+  for (const FoundDomain& domain : domains.value()) {
+    if (domain.where.ends_with(folder.string())) {
+      names.push_back(domain.name);
+    }
+  }
+  std::filesystem::remove_all(folder);
+  EXPECT_THAT(names, testing::ElementsAre("farcall-1-1"));
+}
+
 TEST(Libvirt, ADaemonThatIsNotThereIsNamed) {
   const auto libvirt = libvirt_host("qemu+unix:///system?socket=/nonexistent/socket");
   ASSERT_TRUE(libvirt.has_error());

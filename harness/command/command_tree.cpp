@@ -1,0 +1,57 @@
+#include "command/command_tree.hpp"
+
+#include <algorithm>
+#include <string_view>
+
+namespace farcall::command {
+namespace {
+
+// CLI11 writes them behind the type: `FORMAT:{text,json}`.
+std::vector<std::string> choices_of(std::string_view type) {
+  std::vector<std::string> choices;
+  const auto open = type.find('{');
+  const auto close = type.find('}', open == std::string_view::npos ? 0 : open);
+  if (open == std::string_view::npos || close == std::string_view::npos) {
+    return choices;
+  }
+  std::string_view list = type.substr(open + 1, close - open - 1);
+  while (!list.empty()) {
+    choices.emplace_back(list.substr(0, list.find(',')));
+    list.remove_prefix(std::min(choices.back().size() + 1, list.size()));
+  }
+  return choices;
+}
+
+OptionHelp option_help(const CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  const bool flag = option.get_items_expected_max() == 0;
+  const std::string word = type.substr(0, type.find_first_of(": "));
+  return {.name = option.get_positional() ? option.get_name() : "--" + option.get_lnames().front(),
+          .value = flag                                  ? ""
+                   : word.empty() || word.front() == '{' ? "WORD"
+                                                         : word,
+          .description = option.get_description(),
+          .choices = flag ? std::vector<std::string>{} : choices_of(type),
+          .positional = option.get_positional(),
+          .repeats = option.get_items_expected_max() > 1 ||
+                     option.get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll};
+}
+
+}  // namespace
+
+std::vector<CommandHelp> command_tree(const CLI::App& app) {
+  std::vector<CommandHelp> commands;
+  for (const CLI::App* const command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    CommandHelp help{.name = command->get_name(),
+                     .purpose = command->get_group(),
+                     .description = command->get_description(),
+                     .options = {}};
+    for (const CLI::Option* const option : command->get_options()) {
+      help.options.push_back(option_help(*option));
+    }
+    commands.push_back(std::move(help));
+  }
+  return commands;
+}
+
+}  // namespace farcall::command

@@ -1,0 +1,167 @@
+#include <fmt/format.h>
+
+#include <iterator>
+#include <string_view>
+
+#include "command/command_tree.hpp"
+
+namespace farcall::command {
+namespace {
+
+// `text` with a backslash before each character of `special`.
+std::string escaped(std::string_view text, std::string_view special) {
+  std::string result;
+  for (const char c : text) {
+    if (special.find(c) != std::string_view::npos) {
+      result += '\\';
+    }
+    result += c;
+  }
+  return result;
+}
+
+// Within single quotes of a POSIX shell, and of zsh.
+std::string single_quoted(std::string_view text) {
+  std::string result = "'";
+  for (const char c : text) {
+    result += c == '\'' ? "'\\''" : std::string(1, c);
+  }
+  return result + "'";
+}
+
+std::string names_of(const CommandHelp& command) {
+  std::string names;
+  for (const OptionHelp& option : command.options) {
+    if (!option.positional) {
+      names += (names.empty() ? "" : " ") + option.name;
+    }
+  }
+  return names;
+}
+
+// What is one of a few words goes by itself; what else takes a value takes a file, as far as a
+// shell can know.
+std::string zsh_option(const OptionHelp& option) {
+  std::string spec = option.positional ? (option.repeats ? "*" : "") : option.repeats ? "*" : "";
+  if (!option.positional) {
+    spec += fmt::format("{}{}[{}]", option.name, option.value.empty() ? "" : "=",
+                        escaped(option.description, "[]:\\"));
+  }
+  if (option.positional || !option.value.empty()) {
+    const std::string message = option.positional ? option.name : option.value;
+    const std::string action =
+        option.choices.empty() ? "_files" : fmt::format("({})", fmt::join(option.choices, " "));
+    spec += fmt::format(":{}:{}", escaped(message, "[]:\\"), action);
+  }
+  return single_quoted(spec);
+}
+
+}  // namespace
+
+std::string bash_completion(const std::vector<CommandHelp>& commands) {
+  std::string all;
+  std::string values;
+  std::string options;
+  for (const CommandHelp& command : commands) {
+    all += (all.empty() ? "" : " ") + command.name;
+    fmt::format_to(std::back_inserter(options), "    {}) words='{}' ;;\n", command.name,
+                   names_of(command));
+    for (const OptionHelp& option : command.options) {
+      if (!option.choices.empty()) {
+        fmt::format_to(std::back_inserter(values), "    '{} {}') words='{}' ;;\n", command.name,
+                       option.positional ? "" : option.name, fmt::join(option.choices, " "));
+      } else if (!option.value.empty() && !option.positional) {
+        fmt::format_to(std::back_inserter(values), "    '{} {}') return ;;\n", command.name,
+                       option.name);
+      }
+    }
+  }
+  return fmt::format(R"(# bash completion for farcall; made by `farcall completion bash`.
+_farcall() {{
+  local current=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} words=
+  COMPREPLY=()
+  # bash takes --option=value for three words.
+  if [[ $current == = ]]; then
+    current=
+  elif [[ $before == = ]]; then
+    before=${{COMP_WORDS[COMP_CWORD-2]}}
+  fi
+  if ((COMP_CWORD == 1)); then
+    COMPREPLY=($(compgen -W '{} --help --version' -- "$current"))
+    return
+  fi
+  local command=${{COMP_WORDS[1]}} option=
+  [[ $before == -* ]] && option=$before
+  case "$command $option" in
+{}  esac
+  if [[ -z $words && $current == -* ]]; then
+    case $command in
+{}    esac
+  fi
+  COMPREPLY=($(compgen -W "$words" -- "$current"))
+}}
+complete -o default -F _farcall farcall
+)",
+                     all, values, options);
+}
+
+std::string zsh_completion(const std::vector<CommandHelp>& commands) {
+  std::string all;
+  std::string options;
+  for (const CommandHelp& command : commands) {
+    fmt::format_to(
+        std::back_inserter(all), "    {}\n",
+        single_quoted(fmt::format("{}:{}", command.name, escaped(command.description, ":\\"))));
+    fmt::format_to(std::back_inserter(options), "    {})\n      _arguments", command.name);
+    for (const OptionHelp& option : command.options) {
+      fmt::format_to(std::back_inserter(options), " \\\n        {}", zsh_option(option));
+    }
+    options += "\n      ;;\n";
+  }
+  return fmt::format(R"(#compdef farcall
+# zsh completion for farcall; made by `farcall completion zsh`.
+_farcall() {{
+  local -a commands=(
+{}  )
+  if ((CURRENT == 2)); then
+    _describe command commands
+    return
+  fi
+  local command=$words[2]
+  shift words
+  ((CURRENT--))
+  case $command in
+{}  esac
+}}
+_farcall "$@"
+)",
+                     all, options);
+}
+
+std::string fish_completion(const std::vector<CommandHelp>& commands) {
+  // In fish's single quotes, a backslash escapes itself and the quote.
+  const auto word = [](std::string_view text) { return "'" + escaped(text, "\\'") + "'"; };
+  std::string script = "# fish completion for farcall; made by `farcall completion fish`.\n";
+  const auto out = std::back_inserter(script);
+  for (const CommandHelp& command : commands) {
+    fmt::format_to(out, "complete -c farcall -f -n __fish_use_subcommand -a {} -d {}\n",
+                   command.name, word(command.description));
+    for (const OptionHelp& option : command.options) {
+      if (option.positional && option.choices.empty()) {
+        continue;  // fish completes files by itself
+      }
+      const std::string name =
+          option.positional ? "-f" : "-l " + option.name.substr(std::string_view("--").size());
+      const std::string value =
+          option.positional || !option.choices.empty()
+              ? fmt::format("{} -a {}", option.positional ? "" : " -x",
+                            word(fmt::format("{}", fmt::join(option.choices, " "))))
+              : (option.value.empty() ? "" : " -r");
+      fmt::format_to(out, "complete -c farcall -n '__fish_seen_subcommand_from {}' {}{} -d {}\n",
+                     command.name, name, value, word(option.description));
+    }
+  }
+  return script;
+}
+
+}  // namespace farcall::command

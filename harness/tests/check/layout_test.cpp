@@ -1,0 +1,109 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "bpf/assembler.hpp"
+#include "check/findings.hpp"
+
+namespace farcall::check::layout_test {
+namespace {
+
+using testing::ElementsAre;
+using testing::Field;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr GuestAddress kMain = {0xc000'0000'0001'0000};
+
+constexpr std::uint32_t kNop = 0x60000000;
+constexpr std::uint32_t kBlr = 0x4e800020;
+constexpr std::uint32_t kReadOwnAddress = 0x429f0005;  // bcl 20,31,$+4
+constexpr std::uint32_t kMflrR12 = 0x7d8802a6;
+
+constexpr std::uint32_t branch(std::int32_t words) {
+  return 0x48000000U | (static_cast<std::uint32_t>(words * 4) & 0x03fffffcU);
+}
+// ld r12,BYTES(r12)
+constexpr std::uint32_t load(std::int32_t bytes) {
+  return 0xe98c0000U | (static_cast<std::uint32_t>(bytes) & 0xfffcU);
+}
+
+bpf::Program program() {
+  return bpf::assemble("mov %r0, 1\nexit\n", {"layout", 1, 1}).value();
+}
+
+// mov, exit and the epilogue.
+model::CodeImage image(GuestAddress at = kMain) {
+  return {.functions = {{.name = "main",
+                         .address = at,
+                         .words = {kNop, kNop, kBlr},
+                         .lines = {{0, 1}, {1, 2}, {2, 2}}}},
+          .entry = at};
+}
+
+// Data of two words, and a stub that reads it and goes back to word 1.
+model::CodeImage with_stub(GuestAddress at) {
+  model::CodeImage made = image(at);
+  model::CodeFunction& main = made.functions[0];
+  main.words.insert(main.words.end(), {0, 0, kReadOwnAddress, kMflrR12, load(-12), branch(-7)});
+  main.stub_words = 6;
+  return made;
+}
+
+Findings findings(const model::CodeImage& of) {
+  return layout_findings(program(), of);
+}
+
+TEST(Layout, CodeThatEndsWithItsLastReturnIsNoFinding) {
+  EXPECT_THAT(findings(image()), IsEmpty());
+}
+
+TEST(Layout, WordsThatNothingLeadsToAreFound) {
+  model::CodeImage stale = image();
+  stale.functions[0].words.insert(stale.functions[0].words.end(), {kNop, kBlr});
+  const Findings found = findings(stale);
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].code, ErrorCode::code_size);
+  EXPECT_THAT(found[0].text, HasSubstr("the last 2 words of main, from c00000000001000c on"));
+  EXPECT_EQ(reached_end(stale.functions[0]), 3U);
+}
+
+TEST(Layout, WhatABranchLeadsToIsPartOfTheCode) {
+  model::CodeImage far_exit = image();
+  far_exit.functions[0].words = {kNop, branch(2), kBlr, kNop, kBlr};
+  EXPECT_THAT(findings(far_exit), IsEmpty());
+}
+
+TEST(Layout, WithoutALineTableNothingIsSaidOfTheEnd) {
+  model::CodeImage untold = image();
+  untold.functions[0].lines.clear();
+  untold.functions[0].words.insert(untold.functions[0].words.end(), {kNop, kBlr});
+  EXPECT_THAT(findings(untold), IsEmpty());
+}
+
+TEST(Layout, TheLastPassHasTheSizeOfTheCode) {
+  model::CodeImage shrunk = image();
+  shrunk.functions[0].pass_words = {5, 4};
+  EXPECT_THAT(findings(shrunk), ElementsAre(Field(&model::Finding::code, ErrorCode::code_size)));
+}
+
+TEST(Layout, DataOfStubsIsAlignedWhereItLies) {
+  // The data begins after three words: aligned only in a function that is not.
+  EXPECT_THAT(findings(with_stub(kMain + 4)), IsEmpty());
+  const Findings found = findings(with_stub(kMain));
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].code, ErrorCode::code_data_misaligned);
+  EXPECT_THAT(found[0].text, HasSubstr("reads a doubleword at c00000000001000c"));
+}
+
+TEST(Layout, AStubGoesBackIntoItsFunction) {
+  model::CodeImage astray = with_stub(kMain + 4);
+  astray.functions[0].words.back() = branch(-2);  // to another word of the stubs
+  EXPECT_THAT(findings(astray),
+              ElementsAre(Field(&model::Finding::code, ErrorCode::code_branch_elsewhere)));
+}
+
+}  // namespace
+}  // namespace farcall::check::layout_test
