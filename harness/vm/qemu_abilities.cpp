@@ -12,8 +12,8 @@
 #include <optional>
 #include <sstream>
 
-#include "process/process.hpp"
 #include "base/cache_folder.hpp"
+#include "process/process.hpp"
 
 namespace farcall::vm {
 namespace {
