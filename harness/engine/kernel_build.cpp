@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/process/search_path.hpp>
+#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -122,7 +123,7 @@ Result<std::string> run_tool(const std::string& tool, std::vector<std::string> a
   return contents(fmt::format("/proc/self/fd/{}", output.number()));
 }
 
-Result<fs::path> program_folder() {
+Result<fs::path> programs_folder() {
   const auto cache = cache_folder();
   if (!cache) {
     return not_built(
@@ -384,7 +385,7 @@ Result<fs::path> build_kernel_jit(const fs::path& tree, const fs::path& glue,
                                  tree.string()),
                      "expected kernel:DIR, as of Debian's package linux-source-6.12, unpacked");
   }
-  FARCALL_TRY(cache, program_folder());
+  FARCALL_TRY(cache, programs_folder());
   const fs::path source = fs::canonical(tree);
   const Configuration wanted = configuration(endian);
   const fs::path folder = cache / configuration_name(source, wanted);
