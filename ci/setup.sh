@@ -13,7 +13,7 @@ packages=(
   clang-format-19 clang-tidy-19 clang-19 libclang-rt-19-dev  # the sanitized build and the fuzzers
   zsh fish mandoc  # read what is made for them: completions, the manual page
   dpkg-dev  # dpkg-shlibdeps, for cpack -G DEB
-  gcc-powerpc64le-linux-gnu qemu-user make flex bison bc  # the JIT of a kernel's source, as a process
+  gcc-powerpc64le-linux-gnu qemu-user make flex bison bc xz-utils  # the JIT of a kernel's source, as a process
   ccache python3-dev python3-venv libxml2-utils chromium  # the Python package, and tests of reports
 )
 

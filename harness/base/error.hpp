@@ -106,6 +106,10 @@ enum class Blame : std::uint8_t {
   X(jit_warned,                       "jit.warned",                    code)        \
   X(jit_not_started,                  "jit.not-started",               input)       \
   X(jit_not_built,                    "jit.not-built",                 input)       \
+  /* kernels */                                                                 \
+  X(kernel_unknown,                 "kernel.unknown",               input)      \
+  X(kernel_not_fetched,             "kernel.not-fetched",           input)      \
+  X(kernel_fetch_failed,            "kernel.fetch-failed",          machine)    \
   /* what a cell can fail by */                                                 \
   X(code_branch_elsewhere,            "code.branch-elsewhere",         code)        \
   X(code_size,                        "code.size",                     code)        \

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/App.hpp>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -11,47 +13,224 @@
 #include "command/defects.hpp"
 #include "command/options.hpp"
 #include "engine/jit.hpp"
+#include "kernel/fetch.hpp"
+#include "kernel/store.hpp"
+#include "kernel/version.hpp"
 
 namespace farcall::command {
 namespace {
 
+constexpr double kMebibyte = 1 << 20;
+
+struct VersionArguments {
+  std::vector<std::string> versions;
+  bool is_source = false;
+
+  kernel::Kind kind() const { return is_source ? kernel::Kind::source : kernel::Kind::image; }
+};
+
+ExitCode worse(ExitCode left, ExitCode right) {
+  return static_cast<int>(left) < static_cast<int>(right) ? right : left;
+}
+
+// Does `action` for each version, and goes on after one that fails.
+ExitCode for_each_version(
+    const VersionArguments& arguments,
+    const std::function<Result<void>(const kernel::Store&, const kernel::Wanted&)>& action) {
+  const auto store = kernel::Store::of_user();
+  if (!store) {
+    return report_error(store.error());
+  }
+  ExitCode code = ExitCode::passed;
+  for (const std::string& version : arguments.versions) {
+    const auto wanted = kernel::wanted(arguments.kind(), version);
+    const auto done = wanted ? action(store.value(), wanted.value()) : wanted.error();
+    if (!done) {
+      code = worse(code, report_error(done.error()));
+    }
+  }
+  return code;
+}
+
+// One line that is written over and over on a terminal, and one for each thing elsewhere.
+class ProgressLine {
+ public:
+  void show(const std::string& what, std::uint64_t done, std::uint64_t of) {
+    if (::isatty(STDERR_FILENO) == 0) {
+      if (what != what_) {
+        note(what);
+      }
+    } else {
+      std::string line = what;
+      if (of != 0) {
+        line += fmt::format(": {:.0f} of {:.0f} MiB", static_cast<double>(done) / kMebibyte,
+                            static_cast<double>(of) / kMebibyte);
+      }
+      fmt::print(stderr, "\r\033[K{}", line);
+      std::fflush(stderr);
+      is_open_ = true;
+    }
+    what_ = what;
+  }
+  void clear() {
+    if (is_open_) {
+      fmt::print(stderr, "\r\033[K");
+      is_open_ = false;
+    }
+    what_.clear();
+  }
+
+ private:
+  std::string what_;
+  bool is_open_ = false;
+};
+
+void show(const kernel::Fetched& fetched) {
+  fmt::print("{:<7} {:<24} {:>6.0f} MiB  {}\n", name(fetched.kind), version_name(fetched),
+             static_cast<double>(fetched.byte_count) / kMebibyte, fetched.folder.string());
+}
+
+ExitCode fetch(const VersionArguments& arguments) {
+  return for_each_version(
+      arguments, [](const kernel::Store& store, const kernel::Wanted& wanted) -> Result<void> {
+        ProgressLine line;
+        const auto fetched =
+            kernel::fetch(store, wanted,
+                          {.note =
+                               [&line](const std::string& text) {
+                                 line.clear();
+                                 note(text);
+                               },
+                           .progress = [&line](const std::string& what, std::uint64_t done,
+                                               std::uint64_t of) { line.show(what, done, of); }});
+        line.clear();
+        if (!fetched) {
+          return fetched.error();
+        }
+        show(fetched.value());
+        return success();
+      });
+}
+
+ExitCode path(const VersionArguments& arguments) {
+  return for_each_version(
+      arguments, [](const kernel::Store& store, const kernel::Wanted& wanted) -> Result<void> {
+        FARCALL_TRY(fetched, store.get(wanted));
+        fmt::print("{}\n", fetched.folder.string());
+        return success();
+      });
+}
+
+ExitCode remove(const VersionArguments& arguments) {
+  return for_each_version(
+      arguments, [](const kernel::Store& store, const kernel::Wanted& wanted) -> Result<void> {
+        const auto lock = store.lock();
+        if (!lock) {
+          return lock.error();
+        }
+        FARCALL_TRY(fetched, store.get(wanted));
+        FARCALL_TRYV(store.remove(fetched));
+        fmt::print("removed {}\n", fetched.folder.string());
+        return success();
+      });
+}
+
+ExitCode list() {
+  const auto store = kernel::Store::of_user();
+  if (!store) {
+    return report_error(store.error());
+  }
+  for (const kernel::Fetched& fetched : store.value().all()) {
+    show(fetched);
+  }
+  return ExitCode::passed;
+}
+
 struct DefectsArguments {
-  std::vector<std::string> trees;
+  std::vector<std::string> trees;  // none: all sources that were fetched
   bool json = false;
   run::RunnerOptions runner;
 };
 
-ExitCode defects(const DefectsArguments& arguments) {
-  const std::filesystem::path glue = arguments.runner.images / "kernel-jit";
-  std::vector<engine::Jit> jits;
-  for (const std::string& tree : arguments.trees) {
-    auto jit = engine::jit_named("kernel:" + tree, glue);
-    if (!jit) {
-      return report_error(jit.error());
+Result<std::vector<std::string>> trees_of(const DefectsArguments& arguments) {
+  if (!arguments.trees.empty()) {
+    return arguments.trees;
+  }
+  FARCALL_TRY(store, kernel::Store::of_user());
+  std::vector<std::string> trees;
+  for (const kernel::Fetched& fetched : store.all()) {
+    if (fetched.kind == kernel::Kind::source) {
+      trees.push_back(fetched.folder.string());
     }
-    jits.push_back(std::move(jit).value());
   }
-  const auto table = find_defects(glue / "defects", jits, arguments.runner);
-  if (!table) {
-    return report_error(table.error());
+  if (trees.empty()) {
+    return Error{.code = ErrorCode::kernel_not_fetched,
+                 .message = fmt::format("no source of Linux is in {}", store.folder().string()),
+                 .hint = "farcall kernel fetch --source 6.1 6.12, or name a tree"};
   }
-  fmt::print("{}", arguments.json ? to_json(table.value()).dump(1) + "\n" : text(table.value()));
-  return ExitCode::passed;
+  return trees;
+}
+
+Result<void> show_defects(const DefectsArguments& arguments) {
+  const std::filesystem::path glue = arguments.runner.images / "kernel-jit";
+  FARCALL_TRY(trees, trees_of(arguments));
+  std::vector<engine::Jit> jits;
+  for (const std::string& tree : trees) {
+    FARCALL_TRY(jit, engine::jit_named("kernel:" + tree, glue));
+    jits.push_back(std::move(jit));
+  }
+  FARCALL_TRY(table, find_defects(glue / "defects", jits, arguments.runner));
+  fmt::print("{}", arguments.json ? to_json(table).dump(1) + "\n" : text(table));
+  return success();
+}
+
+ExitCode defects(const DefectsArguments& arguments) {
+  const auto shown = show_defects(arguments);
+  return shown ? ExitCode::passed : report_error(shown.error());
+}
+
+// Adds a command with versions, which sets `action` when it is the one that was asked for.
+void add_version_command(CLI::App& app, const std::string& name, const std::string& summary,
+                         ExitCode (*act)(const VersionArguments&),
+                         const std::shared_ptr<std::function<ExitCode()>>& action) {
+  const auto arguments = std::make_shared<VersionArguments>();
+  CLI::App* const command = app.add_subcommand(name, summary);
+  command
+      ->add_option("VERSION", arguments->versions,
+                   "A series, as 6.12, or a version, as 6.12.107-1; -64k after it for pages of 64 "
+                   "KiB")
+      ->required();
+  command->add_flag("--source", arguments->is_source,
+                    "The source, for --jit kernel:VERSION, and not the ppc64el kernel");
+  command->parse_complete_callback([=] { *action = [arguments, act] { return act(*arguments); }; });
 }
 
 }  // namespace
 
 Command kernel_command(CLI::App& app, const Invocation& invocation) {
+  const auto action = std::make_shared<std::function<ExitCode()>>();
+  CLI::App* const kernel_app =
+      app.add_subcommand("kernel", "Debian's kernels, and what is known of Linux's powerpc JIT");
+  kernel_app->require_subcommand(1);
+  add_version_command(*kernel_app, "fetch", "Bring kernels of Debian into the cache", fetch,
+                      action);
+  kernel_app->add_subcommand("list", "Show the kernels that are there")
+      ->parse_complete_callback([action] { *action = list; });
+  add_version_command(*kernel_app, "path", "Print the folder of a kernel that is there", path,
+                      action);
+  add_version_command(*kernel_app, "remove", "Remove kernels from the cache", remove, action);
+
   const auto arguments = std::make_shared<DefectsArguments>();
   arguments->runner = default_runner(invocation);
-  CLI::App* const kernel_app = app.add_subcommand("kernel", "What is known of Linux's powerpc JIT");
-  kernel_app->require_subcommand(1);
   CLI::App* const defects_app = kernel_app->add_subcommand(
       "defects", "Show which known defects the JITs of Linux source trees have");
-  defects_app->add_option("DIR", arguments->trees, "Linux source trees, as for --jit kernel:DIR")
-      ->required();
+  defects_app->add_option("DIR", arguments->trees,
+                          "Linux source trees, or versions, as for --jit kernel:DIR; without them, "
+                          "all sources that were fetched");
   defects_app->add_flag("--json", arguments->json, "The table as JSON");
-  return {kernel_app, [arguments] { return defects(*arguments); }};
+  defects_app->parse_complete_callback(
+      [=] { *action = [arguments] { return defects(*arguments); }; });
+  return {kernel_app, [action] { return (*action)(); }};
 }
 
 }  // namespace farcall::command

@@ -65,6 +65,9 @@ bad usage or input
 .TP
 3
 farcall or a machine failed
+.TP
+130, 143
+ended by Ctrl\-C or SIGTERM
 .SH ENVIRONMENT
 .TP
 \fBNO_COLOR\fR
@@ -83,7 +86,7 @@ where farcall keeps what it has found out about QEMU, in a folder \fIfarcall\fR;
 
 std::string manual_page(const std::vector<CommandHelp>& commands) {
   std::string page = fmt::format(
-      ".TH FARCALL 1 \"\" \"farcall {}\"\n"
+      ".TH FARCALL 1 \"November 26, 2026\" \"farcall {}\"\n"
       ".SH NAME\nfarcall \\- check where JITed BPF calls land on ppc64\n"
       ".SH SYNOPSIS\n\\fBfarcall\\fR \\fICOMMAND\\fR [\\fIARGUMENT\\fR ...]\n"
       ".SH DESCRIPTION\n"

@@ -50,8 +50,9 @@ struct Jit {
 // Our own.
 const Jit& farcall_jit();
 
-// The one of that name: `farcall`, `exec:COMMAND`, `kernel:DIR`. `glue` is the folder with what makes
-// a process of a kernel's JIT. usage.bad-argument, and what kernel_jit() and process_jit() fail with.
+// The one of that name: `farcall`, `exec:COMMAND`, `kernel:DIR`, `kernel:VERSION` of a source that was
+// fetched, where no folder has that name. `glue` is the folder with what makes a process of a kernel's
+// JIT. usage.bad-argument, kernel.not-fetched, and what kernel_jit() and process_jit() fail with.
 Result<Jit> jit_named(const std::string& name, const std::filesystem::path& glue);
 
 }  // namespace farcall::engine

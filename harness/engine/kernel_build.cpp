@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/cache_folder.hpp"
 #include "engine/overlay.hpp"
 #include "process/file_descriptor.hpp"
 #include "process/process.hpp"
@@ -122,16 +123,13 @@ Result<std::string> run_tool(const std::string& tool, std::vector<std::string> a
   return contents(fmt::format("/proc/self/fd/{}", output.number()));
 }
 
-Result<fs::path> cache_folder() {
-  const char* const cache = std::getenv("XDG_CACHE_HOME");
-  const char* const home = std::getenv("HOME");
-  if ((cache == nullptr || *cache == '\0') && (home == nullptr || *home == '\0')) {
+Result<fs::path> programs_folder() {
+  const auto cache = cache_folder();
+  if (!cache) {
     return not_built(
         "there is no folder for what is built: neither XDG_CACHE_HOME nor HOME is set");
   }
-  fs::path folder =
-      cache != nullptr && *cache != '\0' ? fs::path(cache) : fs::path(home) / ".cache";
-  folder = folder / "farcall" / "kernel-jit";
+  fs::path folder = *cache / "kernel-jit";
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) {
@@ -387,7 +385,7 @@ Result<fs::path> build_kernel_jit(const fs::path& tree, const fs::path& glue,
                                  tree.string()),
                      "expected kernel:DIR, as of Debian's package linux-source-6.12, unpacked");
   }
-  FARCALL_TRY(cache, cache_folder());
+  FARCALL_TRY(cache, programs_folder());
   const fs::path source = fs::canonical(tree);
   const Configuration wanted = configuration(endian);
   const fs::path folder = cache / configuration_name(source, wanted);

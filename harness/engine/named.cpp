@@ -9,6 +9,8 @@
 #include "engine/jit.hpp"
 #include "engine/kernel_jit.hpp"
 #include "engine/process_jit.hpp"
+#include "kernel/store.hpp"
+#include "kernel/version.hpp"
 
 namespace farcall::engine {
 namespace {
@@ -36,6 +38,17 @@ Result<Jit> exec_jit(const std::string& name) {
   return process_jit(name, std::move(command));
 }
 
+// A folder, or else a kernel whose source was fetched.
+Result<std::filesystem::path> tree_named(const std::string& text) {
+  const auto wanted = kernel::wanted(kernel::Kind::source, text);
+  if (!wanted || std::filesystem::exists(text)) {
+    return std::filesystem::path(text);
+  }
+  FARCALL_TRY(store, kernel::Store::of_user());
+  FARCALL_TRY(fetched, store.get(wanted.value()));
+  return fetched.folder;
+}
+
 }  // namespace
 
 Result<Jit> jit_named(const std::string& name, const std::filesystem::path& glue) {
@@ -46,11 +59,12 @@ Result<Jit> jit_named(const std::string& name, const std::filesystem::path& glue
     return exec_jit(name);
   }
   if (name.starts_with(kKernel)) {
-    return kernel_jit(name, name.substr(kKernel.size()), glue);
+    FARCALL_TRY(tree, tree_named(name.substr(kKernel.size())));
+    return kernel_jit(name, tree, glue);
   }
-  return Error{
-      .code = ErrorCode::usage_bad_argument,
-      .message = fmt::format("--jit {}: expected farcall, exec:COMMAND or kernel:DIR", name)};
+  return Error{.code = ErrorCode::usage_bad_argument,
+               .message = fmt::format(
+                   "--jit {}: expected farcall, exec:COMMAND, kernel:DIR or kernel:VERSION", name)};
 }
 
 }  // namespace farcall::engine

@@ -34,6 +34,9 @@ void prepare_child(pid_t parent, const Command& command, int errors,
   if (::getppid() != parent) {  // it died before the line above
     ::_exit(EXIT_FAILURE);
   }
+  if (!command.directory.empty() && ::chdir(command.directory.c_str()) != 0) {
+    ::_exit(EXIT_FAILURE);
+  }
   ::dup2(command.input ? *command.input : ::open("/dev/null", O_RDONLY | O_CLOEXEC), STDIN_FILENO);
   ::dup2(command.output.value_or(errors), STDOUT_FILENO);
   ::dup2(errors, STDERR_FILENO);

@@ -24,6 +24,7 @@ struct Command {
   // and its output is kept with its errors.
   std::optional<int> input = {};
   std::optional<int> output = {};
+  std::string directory = {};  // that it works in; empty: the parent's
 };
 
 // The kernel kills the child when the thread that started it ends: start it from a thread that

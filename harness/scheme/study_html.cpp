@@ -14,6 +14,8 @@ constexpr const char* kStyle =
     "body{font:15px/1.4 sans-serif;margin:2em;color:#222}"
     "table{border-collapse:collapse;margin:.5em 0 2em}"
     "th,td{border:1px solid #ccd;padding:.35em .7em;text-align:left;vertical-align:top}"
+    ".scroll{overflow-x:auto}tr>th:first-child{position:sticky;left:0}"
+    "@media(max-width:40em){body{margin:1em}}"
     "th{background:#eef2f7}code{font-size:.92em;white-space:pre}"
     ".holds{background:#e3f4e5}.refused{background:#fdeccf}.FAILED{background:#f8cfcf}"
     ".not-run{background:#eee;color:#666}.cell{color:#667;font-size:.85em;font-weight:normal}";
@@ -27,7 +29,9 @@ pugi::xml_node add(pugi::xml_node parent, const char* tag, const std::string& te
 pugi::xml_node add_table(pugi::xml_node body, const std::string& title,
                          const std::vector<std::string>& heads) {
   add(body, "h2", title);
-  pugi::xml_node table = body.append_child("table");
+  pugi::xml_node scroll = body.append_child("div");
+  scroll.append_attribute("class") = "scroll";
+  pugi::xml_node table = scroll.append_child("table");
   pugi::xml_node row = table.append_child("tr");
   for (const std::string& head : heads) {
     add(row, "th", head);

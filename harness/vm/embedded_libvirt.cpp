@@ -11,7 +11,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "vm/cache_folder.hpp"
+#include "base/cache_folder.hpp"
 #include "vm/last_will.hpp"
 #include "vm/qemu_process.hpp"
 

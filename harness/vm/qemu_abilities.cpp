@@ -12,8 +12,8 @@
 #include <optional>
 #include <sstream>
 
+#include "base/cache_folder.hpp"
 #include "process/process.hpp"
-#include "vm/cache_folder.hpp"
 
 namespace farcall::vm {
 namespace {

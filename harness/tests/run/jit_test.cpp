@@ -30,13 +30,15 @@ std::string example() {
   return "exec:" + (tests::build_dir() / "harness" / "tests" / "example_jit").string();
 }
 
-// ci/test has them unpacked, by ci/kernel_sources.
+// ci/test has them fetched; no tree if that was not done.
 std::filesystem::path kernel_tree(const std::string& version) {
-  return tests::source_dir() / "build" / "kernels" / ("linux-source-" + version);
+  std::string path = run_farcall({"kernel", "path", "--source", version}).out;
+  path.resize(path.empty() ? 0 : path.size() - 1);
+  return path;
 }
 
 std::string kernel_jit(const std::string& version) {
-  return "kernel:" + kernel_tree(version).string();
+  return "kernel:" + version;
 }
 
 constexpr const char* kReturnsSeven =
@@ -112,10 +114,11 @@ TEST(Jit, ReplayStartsNoCommandThatAFileNames) {
 TEST(Jit, OneThatIsNotThereIsBadUsage) {
   const ScratchFolder folder;
   const std::string seven = folder.write("seven.case", kReturnsSeven);
-  for (const auto& [jit, message] : {std::pair{"maybe", "expected farcall, exec:COMMAND or"},
-                                     std::pair{"exec:/nonexistent/jit", "there is no program"},
-                                     std::pair{"exec:", "there is no program"},
-                                     std::pair{"kernel:/usr", "is not a Linux source tree"}}) {
+  for (const auto& [jit, message] :
+       {std::pair{"maybe", "expected farcall, exec:COMMAND, kernel:DIR or"},
+        std::pair{"exec:/nonexistent/jit", "there is no program"},
+        std::pair{"exec:", "there is no program"},
+        std::pair{"kernel:/usr", "is not a Linux source tree"}}) {
     const Finished run = run_farcall({"run", seven, "--jit", jit});
     EXPECT_EQ(run.exit_code, 2) << jit << run.out << run.err;
     EXPECT_THAT(run.err, HasSubstr(message));
@@ -126,7 +129,7 @@ class KernelJit : public testing::TestWithParam<const char*> {};
 
 TEST_P(KernelJit, RunsAllCases) {
   ASSERT_TRUE(std::filesystem::exists(kernel_tree(GetParam())))
-      << "ci/kernel_sources build/kernels 6.1 6.12 unpacks it";
+      << "farcall kernel fetch --source 6.1 6.12 brings it";
   const ScratchFolder folder;
   const Finished run =
       run_farcall({"run", cases_folder().string(), "--jit", kernel_jit(GetParam()), "--allow",

@@ -1,8 +1,8 @@
-#include "vm/cache_folder.hpp"
+#include "base/cache_folder.hpp"
 
 #include <cstdlib>
 
-namespace farcall::vm {
+namespace farcall {
 
 std::optional<std::filesystem::path> cache_folder() {
   namespace fs = std::filesystem;
@@ -15,4 +15,4 @@ std::optional<std::filesystem::path> cache_folder() {
   return std::nullopt;
 }
 
-}  // namespace farcall::vm
+}  // namespace farcall

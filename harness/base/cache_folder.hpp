@@ -4,10 +4,10 @@
 #include <filesystem>
 #include <optional>
 
-namespace farcall::vm {
+namespace farcall {
 
 // `farcall` in the user's cache folder, by the XDG Base Directory Specification; it need not be
 // there. Nothing: the environment names neither XDG_CACHE_HOME nor HOME.
 std::optional<std::filesystem::path> cache_folder();
 
-}  // namespace farcall::vm
+}  // namespace farcall
