@@ -99,9 +99,13 @@ TEST(Layout, DataOfStubsIsAlignedWhereItLies) {
 
 TEST(Layout, AStubGoesBackIntoItsFunction) {
   model::CodeImage astray = with_stub(kMain + 4);
-  astray.functions[0].words.back() = branch(-2);  // to another word of the stubs
-  EXPECT_THAT(findings(astray),
-              ElementsAre(Field(&model::Finding::code, ErrorCode::code_branch_elsewhere)));
+  // To another word of the stubs, and to a word before the function.
+  for (const std::int32_t words : {-2, -9}) {
+    astray.functions[0].words.back() = branch(words);
+    EXPECT_THAT(findings(astray),
+                ElementsAre(Field(&model::Finding::code, ErrorCode::code_branch_elsewhere)))
+        << words;
+  }
 }
 
 }  // namespace
