@@ -227,6 +227,8 @@ class Finding:
     def file(self) -> str: ...
     @property
     def line(self) -> int: ...
+    @property
+    def hint(self) -> str: ...
 
 class SiteStory:
     @property
@@ -286,6 +288,10 @@ class Result:
     def observations(self) -> Observations | None: ...
     def text(self, replay: str = "") -> str: ...
 
+class Host:
+    @staticmethod
+    def libvirt(uri: str = "") -> Host: ...
+
 class Machine:
     def __init__(
         self,
@@ -294,6 +300,7 @@ class Machine:
         mmu: str = "radix",
         *,
         images: str | PathLike[str],
+        host: Host | None = None,
     ) -> None: ...
     @property
     def name(self) -> str: ...

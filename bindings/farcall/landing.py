@@ -69,7 +69,12 @@ class Landing:
         )
 
     def __repr__(self) -> str:
-        return f"Landing, as a case file:\n{self.case_text()}"
+        """Never raises: of a landing that means nothing, it shows what there is, and why."""
+        try:
+            return f"Landing, as a case file:\n{self.case_text()}"
+        except Exception as error:
+            parts = f"{self.program!r}, placement={self.placement!r}, axes={self.axes!r}"
+            return f"<Landing of {parts}: {error}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """How Hypothesis shows it."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Literal
 
 from farcall import _farcall
 from farcall._farcall import Cell, Document, Result
@@ -13,9 +15,25 @@ IMAGES = Path(__file__).parent / "images"
 
 Progress = Callable[[int, int], object]
 
+Vm = Literal["direct", "libvirt"]
+"""Who starts QEMU: farcall itself, or libvirt, one of farcall's own that needs no daemon."""
+
+
+@functools.cache
+def _libvirt() -> _farcall.Host:
+    """A process can have one such libvirt in its life."""
+    return _farcall.Host.libvirt()
+
+
+def _host(vm: Vm) -> _farcall.Host | None:
+    if vm not in ("direct", "libvirt"):
+        raise ValueError(f"vm is 'direct' or 'libvirt', not {vm!r}")
+    return _libvirt() if vm == "libvirt" else None
+
 
 class Machine(_farcall.Machine):
-    __doc__ = _farcall.Machine.__doc__
+    __doc__ = f"""{_farcall.Machine.__doc__}
+With `vm="libvirt"`, libvirt starts it; MachineError, machine.libvirt, if none is there."""
 
     def __init__(
         self,
@@ -24,8 +42,9 @@ class Machine(_farcall.Machine):
         mmu: str = "radix",
         *,
         images: Path = IMAGES,
+        vm: Vm = "direct",
     ) -> None:
-        super().__init__(endian, cpu, mmu, images=images)
+        super().__init__(endian, cpu, mmu, images=images, host=_host(vm))
 
 
 class MachinePool:
@@ -34,8 +53,9 @@ class MachinePool:
     A context manager; machines die with the thread that started them, so keep a pool to a thread.
     """
 
-    def __init__(self, *, images: Path = IMAGES) -> None:
+    def __init__(self, *, images: Path = IMAGES, vm: Vm = "direct") -> None:
         self._images = images
+        self._vm: Vm = vm
         self._machines: dict[tuple[str, str, str], Machine] = {}
         self.boots = 0
 
@@ -45,7 +65,7 @@ class MachinePool:
         key = (axes["endian"], axes["cpu"], axes["mmu"])
         machine = self._machines.get(key)
         if machine is None or not machine.running:
-            machine = self._machines[key] = Machine(*key, images=self._images)
+            machine = self._machines[key] = Machine(*key, images=self._images, vm=self._vm)
             machine.start()
             self.boots += 1
         return machine

@@ -57,8 +57,18 @@ std::span<const std::byte> bytes_of(const py::buffer_info& buffer);
 
 }  // namespace farcall::python
 
-// GuestAddress is an int in Python: 0 ... 2**64 - 1.
 namespace pybind11::detail {
+// Never read from Python: errors are made by farcall.
+template <>
+struct type_caster<farcall::ErrorText> {
+  static constexpr auto name = const_name("str");
+
+  static handle cast(const farcall::ErrorText& text, return_value_policy policy, handle parent) {
+    return make_caster<std::string>::cast(text, policy, parent);
+  }
+};
+
+// GuestAddress is an int in Python: 0 ... 2**64 - 1.
 template <>
 struct type_caster<farcall::GuestAddress> {
   PYBIND11_TYPE_CASTER(farcall::GuestAddress, const_name("int"));

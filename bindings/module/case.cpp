@@ -65,24 +65,6 @@ std::string json_text(const model::Document& document) {
 }  // namespace
 
 void bind_case(py::module_& module) {
-  py::class_<bpf::MemoryRegion>(module, "MemoryRegion", py::buffer_protocol(),
-                                "Bytes at a guest address. memoryview(region) is them, without a "
-                                "copy.")
-      .def_readonly("name", &bpf::MemoryRegion::name)
-      .def_readonly("address", &bpf::MemoryRegion::address)
-      .def_readonly("writable", &bpf::MemoryRegion::writable)
-      .def_buffer([](bpf::MemoryRegion& self) {
-        return py::buffer_info(reinterpret_cast<unsigned char*>(self.bytes.data()),
-                               static_cast<py::ssize_t>(self.bytes.size()), /*readonly=*/true);
-      })
-      .def("__len__", [](const bpf::MemoryRegion& self) { return self.bytes.size(); })
-      .def("__eq__", [](const bpf::MemoryRegion& self,
-                        const bpf::MemoryRegion& other) { return self == other; })
-      .def("__repr__", [](const bpf::MemoryRegion& self) {
-        return fmt::format("<MemoryRegion {}: {} bytes at {:#x}>", self.name, self.bytes.size(),
-                           self.address.value);
-      });
-
   py::class_<model::Cell, SharedCell>(
       module, "Cell", "One point of a case's matrix, with everything resolved: it can be run.")
       .def_readonly("name", &model::Cell::name)

@@ -16,6 +16,7 @@
 #include "module/bind.hpp"
 #include "module/ran.hpp"
 #include "run/machine_run.hpp"
+#include "vm/libvirt_host.hpp"
 
 namespace farcall::python {
 namespace {
@@ -40,11 +41,12 @@ Value value_named(model::Axis axis, const std::string& text) {
 class Machine {
  public:
   Machine(const std::string& endian, const std::string& cpu, const std::string& mmu,
-          std::filesystem::path images)
+          std::filesystem::path images, std::shared_ptr<vm::Host> host)
       : axes_{.endian = value_named<model::Endian>(model::Axis::endian, endian),
               .cpu = value_named<model::Cpu>(model::Axis::cpu, cpu),
               .mmu = value_named<model::Mmu>(model::Axis::mmu, mmu)},
-        images_(std::move(images)) {}
+        images_(std::move(images)),
+        host_(std::move(host)) {}
 
   std::string description() const {
     return fmt::format("{}-{}-{}", value_name(axes_, model::Axis::endian),
@@ -58,7 +60,7 @@ class Machine {
 
   void start() {
     if (!machine_) {
-      machine_ = value_or_raise(vm::Machine::start(run::machine_spec(axes_, images_)));
+      machine_ = value_or_raise(vm::Machine::start(run::machine_spec(axes_, images_), host()));
     }
   }
   void close() { machine_.reset(); }
@@ -66,10 +68,12 @@ class Machine {
   std::vector<std::shared_ptr<Ran>> run(const Documents& batch, const py::object& progress);
 
  private:
+  vm::Host& host() const { return host_ ? *host_ : vm::direct_host(); }
   void require_own(const model::Document& document) const;
 
   model::AxisValues axes_;
   std::filesystem::path images_;
+  std::shared_ptr<vm::Host> host_;  // null: farcall itself
   std::optional<vm::Machine> machine_;
 };
 
@@ -119,7 +123,8 @@ std::vector<std::shared_ptr<Ran>> Machine::run(const Documents& batch, const py:
     const py::gil_scoped_release unlocked;
     // The thread only works the machine: QEMU belongs to the thread that started it.
     std::jthread worker([&] {
-      const auto done = run::run_on_machine(machine_, documents, {.images = images_}, listener);
+      const auto done =
+          run::run_on_machine(machine_, documents, {.images = images_, .host = host()}, listener);
       while (const auto index = done ? std::nullopt : listener.next()) {
         finish({.index = *index, .verdict = run::not_run(done.error())});
       }
@@ -164,8 +169,13 @@ Documents documents_of(const py::iterable& batch) {
     if (py::isinstance<model::Cell>(one)) {
       documents.push_back(
           std::make_shared<model::Document>(model::Document{.cell = one.cast<model::Cell>()}));
-    } else {
+    } else if (py::isinstance<model::Document>(one)) {
       documents.push_back(one.cast<std::shared_ptr<model::Document>>());
+    } else {
+      throw py::type_error(
+          fmt::format("a batch holds cells and documents; this is {}, of type {}",
+                      py::repr(one).cast<std::string>(),
+                      py::type::handle_of(one).attr("__name__").cast<std::string>()));
     }
   }
   return documents;
@@ -174,6 +184,16 @@ Documents documents_of(const py::iterable& batch) {
 }  // namespace
 
 void bind_machine(py::module_& module) {
+  py::class_<vm::Host, std::shared_ptr<vm::Host>>(module, "Host", "Who starts QEMU for machines.")
+      .def_static(
+          "libvirt",
+          [](const std::string& uri) {
+            return std::shared_ptr<vm::Host>(value_or_raise(vm::libvirt_host(uri)));
+          },
+          py::arg("uri") = "",
+          "libvirt: one of our own in this process if `uri` is empty, of which a process can have "
+          "one\nin its life. Raises MachineError: machine.libvirt.");
+
   py::class_<Machine>(
       module, "Machine",
       "A guest under QEMU, as a context manager: `with Machine(cpu='power10') as machine:`.\n\n"
@@ -181,9 +201,9 @@ void bind_machine(py::module_& module) {
       "thread\n"
       "that started it. No fault or endless loop of a cell ends it.")
       .def(py::init<const std::string&, const std::string&, const std::string&,
-                    std::filesystem::path>(),
+                    std::filesystem::path, std::shared_ptr<vm::Host>>(),
            py::arg("endian") = "le", py::arg("cpu") = "power9", py::arg("mmu") = "radix",
-           py::kw_only(), py::arg("images"))
+           py::kw_only(), py::arg("images"), py::arg("host") = py::none())
       .def_property_readonly("name", &Machine::description, "Such as 'le-power9-radix'.")
       .def_property_readonly("running", &Machine::running)
       .def_property_readonly("process_id", &Machine::process_id, "QEMU's, or None.")

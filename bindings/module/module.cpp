@@ -4,6 +4,8 @@ PYBIND11_MODULE(_farcall, module) {
   namespace python = farcall::python;
   module.doc() = "The C++ side of farcall; import farcall instead.";
   module.attr("__version__") = FARCALL_VERSION;
+  // A class stands before the functions that take it or return it: what pybind11 does not know yet
+  // has its C++ name in signatures and in what a TypeError says.
   python::bind_errors(module);
   python::bind_axes(module);
   python::bind_program(module);

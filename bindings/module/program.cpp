@@ -1,4 +1,4 @@
-// bpf/: programs, their instructions and functions.
+// bpf/ and model/linked_program.hpp: programs, their instructions, functions and memory.
 #include "bpf/program.hpp"
 
 #include <fmt/format.h>
@@ -13,6 +13,7 @@
 #include "bpf/disassembler.hpp"
 #include "bpf/object.hpp"
 #include "bpf/validator.hpp"
+#include "model/linked_program.hpp"
 #include "module/bind.hpp"
 
 namespace farcall::python {
@@ -80,6 +81,24 @@ py::bytes encode(const bpf::Program& program, const std::string& endian) {
 }  // namespace
 
 void bind_program(py::module_& module) {
+  py::class_<bpf::MemoryRegion>(module, "MemoryRegion", py::buffer_protocol(),
+                                "Bytes at a guest address. memoryview(region) is them, without a "
+                                "copy.")
+      .def_readonly("name", &bpf::MemoryRegion::name)
+      .def_readonly("address", &bpf::MemoryRegion::address)
+      .def_readonly("writable", &bpf::MemoryRegion::writable)
+      .def_buffer([](bpf::MemoryRegion& self) {
+        return py::buffer_info(reinterpret_cast<unsigned char*>(self.bytes.data()),
+                               static_cast<py::ssize_t>(self.bytes.size()), /*readonly=*/true);
+      })
+      .def("__len__", [](const bpf::MemoryRegion& self) { return self.bytes.size(); })
+      .def("__eq__", [](const bpf::MemoryRegion& self,
+                        const bpf::MemoryRegion& other) { return self == other; })
+      .def("__repr__", [](const bpf::MemoryRegion& self) {
+        return fmt::format("<MemoryRegion {}: {} bytes at {:#x}>", self.name, self.bytes.size(),
+                           self.address.value);
+      });
+
   py::class_<bpf::Slot>(module, "Slot", "One 8-byte slot of a BPF program, its fields apart.")
       .def_readonly("opcode", &bpf::Slot::opcode)
       .def_readonly("dst", &bpf::Slot::dst)
@@ -171,6 +190,28 @@ void bind_program(py::module_& module) {
           [](const ObjectProgram& self) { return self.order == std::endian::little ? "le" : "be"; },
           "The byte order of its data: 'le' or 'be'.")
       .def(py::self == py::self);
+
+  py::class_<model::LinkedProgram, std::shared_ptr<model::LinkedProgram>>(
+      module, "LinkedProgram", "A program at its addresses, its calls encoded by a call scheme.")
+      .def_property_readonly(
+          "scheme",
+          [](const model::LinkedProgram& self) {
+            return model::value_names(model::Axis::call)[static_cast<std::size_t>(self.scheme)];
+          })
+      .def_readonly("program", &model::LinkedProgram::program,
+                    "After encoding: slots may have moved, and a call's imm means what the scheme "
+                    "says.")
+      .def_readonly("addresses", &model::LinkedProgram::addresses, "One for each function.")
+      .def_readonly("call_base", &model::LinkedProgram::call_base)
+      .def(
+          "to_json",
+          [](const model::LinkedProgram& self) { return to_python(model::to_json(self)); },
+          "As in farcall's documents.")
+      .def(py::self == py::self)
+      .def("__repr__", [](const model::LinkedProgram& self) {
+        return fmt::format("<LinkedProgram of {} slots and {} calls>", self.program.slots.size(),
+                           self.calls.size());
+      });
 }
 
 }  // namespace farcall::python

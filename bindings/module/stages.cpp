@@ -98,28 +98,6 @@ void bind_stages(py::module_& module) {
                            self.target ? fmt::format("{:#x}", self.target->value) : "None");
       });
 
-  py::class_<model::LinkedProgram, std::shared_ptr<model::LinkedProgram>>(
-      module, "LinkedProgram", "A program at its addresses, its calls encoded by a call scheme.")
-      .def_property_readonly(
-          "scheme",
-          [](const model::LinkedProgram& self) {
-            return model::value_names(model::Axis::call)[static_cast<std::size_t>(self.scheme)];
-          })
-      .def_readonly("program", &model::LinkedProgram::program,
-                    "After encoding: slots may have moved, and a call's imm means what the scheme "
-                    "says.")
-      .def_readonly("addresses", &model::LinkedProgram::addresses, "One for each function.")
-      .def_readonly("call_base", &model::LinkedProgram::call_base)
-      .def(
-          "to_json",
-          [](const model::LinkedProgram& self) { return to_python(model::to_json(self)); },
-          "As in farcall's documents.")
-      .def(py::self == py::self)
-      .def("__repr__", [](const model::LinkedProgram& self) {
-        return fmt::format("<LinkedProgram of {} slots and {} calls>", self.program.slots.size(),
-                           self.calls.size());
-      });
-
   module.def("interpret", &interpret_cell, py::arg("cell"),
              "Runs the cell's program on the host. Raises ProgramError (interpreter.*).");
   module.def("link", &link_cell, py::arg("cell"),

@@ -76,6 +76,13 @@ void bind_verdict(py::module_& module) {
           "Stable, such as 'call.decoded-elsewhere'; all are in ERROR_CODES.")
       .def_readonly("site", &model::Finding::site, "The call site, or ''.")
       .def_readonly("text", &model::Finding::text, "For people; may change at any time.")
+      .def_property_readonly(
+          "file", [](const model::Finding& self) { return self.where.file; },
+          "The input file that it is about, or ''.")
+      .def_property_readonly(
+          "line", [](const model::Finding& self) { return self.where.line; },
+          "Counted from 1; 0 if unknown.")
+      .def_readonly("hint", &model::Finding::hint, "What to do about it, or ''.")
       .def("__repr__", [](const model::Finding& self) {
         return fmt::format("<Finding {}{}{}>", name(self.code), self.site.empty() ? "" : " at ",
                            self.site);

@@ -208,6 +208,30 @@ with farcall.Machine() as machine:
     assert float(at) - sent < 10
 
 
+def test_libvirt_starts_machines_too(cell):
+    """In a process of its own: it has one libvirt in its life."""
+    script = """
+import farcall, sys
+from pathlib import Path
+cells = farcall.Case.load(sys.argv[1]).cells()
+with farcall.MachinePool(vm="libvirt") as pool, farcall.Machine(vm="libvirt") as other:
+    assert all(result.passed for result in [*pool.run(cells), *other.run(cells)])
+    guests = [pool.machine_for(cells[0]).process_id, other.process_id]
+    for guest in guests:  # libvirt names its domain on QEMU's command line
+        assert b"guest=farcall-" in Path(f"/proc/{guest}/cmdline").read_bytes()
+print(*guests)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, cell.case_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.split()
+    assert first != second
+    assert not any(os.path.exists(f"/proc/{guest}") for guest in (first, second))
+    with pytest.raises(ValueError, match="vm is 'direct' or 'libvirt', not 'xen'"):
+        farcall.Machine(vm="xen")
+
+
 def test_without_qemu_it_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(farcall.MachineError) as caught:

@@ -42,6 +42,31 @@ def test_a_wrong_expectation_fails_with_the_evidence_and_no_traceback(pytester):
     result.stdout.no_fnmatch_line("*pytest_plugin*")
 
 
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "xdist"])
+def test_the_short_summary_says_what_was_found_first(pytester, monkeypatch, workers):
+    monkeypatch.setenv("COLUMNS", "300")
+    pytester.makefile(".case", far=FAR.replace("42", "43"), other="-- amts\n")
+    pytester.makepyfile(
+        test_lost=BAD_JIT
+        + """
+def test_lost(assert_lands):
+    program = "call local f\\nexit\\nf: mov %r0, 7\\nexit"
+    assert_lands(program, jit=losing_the_top, placement={"f": "vmalloc+0x12a468"})
+"""
+    )
+    result = pytester.runpytest(*workers)
+    result.assert_outcomes(failed=2, errors=1)
+    summary = result.stdout.str().partition("short test summary info")[2]
+    lines = dict(re.findall(r"^(?:FAILED|ERROR) (\S+) - (.*)$", summary, re.MULTILINE))
+    assert re.search(r"\[case.contradicts-interpreter\]$", lines["far.case::far"])
+    assert lines["far.case::far"][0].isalpha()  # the finding itself, no name of an exception
+    assert "CellFailed" not in lines["far.case::far"]
+    assert "[case.unknown-section]" in lines["other.case::other"]
+    assert lines["test_lost.py::test_lost"].startswith(
+        "Failed: main[0]: expected the bytes to lead to c00800000012a468 (f); they lead to c00000000012a468"
+    )
+
+
 def test_a_jit_that_returns_no_image_is_a_type_error(pytester):
     """Nothing of farcall's own is tested in its place."""
     pytester.makepyfile(
@@ -178,6 +203,7 @@ def test_wrong(assert_lands):
             "*case.unknown-name*",
         ]
     )
+    result.stdout.no_fnmatch_line("*raised in repr()*")
     result.stdout.no_fnmatch_line("*fixtures.py:*in check*")
 
 

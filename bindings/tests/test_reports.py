@@ -171,7 +171,7 @@ def test_github_annotates_the_call(folder):
     assert len(annotations) == 4
     line = 1 + MATRIX.splitlines().index("call local callee")
     assert annotations[0].startswith(
-        f"::error file=far.case,line={line},title=far@le-power9-imm32::main[0]: "
+        f"::error file=far.case,line={line},title=far@le-power9-imm32::far.case:{line}:1: main[0]: "
     )
     assert "%0Areplay: farcall run far.case --filter far@le-power9-imm32" in annotations[0]
     assert "12 cells: 8 passed, 4 failed" in done.stdout
@@ -225,7 +225,7 @@ def test_a_bundle_of_nothing_and_of_nonsense(folder):
     run("run", "far.case", "--bundle", "bundle.json", folder=folder)
     assert "nothing to replay" in run("replay", "bundle.json", folder=folder, code=2).stderr
     (folder / "bundle.json").write_text('{"cells": []}')
-    assert "no bundle" in run("replay", "bundle.json", folder=folder, code=2).stderr
+    assert "this is not a bundle" in run("replay", "bundle.json", folder=folder, code=2).stderr
 
 
 def page(folder, fragment=""):

@@ -67,6 +67,16 @@ def test_the_exception_tree(kind, code, act):
     assert code in farcall.ERROR_CODES
 
 
+def test_type_errors_speak_python(cell):
+    with pytest.raises(TypeError) as caught:
+        farcall.Document(42)
+    assert "farcall._farcall.Cell" in str(caught.value)
+    assert "::" not in str(caught.value)
+    with pytest.raises(TypeError) as caught:
+        farcall.Machine().run([cell, 42])
+    assert str(caught.value) == "a batch holds cells and documents; this is 42, of type int"
+
+
 def test_classes_are_of_codes_that_there_are():
     from farcall.errors import _CLASSES
 

@@ -29,6 +29,12 @@ def test_a_landing_prints_a_case_file_that_is_itself(landing):
     assert cell == landing.cell()
 
 
+def test_the_repr_of_a_landing_that_means_nothing_raises_nothing():
+    program = farcall.Program.assemble("mov %r0, 1\nexit")
+    assert "'nobody'" in repr(farcall.Landing(program, placement={"nobody": "text"}))
+    assert "no axis 'color'" in repr(farcall.Landing(program, axes={"color": "red"}))
+
+
 @settings(max_examples=40, deadline=None)
 @given(axes(cpu="power8", endian="be"))
 def test_axes_can_be_fixed(chosen):

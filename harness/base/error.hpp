@@ -114,7 +114,6 @@ enum class Blame : std::uint8_t {
   X(code_branch_elsewhere,            "code.branch-elsewhere",         code)        \
   X(code_size,                        "code.size",                     code)        \
   X(code_data_misaligned,           "code.data-misaligned",         code)       \
-  X(code_line_table,                  "code.line-table",               code)        \
   X(result_mismatch,                "result.mismatch",              code)       \
   X(memory_mismatch,                "memory.mismatch",              code)       \
   X(memory_stray_write,             "memory.stray-write",           code)       \

@@ -234,7 +234,7 @@ class Assembler {
                  "suite, `mov %r0, 1`, `ldxdw %r0, [%r1+8]`, `jgt %r0, 1, +3`");
   }
 
-  // Mnemonics of atomics go on behind their first word.
+  // Mnemonics of atomics go on after their first word.
   static std::string whole_mnemonic(std::string_view first, AssemblyLine& line) {
     std::string mnemonic(first);
     if (first == "lock") {

@@ -12,7 +12,7 @@
 namespace farcall::bpf {
 
 struct HelperInfo {
-  std::string_view name;              // behind `bpf_`
+  std::string_view name;              // after `bpf_`
   std::uint8_t arguments = 0;         // those that are always there
   std::optional<Filling> fills = {};  // what of its caller's memory it writes as a whole
 };

@@ -265,7 +265,7 @@ bool is_in_stack(const Machine& machine, std::uint64_t address) {
 }
 
 // Whether a comparison of pointers, or of a pointer with a number, comes out the same wherever the
-// stack is: two of one frame, or a number that is no address in it. Sets them to be compared.
+// stack is: two of one frame, or a number that is not an address in it. Sets them to be compared.
 bool compares_pointers(const Machine& machine, const InstructionInfo& info, Operands& both) {
   auto& [a, b, same] = both;
   if (a.frame == 0 && b.frame == 0) {

@@ -18,9 +18,6 @@ using ppc64::Operand;
 
 constexpr std::uint64_t kDoublewordBytes = 8;
 
-// `bcl 20,31,$+4`: LR is the address of the next word.
-constexpr std::uint32_t kReadOwnAddress = 0x429f0005;
-
 // Whether code goes on at the next word after the one at `at`.
 bool goes_on(const model::CodeFunction& code, std::size_t at) {
   const ppc64::Instruction* const row = ppc64::find(code.words[at]);
@@ -80,10 +77,11 @@ class Layout {
   void tail() {
     const std::size_t end = reached_end(code_);
     if (end < code_.code_end()) {
+      const std::size_t left = code_.code_end() - end;
       add(ErrorCode::code_size,
-          fmt::format("nothing leads to the last {} words of {}, from {} on; expected its code to "
-                      "end there",
-                      code_.code_end() - end, code_.name, place(end)));
+          fmt::format(
+              "nothing leads to the last {} of {}, from {} on; expected its code to end there",
+              left == 1 ? "word" : fmt::format("{} words", left), code_.name, place(end)));
     }
   }
 
@@ -97,7 +95,7 @@ class Layout {
       if (row == nullptr) {
         continue;
       }
-      if (row->op == ppc64::Op::mflr && at > 0 && code_.words[at - 1] == kReadOwnAddress) {
+      if (row->op == ppc64::Op::mflr && at > 0 && code_.words[at - 1] == ppc64::kReadOwnAddress) {
         own = static_cast<std::uint32_t>(ppc64::extract(Operand::rt, word));
         own_address = code_.address + at * 4;
       } else if (row->op == ppc64::Op::ld && own &&

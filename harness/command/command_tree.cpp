@@ -6,7 +6,7 @@
 namespace farcall::command {
 namespace {
 
-// CLI11 writes them behind the type: `FORMAT:{text,json}`.
+// CLI11 writes them after the type: `FORMAT:{text,json}`.
 std::vector<std::string> choices_of(std::string_view type) {
   std::vector<std::string> choices;
   const auto open = type.find('{');

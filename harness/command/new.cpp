@@ -241,7 +241,8 @@ Command new_command(CLI::App& app, const Invocation& invocation) {
   arguments->runner = default_runner(invocation);
   CLI::App* const new_app =
       app.add_subcommand("new", "Write a case for a program of an object that clang made");
-  new_app->add_option("OBJECT[:ENTRY]", arguments->object, "The object, and which of its functions")
+  new_app
+      ->add_option("OBJECT", arguments->object, "The object, or OBJECT:ENTRY, one of its functions")
       ->required();
   auto* const output =
       new_app->add_option("--output,-o", arguments->output, "The case file; else standard output")

@@ -52,7 +52,7 @@ inline constexpr std::array kWays = {
 
 struct Judgement {
   Standing standing = Standing::error;
-  std::string text;     // why it is no pass
+  std::string text;     // why it is not a pass
   ErrorCode code = {};  // of that, where it is one
 };
 

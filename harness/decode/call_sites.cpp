@@ -61,9 +61,6 @@ Condition condition(const Instruction& row, std::uint32_t word) {
           .changes_ctr = (bo & ppc64::kBoKeepsCtr) == 0};
 }
 
-// `bcl 20,31,$+4`.
-constexpr std::uint32_t kReadOwnAddress = 0x429f0005;
-
 // The addresses that direct branches of the image go to, sorted.
 std::vector<GuestAddress> joins(const model::CodeImage& image) {
   std::vector<GuestAddress> found;
@@ -71,7 +68,7 @@ std::vector<GuestAddress> joins(const model::CodeImage& image) {
     for (std::size_t i = function.descriptor_words; i < function.code_end(); ++i) {
       const std::uint32_t word = function.words[i];
       const Instruction* const row = ppc64::find(word);
-      if (row == nullptr || word == kReadOwnAddress) {
+      if (row == nullptr || word == ppc64::kReadOwnAddress) {
         continue;
       }
       if (const auto to = direct_target(*row, word, function.address + i * 4)) {
@@ -253,7 +250,7 @@ class Sweep {
   }
 
   void branch(const Instruction& row, std::uint32_t word, GuestAddress at) {
-    if (word == kReadOwnAddress) {
+    if (word == ppc64::kReadOwnAddress) {
       registers_.set(kLinkRegister, (at + 4).value);
       return;
     }

@@ -36,7 +36,7 @@ class Compiler {
 
   // One for each document, which has a program and no image; of its image's functions, those of the
   // program come first and its externals after them. A cell that the JIT says it does not support is
-  // jit.declined, which is no failure.
+  // jit.declined, which is not a failure.
   virtual std::vector<Compiled> compile(std::span<const model::Document* const> documents) = 0;
 };
 

@@ -12,7 +12,7 @@ namespace farcall::engine {
 inline constexpr std::chrono::seconds kPatience{10};
 
 // The JIT that `command` is, a child of each thread that compiles. It is started when the first cell
-// is compiled, and anew after it died: by a crash, a hang or an answer that is none, which are the
+// is compiled, and anew after it died: by a crash, a hang or an answer that is not one, which are the
 // failure of the cell that it had begun (jit.crashed, jit.timeout, jit.bad-answer; all with the end
 // of what it wrote to its standard error). jit.not-started if it cannot be started.
 Jit process_jit(std::string name, process::Command command,

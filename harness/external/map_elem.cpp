@@ -1,6 +1,6 @@
 // The native functions that look up, set and delete the elements of maps: arrays and hash tables.
 //
-// A hash table has no elements as an array, and then, behind the header: how many slots it has, and
+// A hash table has no elements as an array, and then, after the header: how many slots it has, and
 // how many bytes a key (two words), and the slots. A slot is a doubleword, 1 if it is in use, the key
 // and the value, each filled up to a multiple of eight bytes.
 #include "base/bits.hpp"
@@ -21,7 +21,7 @@ constexpr std::int64_t kElements = 0;
 constexpr std::int64_t kValueBytes = 4;
 constexpr std::int64_t kSlots = 8;
 constexpr std::int64_t kKeyBytes = 12;
-constexpr std::int64_t kFirstKey = 24;  // behind the doubleword of the first slot
+constexpr std::int64_t kFirstKey = 24;  // after the doubleword of the first slot
 constexpr std::int64_t kInUse = -8;     // from a key to the doubleword of its slot
 
 // `to` = `from`, filled up to a multiple of eight.

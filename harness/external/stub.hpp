@@ -2,7 +2,7 @@
 //
 // A stub writes down its arguments, sets memory to zeros if it is one that fills some, returns the
 // next value of a list, and writes something else into every register that a callee may write. What it needs is in a map of the program, the log, in
-// doublewords of the guest's order behind the header that every map has:
+// doublewords of the guest's order after the header that every map has:
 //
 //   +8            how many calls of stubs there were
 //   +16           kLoggedCalls entries of kEntryBytes, one for each of the first calls:
@@ -44,7 +44,7 @@ constexpr std::uint32_t block_bytes(std::uint32_t values) {
 bpf::External stub(std::string name, bpf::ExternalKind kind, std::int32_t id,
                    const bpf::Signature& signature, bpf::Stub how);
 
-// Its code behind the entry; the log begins at `log`.
+// Its code after the entry; the log begins at `log`.
 Words stub_body(const bpf::External& external, GuestAddress log);
 
 // What it does.

@@ -87,7 +87,7 @@ Json to_json(const bpf::Stub& stub) {
   return json;
 }
 
-// The arguments, and behind them the result: bits, negative for a signed type.
+// The arguments, and after them the result: bits, negative for a signed type.
 Json to_json(const bpf::Signature& signature) {
   const auto bits = [](bpf::ValueType type) { return type.is_signed ? -type.bits : +type.bits; };
   Json json = Json::array();

@@ -27,7 +27,7 @@ struct Finding {
 Finding as_finding(const Error& error);
 Error as_error(const Finding& finding);
 
-// `cases/far.case:13: main[0]: expected …`, and with its code behind it: ` [call.count]`.
+// `cases/far.case:13: main[0]: expected …`, and with its code after it: ` [call.count]`.
 std::string text_without_code(const Finding& finding);
 std::string to_string(const Finding& finding);
 

@@ -20,7 +20,7 @@ namespace {
 // Jobs of one batch: enough to hide the round trip, few enough that the first results come soon.
 constexpr std::size_t kBatchJobs = 256;
 
-// So many machines in a row that end before they have booted are no accident.
+// So many machines in a row that end before they have booted are not an accident.
 constexpr unsigned kMostStarts = 3;
 
 using Clock = std::chrono::steady_clock;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +14,7 @@
 #include <sstream>
 
 #include "base/cache_folder.hpp"
+#include "base/files.hpp"
 #include "process/process.hpp"
 
 namespace farcall::vm {
@@ -59,21 +61,9 @@ std::optional<std::string> cached(const fs::path& file, const std::string& ident
 void keep(const fs::path& file, const std::string& identity, const std::string& answer) {
   std::error_code failure;
   fs::create_directories(file.parent_path(), failure);
-  // Renamed once it is whole: another farcall may read it meanwhile.
-  std::string made = file.string() + "-XXXXXX";
-  const int descriptor = ::mkstemp(made.data());
-  if (descriptor < 0) {
-    return;
-  }
-  ::close(descriptor);
-  std::ofstream out(made);
-  out << identity << '\n' << answer;
-  out.close();
-  if (out) {
-    fs::rename(made, file, failure);
-  }
-  if (!out || failure) {
-    fs::remove(made, failure);
+  if (auto out = OutputFile::open(file.string())) {
+    std::fputs(fmt::format("{}\n{}", identity, answer).c_str(), out.value().stream());
+    (void)out.value().commit();
   }
 }
 

@@ -357,7 +357,7 @@ leave_job:
         blr
 
 // An interrupt outside a job. While the runner sleeps in sleep_until_interrupt() that is what it waits
-// for: it goes on behind its hypercall, with interrupts off again. In what the branch trace does for a
+// for: it goes on after its hypercall, with interrupts off again. In what the branch trace does for a
 // job it is a fault of that job. Otherwise the runner is broken.
 // r4 = CR, in memory: r3, r4, the vector.
 interrupted_runner:

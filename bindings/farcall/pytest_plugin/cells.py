@@ -28,9 +28,35 @@ RUNNER = pytest.StashKey["BatchRunner"]()
 class CellFailed(Exception):
     """A cell that did not pass; its text is the evidence."""
 
-    def __init__(self, result: Result) -> None:
-        super().__init__(result)
-        self.result = result
+    def __init__(self, result: Result, replay: str) -> None:
+        super().__init__(result.text(replay).rstrip())
+        self.headline = headline(result)
+
+
+def headline(result: Result) -> str:
+    """The first finding in one line: it explains the others."""
+    findings = result.verdict.findings
+    if not findings:
+        return result.outcome
+    first = findings[0]
+    return f"{first.site}: {first.text} [{first.code}]".removeprefix(": ")
+
+
+def _without_traceback(excinfo: pytest.ExceptionInfo[BaseException], summary: str) -> Any:
+    """The exception's text alone; `summary` is for the line in pytest's summary at the end."""
+    shown = excinfo.getrepr(style="value", chain=False)
+    if shown.reprcrash is not None:
+        shown.reprcrash.message = summary
+    return shown
+
+
+def _representation(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    """How an exception of farcall's is shown; None: it is somebody else's."""
+    if isinstance(excinfo.value, CellFailed):
+        return _without_traceback(excinfo, excinfo.value.headline)
+    if isinstance(excinfo.value, FarcallError):
+        return _without_traceback(excinfo, f"{excinfo.value.message} [{excinfo.value.code}]")
+    return None
 
 
 class CaseFile(pytest.File):
@@ -66,9 +92,7 @@ class BadCaseItem(pytest.Item):
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
     ) -> Any:
-        if isinstance(excinfo.value, FarcallError):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
+        return _representation(excinfo) or super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         return self.path, max(self.error.line - 1, 0), self.name
@@ -86,16 +110,12 @@ class CellItem(pytest.Item):
     def runtest(self) -> None:
         result = self.config.stash[RUNNER].result_of(self)
         if not result.passed:
-            raise CellFailed(result)
+            raise CellFailed(result, self.replay)
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
     ) -> Any:
-        if isinstance(excinfo.value, CellFailed):
-            return excinfo.value.result.text(self.replay).rstrip()
-        if isinstance(excinfo.value, FarcallError):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
+        return _representation(excinfo) or super().repr_failure(excinfo, style)
 
     @property
     def replay(self) -> str:

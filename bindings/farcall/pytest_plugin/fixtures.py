@@ -8,7 +8,7 @@ from typing import Protocol
 import pytest
 
 from farcall import Cell, CodeImage, Document, Landing, MachinePool, Program, Result
-from farcall.pytest_plugin.cells import POOL
+from farcall.pytest_plugin.cells import POOL, headline
 
 Jit = Callable[[Cell], CodeImage]
 
@@ -70,7 +70,7 @@ def assert_lands(farcall_machines: MachinePool) -> AssertLands:
         document = Document(cell, image)
         (result,) = farcall_machines.run([document])
         if not result.passed:
-            evidence = result.text().rstrip()
+            evidence = f"{headline(result)}\n{result.text().rstrip()}"
             pytest.fail(f"{evidence}\n\nthe case:\n{program.case_text()}", pytrace=True)
         return result
 

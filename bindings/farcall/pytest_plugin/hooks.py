@@ -13,6 +13,7 @@ from farcall.pytest_plugin import bless
 from farcall.pytest_plugin.cells import (
     POOL,
     RUNNER,
+    BadCaseItem,
     BatchRunner,
     CaseFile,
     CellItem,
@@ -89,6 +90,9 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    if isinstance(item, BadCaseItem) and report.failed and call.excinfo is not None:
+        # pytest asks repr_failure() only of what runtest() raises.
+        report.longrepr = item.repr_failure(call.excinfo)
     if isinstance(item, CellItem) and report.failed:
         # Travels with the report, from a worker of xdist too.
         report.farcall_case = str(item.path)  # type: ignore[attr-defined]

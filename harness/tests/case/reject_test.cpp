@@ -109,7 +109,7 @@ TEST(Rejects, EveryCodeOfTheReaderHasAFile) {
   }
   for (const std::string_view code : kCodes) {
     // Slots come whole and functions divide the program, however it is written.
-    // Where an image lies is no matter of the case file.
+    // Where an image lies does not concern the case file.
     const bool never =
         code == "bpf.truncated-slot" || code == "bpf.bad-functions" || code == "place.elsewhere";
     if (!never && (code.starts_with("case.") || code.starts_with("place.") ||

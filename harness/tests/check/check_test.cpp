@@ -540,6 +540,17 @@ TEST(Check, AKnownFailureThatDoesNotComeIsAFailure) {
   EXPECT_THAT(to_string(verdict.findings[0]), HasSubstr("scene.case:7"));
 }
 
+TEST(Check, AnotherFailureThanTheKnownOneIsShownToo) {
+  Scene scene;
+  scene.seen().registers.gpr[3] = 40;
+  scene.cell.expected.known = {{.jit = "kernel:*", .code = ErrorCode::guest_fault}};
+  const model::Verdict verdict = verdict_of(scene);
+  EXPECT_EQ(verdict.outcome, Outcome::fail);
+  ASSERT_EQ(verdict.findings.size(), 2U);
+  EXPECT_EQ(verdict.findings[0].code, ErrorCode::expected_failure_missing);
+  EXPECT_EQ(verdict.findings[1].code, ErrorCode::result_mismatch);
+}
+
 TEST(Check, AMachineThatFailsIsNoKnownFailure) {
   Scene scene;
   scene.testimony.image.reset();

@@ -3,6 +3,7 @@
 
 #include "bpf/assembler.hpp"
 #include "check/findings.hpp"
+#include "words.hpp"
 
 namespace farcall::check::flow_test {
 namespace {
@@ -11,14 +12,11 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-constexpr GuestAddress kMain = {0xc000'0000'0001'0000};
+using tests::branch;
+using tests::kBlr;
+using tests::kMain;
+using tests::kNop;
 
-constexpr std::uint32_t kNop = 0x60000000;
-constexpr std::uint32_t kBlr = 0x4e800020;
-
-constexpr std::uint32_t branch(std::int32_t words) {
-  return 0x48000000U | (static_cast<std::uint32_t>(words * 4) & 0x03fffffcU);
-}
 constexpr std::uint32_t branch_if_not_equal(std::int32_t words) {
   return 0x40820000U | (static_cast<std::uint32_t>(words * 4) & 0xfffcU);
 }

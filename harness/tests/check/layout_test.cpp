@@ -5,6 +5,8 @@
 
 #include "bpf/assembler.hpp"
 #include "check/findings.hpp"
+#include "ppc64/operand.hpp"
+#include "words.hpp"
 
 namespace farcall::check::layout_test {
 namespace {
@@ -15,16 +17,12 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-constexpr GuestAddress kMain = {0xc000'0000'0001'0000};
-
-constexpr std::uint32_t kNop = 0x60000000;
-constexpr std::uint32_t kBlr = 0x4e800020;
-constexpr std::uint32_t kReadOwnAddress = 0x429f0005;  // bcl 20,31,$+4
+using tests::branch;
+using tests::kBlr;
+using tests::kMain;
+using tests::kNop;
 constexpr std::uint32_t kMflrR12 = 0x7d8802a6;
 
-constexpr std::uint32_t branch(std::int32_t words) {
-  return 0x48000000U | (static_cast<std::uint32_t>(words * 4) & 0x03fffffcU);
-}
 // ld r12,BYTES(r12)
 constexpr std::uint32_t load(std::int32_t bytes) {
   return 0xe98c0000U | (static_cast<std::uint32_t>(bytes) & 0xfffcU);
@@ -47,7 +45,8 @@ model::CodeImage image(GuestAddress at = kMain) {
 model::CodeImage with_stub(GuestAddress at) {
   model::CodeImage made = image(at);
   model::CodeFunction& main = made.functions[0];
-  main.words.insert(main.words.end(), {0, 0, kReadOwnAddress, kMflrR12, load(-12), branch(-7)});
+  main.words.insert(main.words.end(),
+                    {0, 0, ppc64::kReadOwnAddress, kMflrR12, load(-12), branch(-7)});
   main.stub_words = 6;
   return made;
 }
@@ -100,9 +99,13 @@ TEST(Layout, DataOfStubsIsAlignedWhereItLies) {
 
 TEST(Layout, AStubGoesBackIntoItsFunction) {
   model::CodeImage astray = with_stub(kMain + 4);
-  astray.functions[0].words.back() = branch(-2);  // to another word of the stubs
-  EXPECT_THAT(findings(astray),
-              ElementsAre(Field(&model::Finding::code, ErrorCode::code_branch_elsewhere)));
+  // To another word of the stubs, and to a word before the function.
+  for (const std::int32_t words : {-2, -9}) {
+    astray.functions[0].words.back() = branch(words);
+    EXPECT_THAT(findings(astray),
+                ElementsAre(Field(&model::Finding::code, ErrorCode::code_branch_elsewhere)))
+        << words;
+  }
 }
 
 }  // namespace

@@ -207,7 +207,7 @@ TEST(Conformance, WaysAreSelectedAndReported) {
   EXPECT_THAT(none.err, HasSubstr("no way of 1 files is selected"));
 }
 
-// What did not run is no pass in a report either.
+// What did not run is not a pass in a report either.
 TEST(Conformance, ARefusalIsASkipInReports) {
   const ScratchFolder scratch;
   const std::string report = (scratch.path() / "report.tap").string();
