@@ -106,13 +106,18 @@ TEST(Capture, WhatTheVerifierRejectsIsSaidInItsWords) {
 TEST(Capture, WhatAStockKernelIsNotAskedAboutIsNamed) {
   const ScratchFolder folder;
   const std::string end = "exit\n-- place\nmain = text+64K\n-- result none\n";
-  for (const auto& [text, what] :
-       {std::pair{"-- helper 7 no_op\n-- asm\ncall 7\n" + end, "a call of helper 7"},
-        std::pair{"-- matrix\nendian be\n-- asm\nmov %r0, 0\n" + end, "a big-endian cell"},
-        std::pair{"-- asm\nmov %r0, 0\nlddw %r1, local f\n" + ("exit\nf:\nmov %r0, 1\n" + end),
-                  "a function pointer"}}) {
-    const Finished refused =
-        run_farcall({"kernel", "capture", folder.write("refused.case", text), "--kernel", kKernel});
+  struct Refused {
+    std::string text;
+    std::string cell;  // the rest of its name
+    std::string what;
+  };
+  for (const auto& [text, cell, what] :
+       {Refused{"-- helper 7 no_op\n-- asm\ncall 7\n" + end, "", "a call of helper 7"},
+        Refused{"-- matrix\nendian be\n-- asm\nmov %r0, 0\n" + end, "@be", "a big-endian cell"},
+        Refused{"-- asm\nmov %r0, 0\nlddw %r1, local f\nexit\nf:\nmov %r0, 1\n" + end, "",
+                "a function pointer"}}) {
+    const Finished refused = run_farcall(
+        {"kernel", "capture", folder.write("refused.case", text) + cell, "--kernel", kKernel});
     EXPECT_EQ(refused.exit_code, 2) << text << refused.out;
     EXPECT_THAT(refused.err, AllOf(HasSubstr(what), HasSubstr("[jit.declined]"))) << text;
   }
