@@ -79,9 +79,11 @@ class Picture {
     add(R"(<text x="{}" y="26" font-size="15" font-weight="bold">{}</text>)"
         "\n",
         kMargin, escaped(layout_.title));
-    add(R"(<text x="{}" y="44" fill="#555">not to scale; an arrow is a call by {}, {}</text>)"
+    const bool all_by_name = std::ranges::all_of(
+        layout_.arrows, [](const LayoutArrow& arrow) { return arrow.kind == ArrowKind::call; });
+    add(R"(<text x="{}" y="44" fill="#555">not to scale; each arrow is a call by {}{}</text>)"
         "\n",
-        kMargin, layout_.reach, "a broken one a tail call or one through a register");
+        kMargin, layout_.reach, all_by_name ? "" : "; broken: a tail call, or through a register");
     add_regions();
     add_functions();
     for (std::size_t i = 0; i < layout_.arrows.size(); ++i) {
