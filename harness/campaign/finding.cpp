@@ -23,11 +23,6 @@ constexpr std::array<std::string_view, 7> kSiteKinds = {"no call",
 // No call sequence is longer, in words.
 constexpr std::size_t kLongestCall = 8;
 
-std::string mnemonic(std::uint32_t word) {
-  const std::string text = ppc64::disassemble(word, {});
-  return text.substr(0, text.find_first_of(" \t"));
-}
-
 // A number by what decides how code loads it, or uses it.
 std::string_view number_class(const bpf::InstructionInfo& info, std::int64_t value) {
   const bool shifts = info.operation == bpf::Operation::lsh ||
@@ -162,6 +157,61 @@ std::string trait(const bpf::Program& program, bpf::SlotIndex at) {
   return text;
 }
 
+std::uint64_t trait_key(const bpf::Program& program, bpf::SlotIndex at) {
+  const bpf::Slot& slot = program.slots[at];
+  const bpf::InstructionInfo* const info = bpf::find(slot);
+  if (info == nullptr) {
+    return slot.opcode;
+  }
+  std::uint64_t hash = static_cast<std::uint64_t>(info - bpf::kInstructions.data());
+  const auto mix = [&hash](std::uint64_t value) {
+    hash = (hash ^ value) * 0x9e37'79b9'7f4a'7c15;
+    hash ^= hash >> 29;
+  };
+  // A class is one text each: where it lies is enough.
+  const auto mix_text = [&mix](std::string_view text) {
+    mix(reinterpret_cast<std::uintptr_t>(text.data()));
+  };
+  mix(is_tail_call(slot) ? 1 : 0);
+  if (info->memory_bytes != 0) {
+    mix((info->form == bpf::Form::load ? slot.src : slot.dst) == bpf::kFramePointer ? 1 : 0);
+    mix_text(offset_class(slot.offset));
+  }
+  if (info->source == bpf::Source::src_register) {
+    mix(slot.src == slot.dst ? 1 : 0);
+  } else if (info->form == bpf::Form::dst_imm64) {
+    mix_text(
+        number_class(*info, static_cast<std::int64_t>(immediate64(slot, program.slots[at + 1]))));
+  } else if (info->source == bpf::Source::immediate) {
+    mix_text(number_class(*info, slot.imm));
+  }
+  mix(info->is_jump() && displacement(slot, *info) < 0 ? 1 : 0);
+  return hash;
+}
+
+std::uint32_t opcode_bits(std::uint32_t word) {
+  constexpr std::uint32_t kPrimary = 0xfc00'0000;
+  switch (word >> 26) {
+    case 19:
+    case 31:
+    case 59:
+    case 63:
+      return word & (kPrimary | 0x7ff);
+    case 30:  // rotates
+      return word & (kPrimary | 0x1f);
+    case 58:  // ld, ldu, lwa
+    case 62:  // std, stdu
+      return word & (kPrimary | 3);
+    default:
+      return word & kPrimary;
+  }
+}
+
+std::string word_mnemonic(std::uint32_t word) {
+  const std::string text = ppc64::disassemble(word, {});
+  return text.substr(0, text.find_first_of(" \t"));
+}
+
 std::vector<std::string> traits(const bpf::Program& program) {
   std::set<std::string> found;
   for (bpf::SlotIndex at = 0; at < program.slots.size();
@@ -182,7 +232,7 @@ std::string call_shape(const model::CodeImage& image, GuestAddress branch) {
     const std::size_t at = (branch.value - function.address.value) / 4;
     std::size_t first = at;
     const auto goes_on = [&](std::size_t i) {
-      const std::string word = mnemonic(function.words[i]);
+      const std::string word = word_mnemonic(function.words[i]);
       // What makes an address, or hands it on.
       constexpr std::array<std::string_view, 14> kLoads = {
           "lis",   "li",  "ori", "oris", "sldi",  "addi",   "addis",
@@ -194,7 +244,7 @@ std::string call_shape(const model::CodeImage& image, GuestAddress branch) {
     }
     std::string text;
     for (std::size_t i = first; i <= at; ++i) {
-      text += (text.empty() ? "" : " ") + mnemonic(function.words[i]);
+      text += (text.empty() ? "" : " ") + word_mnemonic(function.words[i]);
     }
     return text;
   }

@@ -1,6 +1,7 @@
 // What tells findings apart, wherever their programs lie: code, kind of site, shape of the code.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,13 @@ std::vector<std::string> traits(const bpf::Program& program);
 
 // `arsh32 %, 32…63` of the instruction at `slot`.
 std::string trait(const bpf::Program& program, bpf::SlotIndex slot);
+
+// A number that is the same for instructions of one trait, within one process.
+std::uint64_t trait_key(const bpf::Program& program, bpf::SlotIndex slot);
+
+// The bits of a word that say which instruction it is, or more of them than that takes.
+std::uint32_t opcode_bits(std::uint32_t word);
+std::string word_mnemonic(std::uint32_t word);
 
 // The mnemonics of the code in front of a branch, the branch included: what loads where it goes.
 std::string call_shape(const model::CodeImage& image, GuestAddress branch);

@@ -229,12 +229,24 @@ class Reducer {
     std::vector<Edit> edits;
     for (std::size_t p = 0; p < sketch_.programs.size(); ++p) {
       for (std::size_t f = p == 0 ? 1 : 0; f < sketch_.programs[p].functions.size(); ++f) {
-        edits.emplace_back([p, f](Sketch& sketch) {
-          SketchProgram program = sketch.programs[p];
-          std::swap(program.functions[0], program.functions[f]);
-          program.functions[0].name = "main";
-          sketch.programs[0] = std::move(program);
-        });
+        for (const bool sets_result : {false, true}) {
+          edits.emplace_back([p, f, sets_result](Sketch& sketch) {
+            if (p >= sketch.programs.size() || f >= sketch.programs[p].functions.size()) {
+              return;  // another one is alone already
+            }
+            SketchProgram program = sketch.programs[p];
+            std::swap(program.functions[0], program.functions[f]);
+            if (f != 0) {
+              program.functions.erase(program.functions.begin() + static_cast<std::ptrdiff_t>(f));
+            }
+            program.functions[0].name = "main";
+            if (sets_result) {
+              auto& lines = program.functions[0].lines;
+              lines.insert(lines.begin(), "mov %r0, 0");
+            }
+            sketch.programs[0] = std::move(program);
+          });
+        }
       }
     }
     take(edits);

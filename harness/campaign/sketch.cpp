@@ -8,6 +8,7 @@
 #include <set>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "base/byte_order.hpp"
 #include "bpf/disassembler.hpp"
@@ -98,13 +99,6 @@ std::string array_text(const SketchArray& array) {
   return text;
 }
 
-// `vmalloc+0x12a468`.
-std::string place_text(model::Mmu mmu, GuestAddress address) {
-  const model::Region& region = region_of(mmu, address);
-  const std::uint64_t offset = address.value - region.start.value;
-  return offset == 0 ? std::string(region.name) : fmt::format("{}+{:#x}", region.name, offset);
-}
-
 // The functions of a program of which `first` is the first, as a program of its own.
 SketchProgram program_of(const bpf::Program& whole, std::size_t first, std::size_t end) {
   const bpf::SlotIndex begin = whole.functions[first].begin;
@@ -137,6 +131,37 @@ SketchProgram program_of(const bpf::Program& whole, std::size_t first, std::size
     }
   }
   return program;
+}
+
+// The first function is called main in a case, whatever it was called.
+void name_main(SketchProgram& program) {
+  const std::string old = std::exchange(program.functions.front().name, "main");
+  for (SketchFunction& function : program.functions) {
+    for (std::string& line : function.lines) {
+      if (line.ends_with(" local " + old)) {
+        line.replace(line.size() - old.size(), old.size(), "main");
+      }
+    }
+  }
+}
+
+// In a text, a label is a function if something names it. What only data points to is none there.
+Result<void> refuse_hidden(const SketchProgram& program) {
+  for (std::size_t i = 1; i < program.functions.size(); ++i) {
+    const std::string name = " local " + program.functions[i].name;
+    const bool is_named = std::ranges::any_of(program.functions, [&](const auto& function) {
+      return std::ranges::any_of(function.lines,
+                                 [&](const std::string& line) { return line.ends_with(name); });
+    });
+    if (!is_named) {
+      return Error{
+          .code = ErrorCode::case_unsupported,
+          .message = fmt::format("no instruction names the function {}: as assembly, it is "
+                                 "no function",
+                                 program.functions[i].name)};
+    }
+  }
+  return success();
 }
 
 const bpf::MemoryRegion* region_named(const model::Cell& cell, std::string_view name) {
@@ -259,9 +284,9 @@ void tidy_program(SketchProgram& program) {
   std::erase_if(program.functions,
                 [&](const SketchFunction& function) { return !reached.contains(function.name); });
   for (SketchFunction& function : program.functions) {
-    std::set<std::string_view> words;
+    std::set<std::string, std::less<>> words;
     for (const std::string& line : function.lines) {
-      words.insert(std::string_view(line).substr(line.rfind(' ') + 1));
+      words.emplace(std::string_view(line).substr(line.rfind(' ') + 1));
     }
     std::erase_if(function.lines, [&](const std::string& line) {
       return is_label(line) && !words.contains(std::string_view(line).substr(0, line.size() - 1));
@@ -270,6 +295,12 @@ void tidy_program(SketchProgram& program) {
 }
 
 }  // namespace
+
+std::string place_text(model::Mmu mmu, GuestAddress address) {
+  const model::Region& region = region_of(mmu, address);
+  const std::uint64_t offset = address.value - region.start.value;
+  return offset == 0 ? std::string(region.name) : fmt::format("{}+{:#x}", region.name, offset);
+}
 
 bool is_label(std::string_view line) {
   return line.ends_with(':');
@@ -354,10 +385,8 @@ Result<Sketch> sketch_of(const model::Cell& cell) {
       const std::string name = region.name == "context" ? "ctx" : region.name;
       sketch.data.push_back({.name = name, .bytes = region.bytes, .writable = region.writable});
     }
-    if (region.name != kLog) {
-      sketch.places.emplace_back(region.name == "context" ? "ctx" : region.name,
-                                 place_text(cell.axes.mmu, region.address));
-    }
+    sketch.places.emplace_back(region.name == "context" ? "ctx" : region.name,
+                               place_text(cell.axes.mmu, region.address));
   }
   for (std::size_t i = 0; i < cell.arguments.size(); ++i) {
     std::string value = fmt::format("{:#x}", cell.arguments[i]);
@@ -378,8 +407,13 @@ Result<Sketch> sketch_of(const model::Cell& cell) {
     sketch.programs.push_back(program_of(program, first, end));
     first = end;
   }
+  name_main(sketch.programs.front());
+  for (const SketchProgram& program : sketch.programs) {
+    FARCALL_TRYV(refuse_hidden(program));
+  }
   for (std::uint32_t i = 0; i < cell.placement.functions.size(); ++i) {
-    const std::string name = i < program.functions.size()
+    const std::string name = i == 0 ? "main"
+                             : i < program.functions.size()
                                  ? program.functions[i].name
                                  : external_name(sketch.externals[i - program.functions.size()]);
     sketch.places.emplace_back(name, place_text(cell.axes.mmu, cell.placement.functions[i]));
@@ -455,6 +489,9 @@ Sketch tidied(Sketch sketch) {
   }
   for (const SketchExternal& external : sketch.externals) {
     known.insert(external_name(external));
+    if (external.native.empty()) {
+      known.emplace(kLog);
+    }
   }
   std::erase_if(sketch.places, [&](const auto& place) { return !known.contains(place.first); });
   return sketch;

@@ -94,8 +94,12 @@ std::string case_text(const Sketch& sketch, const Words& words = {});
 Result<model::Cell> cell_of(const Sketch& sketch, const std::string& name = "sketch");
 
 // The sketch of a cell that has a program: everything stands where the cell has it.
-// case.unsupported for what no case file can say: a hash table of an object.
+// case.unsupported for what no case file can say: a hash table of an object, a function to which only
+// data points.
 Result<Sketch> sketch_of(const model::Cell& cell);
+
+// An address as `-- place` has it: `vmalloc+0x12a468`.
+std::string place_text(model::Mmu mmu, GuestAddress address);
 
 // Whether a line of assembly is a label, and no instruction.
 bool is_label(std::string_view line);

@@ -38,13 +38,14 @@ std::vector<std::optional<run::FinishedCell>> Trial::run(std::vector<Run> runs) 
     groups[{axes.endian, axes.cpu, axes.mmu}].push_back(i);
   }
   const std::size_t count = runs.size();
+  std::vector<std::shared_ptr<const model::Document>> all(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    all[i] = std::make_shared<const model::Document>(std::move(runs[i].document));
+  }
   std::vector<std::optional<run::FinishedCell>> finished(count);
   const run::Documents documents(
-      count, [&](std::size_t i) { return runs[i].document.cell.axes; },
-      [&](std::size_t i) {
-        return std::shared_ptr<const model::Document>(std::shared_ptr<void>(), &runs[i].document);
-      },
-      [&](std::size_t i) { return runs[i].seed; });
+      count, [&](std::size_t i) { return all[i]->cell.axes; },
+      [&](std::size_t i) { return all[i]; }, [&](std::size_t i) { return runs[i].seed; });
   for (const auto& [kind, members] : groups) {
     if (machines_.size() >= kMostMachines && !machines_.contains(kind)) {
       machines_.erase(machines_.begin());
@@ -59,14 +60,13 @@ std::vector<std::optional<run::FinishedCell>> Trial::run(std::vector<Run> runs) 
          .finish =
              [&](run::FinishedCell cell) {
                const std::size_t index = cell.index;
-               cell.document = std::make_shared<const model::Document>(*cell.document);
                finished[index] = std::move(cell);
              },
          .stopped = [&] { return runner_.stopped && runner_.stopped(); }});
     if (!done) {
       for (; next < members.size(); ++next) {
         finished[members[next]] = run::FinishedCell{.index = members[next],
-                                                    .document = nullptr,
+                                                    .document = all[members[next]],
                                                     .testimony = {},
                                                     .verdict = run::not_run(done.error())};
       }

@@ -28,7 +28,7 @@ struct Group {
 const std::array kGroups = {
     Group{"Run cells",
           {run_command, list_command, new_command, replay_command, merge_command,
-           conformance_command}},
+           conformance_command, fuzz_command}},
     Group{"Look at one cell closely",
           {dump_command, trace_command, debug_command, console_command, reduce_command,
            explain_command}},
