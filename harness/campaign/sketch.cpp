@@ -408,8 +408,8 @@ Result<Sketch> sketch_of(const model::Cell& cell) {
     first = end;
   }
   name_main(sketch.programs.front());
-  for (const SketchProgram& program : sketch.programs) {
-    FARCALL_TRYV(refuse_hidden(program));
+  for (const SketchProgram& one : sketch.programs) {
+    FARCALL_TRYV(refuse_hidden(one));
   }
   for (std::uint32_t i = 0; i < cell.placement.functions.size(); ++i) {
     const std::string name = i == 0 ? "main"
