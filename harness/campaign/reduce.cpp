@@ -331,11 +331,13 @@ class Reducer {
         for (const char* const number : {"0", "1"}) {
           simpler.push_back(mov_head + number);
         }
-        if (value != UINT64_MAX) {
+        const bool shifts =
+            mnemonic.find("sh") != std::string::npos;  // -1 would be beyond the width
+        if (value != UINT64_MAX && !shifts) {
           simpler.push_back(mov_head + "-1");
-          if (value < 1ULL << 31 && !negative) {
-            simpler.push_back(fmt::format("{}{}", mov_head, value / 2));
-          }
+        }
+        if (value < 1ULL << 31 && !negative) {
+          simpler.push_back(fmt::format("{}{}", mov_head, value / 2));
         }
       } else if (value == 1) {
         simpler.push_back(mov_head + "0");
