@@ -36,9 +36,7 @@ class Sizing {
   // so long that the next one has to move, or that lie close to something else.
   Result<ResolvedPlacement> placement(const Case& parsed, const model::AxisValues& axes,
                                       const PlaceLines& lines, std::int64_t sweep) {
-    const bool are_short =
-        std::ranges::all_of(at_most_, [](std::uint64_t bytes) { return bytes <= kFunctionGap; });
-    if (!at_most_.empty() && are_short) {
+    if (!at_most_.empty() && !moves_the_next(lines)) {
       if (auto found = resolve_placement(parsed, axes, layout_, at_most_, lines, sweep)) {
         return found;
       }
@@ -55,6 +53,16 @@ class Sizing {
   }
 
  private:
+  // Whether a function may be so long that the one after it lies elsewhere by default.
+  bool moves_the_next(const PlaceLines& lines) const {
+    for (std::size_t i = 0; i + 1 < program_.functions.size(); ++i) {
+      if (at_most_[i] > kFunctionGap && lines[i + 1] == nullptr) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   const bpf::Program& program_;
   const CodeLayout& layout_;
   std::vector<std::uint64_t> at_most_;
