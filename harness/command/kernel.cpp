@@ -6,16 +6,22 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "base/files.hpp"
 #include "command/commands.hpp"
 #include "command/defects.hpp"
 #include "command/options.hpp"
 #include "engine/jit.hpp"
 #include "kernel/fetch.hpp"
+#include "kernel/guest.hpp"
 #include "kernel/store.hpp"
 #include "kernel/version.hpp"
+#include "model/json.hpp"
+#include "run/capture.hpp"
+#include "run/select.hpp"
 
 namespace farcall::command {
 namespace {
@@ -189,6 +195,53 @@ ExitCode defects(const DefectsArguments& arguments) {
   return shown ? ExitCode::passed : report_error(shown.error());
 }
 
+struct CaptureArguments {
+  std::string cell;            // FILE@CELL
+  std::string kernel = "6.1";  // a version that was fetched, or a file
+  std::string output;          // empty: standard output
+  std::filesystem::path images;
+};
+
+// The kernel's file, and what it is called.
+struct NamedKernel {
+  std::filesystem::path vmlinux;
+  std::string name;
+};
+
+Result<NamedKernel> kernel_named(const std::string& text) {
+  if (std::filesystem::is_regular_file(text)) {
+    return NamedKernel{.vmlinux = std::filesystem::absolute(text),
+                       .name = std::filesystem::path(text).filename().string()};
+  }
+  FARCALL_TRY(wanted, kernel::wanted(kernel::Kind::image, text));
+  FARCALL_TRY(store, kernel::Store::of_user());
+  FARCALL_TRY(fetched, store.get(wanted));
+  return NamedKernel{.vmlinux = fetched.vmlinux, .name = version_name(fetched)};
+}
+
+Result<void> write_capture(const CaptureArguments& arguments) {
+  FARCALL_TRY(document, run::select_cell(arguments.cell));
+  FARCALL_TRY(question, run::kernel_question(document.cell));
+  FARCALL_TRY(kernel, kernel_named(arguments.kernel));
+  FARCALL_TRY(toc, kernel::toc_of(kernel.vmlinux));
+  FARCALL_TRY(answers, kernel::ask({.vmlinux = kernel.vmlinux,
+                                    .agent = arguments.images / "linux-agent",
+                                    .cpu = document.cell.axes.cpu,
+                                    .mmu = document.cell.axes.mmu},
+                                   std::span(&question, 1)));
+  FARCALL_TRY(captured, run::captured(document.cell, answers.front(), kernel.name, toc));
+  return write_output(arguments.output, model::to_json(captured, "image").dump(1) + "\n");
+}
+
+ExitCode capture(const CaptureArguments& arguments) {
+  const auto written = write_capture(arguments);
+  if (written) {
+    return ExitCode::passed;
+  }
+  const ExitCode code = report_error(written.error());
+  return blame(written.error().code) == Blame::code ? ExitCode::failed : code;
+}
+
 // Adds a command with versions, which sets `action` when it is the one that was asked for.
 void add_version_command(CLI::App& app, const std::string& name, const std::string& summary,
                          ExitCode (*act)(const VersionArguments&),
@@ -219,6 +272,21 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
   add_version_command(*kernel_app, "path", "Print the folder of a kernel that is there", path,
                       action);
   add_version_command(*kernel_app, "remove", "Remove kernels from the cache", remove, action);
+
+  const auto to_capture = std::make_shared<CaptureArguments>();
+  to_capture->images = invocation.images;
+  CLI::App* const capture_app = kernel_app->add_subcommand(
+      "capture",
+      "Boot a stock kernel, and write its code of a cell as a document for farcall run --from");
+  capture_app->add_option("CELL", to_capture->cell, "FILE@CELL, as cases/reach/far.case@imm32")
+      ->required();
+  capture_app
+      ->add_option("--kernel", to_capture->kernel,
+                   "A kernel that was fetched, 6.1 by default, or the file of one, vmlinux")
+      ->type_name("VERSION");
+  capture_app->add_option("--output", to_capture->output, "Where to write it")->type_name("FILE");
+  capture_app->parse_complete_callback(
+      [=] { *action = [to_capture] { return capture(*to_capture); }; });
 
   const auto arguments = std::make_shared<DefectsArguments>();
   arguments->runner = default_runner(invocation);

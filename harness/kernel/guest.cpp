@@ -1,0 +1,215 @@
+#include "kernel/guest.hpp"
+
+#include <elf.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/process/search_path.hpp>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <random>
+#include <sstream>
+#include <string_view>
+#include <thread>
+
+#include "base/files.hpp"
+#include "kernel/initramfs.hpp"
+
+namespace farcall::kernel {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A backstop for a guest that hangs; a boot takes 2 s of a core of its own.
+constexpr auto kPatience = std::chrono::seconds(180);
+
+constexpr std::size_t kMostKernelBytes = std::size_t{256} << 20;
+constexpr std::size_t kMostAgentBytes = std::size_t{1} << 20;
+
+std::string contents(int descriptor) {
+  std::ostringstream text;
+  text << std::ifstream(fmt::format("/proc/self/fd/{}", descriptor), std::ios::binary).rdbuf();
+  return std::move(text).str();
+}
+
+std::string last_line(const std::string& log) {
+  const std::size_t end = log.find_last_not_of("\r\n");
+  if (end == std::string::npos) {
+    return "it said nothing";
+  }
+  const std::size_t begin = log.rfind('\n', end);
+  return log.substr(begin + 1, end - begin);
+}
+
+// The line of the agent, if it said why it gave up, or the last one.
+std::string why_lost(const std::string& log) {
+  const std::size_t agent = log.find("farcall agent: ");
+  return agent == std::string::npos ? last_line(log)
+                                    : log.substr(agent, log.find_first_of("\r\n", agent) - agent);
+}
+
+Error error_of(ErrorCode code, std::string message, std::string hint = {}) {
+  return {.code = code, .message = std::move(message), .hint = std::move(hint)};
+}
+
+}  // namespace
+
+process::Command guest_command(const std::string& qemu, const GuestSpec& spec,
+                               const GuestFiles& files) {
+  const std::string_view cpu =
+      model::value_names(model::Axis::cpu)[static_cast<std::size_t>(spec.cpu)];
+  std::string append = "console=hvc0 loglevel=5 panic=-1";
+  if (spec.mmu == model::Mmu::hash) {
+    append += " disable_radix";
+  }
+  return {.program = qemu,
+          .arguments = {
+              "-machine",
+              // Its own firmware would take 5 s; of the rest TCG has nothing.
+              "pseries,x-vof=on,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,"
+              "cap-ccf-assist=off",
+              "-cpu", std::string(cpu), "-m", "512M", "-nodefaults", "-nographic", "-no-reboot",
+              "-chardev", fmt::format("file,id=console,path=/proc/self/fd/{}", files.console),
+              "-serial", "chardev:console", "-chardev",
+              fmt::format("file,id=terminal,path=/proc/self/fd/{}", files.terminal), "-device",
+              "spapr-vty,chardev=terminal,reg=0x71000002", "-kernel", spec.vmlinux.string(),
+              "-initrd", fmt::format("/proc/self/fd/{}", files.initramfs), "-append", append}};
+}
+
+std::string trouble_in(const std::string& log) {
+  constexpr std::array<std::string_view, 7> kTrouble = {"WARNING: CPU:",
+                                                        "BUG:",
+                                                        "Oops:",
+                                                        "Kernel panic",
+                                                        "Call Trace:",
+                                                        "soft lockup",
+                                                        "rcu_sched detected stalls"};
+  std::istringstream lines(log);
+  for (std::string line; std::getline(lines, line);) {
+    const bool tells = std::ranges::any_of(
+        kTrouble, [&](std::string_view text) { return line.find(text) != std::string::npos; });
+    if (tells) {
+      return line.substr(0, line.find('\r'));
+    }
+  }
+  return {};
+}
+
+Result<std::vector<Answer>> ask(const GuestSpec& spec, std::span<const Question> questions) {
+  const std::string qemu = boost::process::search_path("qemu-system-ppc64").string();
+  if (qemu.empty()) {
+    return error_of(ErrorCode::machine_no_qemu, "qemu-system-ppc64 is not on PATH",
+                    "apt-get install qemu-system-ppc");
+  }
+  const auto agent = read_file(spec.agent.string(), "", kMostAgentBytes);
+  if (!agent) {
+    return error_of(ErrorCode::machine_no_image,
+                    fmt::format("the agent {} is not there", spec.agent.string()));
+  }
+  std::random_device random;
+  const std::uint64_t nonce = std::uint64_t{random()} << 32U | random();
+  const std::vector<std::byte> programs = batch(questions, nonce);
+  const std::array files = {
+      InitramfsFile{.path = "dev", .mode = S_IFDIR | 0755, .bytes = {}},
+      InitramfsFile{.path = "proc", .mode = S_IFDIR | 0755, .bytes = {}},
+      InitramfsFile{
+          .path = "init", .mode = S_IFREG | 0755, .bytes = std::as_bytes(std::span(agent.value()))},
+      InitramfsFile{.path = "batch", .mode = S_IFREG | 0644, .bytes = programs},
+  };
+  const std::vector<std::byte> archive = initramfs(files);
+  FARCALL_TRY(initrd, process::memory_file("farcall-initramfs", 0));
+  FARCALL_TRY(console, process::memory_file("farcall-console", 0));
+  FARCALL_TRY(terminal, process::memory_file("farcall-terminal", 0));
+  if (::write(initrd.number(), archive.data(), archive.size()) !=
+      static_cast<ssize_t>(archive.size())) {
+    return error_of(ErrorCode::machine_start, "the initramfs cannot be written to memory");
+  }
+  const std::array inherited = {initrd.number(), console.number(), terminal.number()};
+  FARCALL_TRY(machine, process::Process::start(
+                           guest_command(qemu, spec, {inherited[0], inherited[1], inherited[2]}),
+                           inherited));
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  bool has_ended = false;
+  while (!(has_ended = !machine.running()) && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  machine.kill();
+  const std::string log = contents(console.number());
+  if (const std::string trouble = trouble_in(log); !trouble.empty()) {
+    return error_of(ErrorCode::jit_warned, fmt::format("the kernel says: {}", trouble));
+  }
+  if (!has_ended) {
+    return error_of(ErrorCode::machine_timeout,
+                    fmt::format("the Linux guest did not end within {} s; its last line: {}",
+                                kPatience.count(), last_line(log)));
+  }
+  const std::string reply = contents(terminal.number());
+  if (reply.empty()) {
+    return error_of(ErrorCode::machine_lost,
+                    fmt::format("the Linux guest ended without a reply ({}): {}", machine.ending(),
+                                log.empty() ? machine.last_words() : why_lost(log)));
+  }
+  return read_reply(std::as_bytes(std::span(reply)), questions.size(), nonce);
+}
+
+Result<GuestAddress> toc_of(const fs::path& vmlinux) {
+  FARCALL_TRY(image, read_file(vmlinux.string(), "", kMostKernelBytes));
+  const auto not_one = [&](const std::string& why) {
+    return Error{.code = ErrorCode::document_invalid,
+                 .message = fmt::format("not a kernel for ppc64, little-endian: {}", why),
+                 .where = {vmlinux.string()}};
+  };
+  Elf64_Ehdr header = {};
+  if (image.size() < sizeof header) {
+    return not_one("it is too short");
+  }
+  std::memcpy(&header, image.data(), sizeof header);
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
+      header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_machine != EM_PPC64) {
+    return not_one("its ELF header is another's");
+  }
+  // A function's global entry: addis r2,r12,HIGH; addi r2,r2,LOW, added to its own address.
+  constexpr std::uint32_t kAddis = 0x3c4c;
+  constexpr std::uint32_t kAddi = 0x3842;
+  std::map<std::uint64_t, std::size_t> counts;
+  std::size_t all = 0;
+  for (unsigned i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr segment = {};
+    const std::size_t at = header.e_phoff + std::size_t{i} * sizeof segment;
+    if (at > image.size() || image.size() - at < sizeof segment) {
+      return not_one("it is truncated");
+    }
+    std::memcpy(&segment, image.data() + at, sizeof segment);
+    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0) {
+      continue;
+    }
+    if (segment.p_offset > image.size() || segment.p_filesz > image.size() - segment.p_offset) {
+      return not_one("it is truncated");
+    }
+    const auto* const bytes = reinterpret_cast<const std::byte*>(image.data()) + segment.p_offset;
+    for (std::size_t word = 0; word + 8 <= segment.p_filesz; word += 4) {
+      const auto first = load<std::uint32_t>(bytes + word, std::endian::little);
+      const auto second = load<std::uint32_t>(bytes + word + 4, std::endian::little);
+      if (first >> 16U == kAddis && second >> 16U == kAddi) {
+        const auto high = static_cast<std::int16_t>(first);
+        const auto low = static_cast<std::int16_t>(second);
+        ++counts[segment.p_vaddr + word + static_cast<std::uint64_t>(std::int64_t{high} * 65536) +
+                 static_cast<std::uint64_t>(std::int64_t{low})];
+        ++all;
+      }
+    }
+  }
+  // A few are of other programs that the kernel carries, such as its vDSO.
+  const auto most =
+      std::ranges::max_element(counts, {}, [](const auto& entry) { return entry.second; });
+  if (most == counts.end() || most->second < 100 || most->second * 10 < all * 9) {
+    return not_one("its functions do not agree on a TOC");
+  }
+  return GuestAddress{most->first};
+}
+
+}  // namespace farcall::kernel

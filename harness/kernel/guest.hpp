@@ -1,0 +1,48 @@
+// A Linux guest: boots a stock ppc64el kernel with our agent as its first process, which asks the
+// kernel about a batch of programs and ends.
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "kernel/exchange.hpp"
+#include "model/axes.hpp"
+#include "process/process.hpp"
+
+namespace farcall::kernel {
+
+struct GuestSpec {
+  std::filesystem::path vmlinux;  // an ELF file for ppc64, little-endian
+  std::filesystem::path agent;    // images/linux/agent.cpp, built
+  model::Cpu cpu = model::Cpu::power9;
+  model::Mmu mmu = model::Mmu::radix;
+};
+
+// Descriptors that QEMU inherits.
+struct GuestFiles {
+  int initramfs = -1;
+  int console = -1;   // takes the kernel's log
+  int terminal = -1;  // takes the agent's reply
+};
+
+// How to start it; `qemu` is the path of qemu-system-ppc64.
+process::Command guest_command(const std::string& qemu, const GuestSpec& spec,
+                               const GuestFiles& files);
+
+// The first line of a kernel's log that tells of a defect of the kernel: WARN, BUG, Oops, a lockup, a
+// call trace; empty: there is none.
+std::string trouble_in(const std::string& log);
+
+// One answer for each question, from one boot. machine.no-qemu, machine.no-image (no agent),
+// machine.start, machine.timeout, machine.lost (the guest ended without a reply), machine.bad-answer;
+// jit.warned where the kernel's log tells of trouble, whatever the answers are.
+Result<std::vector<Answer>> ask(const GuestSpec& spec, std::span<const Question> questions);
+
+// What r2 holds in the kernel: nothing in the file says so but the code itself, where functions make
+// it from their own address, all the same. file.unreadable, document.invalid.
+Result<GuestAddress> toc_of(const std::filesystem::path& vmlinux);
+
+}  // namespace farcall::kernel

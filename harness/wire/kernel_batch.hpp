@@ -1,0 +1,73 @@
+// What host and the agent in a Linux guest exchange: one batch of BPF programs in a file of the
+// initramfs, /batch, and the kernel's answers through the guest's second terminal.
+//
+// Freestanding: images/linux compiles this header too. Everything is little-endian.
+//
+//   /batch     KernelBatch, then for each program a KernelProgram, its slots, its context
+//   terminal   KernelReply, then for each program a KernelAnswer, its functions, code, program as the
+//              kernel has it, context, log; then KernelReply once more, with kReplyEnd
+//
+// An answer counts only with the batch's nonce and count at both ends.
+#pragma once
+
+#include <cstdint>
+
+#include "base/byte_order.hpp"
+
+namespace farcall::wire {
+
+inline constexpr std::uint64_t kKernelBatchMagic = 0x66617263'6b626174;  // "farckbat"
+inline constexpr std::uint64_t kReplyBegin = 0x66617263'72626567;        // "farcrbeg"
+inline constexpr std::uint64_t kReplyEnd = 0x66617263'72656e64;          // "farcrend"
+
+struct KernelBatch {
+  ul64 magic;
+  ul64 nonce;
+  ul32 program_count;
+  ul32 reserved;
+};
+static_assert(sizeof(KernelBatch) == 24);
+
+struct KernelProgram {
+  ul32 slot_count;
+  ul32 context_bytes;  // what r1 points to; 0: r1 points to nothing
+};
+static_assert(sizeof(KernelProgram) == 8);
+
+struct KernelReply {
+  ul64 magic;
+  ul64 nonce;
+  ul32 program_count;
+  ul32 reserved;
+};
+static_assert(sizeof(KernelReply) == 24);
+
+// How far the kernel came with a program; `error` is its errno.
+enum class KernelOutcome : std::uint32_t {
+  done = 0,
+  rejected = 1,   // by the verifier, whose words are the log
+  not_run = 2,    // the test run failed
+  not_known = 3,  // the kernel does not tell of it
+};
+
+// What follows it: KernelFunction[function_count], then as many bytes as each says, in this order.
+struct KernelAnswer {
+  ul32 outcome;
+  ul32 error;
+  ul32 result;  // what the test run returned: r0, the lower half
+  ul32 function_count;
+  ul32 code_bytes;  // of all functions, back to back; 0: it is not JITed
+  ul32 program_bytes;
+  ul32 context_bytes;
+  ul32 log_bytes;
+};
+static_assert(sizeof(KernelAnswer) == 32);
+
+struct KernelFunction {
+  ul64 address;  // of the symbol
+  ul32 code_bytes;
+  ul32 reserved;
+};
+static_assert(sizeof(KernelFunction) == 16);
+
+}  // namespace farcall::wire
