@@ -1,4 +1,6 @@
 // What a guest, or its link to the host, says wrongly of a run that went well.
+#include <algorithm>
+
 #include "faults/fault.hpp"
 
 namespace farcall::faults {
@@ -88,6 +90,38 @@ std::vector<Fault> guest_faults() {
          const std::vector<model::TakenBranch> both(seen.trace.begin(), seen.trace.begin() + 2);
          seen.trace.insert(seen.trace.begin() + 2, both.begin(), both.end());
          seen.trace_events += 2;
+         return true;
+       }}},
+      {"calls-in-another-order", guest,
+       "two calls in a row, of different sites, are told in exchange", "ours",
+       Missays{[](const Document&, Observations& seen) {
+         for (std::size_t i = 0; i + 3 < seen.trace.size(); ++i) {
+           const auto first = seen.trace.begin() + static_cast<std::ptrdiff_t>(i);
+           if (first[0].is_call() && first[1].is_return() && first[2].is_call() &&
+               first[3].is_return() && first[0].from != first[2].from) {
+             std::swap_ranges(first, first + 2, first + 2);
+             return true;
+           }
+         }
+         return false;
+       }}},
+      {"trace-overflows", guest, "there were more calls than the trace has room for", "ours",
+       Missays{[](const Document&, Observations& seen) {
+         seen.trace_events += 2;
+         return true;
+       }}},
+      {"frame-byte", guest, "a byte of the outermost frame is another", "ours",
+       Missays{[](const Document& right, Observations& seen) {
+         const auto frame = model::entry_frame(right.cell, *right.image);
+         const auto found =
+             frame ? std::ranges::find(seen.memory, frame->address, &model::JobRegion::address)
+                   : seen.memory.end();
+         if (found == seen.memory.end()) {
+           return false;
+         }
+         for (std::byte& byte : found->bytes) {
+           byte ^= std::byte{0x80};
+         }
          return true;
        }}},
       {"trace-target-truncated", guest, "targets in the trace are cut to 32 bits", "ours",
