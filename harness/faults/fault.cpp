@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "bpf/validator.hpp"
 #include "faults/rewrite.hpp"
 #include "jit/compile.hpp"
 
@@ -87,7 +88,7 @@ std::optional<model::Document> with_fault(const Fault& fault, const model::Docum
   }
   if (const auto* const reading = std::get_if<Misunderstands>(&fault.transform)) {
     auto program = rewritten_program(*right.cell.program, reading->instead);
-    if (!program) {
+    if (!program || !bpf::validate(*program)) {
       return std::nullopt;
     }
     model::Document wrong{.cell = right.cell, .linked = {}, .image = {}};

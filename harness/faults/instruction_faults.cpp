@@ -180,7 +180,7 @@ std::vector<Fault> instruction_faults() {
        "db7bee653859", wide(Operation::mov)},
       {"byte-store-of-another-register", jit,
        "a byte store encodes another register than its source", "aee194b14dd2",
-       changed("stxb", [](Slot& slot) { slot.src ^= 1; })},
+       changed("stxb", [](Slot& slot) { slot.src ^= slot.src < bpf::kFramePointer ? 1 : 0; })},
       {"fetch-into-r0", jit, "a fetching atomic with r0 as its source loses what it found",
        "b29dd96b905f", slot_for([](Slot slot, const InstructionInfo& info) -> std::optional<Slot> {
          if (info.form != bpf::Form::atomic || !info.fetches || slot.src != 0 ||
@@ -243,17 +243,17 @@ std::vector<Fault> instruction_faults() {
            return true;
          });
        }}},
-      {"division-by-zero", jit, "a quotient by 0 is what the CPU makes of it", "ours",
-       Misemits{[](const model::Document& right, model::CodeImage& image) {
-         return each_word(right, image, [](const Word& word) {
-           if (word.place != Place::body || !word.is(Op::isel) ||
-               word.info().operation != Operation::div) {
-             return false;
-           }
-           const auto dst = static_cast<Gpr>(word.get(Operand::rt));
-           word.word() = ppc64::encode<Op::addi>(dst, ppc64::kZero, -1);
-           return word.word(0) != 0;
-         });
+      {"division-by-zero", jit, "a quotient by 0 is all ones, as some CPUs have it", "ours",
+       Mistranslates{[](std::span<const Slot> one) -> Slots {
+         const Slot& slot = one.front();
+         const InstructionInfo* const info = bpf::find(slot);
+         if (info == nullptr || info->operation != Operation::div || info->width != 64 ||
+             info->source != Source::src_register || slot.src == slot.dst) {
+           return std::nullopt;
+         }
+         const Slot over = instruction("ja", 0, 0, 1);
+         return std::vector{with_immediate("jne", slot.src, 0, 2),
+                            with_immediate("mov", slot.dst, -1), over, slot};
        }}},
       {"immediate-zero-extended", jit, "immediates of 64-bit operations are extended with zeros",
        "ours", Mistranslates{[](std::span<const Slot> one) -> Slots {
