@@ -291,6 +291,9 @@ class MachineRun {
     batch_begin_ = Clock::now();
     for (std::size_t i = 0; i < batch.jobs.size(); ++i) {
       batch.cells[i].cell.seconds += share;
+      if (options_.said) {
+        options_.said(batch.cells[i].cell.index, observations[i]);
+      }
       if (batch.cells[i].search) {
         compare(std::move(batch.cells[i]), batch.jobs[i], std::move(observations[i]));
       } else {

@@ -36,6 +36,7 @@ struct MachineRunOptions {
   vm::Host& host = vm::direct_host();       // who starts machines
   engine::Jit jit = engine::farcall_jit();  // who makes code where documents have none
   std::vector<ErrorCode> allowed = {};      // findings that do not make a cell fail
+  std::function<void(std::size_t index, model::Observations& seen)> said = nullptr;  // see Hearsay
 };
 
 // Where cells come from and go to; called from the thread that runs them.
