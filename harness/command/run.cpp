@@ -162,22 +162,7 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
   run_app
       ->add_option("--seeds", arguments->seeds, "Run every cell with so many seeds, from --seed on")
       ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
-  run_app
-      ->add_option_function<std::vector<std::string>>(
-          "--allow",
-          [arguments](const std::vector<std::string>& codes) {
-            for (const std::string& text : codes) {
-              const auto code = error_code_named(text);
-              if (!code || blame(*code) != Blame::code) {
-                throw CLI::ValidationError(
-                    "--allow", fmt::format("'{}' is not a code that a cell fails with", text));
-              }
-              arguments->runner.allowed.push_back(*code);
-            }
-          },
-          "A cell does not fail for findings with this code; they are counted, not hidden")
-      ->type_name("CODE")
-      ->take_all();
+  add_allow(*run_app, arguments->runner);
   run_app
       ->add_option("--budget", arguments->budget,
                    fmt::format("How many instructions a program may take in the interpreter, {} by "

@@ -124,6 +124,15 @@ bool place(const Edge& edge, const bpf::Program& program, Placement& placement) 
   return false;
 }
 
+// The same from where the entry is in text.
+bool place_from_text(const Edge& edge, const bpf::Program& program, Placement& placement) {
+  placement.functions.front() = kText;
+  if (edge.from == Edge::From::toc) {
+    placement.call_base = placement.toc;
+  }
+  return place(edge, program, placement);
+}
+
 std::uint64_t page_of(GuestAddress address) {
   return address.value / model::kPageBytes;
 }
@@ -164,6 +173,14 @@ bool lies_well(const model::Cell& cell) {
 
 }  // namespace
 
+std::size_t edge_count() {
+  return kEdges.size();
+}
+
+bool place_at_edge(std::size_t edge, const bpf::Program& program, Placement& placement) {
+  return place_from_text(kEdges[edge], program, placement);
+}
+
 Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells, const Move& move) {
   std::vector<model::Cell> all;
   std::set<std::pair<std::string, model::AxisValues>> done;
@@ -181,11 +198,7 @@ Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells,
     }
     for (const Edge& edge : kEdges) {
       Placement placement = cell.placement;
-      placement.functions.front() = kText;
-      if (edge.from == Edge::From::toc) {
-        placement.call_base = placement.toc;
-      }
-      if (!place(edge, *cell.program, placement)) {
+      if (!place_from_text(edge, *cell.program, placement)) {
         continue;
       }
       FARCALL_TRY(moved, move(i, placement));
