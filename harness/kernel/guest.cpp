@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/process/search_path.hpp>
+#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <fstream>
@@ -26,6 +27,8 @@ namespace fs = std::filesystem;
 
 // A backstop for a guest that hangs; a boot takes 2 s of a core of its own.
 constexpr auto kPatience = std::chrono::seconds(180);
+
+constexpr std::string_view kBanner = "Linux version ";
 
 constexpr std::size_t kMostKernelBytes = std::size_t{256} << 20;
 constexpr std::size_t kMostAgentBytes = std::size_t{1} << 20;
@@ -99,17 +102,17 @@ std::string trouble_in(const std::string& log) {
   return {};
 }
 
-Result<std::vector<Answer>> ask(const GuestSpec& spec, std::span<const Question> questions) {
-  const std::string qemu = boost::process::search_path("qemu-system-ppc64").string();
-  if (qemu.empty()) {
-    return error_of(ErrorCode::machine_no_qemu, "qemu-system-ppc64 is not on PATH",
-                    "apt-get install qemu-system-ppc");
-  }
-  const auto agent = read_file(spec.agent.string(), "", kMostAgentBytes);
-  if (!agent) {
-    return error_of(ErrorCode::machine_no_image,
-                    fmt::format("the agent {} is not there", spec.agent.string()));
-  }
+namespace {
+
+// What one boot came to.
+struct Boot {
+  Reply reply;
+  std::string trouble;  // of the kernel's log while there was no reply; empty: none
+  std::string end;      // how the guest ended, in words
+};
+
+Result<Boot> boot(const std::string& qemu, const GuestSpec& spec, const std::string& agent,
+                  std::span<const Question> questions, const std::function<bool()>& stopped) {
   std::random_device random;
   const std::uint64_t nonce = std::uint64_t{random()} << 32U | random();
   const std::vector<std::byte> programs = batch(questions, nonce);
@@ -117,7 +120,7 @@ Result<std::vector<Answer>> ask(const GuestSpec& spec, std::span<const Question>
       InitramfsFile{.path = "dev", .mode = S_IFDIR | 0755, .bytes = {}},
       InitramfsFile{.path = "proc", .mode = S_IFDIR | 0755, .bytes = {}},
       InitramfsFile{
-          .path = "init", .mode = S_IFREG | 0755, .bytes = std::as_bytes(std::span(agent.value()))},
+          .path = "init", .mode = S_IFREG | 0755, .bytes = std::as_bytes(std::span(agent))},
       InitramfsFile{.path = "batch", .mode = S_IFREG | 0644, .bytes = programs},
   };
   const std::vector<std::byte> archive = initramfs(files);
@@ -135,28 +138,70 @@ Result<std::vector<Answer>> ask(const GuestSpec& spec, std::span<const Question>
   const auto end = std::chrono::steady_clock::now() + kPatience;
   bool has_ended = false;
   while (!(has_ended = !machine.running()) && std::chrono::steady_clock::now() < end) {
+    if (stopped && stopped()) {
+      return error_of(ErrorCode::machine_lost, "the Linux guest was stopped");
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   machine.kill();
   const std::string log = contents(console.number());
-  if (const std::string trouble = trouble_in(log); !trouble.empty()) {
-    return error_of(ErrorCode::jit_warned, fmt::format("the kernel says: {}", trouble));
+  const std::string bytes = contents(terminal.number());
+  if (bytes.empty()) {
+    if (const std::string trouble = trouble_in(log); !trouble.empty()) {
+      return error_of(ErrorCode::jit_warned, fmt::format("the kernel says: {}", trouble));
+    }
+    return has_ended
+               ? error_of(
+                     ErrorCode::machine_lost,
+                     fmt::format("the Linux guest ended without a reply ({}): {}", machine.ending(),
+                                 log.empty() ? machine.last_words() : why_lost(log)))
+               : error_of(
+                     ErrorCode::machine_timeout,
+                     fmt::format("the Linux guest did not begin within {} s; its last line: {}",
+                                 kPatience.count(), last_line(log)));
   }
-  if (!has_ended) {
-    return error_of(ErrorCode::machine_timeout,
-                    fmt::format("the Linux guest did not end within {} s; its last line: {}",
-                                kPatience.count(), last_line(log)));
-  }
-  const std::string reply = contents(terminal.number());
-  if (reply.empty()) {
-    return error_of(ErrorCode::machine_lost,
-                    fmt::format("the Linux guest ended without a reply ({}): {}", machine.ending(),
-                                log.empty() ? machine.last_words() : why_lost(log)));
-  }
-  return read_reply(std::as_bytes(std::span(reply)), questions.size(), nonce);
+  FARCALL_TRY(reply, read_reply(std::as_bytes(std::span(bytes)), questions, nonce));
+  return Boot{
+      .reply = std::move(reply),
+      .trouble = trouble_in(log),
+      .end = has_ended ? why_lost(log) : fmt::format("no end within {} s", kPatience.count())};
 }
 
-Result<GuestAddress> toc_of(const fs::path& vmlinux) {
+}  // namespace
+
+Result<std::vector<Answered>> ask(const GuestSpec& spec, std::span<const Question> questions,
+                                  const std::function<bool()>& stopped) {
+  const std::string qemu = boost::process::search_path("qemu-system-ppc64").string();
+  if (qemu.empty()) {
+    return error_of(ErrorCode::machine_no_qemu, "qemu-system-ppc64 is not on PATH",
+                    "apt-get install qemu-system-ppc");
+  }
+  const auto agent = read_file(spec.agent.string(), "", kMostAgentBytes);
+  if (!agent) {
+    return error_of(ErrorCode::machine_no_image,
+                    fmt::format("the agent {} is not there", spec.agent.string()));
+  }
+  std::vector<Answered> all;
+  while (all.size() < questions.size()) {
+    FARCALL_TRY(booted, boot(qemu, spec, agent.value(), questions.subspan(all.size()), stopped));
+    for (Answer& answer : booted.reply.answers) {
+      all.emplace_back(std::move(answer));
+    }
+    if (booted.reply.is_whole) {
+      break;
+    }
+    if (all.size() == questions.size()) {
+      return error_of(ErrorCode::machine_bad_answer,
+                      "the Linux guest ended after its last answer, and before it said so");
+    }
+    all.emplace_back(error_of(ErrorCode::jit_crashed,
+                              fmt::format("the kernel did not survive it: {}",
+                                          booted.trouble.empty() ? booted.end : booted.trouble)));
+  }
+  return all;
+}
+
+Result<KernelFacts> facts_of(const fs::path& vmlinux) {
   FARCALL_TRY(image, read_file(vmlinux.string(), "", kMostKernelBytes));
   const auto not_one = [&](const std::string& why) {
     return Error{.code = ErrorCode::document_invalid,
@@ -209,7 +254,19 @@ Result<GuestAddress> toc_of(const fs::path& vmlinux) {
   if (most == counts.end() || most->second < 100 || most->second * 10 < all * 9) {
     return not_one("its functions do not agree on a TOC");
   }
-  return GuestAddress{most->first};
+  KernelFacts facts{.toc = {most->first}};
+  const std::size_t banner = image.find(kBanner);
+  const char* const end = image.data() + image.size();
+  if (banner == std::string::npos) {
+    return not_one("it does not say its version");
+  }
+  const auto [dot, failure] =
+      std::from_chars(image.data() + banner + kBanner.size(), end, facts.major);
+  if (failure != std::errc{} || dot == end ||
+      std::from_chars(dot + 1, end, facts.minor).ec != std::errc{}) {
+    return not_one("it does not say its version");
+  }
+  return facts;
 }
 
 }  // namespace farcall::kernel
