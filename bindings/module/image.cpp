@@ -23,7 +23,7 @@ std::vector<std::uint32_t> words_of(const py::buffer& code, const std::string& e
   const std::span<const std::byte> bytes = bytes_of(buffer);
   if (bytes.size() % 4 != 0) {
     throw py::value_error(
-        fmt::format("{} bytes are no whole number of 4-byte words", bytes.size()));
+        fmt::format("{} bytes are not a whole number of 4-byte words", bytes.size()));
   }
   std::vector<std::uint32_t> words(bytes.size() / 4);
   for (std::size_t i = 0; i < words.size(); ++i) {

@@ -149,7 +149,7 @@ def test_workers_of_xdist_boot_each_machine_once(pytester, workers):
     )
     result = pytester.runpytest("-n", str(workers), "-v")
     result.assert_outcomes(passed=8, failed=4)
-    # Names are those of the cells, nothing behind them.
+    # Names are those of the cells, nothing after them.
     result.stdout.fnmatch_lines(["*PASSED a.case::far@le-power9"[:10] + "*"])
     assert not re.search(r"@\S+@", result.stdout.str())
     boots = [path.read_text().split() for path in pytester.path.glob("boots-*")]

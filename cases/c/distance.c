@@ -1,6 +1,6 @@
 /* Programs with a callee, or the target of a branch, as far away as the 16 bits of `off` can say.
  *
- * Distances are in slots from the one behind the call or the branch.
+ * Distances are in slots from the one after the call or the branch.
  */
 typedef unsigned long long u64;
 
@@ -21,7 +21,7 @@ function u64 filler(void) {
   return value;
 }
 
-/* callee() is 32767 slots behind its call. */
+/* callee() is 32767 slots after its call. */
 u64 last(void) {
   return filler() + callee();
 }

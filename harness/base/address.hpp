@@ -38,7 +38,7 @@ constexpr Displacement operator-(GuestAddress to, GuestAddress from) {
 std::string to_string(GuestAddress address);
 
 // A distance as people compare them: sign and the largest binary unit that it reaches, one digit
-// behind the point: `+2.0 PiB`, `-32.0 MiB`, `+68 B`.
+// after the point: `+2.0 PiB`, `-32.0 MiB`, `+68 B`.
 std::string to_string(Displacement displacement);
 
 }  // namespace farcall

@@ -1,6 +1,6 @@
 // One line of BPF assembly, read token by token from left to right. A part of the assembler.
 //
-// Spaces between tokens do not matter. Each take_…() moves behind what it took, or does not move if
+// Spaces between tokens do not matter. Each take_…() moves after what it took, or does not move if
 // something else comes next; so place() and found() then tell of the offending token.
 #pragma once
 
@@ -34,13 +34,13 @@ class AssemblyLine {
 
   char peek();  // the next character but spaces; 0 at the line's end
   bool at_end() { return peek() == '\0'; }
-  Place place();        // of the next token; at the line's end, one behind its last character
+  Place place();        // of the next token; at the line's end, one after its last character
   std::string found();  // the next token, quoted for a message
 
   bool take(char wanted);
   bool take_word(std::string_view wanted);
   std::string_view take_name();                 // label or mnemonic; empty if there is none
-  bool at_register();                           // next is one, or something behind a %
+  bool at_register();                           // next is one, or something after a %
   std::optional<std::uint8_t> take_register();  // %r0 … %r15, also without the %
   std::optional<Number> take_number();          // 12, -12, +12, 0x1f, -0x1f
 

@@ -31,7 +31,7 @@ Slot decode(std::span<const std::byte, kSlotBytes> bytes, std::endian order);
 std::uint64_t word_of(const Slot& slot, std::endian order);
 Slot slot_of_word(std::uint64_t word, std::endian order);
 
-// Whole programs. Bytes that are no multiple of kSlotBytes are bpf.truncated-slot.
+// Whole programs. Bytes that are not a multiple of kSlotBytes are bpf.truncated-slot.
 std::vector<std::byte> encode(std::span<const Slot> slots, std::endian order);
 Result<std::vector<Slot>> decode_slots(std::span<const std::byte> bytes, std::endian order);
 

@@ -24,7 +24,7 @@
 // load_function is the same opcode: it loads the address of the function whose first slot `imm`
 // gives, like a pseudo call's, and all of the second slot is zero. load_map and load_map_value are
 // too: `imm` is the number of a map (RFC 9669 section 5.4), and for the value `imm` of the second
-// slot is the byte of the array's values. call_register is no instruction of the RFC: what it means
+// slot is the byte of the array's values. call_register is not an instruction of the RFC: what it means
 // is for Program::callx to say.
 //
 // Beyond the RFC, as compilers and Linux have them:
@@ -38,6 +38,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
+#include <string>
 #include <string_view>
 #include <type_traits>
 
@@ -73,6 +75,13 @@ enum class Operation : std::uint8_t {
   call, call_external, call_register, exit,
 };
 // clang-format on
+
+// What an engine does with an operation that it does not know, rather than something else: a bug of
+// ours, which is the error of one cell.
+[[noreturn]] inline void not_implemented(std::string_view engine, Operation operation) {
+  throw std::logic_error(std::string(engine) + " does not know operation " +
+                         std::to_string(static_cast<int>(operation)));
+}
 
 // Where the second operand comes from. RFC 9669's K is immediate, X is src_register.
 enum class Source : std::uint8_t { none, immediate, src_register };
@@ -601,7 +610,7 @@ constexpr SlotIndex local_target(SlotIndex at, const Slot& slot) {
   return at + 1 + static_cast<SlotIndex>(slot.imm);
 }
 
-// How far behind its map's beginning the address is that a load_map or load_map_value loads.
+// How far after its map's beginning the address is that a load_map or load_map_value loads.
 constexpr std::uint64_t map_offset(const Slot& first, const Slot& second) {
   return first.src == kPseudoMapValue ? kArrayHeaderBytes + static_cast<std::uint32_t>(second.imm)
                                       : 0;

@@ -110,8 +110,11 @@ std::uint64_t compute(Operation operation, std::uint64_t a, std::uint64_t b, uns
       return static_cast<std::uint64_t>(as_signed(a, width) >> shift);
     case Operation::neg:
       return 0 - a;
+    case Operation::mov:
+    case Operation::mov_signed:
+      return b;
     default:
-      return b;  // mov
+      not_implemented("the interpreter's arithmetic", operation);
   }
 }
 
@@ -143,7 +146,7 @@ bool holds(Operation operation, std::uint64_t a, std::uint64_t b, unsigned width
     case Operation::jump_if_signed_less_equal:
       return signed_a <= signed_b;
     default:
-      return true;  // jump
+      not_implemented("the interpreter's conditions", operation);
   }
 }
 
@@ -168,8 +171,10 @@ std::uint64_t updated(Operation operation, std::uint64_t old, std::uint64_t sour
       return old ^ source;
     case Operation::compare_exchange:
       return old == expected ? source : old;
+    case Operation::exchange:
+      return source;
     default:
-      return source;  // exchange
+      not_implemented("the interpreter's atomics", operation);
   }
 }
 

@@ -284,7 +284,7 @@ class ObjectReader {
       return success();
     }
     const ElfDataSection& data = code_.data.at(section);
-    std::uint64_t free_from = 0;  // behind the pointer before
+    std::uint64_t free_from = 0;  // after the pointer before
     for (const ElfRelocation& relocation : data.relocations) {
       const ElfAddress at{.section = section, .offset = relocation.offset};
       if (relocation.type != kRelocationAbs64) {
@@ -343,7 +343,7 @@ class ObjectReader {
           at, ErrorCode::elf_unsupported,
           fmt::format("address of '{}', which is neither code nor a variable", symbol.name));
     }
-    // One byte behind the end is a place that C may point to.
+    // One byte after the end is a place that C may point to.
     if (place.offset > data->second.bytes.size() || data->second.bytes.empty()) {
       return error_at(at, ErrorCode::elf_malformed,
                       fmt::format("address of {}+{:#x}, which has {} bytes", data->second.name,

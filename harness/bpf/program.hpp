@@ -40,7 +40,7 @@ inline constexpr std::uint8_t kKfuncCall = 2;   // id of a kfunc's type
 // The helper that is an instruction in truth: bpf_tail_call of Linux. With r1 = context, r2 = the
 // address of a program array, r3 = an index of 32 bits, the program at that index runs in place of
 // the function that calls it, which it returns for. Where there is no such program, or this would
-// be one tail call too many, execution goes on behind the call.
+// be one tail call too many, execution goes on after the call.
 inline constexpr std::int32_t kTailCall = 12;
 inline constexpr std::uint64_t kTailCallLimit = 33;  // of one run, as in Linux
 
@@ -155,7 +155,7 @@ std::string to_string(const Program& program, CallSite site);
 std::optional<std::uint32_t> function_named(const Program& program, std::string_view name);
 std::optional<std::uint32_t> function_at(const Program& program, SlotIndex slot);
 
-// All calls in program order, and behind them, at slot program.slots.size(), those of externals.
+// All calls in program order, and after them, at slot program.slots.size(), those of externals.
 // The program is one that validate() accepts.
 std::vector<CallInstruction> call_instructions(const Program& program);
 

@@ -84,8 +84,13 @@ std::uint64_t undefined_bits(Operation operation, const Value& a, const Value& b
     case Operation::arsh:
       return shift_is_known ? static_cast<std::uint64_t>(sign_extend(a.undefined, width) >> shift)
                             : kAll;
-    default:  // divisions
+    case Operation::div:
+    case Operation::mod:
+    case Operation::signed_div:
+    case Operation::signed_mod:
       return either == 0 ? 0 : kAll;
+    default:
+      not_implemented("the rule of undefined bits", operation);
   }
 }
 
@@ -112,8 +117,13 @@ bool is_decided(Operation operation, const Value& a, const Value& b, unsigned wi
     case Operation::jump_if_less_equal:
     case Operation::jump_if_signed_less_equal:
       return left.least > right.most || left.most <= right.least;
-    default:
+    case Operation::jump_if_less:
+    case Operation::jump_if_signed_less:
+    case Operation::jump_if_greater_equal:
+    case Operation::jump_if_signed_greater_equal:
       return left.least >= right.most || left.most < right.least;
+    default:
+      not_implemented("the rule of undefined conditions", operation);
   }
 }
 

@@ -24,7 +24,7 @@ std::string known_natives() {
   return text;
 }
 
-// `ID NAME` behind `-- helper` or `-- kfunc`.
+// `ID NAME` after `-- helper` or `-- kfunc`.
 Result<void> read_external(Reader& reader, const Section& section, bpf::ExternalKind kind) {
   const std::string_view word = word_of(section.kind);
   Cursor cursor = section.arguments;
@@ -67,7 +67,7 @@ Result<void> read_external(Reader& reader, const Section& section, bpf::External
   return success();
 }
 
-// Adds `more` behind `program`; its functions are called after it.
+// Adds `more` after `program`; its functions are called after it.
 void append_program(bpf::Program& program, std::string_view name, bpf::Program more) {
   const auto moved = static_cast<bpf::SlotIndex>(program.slots.size());
   for (std::size_t i = 0; i < more.functions.size(); ++i) {

@@ -117,7 +117,7 @@ Result<void> check_characters(std::string_view text, Dialect dialect) {
        at = text.find('\r', at + 1)) {
     if (at + 1 == text.size() || text[at + 1] != '\n') {
       return error_at(position_of(text, at), ErrorCode::case_syntax,
-                      "expected a line feed behind the carriage return");
+                      "expected a line feed after the carriage return");
     }
   }
   return success();

@@ -80,7 +80,7 @@ Error expected_in_sweep(Position where, std::string_view what) {
 // What follows the word `sweep`.
 Result<Sweep> parse_sweep(Cursor& cursor) {
   if (!cursor.take('{')) {
-    return expected_in_sweep(cursor.here(), "{ behind sweep");
+    return expected_in_sweep(cursor.here(), "{ after sweep");
   }
   const Word range = cursor.word();
   const std::size_t dots = range.text.find("..");
@@ -94,12 +94,12 @@ Result<Sweep> parse_sweep(Cursor& cursor) {
   FARCALL_TRY(last, parse_signed_amount(last_word));
   const Word step_keyword = cursor.name();
   if (step_keyword.text != "step") {
-    return expected_in_sweep(step_keyword.where, "step behind the range");
+    return expected_in_sweep(step_keyword.where, "step after the range");
   }
   const Word step_word = cursor.name();
   FARCALL_TRY(step, parse_signed_amount(step_word));
   if (!cursor.take('}')) {
-    return expected_in_sweep(cursor.here(), "} behind the step");
+    return expected_in_sweep(cursor.here(), "} after the step");
   }
   std::int64_t length = 0;
   if (step < 1 || __builtin_sub_overflow(last, first, &length) || length < 0 ||
@@ -172,7 +172,7 @@ Result<Expression> parse_site_base(Cursor& cursor, const Named& named) {
   const Word word = cursor.until(')');
   FARCALL_TRY(call, parse_site(word, named));
   if (!cursor.take(')')) {
-    return error_at(cursor.here(), ErrorCode::case_syntax, "expected ) behind the call site",
+    return error_at(cursor.here(), ErrorCode::case_syntax, "expected ) after the call site",
                     std::string{kGrammar});
   }
   return Expression{.base = named.calls[call].site};

@@ -455,7 +455,7 @@ Result<void> read_regs(Reader& reader, const Section& section) {
     }
     if (!cursor.take('=')) {
       return error_at(cursor.here(), ErrorCode::case_syntax,
-                      fmt::format("expected = behind {}", word.text));
+                      fmt::format("expected = after {}", word.text));
     }
     auto& value = registers[static_cast<std::size_t>(word.text[1] - '1')];
     if (value) {

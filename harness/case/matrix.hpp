@@ -19,8 +19,8 @@ inline constexpr std::size_t kMaxCells = 4096;
 // of the values in the file, and in each for each named placement. A named placement is in a cell
 // if one of its sections selects it; the lines of all its sections and of unnamed ones then apply.
 //
-// A cell's name is the case's, and behind an `@` the values of the axes that the case declares and
-// the name of the placement, joined by `-`: `far-2g@imm32-near`. The value of a sweep is behind the
+// A cell's name is the case's, and after an `@` the values of the axes that the case declares and
+// the name of the placement, joined by `-`: `far-2g@imm32-near`. The value of a sweep is after the
 // placement: `limit@imm32-above.m4`, `limit@imm32-above.p0`.
 //
 // r1 is the address of mem and r2 its length, both 0 without memory, unless `-- regs` says more.

@@ -151,7 +151,7 @@ Result<void> read_mem_after(Reader& reader, const Section& section) {
     FARCALL_TRY(offset, unsigned_number(word));
     model::ExpectedMemory piece{.region = std::string{region.text}, .offset = offset, .bytes = {}};
     if (cursor.at_end()) {
-      return error_at(cursor.here(), ErrorCode::case_syntax, "expected bytes behind the offset");
+      return error_at(cursor.here(), ErrorCode::case_syntax, "expected bytes after the offset");
     }
     FARCALL_TRYV(append_bytes(cursor, piece.bytes));
     if (offset > size || piece.bytes.size() > size - offset) {

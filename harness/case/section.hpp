@@ -45,7 +45,7 @@ std::string_view word_of(SectionKind kind);
 struct Section {
   SectionKind kind = {};
   Position where;          // of the word
-  Cursor arguments;        // the header line behind the word
+  Cursor arguments;        // the header line after the word
   std::string_view body;   // the lines below, comments included
   unsigned body_line = 0;  // number of the first of them
 };

@@ -197,7 +197,7 @@ Result<void> append_bytes(Cursor& cursor, std::vector<std::byte>& bytes, Dialect
 Result<void> expect_end(const Cursor& cursor, std::string_view after) {
   if (!cursor.at_end()) {
     return error_at(cursor.here(), ErrorCode::case_syntax,
-                    fmt::format("expected nothing more behind {}", after));
+                    fmt::format("expected nothing more after {}", after));
   }
   return success();
 }

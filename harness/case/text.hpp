@@ -83,20 +83,20 @@ class Cursor {
   // The next character, 0 at the end.
   char peek() const { return at_end() ? '\0' : line_.text[at_]; }
 
-  // Takes `wanted` and the blanks behind it if it comes next.
+  // Takes `wanted` and the blanks after it if it comes next.
   bool take(char wanted);
 
-  // Up to the next blank, and the blanks behind it. Empty only at the end.
+  // Up to the next blank, and the blanks after it. Empty only at the end.
   Word word();
 
   // The same, or what stands between quotes, which may hold blanks. Empty if the second quote is
   // missing.
   Word quoted();
 
-  // Up to `end` or the next blank, and the blanks behind it. May be empty.
+  // Up to `end` or the next blank, and the blanks after it. May be empty.
   Word until(char end);
 
-  // The longest run of letters, digits, `_`, `.` and `$`, and the blanks behind it. May be empty.
+  // The longest run of letters, digits, `_`, `.` and `$`, and the blanks after it. May be empty.
   Word name();
 
  private:
@@ -119,7 +119,7 @@ Result<std::byte> parse_byte(Word word, Dialect dialect = Dialect::strict);
 Result<void> append_bytes(Cursor& cursor, std::vector<std::byte>& bytes,
                           Dialect dialect = Dialect::strict);
 
-// Nothing may follow; `after` says behind what. case.syntax.
+// Nothing may follow; `after` says after what. case.syntax.
 Result<void> expect_end(const Cursor& cursor, std::string_view after);
 
 }  // namespace farcall::cases

@@ -54,7 +54,7 @@ class Branches {
     }
   }
 
-  // Where the interpreter goes on at the pair `to`, if that is not behind the one before it.
+  // Where the interpreter goes on at the pair `to`, if that is not after the one before it.
   std::optional<bpf::SlotIndex> jump(std::optional<std::size_t> before, std::size_t to) const {
     if (!before) {
       return std::nullopt;

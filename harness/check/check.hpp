@@ -40,7 +40,7 @@ struct Testimony {
   std::vector<model::DecodedCall> decoded;
   const model::Job* job = nullptr;  // what the guest was given; set where observations are
   std::optional<model::Observations> observations;
-  std::vector<model::Landmark> landmarks;  // of the job, behind its end
+  std::vector<model::Landmark> landmarks;  // of the job, after its end
 };
 
 // What a verdict depends on beside the cell and what was seen of it.

@@ -35,7 +35,7 @@ struct StepPair {
 
 // Where they part for the first time.
 struct StepDifference {
-  std::size_t pair = 0;  // behind the last pair: the CPU went on after the interpreter's end
+  std::size_t pair = 0;  // after the last pair: the CPU went on after the interpreter's end
   std::string what;      // one line
 };
 

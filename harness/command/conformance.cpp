@@ -32,7 +32,7 @@ std::string name_of(const conformance::Way& way) {
                      way.engine == conformance::Engine::jit ? "JIT" : "interpreter");
 }
 
-// The ways of a file in which it is no pass, those with one reason together.
+// The ways of a file in which it is not a pass, those with one reason together.
 void print_file(const conformance::FileReport& report) {
   std::vector<bool> printed(report.ways.size());
   for (std::size_t i = 0; i < report.ways.size(); ++i) {

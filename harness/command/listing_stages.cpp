@@ -39,7 +39,10 @@ auto with_jited(const model::Document& document, const run::Prepared& prepared,
 }
 
 show::Layout layout_of(const model::Document& document, const run::Prepared& prepared) {
-  return show::layout(document.cell.name, document.cell.axes, *prepared.testimony.image);
+  const auto& source = prepared.testimony.source;
+  return show::layout(
+      document.cell.name, document.cell.axes, *prepared.testimony.image,
+      source && *source ? source->value().run.calls : std::vector<bpf::PseudoCall>{});
 }
 
 }  // namespace

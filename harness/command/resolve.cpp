@@ -25,10 +25,11 @@ Result<GuestAddress> read_address(std::string_view text) {
   const std::string_view digits = text.starts_with("0x") ? text.substr(2) : text;
   GuestAddress address;
   const char* const end = digits.data() + digits.size();
-  const auto [behind, failure] = std::from_chars(digits.data(), end, address.value, 16);
-  if (digits.empty() || behind != end || failure != std::errc{}) {
-    return Error{.code = ErrorCode::usage_bad_argument,
-                 .message = fmt::format("'{}' is no address; expected up to 16 hex digits", text)};
+  const auto [after, failure] = std::from_chars(digits.data(), end, address.value, 16);
+  if (digits.empty() || after != end || failure != std::errc{}) {
+    return Error{
+        .code = ErrorCode::usage_bad_argument,
+        .message = fmt::format("'{}' is not an address; expected up to 16 hex digits", text)};
   }
   return address;
 }

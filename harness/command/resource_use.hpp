@@ -12,7 +12,7 @@ struct Resident {
 };
 Resident resident_now();
 
-// Follows a run. Growth is from the sample at a fifth of the run to the largest behind it: what
+// Follows a run. Growth is from the sample at a fifth of the run to the largest after it: what
 // comes before is warming up.
 class ResidentWatch {
  public:

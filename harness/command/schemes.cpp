@@ -40,7 +40,7 @@ std::vector<std::string> scheme_names() {
   return {names.begin(), names.end()};
 }
 
-// A failed entry is a finding about farcall, and one that was not run is no answer.
+// A failed entry is a finding about farcall, and one that was not run is not an answer.
 ExitCode exit_code(const scheme::SchemeStudy& study) {
   ExitCode code = ExitCode::passed;
   for (const scheme::SchemeFindings& findings : study.schemes) {

@@ -33,7 +33,7 @@ enum class Standing : std::uint8_t {
   refused,         // as the file expects, before it came to this engine, which ran nothing
   consistent,      // not as a little-endian expectation says, but interpreter and CPU agree
   fail,            // neither
-  not_applicable,  // the file asks for what is no part of farcall; the text says what
+  not_applicable,  // the file asks for what is not part of farcall; the text says what
   error,           // the file is malformed, or a machine failed: nothing is known
 };
 inline constexpr std::size_t kStandingCount = 6;

@@ -1,7 +1,7 @@
 """gdb commands for a program of farcall in its guest: farcall where, regs, step, target, layout.
 
 `farcall debug` loads this file and hands over a session (`farcall session FILE`): JSON with all that
-is known of the program, addresses as strings of hex digits behind 0x. The shape is that of
+is known of the program, addresses as strings of hex digits after 0x. The shape is that of
 session_json() in harness/run/debug_session.cpp.
 """
 
@@ -223,7 +223,7 @@ class Step(gdb.Command):
 
 
 class Target(gdb.Command):
-    """Where the call site at or behind the CPU will land, and where it should."""
+    """Where the call site at or after the CPU will land, and where it should."""
 
     def __init__(self):
         super().__init__("farcall target", gdb.COMMAND_STATUS)

@@ -168,7 +168,7 @@ class Sweep {
       }
       const std::uint32_t word = function.words[i];
       const Instruction* const row = ppc64::find(word);
-      // The second half of a prefixed instruction is no instruction, unless it is jumped to.
+      // The second half of a prefixed instruction is not an instruction, unless it is jumped to.
       if (row == nullptr && ppc64::is_prefix(word) && !is_join(at + 4)) {
         if (i + 1 < function.code_end()) {
           prefixed({word, function.words[i + 1]}, at);
@@ -256,7 +256,7 @@ class Sweep {
     }
     const Condition taken = condition(row, word);
     if (row.links || row.target == BranchTarget::count_register) {
-      // A conditional one may also go on behind itself: the bytes fix no address.
+      // A conditional one may also go on after itself: the bytes fix no address.
       found_.push_back(
           {site_, at, taken.always ? target(row, word, at, registers_) : std::nullopt});
       ++site_.ordinal;

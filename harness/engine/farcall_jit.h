@@ -16,7 +16,7 @@
  *   16  u64  TOC: r2 as callers set it
  *   24  u64  call base: __bpf_call_base
  *   32  u32  functions, externals, maps, slots: how many of each
- *   48       functions: u64 address, u32 first slot, u32 slot behind the last, u32 flags
+ *   48       functions: u64 address, u32 first slot, u32 slot after the last, u32 flags
  *            (FARCALL_PROGRAM: a tail call may go to it), u32 0
  *            externals: u64 address, u64 local entry, u32 kind (0 helper, 1 kfunc), i32 id as in
  *            `imm` of a call, u8[8] types: of five arguments, then of the result; bits of the value,

@@ -43,7 +43,7 @@ struct Surroundings {
   GuestAddress toc;      // r2, while it runs
 };
 
-// Instruction words behind the entry.
+// Instruction words after the entry.
 using Words = std::vector<std::uint32_t>;
 
 struct Native {

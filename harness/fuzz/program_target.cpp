@@ -1,4 +1,4 @@
-// An input is a byte that chooses scheme, byte order and ABI, and slots of eight bytes behind it.
+// An input is a byte that chooses scheme, byte order and ABI, and slots of eight bytes after it.
 // Few slots are instructions by accident: with the top bit of the first byte set, each becomes one
 // whose unused fields are zero and whose jumps and calls are short.
 #include <algorithm>

@@ -110,12 +110,14 @@ void shift_by_immediate(Emitter& out, const InstructionInfo& info, Gpr dst, std:
     case Operation::rsh:
       return wide ? out.emit<Op::rldicl>(dst, dst, back, count)
                   : out.emit<Op::rlwinm>(dst, dst, back, count, 31);
-    default:
+    case Operation::arsh:
       if (wide) {
         return out.emit<Op::sradi>(dst, dst, count);
       }
       out.emit<Op::srawi>(dst, dst, count);
-      zero_upper_half(out, dst);
+      return zero_upper_half(out, dst);
+    default:
+      bpf::not_implemented("farcall's JIT", info.operation);
   }
 }
 
@@ -129,12 +131,14 @@ void shift_by_register(Emitter& out, const InstructionInfo& info, Gpr dst, Gpr s
       return wide ? out.emit<Op::sld>(dst, dst, kScratch) : out.emit<Op::slw>(dst, dst, kScratch);
     case Operation::rsh:
       return wide ? out.emit<Op::srd>(dst, dst, kScratch) : out.emit<Op::srw>(dst, dst, kScratch);
-    default:
+    case Operation::arsh:
       if (wide) {
         return out.emit<Op::srad>(dst, dst, kScratch);
       }
       out.emit<Op::sraw>(dst, dst, kScratch);
-      zero_upper_half(out, dst);
+      return zero_upper_half(out, dst);
+    default:
+      bpf::not_implemented("farcall's JIT", info.operation);
   }
 }
 
@@ -219,8 +223,10 @@ void combine(Emitter& out, const InstructionInfo& info, const Slot& slot) {
       return is_ui ? out.emit<Op::xori>(dst, dst, imm) : out.emit<Op::xor_>(dst, dst, second());
     case Operation::mov_signed:
       return move_signed(out, info, slot);
-    default:
+    case Operation::neg:
       return out.emit<Op::neg>(dst, dst);
+    default:
+      bpf::not_implemented("farcall's JIT", info.operation);
   }
 }
 

@@ -28,7 +28,7 @@ Result<std::vector<std::uint32_t>> size_function(const FunctionSource& source, L
   const GuestAddress address = source.linked.addresses[source.function];
   if (address.value % 4 != 0) {
     return Error{.code = ErrorCode::place_misaligned,
-                 .message = fmt::format("{} is placed at {}, which is no multiple of 4", name,
+                 .message = fmt::format("{} is placed at {}, which is not a multiple of 4", name,
                                         to_string(address))};
   }
   std::vector<std::uint32_t> pass_words;

@@ -14,10 +14,10 @@ namespace farcall::jit {
 
 // Compiles all functions of `linked.program`, which bpf::validate() accepts. A call goes to where
 // the scheme's encoding says (call_target()), not to where the callee is known to be. The
-// code of external functions comes from native/, and is put behind that of the program's.
+// code of external functions comes from native/, and is put after that of the program's.
 //
 // Fails with
-//   place.misaligned   a function's address, or where a call goes, is no multiple of 4
+//   place.misaligned   a function's address, or where a call goes, is not a multiple of 4
 //   place.overlap      the code of one function runs into another's
 //   place.unmappable   the code of a function runs past the end of the address space
 //   call.out-of-range  a call that the reach cannot make, with its site

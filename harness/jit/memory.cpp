@@ -107,8 +107,10 @@ Gpr updated(Emitter& out, const InstructionInfo& info, Gpr old, Gpr src) {
       }
       out.emit<Op::isel>(kScratch, src, old, cr_bit(CrField::cr0, ppc64::Condition::eq));
       return kScratch;
+    case Operation::exchange:
+      return src;
     default:
-      return src;  // exchange
+      bpf::not_implemented("farcall's JIT", info.operation);
   }
 }
 
@@ -153,7 +155,7 @@ void emit_memory_access(Emitter& out, const InstructionInfo& info, const Slot& s
       }
       return;
     }
-    default: {
+    case bpf::Form::store: {
       Gpr value = kRegisterOf[slot.src];
       if (info.orders()) {
         out.emit<Op::lwsync>();
@@ -164,6 +166,8 @@ void emit_memory_access(Emitter& out, const InstructionInfo& info, const Slot& s
       }
       return store(out, bytes, value, slot.offset, kRegisterOf[slot.dst]);
     }
+    default:
+      bpf::not_implemented("farcall's JIT", info.operation);
   }
 }
 

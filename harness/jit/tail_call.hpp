@@ -34,7 +34,7 @@ constexpr bool is_may_goto(const bpf::Slot& slot) {
 // The beginning of a program: kTailEntryWords words.
 void emit_tail_counter(Emitter& out, const Frame& frame);
 
-// r2 … r3 of BPF are the program array and the index. Goes on `words_behind` words behind these if
+// r2 … r3 of BPF are the program array and the index. Goes on `words_behind` words after these if
 // there is nowhere to go; else with the entry in r12 and in CTR, and the call counted.
 void emit_tail_call_checks(Emitter& out, const Target& target, std::uint32_t words_behind);
 

@@ -379,7 +379,7 @@ class Translation {
     const bpf::CallSite site{source_.function, ordinal};
     if (target.value % 4 != 0) {
       return Error{.code = ErrorCode::place_misaligned,
-                   .message = fmt::format("the call is to go to {}, which is no multiple of 4",
+                   .message = fmt::format("the call is to go to {}, which is not a multiple of 4",
                                           to_string(target)),
                    .site = bpf::to_string(program_, site)};
     }

@@ -36,7 +36,7 @@
 // A call by number compares the register with the number of each helper, and ends in a trap word
 // where there is no such helper: emit_call_by_number().
 //
-// A helper is entered behind the words that find r2, as whatever has our r2 may. A kfunc is entered
+// A helper is entered after the words that find r2, as whatever has our r2 may. A kfunc is entered
 // where all may, by its whole address in r12 whatever the reach; it leaves its own r2, and ours is
 // brought back. Its arguments are extended to what its types say.
 //

@@ -41,8 +41,8 @@ Result<Ran> run(const std::string& tool, std::vector<std::string> arguments,
   if (program.empty()) {
     return fetch_failed(
         fmt::format("{} is not installed", tool),
-        "Debian's kernels come by apt: apt-get install apt dpkg tar xz-utils; where there "
-        "is no apt, unpack a kernel's source by hand and name its folder, kernel:DIR");
+        "Debian's kernels come by apt: apt-get install apt dpkg tar xz-utils; a system "
+        "without apt: unpack a kernel's source by hand and name its folder, kernel:DIR");
   }
   FARCALL_TRY(output, process::memory_file("farcall-tool", 0));
   FARCALL_TRY(child, process::Process::start({.program = program,

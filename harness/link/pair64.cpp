@@ -16,7 +16,7 @@
 namespace farcall::link {
 namespace {
 
-// Where each slot of the source comes to lie, and the end of the program behind the last one.
+// Where each slot of the source comes to lie, and the end of the program after the last one.
 std::vector<bpf::SlotIndex> moved_slots(const model::LinkedProgram& linked) {
   const std::size_t count = linked.program.slots.size();
   std::vector<bpf::SlotIndex> moved(count + 1);
@@ -32,7 +32,7 @@ std::vector<bpf::SlotIndex> moved_slots(const model::LinkedProgram& linked) {
   return moved;
 }
 
-// The program with room behind each call; branches and calls are still those of the source.
+// The program with room after each call; branches and calls are still those of the source.
 bpf::Program grown(bpf::Program source, std::span<const bpf::SlotIndex> moved) {
   bpf::Program program{.functions = std::move(source.functions),
                        .callx = source.callx,

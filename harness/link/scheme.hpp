@@ -17,7 +17,7 @@ Result<void> encode_imm32(model::LinkedProgram& linked);
 // imm = distance as in the source, the address in a side table, one entry a call.
 Result<void> encode_aux64(model::LinkedProgram& linked);
 
-// Each call becomes two slots, so that all behind it moves: off = distance in 16 bits, imm = −1,
+// Each call becomes two slots, so that all after it moves: off = distance in 16 bits, imm = −1,
 // and the second slot is the address.
 Result<void> encode_pair64(model::LinkedProgram& linked);
 

@@ -5,7 +5,7 @@
 //   {"farcall": {"format": 1, "version": "0.2.0"}, "stage": "image",
 //    "cell": {…}, "linked": {…}, "image": {…}}
 // `cell` is always there, the others as far as the stage has come. Addresses and 64-bit values are
-// strings of hex digits behind 0x (JSON numbers are doubles to many readers), instruction words
+// strings of hex digits after 0x (JSON numbers are doubles to many readers), instruction words
 // likewise, bytes are strings of hex digits. `cell.program` may be null: an image that another JIT
 // made needs no BPF program, and then the interpreter is not a witness. `image.placement` says who
 // chose the addresses of its functions: `cell`, whose placement they then must be, or `image`.

@@ -56,7 +56,7 @@ std::vector<std::byte> read_bytes(const Json& json) {
     const char* const at = text.data() + (2 * i);
     const auto parsed = std::from_chars(at, at + 2, value, 16);
     if (parsed.ec != std::errc() || parsed.ptr != at + 2) {
-      throw BadDocument(fmt::format("'{}' is no byte in hex", std::string_view(at, 2)));
+      throw BadDocument(fmt::format("'{}' is not a byte in hex", std::string_view(at, 2)));
     }
     bytes[i] = static_cast<std::byte>(value);
   }
@@ -446,7 +446,7 @@ bool has_control_character(const std::string& text) {
 }
 
 // Refuses while parsing, before anything walks over the whole: texts with control characters,
-// numbers that are no integers, and nesting beyond that of any document.
+// numbers that are not integers, and nesting beyond that of any document.
 bool accept(int depth, Json::parse_event_t event, Json& parsed) {
   constexpr int kDeepest = 32;
   const bool is_text = event == Json::parse_event_t::key || event == Json::parse_event_t::value;

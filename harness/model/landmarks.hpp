@@ -14,7 +14,7 @@ namespace farcall::model {
 struct Landmark {
   std::string name;
   GuestAddress address;  // of its first byte
-  GuestAddress end;      // behind its last
+  GuestAddress end;      // after its last
 };
 
 // The functions of an image.

@@ -1,7 +1,7 @@
 // LinkedProgram: the program at its addresses, its pseudo calls encoded by a call scheme.
 //
 // What a call looks like, by scheme; `distance` is the callee's first slot relative to the slot
-// behind the call's first, as in the source, but in slots of this program:
+// after the call's first, as in the source, but in slots of this program:
 //
 //   imm32   imm = callee's address − call base, off = distance
 //   aux64   imm = distance, off = 0; the address is in side_table
@@ -73,7 +73,7 @@ bpf::SlotIndex slots_at(const LinkedProgram& linked, bpf::SlotIndex at);
 
 // The program as an interpreter sees it: every pseudo call has its distance in `imm` again, taken
 // from where the scheme keeps it. Slots stay where they are, so that branches over calls are run as
-// they were linked: the second slot of a pair becomes a jump to the slot behind it. Loads of
+// they were linked: the second slot of a pair becomes a jump to the slot after it. Loads of
 // functions' addresses become loads of those numbers.
 bpf::Program interpreter_view(const LinkedProgram& linked);
 

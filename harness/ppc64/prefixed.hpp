@@ -93,7 +93,7 @@ constexpr bool crosses_boundary(GuestAddress at) {
   return at.value % 64 == 60;
 }
 
-// How many words the instruction at the front of `words`, not empty, takes: 2 behind a prefix.
+// How many words the instruction at the front of `words`, not empty, takes: 2 after a prefix.
 constexpr std::size_t instruction_words(std::span<const std::uint32_t> words) {
   return is_prefix(words[0]) && words.size() > 1 ? 2 : 1;
 }

@@ -1,4 +1,4 @@
-// What every JUnit report of farcall has behind its test cases.
+// What every JUnit report of farcall has after its test cases.
 #pragma once
 
 #include <pugixml.hpp>

@@ -20,7 +20,7 @@ namespace {
 
 Error no_report(const std::string& path, const std::string& why) {
   return {.code = ErrorCode::json_malformed,
-          .message = fmt::format("this is no report that can be merged: {}", why),
+          .message = fmt::format("this is not a report that can be merged: {}", why),
           .where = {path},
           .hint = "farcall run … --format json (or junit) --output FILE writes one"};
 }

@@ -49,7 +49,7 @@ constexpr std::int64_t address(GuestAddress place, std::int64_t distance = 0) {
 // Beyond this distance an upper limit is what the edge is about.
 constexpr std::int64_t kFar = 0x1000'0000;
 
-// A helper is entered 8 bytes behind its address.
+// A helper is entered 8 bytes after its address.
 constexpr std::int64_t kLocalEntry = 8;
 
 constexpr std::array kEdges = {

@@ -94,7 +94,7 @@ Result<std::set<std::string>> failed_cells(const std::string& path) {
   const model::Json report = model::Json::parse(text, nullptr, false);
   if (!report.is_object() || !report.contains("cells") || !report["cells"].is_array()) {
     return Error{.code = ErrorCode::json_malformed,
-                 .message = "this is no report of farcall run",
+                 .message = "this is not a report of farcall run",
                  .where = {path},
                  .hint = std::string(kHint)};
   }

@@ -128,7 +128,7 @@ Result<Policy> read_policy(std::string_view text) {
     const std::string_view rule = rest.substr(0, rest.find(','));
     const std::size_t equals = rule.find('=');
     if (equals == std::string_view::npos) {
-      return bad(fmt::format("'{}' is no rule", rule));
+      return bad(fmt::format("'{}' is not a rule", rule));
     }
     const std::string_view architecture = rule.substr(0, equals);
     const std::string_view scheme = rule.substr(equals + 1);

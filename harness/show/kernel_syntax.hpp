@@ -10,7 +10,7 @@
 
 namespace farcall::show {
 
-// The instruction that begins at `slots[at]`, with its opcode before it. What is behind the `#` of
+// The instruction that begins at `slots[at]`, with its opcode before it. What is after the `#` of
 // a pseudo call, or a function's address, is `name`. Opcodes that are none are `(ff) ?`.
 std::string kernel_syntax(std::span<const bpf::Slot> slots, bpf::SlotIndex at,
                           std::int64_t call_distance, std::string_view name);

@@ -8,6 +8,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <set>
+#include <tuple>
 #include <utility>
 
 #include "model/region.hpp"
@@ -118,7 +120,8 @@ std::string count(std::size_t number, std::string_view noun) {
 
 }  // namespace
 
-Layout layout(std::string title, const model::AxisValues& axes, const model::CodeImage& image) {
+Layout layout(std::string title, const model::AxisValues& axes, const model::CodeImage& image,
+              std::span<const bpf::PseudoCall> made) {
   Layout result{.title = std::move(title), .reach = value_name(axes, model::Axis::reach)};
   std::vector<std::size_t> order(image.functions.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -132,26 +135,51 @@ Layout layout(std::string title, const model::AxisValues& axes, const model::Cod
                            .address = function.address,
                            .bytes = function.words.size() * 4});
   }
-  std::map<std::pair<std::size_t, std::size_t>, LayoutArrow> arrows;
-  for (const model::CodeCall& call : image.calls) {
-    if (!call.callee) {
-      continue;  // through a register: the image does not say where to
-    }
+  std::map<std::tuple<std::size_t, std::size_t, ArrowKind>, LayoutArrow> arrows;
+  const auto add = [&](ArrowKind kind, const model::CodeCall& call,
+                       const model::CodeCallee& callee) {
     const std::size_t from = row_of[call.site.function];
-    const std::size_t to = row_of[call.callee->function];
+    const std::size_t to = row_of[callee.function];
     LayoutArrow& arrow =
         arrows
             .try_emplace(
-                {from, to},
-                LayoutArrow{.from = from, .to = to, .distance = call.callee->target - call.at})
+                {from, to, kind},
+                LayoutArrow{
+                    .kind = kind, .from = from, .to = to, .distance = callee.target - call.at})
             .first->second;
     ++arrow.sites;
+  };
+  for (const model::CodeCall& call : image.calls) {
+    if (call.callee) {
+      add(call.is_tail ? ArrowKind::tail_call : ArrowKind::call, call, *call.callee);
+      continue;
+    }
+    std::set<std::uint32_t> callees;
+    for (const bpf::PseudoCall& one : made) {
+      if (one.site == call.site && one.callee < image.functions.size() &&
+          callees.insert(one.callee).second) {
+        add(call.is_tail ? ArrowKind::tail_call : ArrowKind::register_call, call,
+            {.function = one.callee, .target = image.functions[one.callee].code()});
+      }
+    }
   }
   for (const auto& [ends, arrow] : arrows) {
     result.arrows.push_back(arrow);
   }
   result.lanes = assign_lanes(result.arrows);
   return result;
+}
+
+std::string way_of(const Layout& layout, const LayoutArrow& arrow) {
+  switch (arrow.kind) {
+    case ArrowKind::call:
+      return fmt::format("by {}", layout.reach);
+    case ArrowKind::register_call:
+      return "through a register";
+    case ArrowKind::tail_call:
+      return "by a tail call";
+  }
+  return {};
 }
 
 std::string gap_after(const Layout& layout, std::size_t row) {
@@ -198,12 +226,16 @@ std::string layout_text(const Layout& layout) {
   }
   fmt::format_to(out, "\n");
   for (const LayoutArrow& arrow : layout.arrows) {
-    fmt::format_to(out, "{:<{}}  → {:<{}}  {:>10} by {}{}\n", rows[arrow.from].name, name_width,
-                   rows[arrow.to].name, name_width, to_string(arrow.distance), layout.reach,
+    fmt::format_to(out, "{:<{}}  → {:<{}}  {:>10} {}{}\n", rows[arrow.from].name, name_width,
+                   rows[arrow.to].name, name_width, to_string(arrow.distance),
+                   way_of(layout, arrow),
                    arrow.sites == 1 ? "" : fmt::format(", {} call sites", arrow.sites));
   }
   return text;
 }
+
+// In the order of ArrowKind.
+constexpr std::array<std::string_view, 3> kKindNames = {"call", "register call", "tail call"};
 
 model::Json layout_json(const Layout& layout) {
   model::Json functions = model::Json::array();
@@ -217,6 +249,7 @@ model::Json layout_json(const Layout& layout) {
   for (const LayoutArrow& arrow : layout.arrows) {
     arrows.push_back({{"from", layout.rows[arrow.from].name},
                       {"to", layout.rows[arrow.to].name},
+                      {"kind", kKindNames[static_cast<std::size_t>(arrow.kind)]},
                       {"call_sites", arrow.sites},
                       {"distance", bytes(arrow.distance)}});
   }

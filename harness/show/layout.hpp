@@ -2,11 +2,12 @@
 //
 // The picture is not to scale: 2 PiB would leave nothing of a function to be seen. Functions come
 // in the order of addresses, from low to high downwards, and the distance to the next one stands
-// between them. An arrow goes from caller to callee, one for all calls between the two; it has a
+// between them. An arrow goes from caller to callee, one for all calls of a kind between the two; it has a
 // lane of its own beside the functions, short ones near to them, so that no two lie on each other.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,8 +26,12 @@ struct LayoutFunction {
   std::uint64_t bytes = 0;
 };
 
-// All calls from one function to another, or to itself. Functions are numbers of rows.
+// A call by the callee's name, one through a register, a tail call.
+enum class ArrowKind : std::uint8_t { call, register_call, tail_call };
+
+// All calls of one kind from one function to another, or to itself. Functions are numbers of rows.
 struct LayoutArrow {
+  ArrowKind kind = ArrowKind::call;
   std::size_t from = 0;
   std::size_t to = 0;
   std::size_t sites = 0;    // how many call sites
@@ -40,7 +45,7 @@ struct Layout {
   std::string title;                 // the cell's name
   std::string_view reach;            // how the code gets from caller to callee
   std::vector<LayoutFunction> rows;  // by address
-  std::vector<LayoutArrow> arrows;   // by caller and callee
+  std::vector<LayoutArrow> arrows;   // by caller, callee and kind
   std::size_t lanes = 0;
 };
 
@@ -48,7 +53,13 @@ struct Layout {
 // `2.0 PiB`. Up to 16 EiB, which a Displacement cannot hold.
 std::string gap_after(const Layout& layout, std::size_t row);
 
-Layout layout(std::string title, const model::AxisValues& axes, const model::CodeImage& image);
+// `made` are the calls of the interpreter's run: the image does not say where a call through a
+// register or a tail call goes, and such a one that the run did not make is not drawn.
+Layout layout(std::string title, const model::AxisValues& axes, const model::CodeImage& image,
+              std::span<const bpf::PseudoCall> made);
+
+// `by abs64`, `through a register`: how the code gets from an arrow's caller to its callee.
+std::string way_of(const Layout& layout, const LayoutArrow& arrow);
 
 // With box-drawing characters, and a table of the arrows below.
 std::string layout_text(const Layout& layout);

@@ -79,9 +79,11 @@ class Picture {
     add(R"(<text x="{}" y="26" font-size="15" font-weight="bold">{}</text>)"
         "\n",
         kMargin, escaped(layout_.title));
-    add(R"(<text x="{}" y="44" fill="#555">not to scale; each arrow is a call by {}</text>)"
+    const bool all_by_name = std::ranges::all_of(
+        layout_.arrows, [](const LayoutArrow& arrow) { return arrow.kind == ArrowKind::call; });
+    add(R"(<text x="{}" y="44" fill="#555">not to scale; each arrow is a call by {}{}</text>)"
         "\n",
-        kMargin, layout_.reach);
+        kMargin, layout_.reach, all_by_name ? "" : "; broken: a tail call, or through a register");
     add_regions();
     add_functions();
     for (std::size_t i = 0; i < layout_.arrows.size(); ++i) {
@@ -114,8 +116,9 @@ class Picture {
   }
 
   std::string entry(const LayoutArrow& arrow, std::size_t number) const {
-    return fmt::format("{}  {} → {}  {}{}", number, layout_.rows[arrow.from].name,
+    return fmt::format("{}  {} → {}  {}{}{}", number, layout_.rows[arrow.from].name,
                        layout_.rows[arrow.to].name, to_string(arrow.distance),
+                       arrow.kind == ArrowKind::call ? "" : ' ' + way_of(layout_, arrow),
                        arrow.sites == 1 ? "" : fmt::format(", {} sites", arrow.sites));
   }
 
@@ -177,14 +180,15 @@ class Picture {
     const char* const colour = colour_of(arrow);
     const std::size_t head = arrow.from % kColours.size();
     const int left = box_right();
+    const char* const dashes = arrow.kind == ArrowKind::call ? "" : R"( stroke-dasharray="5 3")";
     add(R"(<g><title>{}</title>)", escaped(entry(arrow, number)));
     int label_x = left + 22;
     int label_y = middle_of(arrow.from);
     if (arrow.is_recursion()) {
       const int middle = middle_of(arrow.from);
-      add(R"(<path d="M{0},{1} c16,-2 16,14 2,10" fill="none" stroke="{2}" stroke-width="1.5" )"
+      add(R"(<path d="M{0},{1} c16,-2 16,14 2,10" fill="none" stroke="{2}" stroke-width="1.5"{4} )"
           R"svg(marker-end="url(#head{3})"/>)svg",
-          left, middle - 6, colour, head);
+          left, middle - 6, colour, head, dashes);
     } else {
       // Arrows leave a little above the middle and arrive a little below it.
       const int from = middle_of(arrow.from) - 4;
@@ -192,8 +196,8 @@ class Picture {
       const int lane = left + 30 + (static_cast<int>(arrow.lane) * kLane);
       const int turn = to > from ? 6 : -6;
       add(R"(<path d="M{0},{1} H{2} Q{3},{1} {3},{4} V{5} Q{3},{6} {2},{6} H{0}" fill="none" )"
-          R"svg(stroke="{7}" stroke-width="1.5" marker-end="url(#head{8})"/>)svg",
-          left, from, lane - 6, lane, from + turn, to - turn, to, colour, head);
+          R"svg(stroke="{7}" stroke-width="1.5"{9} marker-end="url(#head{8})"/>)svg",
+          left, from, lane - 6, lane, from + turn, to - turn, to, colour, head, dashes);
       label_x = lane;
       label_y = (from + to) / 2;
     }

@@ -50,7 +50,7 @@ ProgramDump dump_program(const model::LinkedProgram& linked, const ProgramTags& 
 
 struct RecoveredCall {
   bpf::SlotIndex slot = 0;              // of the dump
-  std::int64_t distance = 0;            // in slots of the dump, from the slot behind `slot`
+  std::int64_t distance = 0;            // in slots of the dump, from the slot after `slot`
   std::optional<std::uint32_t> callee;  // the function that begins there
   std::optional<GuestAddress> address;
 

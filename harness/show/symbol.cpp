@@ -74,9 +74,9 @@ Result<std::vector<Symbol>> read_kallsyms(std::string_view text, const std::stri
     }
     Symbol symbol;
     const char* const end = whole.data() + whole.size();
-    const auto [behind, failure] = std::from_chars(whole.data(), end, symbol.address.value, 16);
-    // What follows is ` t NAME`, and perhaps the module behind a tab.
-    const std::string_view rest(behind, static_cast<std::size_t>(end - behind));
+    const auto [after, failure] = std::from_chars(whole.data(), end, symbol.address.value, 16);
+    // What follows is ` t NAME`, and perhaps the module after a tab.
+    const std::string_view rest(after, static_cast<std::size_t>(end - after));
     if (failure != std::errc{} || rest.size() < 4 || rest[0] != ' ' || rest[2] != ' ') {
       return Error{.code = ErrorCode::file_unreadable,
                    .message = fmt::format("'{}' is not a symbol: expected a line as in "

@@ -74,8 +74,8 @@ std::string to_string(Tag tag) {
 std::optional<Tag> tag_from(std::string_view text) {
   Tag tag;
   const char* const end = text.data() + text.size();
-  const auto [behind, failure] = std::from_chars(text.data(), end, tag.value, 16);
-  if (text.size() != 16 || behind != end || failure != std::errc{}) {
+  const auto [after, failure] = std::from_chars(text.data(), end, tag.value, 16);
+  if (text.size() != 16 || after != end || failure != std::errc{}) {
     return std::nullopt;
   }
   return tag;

@@ -61,7 +61,7 @@ struct Machine::State {
   MachineSpec spec;
   GuestMemory memory;
   process::FileDescriptor console;
-  std::unique_ptr<RunningQemu> qemu;  // behind what it uses: it ends first
+  std::unique_ptr<RunningQemu> qemu;  // after what it uses: it ends first
 
   std::array<InFlight, kMaxBatchesInFlight> batches = {};  // batch n is in batches[n % size]
   std::uint64_t submitted = 0;

@@ -52,7 +52,7 @@ void initialize_interrupts() {
   std::uint64_t processor = 0;
   asm("mfspr %0, %1" : "=r"(processor) : "i"(SPR_PVR));
   std::uint64_t facilities = std::uint64_t{1} << FSCR_TAR_SHIFT;
-  if (processor >> PVR_VERSION_SHIFT == PVR_POWER10) {
+  if (processor >> PVR_VERSION_SHIFT >= PVR_POWER10) {
     facilities |= std::uint64_t{1} << FSCR_PREFIX_SHIFT;
   }
   asm volatile("mtspr %0, %1" : : "i"(SPR_FSCR), "r"(facilities));

@@ -1,5 +1,5 @@
 // The first instructions: QEMU enters the image at 0x100, 32-bit, big-endian, in real mode. This goes
-// to 64-bit mode in the guest's byte order, right behind itself. Assembled big-endian on its own and
+// to 64-bit mode in the guest's byte order, right after itself. Assembled big-endian on its own and
 // included by vectors.S as bytes.
 #include "layout.h"
         .machine power8

@@ -65,7 +65,7 @@ def pytest_collection_finish(session: pytest.Session) -> Generator[None, None, N
     config.stash[RUNNER] = BatchRunner(cells if together else [], config.stash[POOL])
     if not on_worker:
         return (yield)
-    # The scheduler below sees names with the group behind them, nobody else does.
+    # The scheduler below sees names with the group after them, nobody else does.
     names = [item.nodeid for item in cells]
     for item in cells:
         item._nodeid = f"{item.nodeid}@{item.group}"  # type: ignore[attr-defined]

@@ -537,7 +537,7 @@ TEST(Object, WhatIsNoObjectForBpfIsMalformed) {
 }
 
 // A reader of damaged files may refuse or accept them, and nothing else. Each copy is as long as
-// the damaged object to the byte, so that a sanitizer sees what is read behind it.
+// the damaged object to the byte, so that a sanitizer sees what is read after it.
 void read_and_validate(const Bytes& object, std::size_t& accepted) {
   const Result<Program> program = program_in(object, "damaged.o", "entry");
   if (program) {

@@ -110,7 +110,7 @@ TEST(CompareSteps, RegistersWithoutAValueDoNotMatter) {
 
 TEST(CompareSteps, TheOtherWayIsNamed) {
   Scene scene;
-  scene.cpu[8].address = kMain + 4 * 5;  // did not jump: to the first exit, which is no place
+  scene.cpu[8].address = kMain + 4 * 5;  // did not jump: to the first exit, which is not a place
   scene.cpu[9].address = kMain + 4 * 7;  // and on to the epilogue
   StepComparison comparison = scene.compare();
   ASSERT_TRUE(comparison.difference);

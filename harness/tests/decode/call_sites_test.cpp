@@ -163,7 +163,7 @@ TEST(CallSites, PcRelative) {
   EXPECT_EQ(only_target(Words{0x06000001, kAddiR12 | 0x8000} + kCall), "0000000000018000");
   EXPECT_EQ(only_target(kLoad + Words{0x06000001, 0x398c8000} + kCall), "c0080000003ae26c");
   EXPECT_EQ(only_target(Words{0x06000001, 0x398c8000} + kCall), "unknown");
-  // R and RA together are no instruction.
+  // R and RA together are not an instruction.
   EXPECT_EQ(only_target(kLoad + Words{kPla, 0x398c0000} + kCall), "unknown");
 }
 

@@ -256,7 +256,7 @@ TEST(Reach, HowLongCodeIsIsKnownBeforeAnythingIsPlaced) {
   }
 }
 
-// Whatever lies around it, and wherever the function lies: pla has its nop before it or behind it.
+// Whatever lies around it, and wherever the function lies: pla has its nop before it or after it.
 TEST(Reach, WhereACallBeginsIsKnownBeforeAnythingElseIsPlaced) {
   for (const auto& [reach, lowest, highest] : kLimits) {
     for (const Variant& variant : kVariants) {

@@ -201,7 +201,7 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{"/cell/placement/functions", Json::array(), "one address for each"},
         Spoiled{"/cell/arguments", Json::array({"0x1"}), "five arguments"},
         Spoiled{"/cell/memory/0/bytes", "abc", "odd number"},
-        Spoiled{"/cell/memory/0/bytes", "zz", "no byte"},
+        Spoiled{"/cell/memory/0/bytes", "zz", "not a byte"},
         Spoiled{"/cell/expected/failure", Json{{"code", "no.such"}, {"site", ""}}, "no.such"},
         Spoiled{"/cell/program/slots/0", Json::array({1, 2, 3}), "slot is"},
         Spoiled{"/cell/program/slots/0/0", 256, "out of range"},

@@ -56,7 +56,7 @@ void expect_refused(const ScratchFolder& folder, const std::vector<std::string>&
 struct BadCase {
   std::string name;
   std::string text;
-  std::string where;  // `:LINE:COLUMN` behind the path
+  std::string where;  // `:LINE:COLUMN` after the path
   std::string code;
 };
 

@@ -68,7 +68,7 @@ constexpr std::array kSurvivors = {
     Survivor{"nop", 0x000c0000, "r0's value in r4, r8: anybody's across a call with one argument"},
     Survivor{"nop", 0x0000ffff, "other bits in r0: anybody's"},
     // r2 is the same in all functions here, and none of them reads it.
-    Survivor{"std     r2,40(r1)", 0x00000002, "stq: r3 is behind it, in what is free of the frame"},
+    Survivor{"std     r2,40(r1)", 0x00000002, "stq: r3 is after it, in what is free of the frame"},
     Survivor{"ld      r2,8(r11)", 0x80000000, "xori r11: nobody's any more; r2 is right as it is"},
     Survivor{"ld      r2,8(r11)", 0x40000000, "lha r2: no callee reads it, and we load it again"},
     Survivor{"ld      r2,8(r11)", 0x01c00000, "r10, r6, r0: anybody's; r2 is right as it is"},
@@ -105,7 +105,7 @@ struct Word {
 };
 
 // The words that bring a call about: from the first that belongs to it up to the branch-and-link,
-// what brings r2 back behind it, and the callee's descriptor if it is read.
+// what brings r2 back after it, and the callee's descriptor if it is read.
 std::vector<Word> words_of_call(const model::CodeImage& image, const model::AxisValues& axes) {
   const bool reads_descriptor = axes.abi == model::Abi::elfv1 && axes.reach == model::Reach::abs64;
   std::size_t before = 0;  // words before the branch-and-link: FACTS.md section 3

@@ -176,7 +176,7 @@ TEST(DebugElfV1, BreaksAtTheCodeBehindADescriptor) {
     ASSERT_TRUE(
         std::regex_search(all, symbol, std::regex("([0-9a-f]{12})a468 t (bpf_prog.*_callee)")));
     const std::string name = symbol.str(2);
-    const std::string code = symbol.str(1) + "a480";  // behind 24 bytes
+    const std::string code = symbol.str(1) + "a480";  // after 24 bytes
     const std::vector<std::string> debug = {"debug", path + cell, "--at", "main[0]"};
     const Finished finished = run_farcall(debug, "",
                                           "farcall target\nbreak " + name +

@@ -101,7 +101,7 @@ TEST(Libvirt, ASecondInTheSameFolderHarmsNobody) {
   EXPECT_EQ(first.exit_code(), 0);
 }
 
-// farcall's own PATH is for QEMU; who cleans up behind it needs none.
+// farcall's own PATH is for QEMU; who cleans up after it needs none.
 TEST(Libvirt, NothingIsLeftWhereThereIsNoPath) {
   const ScratchFolder scratch;
   const Finished run =
@@ -189,7 +189,7 @@ TEST(Libvirt, NothingOutlivesAKill) {
 }
 
 // A folder of an embedded libvirt, as a farcall leaves it that dies together with who cleans up
-// behind it.
+// after it.
 class LeftOver : public testing::Test {
  protected:
   LeftOver() {

@@ -15,7 +15,7 @@ using model::Json;
 using testing::HasSubstr;
 namespace fs = std::filesystem;
 
-// A big-endian image whose runner traps as soon as it starts: behind the vectors, its first call.
+// A big-endian image whose runner traps as soon as it starts: after the vectors, its first call.
 std::string spoiled(std::string image) {
   constexpr std::size_t kBehindVectors = 0x4000;
   const std::string trap = {'\x7f', '\xe0', '\x00', '\x08'};

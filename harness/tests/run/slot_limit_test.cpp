@@ -1,5 +1,5 @@
 // The limit of 16 bits that schemes have because they keep a call's distance in `off`: every target
-// from four slots before it to four slots behind it, forwards and backwards, run on the CPU where
+// from four slots before it to four slots after it, forwards and backwards, run on the CPU where
 // it is in reach and refused where it is not.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -27,7 +27,7 @@ bpf::Slot call_local(std::int64_t distance) {
 constexpr bpf::Slot kExit{.opcode = 0x95};
 constexpr bpf::Slot kOverTwoUnlessR1IsZero{.opcode = 0x55, .dst = 1, .offset = 2};
 
-// The callee begins `distance` slots behind the one that follows its call; a function that nobody
+// The callee begins `distance` slots after the one that follows its call; a function that nobody
 // calls is in between.
 bpf::Program forwards(std::int64_t distance) {
   const auto callee = static_cast<bpf::SlotIndex>(1 + distance);

@@ -97,7 +97,7 @@ callee = vmalloc+0x12a468
 struct Misjump {
   const char* word;
   const char* other;
-  const char* line;  // that is marked, and the one behind it
+  const char* line;  // that is marked, and the one after it
 };
 
 TEST(Trace, EachBranchBesideTheInterpretersJump) {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <nlohmann/json.hpp>
 #include <pugixml.hpp>
 #include <set>
 
@@ -10,6 +11,7 @@
 namespace farcall::show::layout_test {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -19,7 +21,7 @@ Layout of_two() {
   image.calls = {
       {.site = {0, 0}, .at = kMainAddress + 4, .callee = model::CodeCallee{1, kCalleeAddress}},
       {.site = {0, 1}, .at = kMainAddress + 8, .callee = model::CodeCallee{1, kCalleeAddress}}};
-  return layout("two", {}, image);
+  return layout("two", {}, image, {});
 }
 
 // `count` functions, each of which calls the next two.
@@ -38,7 +40,7 @@ Layout of_many(std::uint32_t count) {
       }
     }
   }
-  return layout("many", {}, image);
+  return layout("many", {}, image, {});
 }
 
 TEST(Layout, RowsAreInOrderOfAddressesAndArrowsFollow) {
@@ -100,17 +102,34 @@ TEST(Layout, SvgIsXmlWithEveryFunctionAndArrow) {
 TEST(Layout, NamesAreEscaped) {
   model::CodeImage image = image_of_two();
   image.functions[0].name = "<b>&\"";
-  const std::string svg = layout_svg(layout("<title>", {}, image));
+  const std::string svg = layout_svg(layout("<title>", {}, image, {}));
   EXPECT_THAT(svg, HasSubstr("&lt;b&gt;&amp;&quot;"));
   EXPECT_THAT(svg, Not(HasSubstr("<b>")));
   EXPECT_THAT(svg, HasSubstr("&lt;title&gt;"));
+}
+
+TEST(Layout, TailCallsAndCallsThroughARegisterAreDrawnAsTheRunMadeThem) {
+  model::CodeImage image = image_of_two();
+  image.calls = {{.site = {0, 0}, .at = kMainAddress + 4, .callee = {}, .is_tail = true},
+                 {.site = {0, 1}, .at = kMainAddress + 8, .callee = {}}};
+  EXPECT_TRUE(layout("none", {}, image, {}).arrows.empty());
+  const std::vector<bpf::PseudoCall> made = {{.site = {0, 0}, .slot = 0, .callee = 1},
+                                             {.site = {0, 0}, .slot = 0, .callee = 1},
+                                             {.site = {0, 1}, .slot = 1, .callee = 0}};
+  const Layout drawn = layout("drawn", {}, image, made);
+  ASSERT_EQ(drawn.arrows.size(), 2U);
+  EXPECT_THAT(layout_text(drawn),
+              AllOf(HasSubstr("main    → callee    -2.0 PiB by a tail call\n"),
+                    HasSubstr("main    → main    "), HasSubstr("through a register\n")));
+  EXPECT_THAT(layout_svg(drawn), AllOf(HasSubstr("stroke-dasharray"), HasSubstr("by a tail call")));
+  EXPECT_EQ(layout_json(drawn).at("arrows").at(0).at("kind"), "tail call");
 }
 
 TEST(Layout, AFunctionThatCallsItselfHasALoop) {
   model::CodeImage image = image_of_two();
   image.calls = {
       {.site = {0, 0}, .at = kMainAddress, .callee = model::CodeCallee{0, kMainAddress}}};
-  const Layout loop = layout("loop", {}, image);
+  const Layout loop = layout("loop", {}, image, {});
   EXPECT_EQ(loop.lanes, 0U);
   EXPECT_THAT(layout_text(loop), HasSubstr("main    → main"));
   EXPECT_THAT(layout_svg(loop), HasSubstr("main → main"));
@@ -120,7 +139,7 @@ TEST(Layout, AGapMayBeMoreThanADisplacementHolds) {
   model::CodeImage image = image_of_two();
   image.functions[1].address = {0x1000};
   image.functions[0].address = {0xc000000000000000};
-  EXPECT_EQ(gap_after(layout("gap", {}, image), 0), "12.0 EiB");
+  EXPECT_EQ(gap_after(layout("gap", {}, image, {}), 0), "12.0 EiB");
 }
 
 }  // namespace

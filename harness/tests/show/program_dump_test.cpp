@@ -14,7 +14,7 @@ using ::testing::ElementsAre;
 constexpr GuestAddress kCallBase = {0xc008'0000'0001'0000};
 
 // caller_and_callee() as model/linked_program.hpp says that each scheme writes it, by hand. The
-// callee is 0x10000 behind the call base.
+// callee is 0x10000 after the call base.
 model::LinkedProgram linked(model::CallScheme scheme, model::Endian endian) {
   const GuestAddress target = kCallBase + 0x10000;
   model::LinkedProgram result{

@@ -11,7 +11,7 @@ namespace {
 constexpr GuestAddress kVmalloc = {0xc008'0000'0000'0000};
 
 // 2,000 functions all over 1 TiB of vmalloc, none in order; every tenth lies a multiple of 4 GiB
-// behind the one before it.
+// after the one before it.
 std::vector<Symbol> symbols_of_vmalloc() {
   std::vector<Symbol> symbols;
   std::uint64_t state = 1;

@@ -20,7 +20,7 @@ inline bpf::Program caller_and_callee() {
 inline constexpr GuestAddress kMainAddress = {0xc008'0000'0002'0000};
 inline constexpr GuestAddress kCalleeAddress = {0xc000'0000'0001'0000};
 
-// Code for caller_and_callee(): three words, and one; with ELFv1, behind their descriptors.
+// Code for caller_and_callee(): three words, and one; with ELFv1, after their descriptors.
 inline model::CodeImage image_of_two(bool elfv1 = false) {
   model::CodeImage image{.functions = {{.name = "main", .address = kMainAddress},
                                        {.name = "callee", .address = kCalleeAddress}},

@@ -193,7 +193,7 @@ TEST_F(Batch, AnythingLessThanTheGuestsOwnWordIsRefused) {
   EXPECT_TRUE(refused([&] { header().completed_jobs = 1U; }));
   EXPECT_TRUE(refused([&] { header().completion_word = 0U; }));
   EXPECT_TRUE(refused([&] { record(1).result.nonce = record(0).nonce; }));
-  EXPECT_TRUE(refused([&] { (void)encode(jobs); })) << "what the host wrote is no answer";
+  EXPECT_TRUE(refused([&] { (void)encode(jobs); })) << "what the host wrote is not an answer";
 }
 
 TEST_F(Batch, TakesTheLongestPrefixThatFits) {

@@ -134,7 +134,7 @@ TEST_P(Isolation, GateMovesWithTheJob) {
 }
 
 TEST_P(Isolation, OnlyTheGateReturns) {
-  expect_fault(run(code_job({0x44000002})), 0xc00, kCode + 4);  // sc: SRR0 is behind it
+  expect_fault(run(code_job({0x44000002})), 0xc00, kCode + 4);  // sc: SRR0 is after it
 }
 
 TEST_P(Isolation, PrivilegedInstructionsFault) {

@@ -250,11 +250,11 @@ TEST_P(OneJob, StackBeyondTheGivenBytesIsUsable) {
 }
 
 TEST_P(OneJob, WritesOutsideTheRegionsOfAPageAreReported) {
-  // stb r4, 0(r3), 8 bytes before and behind the region, and in the gap between two.
+  // stb r4, 0(r3), 8 bytes before and after the region, and in the gap between two.
   model::Job job = code_job({
       0x9883fff8,  // stb r4, -8(r3)
-      0x98830010,  // stb r4, 16(r3): behind the first region
-      0x98830028,  // stb r4, 40(r3): behind the second
+      0x98830010,  // stb r4, 16(r3): after the first region
+      0x98830028,  // stb r4, 40(r3): after the second
       kBlr,
   });
   job.entry.gpr[3] = kData.value + 0x100;
