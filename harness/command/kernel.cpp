@@ -13,6 +13,7 @@
 #include "base/files.hpp"
 #include "command/commands.hpp"
 #include "command/defects.hpp"
+#include "command/kernel_distance.hpp"
 #include "command/options.hpp"
 #include "command/stock_kernel.hpp"
 #include "engine/jit.hpp"
@@ -282,6 +283,24 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
   capture_app->add_option("--output", to_capture->output, "Where to write it")->type_name("FILE");
   capture_app->parse_complete_callback(
       [=] { *action = [to_capture] { return capture(*to_capture); }; });
+
+  const auto to_measure = std::make_shared<DistanceArguments>();
+  to_measure->images = invocation.images;
+  CLI::App* const distance_app = kernel_app->add_subcommand(
+      "distance", "How far from __bpf_call_base stock ppc64el kernels put JITed code");
+  distance_app
+      ->add_option("VERSION", to_measure->kernels,
+                   "Kernels that were fetched, 6.1 by default, or files of kernels")
+      ->type_name("VERSION...");
+  distance_app->add_option("--boots", to_measure->boots, "How often each is booted, 3 by default")
+      ->check(CLI::Range(1U, 100U));
+  distance_app->add_flag("--json", to_measure->json, "The same as one JSON document");
+  distance_app->parse_complete_callback([=] {
+    if (to_measure->kernels.empty()) {
+      to_measure->kernels.emplace_back(kDefaultKernel);
+    }
+    *action = [to_measure] { return kernel_distance(*to_measure); };
+  });
 
   const auto arguments = std::make_shared<DefectsArguments>();
   arguments->runner = default_runner(invocation);

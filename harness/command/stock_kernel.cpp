@@ -102,21 +102,23 @@ model::Verdict together(model::Verdict bare, const std::vector<model::Finding>& 
 }  // namespace
 
 Result<StockKernel> stock_kernel(const std::string& text) {
-  StockKernel kernel;
+  std::filesystem::path vmlinux;
+  std::string name;
   if (std::filesystem::is_regular_file(text)) {
-    kernel.vmlinux = std::filesystem::absolute(text);
-    kernel.asked.name = kernel.vmlinux.filename().string();
+    vmlinux = std::filesystem::absolute(text);
+    name = vmlinux.filename().string();
   } else {
     FARCALL_TRY(wanted, kernel::wanted(kernel::Kind::image, text));
     FARCALL_TRY(store, kernel::Store::of_user());
     FARCALL_TRY(fetched, store.get(wanted));
-    kernel.vmlinux = fetched.vmlinux;
-    kernel.asked.name = version_name(fetched);
+    vmlinux = fetched.vmlinux;
+    name = version_name(fetched);
   }
-  FARCALL_TRY(facts, kernel::facts_of(kernel.vmlinux));
-  kernel.asked.toc = facts.toc;
-  kernel.asked.hash = hash_of(facts);
-  return kernel;
+  FARCALL_TRY(file, kernel::KernelFile::read(vmlinux));
+  const kernel::KernelFacts facts = file.facts();
+  return StockKernel{.vmlinux = std::move(vmlinux),
+                     .file = std::move(file),
+                     .asked = {.name = std::move(name), .toc = facts.toc, .hash = hash_of(facts)}};
 }
 
 ExitCode run_in_kernels(

@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "command/reporting.hpp"
 #include "kernel/guest.hpp"
+#include "kernel/kernel_file.hpp"
 #include "run/capture.hpp"
 #include "run/runner.hpp"
 #include "run/select.hpp"
@@ -19,6 +20,7 @@ inline constexpr const char* kDefaultKernel = "6.1";
 
 struct StockKernel {
   std::filesystem::path vmlinux;
+  kernel::KernelFile file;
   run::AskedKernel asked;
 };
 

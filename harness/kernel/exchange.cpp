@@ -126,7 +126,7 @@ std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t 
         wire::KernelProgram{.slot_count = static_cast<std::uint32_t>(question.slots.size()),
                             .region_count = static_cast<std::uint32_t>(question.regions.size()),
                             .mode = static_cast<std::uint32_t>(question.mode),
-                            .reserved = 0});
+                            .crowd_mebibytes = question.crowd_mebibytes});
     const std::vector<std::byte> slots = bpf::encode(question.slots, std::endian::little);
     bytes.insert(bytes.end(), slots.begin(), slots.end());
     for (const Region& region : question.regions) {

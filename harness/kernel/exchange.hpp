@@ -26,6 +26,7 @@ struct Question {
   std::vector<bpf::Slot> slots;
   std::vector<Region> regions;
   wire::KernelMode mode = wire::KernelMode::jit;
+  std::uint32_t crowd_mebibytes = 0;  // of other maps; at most wire::kMostCrowdMebibytes
 };
 
 struct JitedFunction {

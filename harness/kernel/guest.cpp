@@ -1,17 +1,13 @@
 #include "kernel/guest.hpp"
 
-#include <elf.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <boost/process/search_path.hpp>
-#include <charconv>
 #include <chrono>
-#include <cstring>
 #include <fstream>
-#include <map>
 #include <random>
 #include <sstream>
 #include <string_view>
@@ -28,9 +24,6 @@ namespace fs = std::filesystem;
 // A backstop for a guest that hangs; a boot takes 2 s of a core of its own.
 constexpr auto kPatience = std::chrono::seconds(180);
 
-constexpr std::string_view kBanner = "Linux version ";
-
-constexpr std::size_t kMostKernelBytes = std::size_t{256} << 20;
 constexpr std::size_t kMostAgentBytes = std::size_t{1} << 20;
 
 std::string contents(int descriptor) {
@@ -199,74 +192,6 @@ Result<std::vector<Answered>> ask(const GuestSpec& spec, std::span<const Questio
                                           booted.trouble.empty() ? booted.end : booted.trouble)));
   }
   return all;
-}
-
-Result<KernelFacts> facts_of(const fs::path& vmlinux) {
-  FARCALL_TRY(image, read_file(vmlinux.string(), "", kMostKernelBytes));
-  const auto not_one = [&](const std::string& why) {
-    return Error{.code = ErrorCode::document_invalid,
-                 .message = fmt::format("not a kernel for ppc64, little-endian: {}", why),
-                 .where = {vmlinux.string()}};
-  };
-  Elf64_Ehdr header = {};
-  if (image.size() < sizeof header) {
-    return not_one("it is too short");
-  }
-  std::memcpy(&header, image.data(), sizeof header);
-  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
-      header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_machine != EM_PPC64) {
-    return not_one("its ELF header is another's");
-  }
-  // A function's global entry: addis r2,r12,HIGH; addi r2,r2,LOW, added to its own address.
-  constexpr std::uint32_t kAddis = 0x3c4c;
-  constexpr std::uint32_t kAddi = 0x3842;
-  std::map<std::uint64_t, std::size_t> counts;
-  std::size_t all = 0;
-  for (unsigned i = 0; i < header.e_phnum; ++i) {
-    Elf64_Phdr segment = {};
-    const std::size_t at = header.e_phoff + std::size_t{i} * sizeof segment;
-    if (at > image.size() || image.size() - at < sizeof segment) {
-      return not_one("it is truncated");
-    }
-    std::memcpy(&segment, image.data() + at, sizeof segment);
-    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0) {
-      continue;
-    }
-    if (segment.p_offset > image.size() || segment.p_filesz > image.size() - segment.p_offset) {
-      return not_one("it is truncated");
-    }
-    const auto* const bytes = reinterpret_cast<const std::byte*>(image.data()) + segment.p_offset;
-    for (std::size_t word = 0; word + 8 <= segment.p_filesz; word += 4) {
-      const auto first = load<std::uint32_t>(bytes + word, std::endian::little);
-      const auto second = load<std::uint32_t>(bytes + word + 4, std::endian::little);
-      if (first >> 16U == kAddis && second >> 16U == kAddi) {
-        const auto high = static_cast<std::int16_t>(first);
-        const auto low = static_cast<std::int16_t>(second);
-        ++counts[segment.p_vaddr + word + static_cast<std::uint64_t>(std::int64_t{high} * 65536) +
-                 static_cast<std::uint64_t>(std::int64_t{low})];
-        ++all;
-      }
-    }
-  }
-  // A few are of other programs that the kernel carries, such as its vDSO.
-  const auto most =
-      std::ranges::max_element(counts, {}, [](const auto& entry) { return entry.second; });
-  if (most == counts.end() || most->second < 100 || most->second * 10 < all * 9) {
-    return not_one("its functions do not agree on a TOC");
-  }
-  KernelFacts facts{.toc = {most->first}};
-  const std::size_t banner = image.find(kBanner);
-  const char* const end = image.data() + image.size();
-  if (banner == std::string::npos) {
-    return not_one("it does not say its version");
-  }
-  const auto [dot, failure] =
-      std::from_chars(image.data() + banner + kBanner.size(), end, facts.major);
-  if (failure != std::errc{} || dot == end ||
-      std::from_chars(dot + 1, end, facts.minor).ec != std::errc{}) {
-    return not_one("it does not say its version");
-  }
-  return facts;
 }
 
 }  // namespace farcall::kernel

@@ -48,14 +48,4 @@ using Answered = Result<Answer>;
 Result<std::vector<Answered>> ask(const GuestSpec& spec, std::span<const Question> questions,
                                   const std::function<bool()>& stopped = nullptr);
 
-// What a kernel's file says of it. r2 stands nowhere but in the code itself, where functions make it
-// from their own address, all the same.
-struct KernelFacts {
-  GuestAddress toc;
-  unsigned major = 0;  // of its version: 6, 1
-  unsigned minor = 0;
-};
-// file.unreadable, document.invalid.
-Result<KernelFacts> facts_of(const std::filesystem::path& vmlinux);
-
 }  // namespace farcall::kernel

@@ -19,8 +19,6 @@
 namespace farcall::run {
 namespace {
 
-constexpr std::uint8_t kCall = 0x85;
-
 // Where Linux's JIT for ppc64 has BPF's r0 … r10.
 const std::vector<std::uint8_t> kLinuxRegisters = {8, 3, 4, 5, 6, 7, 27, 28, 29, 30, 31};
 
@@ -44,7 +42,7 @@ Census census(const bpf::Program& program) {
 std::optional<bpf::Program> as_source(const std::vector<bpf::Slot>& dumped) {
   std::vector<std::int64_t> begins = {0};
   const auto calls = [&](std::size_t i) {
-    return dumped[i].opcode == kCall && dumped[i].src == bpf::kPseudoCall;
+    return dumped[i].opcode == kCallOpcode && dumped[i].src == bpf::kPseudoCall;
   };
   const auto callee = [&](std::size_t i) {
     return static_cast<std::int64_t>(i) + 1 + dumped[i].offset;
@@ -178,22 +176,35 @@ std::vector<check::SymbolStory> symbol_stories(const LinuxCell& linux_cell,
 // The kernel's code of a cell that it has placed.
 Result<model::Document> document_of(const model::Cell& cell, const kernel::Answer& answer,
                                     GuestAddress toc) {
-  const bpf::Program& program = *cell.program;
-  model::Document document{.cell = cell, .linked = {}, .image = model::CodeImage{}};
+  std::vector<std::string> names;
+  for (const bpf::Function& function : cell.program->functions) {
+    names.push_back(function.name);
+  }
+  model::Document document{.cell = cell, .linked = {}, .image = kernel_image(answer, names, toc)};
   document.cell.placement.toc = toc;
   document.cell.placement.functions.clear();
-  model::CodeImage& image = *document.image;
+  for (const model::CodeFunction& function : document.image->functions) {
+    document.cell.placement.functions.push_back(function.address);
+  }
+  FARCALL_TRYV(engine::complete(document.cell, *document.image));
+  return document;
+}
+
+}  // namespace
+
+model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std::string> names,
+                              GuestAddress toc) {
+  model::CodeImage image;
   image.placed_by = model::PlacedBy::image;
   image.bpf_registers = kLinuxRegisters;
   for (std::size_t i = 0; i < answer.functions.size(); ++i) {
     const kernel::JitedFunction& function = answer.functions[i];
-    model::CodeFunction code{.name = program.functions[i].name,
+    model::CodeFunction code{.name = names[i],
                              .address = function.address,
                              .words = function.words,
                              .pass_words = {},
                              .lines = {}};
     code.stub_words = words_after_the_last_reached(code);
-    document.cell.placement.functions.push_back(function.address);
     image.functions.push_back(std::move(code));
   }
   image.entry = image.functions.front().address;
@@ -202,11 +213,8 @@ Result<model::Document> document_of(const model::Cell& cell, const kernel::Answe
     store(&area.bytes[*displacement], toc.value, std::endian::little);
     image.thread_area = std::move(area);
   }
-  FARCALL_TRYV(engine::complete(document.cell, image));
-  return document;
+  return image;
 }
-
-}  // namespace
 
 Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
                   const kernel::Answered& answered, const AskedKernel& kernel) {

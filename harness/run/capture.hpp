@@ -5,6 +5,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,10 @@ struct AskedKernel {
   GuestAddress toc;  // its r2
   show::TagHash hash{};
 };
+
+// The code that it made, without what a cell adds; `names` are those of its functions.
+model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std::string> names,
+                              GuestAddress toc);
 
 struct Captured {
   model::Cell cell;  // placed by the kernel, if it ran

@@ -11,13 +11,12 @@
 #include <utility>
 
 #include "base/byte_order.hpp"
+#include "bpf/instruction.hpp"
 
 namespace farcall::run {
 namespace {
 
-constexpr std::uint8_t kCall = 0x85;
 constexpr std::uint8_t kCallx = 0x8d;
-constexpr std::uint8_t kLoad64 = 0x18;
 constexpr std::uint8_t kMov64Immediate = 0xb7;
 
 // Of farcall's own runs of the kernel's code: far from what the kernel places.
@@ -33,15 +32,15 @@ std::string foreign(const bpf::Slot& slot) {
   if (slot.opcode == kCallx) {
     return "a call through a register";
   }
-  if (slot.opcode == kCall && slot.src == bpf::kHelperCall) {
+  if (slot.opcode == kCallOpcode && slot.src == bpf::kHelperCall) {
     return slot.imm == bpf::kTailCall
                ? std::string("a tail call")
                : fmt::format("helper {} is the case's own function", slot.imm);
   }
-  if (slot.opcode == kCall && slot.src != bpf::kPseudoCall) {
+  if (slot.opcode == kCallOpcode && slot.src != bpf::kPseudoCall) {
     return "a kfunc is the case's own function";
   }
-  if (slot.opcode == kLoad64 && slot.src != 0) {
+  if (slot.opcode == bpf::kLoadImmediate64 && slot.src != 0) {
     return slot.src == bpf::kPseudoFunction ? "a function pointer" : "a map";
   }
   return {};
@@ -103,7 +102,7 @@ std::optional<Error> objection(const model::Cell& cell) {
       }
       return error;
     }
-    if (program.slots[i].opcode == kLoad64) {
+    if (program.slots[i].opcode == bpf::kLoadImmediate64) {
       ++i;
     }
   }
@@ -150,7 +149,7 @@ std::vector<bpf::Slot> prologue(const model::Cell& cell) {
       slots.push_back(
           {.opcode = kMov64Immediate, .dst = number, .imm = static_cast<std::int32_t>(value)});
     } else {
-      slots.push_back({.opcode = kLoad64, .dst = number});
+      slots.push_back({.opcode = bpf::kLoadImmediate64, .dst = number});
       slots.push_back({});
       set_address(slots, static_cast<std::uint32_t>(slots.size() - 2), cell.arguments[i]);
     }
@@ -217,7 +216,7 @@ LinuxCell linux_cell(const model::Cell& cell) {
   bpf::Program program = with_prologue(*cell.program, prologue(cell));
   linux.question.slots = program.slots;
   for (std::uint32_t i = 0; i < program.slots.size(); ++i) {
-    if (program.slots[i].opcode != kLoad64) {
+    if (program.slots[i].opcode != bpf::kLoadImmediate64) {
       continue;
     }
     if (const auto place = place_of(cell, loaded_value(program.slots, i))) {

@@ -17,6 +17,9 @@
 
 namespace farcall::run {
 
+// Of every call: src says of what kind.
+inline constexpr std::uint8_t kCallOpcode = 0x85;
+
 // A 64-bit immediate load of the address of a region's byte.
 struct RegionLoad {
   std::uint32_t slot = 0;

@@ -41,10 +41,13 @@ struct KernelProgram {
   ul32 slot_count;
   ul32 region_count;  // at most kMostKernelRegions
   ul32 mode;          // KernelMode
-  ul32 reserved;
+  // So many maps of 1 MiB are there while it is loaded, in the area that the JIT has its memory of; at
+  // most kMostCrowdMebibytes.
+  ul32 crowd_mebibytes;
 };
 static_assert(sizeof(KernelProgram) == 16);
 
+inline constexpr std::uint32_t kMostCrowdMebibytes = 128;
 inline constexpr std::uint32_t kMostKernelRegions = 32;
 inline constexpr std::uint32_t kMostKernelRegionBytes = std::uint32_t{1} << 20;
 

@@ -493,8 +493,16 @@ void answer_next(const Tools& tools, std::size_t& at, std::size_t end, std::uint
   wire::KernelProgram wanted;
   memcpy(&wanted, take(at, end, sizeof wanted), sizeof wanted);
   const std::size_t slot_bytes = std::size_t{wanted.slot_count} * sizeof(bpf_insn);
-  if (slot_bytes > sizeof slots || wanted.region_count > wire::kMostKernelRegions) {
+  if (slot_bytes > sizeof slots || wanted.region_count > wire::kMostKernelRegions ||
+      wanted.crowd_mebibytes > wire::kMostCrowdMebibytes) {
     give_up("a program is too large");
+  }
+  long crowd[wire::kMostCrowdMebibytes];
+  for (std::uint32_t i = 0; i < wanted.crowd_mebibytes; ++i) {
+    crowd[i] = make_map(std::uint32_t{1} << 20, BPF_F_MMAPABLE);
+    if (crowd[i] < 0) {
+      give_up("there is not enough memory for the other maps");
+    }
   }
   memcpy(slots, take(at, end, slot_bytes), slot_bytes);
   Regions regions;
@@ -536,6 +544,9 @@ void answer_next(const Tools& tools, std::size_t& at, std::size_t end, std::uint
   answer(tools, wanted.slot_count, regions, status);
   for (std::uint32_t i = 0; i < regions.count; ++i) {
     close_file(regions.maps[i]);
+  }
+  for (std::uint32_t i = 0; i < wanted.crowd_mebibytes; ++i) {
+    close_file(crowd[i]);
   }
 }
 
