@@ -22,6 +22,8 @@ namespace {
 // Where Linux's JIT for ppc64 has BPF's r0 … r10.
 const std::vector<std::uint8_t> kLinuxRegisters = {8, 3, 4, 5, 6, 7, 27, 28, 29, 30, 31};
 
+constexpr std::size_t kMostDumpedDistance = 32'767;  // in slots
+
 Error declined(std::string why, std::string hint = {}) {
   return {.code = ErrorCode::jit_declined, .message = std::move(why), .hint = std::move(hint)};
 }
@@ -268,8 +270,11 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
     const bpf::Program& program = *all.cell.program;
     if (!dumped || answer.functions.size() != program.functions.size() ||
         census(*dumped) != census(program)) {
-      all.skipped = declined("the kernel's verifier has changed which calls the program makes",
-                             "it takes away what can never be reached");
+      all.skipped =
+          program.slots.size() > kMostDumpedDistance
+              ? declined("a call may be further than the 16 bits that the kernel's dump has for it")
+              : declined("the kernel's verifier has changed which calls the program makes",
+                         "it takes away what can never be reached");
       return all;
     }
     run.symbols = symbol_stories(linux_cell, *dumped, answer, kernel.hash);
