@@ -370,7 +370,7 @@ constexpr std::array kRows = {
          "a branch that was not moved with its target",
          "a defect of the linker: farcall dump FILE@CELL --stage=linked"}},
     Row{symbol_mismatch,
-        {"a Linux guest calls a JITed function, or the callee of a call, otherwise than it should",
+        {"a Linux guest calls a JITed function otherwise than it should",
          "bpf_prog_… with the tag of another function",
          "compare it with farcall symbols FILE@CELL; tags are made of the instructions"}},
     Row{expected_failure_missing,
