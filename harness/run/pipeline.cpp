@@ -170,8 +170,12 @@ Error no_image(const model::Document& document, const Prepared& prepared) {
           .hint = "farcall dump --stage=verdict says why"};
 }
 
+Result<check::Interpretation> interpretation(const model::Cell& cell) {
+  return interpret(*cell.program, cell, {.instructions = cell.budget});
+}
+
 Result<bpf::InterpreterRun> interpreted(const model::Cell& cell) {
-  FARCALL_TRY(source, interpret(*cell.program, cell, {.instructions = cell.budget}));
+  FARCALL_TRY(source, interpretation(cell));
   return std::move(source.run);
 }
 
