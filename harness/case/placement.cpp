@@ -17,7 +17,6 @@ namespace {
 
 constexpr std::int64_t kKiB = 1024;
 constexpr std::int64_t kMiB = 1024 * kKiB;
-constexpr std::int64_t kFunctionGap = 64 * kKiB;
 constexpr std::int64_t kFirstHelper = 64 * kMiB;
 constexpr std::int64_t kFirstKfunc = 512 * kMiB;
 constexpr std::uint64_t kWordBytes = 4;

@@ -34,7 +34,7 @@ const std::array kGroups = {
            explain_command}},
     Group{"Compare schemes, names, addresses and kernels",
           {schemes_command, symbols_command, resolve_command, kernel_command}},
-    Group{"Look after this machine", {doctor_command, vm_command, bench_command}},
+    Group{"Look after this machine", {doctor_command, vm_command, bench_command, faults_command}},
     Group{"Get help", {completion_command, manual_command}},
 };
 

@@ -36,6 +36,7 @@ Command merge_command(CLI::App& app, const Invocation& invocation);
 Command replay_command(CLI::App& app, const Invocation& invocation);
 Command dump_command(CLI::App& app, const Invocation& invocation);
 Command schemes_command(CLI::App& app, const Invocation& invocation);
+Command faults_command(CLI::App& app, const Invocation& invocation);
 Command symbols_command(CLI::App& app, const Invocation& invocation);
 Command resolve_command(CLI::App& app, const Invocation& invocation);
 Command conformance_command(CLI::App& app, const Invocation& invocation);

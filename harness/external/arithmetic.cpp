@@ -36,6 +36,19 @@ Result<std::uint64_t> mix(bpf::Caller& /*caller*/, const bpf::Arguments& argumen
   return bpf::extended(3 * a + 5 * b + 7 * c + 11 * d + e, {.bits = 16, .is_signed = true});
 }
 
+Words narrow_sum(const Surroundings& /*surroundings*/) {
+  return {
+      encode<Op::mulli>(r4, r4, 3),  encode<Op::add>(r3, r3, r4),  encode<Op::mulli>(r5, r5, 5),
+      encode<Op::add>(r3, r3, r5),   encode<Op::mulli>(r6, r6, 7), encode<Op::add>(r3, r3, r6),
+      encode<Op::mulli>(r7, r7, 11), encode<Op::add>(r3, r3, r7),  kBlr,
+  };
+}
+
+Result<std::uint64_t> narrow_sum(bpf::Caller& /*caller*/, const bpf::Arguments& arguments) {
+  const auto [a, b, c, d, e] = arguments;
+  return a + 3 * b + 5 * c + 7 * d + 11 * e;
+}
+
 Words clobber(const Surroundings& /*surroundings*/) {
   constexpr unsigned kVolatileCr = 0xc7;  // CR0, CR1, CR5, CR6, CR7
   constexpr unsigned kVolatileFpr = 14;

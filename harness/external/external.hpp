@@ -83,6 +83,11 @@ Result<std::uint64_t> clobber(bpf::Caller& caller, const bpf::Arguments& argumen
 Words mix(const Surroundings& surroundings);
 Result<std::uint64_t> mix(bpf::Caller& caller, const bpf::Arguments& arguments);
 
+// narrow_sum(uint16_t a, int16_t b, uint32_t c, int32_t d, int8_t e) -> uint64_t:
+// a + 3b + 5c + 7d + 11e. All 64 bits of what it is given show in all 64 bits of its result.
+Words narrow_sum(const Surroundings& surroundings);
+Result<std::uint64_t> narrow_sum(bpf::Caller& caller, const bpf::Arguments& arguments);
+
 // loop(count, function, context, flags): as bpf_loop of Linux. Calls function(index, context) until
 // it does not return 0, at most `count` times; how often it did. flags must be 0 (else −22), count
 // at most 2^23 (else −7).

@@ -36,13 +36,14 @@ struct MachineRunOptions {
   vm::Host& host = vm::direct_host();       // who starts machines
   engine::Jit jit = engine::farcall_jit();  // who makes code where documents have none
   std::vector<ErrorCode> allowed = {};      // findings that do not make a cell fail
+  std::function<void(std::size_t index, model::Observations& seen)> said = nullptr;  // see Hearsay
 };
 
 // Where cells come from and go to; called from the thread that runs them.
 struct MachineRunListener {
   // The index of the next cell to run, which must not be asked for twice; nothing: there is none.
   std::function<std::optional<std::size_t>()> next;
-  std::function<void(FinishedCell cell)> finish;
+  std::function<void(FinishedCell&& cell)> finish;
   std::function<bool()> stopped;         // nothing more is run once this is true
   std::function<void()> lost = nullptr;  // a machine has failed; may be null
 };

@@ -14,6 +14,9 @@
 
 namespace farcall::run {
 
+// Changes what the guest said of the cell with that index, to see what is made of a guest that lies.
+using Hearsay = std::function<void(std::size_t index, model::Observations& seen)>;
+
 struct RunnerOptions {
   unsigned machines = 1;                    // at most so many at the same time
   std::filesystem::path images;             // the folder of guest images
@@ -22,6 +25,7 @@ struct RunnerOptions {
   vm::Host* host = &vm::direct_host();      // who starts machines
   engine::Jit jit = engine::farcall_jit();  // who makes code where documents have none
   std::vector<ErrorCode> allowed = {};      // findings that do not make a cell fail
+  Hearsay said = nullptr;                   // alters what guests say; from any thread
 };
 
 // What came of one cell, valid during the call of the sink.

@@ -142,7 +142,7 @@ TEST_P(OnEveryMachine, WhatOnlyComputesIsWhatItsMeaningSays) {
       {0, 0, 0, 0, 0},
   }};
   for (const model::Abi abi : abis()) {
-    for (const char* name : {"weighted_sum", "mix", "clobber", "gather_bytes", "no_op", "sqrti"}) {
+    for (const char* name : {"weighted_sum", "mix", "narrow_sum", "clobber", "gather_bytes", "no_op", "sqrti"}) {
       for (const bpf::Arguments& arguments : kArguments) {
         const model::Job one = job(name, abi, arguments);
         const auto seen = run(one);
@@ -414,6 +414,7 @@ TEST(Native, MeaningsByHand) {
   EXPECT_EQ(meaning("weighted_sum", {1, 10, 100, 1000, 10000}), 75321U);
   EXPECT_EQ(meaning("mix", {1, 10, 100, 1000, 10000}), 21753U);
   EXPECT_EQ(meaning("mix", {0, 0, 0, 0, 0x8000}), 0xffffffffffff8000U);
+  EXPECT_EQ(meaning("narrow_sum", {1, 10, 100, 1000, 10000}), 117531U);
   EXPECT_EQ(meaning("clobber", {42, 1, 2, 3, 4}), 42U);
   EXPECT_EQ(meaning("gather_bytes", {0x101, 0x202, 0x303, 0x404, 0x505}), 0x0102030405U);
   EXPECT_EQ(meaning("no_op", {42}), 0U);

@@ -1,0 +1,132 @@
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/files.hpp"
+#include "command/commands.hpp"
+#include "command/nearest.hpp"
+#include "command/options.hpp"
+#include "faults/matrix.hpp"
+
+namespace farcall::command {
+namespace {
+
+enum class FaultsFormat : std::uint8_t { text, json, markdown };
+
+const std::map<std::string, FaultsFormat> kFaultsFormats = {{"text", FaultsFormat::text},
+                                                            {"json", FaultsFormat::json},
+                                                            {"markdown", FaultsFormat::markdown}};
+
+struct FaultsArguments {
+  std::vector<std::string> names;
+  bool list = false;
+  FaultsFormat format = FaultsFormat::text;
+  std::string output;
+  run::Selection selection;
+  run::RunnerOptions runner;
+};
+
+Result<std::vector<const faults::Fault*>> faults_named(const std::vector<std::string>& names) {
+  std::vector<const faults::Fault*> found;
+  std::vector<std::string> known;
+  for (const faults::Fault& fault : faults::all_faults()) {
+    known.push_back(fault.name);
+    if (names.empty()) {
+      found.push_back(&fault);
+    }
+  }
+  for (const std::string& name : names) {
+    const auto fault = std::ranges::find(faults::all_faults(), name, &faults::Fault::name);
+    if (fault == faults::all_faults().end()) {
+      const auto near = nearest(name, known);
+      return Error{.code = ErrorCode::usage_bad_argument,
+                   .message = fmt::format("there is no fault {}{}", name,
+                                          near ? fmt::format("; did you mean {}?", *near) : ""),
+                   .hint = "farcall faults --list shows what there is"};
+    }
+    found.push_back(&*fault);
+  }
+  return found;
+}
+
+std::string fault_list(const std::vector<const faults::Fault*>& all) {
+  std::string text;
+  for (const faults::Fault* const fault : all) {
+    text += fmt::format("{:<32} {:<7} {} ({})\n", fault->name, name(fault->part), fault->what,
+                        fault->source);
+  }
+  return text;
+}
+
+ExitCode run_faults(const FaultsArguments& arguments) {
+  const auto wanted = faults_named(arguments.names);
+  if (!wanted) {
+    return report_error(wanted.error());
+  }
+  if (arguments.list) {
+    const auto written = write_output(arguments.output, fault_list(wanted.value()));
+    return written ? ExitCode::passed : report_error(written.error());
+  }
+  auto selected = run::select_cells(arguments.selection);
+  if (!selected) {
+    return report_error(selected.error());
+  }
+  if (!selected.value().bad.empty()) {
+    return report_error(selected.value().bad.front().error);
+  }
+  const auto matrix =
+      faults::try_faults(wanted.value(), std::move(selected.value().documents), arguments.runner);
+  if (!matrix) {
+    note(to_string(matrix.error()));
+    return ExitCode::harness_failed;
+  }
+  const std::string text = arguments.format == FaultsFormat::text ? matrix_text(matrix.value())
+                           : arguments.format == FaultsFormat::json
+                               ? matrix_json(matrix.value()).dump(1) + "\n"
+                               : matrix_markdown(matrix.value());
+  const auto written = write_output(arguments.output, text);
+  if (!written) {
+    return report_error(written.error());
+  }
+  return matrix.value().good() ? ExitCode::passed : ExitCode::failed;
+}
+
+}  // namespace
+
+Command faults_command(CLI::App& app, const Invocation& invocation) {
+  const auto arguments = std::make_shared<FaultsArguments>();
+  arguments->runner = default_runner(invocation);
+  CLI::App* const faults_app = app.add_subcommand(
+      "faults",
+      "Put known faults into linker, JIT, guest and dump, and say which witness sees each");
+  faults_app->add_option("NAME", arguments->names, "Only these faults");
+  faults_app->add_flag("--list", arguments->list, "Show them, and run nothing");
+  faults_app
+      ->add_option("--cases", arguments->selection.paths,
+                   "Put them into cells of these instead of the cases that farcall comes with")
+      ->type_name("PATH");
+  add_choice(*faults_app, "--format", arguments->format, kFaultsFormats, "text, json or markdown",
+             "FORMAT");
+  faults_app->add_option("--output", arguments->output, "Into this file")->type_name("FILE");
+  add_jobs(*faults_app, arguments->runner);
+  auto action = with_host(*faults_app, arguments->runner.host, [arguments, invocation] {
+    if (arguments->selection.paths.empty()) {
+      std::error_code none;
+      arguments->selection.paths = {
+          std::filesystem::weakly_canonical(invocation.images.parent_path() / "case-files", none)
+              .string()};
+    }
+    return run_faults(*arguments);
+  });
+  return {faults_app, std::move(action)};
+}
+
+}  // namespace farcall::command

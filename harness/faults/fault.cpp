@@ -1,0 +1,118 @@
+#include "faults/fault.hpp"
+
+#include <array>
+#include <exception>
+#include <iterator>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "bpf/validator.hpp"
+#include "faults/rewrite.hpp"
+#include "jit/compile.hpp"
+
+namespace farcall::faults {
+namespace {
+
+// The code that our JIT makes of `linked`; nothing if it refuses, or finds itself at odds.
+std::optional<model::CodeImage> compiled(const model::LinkedProgram& linked,
+                                         const model::AxisValues& axes) {
+  try {
+    auto image = jit::compile(linked, axes);
+    return image ? std::optional(std::move(image).value()) : std::nullopt;
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+}
+
+// Witnesses do not need the linked program where nothing is wrong with it.
+std::optional<model::Document> with_image(const model::Document& right,
+                                          std::optional<model::CodeImage> image) {
+  if (!image || *image == *right.image) {
+    return std::nullopt;
+  }
+  return model::Document{.cell = right.cell, .linked = {}, .image = std::move(image)};
+}
+
+}  // namespace
+
+namespace {
+
+// Whoever reads RFC 9669 wrongly may do so twice.
+std::vector<Fault> both_faults() {
+  std::vector<Fault> both;
+  for (Fault& fault : instruction_faults()) {
+    if (auto* const translation = std::get_if<Mistranslates>(&fault.transform)) {
+      both.push_back({.name = "both-" + fault.name,
+                      .part = Part::both,
+                      .what = fault.what,
+                      .source = fault.source,
+                      .transform = Misunderstands{std::move(translation->instead)}});
+    }
+  }
+  return both;
+}
+
+}  // namespace
+
+std::string_view name(Part part) {
+  constexpr std::array<std::string_view, 5> kNames = {"linker", "jit", "both", "guest", "dump"};
+  return kNames[static_cast<std::size_t>(part)];
+}
+
+const std::vector<Fault>& all_faults() {
+  static const std::vector<Fault> kAll = [] {
+    std::vector<Fault> all;
+    for (const auto part : {link_faults, instruction_faults, call_faults, frame_faults, both_faults,
+                            guest_faults, answer_faults, dump_faults}) {
+      std::vector<Fault> some = part();
+      std::ranges::move(some, std::back_inserter(all));
+    }
+    return all;
+  }();
+  return kAll;
+}
+
+std::optional<model::Document> with_fault(const Fault& fault, const model::Document& right) {
+  if (std::holds_alternative<Misanswers>(fault.transform)) {
+    return std::nullopt;
+  }
+  if (const auto* const accepts = std::get_if<Accepts>(&fault.transform)) {
+    return right.image || !right.cell.expected.failure ? std::nullopt : accepts->make(right.cell);
+  }
+  if (!right.image || right.cell.expected.failure) {
+    return std::nullopt;
+  }
+  if (const auto* const translation = std::get_if<Mistranslates>(&fault.transform)) {
+    return with_image(right, compiled_otherwise(right, translation->instead));
+  }
+  if (const auto* const reading = std::get_if<Misunderstands>(&fault.transform)) {
+    auto program = rewritten_program(*right.cell.program, reading->instead);
+    if (!program || !bpf::validate(*program)) {
+      return std::nullopt;
+    }
+    model::Document wrong{.cell = right.cell, .linked = {}, .image = {}};
+    wrong.cell.program = std::make_shared<const bpf::Program>(std::move(*program));
+    return wrong;
+  }
+  if (const auto* const link = std::get_if<Mislinks>(&fault.transform)) {
+    model::Document wrong = right;
+    if (!link->change(right, *wrong.linked)) {
+      return std::nullopt;
+    }
+    wrong.image = compiled(*wrong.linked, right.cell.axes);
+    return wrong.image ? std::optional(std::move(wrong)) : std::nullopt;
+  }
+  if (const auto* const reading = std::get_if<Misreads>(&fault.transform)) {
+    model::LinkedProgram linked = *right.linked;
+    return reading->change(right, linked) ? with_image(right, compiled(linked, right.cell.axes))
+                                          : std::nullopt;
+  }
+  if (const auto* const emission = std::get_if<Misemits>(&fault.transform)) {
+    model::CodeImage image = *right.image;
+    return emission->change(right, image) ? with_image(right, std::move(image)) : std::nullopt;
+  }
+  return model::Document{.cell = right.cell, .linked = {}, .image = right.image};
+}
+
+}  // namespace farcall::faults
