@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::uint32_t kSystemCallVector = 0xc00;
 constexpr std::uint32_t kDecrementerVector = 0x900;
+constexpr std::uint32_t kAlignmentVector = 0x600;
 
 // Which vectors set DAR and DSISR. Power ISA 3.0B Book III, section 6.5.
 struct VectorFacts {
@@ -27,7 +28,7 @@ struct VectorFacts {
 constexpr std::array kVectorFacts = {
     VectorFacts{0x300, true, true},   // data storage
     VectorFacts{0x380, true, false},  // data segment
-    VectorFacts{0x600, true, false},  // alignment
+    VectorFacts{kAlignmentVector, true, false},
 };
 
 template <typename T>
@@ -281,7 +282,10 @@ void read_ending(const wire::JobResult& result, const JobLayout& layout,
                      .came_from = {result.came_from}};
   for (const VectorFacts& facts : kVectorFacts) {
     if (facts.vector == vector) {
-      fault.data_address = facts.sets_dar ? std::optional(GuestAddress{result.dar}) : std::nullopt;
+      // The guest has cleared DAR before: QEMU does not set it for an lmw in little-endian mode.
+      const bool is_unknown = vector == kAlignmentVector && result.dar == 0;
+      fault.data_address =
+          facts.sets_dar && !is_unknown ? std::optional(GuestAddress{result.dar}) : std::nullopt;
       fault.data_status =
           facts.sets_dsisr ? std::optional(static_cast<std::uint32_t>(result.dsisr)) : std::nullopt;
     }

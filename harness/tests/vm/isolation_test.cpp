@@ -133,6 +133,18 @@ TEST_P(Isolation, GateMovesWithTheJob) {
   expect_still_works();
 }
 
+TEST_P(Isolation, TheDataAddressIsNotThatOfAnEarlierJob) {
+  const auto earlier = run(code_job({0x98830028}));  // stb r4, 40(r3)
+  EXPECT_EQ(earlier.fault->data_address, kData + 40);
+  const auto seen = run(code_job({0xbb600030}));  // lmw r27, 48(0)
+  if (GetParam().endian == model::Endian::big) {
+    EXPECT_EQ(seen.fault->data_address, GuestAddress{48});
+  } else {  // which has no such instruction, and QEMU does not say what it would have loaded from
+    expect_fault(seen, 0x600, kCode);
+    EXPECT_EQ(seen.fault->data_address, std::nullopt);
+  }
+}
+
 TEST_P(Isolation, OnlyTheGateReturns) {
   expect_fault(run(code_job({0x44000002})), 0xc00, kCode + 4);  // sc: SRR0 is after it
 }
