@@ -87,7 +87,7 @@ std::vector<Fault> dump_faults() {
          constexpr ppc64::CrBit kNone{0};
          const std::uint32_t before = static_cast<std::uint32_t>(code.words.size());
          const bool odd = (code.address.value / 4 + before) % 2 != 0;  // of the stub's first word
-         const std::int64_t data = odd ? 16 : 20;                      // from `mflr`: not 8-aligned
+         const std::int64_t data = odd ? 20 : 16;                      // from `mflr`: not 8-aligned
          for (const std::uint32_t word :
               {ppc64::kReadOwnAddress, ppc64::encode<Op::mflr>(Gpr::r11),
                ppc64::encode<Op::ld>(Gpr::r12, data, Gpr::r11), ppc64::encode<Op::mtctr>(Gpr::r12),

@@ -97,7 +97,7 @@ std::optional<model::Document> with_fault(const Fault& fault, const model::Docum
   }
   if (const auto* const link = std::get_if<Mislinks>(&fault.transform)) {
     model::Document wrong = right;
-    if (!link->change(right, *wrong.linked)) {
+    if (!link->change(right, *wrong.linked) || *wrong.linked == *right.linked) {
       return std::nullopt;
     }
     wrong.image = compiled(*wrong.linked, right.cell.axes);

@@ -17,7 +17,7 @@ std::size_t widest_name(const FaultMatrix& matrix) {
   return wide;
 }
 
-// The cells of a row, each `width(witness)` wide.
+// In how many cells a witness spoke.
 std::string mark(const FaultRow& row, std::size_t witness) {
   return row.seen[witness] == 0 ? "·" : fmt::format("{}", row.seen[witness]);
 }
@@ -53,7 +53,7 @@ std::string matrix_text(const FaultMatrix& matrix) {
     for (std::size_t i = 0; i < kWitnessCount; ++i) {
       text += fmt::format("  {:>{}}", mark(row, i), name(static_cast<Witness>(i)).size());
     }
-    text += fmt::format("  {}{}\n", row.first, row.only() ? " (it alone)" : "");
+    text += fmt::format("  {}\n", row.first.substr(row.first.find('@') + 1));
   }
   const auto caught =
       std::ranges::count_if(matrix.rows, [](const auto& row) { return row.caught != 0; });
