@@ -15,8 +15,8 @@ namespace {
 TEST(CodeLayout, NoCodeIsLongerThanAtMost) {
   const cases::CodeLayout layout = code_layout();
   std::size_t compared = 0;
-  for (const std::string& file :
-       cases::find_case_files({(tests::source_dir() / "cases").string()}).files) {
+  const std::vector<std::string> folders = {(tests::source_dir() / "cases").string()};
+  for (const std::string& file : cases::find_case_files(folders).files) {
     const auto parsed = cases::read_case(file);
     if (!parsed || !parsed.value().program) {
       continue;
