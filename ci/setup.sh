@@ -5,7 +5,7 @@
 packages=(
   cmake ninja-build g++ pkg-config git
   libboost-dev libboost-filesystem-dev libfmt-dev nlohmann-json3-dev libcli11-dev libelf-dev libpugixml-dev
-  libssl-dev libbpf-dev gdb-multiarch
+  libssl-dev libbpf-dev libsqlite3-dev gdb-multiarch
   libgtest-dev libgmock-dev libbenchmark-dev
   libvirt-dev libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
   libvirt-daemon-system  # the user libvirt-qemu, without whom libvirt starts nothing as root

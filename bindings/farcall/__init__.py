@@ -54,6 +54,16 @@ from farcall.errors import (
 )
 from farcall.landing import Landing
 from farcall.machines import IMAGES, Machine, MachinePool
+from farcall.serving import (
+    JitCode,
+    JitExternal,
+    JitFunction,
+    JitMap,
+    JitRequest,
+    JitSlot,
+    Unsupported,
+    serve_jit,
+)
 
 __all__ = [
     "AXES",
@@ -72,6 +82,12 @@ __all__ = [
     "Finding",
     "Function",
     "Interpretation",
+    "JitCode",
+    "JitExternal",
+    "JitFunction",
+    "JitMap",
+    "JitRequest",
+    "JitSlot",
     "Landing",
     "LinkedProgram",
     "Machine",
@@ -85,6 +101,7 @@ __all__ = [
     "Result",
     "SiteStory",
     "Slot",
+    "Unsupported",
     "UsageError",
     "Verdict",
     "__version__",
@@ -93,4 +110,5 @@ __all__ = [
     "interpret",
     "jit",
     "link",
+    "serve_jit",
 ]

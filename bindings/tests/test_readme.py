@@ -12,4 +12,4 @@ def test_its_tests_pass(pytester):
     code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[-1]
     pytester.makepyfile("from farcall import jit as my_jit\n" + code)
     pytester.makefile(".case", far=FAR)
-    pytester.runpytest("--hypothesis-profile=ci", "-W", "error").assert_outcomes(passed=4)
+    pytester.runpytest("--hypothesis-profile=ci", "-W", "error").assert_outcomes(passed=5)

@@ -137,6 +137,7 @@ enum class Blame : std::uint8_t {
   X(guest_budget,                   "guest.budget",                 code)       \
   X(guest_unwritten_value,          "guest.unwritten-value",        code)      \
   X(linked_differs,                 "linked.differs",               code)       \
+  X(symbol_mismatch,                "symbol.mismatch",              code)       \
   X(expected_failure_missing,       "expected-failure.missing",     code)       \
   /* the harness and its machines */                                            \
   X(machine_no_qemu,                "machine.no-qemu",              machine)    \

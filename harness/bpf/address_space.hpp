@@ -62,7 +62,8 @@ class AddressSpace {
     return shadows_[region].pointers;
   }
 
-  const std::vector<MemoryRegion>& regions() const { return regions_; }
+  const std::vector<MemoryRegion>& regions() const& { return regions_; }
+  std::vector<MemoryRegion> regions() && { return std::move(regions_); }
   // How many there were, loads and stores.
   std::uint64_t accesses() const { return accesses_; }
   std::endian order() const { return order_; }

@@ -49,14 +49,16 @@ constexpr std::array kAliases = {
 using Rows = std::span<const InstructionInfo* const>;
 
 Rows rows_named(std::string_view mnemonic) {
-  const auto* const alias = std::ranges::find(kAliases, mnemonic, &Alias::written);
-  if (alias != kAliases.end()) {
-    mnemonic = alias->mnemonic;
-  }
   const auto mnemonic_of = [](const InstructionInfo* row) { return row->mnemonic; };
   const auto* const begin = std::ranges::lower_bound(kByMnemonic, mnemonic, {}, mnemonic_of);
-  const auto* const end = std::ranges::upper_bound(kByMnemonic, mnemonic, {}, mnemonic_of);
-  return {begin, end};
+  const auto* const end = std::find_if(begin, kByMnemonic.end(), [&](const InstructionInfo* row) {
+    return row->mnemonic != mnemonic;
+  });
+  if (begin != end) {
+    return {begin, end};
+  }
+  const auto* const alias = std::ranges::find(kAliases, mnemonic, &Alias::written);
+  return alias == kAliases.end() ? Rows() : rows_named(alias->mnemonic);
 }
 
 struct Label {
@@ -93,6 +95,9 @@ class Assembler {
   }
 
   Result<Program> run(std::string_view text) {
+    const auto lines = static_cast<std::size_t>(std::ranges::count(text, '\n')) + 1;
+    program_.slots.reserve(lines);
+    program_.origins.reserve(lines);
     FARCALL_TRYV(read_lines({.text = text, .number = start_.line}));
     if (program_.slots.empty()) {
       return Error{.code = ErrorCode::bpf_empty,
@@ -128,6 +133,10 @@ class Assembler {
 
   Result<void> read_lines(Lines lines) {
     while (auto line = lines.next()) {
+      if (line->peek() != '.') {
+        FARCALL_TRYV(read_line(*line));
+        continue;
+      }
       const Place place = line->place();
       AssemblyLine directive = *line;
       const std::string_view word = directive.take_name();

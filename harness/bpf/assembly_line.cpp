@@ -90,11 +90,10 @@ std::optional<std::uint8_t> AssemblyLine::take_register() {
   const std::size_t begin = at_;
   take('%');
   const std::string_view word = peek_word();
-  for (std::uint8_t number = 0; number < 16; ++number) {
-    const char digit = static_cast<char>('0' + number % 10);
-    const bool short_name = number < 10 && word.size() == 2;
-    const bool long_name = number >= 10 && word.size() == 3 && word[1] == '1';
-    if ((short_name || long_name) && word.front() == 'r' && word.back() == digit) {
+  const bool has_tens = word.size() == 3 && word[1] == '1';
+  if ((word.size() == 2 || has_tens) && word.front() == 'r' && is_digit(word.back())) {
+    const auto number = static_cast<std::uint8_t>(word.back() - '0' + (has_tens ? 10 : 0));
+    if (number < 16) {
       at_ += word.size();
       return number;
     }

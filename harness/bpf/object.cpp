@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -110,7 +112,12 @@ class ObjectReader {
             .hint = std::move(hint)};
   }
   SourceLocation location(ElfAddress at) const {
-    return {.file = fmt::format("{}:{}+{:#x}", code_.file, section_name(at.section), at.offset)};
+    // Each slot has one: a large object has too many for a general formatter.
+    std::array<char, 16> digits;
+    const auto end = std::to_chars(digits.begin(), digits.end(), at.offset, 16);
+    std::string file = code_.file;
+    file.append(":").append(section_name(at.section)).append("+0x");
+    return {.file = file.append(digits.begin(), end.ptr)};
   }
   std::string section_name(std::size_t number) const {
     if (const auto code = code_.sections.find(number); code != code_.sections.end()) {

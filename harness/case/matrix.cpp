@@ -22,10 +22,52 @@ struct Point {
   std::optional<std::int64_t> sweep;  // the value, in a placement that sweeps
 };
 
-// What is known of the program's code for some values of the axes.
-struct Sizing {
-  const CodeLayout& layout;
-  std::vector<std::uint64_t> sizes;  // of the functions, or none
+// What is known of the size of the program's code.
+class Sizing {
+ public:
+  Sizing(const bpf::Program& program, const CodeLayout& layout)
+      : program_(program), layout_(layout) {
+    if (layout.at_most) {
+      at_most_ = layout.at_most(program);
+    }
+  }
+
+  // Where the items are for these axes. How long the code is matters only to functions that may be
+  // so long that the next one has to move, or that lie close to something else.
+  Result<ResolvedPlacement> placement(const Case& parsed, const model::AxisValues& axes,
+                                      const PlaceLines& lines, std::int64_t sweep) {
+    if (!at_most_.empty() && !moves_the_next(lines)) {
+      if (auto found = resolve_placement(parsed, axes, layout_, at_most_, lines, sweep)) {
+        return found;
+      }
+    }
+    if (axes != of_) {
+      of_ = axes;
+      // A program that the scheme or the JIT refuses has no size, and its cells fail for that.
+      sizes_.clear();
+      if (auto sizes = layout_.sizes ? layout_.sizes(program_, axes) : sizes_) {
+        sizes_ = std::move(sizes).value();
+      }
+    }
+    return resolve_placement(parsed, axes, layout_, sizes_, lines, sweep);
+  }
+
+ private:
+  // Whether a function may be so long that the one after it lies elsewhere by default.
+  bool moves_the_next(const PlaceLines& lines) const {
+    for (std::size_t i = 0; i + 1 < program_.functions.size(); ++i) {
+      if (at_most_[i] > kFunctionGap && lines[i + 1] == nullptr) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  const bpf::Program& program_;
+  const CodeLayout& layout_;
+  std::vector<std::uint64_t> at_most_;
+  std::optional<model::AxisValues> of_;  // the axes that `sizes_` is for
+  std::vector<std::uint64_t> sizes_;     // of the functions, or none
 };
 
 // Sections of one kind that had a say in some cell.
@@ -401,7 +443,7 @@ Result<void> refuse_equal_names(const Case& parsed, const std::vector<PlacedCell
 }
 
 // Adds to `made` the cells for one placement, one for each value of its sweep.
-Result<void> add_swept_cells(const Case& parsed, Point point, const Sizing& sizing, Usage& usage,
+Result<void> add_swept_cells(const Case& parsed, Point point, Sizing& sizing, Usage& usage,
                              std::vector<PlacedCell>& made) {
   const auto in_cell = [&](Error error) {
     return with_cell(std::move(error), cell_name(parsed, point));
@@ -416,8 +458,8 @@ Result<void> add_swept_cells(const Case& parsed, Point point, const Sizing& sizi
   }
   for (const std::optional<std::int64_t>& value : values.value()) {
     point.sweep = value;
-    Result<ResolvedPlacement> resolved = resolve_placement(
-        parsed, point.axes, sizing.layout, sizing.sizes, lines.value(), point.sweep.value_or(0));
+    Result<ResolvedPlacement> resolved =
+        sizing.placement(parsed, point.axes, lines.value(), point.sweep.value_or(0));
     if (!resolved) {
       return in_cell(std::move(resolved).error());
     }
@@ -435,7 +477,7 @@ Result<void> add_swept_cells(const Case& parsed, Point point, const Sizing& sizi
 }
 
 // Adds to `made` the cells for `axes`, those of each placement.
-Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, const Sizing& sizing,
+Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, Sizing& sizing,
                        Usage& usage, std::vector<PlacedCell>& made) {
   const std::size_t before = made.size();
   const std::size_t placements = std::max<std::size_t>(parsed.placements.size(), 1);
@@ -468,14 +510,8 @@ Result<std::vector<PlacedCell>> make_cells(const Case& parsed, const CodeLayout&
   Usage usage = unused(parsed);
   std::vector<PlacedCell> made;
   made.reserve(count);
+  Sizing sizing(*parsed.program, layout);
   for (const model::AxisValues& axes : all) {
-    Sizing sizing{.layout = layout, .sizes = {}};
-    if (layout.sizes) {
-      // A program that the scheme or the JIT refuses has no size, and its cells fail for that.
-      if (auto sizes = layout.sizes(*parsed.program, axes)) {
-        sizing.sizes = std::move(sizes).value();
-      }
-    }
     FARCALL_TRYV(add_cells(parsed, axes, sizing, usage, made));
   }
   FARCALL_TRYV(refuse_unused_sections(parsed, usage));

@@ -17,7 +17,6 @@ namespace {
 
 constexpr std::int64_t kKiB = 1024;
 constexpr std::int64_t kMiB = 1024 * kKiB;
-constexpr std::int64_t kFunctionGap = 64 * kKiB;
 constexpr std::int64_t kFirstHelper = 64 * kMiB;
 constexpr std::int64_t kFirstKfunc = 512 * kMiB;
 constexpr std::uint64_t kWordBytes = 4;
@@ -281,7 +280,7 @@ Result<void> check_items(const Work& work) {
     extents.push_back({.first = address, .last = address + (size - 1), .item = item});
   }
   const Item stack = stack_item(work.callees);
-  FARCALL_TRYV(check_item(work, stack, model::kStackBytes, model::kPageBytes));
+  FARCALL_TRYV(check_item(work, stack, model::kStackBytes, model::kStackAlignment));
   extents.push_back(pages_of(work, stack, model::kStackBytes));
   if (work.parsed.mem) {
     const Item mem = mem_item(work.callees);

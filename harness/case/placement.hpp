@@ -48,7 +48,13 @@ struct CodeLayout {
   std::function<Result<std::vector<std::uint64_t>>(const bpf::Program& program,
                                                    const model::AxisValues& axes)>
       sizes;
+  // No fewer bytes than `sizes` says, whatever the axes, and found without making any code. Where
+  // the functions of a cell have that much room, nobody asks for `sizes`.
+  std::function<std::vector<std::uint64_t>(const bpf::Program& program)> at_most;
 };
+
+// What a function without a place has for itself after the one before it, at least.
+inline constexpr std::uint64_t kFunctionGap = std::uint64_t{64} << 10;
 
 // Functions must be word aligned and the stack page aligned; functions, mem and stack must lie
 // where the MMU can map them, and none of them may begin in what another one covers: mem and stack

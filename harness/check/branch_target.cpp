@@ -1,12 +1,14 @@
 #include "check/branch_target.hpp"
 
-#include "ppc64/instruction.hpp"
-
 namespace farcall::check {
 
 std::optional<std::int64_t> branch_target(const model::CodeFunction& code, std::size_t at) {
+  return branch_target(code, at, ppc64::find(code.words[at]));
+}
+
+std::optional<std::int64_t> branch_target(const model::CodeFunction& code, std::size_t at,
+                                          const ppc64::Instruction* row) {
   const std::uint32_t word = code.words[at];
-  const ppc64::Instruction* const row = ppc64::find(word);
   if (row == nullptr || row->links ||
       (row->target != ppc64::BranchTarget::relative &&
        row->target != ppc64::BranchTarget::absolute)) {

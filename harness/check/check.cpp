@@ -50,13 +50,13 @@ SourceLocation source_of(const bpf::Program& program, bpf::SlotIndex slot) {
 
 // What lies after a function's code, layout_findings() speaks of; it calls nobody.
 std::vector<model::DecodedCall> that_are_reached(const Testimony& testimony) {
-  std::vector<std::size_t> ends;
-  std::ranges::transform(testimony.image->functions, std::back_inserter(ends), reached_end);
   std::vector<model::DecodedCall> calls;
   std::ranges::copy_if(
       testimony.decoded, std::back_inserter(calls), [&](const model::DecodedCall& call) {
         const model::CodeFunction& code = testimony.image->functions[call.site.function];
-        return call.at.value - code.address.value < ends[call.site.function] * std::uint64_t{4};
+        const std::uint64_t word = (call.at.value - code.address.value) / 4;
+        const bool has_line_after = !code.lines.empty() && word <= code.lines.back().word;
+        return has_line_after || word < reached_end(code);
       });
   return calls;
 }

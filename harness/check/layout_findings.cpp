@@ -18,10 +18,9 @@ using ppc64::Operand;
 
 constexpr std::uint64_t kDoublewordBytes = 8;
 
-// Whether code goes on at the next word after the one at `at`.
-bool goes_on(const model::CodeFunction& code, std::size_t at) {
-  const ppc64::Instruction* const row = ppc64::find(code.words[at]);
-  if (row == nullptr || !row->is_branch() || row->links) {
+// Whether code goes on at the next word after the branch at `at`.
+bool goes_on(const model::CodeFunction& code, std::size_t at, const ppc64::Instruction* row) {
+  if (row->links) {
     return true;
   }
   const bool is_conditional =
@@ -46,11 +45,14 @@ std::vector<bool> reached(const model::CodeFunction& code) {
       reached[at] = true;
       if (ppc64::is_prefix(code.words[at]) && at + 1 < end) {
         reached[++at] = true;
-      } else if (const auto target = branch_target(code, at); target && *target >= 0) {
-        from.push_back(static_cast<std::size_t>(*target));
-      }
-      if (!goes_on(code, at)) {
-        break;
+      } else if (const auto* const row = ppc64::find(code.words[at]);
+                 row != nullptr && row->is_branch()) {
+        if (const auto target = branch_target(code, at, row); target && *target >= 0) {
+          from.push_back(static_cast<std::size_t>(*target));
+        }
+        if (!goes_on(code, at, row)) {
+          break;
+        }
       }
       ++at;
     }

@@ -28,9 +28,10 @@ struct Group {
 const std::array kGroups = {
     Group{"Run cells",
           {run_command, list_command, new_command, replay_command, merge_command,
-           conformance_command}},
+           conformance_command, fuzz_command}},
     Group{"Look at one cell closely",
-          {dump_command, trace_command, debug_command, console_command, explain_command}},
+          {dump_command, trace_command, debug_command, console_command, reduce_command,
+           explain_command}},
     Group{"Compare schemes, names, addresses and kernels",
           {schemes_command, symbols_command, resolve_command, kernel_command}},
     Group{"Look after this machine", {doctor_command, vm_command, bench_command, faults_command}},

@@ -28,6 +28,8 @@ struct Command {
 
 // Each adds its command to `app`.
 Command run_command(CLI::App& app, const Invocation& invocation);
+Command fuzz_command(CLI::App& app, const Invocation& invocation);
+Command reduce_command(CLI::App& app, const Invocation& invocation);
 Command new_command(CLI::App& app, const Invocation& invocation);
 Command list_command(CLI::App& app, const Invocation& invocation);
 Command merge_command(CLI::App& app, const Invocation& invocation);

@@ -13,7 +13,9 @@
 #include "base/files.hpp"
 #include "command/commands.hpp"
 #include "command/defects.hpp"
+#include "command/kernel_distance.hpp"
 #include "command/options.hpp"
+#include "command/stock_kernel.hpp"
 #include "engine/jit.hpp"
 #include "kernel/fetch.hpp"
 #include "kernel/guest.hpp"
@@ -196,41 +198,35 @@ ExitCode defects(const DefectsArguments& arguments) {
 }
 
 struct CaptureArguments {
-  std::string cell;            // FILE@CELL
-  std::string kernel = "6.1";  // a version that was fetched, or a file
-  std::string output;          // empty: standard output
+  std::string cell;                     // FILE@CELL
+  std::string kernel = kDefaultKernel;  // a version that was fetched, or a file
+  std::string output;                   // empty: standard output
   std::filesystem::path images;
 };
 
-// The kernel's file, and what it is called.
-struct NamedKernel {
-  std::filesystem::path vmlinux;
-  std::string name;
-};
-
-Result<NamedKernel> kernel_named(const std::string& text) {
-  if (std::filesystem::is_regular_file(text)) {
-    return NamedKernel{.vmlinux = std::filesystem::absolute(text),
-                       .name = std::filesystem::path(text).filename().string()};
-  }
-  FARCALL_TRY(wanted, kernel::wanted(kernel::Kind::image, text));
-  FARCALL_TRY(store, kernel::Store::of_user());
-  FARCALL_TRY(fetched, store.get(wanted));
-  return NamedKernel{.vmlinux = fetched.vmlinux, .name = version_name(fetched)};
-}
-
 Result<void> write_capture(const CaptureArguments& arguments) {
   FARCALL_TRY(document, run::select_cell(arguments.cell));
-  FARCALL_TRY(question, run::kernel_question(document.cell));
-  FARCALL_TRY(kernel, kernel_named(arguments.kernel));
-  FARCALL_TRY(toc, kernel::toc_of(kernel.vmlinux));
+  const run::LinuxCell cell = run::linux_cell(document.cell);
+  if (cell.skipped) {
+    return *cell.skipped;
+  }
+  FARCALL_TRY(kernel, stock_kernel(arguments.kernel));
   FARCALL_TRY(answers, kernel::ask({.vmlinux = kernel.vmlinux,
                                     .agent = arguments.images / "linux-agent",
                                     .cpu = document.cell.axes.cpu,
                                     .mmu = document.cell.axes.mmu},
-                                   std::span(&question, 1)));
-  FARCALL_TRY(captured, run::captured(document.cell, answers.front(), kernel.name, toc));
-  return write_output(arguments.output, model::to_json(captured, "image").dump(1) + "\n");
+                                   std::span(&cell.question, 1)));
+  const run::Captured captured =
+      run::captured(cell, wire::KernelMode::jit, answers.front(), kernel.asked);
+  if (captured.skipped) {
+    return *captured.skipped;
+  }
+  if (!captured.findings.empty()) {
+    return model::as_error(captured.findings.front());
+  }
+  model::Document written = *captured.document;
+  written.cell.name = fmt::format("{}-{}", cell.cell.name, kernel.asked.name);
+  return write_output(arguments.output, model::to_json(written, "image").dump(1) + "\n");
 }
 
 ExitCode capture(const CaptureArguments& arguments) {
@@ -287,6 +283,24 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
   capture_app->add_option("--output", to_capture->output, "Where to write it")->type_name("FILE");
   capture_app->parse_complete_callback(
       [=] { *action = [to_capture] { return capture(*to_capture); }; });
+
+  const auto to_measure = std::make_shared<DistanceArguments>();
+  to_measure->images = invocation.images;
+  CLI::App* const distance_app = kernel_app->add_subcommand(
+      "distance", "How far from __bpf_call_base stock ppc64el kernels put JITed code");
+  distance_app
+      ->add_option("VERSION", to_measure->kernels,
+                   "Kernels that were fetched, 6.1 by default, or files of kernels")
+      ->type_name("VERSION...");
+  distance_app->add_option("--boots", to_measure->boots, "How often each is booted, 3 by default")
+      ->check(CLI::Range(1U, 100U));
+  distance_app->add_flag("--json", to_measure->json, "The same as one JSON document");
+  distance_app->parse_complete_callback([=] {
+    if (to_measure->kernels.empty()) {
+      to_measure->kernels.emplace_back(kDefaultKernel);
+    }
+    *action = [to_measure] { return kernel_distance(*to_measure); };
+  });
 
   const auto arguments = std::make_shared<DefectsArguments>();
   arguments->runner = default_runner(invocation);

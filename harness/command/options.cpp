@@ -57,6 +57,25 @@ void add_jit(CLI::App& command, std::string& jit) {
       ->type_name("JIT");
 }
 
+void add_allow(CLI::App& command, run::RunnerOptions& runner) {
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--allow",
+          [&runner](const std::vector<std::string>& codes) {
+            for (const std::string& text : codes) {
+              const auto code = error_code_named(text);
+              if (!code || blame(*code) != Blame::code) {
+                throw CLI::ValidationError(
+                    "--allow", fmt::format("'{}' is not a code that a cell fails with", text));
+              }
+              runner.allowed.push_back(*code);
+            }
+          },
+          "A cell does not fail for findings with this code; they are counted, not hidden")
+      ->type_name("CODE")
+      ->take_all();
+}
+
 void add_tag_hash(CLI::App& command, show::TagHash& hash) {
   static const std::map<std::string, show::TagHash> kHashes = {{"sha1", show::TagHash::sha1},
                                                                {"sha256", show::TagHash::sha256}};

@@ -38,6 +38,9 @@ void add_choice(CLI::App& command, const std::string& option, Enum& value,
 // --jit: who makes the code. One of these texts for each, for jit_named().
 void add_jit(CLI::App& command, std::string& jit);
 
+// --allow: codes of findings that do not make a cell fail.
+void add_allow(CLI::App& command, run::RunnerOptions& runner);
+
 // --tag-hash; `hash` has its default.
 void add_tag_hash(CLI::App& command, show::TagHash& hash);
 

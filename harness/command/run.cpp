@@ -12,6 +12,7 @@
 #include "command/options.hpp"
 #include "command/reporting.hpp"
 #include "command/shell_word.hpp"
+#include "command/stock_kernel.hpp"
 #include "run/runner.hpp"
 #include "run/select.hpp"
 
@@ -29,6 +30,8 @@ struct RunArguments {
   std::uint64_t seed = 0;  // the first of `seeds`
   std::size_t seeds = 1;   // all cells with each
   std::optional<std::uint64_t> budget;
+  bool in_linux = false;
+  std::vector<std::string> kernels = {kDefaultKernel};  // of the guest linux
   run::RunnerOptions runner;
 };
 
@@ -51,6 +54,29 @@ Result<run::Selected> load(const RunArguments& arguments) {
   return selected;
 }
 
+// In stock kernels, of which each has a JIT of its own.
+ExitCode run_in_linux(const RunArguments& arguments, const run::Selected& selected,
+                      Reporting& reporting) {
+  std::vector<StockKernel> kernels;
+  for (const std::string& name : arguments.kernels) {
+    auto kernel = stock_kernel(name);
+    if (!kernel) {
+      return report_error(kernel.error());
+    }
+    kernels.push_back(std::move(kernel).value());
+  }
+  const std::string program = shell_word(arguments.program);
+  const auto replay = [&](const std::string& path, const std::string& cell) {
+    return fmt::format("{} run {} --filter {} --guest linux", program, shell_word(path),
+                       shell_word(cell));
+  };
+  const auto replay_bad = [&](const run::BadFile& file) {
+    return fmt::format("{} run {} --guest linux", program, shell_word(file.path));
+  };
+  return run_in_kernels(selected.documents, selected.bad, kernels, arguments.runner,
+                        arguments.selection.shard, reporting, replay, replay_bad);
+}
+
 ExitCode run(const RunArguments& arguments) {
   const auto begin = std::chrono::steady_clock::now();
   auto loaded = load(arguments);
@@ -60,6 +86,11 @@ ExitCode run(const RunArguments& arguments) {
   auto& [selected, bad] = loaded.value();
   for (model::Document& document : selected) {
     document.cell.budget = arguments.budget.value_or(document.cell.budget);
+  }
+  if (arguments.in_linux) {
+    auto reporting = Reporting::open(arguments.reports, begin);
+    return reporting ? run_in_linux(arguments, loaded.value(), reporting.value())
+                     : report_error(reporting.error());
   }
   const std::size_t once = selected.size();
   const std::size_t times = arguments.repeat * arguments.seeds;
@@ -156,28 +187,31 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
       ->type_name("WHICH")
       ->check(CLI::IsMember({"own", "edges"}))
       ->excludes(from);
+  auto* const guest =
+      run_app
+          ->add_option_function<std::string>(
+              "--guest",
+              [arguments](const std::string& which) { arguments->in_linux = which == "linux"; },
+              "bare: our own (the default); linux: a stock kernel with its own JIT and "
+              "interpreter, and its code in our own")
+          ->type_name("GUEST")
+          ->check(CLI::IsMember({"bare", "linux"}))
+          ->excludes(from);
+  run_app
+      ->add_option("--kernel", arguments->kernels,
+                   "With --guest linux: a kernel that was fetched, 6.1 by default, or the file of "
+                   "one, vmlinux; several, to run in each")
+      ->type_name("VERSION")
+      ->expected(1)
+      ->take_all()
+      ->needs(guest);
   run_app->add_option("--seed", arguments->seed,
                       "What registers and memory hold that nobody has written is made of this "
                       "number and the cell's name; 0 by default");
   run_app
       ->add_option("--seeds", arguments->seeds, "Run every cell with so many seeds, from --seed on")
       ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
-  run_app
-      ->add_option_function<std::vector<std::string>>(
-          "--allow",
-          [arguments](const std::vector<std::string>& codes) {
-            for (const std::string& text : codes) {
-              const auto code = error_code_named(text);
-              if (!code || blame(*code) != Blame::code) {
-                throw CLI::ValidationError(
-                    "--allow", fmt::format("'{}' is not a code that a cell fails with", text));
-              }
-              arguments->runner.allowed.push_back(*code);
-            }
-          },
-          "A cell does not fail for findings with this code; they are counted, not hidden")
-      ->type_name("CODE")
-      ->take_all();
+  add_allow(*run_app, arguments->runner);
   run_app
       ->add_option("--budget", arguments->budget,
                    fmt::format("How many instructions a program may take in the interpreter, {} by "
@@ -193,9 +227,13 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
   auto* const bless_option = run_app->add_flag(
       "--bless", arguments->bless,
       "Make the case files expect what interpreter and CPU agree on, and show how they change");
-  for (const char* const other : {"--from", "--filter", "--where", "--shard", "--rerun-failed",
-                                  "--repeat", "--fail-fast", "--format", "--output", "--bundle"}) {
+  for (const char* const other :
+       {"--from", "--filter", "--where", "--shard", "--rerun-failed", "--repeat", "--fail-fast",
+        "--format", "--output", "--bundle", "--guest"}) {
     bless_option->excludes(run_app->get_option(other));
+  }
+  for (const char* const other : {"--jit", "--placements", "--seed", "--seeds", "--repeat"}) {
+    guest->excludes(run_app->get_option(other));
   }
   add_jobs(*run_app, arguments->runner);
   run_app->parse_complete_callback([arguments, run_app] {

@@ -177,8 +177,9 @@ std::string configuration_name(const fs::path& tree, const Configuration& config
   return configuration.name + "-" + hash.name();
 }
 
-// A configured tree: where its sources are seen, and its configuration.
+// A configured tree: itself, where its sources are seen, and its configuration.
 struct Configured {
+  fs::path tree;
   fs::path source;
   fs::path build;
 };
@@ -270,7 +271,8 @@ std::vector<std::string> compiler_flags(const Configured& configured, const fs::
       "-fno-builtin",
       "-fno-tree-loop-distribute-patterns",
   };
-  if (fs::exists(configured.source / "arch/powerpc/include/asm/text-patching.h")) {
+  // In the tree itself: the first time, there is no overlay yet.
+  if (fs::exists(configured.tree / "arch/powerpc/include/asm/text-patching.h")) {
     flags.emplace_back("-DFARCALL_TEXT_PATCHING");
   }
   flags.insert(flags.end(), configuration.compiler.begin(), configuration.compiler.end());
@@ -395,7 +397,8 @@ Result<fs::path> build_kernel_jit(const fs::path& tree, const fs::path& glue,
   if (!locked) {
     return locked.error();
   }
-  const Configured configured{.source = folder / "source", .build = folder / "build"};
+  const Configured configured{
+      .tree = source, .source = folder / "source", .build = folder / "build"};
   const fs::path work = folder / "work";
   const std::vector<std::string> flags = compiler_flags(configured, glue, wanted);
   if (const std::string name = program_name(work, flags);

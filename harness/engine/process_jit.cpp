@@ -30,7 +30,9 @@ struct Child {
   process::Process process;
   process::FileDescriptor to;
   process::FileDescriptor from;
-  std::vector<std::byte> read = {};  // of an answer that is not all there
+  // What was read and is not an answer yet: the first `unread` bytes of a room that stays as it is.
+  std::vector<std::byte> room = std::vector<std::byte>(kReadBytes);
+  std::size_t unread = 0;
 };
 
 Result<Child> start(const process::Command& command) {
@@ -119,16 +121,18 @@ class Exchange {
  private:
   // Whether there may be more.
   Result<bool> read_more() {
-    const std::size_t before = child_.read.size();
-    child_.read.resize(before + kReadBytes);
-    const ssize_t got = ::read(child_.from.number(), child_.read.data() + before, kReadBytes);
-    child_.read.resize(before + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    if (child_.unread == child_.room.size()) {
+      child_.room.resize(2 * child_.room.size());
+    }
+    const ssize_t got = ::read(child_.from.number(), child_.room.data() + child_.unread,
+                               child_.room.size() - child_.unread);
+    child_.unread += static_cast<std::size_t>(std::max<ssize_t>(got, 0));
     return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
   }
 
   template <typename Take>
   Result<std::size_t> take_answers(Take take) {
-    std::span<const std::byte> bytes(child_.read);
+    auto bytes = std::span<const std::byte>(child_.room).first(child_.unread);
     std::size_t taken = 0;
     while (bytes.size() >= 4) {
       const auto size = load<std::uint32_t>(bytes.data(), std::endian::little);
@@ -145,8 +149,8 @@ class Exchange {
       ++taken;
       bytes = bytes.subspan(size);
     }
-    child_.read.erase(child_.read.begin(),
-                      child_.read.end() - static_cast<std::ptrdiff_t>(bytes.size()));
+    std::ranges::copy(bytes, child_.room.begin());
+    child_.unread = bytes.size();
     return taken;
   }
 

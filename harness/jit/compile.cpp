@@ -224,7 +224,9 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
     if (target.tail_calls && is_program(linked.program, i)) {
       code.tail_entry_words = kTailEntryWords;
     }
-    code.frame_top_bytes = std::uint32_t{target.frame.size} - target.frame.swap_buffer;
+    if (layout.has_frame) {
+      code.frame_top_bytes = std::uint32_t{target.frame.size} - target.frame.swap_buffer;
+    }
     image.functions.push_back(std::move(code));
   }
   for (std::size_t i = 0; i < linked.program.externals.size(); ++i) {
@@ -277,6 +279,23 @@ Result<std::vector<std::uint64_t>> code_sizes(const model::LinkedProgram& linked
   for (std::size_t i = 0; i < linked.program.externals.size(); ++i) {
     sizes.push_back(external_code(linked.program, i, places_of(linked), target).words.size() * 4);
   }
+  return sizes;
+}
+
+std::vector<std::uint64_t> code_at_most(const bpf::Program& program) {
+  // What a prologue and an epilogue have at most, what an instruction has, what a call by number has
+  // for each function that it may mean, and what an external function has.
+  constexpr std::uint64_t kEnds = 256;
+  constexpr std::uint64_t kEach = 128;
+  constexpr std::uint64_t kEachByNumber = 64;
+  constexpr std::uint64_t kExternal = 4096;
+  const std::uint64_t slot =
+      kEach + (program.callx == bpf::Callx::helper ? kEachByNumber * program.externals.size() : 0);
+  std::vector<std::uint64_t> sizes;
+  for (const bpf::Function& function : program.functions) {
+    sizes.push_back(kEnds + slot * (function.end - function.begin));
+  }
+  sizes.resize(bpf::callee_count(program), kExternal);
   return sizes;
 }
 

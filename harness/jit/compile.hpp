@@ -31,6 +31,9 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked, const model
 // they call back.
 void add_externals(const model::Cell& cell, model::CodeImage& image);
 
+// No fewer bytes than each function's code has, whatever the axes are.
+std::vector<std::uint64_t> code_at_most(const bpf::Program& program);
+
 // How many bytes each function's code has, its descriptor included. None of the addresses in
 // `linked` matters. jit.unsupported.
 Result<std::vector<std::uint64_t>> code_sizes(const model::LinkedProgram& linked,

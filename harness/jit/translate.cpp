@@ -165,9 +165,28 @@ class Translation {
   }
   bool begins_program() const { return is_program(program_, source_.function); }
 
+  // Whether the code of an instruction needs a frame: what calls, and what swaps bytes in memory.
+  static bool needs_frame(const Slot& slot) {
+    const InstructionInfo* const info = bpf::find(slot);
+    return info == nullptr || info->is_call() || info->swap_bits != 0 ||
+           info->operation == Operation::may_goto;
+  }
+  bool has_frame() const {
+    bool wanted = saved_ != 0 || keeps_counter_;
+    for (bpf::SlotIndex i = function_.begin; !wanted && i < function_.end;
+         i += slots_at(source_.linked, i)) {
+      wanted = needs_frame(program_.slots[i]);
+    }
+    return wanted;
+  }
+
   void prologue() {
     saved_ = nonvolatiles();
     keeps_counter_ = keeps_counter();
+    layout_.has_frame = has_frame();
+    if (!layout_.has_frame) {
+      return;
+    }
     if (keeps_counter_ && begins_program()) {
       emit_tail_counter(out_, frame_);
     }
@@ -192,7 +211,9 @@ class Translation {
     if (keeps_counter_) {
       emit<Op::ld>(kTailCounter, frame_.saved_counter, kStack);
     }
-    leave_frame();
+    if (layout_.has_frame) {
+      leave_frame();
+    }
     emit<Op::bclr>(ppc64::kBranchAlways, ppc64::CrBit{0}, 0);
   }
 

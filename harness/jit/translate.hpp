@@ -14,7 +14,8 @@
 //
 // r13 is never touched, and r2 only by calls through a descriptor, which bring it back.
 //
-// Frame, offsets from r1. Every function has one, of the same size:
+// Frame, offsets from r1. Every function has one, of the same size, but for those that need none: they
+// call nobody, name none of r6 … r10, and neither swap bytes nor count may_goto. LR stays in LR there.
 //
 //   ELFv2 ELFv1
 //      0     0   header: back chain, CR, LR, TOC save; callees save LR into it
@@ -95,6 +96,7 @@ struct Layout {
   std::vector<std::uint32_t> slots;  // where each slot's code begins; one more for the epilogue
   std::vector<Branch> branches;      // which of them are far is kept from pass to pass
   std::vector<CallCode> calls;
+  bool has_frame = true;
 };
 
 // A sizing pass finds the layout and has zeros for distances and addresses. The emitting pass has

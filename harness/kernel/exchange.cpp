@@ -2,9 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
-#include <optional>
+#include <span>
 
 #include "base/byte_order.hpp"
 #include "bpf/codec.hpp"
@@ -54,9 +55,14 @@ class Taker {
   bool is_short_ = false;
 };
 
-Result<Answer> read_one(Taker& taker) {
+std::string text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+// What is cut off makes the taker short, and the answer worthless.
+Result<Answer> read_one(Taker& taker, const Question& question) {
   const auto said = taker.get<wire::KernelAnswer>();
-  if (said.outcome > static_cast<std::uint32_t>(wire::KernelOutcome::not_known)) {
+  if (said.outcome > static_cast<std::uint32_t>(wire::KernelOutcome::no_memory)) {
     return bad_answer(fmt::format("an answer has outcome {}", std::uint32_t{said.outcome}));
   }
   Answer answer{.outcome = static_cast<wire::KernelOutcome>(std::uint32_t{said.outcome}),
@@ -64,32 +70,45 @@ Result<Answer> read_one(Taker& taker) {
                 .result = said.result,
                 .functions = {},
                 .program = {},
-                .context = {},
-                .log = {}};
-  std::vector<wire::KernelFunction> functions;
+                .regions = {},
+                .log = {},
+                .kernel_log = {}};
+  std::vector<std::uint32_t> sizes;
   std::uint64_t code_bytes = 0;
   for (std::uint32_t i = 0; i < said.function_count && !taker.is_short(); ++i) {
-    functions.push_back(taker.get<wire::KernelFunction>());
-    code_bytes += functions.back().code_bytes;
+    const auto function = taker.get<wire::KernelFunction>();
+    sizes.push_back(function.code_bytes);
+    code_bytes += sizes.back();
+    answer.functions.push_back(
+        {.address = {function.address},
+         .symbol = std::string(function.symbol, strnlen(function.symbol, wire::kKernelSymbolBytes)),
+         .words = {}});
   }
   if (!taker.is_short() && code_bytes != said.code_bytes) {
     return bad_answer(fmt::format("its functions have {} bytes, and their code {}", code_bytes,
                                   std::uint32_t{said.code_bytes}));
   }
-  for (const wire::KernelFunction& function : functions) {
-    JitedFunction jited{.address = {function.address}, .words = {}};
-    const auto bytes = taker.take(function.code_bytes);
+  for (std::size_t i = 0; i < answer.functions.size(); ++i) {
+    const auto bytes = taker.take(sizes[i]);
     for (std::size_t at = 0; at + 4 <= bytes.size(); at += 4) {
-      jited.words.push_back(load<std::uint32_t>(&bytes[at], std::endian::little));
+      answer.functions[i].words.push_back(load<std::uint32_t>(&bytes[at], std::endian::little));
     }
-    answer.functions.push_back(std::move(jited));
   }
   FARCALL_TRY(slots, bpf::decode_slots(taker.take(said.program_bytes), std::endian::little));
   answer.program = std::move(slots);
-  const auto context = taker.take(said.context_bytes);
-  answer.context.assign(context.begin(), context.end());
-  for (const std::byte byte : taker.take(said.log_bytes)) {
-    answer.log += std::to_integer<char>(byte);
+  for (std::uint32_t i = 0; i < said.region_count && !taker.is_short(); ++i) {
+    const auto after = taker.get<wire::KernelRegionAfter>();
+    const auto bytes = taker.take(after.byte_count);
+    answer.regions.push_back({.address = {after.address}, .bytes = {bytes.begin(), bytes.end()}});
+  }
+  answer.log = text_of(taker.take(said.log_bytes));
+  answer.kernel_log = text_of(taker.take(said.kernel_log_bytes));
+  const bool is_done = answer.outcome == wire::KernelOutcome::done;
+  const bool as_asked = std::ranges::equal(
+      answer.regions, question.regions, {}, [](const auto& one) { return one.bytes.size(); },
+      [](const auto& one) { return one.bytes.size(); });
+  if (!taker.is_short() && is_done && !as_asked) {
+    return bad_answer("an answer has other regions than the question");
   }
   return answer;
 }
@@ -105,35 +124,45 @@ std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t 
   for (const Question& question : questions) {
     put(bytes,
         wire::KernelProgram{.slot_count = static_cast<std::uint32_t>(question.slots.size()),
-                            .context_bytes = static_cast<std::uint32_t>(question.context.size())});
+                            .region_count = static_cast<std::uint32_t>(question.regions.size()),
+                            .mode = static_cast<std::uint32_t>(question.mode),
+                            .crowd_mebibytes = question.crowd_mebibytes});
     const std::vector<std::byte> slots = bpf::encode(question.slots, std::endian::little);
     bytes.insert(bytes.end(), slots.begin(), slots.end());
-    bytes.insert(bytes.end(), question.context.begin(), question.context.end());
+    for (const Region& region : question.regions) {
+      put(bytes, wire::KernelRegion{.byte_count = static_cast<std::uint32_t>(region.bytes.size()),
+                                    .read_only = region.writable ? 0U : 1U});
+      bytes.insert(bytes.end(), region.bytes.begin(), region.bytes.end());
+    }
   }
   return bytes;
 }
 
-Result<std::vector<Answer>> read_reply(std::span<const std::byte> reply, std::size_t count,
-                                       std::uint64_t nonce) {
-  Taker taker(reply);
+Result<Reply> read_reply(std::span<const std::byte> bytes, std::span<const Question> questions,
+                         std::uint64_t nonce) {
+  Taker taker(bytes);
   const auto is_ours = [&](std::uint64_t magic) {
     const auto header = taker.get<wire::KernelReply>();
     return !taker.is_short() && header.magic == magic && header.nonce == nonce &&
-           header.program_count == count;
+           header.program_count == questions.size();
   };
   if (!is_ours(wire::kReplyBegin)) {
     return bad_answer("its reply does not begin as one to this batch");
   }
-  std::vector<Answer> answers;
-  for (std::size_t i = 0; i < count && !taker.is_short(); ++i) {
-    FARCALL_TRY(answer, read_one(taker));
-    answers.push_back(std::move(answer));
+  Reply reply;
+  for (const Question& question : questions) {
+    FARCALL_TRY(answer, read_one(taker, question));
+    if (taker.is_short()) {
+      return reply;
+    }
+    reply.answers.push_back(std::move(answer));
   }
-  if (!is_ours(wire::kReplyEnd) || taker.left() != 0) {
+  reply.is_whole = is_ours(wire::kReplyEnd) && taker.left() == 0;
+  if (!reply.is_whole && !taker.is_short()) {
     return bad_answer(
-        fmt::format("its reply of {} bytes does not end as one to this batch", reply.size()));
+        fmt::format("its reply of {} bytes does not end as one to this batch", bytes.size()));
   }
-  return answers;
+  return reply;
 }
 
 }  // namespace farcall::kernel

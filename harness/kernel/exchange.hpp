@@ -14,17 +14,34 @@
 
 namespace farcall::kernel {
 
-// A program to load and run.
+// Memory of a program: an array of one value, in pages of its own.
+struct Region {
+  std::vector<std::byte> bytes;
+  bool writable = true;
+};
+
+// A program to load and run. A 64-bit immediate load with src 2 names a region by its number, and
+// with its second half a byte of it.
 struct Question {
   std::vector<bpf::Slot> slots;
-  std::vector<std::byte> context;  // what r1 points to; empty: nothing
+  std::vector<Region> regions;
+  wire::KernelMode mode = wire::KernelMode::jit;
+  std::uint32_t crowd_mebibytes = 0;  // of other maps; at most wire::kMostCrowdMebibytes
 };
 
 struct JitedFunction {
   GuestAddress address;
+  std::string symbol;  // what the kernel calls it
   std::vector<std::uint32_t> words;
 
   friend bool operator==(const JitedFunction&, const JitedFunction&) = default;
+};
+
+struct RegionAfter {
+  GuestAddress address;
+  std::vector<std::byte> bytes;
+
+  friend bool operator==(const RegionAfter&, const RegionAfter&) = default;
 };
 
 struct Answer {
@@ -33,15 +50,21 @@ struct Answer {
   std::uint32_t result = 0;              // r0, the lower half
   std::vector<JitedFunction> functions;  // in the program's order; none: it was interpreted
   std::vector<bpf::Slot> program;        // as the kernel has it
-  std::vector<std::byte> context;        // after the run
+  std::vector<RegionAfter> regions;      // after the run
   std::string log;                       // the verifier's, if it rejected the program
+  std::string kernel_log;                // the kernel's since the answer before
 };
 
 // The file /batch.
 std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t nonce);
 
-// What the agent wrote. machine.bad-answer: it is not whole, or of another batch.
-Result<std::vector<Answer>> read_reply(std::span<const std::byte> reply, std::size_t count,
-                                       std::uint64_t nonce);
+// What the agent wrote: answers to the first questions, to all of them if it is whole.
+struct Reply {
+  std::vector<Answer> answers;
+  bool is_whole = false;
+};
+// machine.bad-answer: it is not a reply to this batch, or no agent writes such.
+Result<Reply> read_reply(std::span<const std::byte> bytes, std::span<const Question> questions,
+                         std::uint64_t nonce);
 
 }  // namespace farcall::kernel

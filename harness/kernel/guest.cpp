@@ -1,6 +1,5 @@
 #include "kernel/guest.hpp"
 
-#include <elf.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -8,9 +7,7 @@
 #include <array>
 #include <boost/process/search_path.hpp>
 #include <chrono>
-#include <cstring>
 #include <fstream>
-#include <map>
 #include <random>
 #include <sstream>
 #include <string_view>
@@ -27,7 +24,6 @@ namespace fs = std::filesystem;
 // A backstop for a guest that hangs; a boot takes 2 s of a core of its own.
 constexpr auto kPatience = std::chrono::seconds(180);
 
-constexpr std::size_t kMostKernelBytes = std::size_t{256} << 20;
 constexpr std::size_t kMostAgentBytes = std::size_t{1} << 20;
 
 std::string contents(int descriptor) {
@@ -99,17 +95,17 @@ std::string trouble_in(const std::string& log) {
   return {};
 }
 
-Result<std::vector<Answer>> ask(const GuestSpec& spec, std::span<const Question> questions) {
-  const std::string qemu = boost::process::search_path("qemu-system-ppc64").string();
-  if (qemu.empty()) {
-    return error_of(ErrorCode::machine_no_qemu, "qemu-system-ppc64 is not on PATH",
-                    "apt-get install qemu-system-ppc");
-  }
-  const auto agent = read_file(spec.agent.string(), "", kMostAgentBytes);
-  if (!agent) {
-    return error_of(ErrorCode::machine_no_image,
-                    fmt::format("the agent {} is not there", spec.agent.string()));
-  }
+namespace {
+
+// What one boot came to.
+struct Boot {
+  Reply reply;
+  std::string trouble;  // of the kernel's log while there was no reply; empty: none
+  std::string end;      // how the guest ended, in words
+};
+
+Result<Boot> boot(const std::string& qemu, const GuestSpec& spec, const std::string& agent,
+                  std::span<const Question> questions, const std::function<bool()>& stopped) {
   std::random_device random;
   const std::uint64_t nonce = std::uint64_t{random()} << 32U | random();
   const std::vector<std::byte> programs = batch(questions, nonce);
@@ -117,7 +113,7 @@ Result<std::vector<Answer>> ask(const GuestSpec& spec, std::span<const Question>
       InitramfsFile{.path = "dev", .mode = S_IFDIR | 0755, .bytes = {}},
       InitramfsFile{.path = "proc", .mode = S_IFDIR | 0755, .bytes = {}},
       InitramfsFile{
-          .path = "init", .mode = S_IFREG | 0755, .bytes = std::as_bytes(std::span(agent.value()))},
+          .path = "init", .mode = S_IFREG | 0755, .bytes = std::as_bytes(std::span(agent))},
       InitramfsFile{.path = "batch", .mode = S_IFREG | 0644, .bytes = programs},
   };
   const std::vector<std::byte> archive = initramfs(files);
@@ -135,81 +131,67 @@ Result<std::vector<Answer>> ask(const GuestSpec& spec, std::span<const Question>
   const auto end = std::chrono::steady_clock::now() + kPatience;
   bool has_ended = false;
   while (!(has_ended = !machine.running()) && std::chrono::steady_clock::now() < end) {
+    if (stopped && stopped()) {
+      return error_of(ErrorCode::machine_lost, "the Linux guest was stopped");
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   machine.kill();
   const std::string log = contents(console.number());
-  if (const std::string trouble = trouble_in(log); !trouble.empty()) {
-    return error_of(ErrorCode::jit_warned, fmt::format("the kernel says: {}", trouble));
+  const std::string bytes = contents(terminal.number());
+  if (bytes.empty()) {
+    if (const std::string trouble = trouble_in(log); !trouble.empty()) {
+      return error_of(ErrorCode::jit_warned, fmt::format("the kernel says: {}", trouble));
+    }
+    return has_ended
+               ? error_of(
+                     ErrorCode::machine_lost,
+                     fmt::format("the Linux guest ended without a reply ({}): {}", machine.ending(),
+                                 log.empty() ? machine.last_words() : why_lost(log)))
+               : error_of(
+                     ErrorCode::machine_timeout,
+                     fmt::format("the Linux guest did not begin within {} s; its last line: {}",
+                                 kPatience.count(), last_line(log)));
   }
-  if (!has_ended) {
-    return error_of(ErrorCode::machine_timeout,
-                    fmt::format("the Linux guest did not end within {} s; its last line: {}",
-                                kPatience.count(), last_line(log)));
-  }
-  const std::string reply = contents(terminal.number());
-  if (reply.empty()) {
-    return error_of(ErrorCode::machine_lost,
-                    fmt::format("the Linux guest ended without a reply ({}): {}", machine.ending(),
-                                log.empty() ? machine.last_words() : why_lost(log)));
-  }
-  return read_reply(std::as_bytes(std::span(reply)), questions.size(), nonce);
+  FARCALL_TRY(reply, read_reply(std::as_bytes(std::span(bytes)), questions, nonce));
+  return Boot{
+      .reply = std::move(reply),
+      .trouble = trouble_in(log),
+      .end = has_ended ? why_lost(log) : fmt::format("no end within {} s", kPatience.count())};
 }
 
-Result<GuestAddress> toc_of(const fs::path& vmlinux) {
-  FARCALL_TRY(image, read_file(vmlinux.string(), "", kMostKernelBytes));
-  const auto not_one = [&](const std::string& why) {
-    return Error{.code = ErrorCode::document_invalid,
-                 .message = fmt::format("not a kernel for ppc64, little-endian: {}", why),
-                 .where = {vmlinux.string()}};
-  };
-  Elf64_Ehdr header = {};
-  if (image.size() < sizeof header) {
-    return not_one("it is too short");
+}  // namespace
+
+Result<std::vector<Answered>> ask(const GuestSpec& spec, std::span<const Question> questions,
+                                  const std::function<bool()>& stopped) {
+  const std::string qemu = boost::process::search_path("qemu-system-ppc64").string();
+  if (qemu.empty()) {
+    return error_of(ErrorCode::machine_no_qemu, "qemu-system-ppc64 is not on PATH",
+                    "apt-get install qemu-system-ppc");
   }
-  std::memcpy(&header, image.data(), sizeof header);
-  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
-      header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_machine != EM_PPC64) {
-    return not_one("its ELF header is another's");
+  const auto agent = read_file(spec.agent.string(), "", kMostAgentBytes);
+  if (!agent) {
+    return error_of(ErrorCode::machine_no_image,
+                    fmt::format("the agent {} is not there", spec.agent.string()));
   }
-  // A function's global entry: addis r2,r12,HIGH; addi r2,r2,LOW, added to its own address.
-  constexpr std::uint32_t kAddis = 0x3c4c;
-  constexpr std::uint32_t kAddi = 0x3842;
-  std::map<std::uint64_t, std::size_t> counts;
-  std::size_t all = 0;
-  for (unsigned i = 0; i < header.e_phnum; ++i) {
-    Elf64_Phdr segment = {};
-    const std::size_t at = header.e_phoff + std::size_t{i} * sizeof segment;
-    if (at > image.size() || image.size() - at < sizeof segment) {
-      return not_one("it is truncated");
+  std::vector<Answered> all;
+  while (all.size() < questions.size()) {
+    FARCALL_TRY(booted, boot(qemu, spec, agent.value(), questions.subspan(all.size()), stopped));
+    for (Answer& answer : booted.reply.answers) {
+      all.emplace_back(std::move(answer));
     }
-    std::memcpy(&segment, image.data() + at, sizeof segment);
-    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0) {
-      continue;
+    if (booted.reply.is_whole) {
+      break;
     }
-    if (segment.p_offset > image.size() || segment.p_filesz > image.size() - segment.p_offset) {
-      return not_one("it is truncated");
+    if (all.size() == questions.size()) {
+      return error_of(ErrorCode::machine_bad_answer,
+                      "the Linux guest ended after its last answer, and before it said so");
     }
-    const auto* const bytes = reinterpret_cast<const std::byte*>(image.data()) + segment.p_offset;
-    for (std::size_t word = 0; word + 8 <= segment.p_filesz; word += 4) {
-      const auto first = load<std::uint32_t>(bytes + word, std::endian::little);
-      const auto second = load<std::uint32_t>(bytes + word + 4, std::endian::little);
-      if (first >> 16U == kAddis && second >> 16U == kAddi) {
-        const auto high = static_cast<std::int16_t>(first);
-        const auto low = static_cast<std::int16_t>(second);
-        ++counts[segment.p_vaddr + word + static_cast<std::uint64_t>(std::int64_t{high} * 65536) +
-                 static_cast<std::uint64_t>(std::int64_t{low})];
-        ++all;
-      }
-    }
+    all.emplace_back(error_of(ErrorCode::jit_crashed,
+                              fmt::format("the kernel did not survive it: {}",
+                                          booted.trouble.empty() ? booted.end : booted.trouble)));
   }
-  // A few are of other programs that the kernel carries, such as its vDSO.
-  const auto most =
-      std::ranges::max_element(counts, {}, [](const auto& entry) { return entry.second; });
-  if (most == counts.end() || most->second < 100 || most->second * 10 < all * 9) {
-    return not_one("its functions do not agree on a TOC");
-  }
-  return GuestAddress{most->first};
+  return all;
 }
 
 }  // namespace farcall::kernel

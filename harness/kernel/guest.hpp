@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -36,13 +37,15 @@ process::Command guest_command(const std::string& qemu, const GuestSpec& spec,
 // call trace; empty: there is none.
 std::string trouble_in(const std::string& log);
 
-// One answer for each question, from one boot. machine.no-qemu, machine.no-image (no agent),
-// machine.start, machine.timeout, machine.lost (the guest ended without a reply), machine.bad-answer;
-// jit.warned where the kernel's log tells of trouble, whatever the answers are.
-Result<std::vector<Answer>> ask(const GuestSpec& spec, std::span<const Question> questions);
+// What came of a question: the kernel's answer, or why there is none: jit.crashed, the guest ended or
+// hung while it was at it, with what its log says.
+using Answered = Result<Answer>;
 
-// What r2 holds in the kernel: nothing in the file says so but the code itself, where functions make
-// it from their own address, all the same. file.unreadable, document.invalid.
-Result<GuestAddress> toc_of(const std::filesystem::path& vmlinux);
+// One for each question, from one boot if all goes well: a program that ends the guest is told of,
+// and the rest is asked after another boot. machine.no-qemu, machine.no-image (no agent),
+// machine.start, machine.timeout, machine.lost (the guest ended without a reply, or `stopped`),
+// machine.bad-answer; jit.warned where the kernel's log tells of trouble before the first program.
+Result<std::vector<Answered>> ask(const GuestSpec& spec, std::span<const Question> questions,
+                                  const std::function<bool()>& stopped = nullptr);
 
 }  // namespace farcall::kernel

@@ -21,13 +21,14 @@ namespace farcall::model {
 
 // The guest's page, in bytes. Code and data of a cell are mapped in whole pages.
 inline constexpr std::uint64_t kPageBytes = 4096;
+inline constexpr std::uint64_t kStackAlignment = 16;  // ELFv2 ABI section 2.2.3
 
 // Where everything of a cell lies in the guest.
 struct Placement {
   std::vector<GuestAddress> functions;  // one for each function of the program and each external
-  GuestAddress stack;                   // lowest byte; kStackBytes long, page aligned
-  GuestAddress call_base;               // __bpf_call_base, the origin of imm32
-  GuestAddress toc;                     // r2
+  GuestAddress stack;      // lowest byte; kStackBytes long, a multiple of kStackAlignment
+  GuestAddress call_base;  // __bpf_call_base, the origin of imm32
+  GuestAddress toc;        // r2
 
   friend bool operator==(const Placement&, const Placement&) = default;
 };

@@ -161,10 +161,7 @@ constexpr OperandInfo split(std::string_view name, std::uint8_t shift, std::uint
   return {.kind = number, .name = name, .low_shift = shift, .high_bits = 1, .high_shift = sixth};
 }
 
-}  // namespace operands
-
-constexpr OperandInfo operand_info(Operand operand) {
-  using namespace operands;
+constexpr OperandInfo describe(Operand operand) {
   switch (operand) {
     case Operand::rt:
       return gpr_at("RT", 21, false, true);
@@ -234,6 +231,20 @@ constexpr OperandInfo operand_info(Operand operand) {
     }
   }
   return {};
+}
+
+inline constexpr auto kInfos = [] {
+  std::array<OperandInfo, static_cast<std::size_t>(Operand::sim) + 1> infos;
+  for (std::size_t i = 0; i < infos.size(); ++i) {
+    infos[i] = describe(static_cast<Operand>(i));
+  }
+  return infos;
+}();
+
+}  // namespace operands
+
+constexpr const OperandInfo& operand_info(Operand operand) {
+  return operands::kInfos[static_cast<std::size_t>(operand)];
 }
 
 // Whether `value` can be written in the operand's field without losing anything.

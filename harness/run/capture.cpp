@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -11,46 +12,20 @@
 #include "base/byte_order.hpp"
 #include "bpf/instruction.hpp"
 #include "check/branch_target.hpp"
+#include "check/kernel_findings.hpp"
 #include "engine/image.hpp"
 #include "run/pipeline.hpp"
 
 namespace farcall::run {
 namespace {
 
-constexpr std::uint8_t kCall = 0x85;
-constexpr std::uint8_t kCallx = 0x8d;
-constexpr std::uint8_t kLoad64 = 0x18;
-
 // Where Linux's JIT for ppc64 has BPF's r0 … r10.
 const std::vector<std::uint8_t> kLinuxRegisters = {8, 3, 4, 5, 6, 7, 27, 28, 29, 30, 31};
 
+constexpr std::size_t kMostDumpedDistance = 32'767;  // in slots
+
 Error declined(std::string why, std::string hint = {}) {
   return {.code = ErrorCode::jit_declined, .message = std::move(why), .hint = std::move(hint)};
-}
-
-// The region that r1 points to the beginning of; null: none.
-const bpf::MemoryRegion* context_of(const model::Cell& cell) {
-  const auto found =
-      std::ranges::find(cell.memory, GuestAddress{cell.arguments[0]}, &bpf::MemoryRegion::address);
-  return found == cell.memory.end() || found->bytes.empty() ? nullptr : &*found;
-}
-
-// What of a slot a stock kernel has no counterpart for, or an empty text.
-std::string foreign(const bpf::Slot& slot) {
-  if (slot.opcode == kCallx) {
-    return "a call through a register";
-  }
-  if (slot.opcode == kCall && slot.src == bpf::kHelperCall) {
-    return slot.imm == bpf::kTailCall ? std::string("a tail call")
-                                      : fmt::format("a call of helper {}", slot.imm);
-  }
-  if (slot.opcode == kCall && slot.src != bpf::kPseudoCall) {
-    return "a call of a kfunc";
-  }
-  if (slot.opcode == kLoad64 && slot.src != 0) {
-    return slot.src == bpf::kPseudoFunction ? "a function pointer" : "a map";
-  }
-  return {};
 }
 
 // Function by function, whom its calls call, in program order.
@@ -64,12 +39,12 @@ Census census(const bpf::Program& program) {
   return all;
 }
 
-// The same of a program as the kernel dumps it: `off` of a call leads to its callee. Nothing: a call
-// leads to no function.
-std::optional<Census> census(const std::vector<bpf::Slot>& dumped) {
+// A program as the kernel dumps it, as one whose calls are pc-relative again: their `off` leads to the
+// callee. Nothing: a call leads to no function.
+std::optional<bpf::Program> as_source(const std::vector<bpf::Slot>& dumped) {
   std::vector<std::int64_t> begins = {0};
   const auto calls = [&](std::size_t i) {
-    return dumped[i].opcode == kCall && dumped[i].src == bpf::kPseudoCall;
+    return dumped[i].opcode == kCallOpcode && dumped[i].src == bpf::kPseudoCall;
   };
   const auto callee = [&](std::size_t i) {
     return static_cast<std::int64_t>(i) + 1 + dumped[i].offset;
@@ -84,16 +59,21 @@ std::optional<Census> census(const std::vector<bpf::Slot>& dumped) {
   if (begins.front() < 0 || begins.back() >= static_cast<std::int64_t>(dumped.size())) {
     return std::nullopt;
   }
-  Census all(begins.size());
+  bpf::Program program{.slots = dumped, .functions = {}};
+  for (std::size_t i = 0; i < begins.size(); ++i) {
+    const std::int64_t end =
+        i + 1 < begins.size() ? begins[i + 1] : static_cast<std::int64_t>(dumped.size());
+    program.functions.push_back({.name = fmt::format("f{}", i),
+                                 .begin = static_cast<bpf::SlotIndex>(begins[i]),
+                                 .end = static_cast<bpf::SlotIndex>(end)});
+  }
   for (std::size_t i = 0; i < dumped.size(); ++i) {
     if (calls(i)) {
-      const auto caller = std::ranges::upper_bound(begins, static_cast<std::int64_t>(i));
-      const auto called = std::ranges::lower_bound(begins, callee(i));
-      all[static_cast<std::size_t>(caller - begins.begin()) - 1].push_back(
-          static_cast<std::uint32_t>(called - begins.begin()));
+      program.slots[i].imm = dumped[i].offset;
+      program.slots[i].offset = 0;
     }
   }
-  return all;
+  return program;
 }
 
 // Whether execution never goes on after this word: b, blr, bctr, without a condition and a link.
@@ -147,159 +127,86 @@ std::optional<std::uint32_t> toc_displacement(const model::CodeImage& image) {
   return std::nullopt;
 }
 
-Result<void> check_outcome(const kernel::Answer& answer) {
+// The verifier's reason: its last line counts what it did; before it stands why.
+std::string reason_in(std::string log, std::uint32_t error) {
+  log = log.substr(0, log.rfind("processed "));
+  log.resize(log.find_last_not_of('\n') + 1);
+  const std::size_t line = log.rfind('\n');
+  return log.empty() ? std::strerror(static_cast<int>(error))
+                     : log.substr(line == std::string::npos ? 0 : line + 1);
+}
+
+// Why there is nothing to compare.
+std::optional<Error> skipped(const kernel::Answer& answer) {
+  const char* const errno_text = std::strerror(static_cast<int>(answer.error));
   switch (answer.outcome) {
     case wire::KernelOutcome::done:
-      break;
-    case wire::KernelOutcome::rejected: {
-      // Its last line counts what it did; before it stands why.
-      std::string log = answer.log.substr(0, answer.log.rfind("processed "));
-      log.resize(log.find_last_not_of('\n') + 1);
-      const std::size_t line = log.rfind('\n');
-      return declined(fmt::format("the kernel's verifier rejects it: {}",
-                                  log.empty() ? std::strerror(static_cast<int>(answer.error))
-                                              : log.substr(line == log.npos ? 0 : line + 1)),
-                      "of its registers, a program has r1 with what -- mem gives it, and r10");
-    }
+      return std::nullopt;
+    case wire::KernelOutcome::rejected:
+      return declined(
+          fmt::format("the kernel's verifier rejects it: {}", reason_in(answer.log, answer.error)));
     case wire::KernelOutcome::not_run:
-      return declined(fmt::format("the kernel does not run it: {}",
-                                  std::strerror(static_cast<int>(answer.error))));
+      return declined(fmt::format("the kernel does not run it: {}", errno_text));
     case wire::KernelOutcome::not_known:
-      return declined(fmt::format("the kernel does not tell of it: {}",
-                                  std::strerror(static_cast<int>(answer.error))));
+      return declined(fmt::format("the kernel does not tell of it: {}", errno_text));
+    case wire::KernelOutcome::no_memory:
+      return declined(fmt::format("the kernel has no map for its memory: {}", errno_text));
   }
-  if (answer.functions.empty()) {
-    return Error{.code = ErrorCode::jit_refused,
-                 .message = "the kernel interprets it: its JIT made no code"};
-  }
-  return success();
+  return declined("an outcome that nobody knows");
 }
 
-// What of a run does not depend on where the memory lies that r1 points to: in the kernel that is
-// elsewhere.
-struct Portable {
-  std::optional<std::uint32_t> result;  // the lower half of r0
-  std::optional<std::vector<std::byte>> context;
-};
-
-Result<Portable> portable(const model::Cell& cell) {
-  constexpr std::uint64_t kElsewhere = 0x1'0000'1008;
-  const auto run = [](const model::Cell& one) -> Result<Portable> {
-    const Prepared prepared = prepare(model::Document{.cell = one, .linked = {}, .image = {}}, 0);
-    if (!*prepared.testimony.source) {
-      return prepared.testimony.source->error();
-    }
-    const check::Interpretation& source = prepared.testimony.source->value();
-    Portable all{.result = static_cast<std::uint32_t>(source.run.r0), .context = {}};
-    if (const bpf::MemoryRegion* const context = context_of(one)) {
-      all.context =
-          std::ranges::find(source.memory, context->address, &bpf::MemoryRegion::address)->bytes;
-    }
-    return all;
-  };
-  FARCALL_TRY(here, run(cell));
-  if (const bpf::MemoryRegion* const context = context_of(cell)) {
-    model::Cell moved = cell;
-    moved.memory[static_cast<std::size_t>(context - cell.memory.data())].address.value +=
-        kElsewhere;
-    moved.arguments[0] += kElsewhere;
-    FARCALL_TRY(there, run(moved));
-    if (here.result != there.result) {
-      here.result.reset();
-    }
-    if (here.context != there.context) {
-      here.context.reset();
-    }
+// The names of symbols: the program's is made of what was loaded, those of its other functions of what
+// the verifier made of it.
+std::vector<check::SymbolStory> symbol_stories(const LinuxCell& linux_cell,
+                                               const bpf::Program& dumped,
+                                               const kernel::Answer& answer, show::TagHash hash) {
+  bpf::Program loaded = *linux_cell.cell.program;
+  loaded.slots = linux_cell.question.slots;
+  const show::Tag whole = show::tags(loaded, std::endian::little, hash).program;
+  const show::ProgramTags parts = show::tags(dumped, std::endian::little, hash);
+  std::vector<check::SymbolStory> stories;
+  for (std::size_t i = 0; i < answer.functions.size(); ++i) {
+    stories.push_back(
+        {.function = loaded.functions[i].name,
+         .expected = i == 0 ? fmt::format("bpf_prog_{}_main", to_string(whole))
+                            : fmt::format("bpf_prog_{}_F", to_string(parts.functions[i])),
+         .seen = answer.functions[i].symbol});
   }
-  if (cell.expected.no_result) {
-    here.result.reset();
-  }
-  return std::move(here);
+  return stories;
 }
 
-// The kernel's run against the interpreter's.
-Result<void> check_run(const model::Cell& cell, const kernel::Answer& answer) {
-  FARCALL_TRY(expected, portable(cell));
-  const auto differs = [](ErrorCode code, std::string message) {
-    return Error{.code = code, .message = std::move(message)};
-  };
-  if (expected.result && *expected.result != answer.result) {
-    return differs(ErrorCode::result_mismatch,
-                   fmt::format("expected the kernel's run to return {:#x} in the lower half of r0, "
-                               "as the interpreter; it returned {:#x}",
-                               *expected.result, answer.result));
+// The kernel's code of a cell that it has placed.
+Result<model::Document> document_of(const model::Cell& cell, const kernel::Answer& answer,
+                                    GuestAddress toc) {
+  std::vector<std::string> names;
+  for (const bpf::Function& function : cell.program->functions) {
+    names.push_back(function.name);
   }
-  if (expected.context && *expected.context != answer.context) {
-    const auto at = std::ranges::mismatch(*expected.context, answer.context).in1;
-    return differs(
-        ErrorCode::memory_mismatch,
-        fmt::format("the kernel's run leaves another byte {} at r1 than the interpreter's",
-                    at - expected.context->begin()));
+  model::Document document{.cell = cell, .linked = {}, .image = kernel_image(answer, names, toc)};
+  document.cell.placement.toc = toc;
+  document.cell.placement.functions.clear();
+  for (const model::CodeFunction& function : document.image->functions) {
+    document.cell.placement.functions.push_back(function.address);
   }
-  return success();
+  FARCALL_TRYV(engine::complete(document.cell, *document.image));
+  return document;
 }
 
 }  // namespace
 
-Result<kernel::Question> kernel_question(const model::Cell& cell) {
-  if (!cell.program) {
-    return declined("a document without a program");
-  }
-  if (cell.axes.endian == model::Endian::big || cell.axes.abi == model::Abi::elfv1) {
-    return declined("a big-endian cell: Debian's ppc64el kernel is little-endian, ELFv2");
-  }
-  if (cell.expected.failure) {
-    return declined("the case expects a failure, of farcall's own linker or JIT");
-  }
-  const bpf::Program& program = *cell.program;
-  for (std::uint32_t i = 0; i < program.slots.size(); ++i) {
-    if (const std::string what = foreign(program.slots[i]); !what.empty()) {
-      Error error =
-          declined(fmt::format("{}: the kernel is asked for programs of local calls alone", what));
-      if (i < program.origins.size()) {
-        error.where = program.origins[i];
-      }
-      return error;
-    }
-    if (program.slots[i].opcode == kLoad64) {
-      ++i;
-    }
-  }
-  if (std::ranges::any_of(program.functions, &bpf::Function::begins_program)) {
-    return declined("several programs");
-  }
-  kernel::Question question{.slots = program.slots, .context = {}};
-  if (const bpf::MemoryRegion* const context = context_of(cell)) {
-    question.context = context->bytes;
-  }
-  return question;
-}
-
-Result<model::Document> captured(const model::Cell& cell, const kernel::Answer& answer,
-                                 const std::string& kernel, GuestAddress toc) {
-  FARCALL_TRYV(check_outcome(answer));
-  const bpf::Program& program = *cell.program;
-  const auto calls = census(answer.program);
-  if (answer.functions.size() != program.functions.size() || !calls || *calls != census(program)) {
-    return declined("the kernel's verifier has changed which calls the program makes",
-                    "it takes away what can never be reached");
-  }
-  model::Document document{.cell = cell, .linked = {}, .image = model::CodeImage{}};
-  document.cell.name +=
-      fmt::format("{}linux-{}", cell.name.find('@') == std::string::npos ? '@' : '-', kernel);
-  document.cell.placement.toc = toc;
-  model::CodeImage& image = *document.image;
+model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std::string> names,
+                              GuestAddress toc) {
+  model::CodeImage image;
   image.placed_by = model::PlacedBy::image;
   image.bpf_registers = kLinuxRegisters;
   for (std::size_t i = 0; i < answer.functions.size(); ++i) {
     const kernel::JitedFunction& function = answer.functions[i];
-    model::CodeFunction code{.name = program.functions[i].name,
+    model::CodeFunction code{.name = names[i],
                              .address = function.address,
                              .words = function.words,
                              .pass_words = {},
                              .lines = {}};
     code.stub_words = words_after_the_last_reached(code);
-    document.cell.placement.functions[i] = function.address;
     image.functions.push_back(std::move(code));
   }
   image.entry = image.functions.front().address;
@@ -308,9 +215,80 @@ Result<model::Document> captured(const model::Cell& cell, const kernel::Answer& 
     store(&area.bytes[*displacement], toc.value, std::endian::little);
     image.thread_area = std::move(area);
   }
-  FARCALL_TRYV(engine::complete(document.cell, image));
-  FARCALL_TRYV(check_run(cell, answer));
-  return document;
+  return image;
+}
+
+Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
+                  const kernel::Answered& answered, const AskedKernel& kernel) {
+  Captured all{
+      .cell = linux_cell.cell, .document = {}, .findings = {}, .skipped = linux_cell.skipped};
+  const bool jit = mode == wire::KernelMode::jit;
+  all.cell.name += jit ? "-jit" : "-interpreter";
+  if (all.skipped) {
+    return all;
+  }
+  if (!answered) {
+    all.findings.push_back(model::as_finding(answered.error()));
+    return all;
+  }
+  const kernel::Answer& answer = answered.value();
+  const std::string trouble = kernel::trouble_in(answer.kernel_log);
+  all.skipped = skipped(answer);
+  if (all.skipped) {
+    if (!trouble.empty()) {  // whatever it refused, it must not warn
+      all.skipped.reset();
+      all.findings.push_back({ErrorCode::jit_warned, "", "the kernel's log says: " + trouble});
+    }
+    return all;
+  }
+  const std::string name = all.cell.name;
+  all.cell = placed_by_kernel(linux_cell, answer);
+  all.cell.name = name;
+  if (jit == answer.functions.empty()) {
+    all.findings.push_back({ErrorCode::jit_refused, "",
+                            jit ? "the kernel interprets it: its JIT made no code"
+                                : "the kernel's JIT made code, and it is off"});
+    return all;
+  }
+  const auto source = interpretation(all.cell);
+  if (!source) {
+    all.findings.push_back(model::as_finding(source.error()));
+    return all;
+  }
+  check::KernelRun run{.engine = jit ? "the kernel's JIT" : "the kernel's interpreter",
+                       .result = answer.result,
+                       .memory = all.cell.memory,
+                       .symbols = {},
+                       .trouble = trouble};
+  for (std::size_t i = 0; i < run.memory.size(); ++i) {
+    run.memory[i].bytes = answer.regions[i].bytes;
+  }
+  if (!jit) {  // else the run in the bare guest looks at it
+    all.findings = objections(all.cell, source.value());
+  } else {
+    const auto dumped = as_source(answer.program);
+    const bpf::Program& program = *all.cell.program;
+    if (!dumped || answer.functions.size() != program.functions.size() ||
+        census(*dumped) != census(program)) {
+      all.skipped =
+          program.slots.size() > kMostDumpedDistance
+              ? declined("a call may be further than the 16 bits that the kernel's dump has for it")
+              : declined("the kernel's verifier has changed which calls the program makes",
+                         "it takes away what can never be reached");
+      return all;
+    }
+    run.symbols = symbol_stories(linux_cell, *dumped, answer, kernel.hash);
+    auto document = document_of(all.cell, answer, kernel.toc);
+    if (document) {
+      all.document = std::move(document).value();
+      all.cell = all.document->cell;
+    } else {
+      all.findings.push_back(model::as_finding(document.error()));
+    }
+  }
+  const auto found = check::kernel_findings(all.cell, source.value(), run);
+  all.findings.insert(all.findings.end(), found.begin(), found.end());
+  return all;
 }
 
 }  // namespace farcall::run

@@ -1,29 +1,50 @@
-// A stock kernel's code of a cell's program, as a document that runs in the bare guest.
+// What came of a cell in a stock kernel: its own run, and its code as a document for the bare guest.
 //
 // The kernel loads the program as the case has it, JITs it, runs it once and says what it made. The
 // bare guest then runs the same bytes at the same addresses, with every branch watched.
 #pragma once
 
+#include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "base/address.hpp"
 #include "base/error.hpp"
-#include "kernel/exchange.hpp"
+#include "kernel/guest.hpp"
 #include "model/document.hpp"
+#include "model/verdict.hpp"
+#include "run/linux_cells.hpp"
+#include "show/tag.hpp"
 
 namespace farcall::run {
 
-// What to ask the kernel, of a cell whose program can be asked about: little-endian, ELFv2, with no
-// calls but those of its own functions, no maps, no function pointers. Of its memory, it has what r1
-// points to. jit.declined names what it has besides.
-Result<kernel::Question> kernel_question(const model::Cell& cell);
+// The kernel that was asked.
+struct AskedKernel {
+  std::string name;  // as `6.1.176-1`
+  GuestAddress toc;  // its r2
+  show::TagHash hash{};
+};
 
-// The document of what the kernel said: the cell, its functions where the kernel has put them, and
-// the image. `kernel` names it, as `6.1.176-1`; `toc` is its r2.
-// jit.declined: the verifier rejected the program, or has changed its calls; jit.refused: it is not
-// JITed; result.mismatch, memory.mismatch: the kernel's run came to something else than the
-// interpreter's.
-Result<model::Document> captured(const model::Cell& cell, const kernel::Answer& answer,
-                                 const std::string& kernel, GuestAddress toc);
+// The code that it made, without what a cell adds; `names` are those of its functions.
+model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std::string> names,
+                              GuestAddress toc);
+
+struct Captured {
+  model::Cell cell;  // placed by the kernel, if it ran
+  // Its code, to be run in the bare guest; absent: the kernel interpreted the program, or did not
+  // come that far.
+  std::optional<model::Document> document;
+  // Of the kernel's own run. Empty, and not skipped: interpreter and kernel agree.
+  std::vector<model::Finding> findings;
+  std::optional<Error>
+      skipped;  // jit.declined: the verifier's words, or why the kernel is not asked
+};
+
+// What the kernel answered to the question of `linux_cell`, asked with that mode. The verifier rejected
+// the program, or has changed its calls: skipped. Findings are those of check::kernel_findings(), and
+// jit.crashed, jit.refused (no code with the JIT on, code with the JIT off).
+Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
+                  const kernel::Answered& answered, const AskedKernel& kernel);
 
 }  // namespace farcall::run

@@ -41,7 +41,7 @@ Result<std::vector<std::uint64_t>> code_sizes(const bpf::Program& program,
 }  // namespace
 
 cases::CodeLayout code_layout() {
-  return {.site = site_address, .sizes = code_sizes};
+  return {.site = site_address, .sizes = code_sizes, .at_most = jit::code_at_most};
 }
 
 }  // namespace farcall::run

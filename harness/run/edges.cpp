@@ -32,7 +32,7 @@ constexpr std::int64_t kTocTop = 0x7fff'7fff;
 constexpr std::int64_t kTocBottom = -0x8000'8000LL;
 
 // What of a program an edge places.
-enum class Part : std::uint8_t { entry, callees, helpers, stack };
+enum class Part : std::uint8_t { entry, callees, callees_in_reverse, helpers, stack };
 
 struct Edge {
   std::string_view name;
@@ -44,6 +44,15 @@ struct Edge {
 
 constexpr std::int64_t address(GuestAddress place, std::int64_t distance = 0) {
   return static_cast<std::int64_t>(place.value) + distance;
+}
+
+constexpr GuestAddress k4Gib = {0xc000'0001'0000'0000};
+
+// Where the stack begins whose r1 at entry is so many bytes above `boundary`. A job's stack ends so
+// many bytes above its r1.
+constexpr std::int64_t stack_around(GuestAddress boundary, std::int64_t above) {
+  constexpr std::int64_t kAboveEntry = 128;
+  return address(boundary, above + kAboveEntry) - std::int64_t{model::kStackBytes};
 }
 
 // Beyond this distance an upper limit is what the edge is about.
@@ -59,6 +68,8 @@ constexpr std::array kEdges = {
     Edge{"callees-4-words", Part::callees, Edge::From::nowhere, address(kVmalloc, 0x12'a468)},
     Edge{"callees-5-words", Part::callees, Edge::From::nowhere, address(kVmalloc, 0x5'1234'8abc)},
     Edge{"callees-odd-word", Part::callees, Edge::From::nowhere, address(kVmalloc, 0x12'a46c)},
+    Edge{"callees-in-reverse", Part::callees_in_reverse, Edge::From::entry, 64 * kMiB},
+    Edge{"callees-in-reverse-below", Part::callees_in_reverse, Edge::From::entry, -kMiB},
     Edge{"callees-32-mib", Part::callees, Edge::From::entry, 32 * kMiB},
     Edge{"callees-32-mib-less", Part::callees, Edge::From::entry, 32 * kMiB - 4},
     Edge{"callees-minus-32-mib", Part::callees, Edge::From::entry, -32 * kMiB},
@@ -71,7 +82,9 @@ constexpr std::array kEdges = {
     Edge{"helpers-toc-top", Part::helpers, Edge::From::toc, kTocTop - 3 - kLocalEntry},
     Edge{"helpers-toc-beyond", Part::helpers, Edge::From::toc, kTocTop + 1 - kLocalEntry},
     Edge{"helpers-toc-bottom", Part::helpers, Edge::From::toc, kTocBottom - kLocalEntry},
-    Edge{"stack-4-gib", Part::stack, Edge::From::nowhere, address({0xc000'0000'ffff'e000})},
+    // The 4 GiB boundary lies in the entry's frame, and between that and its caller's.
+    Edge{"stack-4-gib", Part::stack, Edge::From::nowhere, stack_around(k4Gib, 0x100)},
+    Edge{"stack-4-gib-at-entry", Part::stack, Edge::From::nowhere, stack_around(k4Gib, 0)},
 };
 
 // Moves the parts that the edge is about; false: the program has none of them.
@@ -90,9 +103,10 @@ bool place(const Edge& edge, const bpf::Program& program, Placement& placement) 
       placement.stack = at;
       return true;
     case Part::callees:
+    case Part::callees_in_reverse:
       for (std::size_t i = 1; i < functions; ++i) {
         placement.functions[i] = at;
-        at = at + Displacement{kMiB};
+        at = at + Displacement{edge.part == Part::callees ? kMiB : -kMiB};
         moved = true;
       }
       return moved;
@@ -108,6 +122,15 @@ bool place(const Edge& edge, const bpf::Program& program, Placement& placement) 
       return moved;
   }
   return false;
+}
+
+// The same from where the entry is in text.
+bool place_from_text(const Edge& edge, const bpf::Program& program, Placement& placement) {
+  placement.functions.front() = kText;
+  if (edge.from == Edge::From::toc) {
+    placement.call_base = placement.toc;
+  }
+  return place(edge, program, placement);
 }
 
 std::uint64_t page_of(GuestAddress address) {
@@ -150,6 +173,14 @@ bool lies_well(const model::Cell& cell) {
 
 }  // namespace
 
+std::size_t edge_count() {
+  return kEdges.size();
+}
+
+bool place_at_edge(std::size_t edge, const bpf::Program& program, Placement& placement) {
+  return place_from_text(kEdges[edge], program, placement);
+}
+
 Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells, const Move& move) {
   std::vector<model::Cell> all;
   std::set<std::pair<std::string, model::AxisValues>> done;
@@ -167,11 +198,7 @@ Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells,
     }
     for (const Edge& edge : kEdges) {
       Placement placement = cell.placement;
-      placement.functions.front() = kText;
-      if (edge.from == Edge::From::toc) {
-        placement.call_base = placement.toc;
-      }
-      if (!place(edge, *cell.program, placement)) {
+      if (!place_from_text(edge, *cell.program, placement)) {
         continue;
       }
       FARCALL_TRY(moved, move(i, placement));

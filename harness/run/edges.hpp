@@ -25,4 +25,9 @@ using Move = std::function<Result<std::optional<model::Cell>>(std::size_t index,
                                                               const model::Placement& to)>;
 Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells, const Move& move);
 
+// The edges by number, and a program at one of them: what of `placement` it is about is moved. False:
+// the program has no such part. Calls must be aux64 and abs64 there.
+std::size_t edge_count();
+bool place_at_edge(std::size_t edge, const bpf::Program& program, model::Placement& placement);
+
 }  // namespace farcall::run

@@ -97,6 +97,12 @@ struct Batch {
   std::vector<PendingCell> cells;
   std::vector<model::Job> jobs;
 
+  // Cells are large: none is moved because there are more of them.
+  void reserve() {
+    cells.reserve(kBatchJobs);
+    jobs.reserve(kBatchJobs);
+  }
+
   // Splits off everything after the first `count`.
   Batch split(std::size_t count) {
     const auto take = [count](auto& from) {
@@ -174,6 +180,7 @@ class MachineRun {
     }
     std::vector<Prepared> prepared = prepare(wanted, *compiler_);
     const double share = seconds_since(begin) / static_cast<double>(cells.size());
+    ready_.reserve();
     for (std::size_t i = 0; i < cells.size(); ++i) {
       FinishedCell& cell = cells[i];
       cell.seconds = share;
@@ -279,7 +286,7 @@ class MachineRun {
     return error;
   }
 
-  void judge(Batch batch, std::vector<model::Observations> observations) {
+  void judge(Batch&& batch, std::vector<model::Observations>&& observations) {
     const double share = seconds_since(batch_begin_) / static_cast<double>(batch.jobs.size());
     batch_begin_ = Clock::now();
     for (std::size_t i = 0; i < batch.jobs.size(); ++i) {
@@ -305,7 +312,7 @@ class MachineRun {
     return verdict.findings.size() == cell.verdict.findings.size();
   }
 
-  void judge(FinishedCell cell, model::Job job, model::Observations observations) {
+  void judge(FinishedCell&& cell, model::Job&& job, model::Observations&& observations) {
     check::Testimony& testimony = cell.testimony;
     testimony.job = &job;
     testimony.observations = std::move(observations);
@@ -328,7 +335,7 @@ class MachineRun {
   }
 
   // The cell's next job, or its end.
-  void run_again(PendingCell pending) {
+  void run_again(PendingCell&& pending) {
     if (pending.search->next()) {
       ready_.jobs.push_back(pending.search->job());
       ready_.cells.push_back(std::move(pending));
@@ -345,7 +352,7 @@ class MachineRun {
     listener_.finish(std::move(cell));
   }
 
-  void compare(PendingCell pending, const model::Job& job, model::Observations observations) {
+  void compare(PendingCell&& pending, const model::Job& job, model::Observations&& observations) {
     Search& search = *pending.search;
     const model::Cell& cell = pending.cell.document->cell;
     check::Testimony testimony = pending.cell.testimony;
@@ -393,7 +400,7 @@ class MachineRun {
   }
 
   // An error, unless it has failed already and was only run again.
-  void refuse(PendingCell pending, const Error& error) {
+  void refuse(PendingCell&& pending, const Error& error) {
     if (!pending.search) {
       pending.cell.verdict = not_run(error);
     }

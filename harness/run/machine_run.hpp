@@ -43,7 +43,7 @@ struct MachineRunOptions {
 struct MachineRunListener {
   // The index of the next cell to run, which must not be asked for twice; nothing: there is none.
   std::function<std::optional<std::size_t>()> next;
-  std::function<void(FinishedCell cell)> finish;
+  std::function<void(FinishedCell&& cell)> finish;
   std::function<bool()> stopped;         // nothing more is run once this is true
   std::function<void()> lost = nullptr;  // a machine has failed; may be null
 };

@@ -26,8 +26,9 @@ Result<check::Interpretation> interpret(const bpf::Program& program, const model
   bpf::AddressSpace memory(cell.memory, byte_order(cell.axes.endian));
   FARCALL_TRY(run, bpf::interpret(program, cell.placement.functions, cell.arguments,
                                   cell.placement.stack + model::kStackBytes, memory, limits));
+  const std::uint64_t accesses = memory.accesses();
   check::Interpretation result{
-      .run = std::move(run), .memory = memory.regions(), .accesses = memory.accesses()};
+      .run = std::move(run), .memory = std::move(memory).regions(), .accesses = accesses};
   result.memory.pop_back();  // the stack
   return result;
 }
@@ -169,8 +170,12 @@ Error no_image(const model::Document& document, const Prepared& prepared) {
           .hint = "farcall dump --stage=verdict says why"};
 }
 
+Result<check::Interpretation> interpretation(const model::Cell& cell) {
+  return interpret(*cell.program, cell, {.instructions = cell.budget});
+}
+
 Result<bpf::InterpreterRun> interpreted(const model::Cell& cell) {
-  FARCALL_TRY(source, interpret(*cell.program, cell, {.instructions = cell.budget}));
+  FARCALL_TRY(source, interpretation(cell));
   return std::move(source.run);
 }
 

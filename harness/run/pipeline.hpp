@@ -41,7 +41,8 @@ std::vector<bpf::InterpreterStep> interpreter_steps(const model::Cell& cell, std
 // Why there is no image, where there is none: what a command says that cannot go on without.
 Error no_image(const model::Document& document, const Prepared& prepared);
 
-// The interpreter on the cell's program.
+// The interpreter on the cell's program, and the memory that it leaves.
+Result<check::Interpretation> interpretation(const model::Cell& cell);
 Result<bpf::InterpreterRun> interpreted(const model::Cell& cell);
 
 // For programs that nobody wrote expectations for: the cell expects each of its calls as often as

@@ -44,7 +44,7 @@ class InOrder {
     return {.machines_lost = machines_lost_};
   }
 
-  void finish(FinishedCell cell) {
+  void finish(FinishedCell&& cell) {
     if (cell.verdict.outcome == model::Outcome::pass) {
       std::optional<model::CodeImage> image = std::move(cell.testimony.image);
       cell.testimony = {};
@@ -54,25 +54,30 @@ class InOrder {
     if (ended_ && !stopped_) {
       ended_(cell.verdict);
     }
-    const std::size_t index = cell.index;
-    waiting_.emplace(index, std::move(cell));
+    if (stopped_ || cell.index != next_) {
+      const std::size_t index = cell.index;
+      waiting_.emplace(index, std::move(cell));
+      return;
+    }
+    hand_out(cell);
     while (!stopped_ && !waiting_.empty() && waiting_.begin()->first == next_) {
       hand_out_first();
     }
   }
 
  private:
-  void hand_out_first() {
-    const FinishedCell first = std::move(waiting_.extract(waiting_.begin()).mapped());
+  void hand_out_first() { hand_out(waiting_.extract(waiting_.begin()).mapped()); }
+
+  void hand_out(const FinishedCell& cell) {
     ++next_;
-    sink_({.index = first.index,
-           .document = *first.document,
-           .testimony = first.testimony,
-           .verdict = first.verdict,
-           .jit = first.document->image ? std::string_view() : options_.jit.name,
-           .seconds = first.seconds,
-           .seed = first.seed});
-    stopped_ = options_.stop_at_failure && first.verdict.outcome != model::Outcome::pass;
+    sink_({.index = cell.index,
+           .document = *cell.document,
+           .testimony = cell.testimony,
+           .verdict = cell.verdict,
+           .jit = cell.document->image ? std::string_view() : options_.jit.name,
+           .seconds = cell.seconds,
+           .seed = cell.seed});
+    stopped_ = options_.stop_at_failure && cell.verdict.outcome != model::Outcome::pass;
   }
 
   const RunnerOptions& options_;
@@ -168,7 +173,7 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
                         .allowed = options.allowed,
                         .said = options.said},
                        {.next = next,
-                        .finish = [&](FinishedCell cell) { results.finish(std::move(cell)); },
+                        .finish = [&](FinishedCell&& cell) { results.finish(std::move(cell)); },
                         .stopped = [&] { return results.stopped(); },
                         .lost = [&] { results.lost_machine(); }});
     if (schedule.leave(*group) > 0 || done) {

@@ -134,6 +134,13 @@ bool matches(const std::string& filter, const std::string& name) {
   return filter.empty() || fnmatch(filter.c_str(), name.c_str(), 0) == 0;
 }
 
+bool may_match(std::string_view filter, std::string_view name) {
+  const std::string_view literal = filter.substr(0, filter.find_first_of("*?[\\"));
+  const std::string with_at = fmt::format("{}@", name);
+  const std::size_t both = std::min(literal.size(), with_at.size());
+  return literal.substr(0, both) == std::string_view(with_at).substr(0, both);
+}
+
 Result<Selected> select_cells(const Selection& selection) {
   FARCALL_TRY(conditions, read_conditions(selection.where));
   std::optional<std::set<std::string>> failed;
@@ -185,15 +192,32 @@ Result<Selected> select_cells(const Selection& selection) {
     const std::string path = error.where.file;
     add_bad(path, std::move(error));
   }
-  for (const std::string& file : found.files) {
+  const auto add_file = [&](const std::string& file) {
     auto cells = cells_of(file, selection.edges);
     if (!cells) {
       add_bad(file, std::move(cells).error());
-      continue;
+      return;
     }
     for (model::Cell& cell : cells.value()) {
       add(std::move(cell));
     }
+  };
+  std::vector<std::string> passed_over;
+  for (const std::string& file : found.files) {
+    const bool may_be_wanted =
+        selection.filters.empty() ||
+        std::ranges::any_of(selection.filters, [&](const std::string& filter) {
+          return file == "-" || may_match(filter, case_name(file));
+        });
+    if (may_be_wanted) {
+      add_file(file);
+    } else {
+      passed_over.push_back(file);
+    }
+  }
+  if (cells_wanted == 0 && bad_files == 0 &&
+      cells_named.empty()) {  // of how many: who asks should know
+    std::ranges::for_each(passed_over, add_file);
   }
   // A cell is run once, however often it is named.
   std::set<std::pair<std::string, std::string>> known;

@@ -17,11 +17,13 @@ struct Selection {
   // Case files, folders that are searched for them, single cells as FILE@CELL, `-`: a case on
   // standard input.
   std::vector<std::string> paths;
-  std::vector<std::string> filters;  // shell patterns over cell names: one of them must match
-  std::vector<std::string> where;    // `AXIS=VALUE[,VALUE…]`, such as `cpu=power9,power10`
-  std::string failed_in;             // a JSON report: only cells that did not pass there
-  bool edges = false;                // at edges, see at_edges(), instead of the cells' own places
-  report::Shard shard;               // only cells whose names are in this part
+  // Shell patterns over cell names: one of them must match. Of files whose names cannot be those of
+  // such cells nothing is known, be they good or bad.
+  std::vector<std::string> filters;
+  std::vector<std::string> where;  // `AXIS=VALUE[,VALUE…]`, such as `cpu=power9,power10`
+  std::string failed_in;           // a JSON report: only cells that did not pass there
+  bool edges = false;              // at edges, see at_edges(), instead of the cells' own places
+  report::Shard shard;             // only cells whose names are in this part
 };
 
 // A condition of --where, read: the values of `axis` that are wanted.
@@ -35,6 +37,9 @@ bool all_hold(std::span<const AxisCondition> conditions, const model::AxisValues
 
 // Whether the shell pattern `filter` is for that name; an empty one is for all.
 bool matches(const std::string& filter, const std::string& name);
+
+// Whether a cell of the case `name` can be called as the filter says: other files need not be read.
+bool may_match(std::string_view filter, std::string_view name);
 
 // A file whose cells nobody knows.
 struct BadFile {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -48,15 +49,15 @@ std::byte pattern_byte(std::uint64_t pattern, std::uint64_t offset) {
 
 void fill(std::span<std::byte> area, std::uint64_t begin, std::uint64_t end,
           std::uint64_t pattern) {
-  const std::uint64_t middle = std::min(align_up(begin, 8), end);
-  for (; begin < middle; ++begin) {
-    area[begin] = pattern_byte(pattern, begin);
+  std::uint64_t filled = begin;
+  for (const std::uint64_t first = std::min(begin + 8, end); filled < first; ++filled) {
+    area[filled] = pattern_byte(pattern, filled);
   }
-  for (; begin + 8 <= end; begin += 8) {
-    at<ul64>(area, begin) = pattern;
-  }
-  for (; begin < end; ++begin) {
-    area[begin] = pattern_byte(pattern, begin);
+  // What is there is copied behind itself: stacks are large.
+  while (filled < end) {
+    const std::uint64_t more = std::min(filled - begin, end - filled);
+    std::memcpy(&area[filled], &area[begin], more);
+    filled += more;
   }
 }
 

@@ -3,13 +3,19 @@
 //
 // Freestanding: images/linux compiles this header too. Everything is little-endian.
 //
-//   /batch     KernelBatch, then for each program a KernelProgram, its slots, its context
+//   /batch     KernelBatch, then for each program a KernelProgram, its slots, and each of its regions:
+//              KernelRegion, bytes
 //   terminal   KernelReply, then for each program a KernelAnswer, its functions, code, program as the
-//              kernel has it, context, log; then KernelReply once more, with kReplyEnd
+//              kernel has it, regions (KernelRegionAfter, bytes), the verifier's log, the kernel's log
+//              since the answer before; then KernelReply once more, with kReplyEnd
+//
+// A region is memory that the program has: an array map of one value. A 64-bit immediate load with
+// src 2 names it by its number in the first half of the imm, and a byte of it in the second.
 //
 // An answer counts only with the batch's nonce and count at both ends.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "base/byte_order.hpp"
@@ -28,11 +34,28 @@ struct KernelBatch {
 };
 static_assert(sizeof(KernelBatch) == 24);
 
+// Who runs a program.
+enum class KernelMode : std::uint32_t { jit = 0, interpreter = 1 };
+
 struct KernelProgram {
   ul32 slot_count;
-  ul32 context_bytes;  // what r1 points to; 0: r1 points to nothing
+  ul32 region_count;  // at most kMostKernelRegions
+  ul32 mode;          // KernelMode
+  // So many maps of 1 MiB are there while it is loaded, in the area that the JIT has its memory of; at
+  // most kMostCrowdMebibytes.
+  ul32 crowd_mebibytes;
 };
-static_assert(sizeof(KernelProgram) == 8);
+static_assert(sizeof(KernelProgram) == 16);
+
+inline constexpr std::uint32_t kMostCrowdMebibytes = 128;
+inline constexpr std::uint32_t kMostKernelRegions = 32;
+inline constexpr std::uint32_t kMostKernelRegionBytes = std::uint32_t{1} << 20;
+
+struct KernelRegion {
+  ul32 byte_count;  // at most kMostKernelRegionBytes
+  ul32 read_only;   // 1: for the program
+};
+static_assert(sizeof(KernelRegion) == 8);
 
 struct KernelReply {
   ul64 magic;
@@ -48,6 +71,7 @@ enum class KernelOutcome : std::uint32_t {
   rejected = 1,   // by the verifier, whose words are the log
   not_run = 2,    // the test run failed
   not_known = 3,  // the kernel does not tell of it
+  no_memory = 4,  // there is no map for its regions
 };
 
 // What follows it: KernelFunction[function_count], then as many bytes as each says, in this order.
@@ -58,16 +82,28 @@ struct KernelAnswer {
   ul32 function_count;
   ul32 code_bytes;  // of all functions, back to back; 0: it is not JITed
   ul32 program_bytes;
-  ul32 context_bytes;
+  ul32 region_count;
   ul32 log_bytes;
+  ul32 kernel_log_bytes;
+  ul32 reserved;
 };
-static_assert(sizeof(KernelAnswer) == 32);
+static_assert(sizeof(KernelAnswer) == 40);
+
+inline constexpr std::size_t kKernelSymbolBytes = 128;
 
 struct KernelFunction {
   ul64 address;  // of the symbol
   ul32 code_bytes;
   ul32 reserved;
+  char symbol[kKernelSymbolBytes];  // what the kernel calls that address, up to a zero byte
 };
-static_assert(sizeof(KernelFunction) == 16);
+static_assert(sizeof(KernelFunction) == 16 + kKernelSymbolBytes);
+
+struct KernelRegionAfter {
+  ul64 address;
+  ul32 byte_count;
+  ul32 reserved;
+};
+static_assert(sizeof(KernelRegionAfter) == 16);
 
 }  // namespace farcall::wire

@@ -7,6 +7,7 @@
 #include <asm/termbits.h>
 #include <asm/unistd.h>
 #include <linux/bpf.h>
+#include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/reboot.h>
 
@@ -56,14 +57,16 @@ using wire::KernelOutcome;
 constexpr std::uint32_t kMostFunctions = 256;  // Linux's own limit for subprograms
 constexpr std::size_t kMostProgramBytes = std::size_t{16} << 20;
 constexpr std::size_t kMostCodeBytes = std::size_t{64} << 20;
-constexpr std::size_t kMostContextBytes = 65536;
+constexpr std::size_t kMostKernelLogBytes = std::size_t{1} << 20;
 constexpr std::size_t kMostLogBytes = std::size_t{1} << 20;
 
-char batch[kMostProgramBytes];
+char batch[4 * kMostProgramBytes];
 char code[kMostCodeBytes];
 char program[kMostProgramBytes];
-char context[kMostContextBytes];
+bpf_insn slots[kMostProgramBytes / sizeof(bpf_insn)];
+char region[wire::kMostKernelRegionBytes];
 char verifier_log[kMostLogBytes];
+char kernel_log[kMostKernelLogBytes];
 std::uint64_t addresses[kMostFunctions];
 std::uint32_t lengths[kMostFunctions];
 
@@ -169,16 +172,57 @@ class Terminal {
   int file_;
 };
 
+void close_file(long file) {
+  system_call(__NR_close, static_cast<std::uint64_t>(file));
+}
+
+// What the kernel has logged since the last time.
+class KernelLog {
+ public:
+  static KernelLog open() {
+    const int file = open_file("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+    if (file < 0 ||
+        system_call(__NR_lseek, static_cast<std::uint64_t>(file), 0, 2 /* SEEK_END */) < 0) {
+      give_up("the kernel's log cannot be read");
+    }
+    return KernelLog(file);
+  }
+
+  // Into kernel_log; how many bytes.
+  std::uint32_t read() const {
+    std::size_t size = 0;
+    while (true) {
+      if (sizeof kernel_log - size < 8192) {  // the largest record
+        give_up("the kernel logs too much");
+      }
+      const long got = system_call(__NR_read, static_cast<std::uint64_t>(file_),
+                                   number(kernel_log + size), sizeof kernel_log - size);
+      if (got == -EAGAIN) {
+        return static_cast<std::uint32_t>(size);
+      }
+      if (got <= 0) {  // -EPIPE: records were overwritten before they were read
+        give_up("the kernel's log cannot be read");
+      }
+      size += static_cast<std::size_t>(got);
+    }
+  }
+
+ private:
+  explicit KernelLog(int file) : file_(file) {}
+  int file_;
+};
+
 // The file descriptor, or an errno below 0; then the verifier's words are in its log.
-long load(const bpf_insn* slots, std::uint32_t count) {
+long load(const bpf_insn* program_slots, std::uint32_t count) {
   bpf_attr attributes;
   memset(&attributes, 0, sizeof attributes);
-  // Of all types, this one lets a program have a context of any contents, and call no hook.
+  // Of all types, this one is run without a packet, calls no hook, and may use most helpers.
   attributes.prog_type = BPF_PROG_TYPE_SYSCALL;
   attributes.prog_flags = BPF_F_SLEEPABLE;
-  attributes.insns = number(slots);
+  attributes.insns = number(program_slots);
   attributes.insn_cnt = count;
   attributes.license = number("GPL");
+  memcpy(attributes.prog_name, "main", 4);
   const long loaded = bpf(BPF_PROG_LOAD, attributes);
   if (loaded >= 0) {
     return loaded;
@@ -191,18 +235,132 @@ long load(const bpf_insn* slots, std::uint32_t count) {
   return bpf(BPF_PROG_LOAD, attributes);
 }
 
-long run(long loaded, std::uint32_t context_bytes, std::uint32_t& result) {
+long run(long loaded, std::uint32_t& result) {
   bpf_attr attributes;
   memset(&attributes, 0, sizeof attributes);
   attributes.test.prog_fd = static_cast<std::uint32_t>(loaded);
-  if (context_bytes != 0) {
-    attributes.test.ctx_in = number(context);
-    attributes.test.ctx_size_in = context_bytes;
-  }
   const long status = bpf(BPF_PROG_TEST_RUN, attributes);
   result = attributes.test.retval;
   return status;
 }
+
+// An array of one value.
+long make_map(std::uint32_t byte_count, std::uint32_t flags) {
+  bpf_attr attributes;
+  memset(&attributes, 0, sizeof attributes);
+  attributes.map_type = BPF_MAP_TYPE_ARRAY;
+  attributes.key_size = 4;
+  attributes.value_size = byte_count;
+  attributes.max_entries = 1;
+  attributes.map_flags = flags;
+  return bpf(BPF_MAP_CREATE, attributes);
+}
+
+long value_of_map(int command, long map, const void* value) {
+  const std::uint32_t key = 0;
+  bpf_attr attributes;
+  memset(&attributes, 0, sizeof attributes);
+  attributes.map_fd = static_cast<std::uint32_t>(map);
+  attributes.key = number(&key);
+  attributes.value = number(value);
+  return bpf(command, attributes);
+}
+
+constexpr std::uint8_t kLoad64 = 0x18;
+
+bpf_insn* put_map_value(bpf_insn* at, std::uint8_t to, long map, std::int32_t offset) {
+  at[0] = {.code = kLoad64,
+           .dst_reg = static_cast<std::uint8_t>(to & 15U),
+           .src_reg = BPF_PSEUDO_MAP_VALUE,
+           .off = 0,
+           .imm = static_cast<std::int32_t>(map)};
+  at[1] = {.code = 0, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = offset};
+  return at + 2;
+}
+
+bpf_insn* put_end(bpf_insn* at) {
+  at[0] = {.code = 0xb7, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0};  // mov r0, 0
+  at[1] = {.code = 0x95, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0};  // exit
+  return at + 2;
+}
+
+// Where the values of maps are: a program stores their addresses.
+void find_values(const long* maps, std::uint32_t count, std::uint64_t* found) {
+  const long table = make_map(8 * wire::kMostKernelRegions, 0);
+  bpf_insn probe[4 * wire::kMostKernelRegions + 4];
+  bpf_insn* at = put_map_value(probe, 1, table, 0);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    at = put_map_value(at, 2, maps[i], 0);
+    *at++ = {.code = 0x7b,
+             .dst_reg = 1,
+             .src_reg = 2,  // stxdw [r1 + 8 i], r2
+             .off = static_cast<std::int16_t>(8 * i),
+             .imm = 0};
+  }
+  at = put_end(at);
+  const long loaded = load(probe, static_cast<std::uint32_t>(at - probe));
+  std::uint32_t result = 0;
+  std::uint64_t all[wire::kMostKernelRegions] = {};
+  if (table < 0 || loaded < 0 || run(loaded, result) < 0 ||
+      value_of_map(BPF_MAP_LOOKUP_ELEM, table, all) < 0) {
+    give_up("the addresses of maps cannot be found");
+  }
+  memcpy(found, all, count * sizeof *found);
+  close_file(loaded);
+  close_file(table);
+}
+
+// What the kernel calls an address, by the helper snprintf: /proc/kallsyms would take seconds.
+class Symbols {
+ public:
+  static Symbols make() {
+    constexpr const char* kFormat = "%ps";
+    const long format = make_map(8, BPF_F_RDONLY_PROG);
+    char text[8] = {};
+    memcpy(text, kFormat, length(kFormat));
+    bpf_attr freeze;
+    memset(&freeze, 0, sizeof freeze);
+    freeze.map_fd = static_cast<std::uint32_t>(format);
+    const long values = make_map(8 + wire::kKernelSymbolBytes, 0);
+    if (format < 0 || values < 0 || value_of_map(BPF_MAP_UPDATE_ELEM, format, text) < 0 ||
+        bpf(BPF_MAP_FREEZE, freeze) < 0) {
+      give_up("the maps for symbols cannot be made");
+    }
+    bpf_insn ask[16];
+    bpf_insn* at = put_map_value(ask, 1, values, 8);
+    *at++ = {.code = 0xb7, .dst_reg = 2, .src_reg = 0, .off = 0, .imm = wire::kKernelSymbolBytes};
+    at = put_map_value(at, 3, format, 0);
+    at = put_map_value(at, 4, values, 0);
+    *at++ = {.code = 0xb7, .dst_reg = 5, .src_reg = 0, .off = 0, .imm = 8};
+    *at++ = {.code = 0x85, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = BPF_FUNC_snprintf};
+    at = put_end(at);
+    const long loaded = load(ask, static_cast<std::uint32_t>(at - ask));
+    if (loaded < 0) {
+      give_up("the program for symbols cannot be loaded");
+    }
+    return Symbols(loaded, values);
+  }
+
+  void of(std::uint64_t address, char* symbol) const {
+    struct {
+      std::uint64_t address;
+      char symbol[wire::kKernelSymbolBytes];
+    } value = {};
+    value.address = address;
+    std::uint32_t result = 0;
+    if (value_of_map(BPF_MAP_UPDATE_ELEM, values_, &value) < 0 || run(loaded_, result) < 0 ||
+        value_of_map(BPF_MAP_LOOKUP_ELEM, values_, &value) < 0) {
+      give_up("a symbol cannot be asked for");
+    }
+    value.symbol[wire::kKernelSymbolBytes - 1] = '\0';
+    memcpy(symbol, value.symbol, wire::kKernelSymbolBytes);
+  }
+
+ private:
+  Symbols(long loaded, long values) : loaded_(loaded), values_(values) {}
+  long loaded_;
+  long values_;
+};
 
 long describe(long loaded, bpf_prog_info& info) {
   memset(&info, 0, sizeof info);
@@ -222,7 +380,38 @@ long describe(long loaded, bpf_prog_info& info) {
   return bpf(BPF_OBJ_GET_INFO_BY_FD, attributes);
 }
 
-void answer(const Terminal& terminal, const wire::KernelProgram& wanted, const char* slots) {
+// Programs and whatever else the agent needs of the guest.
+struct Tools {
+  Terminal terminal;
+  KernelLog log;
+  Symbols symbols;
+};
+
+struct Regions {
+  std::uint32_t count = 0;
+  long maps[wire::kMostKernelRegions] = {};
+  std::uint32_t sizes[wire::kMostKernelRegions] = {};
+  std::uint64_t addresses[wire::kMostKernelRegions] = {};
+};
+
+// The loads that name a region name its map.
+void name_maps(std::uint32_t slot_count, const Regions& regions) {
+  for (std::uint32_t i = 0; i < slot_count; ++i) {
+    if (slots[i].code != kLoad64) {
+      continue;
+    }
+    if (slots[i].src_reg == BPF_PSEUDO_MAP_VALUE) {
+      const auto region_number = static_cast<std::uint32_t>(slots[i].imm);
+      if (region_number >= regions.count) {
+        give_up("a program names a region that it does not have");
+      }
+      slots[i].imm = static_cast<std::int32_t>(regions.maps[region_number]);
+    }
+    ++i;
+  }
+}
+
+void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions, long no_memory) {
   wire::KernelAnswer said = {};
   std::uint32_t result = 0;
   bpf_prog_info info = {};
@@ -230,11 +419,13 @@ void answer(const Terminal& terminal, const wire::KernelProgram& wanted, const c
     said.outcome = static_cast<std::uint32_t>(outcome);
     said.error = static_cast<std::uint32_t>(-status);
   };
-  const long loaded = load(reinterpret_cast<const bpf_insn*>(slots), wanted.slot_count);
-  if (loaded < 0) {
+  long loaded = -1;
+  if (no_memory < 0) {
+    say(KernelOutcome::no_memory, no_memory);
+  } else if (loaded = load(slots, slot_count); loaded < 0) {
     say(KernelOutcome::rejected, loaded);
     said.log_bytes = static_cast<std::uint32_t>(length(verifier_log));
-  } else if (const long ran = run(loaded, wanted.context_bytes, result); ran < 0) {
+  } else if (const long ran = run(loaded, result); ran < 0) {
     say(KernelOutcome::not_run, ran);
   } else if (const long known = describe(loaded, info); known < 0) {
     say(KernelOutcome::not_known, known);
@@ -243,20 +434,32 @@ void answer(const Terminal& terminal, const wire::KernelProgram& wanted, const c
     said.function_count = info.jited_prog_len == 0 ? 0 : info.nr_jited_ksyms;
     said.code_bytes = info.jited_prog_len;
     said.program_bytes = info.xlated_prog_len;
-    said.context_bytes = wanted.context_bytes;
+    said.region_count = regions.count;
   }
+  const Terminal& terminal = tools.terminal;
+  said.kernel_log_bytes = tools.log.read();
   terminal.write(&said, sizeof said);
   for (std::uint32_t i = 0; i < said.function_count; ++i) {
-    const wire::KernelFunction function{
-        .address = addresses[i], .code_bytes = lengths[i], .reserved = 0};
+    wire::KernelFunction function{
+        .address = addresses[i], .code_bytes = lengths[i], .reserved = 0, .symbol = {}};
+    tools.symbols.of(addresses[i], function.symbol);
     terminal.write(&function, sizeof function);
   }
   terminal.write(code, said.code_bytes);
   terminal.write(program, said.program_bytes);
-  terminal.write(context, said.context_bytes);
+  for (std::uint32_t i = 0; i < said.region_count; ++i) {
+    const wire::KernelRegionAfter after{
+        .address = regions.addresses[i], .byte_count = regions.sizes[i], .reserved = 0};
+    if (value_of_map(BPF_MAP_LOOKUP_ELEM, regions.maps[i], region) < 0) {
+      give_up("a region cannot be read");
+    }
+    terminal.write(&after, sizeof after);
+    terminal.write(region, regions.sizes[i]);
+  }
   terminal.write(verifier_log, said.log_bytes);
+  terminal.write(kernel_log, said.kernel_log_bytes);
   if (loaded >= 0) {
-    system_call(__NR_close, static_cast<std::uint64_t>(loaded));
+    close_file(loaded);
   }
 }
 
@@ -285,6 +488,68 @@ const char* take(std::size_t& at, std::size_t end, std::size_t size) {
   return taken;
 }
 
+// The program at `at` of the batch, which goes past it.
+void answer_next(const Tools& tools, std::size_t& at, std::size_t end, std::uint32_t& mode) {
+  wire::KernelProgram wanted;
+  memcpy(&wanted, take(at, end, sizeof wanted), sizeof wanted);
+  const std::size_t slot_bytes = std::size_t{wanted.slot_count} * sizeof(bpf_insn);
+  if (slot_bytes > sizeof slots || wanted.region_count > wire::kMostKernelRegions ||
+      wanted.crowd_mebibytes > wire::kMostCrowdMebibytes) {
+    give_up("a program is too large");
+  }
+  long crowd[wire::kMostCrowdMebibytes];
+  for (std::uint32_t i = 0; i < wanted.crowd_mebibytes; ++i) {
+    crowd[i] = make_map(std::uint32_t{1} << 20, BPF_F_MMAPABLE);
+    if (crowd[i] < 0) {
+      give_up("there is not enough memory for the other maps");
+    }
+  }
+  memcpy(slots, take(at, end, slot_bytes), slot_bytes);
+  Regions regions;
+  long status = 0;
+  for (std::uint32_t i = 0; i < wanted.region_count; ++i) {
+    wire::KernelRegion one;
+    memcpy(&one, take(at, end, sizeof one), sizeof one);
+    const std::uint32_t size = one.byte_count;
+    const char* const bytes = take(at, end, size);
+    if (size > sizeof region) {
+      give_up("a region is too large");
+    }
+    memcpy(region, bytes, size);
+    // One that can be mapped has pages of its own.
+    const std::uint32_t flags =
+        BPF_F_MMAPABLE | (one.read_only != 0 ? std::uint32_t{BPF_F_RDONLY_PROG} : 0U);
+    const long map = status < 0 ? status : make_map(size, flags);
+    if (map < 0) {
+      status = map;
+      continue;
+    }
+    regions.maps[i] = map;
+    regions.sizes[i] = size;
+    regions.count = i + 1;
+    if (value_of_map(BPF_MAP_UPDATE_ELEM, map, region) < 0) {
+      give_up("a region cannot be written");
+    }
+  }
+  if (status == 0 && regions.count != 0) {
+    find_values(regions.maps, regions.count, regions.addresses);
+    name_maps(wanted.slot_count, regions);
+  }
+  if (wanted.mode != mode) {
+    mode = wanted.mode;
+    const bool jit = mode == static_cast<std::uint32_t>(wire::KernelMode::jit);
+    set("/proc/sys/net/core/bpf_jit_enable", jit ? "1" : "0", "the JIT cannot be switched");
+  }
+  tools.terminal.drain();  // whatever this program does to the kernel, the answers before are out
+  answer(tools, wanted.slot_count, regions, status);
+  for (std::uint32_t i = 0; i < regions.count; ++i) {
+    close_file(regions.maps[i]);
+  }
+  for (std::uint32_t i = 0; i < wanted.crowd_mebibytes; ++i) {
+    close_file(crowd[i]);
+  }
+}
+
 }  // namespace
 }  // namespace farcall
 
@@ -294,6 +559,7 @@ void agent_main() {
   system_call(__NR_mount, number("proc"), number("/proc"), number("proc"), 0, 0);
   set("/proc/sys/net/core/bpf_jit_enable", "1", "this kernel has no JIT for BPF");
   set("/proc/sys/net/core/bpf_jit_harden", "0", "bpf_jit_harden cannot be set");
+  set("/proc/sys/net/core/bpf_jit_kallsyms", "1", "bpf_jit_kallsyms cannot be set");
   set("/proc/sys/kernel/kptr_restrict", "0", "kptr_restrict cannot be set");
   const std::size_t end = read_batch();
   std::size_t at = 0;
@@ -302,24 +568,19 @@ void agent_main() {
   if (header.magic != wire::kKernelBatchMagic) {
     give_up("/batch is not one of farcall's");
   }
-  const Terminal terminal = Terminal::open();
+  const Tools tools{
+      .terminal = Terminal::open(), .log = KernelLog::open(), .symbols = Symbols::make()};
   wire::KernelReply reply{.magic = wire::kReplyBegin,
                           .nonce = header.nonce,
                           .program_count = header.program_count,
                           .reserved = 0};
-  terminal.write(&reply, sizeof reply);
+  tools.terminal.write(&reply, sizeof reply);
+  auto mode = static_cast<std::uint32_t>(wire::KernelMode::jit);
   for (std::uint32_t i = 0; i < header.program_count; ++i) {
-    wire::KernelProgram wanted;
-    memcpy(&wanted, take(at, end, sizeof wanted), sizeof wanted);
-    const char* const slots = take(at, end, std::size_t{wanted.slot_count} * sizeof(bpf_insn));
-    if (wanted.context_bytes > sizeof context) {
-      give_up("a context is too large");
-    }
-    memcpy(context, take(at, end, wanted.context_bytes), wanted.context_bytes);
-    answer(terminal, wanted, slots);
+    answer_next(tools, at, end, mode);
   }
   reply.magic = wire::kReplyEnd;
-  terminal.write(&reply, sizeof reply);
-  terminal.drain();
+  tools.terminal.write(&reply, sizeof reply);
+  tools.terminal.drain();
   power_off();
 }

@@ -40,13 +40,47 @@ std::vector<std::string> listing_of(std::string_view assembly, const model::Axis
   return listing(image.functions[0].words, image.functions[0].address);
 }
 
-// ELFv2, section 2.2: LR into the caller's frame, a back chain, everything undone in the epilogue.
+// ELFv2, section 2.2: a function that calls nobody and saves nothing needs no frame.
 TEST(Compile, ASmallFunction) {
+  EXPECT_THAT(listing_of("mov %r0, 7\nexit\n"),
+              ElementsAre("li      r8,7", "mr      r3,r8", "blr"));
+}
+
+// LR into the caller's frame, a back chain, everything undone in the epilogue.
+TEST(Compile, AFunctionThatSwapsBytesInMemory) {
   EXPECT_THAT(
-      listing_of("mov %r0, 7\nexit\n"),
-      ElementsAre("mflr    r0", "std     r0,16(r1)", "stdu    r1,-592(r1)",  //
-                  "li      r8,7",                                            //
+      listing_of("be64 %r1\nexit\n"),
+      ElementsAre("mflr    r0", "std     r0,16(r1)", "stdu    r1,-592(r1)",      //
+                  "addi    r9,r1,544", "std     r3,544(r1)", "ldbrx   r3,0,r9",  //
                   "mr      r3,r8", "addi    r1,r1,592", "ld      r0,16(r1)", "mtlr    r0", "blr"));
+}
+
+// Whoever has no frame does not touch what is above r1, which is the caller's, nor LR.
+TEST(Compile, AFrameIsThereForWhatNeedsOne) {
+  const auto has_frame = [](std::string_view assembly) {
+    const std::vector<std::string> lines = listing_of(assembly);
+    const bool makes_one = std::ranges::count(lines, "stdu    r1,-592(r1)") == 1 ||
+                           std::ranges::count(lines, "stdu    r1,-608(r1)") == 1;
+    if (!makes_one) {
+      for (const std::string& line : lines) {
+        EXPECT_THAT(line, Not(testing::AnyOf(testing::HasSubstr("r1)"), testing::HasSubstr("r1,"),
+                                             testing::HasSubstr("lr "))));
+      }
+    }
+    return makes_one;
+  };
+  for (const char* const with : {"mov %r6, 1", "mov %r0, %r9", "ldxb %r0, [%r10-1]",
+                                 "stxb [%r10-1], %r0", "le16 %r1", "may_goto +0"}) {
+    EXPECT_TRUE(has_frame(std::string(with) + "\nexit\n")) << with;
+  }
+  for (const char* const without :
+       {"mov %r5, 1", "jeq %r1, 0, +0", "ldxb %r0, [%r1-1]", "lock add [%r1+0], %r2",
+        "lddw %r0, 0x123456789abcdef", "sdiv %r1, 3"}) {
+    EXPECT_FALSE(has_frame(std::string(without) + "\nexit\n")) << without;
+  }
+  const model::CodeImage image = compiled(linked(kCaller, {{0x10000}, {kFar}}));
+  EXPECT_EQ(image.functions[0].frame_top_bytes, 48U);
+  EXPECT_EQ(image.functions[1].frame_top_bytes, 0U);
 }
 
 TEST(Compile, SavesWhatItUsesOfTheNonvolatileRegisters) {

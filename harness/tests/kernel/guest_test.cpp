@@ -12,6 +12,7 @@
 #include "bpf/codec.hpp"
 #include "kernel/exchange.hpp"
 #include "kernel/initramfs.hpp"
+#include "kernel/kernel_file.hpp"
 #include "tests/program.hpp"
 
 namespace farcall::kernel::guest_test {
@@ -89,8 +90,17 @@ void put(std::vector<std::byte>& bytes, const T& value) {
   bytes.insert(bytes.end(), raw.begin(), raw.end());
 }
 
-// What the agent writes of one program: two functions of two words and one, a slot, two bytes of
-// context.
+const std::vector<Question> kQuestions = {
+    {.slots = {{.opcode = 0x95}}, .regions = {{.bytes = {std::byte{9}, std::byte{9}}}}}};
+
+wire::KernelFunction function(std::uint64_t address, std::uint32_t bytes, const char* symbol) {
+  wire::KernelFunction one{.address = address, .code_bytes = bytes, .reserved = 0, .symbol = {}};
+  std::strncpy(one.symbol, symbol, sizeof one.symbol - 1);
+  return one;
+}
+
+// What the agent writes of one program: two functions of two words and one, a slot, a region of two
+// bytes, a line of the kernel's log.
 std::vector<std::byte> reply(std::uint64_t end_nonce = kNonce) {
   std::vector<std::byte> bytes;
   put(bytes, wire::KernelReply{wire::kReplyBegin, kNonce, 1, 0});
@@ -100,59 +110,90 @@ std::vector<std::byte> reply(std::uint64_t end_nonce = kNonce) {
                                 .function_count = 2,
                                 .code_bytes = 12,
                                 .program_bytes = 8,
-                                .context_bytes = 2,
-                                .log_bytes = 0});
-  put(bytes, wire::KernelFunction{0xc0080000003b7c10, 8, 0});
-  put(bytes, wire::KernelFunction{0xc00800000041153c, 4, 0});
+                                .region_count = 1,
+                                .log_bytes = 0,
+                                .kernel_log_bytes = 3,
+                                .reserved = 0});
+  put(bytes, function(0xc0080000003b7c10, 8, "bpf_prog_0123456789abcdef_main"));
+  put(bytes, function(0xc00800000041153c, 4, "bpf_prog_fedcba9876543210_F"));
   for (const std::uint32_t word : {0xe84d0010U, 0x60000000U, 0x4e800020U}) {
     put(bytes, ul32(word));
   }
   const auto exit = bpf::encode(bpf::Slot{.opcode = 0x95}, std::endian::little);
   bytes.insert(bytes.end(), exit.begin(), exit.end());
+  put(bytes,
+      wire::KernelRegionAfter{.address = 0xc008000000540000, .byte_count = 2, .reserved = 0});
   put(bytes, std::uint8_t{7});
   put(bytes, std::uint8_t{8});
+  for (const char letter : {'l', 'o', 'g'}) {
+    put(bytes, letter);
+  }
   put(bytes, wire::KernelReply{wire::kReplyEnd, end_nonce, 1, 0});
   return bytes;
 }
 
 TEST(Exchange, AReplyIsReadAsItWasWritten) {
-  const auto answers = read_reply(reply(), 1, kNonce);
-  ASSERT_TRUE(answers) << answers.error().message;
-  const Answer& answer = answers.value().front();
+  const auto read = read_reply(reply(), kQuestions, kNonce);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_TRUE(read.value().is_whole);
+  ASSERT_EQ(read.value().answers.size(), 1U);
+  const Answer& answer = read.value().answers.front();
   EXPECT_EQ(answer.result, 111U);
-  EXPECT_THAT(answer.functions,
-              ElementsAre(JitedFunction{{0xc0080000003b7c10}, {0xe84d0010, 0x60000000}},
-                          JitedFunction{{0xc00800000041153c}, {0x4e800020}}));
+  EXPECT_THAT(
+      answer.functions,
+      ElementsAre(
+          JitedFunction{
+              {0xc0080000003b7c10}, "bpf_prog_0123456789abcdef_main", {0xe84d0010, 0x60000000}},
+          JitedFunction{{0xc00800000041153c}, "bpf_prog_fedcba9876543210_F", {0x4e800020}}));
   EXPECT_THAT(answer.program, ElementsAre(bpf::Slot{.opcode = 0x95}));
-  EXPECT_THAT(answer.context, ElementsAre(std::byte{7}, std::byte{8}));
+  EXPECT_THAT(answer.regions,
+              ElementsAre(RegionAfter{{0xc008000000540000}, {std::byte{7}, std::byte{8}}}));
+  EXPECT_EQ(answer.kernel_log, "log");
 }
 
-TEST(Exchange, WhatIsNotTheWholeReplyToThisBatchIsNone) {
+TEST(Exchange, WhatIsCutOffIsNotWhole) {
   const std::vector<std::byte> whole = reply();
   for (std::size_t size = 0; size < whole.size(); ++size) {
-    const auto cut = read_reply(std::span(whole).first(size), 1, kNonce);
-    ASSERT_FALSE(cut) << size;
-    EXPECT_EQ(cut.error().code, ErrorCode::machine_bad_answer);
+    const auto cut = read_reply(std::span(whole).first(size), kQuestions, kNonce);
+    if (size < sizeof(wire::KernelReply)) {
+      ASSERT_FALSE(cut) << size;
+      EXPECT_EQ(cut.error().code, ErrorCode::machine_bad_answer);
+      continue;
+    }
+    ASSERT_TRUE(cut) << size << cut.error().message;
+    EXPECT_FALSE(cut.value().is_whole) << size;
+    EXPECT_EQ(cut.value().answers.size(),
+              size < whole.size() - sizeof(wire::KernelReply) ? 0U : 1U);
   }
-  EXPECT_FALSE(read_reply(whole, 2, kNonce));
-  EXPECT_FALSE(read_reply(whole, 1, kNonce + 1));
-  EXPECT_FALSE(read_reply(reply(kNonce + 1), 1, kNonce));
+}
+
+TEST(Exchange, WhatIsNoReplyToThisBatchIsRefused) {
+  const std::vector<std::byte> whole = reply();
+  const std::vector<Question> two = {kQuestions[0], kQuestions[0]};
+  EXPECT_FALSE(read_reply(whole, two, kNonce));
+  EXPECT_FALSE(read_reply(whole, kQuestions, kNonce + 1));
+  EXPECT_FALSE(read_reply(reply(kNonce + 1), kQuestions, kNonce));
   std::vector<std::byte> more = whole;
   more.push_back({});
-  EXPECT_FALSE(read_reply(more, 1, kNonce));
+  EXPECT_FALSE(read_reply(more, kQuestions, kNonce));
+  std::vector<Question> other = kQuestions;
+  other[0].regions[0].bytes.resize(3);
+  EXPECT_FALSE(read_reply(whole, other, kNonce));
 }
 
 TEST(Exchange, LengthsThatDoNotAddUpAreRefused) {
   std::vector<std::byte> bytes = reply();
   bytes[sizeof(wire::KernelReply) + 16] = std::byte{16};  // code_bytes
-  const auto read = read_reply(bytes, 1, kNonce);
+  const auto read = read_reply(bytes, kQuestions, kNonce);
   ASSERT_FALSE(read);
   EXPECT_THAT(read.error().message, HasSubstr("its functions have 12 bytes, and their code 16"));
 }
 
-TEST(Exchange, ABatchHoldsEachProgramAndItsContext) {
+TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
   const std::vector<Question> questions = {
-      {.slots = {{.opcode = 0x95}}, .context = {std::byte{9}}}};
+      {.slots = {{.opcode = 0x95}},
+       .regions = {{.bytes = {std::byte{9}}, .writable = false}},
+       .mode = wire::KernelMode::interpreter}};
   const std::string bytes = text_of(batch(questions, kNonce));
   EXPECT_EQ(bytes, std::string("tabkcraf"
                                "\x21\x43\x65\x87\x78\x56\x34\x12"
@@ -160,9 +201,13 @@ TEST(Exchange, ABatchHoldsEachProgramAndItsContext) {
                                "\0\0\0\0"
                                "\1\0\0\0"
                                "\1\0\0\0"
+                               "\1\0\0\0"
+                               "\0\0\0\0"
                                "\x95\0\0\0\0\0\0\0"
+                               "\1\0\0\0"
+                               "\1\0\0\0"
                                "\x09",
-                               24 + 8 + 8 + 1));
+                               24 + 16 + 8 + 8 + 1));
 }
 
 TEST(KernelLog, TroubleIsFoundAndNothingElse) {
@@ -186,16 +231,16 @@ TEST(GuestCommand, SaysCpuAndTranslation) {
   EXPECT_THAT(command.arguments.back(), HasSubstr("disable_radix"));
 }
 
-TEST(Toc, WhatIsNoKernelIsRefused) {
+TEST(KernelFile, WhatIsNoKernelIsRefused) {
   const tests::ScratchFolder folder;
-  EXPECT_EQ(toc_of(folder.path() / "none").error().code, ErrorCode::file_unreadable);
-  EXPECT_EQ(toc_of(folder.write("short",
-                                "\x7f"
-                                "ELF"))
+  EXPECT_EQ(KernelFile::read(folder.path() / "none").error().code, ErrorCode::file_unreadable);
+  EXPECT_EQ(KernelFile::read(folder.write("short",
+                                          "\x7f"
+                                          "ELF"))
                 .error()
                 .code,
             ErrorCode::document_invalid);
-  EXPECT_THAT(toc_of("/bin/true").error().message, HasSubstr("ELF header is another's"));
+  EXPECT_THAT(KernelFile::read("/bin/true").error().message, HasSubstr("ELF header is another's"));
 }
 
 }  // namespace

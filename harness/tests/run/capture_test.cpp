@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -95,12 +96,12 @@ TEST(Capture, WhatTheVerifierRejectsIsSaidInItsWords) {
   const ScratchFolder folder;
   const Finished rejected = run_farcall(
       {"kernel", "capture",
-       folder.write("r2.case",
-                    "-- asm\nmov %r0, %r2\nexit\n-- place\nmain = text+64K\n-- result\n0\n"),
+       folder.write("r6.case",
+                    "-- asm\nmov %r0, %r6\nexit\n-- place\nmain = text+64K\n-- result none\n"),
        "--kernel", kKernel});
   EXPECT_EQ(rejected.exit_code, 2) << rejected.out;
   EXPECT_THAT(rejected.err,
-              AllOf(HasSubstr("verifier rejects it: R2 !read_ok"), HasSubstr("[jit.declined]")));
+              AllOf(HasSubstr("verifier rejects it: R6 !read_ok"), HasSubstr("[jit.declined]")));
 }
 
 TEST(Capture, WhatAStockKernelIsNotAskedAboutIsNamed) {
@@ -112,7 +113,8 @@ TEST(Capture, WhatAStockKernelIsNotAskedAboutIsNamed) {
     std::string what;
   };
   for (const auto& [text, cell, what] :
-       {Refused{"-- helper 7 no_op\n-- asm\ncall 7\n" + end, "", "a call of helper 7"},
+       {Refused{"-- helper 7 no_op\n-- asm\ncall 7\n" + end, "",
+                "helper 7 is the case's own function"},
         Refused{"-- matrix\nendian be\n-- asm\nmov %r0, 0\n" + end, "@be", "a big-endian cell"},
         Refused{"-- asm\nmov %r0, 0\nlddw %r1, local f\nexit\nf:\nmov %r0, 1\n" + end, "",
                 "a function pointer"}}) {
@@ -120,6 +122,66 @@ TEST(Capture, WhatAStockKernelIsNotAskedAboutIsNamed) {
         {"kernel", "capture", folder.write("refused.case", text) + cell, "--kernel", kKernel});
     EXPECT_EQ(refused.exit_code, 2) << text << refused.out;
     EXPECT_THAT(refused.err, AllOf(HasSubstr(what), HasSubstr("[jit.declined]"))) << text;
+  }
+}
+
+// What each cell came to, by its name.
+std::map<std::string, std::string> outcomes(const Json& report) {
+  std::map<std::string, std::string> all;
+  for (const Json& cell : report.at("cells")) {
+    all[cell.at("cell").get<std::string>()] = cell.at("outcome").get<std::string>();
+  }
+  return all;
+}
+
+// Its interpreter goes wrong over a call of more than 32767 slots: an oops, and the end of the guest.
+std::string far_call() {
+  std::string text = "-- asm\ncall local f\n";
+  for (int i = 0; i < 33'000; ++i) {
+    text += "add %r0, 1\n";
+  }
+  return text + "exit\nf:\nmov %r0, 7\nexit\n-- place\nmain = text+64K\n-- result\n33007\n";
+}
+
+TEST(LinuxGuest, EachCellHasItsVerdictAndAPanicCostsOne) {
+  const ScratchFolder folder;
+  (void)folder.write("a-three.case", kThreeFunctions);
+  (void)folder.write("b-far.case", far_call());
+  (void)folder.write("c-memory.case",
+                     "-- asm\nldxdw %r0, [%r1]\nadd %r0, %r2\nstxdw [%r1], %r0\nexit\n"
+                     "-- mem\n01 00 00 00 00 00 00 00\n-- place\nmain = text+64K\n"
+                     "-- result\n9\n-- mem-after mem\n0: 09\n");
+  (void)folder.write("d-rejected.case",
+                     "-- asm\nmov %r0, %r6\nexit\n-- place\nmain = text+64K\n-- result none\n");
+  const Finished run = run_farcall(
+      {"run", folder.path().string(), "--guest", "linux", "--kernel", kKernel, "--format", "json"});
+  const auto seen = outcomes(Json::parse(run.out));
+  EXPECT_EQ(run.exit_code, 1) << run.err;
+  EXPECT_THAT(seen,
+              testing::UnorderedElementsAre(testing::Pair("a-three@linux-jit", "pass"),
+                                            testing::Pair("a-three@linux-interpreter", "pass"),
+                                            testing::Pair("b-far@linux-jit", "skip"),
+                                            testing::Pair("b-far@linux-interpreter", "fail"),
+                                            testing::Pair("c-memory@linux-jit", "pass"),
+                                            testing::Pair("c-memory@linux-interpreter", "pass"),
+                                            testing::Pair("d-rejected@linux-jit", "skip"),
+                                            testing::Pair("d-rejected@linux-interpreter", "skip")))
+      << run.out;
+  EXPECT_THAT(run.out, HasSubstr("jit.crashed"));
+  EXPECT_THAT(run.out, HasSubstr("further than the 16 bits"));
+  EXPECT_THAT(run.out, HasSubstr("linux:6.1."));
+}
+
+TEST(LinuxGuest, DistancesAreThoseOfEachBoot) {
+  const Finished run = run_farcall({"kernel", "distance", kKernel, "--boots", "1", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const Json rows = Json::parse(run.out).at("distances");
+  ASSERT_EQ(rows.size(), 4U);  // radix and hash, idle and crowded
+  for (const Json& row : rows) {
+    // The beginning of vmalloc, and the kernel's text.
+    EXPECT_THAT(row.at("function").get<std::string>(), testing::StartsWith("0xc0080"));
+    EXPECT_THAT(row.at("__bpf_call_base").get<std::string>(), testing::StartsWith("0xc00000000"));
+    EXPECT_FALSE(row.at("fits 32 bits").get<bool>());
   }
 }
 

@@ -104,7 +104,8 @@ TEST_P(Debug, StopsAtACallSiteAndAtTheFarCallee) {
                                           callee +
                                           "  bpf_prog_.*_callee  by the registers\n"
                                           "  right\n"));
-  EXPECT_THAT(finished.out, HasSubstr("callee: prologue\n  " + callee + "  mflr r0\n"));
+  EXPECT_THAT(finished.out,
+              HasSubstr("callee+0: jeq %r2, 42, +1\n  " + callee + "  cmpdi r4,42\n"));
   EXPECT_THAT(finished.out, ContainsRegex("r1   r3   [0-9a-f]{16}  mem\n"
                                           "r2   r4   000000000000002a\n"));
   EXPECT_THAT(finished.out, HasSubstr("r6   r27  0000000000000028\n"));

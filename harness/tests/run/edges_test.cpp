@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "bpf/assembler.hpp"
+#include "run/pipeline.hpp"
 
 namespace farcall::run::edges_test {
 namespace {
@@ -48,6 +50,21 @@ const model::Cell* named(const std::vector<model::Cell>& cells, const std::strin
 
 constexpr const char* kTwoFunctions = "call local callee\nexit\ncallee:\nmov %r0, 1\nexit\n";
 
+// Each pair of callees in one order and in the other, after the entry and before it.
+TEST(Edges, HaveFunctionsInBothOrders) {
+  const auto cells = edges_of(
+      {cell("three", "call local a\nexit\na:\ncall local b\nexit\nb:\nmov %r0, 1\nexit\n")});
+  std::set<std::vector<std::size_t>> orders;
+  for (const model::Cell& cell : cells) {
+    const std::vector<GuestAddress>& at = cell.placement.functions;
+    std::vector<std::size_t> order = {0, 1, 2};
+    std::ranges::sort(order, {}, [&](std::size_t i) { return at[i]; });
+    orders.insert(order);
+  }
+  EXPECT_THAT(orders, testing::IsSupersetOf<std::vector<std::size_t>>(
+                          {{0, 1, 2}, {0, 2, 1}, {1, 2, 0}, {2, 1, 0}}));
+}
+
 TEST(Edges, PlaceWhatTheProgramHas) {
   const auto cells = edges_of({cell("two", kTwoFunctions)});
   const model::Cell* const five = named(cells, "two@edge-callees-5-words");
@@ -58,7 +75,12 @@ TEST(Edges, PlaceWhatTheProgramHas) {
   ASSERT_NE(near, nullptr);
   EXPECT_EQ(bytes(near->placement.functions.at(1) - near->placement.functions.at(0)),
             (32 << 20) - 4);
-  ASSERT_NE(named(cells, "two@edge-stack-4-gib"), nullptr);
+  const auto entry_stack = [&](const std::string& name) {
+    const model::Cell* const at_edge = named(cells, name);
+    return prepare({.cell = *at_edge}, 0).job->entry.gpr[1];
+  };
+  EXPECT_EQ(entry_stack("two@edge-stack-4-gib"), 0xc000'0001'0000'0100U);
+  EXPECT_EQ(entry_stack("two@edge-stack-4-gib-at-entry"), 0xc000'0001'0000'0000U);
   EXPECT_EQ(named(cells, "two@edge-helpers-toc-top"), nullptr);  // there are none
   EXPECT_THAT(edges_of({cell("one", "mov %r0, 1\nexit\n")}),
               testing::Each(

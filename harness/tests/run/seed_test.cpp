@@ -19,7 +19,7 @@ using testing::Not;
 
 constexpr const char* kLoadsR0 = "0x39000001";     // li r8,1: r8 holds BPF's r0
 constexpr const char* kReadsR14 = "0x55c807fe";    // rlwinm r8,r14,0,31,31
-constexpr const char* kReadsStack = "0x89010040";  // lbz r8,64(r1)
+constexpr const char* kReadsStack = "0x8901fdf0";  // lbz r8,-528(r1)
 
 // The document of a program that returns 1, with that instruction in place of the one that makes it.
 std::string document(const ScratchFolder& folder, const std::string& name,
@@ -99,7 +99,7 @@ TEST(UnwrittenValue, IsNamedInTheFinding) {
   EXPECT_THAT(registers.out, HasSubstr("[guest.unwritten-value]"));
   const std::string stack = document(folder, "stack", kReadsStack);
   const Finished memory = run_farcall({"run", "--from", stack});
-  // 592 bytes is the frame, which the load is 64 bytes into.
+  // The function has no frame: its r1 is the one that it was entered with.
   EXPECT_THAT(memory.out, HasSubstr("the code reads the byte of the stack at "));
   EXPECT_THAT(memory.out, HasSubstr(", r1 - 528 before anybody has written it"));
   EXPECT_THAT(memory.out, HasSubstr("[result.mismatch]"));

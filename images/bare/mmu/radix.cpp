@@ -58,7 +58,7 @@ constexpr std::uint64_t kTableSize64K = 4;  // 2^(12 + 4) bytes
 constexpr std::uint64_t kPoolTables = kTablePoolBytes / wire::kPageBytes;
 
 std::uint64_t tables_used = 0;
-ub64* entries_set[wire::kMaxPages + kPoolTables];
+[[gnu::section(".bss.large")]] ub64* entries_set[wire::kMaxPages + kPoolTables];
 std::uint64_t entry_count = 0;
 
 bool is_kernel(std::uint64_t address) {

@@ -1,0 +1,505 @@
+#include "campaign/campaign.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <unordered_set>
+#include <utility>
+
+#include "bpf/instruction.hpp"
+#include "campaign/choices.hpp"
+#include "campaign/finding.hpp"
+#include "campaign/generator.hpp"
+#include "campaign/reduce.hpp"
+#include "campaign/trial.hpp"
+#include "model/code_map.hpp"
+#include "model/region.hpp"
+
+namespace farcall::campaign {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// So many findings of one block are reduced at most: a JIT that fails everywhere is still a JIT of a
+// few defects. The others are counted as what they are before they are reduced.
+constexpr std::size_t kMostReductions = 16;
+
+// The streams of a seed beside those of its programs.
+constexpr std::uint64_t kMachineStream = std::uint64_t{1} << 63;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    lines.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return lines;
+}
+
+// The sketch without the instructions that have these traits.
+Sketch without(const Sketch& sketch, const bpf::Program& program,
+               const std::vector<std::string>& culprit) {
+  Sketch left = sketch;
+  bpf::SlotIndex at = 0;
+  for (SketchProgram& part : left.programs) {
+    for (SketchFunction& function : part.functions) {
+      std::erase_if(function.lines, [&](const std::string& line) {
+        if (is_label(line) || at >= program.slots.size()) {
+          return false;
+        }
+        const bpf::SlotIndex slot = at;
+        at += bpf::slots_of(program.slots[at].opcode);
+        return program.slots[slot].opcode != 0x95 &&
+               std::ranges::find(culprit, trait(program, slot)) != culprit.end();
+      });
+    }
+  }
+  return tidied(std::move(left));
+}
+
+// How far a call goes, by what reaches are made of.
+std::string_view distance_class(std::int64_t distance) {
+  constexpr std::int64_t kMiB = std::int64_t{1} << 20;
+  const std::int64_t far = distance < 0 ? -distance : distance;
+  return far < 32 * kMiB                 ? "below 32 MiB"
+         : far < 2048 * kMiB             ? "below 2 GiB"
+         : far < 8192 * kMiB             ? "below 8 GiB"
+         : far < (std::int64_t{1} << 40) ? "below 1 TiB"
+                                         : "1 TiB and more";
+}
+
+class Campaign {
+ public:
+  Campaign(Store& store, const CampaignOptions& options)
+      : store_(store),
+        options_(options),
+        begin_(Clock::now()),
+        known_(options.jits.size()),
+        covered_(options.jits.size()) {
+    for (const BlockId& id : store_.blocks()) {
+      done_.insert(id);
+    }
+    for (const StoredFinding& finding : store_.findings()) {
+      for (std::size_t i = 0; i < options_.jits.size(); ++i) {
+        if (finding.jit == options_.jits[i].identity) {
+          known_[i].push_back(finding);
+        }
+      }
+    }
+    for (std::size_t i = 0; i < options_.jits.size(); ++i) {
+      for (const auto& one : store_.coverage(options_.jits[i].identity)) {
+        covered_[i].insert(one.kind + one.trait + '\n' + one.shape);
+      }
+    }
+  }
+
+  Result<void> run() {
+    std::vector<std::jthread> others(std::max(options_.runner.machines, 1U) - 1);
+    for (std::jthread& other : others) {
+      other = std::jthread([&] { work(); });
+    }
+    work();
+    others.clear();
+    if (failure_) {
+      return *failure_;
+    }
+    return success();
+  }
+
+ private:
+  struct Item {
+    std::size_t jit;
+    std::uint64_t block;
+  };
+
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
+  bool stopped() const { return failed_ || (options_.runner.stopped && options_.runner.stopped()); }
+
+  std::optional<Item> next() {
+    const std::scoped_lock lock(mutex_);
+    while (!stopped() && !(options_.time && seconds() >= options_.time->count())) {
+      const Item item{.jit = next_ % options_.jits.size(), .block = next_ / options_.jits.size()};
+      if (options_.programs && item.block * kBlockPrograms >= *options_.programs) {
+        return std::nullopt;
+      }
+      ++next_;
+      const bool mine = options_.shard.count == 0 ||
+                        item.block % options_.shard.count + 1 == options_.shard.index;
+      if (mine && !done_.contains({.jit = options_.jits[item.jit].identity,
+                                   .seed = options_.seed,
+                                   .block = item.block})) {
+        return item;
+      }
+    }
+    return std::nullopt;
+  }
+
+  void work() {
+    std::vector<std::unique_ptr<Trial>> trials(options_.jits.size());
+    try {
+      while (const auto item = next()) {
+        std::unique_ptr<Trial>& trial = trials[item->jit];
+        if (!trial) {
+          run::RunnerOptions runner = options_.runner;
+          runner.jit = options_.jits[item->jit];
+          runner.stopped = [this] { return stopped(); };
+          trial = std::make_unique<Trial>(runner);
+        }
+        run_block(*trial, *item);
+      }
+    } catch (const std::exception& error) {
+      fail({.code = ErrorCode::file_unwritable, .message = std::string(error.what())});
+    }
+  }
+
+  void fail(const Error& error) {
+    const std::scoped_lock lock(mutex_);
+    if (!failure_) {
+      failure_ = error;
+    }
+    failed_ = true;
+  }
+
+  struct Failing {
+    Sketch sketch;
+    std::uint64_t program = 0;
+    run::FinishedCell cell;
+  };
+
+  void run_block(Trial& trial, const Item& item) {
+    const auto begin = Clock::now();
+    StoredBlock block{
+        .id = {.jit = trial.jit().identity, .seed = options_.seed, .block = item.block}};
+    std::vector<Sketch> sketches;
+    std::vector<Trial::Run> runs;
+    std::vector<std::uint64_t> numbers;
+    for (std::uint64_t i = 0; i < kBlockPrograms; ++i) {
+      const std::uint64_t number = item.block * kBlockPrograms + i;
+      Sketch sketch = program_of_campaign(options_.seed, number);
+      auto cell = cell_of(sketch, fmt::format("program-{}", number));
+      ++block.programs;
+      if (!cell) {
+        ++block.errors;
+        keep(item.jit, block,
+             {.code = std::string(farcall::name(cell.error().code)),
+              .site = "the generator's own",
+              .shape = std::string(cell.error().message),
+              .text = case_text(sketch),
+              .program = number});
+        continue;
+      }
+      runs.push_back({.document = {.cell = std::move(cell).value()}, .seed = number});
+      sketches.push_back(std::move(sketch));
+      numbers.push_back(number);
+    }
+    auto seen = trial.run(std::move(runs));
+    if (stopped()) {
+      return;  // the block counts for nothing: it is done again
+    }
+    std::vector<Failing> failing;
+    for (std::size_t i = 0; i < seen.size(); ++i) {
+      if (!seen[i]) {
+        return;
+      }
+      run::FinishedCell& cell = *seen[i];
+      cover(item.jit, block, sketches[i], numbers[i], cell);
+      switch (cell.verdict.outcome) {
+        case model::Outcome::pass:
+          ++block.passed;
+          break;
+        case model::Outcome::skip:
+          ++block.skipped;
+          break;
+        case model::Outcome::error:
+        case model::Outcome::fail: {
+          const model::Finding& first = cell.verdict.findings.front();
+          const Blame blamed = blame(first.code);
+          if (blamed == Blame::code || blamed == Blame::harness) {
+            ++block.failed;
+            failing.push_back({std::move(sketches[i]), numbers[i], std::move(cell)});
+          } else if (blamed == Blame::machine || blamed == Blame::input) {
+            return fail(as_error(first));
+          } else {
+            ++block.errors;
+            keep(item.jit, block,
+                 {.code = std::string(farcall::name(first.code)),
+                  .site = "the generator's own",
+                  .shape = first.text,
+                  .text = case_text(sketches[i]),
+                  .program = numbers[i]});
+          }
+        }
+      }
+    }
+    if (!sort(trial, item.jit, block, std::move(failing))) {
+      return;
+    }
+    block.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    block.ended = now();
+    const std::scoped_lock lock(mutex_);
+    store_.add(block);
+    if (options_.block_done) {
+      options_.block_done(store_);
+    }
+  }
+
+  // Says of each failing program which finding it has; reduces what is none of those that are known.
+  // False: it was stopped.
+  bool sort(Trial& trial, std::size_t jit, StoredBlock& block, std::vector<Failing> failing) {
+    std::vector<StoredFinding> news = known(jit);
+    for (std::size_t reductions = 0; !failing.empty(); ++reductions) {
+      for (const StoredFinding& finding : news) {
+        failing = others(trial, block, finding, std::move(failing));
+      }
+      if (stopped()) {
+        return false;
+      }
+      if (failing.empty()) {
+        return true;
+      }
+      const Failing first = std::move(failing.back());
+      failing.pop_back();
+      const FindingKind kind = kind_of(first.cell.document->cell, first.cell.verdict);
+      auto reduced = reductions < kMostReductions
+                         ? reduce(trial, first.sketch, first.program)
+                         : Result<Reduced>(Error{.message = "too many in this block"});
+      if (stopped()) {
+        return false;
+      }
+      StoredFinding finding{.code = std::string(farcall::name(kind.code)),
+                            .site = std::string(name(kind.site)),
+                            .shape = "not reduced",
+                            .text = case_text(first.sketch),
+                            .instructions = instruction_count(first.sketch),
+                            .program = first.program};
+      if (reduced) {
+        const Reduced& it = reduced.value();
+        finding.shape = it.shape;
+        finding.instructions = instruction_count(it.sketch);
+        const auto cell = cell_of(it.sketch);
+        finding.culprit =
+            cell ? fmt::format("{}", fmt::join(traits(*cell.value().program), "\n")) : "";
+        finding.text = reduced_case(
+            it, trial.jit(),
+            {fmt::format("{}; {}", to_string(it.kind), it.shape),
+             fmt::format("farcall fuzz --jit '{}' --seed {}: program {}{}", trial.jit().name,
+                         options_.seed, first.program,
+                         it.seed == 0 ? "" : fmt::format("; run with --seed {}", it.seed))});
+      }
+      keep(jit, block, finding);
+      news = {finding};
+      if (!reduced) {
+        news.clear();
+      }
+    }
+    return true;
+  }
+
+  // Those that fail in another way than by `finding`; the others are counted.
+  std::vector<Failing> others(Trial& trial, StoredBlock& block, const StoredFinding& finding,
+                              std::vector<Failing> failing) {
+    const std::vector<std::string> culprit = lines_of(finding.culprit);
+    std::vector<Failing> left;
+    std::vector<Failing> suspects;
+    std::vector<Sketch> variants;
+    std::vector<Trial::Run> runs;
+    for (Failing& one : failing) {
+      const model::Cell& cell = one.cell.document->cell;
+      const FindingKind kind = kind_of(cell, one.cell.verdict);
+      const bool same_kind =
+          farcall::name(kind.code) == finding.code && name(kind.site) == finding.site;
+      if (same_kind && shape_at_site(one.cell) == finding.shape) {
+        count(block, finding);
+        continue;
+      }
+      const std::vector<std::string> of_program = traits(*cell.program);
+      const bool has_all =
+          !culprit.empty() && std::ranges::all_of(culprit, [&](const std::string& text) {
+            return std::ranges::binary_search(of_program, text);
+          });
+      Sketch variant = has_all ? without(one.sketch, *cell.program, culprit) : Sketch{};
+      auto changed = has_all ? cell_of(variant) : Result<model::Cell>(Error{});
+      if (!changed) {
+        left.push_back(std::move(one));
+        continue;
+      }
+      runs.push_back({.document = {.cell = std::move(changed).value()}, .seed = one.program});
+      variants.push_back(std::move(variant));
+      suspects.push_back(std::move(one));
+    }
+    auto seen = trial.run(std::move(runs));
+    for (std::size_t i = 0; i < seen.size(); ++i) {
+      const bool fails = seen[i] && seen[i]->verdict.outcome == model::Outcome::fail &&
+                         blame(seen[i]->verdict.findings.front().code) == Blame::code;
+      if (!fails) {
+        count(block, finding);
+        continue;
+      }
+      // What is left of it is another finding, which the known one cannot hide any more.
+      suspects[i].sketch = std::move(variants[i]);
+      suspects[i].cell = std::move(*seen[i]);
+      left.push_back(std::move(suspects[i]));
+    }
+    return left;
+  }
+
+  static std::string shape_at_site(const run::FinishedCell& cell) {
+    const model::Finding& first = cell.verdict.findings.front();
+    if (first.site.empty() || !cell.testimony.image) {
+      return {};
+    }
+    for (const model::SiteStory& story : cell.verdict.sites) {
+      if (story.name == first.site && story.at) {
+        return call_shape(*cell.testimony.image, *story.at);
+      }
+    }
+    return {};
+  }
+
+  static void count(StoredBlock& block, const StoredFinding& finding) {
+    const auto found =
+        std::ranges::find(block.seen, finding.key(), &std::pair<std::string, std::uint64_t>::first);
+    if (found != block.seen.end()) {
+      ++found->second;
+    } else {
+      block.seen.emplace_back(finding.key(), 1);
+    }
+  }
+
+  std::vector<StoredFinding> known(std::size_t jit) {
+    const std::scoped_lock lock(mutex_);
+    return known_[jit];
+  }
+
+  void keep(std::size_t jit, StoredBlock& block, StoredFinding finding) {
+    finding.jit = options_.jits[jit].identity;
+    finding.seed = options_.seed;
+    count(block, finding);
+    const std::scoped_lock lock(mutex_);
+    finding.seconds = seconds();
+    const bool is_new =
+        std::ranges::find(known_[jit], finding.key(), &StoredFinding::key) == known_[jit].end();
+    if (is_new) {
+      known_[jit].push_back(finding);
+      store_.add(finding);
+      if (options_.found) {
+        options_.found(finding);
+      }
+    }
+  }
+
+  // Which instructions came to which code, and how far calls went: what of it is new.
+  void cover(std::size_t jit, StoredBlock& block, const Sketch& sketch, std::uint64_t number,
+             const run::FinishedCell& cell) {
+    if (!cell.testimony.image) {
+      return;
+    }
+    std::string why;
+    const bpf::Program& program = *cell.document->cell.program;
+    const auto add = [&](const std::string& kind, std::string trait_text, std::string shape) {
+      const std::scoped_lock lock(mutex_);
+      if (covered_[jit].insert(kind + trait_text + '\n' + shape).second) {
+        if (why.empty()) {
+          why = fmt::format("{}: {}", trait_text, shape);
+        }
+        block.coverage.push_back(
+            {.kind = kind, .trait = std::move(trait_text), .shape = std::move(shape)});
+      }
+    };
+    for (const model::PlacedInstruction& placed :
+         code_map(program, *cell.testimony.image).instructions) {
+      const std::uint64_t key = code_key(program, *cell.testimony.image, placed);
+      {
+        const std::scoped_lock lock(mutex_);
+        if (!keys_.insert({jit, key}).second) {
+          continue;
+        }
+      }
+      add("code", trait(program, placed.slot), code_shape(*cell.testimony.image, placed));
+    }
+    const model::Mmu mmu = cell.document->cell.axes.mmu;
+    for (const bpf::CallInstruction& call : call_instructions(program)) {
+      if (!call.callee || call.slot >= program.slots.size()) {
+        continue;
+      }
+      const model::Placement& placement = cell.document->cell.placement;
+      const GuestAddress from = placement.functions[call.site.function];
+      const GuestAddress to = placement.functions[*call.callee];
+      add("call", std::string(name(site_kind(program, to_string(program, call.site)))),
+          fmt::format("{} to {}, {}, {}", region_of(mmu, from).name, region_of(mmu, to).name,
+                      distance_class(static_cast<std::int64_t>(to.value - from.value)),
+                      value_name(cell.document->cell.axes, model::Axis::reach)));
+    }
+    if (!why.empty()) {
+      block.corpus.push_back({.program = number, .why = why, .text = case_text(sketch)});
+    }
+  }
+
+  static std::span<const std::uint32_t> words_at(const model::CodeImage& image,
+                                                 const model::PlacedInstruction& placed) {
+    const model::CodeFunction& function = image.functions[placed.function];
+    const std::size_t first = (placed.begin.value - function.address.value) / 4;
+    const std::size_t count = placed.bytes / 4;
+    return first + count <= function.words.size() ? std::span(function.words).subspan(first, count)
+                                                  : std::span<const std::uint32_t>();
+  }
+
+  // What stands for the trait and the shape without making their texts.
+  static std::uint64_t code_key(const bpf::Program& program, const model::CodeImage& image,
+                                const model::PlacedInstruction& placed) {
+    std::uint64_t hash = 0xcbf2'9ce4'8422'2325;
+    const auto mix = [&hash](std::uint64_t value) { hash = (hash ^ value) * 0x100'0000'01b3; };
+    mix(trait_key(program, placed.slot));
+    for (const std::uint32_t word : words_at(image, placed)) {
+      mix(opcode_bits(word));
+    }
+    return hash;
+  }
+
+  static std::string code_shape(const model::CodeImage& image,
+                                const model::PlacedInstruction& placed) {
+    std::string text;
+    for (const std::uint32_t word : words_at(image, placed)) {
+      text += (text.empty() ? "" : " ") + word_mnemonic(word);
+    }
+    return text.empty() ? "nothing" : text;
+  }
+
+  Store& store_;
+  const CampaignOptions& options_;
+  Clock::time_point begin_;
+  std::mutex mutex_;
+  std::uint64_t next_ = 0;
+  std::set<BlockId> done_;
+  std::vector<std::vector<StoredFinding>> known_;  // by JIT
+  std::vector<std::unordered_set<std::string>> covered_;
+  std::set<std::pair<std::size_t, std::uint64_t>> keys_;
+  std::atomic<bool> failed_ = false;
+  std::optional<Error> failure_;
+};
+
+}  // namespace
+
+Sketch program_of_campaign(std::uint64_t seed, std::uint64_t number) {
+  Choices of_block(seed, kMachineStream + number / kBlockPrograms);
+  const model::AxisValues axes = machine_axes(of_block);
+  Choices choices(seed, number);
+  return generate(choices, axes);
+}
+
+Result<void> run_campaign(Store& store, const CampaignOptions& options) {
+  return Campaign(store, options).run();
+}
+
+}  // namespace farcall::campaign

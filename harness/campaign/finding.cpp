@@ -1,0 +1,254 @@
+#include "campaign/finding.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "bpf/instruction.hpp"
+#include "ppc64/disassembler.hpp"
+
+namespace farcall::campaign {
+namespace {
+
+constexpr std::array<std::string_view, 7> kSiteKinds = {"no call",
+                                                        "a local call",
+                                                        "a call of a helper",
+                                                        "a call of a kfunc",
+                                                        "a call through a register",
+                                                        "a tail call",
+                                                        "a call from a helper"};
+
+// No call sequence is longer, in words.
+constexpr std::size_t kLongestCall = 8;
+
+// A number by what decides how code loads it, or uses it.
+std::string_view number_class(const bpf::InstructionInfo& info, std::int64_t value) {
+  const bool shifts = info.operation == bpf::Operation::lsh ||
+                      info.operation == bpf::Operation::rsh ||
+                      info.operation == bpf::Operation::arsh;
+  if (value == 0) {
+    return "0";
+  }
+  if (shifts) {
+    const auto unsigned_value = static_cast<std::uint64_t>(value);
+    return unsigned_value < 32 ? "1…31" : unsigned_value < 64 ? "32…63" : "64…";
+  }
+  if (value == 1 || value == -1) {
+    return value == 1 ? "1" : "-1";
+  }
+  if (value > 0 && (value & (value - 1)) == 0 && value <= INT32_MAX) {
+    return "a power of 2";
+  }
+  if (value >= -0x8000 && value < 0x8000) {
+    return value < 0 ? "negative, 16 bits" : "16 bits";
+  }
+  if (value >= 0 && value <= 0xffff) {
+    return "16 bits, unsigned";
+  }
+  if (value >= INT32_MIN && value <= INT32_MAX) {
+    return (value & 0xffff) == 0 ? "32 bits, low half 0"
+           : value < 0           ? "negative, 32 bits"
+                                 : "32 bits";
+  }
+  return "64 bits";
+}
+
+std::string_view offset_class(std::int16_t offset) {
+  return offset % 8 == 0   ? "a multiple of 8"
+         : offset % 4 == 0 ? "a multiple of 4"
+         : offset % 2 == 0 ? "even"
+                           : "odd";
+}
+
+bool is_everywhere(const bpf::InstructionInfo& info) {
+  return info.operation == bpf::Operation::mov || info.operation == bpf::Operation::exit ||
+         info.operation == bpf::Operation::load_immediate64 ||
+         info.operation == bpf::Operation::jump;
+}
+
+}  // namespace
+
+std::string_view name(SiteKind kind) {
+  return kSiteKinds[static_cast<std::size_t>(kind)];
+}
+
+SiteKind site_kind(const bpf::Program& program, std::string_view site) {
+  if (site.empty()) {
+    return SiteKind::none;
+  }
+  for (const bpf::CallInstruction& call : call_instructions(program)) {
+    if (to_string(program, call.site) != site) {
+      continue;
+    }
+    if (call.slot >= program.slots.size()) {
+      return SiteKind::callback;
+    }
+    if (is_tail_call(program.slots[call.slot])) {
+      return SiteKind::tail;
+    }
+    switch (bpf::find(program.slots[call.slot])->operation) {
+      case bpf::Operation::call_register:
+        return SiteKind::through_register;
+      case bpf::Operation::call:
+        return SiteKind::local;
+      default:
+        return program.slots[call.slot].src == bpf::kKfuncCall ? SiteKind::kfunc : SiteKind::helper;
+    }
+  }
+  return SiteKind::none;
+}
+
+std::string to_string(const FindingKind& kind) {
+  return kind.site == SiteKind::none
+             ? std::string(farcall::name(kind.code))
+             : fmt::format("{} at {}", farcall::name(kind.code), name(kind.site));
+}
+
+FindingKind kind_of(const model::Cell& cell, const model::Verdict& verdict) {
+  const model::Finding& first = verdict.findings.front();
+  return {.code = first.code,
+          .site = cell.program ? site_kind(*cell.program, first.site) : SiteKind::none};
+}
+
+std::string trait(const bpf::Program& program, bpf::SlotIndex at) {
+  const bpf::Slot& slot = program.slots[at];
+  const bpf::InstructionInfo* const info = bpf::find(slot);
+  if (info == nullptr) {
+    return fmt::format("opcode {:#04x}", slot.opcode);
+  }
+  std::string text(info->mnemonic);
+  if (info->memory_bytes != 0) {
+    const std::uint8_t base = info->form == bpf::Form::load ? slot.src : slot.dst;
+    text += fmt::format(" [{}, {}]", base == bpf::kFramePointer ? "r10" : "%",
+                        offset_class(slot.offset));
+  }
+  if (is_tail_call(slot)) {
+    return "tail call";
+  }
+  switch (info->form) {
+    case bpf::Form::helper:
+      return "call of a helper";
+    case bpf::Form::kfunc:
+      return "call of a kfunc";
+    case bpf::Form::local_callee:
+      return "call local";
+    case bpf::Form::dst_imm64:
+      return fmt::format(
+          "lddw {}",
+          number_class(*info, static_cast<std::int64_t>(immediate64(slot, program.slots[at + 1]))));
+    case bpf::Form::dst_map:
+    case bpf::Form::dst_value:
+      return info->form == bpf::Form::dst_map ? "lddw of a map" : "lddw of a map's value";
+    case bpf::Form::dst_function:
+      return "lddw of a function";
+    default:
+      break;
+  }
+  if (info->source == bpf::Source::src_register) {
+    text += slot.src == slot.dst ? " %, itself" : " %";
+  } else if (info->source == bpf::Source::immediate) {
+    text += fmt::format(" {}", number_class(*info, slot.imm));
+  }
+  if (info->is_jump() && displacement(slot, *info) < 0) {
+    text += ", back";
+  }
+  return text;
+}
+
+std::uint64_t trait_key(const bpf::Program& program, bpf::SlotIndex at) {
+  const bpf::Slot& slot = program.slots[at];
+  const bpf::InstructionInfo* const info = bpf::find(slot);
+  if (info == nullptr) {
+    return slot.opcode;
+  }
+  std::uint64_t hash = static_cast<std::uint64_t>(info - bpf::kInstructions.data());
+  const auto mix = [&hash](std::uint64_t value) {
+    hash = (hash ^ value) * 0x9e37'79b9'7f4a'7c15;
+    hash ^= hash >> 29;
+  };
+  // A class is one text each: where it lies is enough.
+  const auto mix_text = [&mix](std::string_view text) {
+    mix(reinterpret_cast<std::uintptr_t>(text.data()));
+  };
+  mix(is_tail_call(slot) ? 1 : 0);
+  if (info->memory_bytes != 0) {
+    mix((info->form == bpf::Form::load ? slot.src : slot.dst) == bpf::kFramePointer ? 1 : 0);
+    mix_text(offset_class(slot.offset));
+  }
+  if (info->source == bpf::Source::src_register) {
+    mix(slot.src == slot.dst ? 1 : 0);
+  } else if (info->form == bpf::Form::dst_imm64) {
+    mix_text(
+        number_class(*info, static_cast<std::int64_t>(immediate64(slot, program.slots[at + 1]))));
+  } else if (info->source == bpf::Source::immediate) {
+    mix_text(number_class(*info, slot.imm));
+  }
+  mix(info->is_jump() && displacement(slot, *info) < 0 ? 1 : 0);
+  return hash;
+}
+
+std::uint32_t opcode_bits(std::uint32_t word) {
+  constexpr std::uint32_t kPrimary = 0xfc00'0000;
+  switch (word >> 26) {
+    case 19:
+    case 31:
+    case 59:
+    case 63:
+      return word & (kPrimary | 0x7ff);
+    case 30:  // rotates
+      return word & (kPrimary | 0x1f);
+    case 58:  // ld, ldu, lwa
+    case 62:  // std, stdu
+      return word & (kPrimary | 3);
+    default:
+      return word & kPrimary;
+  }
+}
+
+std::string word_mnemonic(std::uint32_t word) {
+  const std::string text = ppc64::disassemble(word, {});
+  return text.substr(0, text.find_first_of(" \t"));
+}
+
+std::vector<std::string> traits(const bpf::Program& program) {
+  std::set<std::string> found;
+  for (bpf::SlotIndex at = 0; at < program.slots.size();
+       at += bpf::slots_of(program.slots[at].opcode)) {
+    const bpf::InstructionInfo* const info = bpf::find(program.slots[at]);
+    if (info == nullptr || !is_everywhere(*info)) {
+      found.insert(trait(program, at));
+    }
+  }
+  return {found.begin(), found.end()};
+}
+
+std::string call_shape(const model::CodeImage& image, GuestAddress branch) {
+  for (const model::CodeFunction& function : image.functions) {
+    if (branch < function.code() || !(branch < function.end())) {
+      continue;
+    }
+    const std::size_t at = (branch.value - function.address.value) / 4;
+    std::size_t first = at;
+    const auto goes_on = [&](std::size_t i) {
+      const std::string word = word_mnemonic(function.words[i]);
+      // What makes an address, or hands it on.
+      constexpr std::array<std::string_view, 14> kLoads = {
+          "lis",   "li",  "ori", "oris", "sldi",  "addi",   "addis",
+          "mtctr", "nop", "ld",  "pla",  "paddi", "rldicr", "mr"};
+      return std::ranges::find(kLoads, word) != kLoads.end();
+    };
+    while (first > function.descriptor_words && at - first < kLongestCall && goes_on(first - 1)) {
+      --first;
+    }
+    std::string text;
+    for (std::size_t i = first; i <= at; ++i) {
+      text += (text.empty() ? "" : " ") + word_mnemonic(function.words[i]);
+    }
+    return text;
+  }
+  return {};
+}
+
+}  // namespace farcall::campaign

@@ -1,0 +1,52 @@
+// What tells findings apart, wherever their programs lie: code, kind of site, shape of the code.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+#include "model/cell.hpp"
+#include "model/code_image.hpp"
+#include "model/verdict.hpp"
+
+namespace farcall::campaign {
+
+// What a finding is about.
+enum class SiteKind : std::uint8_t { none, local, helper, kfunc, through_register, tail, callback };
+std::string_view name(SiteKind kind);
+
+// The kind of the call instruction at `site`, `main[0]`; none: there is no such call.
+SiteKind site_kind(const bpf::Program& program, std::string_view site);
+
+struct FindingKind {
+  ErrorCode code{};
+  SiteKind site = SiteKind::none;
+
+  friend auto operator<=>(const FindingKind&, const FindingKind&) = default;
+};
+// `call.decoded-elsewhere of a local call`.
+std::string to_string(const FindingKind& kind);
+
+// Of the first finding, which explains the others; the verdict has one.
+FindingKind kind_of(const model::Cell& cell, const model::Verdict& verdict);
+
+// What a program is made of: instruction and class of its operands, as `arsh32 %, 32…63`; sorted,
+// each once. What every program has (mov, exit) is left out.
+std::vector<std::string> traits(const bpf::Program& program);
+
+// `arsh32 %, 32…63` of the instruction at `slot`.
+std::string trait(const bpf::Program& program, bpf::SlotIndex slot);
+
+// A number that is the same for instructions of one trait, within one process.
+std::uint64_t trait_key(const bpf::Program& program, bpf::SlotIndex slot);
+
+// The bits of a word that say which instruction it is, or more of them than that takes.
+std::uint32_t opcode_bits(std::uint32_t word);
+std::string word_mnemonic(std::uint32_t word);
+
+// The mnemonics of the code in front of a branch, the branch included: what loads where it goes.
+std::string call_shape(const model::CodeImage& image, GuestAddress branch);
+
+}  // namespace farcall::campaign

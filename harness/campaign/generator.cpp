@@ -1,0 +1,523 @@
+#include "campaign/generator.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/bits.hpp"
+#include "bpf/disassembler.hpp"
+#include "bpf/instruction.hpp"
+#include "case/hardware.hpp"
+#include "run/edges.hpp"
+
+namespace farcall::campaign {
+namespace {
+
+using bpf::InstructionInfo;
+using bpf::Slot;
+
+constexpr std::uint8_t kMemoryRegister = 6;  // points at `mem` in every function
+constexpr std::array<std::uint8_t, 9> kFreeRegisters = {0, 1, 2, 3, 4, 5, 7, 8, 9};
+constexpr std::uint64_t kMemoryBytes = 64;  // of `mem`, and of the stack that is used freely
+constexpr std::int16_t kCounter = -72;      // of a loop, in the frame
+constexpr std::int16_t kKey = -80;          // of a map's element
+
+constexpr auto kEdgeNumbers = std::to_array<std::int64_t>(
+    {0,          1,        -1,        2,         31,          32,
+     33,         63,       64,        65,        0x7fff,      0x8000,
+     -0x8000,    -0x8001,  0xffff,    0x10000,   0x7fffffff,  -0x80000000LL,
+     0x7fff0000, -0x10000, INT64_MIN, INT64_MAX, 0x100000000, 0xffffffff});
+
+constexpr GuestAddress kText = {0xc000'0000'0000'0000};
+constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
+constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
+
+struct Native {
+  bpf::ExternalKind kind;
+  std::int32_t id;
+  std::string_view name;
+};
+constexpr std::array kNatives = {
+    Native{bpf::ExternalKind::helper, 7, "weighted_sum"},
+    Native{bpf::ExternalKind::helper, 8, "clobber"},
+    Native{bpf::ExternalKind::kfunc, 3, "mix"},
+};
+constexpr std::int32_t kLookUp = 1;  // map_lookup_elem
+constexpr std::int32_t kLoop = 181;  // loop
+constexpr std::int32_t kStubHelper = 1001;
+constexpr std::int32_t kStubKfunc = 1002;
+constexpr std::uint32_t kElements = 4;
+
+bool divides(const InstructionInfo& info) {
+  using enum bpf::Operation;
+  return info.operation == div || info.operation == signed_div || info.operation == mod ||
+         info.operation == signed_mod;
+}
+
+class Generator {
+ public:
+  Generator(Choices& choices, const model::AxisValues& axes, const GeneratorOptions& options)
+      : choices_(choices), options_(options) {
+    sketch_.axes = axes;
+  }
+
+  Sketch make() {
+    const std::uint64_t kind = choices_.below(8);
+    beyond_rfc_ = choices_.one_in(8);
+    tail_calls_ = kind == 7;
+    const std::size_t functions =
+        tail_calls_ && !choices_.one_in(16) ? 1 : 1 + choices_.below(options_.most_functions);
+    if (beyond_rfc_ && choices_.below(2) != 0) {
+      sketch_.callx = bpf::Callx::address;
+    }
+    leaf_ = tail_calls_ && functions == 1;
+    std::vector<std::byte> memory(kMemoryBytes);
+    for (std::byte& byte : memory) {
+      byte = static_cast<std::byte>(choices_.below(256));
+    }
+    sketch_.mem = std::move(memory);
+    SketchProgram main;
+    for (std::size_t i = 0; i < functions; ++i) {
+      main.functions.push_back(function(i, functions));
+    }
+    sketch_.programs.push_back(std::move(main));
+    if (callback_) {
+      sketch_.programs.front().functions.push_back(callback());
+    }
+    if (recursion_) {
+      sketch_.programs.front().functions.push_back(recursion());
+    }
+    if (tail_calls_ && uses_jumps_) {
+      tail_calls_ = false;
+      leaf_ = true;
+      for (const char* const name : {"leap", "bound"}) {
+        SketchProgram program;
+        program.functions.push_back(function(0, 1));
+        program.functions.front().name = name;
+        sketch_.programs.push_back(std::move(program));
+      }
+      sketch_.arrays.push_back(
+          {.name = "jumps", .elements = 3, .programs = {{0, "leap"}, {2, "bound"}}});
+    }
+    if (uses_values_) {
+      SketchArray values{.name = "values", .elements = kElements, .element_bytes = 8};
+      values.bytes.resize(std::size_t{kElements} * 8, std::byte{0x5a});
+      sketch_.arrays.push_back(std::move(values));
+    }
+    place();
+    return tidied(std::move(sketch_));
+  }
+
+ private:
+  std::uint8_t any_register() { return choices_.of(kFreeRegisters); }
+  std::int64_t operand() {
+    return choices_.below(3) != 2 ? choices_.of(kEdgeNumbers)
+                                  : static_cast<std::int64_t>(choices_.any());
+  }
+  void add(std::string text) { lines_.push_back(std::move(text)); }
+  void add(const Slot& slot) {
+    add(bpf::disassemble_instruction({.slots = {slot}, .functions = {}}, 0));
+  }
+  void load_constant(unsigned into) {
+    add(fmt::format("lddw %r{}, {:#x}", into, static_cast<std::uint64_t>(operand())));
+  }
+  // What a call leaves in them is undefined.
+  void load_arguments() {
+    for (unsigned reg = 1; reg <= 5; ++reg) {
+      load_constant(reg);
+    }
+  }
+
+  bool is_plain(const InstructionInfo& row) const {
+    const bool extra =
+        row.orders() || row.operation == bpf::Operation::may_goto ||
+        (row.operation == bpf::Operation::mov && row.opcode == 0xbf && row.offset.value != 0);
+    return beyond_rfc_ || !extra;
+  }
+  const InstructionInfo& any_instruction(bool (*wanted)(const InstructionInfo&)) {
+    std::vector<const InstructionInfo*> rows;
+    for (const InstructionInfo& row : bpf::kInstructions) {
+      if (wanted(row) && is_plain(row)) {
+        rows.push_back(&row);
+      }
+    }
+    return *choices_.of(rows);
+  }
+
+  Slot with_operands(const InstructionInfo& info) {
+    Slot slot{.opcode = info.opcode, .dst = any_register()};
+    if (info.source == bpf::Source::src_register) {
+      slot.src = any_register();
+    } else if (info.source == bpf::Source::immediate) {
+      slot.imm = static_cast<std::int32_t>(operand());
+    }
+    bpf::select(info, slot);
+    return slot;
+  }
+
+  void arithmetic() {
+    const InstructionInfo& info = any_instruction([](const InstructionInfo& row) {
+      return row.form == bpf::Form::dst_source || row.form == bpf::Form::dst;
+    });
+    Slot slot = with_operands(info);
+    const bool shifts = info.operation == bpf::Operation::lsh ||
+                        info.operation == bpf::Operation::rsh ||
+                        info.operation == bpf::Operation::arsh;
+    // What a shift by more than the width is, JITs leave open: it is rare here.
+    if (shifts && info.source == bpf::Source::src_register && !choices_.one_in(64)) {
+      add(fmt::format("and %r{}, {}", slot.src, info.width - 1));
+    } else if (divides(info) && info.source == bpf::Source::src_register && !choices_.one_in(64)) {
+      add(fmt::format("or %r{}, 1", slot.src));  // Linux looks for 0 in front of the instruction
+    } else if (shifts && info.source == bpf::Source::immediate) {
+      slot.imm = static_cast<std::int32_t>(choices_.below(info.width));
+    }
+    add(slot);
+  }
+
+  // A load, store or atomic of any width within `mem`, the bytes below the frame pointer, or the
+  // values of a map.
+  void memory() {
+    const InstructionInfo& info =
+        any_instruction([](const InstructionInfo& row) { return row.memory_bytes != 0; });
+    Slot slot = with_operands(info);
+    const std::uint64_t where = choices_.below(8);
+    std::uint64_t bytes = kMemoryBytes;
+    std::int16_t below = 0;
+    std::uint8_t base = kMemoryRegister;
+    if (where >= 4 && where < 7) {
+      base = bpf::kFramePointer;
+      below = 64;
+    } else if (where == 7) {
+      // Through a register that the instruction does not use otherwise.
+      base = slot.dst == 7 || slot.src == 7 ? 8 : 7;
+      base = slot.dst == base || slot.src == base ? 9 : base;
+      uses_values_ = true;
+      add(fmt::format("lddw %r{}, value values+0", base));
+      bytes = std::uint64_t{kElements} * 8;
+    }
+    (info.form == bpf::Form::load ? slot.src : slot.dst) = base;
+    std::uint64_t at = choices_.below(bytes + 1 - info.memory_bytes);
+    if (info.form == bpf::Form::atomic || info.orders()) {  // these must be aligned
+      at = align_down(at, info.memory_bytes);
+    }
+    slot.offset = static_cast<std::int16_t>(static_cast<std::int16_t>(at) - below);
+    add(slot);
+    if (where == 7) {
+      load_constant(base);  // an address is nothing that a result may depend on
+    }
+  }
+
+  // To a piece further on.
+  void jump(std::size_t target) {
+    const InstructionInfo& info =
+        any_instruction([](const InstructionInfo& row) { return row.is_jump(); });
+    const Slot slot =
+        info.form == bpf::Form::branch ? with_operands(info) : Slot{.opcode = info.opcode};
+    std::string text = bpf::disassemble_instruction({.slots = {slot}, .functions = {}}, 0);
+    text.resize(text.rfind('+'));
+    add(text + fmt::format("p{}_{}", function_, target));
+  }
+
+  // Some straight code, a few times.
+  void loop() {
+    const std::uint64_t times = 1 + choices_.below(4);
+    add(fmt::format("stdw [%r10{}], {}", kCounter, times));
+    add(fmt::format("loop{}:", pieces_));
+    const std::size_t count = 1 + choices_.below(3);
+    for (std::size_t i = 0; i < count; ++i) {
+      choices_.below(2) == 0 ? arithmetic() : memory();
+    }
+    const unsigned counter = any_register();
+    add(fmt::format("ldxdw %r{}, [%r10{}]", counter, kCounter));
+    add(fmt::format("sub %r{}, 1", counter));
+    add(fmt::format("stxdw [%r10{}], %r{}", kCounter, counter));
+    add(fmt::format("jne %r{}, 0, loop{}", counter, pieces_));
+  }
+
+  void need(const SketchExternal& external) {
+    if (std::ranges::find(sketch_.externals, external) == sketch_.externals.end()) {
+      sketch_.externals.push_back(external);
+    }
+  }
+
+  void external_call() {
+    const std::uint64_t which = choices_.below(kNatives.size() + 2);
+    if (which < kNatives.size()) {
+      const Native& native = kNatives[which];
+      need({.kind = native.kind, .id = native.id, .native = std::string(native.name)});
+      const bool is_kfunc = native.kind == bpf::ExternalKind::kfunc;
+      if (is_kfunc) {  // its arguments have types: small numbers are of each
+        for (unsigned reg = 1; reg <= 5; ++reg) {
+          add(fmt::format("mov %r{}, {}", reg, choices_.below(128)));
+        }
+      }
+      add(fmt::format("call {}{}", is_kfunc ? "kfunc " : "", native.id));
+    } else {
+      const bool is_helper = which == kNatives.size();
+      SketchExternal stub{.kind = is_helper ? bpf::ExternalKind::helper : bpf::ExternalKind::kfunc,
+                          .id = is_helper ? kStubHelper : kStubKfunc,
+                          .returns = {0x1234, 0xffff'ffff'8000'0001},
+                          .takes = 5};
+      need(stub);
+      add(fmt::format("call {}{}", is_helper ? "" : "kfunc ", stub.id));
+    }
+    load_arguments();
+  }
+
+  void look_up() {
+    uses_values_ = true;
+    need({.kind = bpf::ExternalKind::helper, .id = kLookUp, .native = "map_lookup_elem"});
+    add("lddw %r1, map values");
+    add("mov %r2, %r10");
+    add(fmt::format("add %r2, {}", kKey));
+    add(fmt::format("stw [%r10{}], {}", kKey, choices_.below(kElements + 1)));
+    add(fmt::format("call {}", kLookUp));
+    add(fmt::format("jeq %r0, 0, miss{}", pieces_));
+    add("ldxdw %r0, [%r0+0]");
+    add(fmt::format("miss{}:", pieces_));
+    load_arguments();
+  }
+
+  void local_call(std::size_t number, std::size_t functions) {
+    const std::uint64_t kind = choices_.below(8);
+    if (leaf_) {
+      external_call();
+      return;
+    }
+    if (kind == 6) {  // a callback
+      callback_ = true;
+      need({.kind = bpf::ExternalKind::helper, .id = kLoop, .native = "loop"});
+      add(fmt::format("mov %r1, {}", choices_.below(4)));
+      add("lddw %r2, local each");
+      add("mov %r3, %r6");
+      add("mov %r4, 0");
+      add(fmt::format("call {}", kLoop));
+    } else if (kind == 7) {
+      recursion_ = true;
+      add(fmt::format("mov %r1, {}", choices_.below(6)));
+      add(fmt::format("mov %r2, %r{}", any_register()));
+      add("call local again");
+    } else if (number + 1 < functions) {
+      const std::size_t callee = number + 1 + choices_.below(functions - number - 1);
+      add("mov %r1, %r6");
+      if (kind == 5 && sketch_.callx == bpf::Callx::address) {
+        add(fmt::format("lddw %r0, local f{}", callee));
+        add("callx %r0");
+      } else {
+        add(fmt::format("call local f{}", callee));
+      }
+    } else {
+      external_call();
+      return;
+    }
+    load_arguments();
+  }
+
+  void tail_call() {
+    uses_jumps_ = true;
+    add("mov %r1, %r6");
+    add("lddw %r2, map jumps");
+    add(fmt::format("mov %r3, {}", choices_.below(5)));
+    add("call 12");
+    load_constant(0);
+    load_arguments();
+  }
+
+  void piece(std::size_t number, std::size_t functions, std::size_t index, std::size_t count) {
+    const std::uint64_t kind = choices_.below(16);
+    if (kind < 6) {
+      arithmetic();
+    } else if (kind < 9) {
+      memory();
+    } else if (kind < 11) {
+      jump(index + 1 + choices_.below(count - index));
+    } else if (kind == 11) {
+      loop();
+    } else if (kind == 12) {
+      external_call();
+    } else if (kind == 13 && tail_calls_) {
+      tail_call();
+    } else if (kind == 13) {
+      look_up();
+    } else if (kind == 14 && choices_.one_in(4)) {
+      add("exit");
+    } else {
+      local_call(number, functions);
+    }
+  }
+
+  void prologue() {
+    for (const std::uint8_t reg : kFreeRegisters) {
+      load_constant(reg);
+    }
+    for (int i = 1; i <= 8; ++i) {
+      add(fmt::format("stxdw [%r10-{}], %r{}", 8 * i, any_register()));
+    }
+  }
+  void epilogue() {
+    for (const std::uint8_t reg : kFreeRegisters) {
+      if (reg != 0) {
+        add("lsh %r0, 1");
+        add(fmt::format("xor %r0, %r{}", reg));
+      }
+    }
+    add("exit");
+  }
+
+  SketchFunction function(std::size_t number, std::size_t functions) {
+    lines_.clear();
+    function_ = number;
+    add("mov %r6, %r1");
+    prologue();
+    const std::size_t count = 1 + choices_.below(options_.most_pieces);
+    for (std::size_t i = 0; i < count; ++i, ++pieces_) {
+      add(fmt::format("p{}_{}:", number, i));
+      piece(number, functions, i, count);
+    }
+    add(fmt::format("p{}_{}:", number, count));
+    epilogue();
+    return {.name = number == 0 ? "main" : fmt::format("f{}", number), .lines = std::move(lines_)};
+  }
+
+  // Called with an index and the address of `mem`; 0 goes on.
+  SketchFunction callback() {
+    return {.name = "each",
+            .lines = {"ldxdw %r3, [%r2+8]", "add %r3, %r1", "stxdw [%r2+8], %r3", "mov %r0, 0",
+                      choices_.one_in(4) ? "mov %r0, %r1" : "mov %r0, 0", "exit"}};
+  }
+  // Calls itself r1 times.
+  SketchFunction recursion() {
+    return {.name = "again",
+            .lines = {"mov %r0, %r2", "jeq %r1, 0, done", "mov %r7, %r2", "sub %r1, 1",
+                      "add %r2, 3", "call local again", "xor %r0, %r7", "done:", "exit"}};
+  }
+
+  // Everything of the program within what the shortest reach has, 32 MiB: helpers lie from text+64M on.
+  void near_place() {
+    const auto& functions = sketch_.programs.front().functions;
+    for (std::size_t i = 0; i < functions.size(); ++i) {
+      sketch_.places.emplace_back(
+          functions[i].name,
+          fmt::format("text+{:#x}", 56 * kMiB + i * kMiB / 2 + 4 * choices_.below(1024)));
+    }
+    for (const SketchProgram& program : sketch_.programs) {
+      const std::string& name = program.functions.front().name;
+      if (&program != &sketch_.programs.front()) {
+        sketch_.places.emplace_back(name,
+                                    fmt::format("text+{:#x}", (name == "leap" ? 61 : 62) * kMiB));
+      }
+    }
+    sketch_.places.emplace_back("mix", "text+72M");
+    sketch_.places.emplace_back(fmt::format("kfunc_{}", kStubKfunc), "text+73M");
+  }
+
+  void far_place() {
+    constexpr std::array<std::string_view, 4> kRegions = {"vmalloc", "io", "vmemmap", "text"};
+    const auto& functions = sketch_.programs.front().functions;
+    for (std::size_t i = 0; i < functions.size(); ++i) {
+      // Each has a window of its own in each region.
+      const std::uint64_t window = (1 + i) * kGiB * (1 + choices_.below(8));
+      const std::uint64_t within =
+          choices_.below(3) == 2 ? choices_.below(kGiB / 2 / 4) * 4 : choices_.below(1024) * 4;
+      sketch_.places.emplace_back(functions[i].name, fmt::format("{}+{:#x}", choices_.of(kRegions),
+                                                                 window * 8 + i * kGiB + within));
+    }
+    if (choices_.one_in(8)) {
+      sketch_.places.emplace_back("stack", "text+0xffffe000");
+    }
+  }
+
+  void edge_place() {
+    sketch_.axes.call = model::CallScheme::aux64;
+    sketch_.places.emplace_back("mem", "text+28M");  // by default it is where an edge has the entry
+    const auto cell = cell_of(tidied(sketch_));
+    if (!cell) {
+      return;
+    }
+    model::Placement to = cell.value().placement;
+    if (!run::place_at_edge(choices_.below(run::edge_count()), *cell.value().program, to)) {
+      return;
+    }
+    if (std::ranges::any_of(to.functions, [](GuestAddress at) { return at < kText; })) {
+      return;  // no MMU maps that
+    }
+    // What moved.
+    const bpf::Program& program = *cell.value().program;
+    const auto moved = [&](const std::string& name, GuestAddress from, GuestAddress at) {
+      if (from != at) {
+        sketch_.places.emplace_back(name, place_text(sketch_.axes.mmu, at));
+      }
+    };
+    for (std::uint32_t i = 0; i < to.functions.size(); ++i) {
+      moved(callee_name(program, i), cell.value().placement.functions[i], to.functions[i]);
+    }
+    moved("stack", cell.value().placement.stack, to.stack);
+    moved("callbase", cell.value().placement.call_base, to.call_base);
+  }
+
+  void place() {
+    using model::CallScheme;
+    using model::Reach;
+    constexpr std::array kFar = {CallScheme::table, CallScheme::aux64, CallScheme::pair64};
+    switch (choices_.below(4)) {
+      case 0:
+        sketch_.axes.call = choices_.of(kFar);
+        break;
+      case 1: {
+        sketch_.axes.call = static_cast<CallScheme>(choices_.below(model::kCallSchemeCount));
+        const std::size_t reaches = sketch_.axes.cpu == model::Cpu::power10 ? 4 : 3;
+        sketch_.axes.reach = static_cast<Reach>(choices_.below(reaches));
+        near_place();
+        break;
+      }
+      case 2:
+        sketch_.axes.call = choices_.of(kFar);
+        far_place();
+        break;
+      default:
+        edge_place();
+    }
+  }
+
+  Choices& choices_;
+  GeneratorOptions options_;
+  Sketch sketch_;
+  std::vector<std::string> lines_;  // of the function that is being made
+  std::size_t pieces_ = 0;          // so many were made: for names of labels
+  std::size_t function_ = 0;        // the number of that function
+  bool leaf_ = false;               // it calls no function of its own program
+  bool beyond_rfc_ = false;
+  bool tail_calls_ = false;
+  bool uses_jumps_ = false;
+  bool uses_values_ = false;
+  bool callback_ = false;
+  bool recursion_ = false;
+};
+
+}  // namespace
+
+model::AxisValues machine_axes(Choices& choices) {
+  while (true) {
+    model::AxisValues axes;
+    axes.endian = static_cast<model::Endian>(choices.below(2));
+    constexpr std::array kCpus = {model::Cpu::power9, model::Cpu::power10, model::Cpu::power8};
+    axes.cpu = choices.of(kCpus);
+    axes.mmu = choices.below(2) == 0 && axes.cpu != model::Cpu::power8 ? model::Mmu::radix
+                                                                       : model::Mmu::hash;
+    axes.abi = axes.endian == model::Endian::big && choices.below(2) != 0 ? model::Abi::elfv1
+                                                                          : model::Abi::elfv2;
+    if (cases::is_possible(axes)) {
+      return axes;
+    }
+  }
+}
+
+Sketch generate(Choices& choices, const model::AxisValues& axes, const GeneratorOptions& options) {
+  return Generator(choices, axes, options).make();
+}
+
+}  // namespace farcall::campaign

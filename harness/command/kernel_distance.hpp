@@ -1,0 +1,22 @@
+// `farcall kernel distance`: how far from __bpf_call_base stock kernels put JITed code.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "command/commands.hpp"
+
+namespace farcall::command {
+
+struct DistanceArguments {
+  std::vector<std::string> kernels;  // empty: the default one
+  unsigned boots = 3;                // of each kernel with each MMU
+  bool json = false;
+  std::filesystem::path images;
+};
+
+// Boots each, and prints a row for each boot and filling of memory.
+ExitCode kernel_distance(const DistanceArguments& arguments);
+
+}  // namespace farcall::command

@@ -1,0 +1,201 @@
+#include "command/stock_kernel.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <map>
+#include <utility>
+
+#include "command/interruption.hpp"
+#include "kernel/store.hpp"
+#include "kernel/version.hpp"
+
+namespace farcall::command {
+namespace {
+
+constexpr std::array kModes = {wire::KernelMode::jit, wire::KernelMode::interpreter};
+
+// Linux makes tags with SHA-256 since 6.18.
+show::TagHash hash_of(const kernel::KernelFacts& facts) {
+  return std::pair(facts.major, facts.minor) < std::pair(6U, 18U) ? show::TagHash::sha1
+                                                                  : show::TagHash::sha256;
+}
+
+std::string jit_name(const StockKernel& kernel) {
+  return "linux:" + kernel.asked.name;
+}
+
+struct Machine {
+  model::Cpu cpu{};
+  model::Mmu mmu{};
+
+  friend auto operator<=>(const Machine&, const Machine&) = default;
+};
+
+// A cell in one mode.
+struct ModeCell {
+  const run::LinuxCell* cell = nullptr;
+  wire::KernelMode mode{};
+};
+
+// What came of each: those of one machine are asked together. `stopped`: nobody waits any more.
+std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const StockKernel& kernel,
+                                   const std::filesystem::path& agent,
+                                   const std::function<bool()>& stopped) {
+  std::map<Machine, std::vector<std::size_t>> by_machine;
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    if (!cells[i].cell->skipped) {
+      const model::AxisValues& axes = cells[i].cell->cell.axes;
+      by_machine[{axes.cpu, axes.mmu}].push_back(i);
+    }
+  }
+  std::vector<kernel::Answered> answers(
+      cells.size(), Error{.code = ErrorCode::machine_lost, .message = "it was not asked"});
+  for (auto& [machine, indices] : by_machine) {
+    // The switch between JIT and interpreter is the guest's: once is enough.
+    std::ranges::stable_sort(indices, {}, [&](std::size_t i) { return cells[i].mode; });
+    std::vector<kernel::Question> questions;
+    for (const std::size_t i : indices) {
+      questions.push_back(cells[i].cell->question);
+      questions.back().mode = cells[i].mode;
+    }
+    auto said = kernel::ask(
+        {.vmlinux = kernel.vmlinux, .agent = agent, .cpu = machine.cpu, .mmu = machine.mmu},
+        questions, stopped);
+    for (std::size_t i = 0; i < indices.size(); ++i) {
+      if (said) {
+        answers[indices[i]] = std::move(said.value()[i]);
+      } else {
+        answers[indices[i]] = said.error();
+      }
+    }
+  }
+  std::vector<run::Captured> all;
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    all.push_back(captured(*cells[i].cell, cells[i].mode, answers[i], kernel.asked));
+  }
+  return all;
+}
+
+// What a cell comes to whose code did not run in the bare guest.
+model::Verdict verdict_of(const run::Captured& captured) {
+  if (captured.skipped) {
+    return {.outcome = model::Outcome::skip, .findings = {model::as_finding(*captured.skipped)}};
+  }
+  if (captured.findings.empty()) {
+    return {.outcome = model::Outcome::pass};
+  }
+  return {.outcome = outcome_of(captured.findings.front()), .findings = captured.findings};
+}
+
+// What the bare guest found, and what the kernel's own run did.
+model::Verdict together(model::Verdict bare, const std::vector<model::Finding>& findings) {
+  if (bare.outcome == model::Outcome::pass && !findings.empty()) {
+    bare.outcome = outcome_of(findings.front());
+  }
+  bare.findings.insert(bare.findings.end(), findings.begin(), findings.end());
+  return bare;
+}
+
+}  // namespace
+
+Result<StockKernel> stock_kernel(const std::string& text) {
+  std::filesystem::path vmlinux;
+  std::string name;
+  if (std::filesystem::is_regular_file(text)) {
+    vmlinux = std::filesystem::absolute(text);
+    name = vmlinux.filename().string();
+  } else {
+    FARCALL_TRY(wanted, kernel::wanted(kernel::Kind::image, text));
+    FARCALL_TRY(store, kernel::Store::of_user());
+    FARCALL_TRY(fetched, store.get(wanted));
+    vmlinux = fetched.vmlinux;
+    name = version_name(fetched);
+  }
+  FARCALL_TRY(file, kernel::KernelFile::read(vmlinux));
+  const kernel::KernelFacts facts = file.facts();
+  return StockKernel{.vmlinux = std::move(vmlinux),
+                     .file = std::move(file),
+                     .asked = {.name = std::move(name), .toc = facts.toc, .hash = hash_of(facts)}};
+}
+
+ExitCode run_in_kernels(
+    const std::vector<model::Document>& documents, const std::vector<run::BadFile>& bad,
+    const std::vector<StockKernel>& kernels, const run::RunnerOptions& runner, report::Shard shard,
+    Reporting& reporting,
+    const std::function<std::string(const std::string& path, const std::string& cell)>& replay,
+    const std::function<std::string(const run::BadFile&)>& replay_bad) {
+  const Interruption interruption;
+  const std::vector<run::LinuxCell> linux_cells = run::linux_cells(documents);
+  std::vector<ModeCell> cells;
+  for (const run::LinuxCell& cell : linux_cells) {
+    for (const wire::KernelMode mode : kModes) {
+      cells.push_back({.cell = &cell, .mode = mode});
+    }
+  }
+  reporting.begin(bad.size() + cells.size() * kernels.size(), shard);
+  for (const run::BadFile& file : bad) {
+    const model::Cell in_place_of_its_cells{.case_path = file.path,
+                                            .name = run::case_name(file.path)};
+    const model::Verdict verdict{.findings = {model::as_finding(file.error)}};
+    reporting.cell({.cell = in_place_of_its_cells, .verdict = verdict, .replay = replay_bad(file)});
+  }
+  const auto stopped = [] { return Interruption::signal() != 0; };
+  for (const StockKernel& kernel : kernels) {
+    const std::vector<run::Captured> all =
+        ask_all(cells, kernel, runner.images / "linux-agent", stopped);
+    std::vector<model::Document> with_code;
+    std::vector<std::size_t> indices;  // of those
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (all[i].document) {
+        with_code.push_back(*all[i].document);
+        indices.push_back(i);
+      }
+    }
+    std::size_t next = 0;
+    bool failed = false;
+    const auto tell = [&](const model::Verdict& verdict, report::CellReport report) {
+      failed = failed ||
+               (verdict.outcome != model::Outcome::pass && verdict.outcome != model::Outcome::skip);
+      report.jit = jit_name(kernel);
+      report.replay = replay(report.cell.case_path, cells[next].cell->origin) + " --kernel " +
+                      kernel.asked.name;
+      reporting.cell(report);
+      ++next;
+    };
+    const auto is_over = [&] { return stopped() || (failed && runner.stop_at_failure); };
+    const auto tell_up_to = [&](std::size_t index) {
+      while (next < index && !is_over()) {
+        const model::Verdict verdict = verdict_of(all[next]);
+        tell(verdict, {.cell = all[next].cell, .verdict = verdict});
+      }
+    };
+    run::RunnerOptions options = runner;
+    options.stopped = is_over;
+    run_all(run::Documents(std::move(with_code)), options, [&](const run::Outcome& outcome) {
+      const std::size_t index = indices[outcome.index];
+      tell_up_to(index);
+      if (next != index) {
+        return;
+      }
+      const check::Testimony& testimony = outcome.testimony;
+      const model::Verdict verdict = together(outcome.verdict, all[index].findings);
+      tell(verdict, {.cell = outcome.document.cell,
+                     .verdict = verdict,
+                     .image = testimony.image ? &*testimony.image : nullptr,
+                     .observations = testimony.observations ? &*testimony.observations : nullptr,
+                     .landmarks = testimony.landmarks,
+                     .seconds = outcome.seconds,
+                     .seed = outcome.seed});
+    });
+    tell_up_to(all.size());
+    if (is_over()) {
+      break;
+    }
+  }
+  return reporting.end();
+}
+
+}  // namespace farcall::command

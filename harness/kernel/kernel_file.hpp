@@ -1,0 +1,51 @@
+// The file of a kernel, vmlinux, and what it says.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/address.hpp"
+#include "base/error.hpp"
+
+namespace farcall::kernel {
+
+// r2 stands nowhere but in the code itself, where functions make it from their own address, all the
+// same.
+struct KernelFacts {
+  GuestAddress toc;
+  unsigned major = 0;  // of its version: 6, 1
+  unsigned minor = 0;
+};
+
+class KernelFile {
+ public:
+  // file.unreadable; document.invalid: not an ELF file for ppc64, little-endian, or not a kernel.
+  static Result<KernelFile> read(const std::filesystem::path& vmlinux);
+
+  const KernelFacts& facts() const { return facts_; }
+
+  // The function whose local entry is at `local`: two words before, where it makes r2.
+  GuestAddress global_entry(GuestAddress local) const;
+
+ private:
+  struct Segment {
+    GuestAddress address;
+    std::size_t offset = 0;  // in the file
+    std::size_t size = 0;
+  };
+
+  explicit KernelFile(std::string bytes) : bytes_(std::move(bytes)) {}
+  Result<void> find_segments(const std::filesystem::path& vmlinux);
+  // The r2 that the two words at this offset of the file make, if they are a global entry.
+  std::optional<GuestAddress> toc_made_at(const Segment& segment, std::size_t at) const;
+
+  std::string bytes_;
+  std::vector<Segment> code_;
+  KernelFacts facts_;
+};
+
+}  // namespace farcall::kernel

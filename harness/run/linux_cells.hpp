@@ -1,0 +1,51 @@
+// Cells of the `linux` guest: what a stock kernel is asked of the cells that cases have.
+//
+// The kernel places functions and memory itself, links and JITs itself: so of a case's cells only
+// those with another CPU or MMU are other cells to it, and each is run twice, with the JIT on and
+// off. A program gets its registers by a prologue, for the kernel gives it no others than r1 and r10.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "kernel/exchange.hpp"
+#include "model/document.hpp"
+
+namespace farcall::run {
+
+// Of every call: src says of what kind.
+inline constexpr std::uint8_t kCallOpcode = 0x85;
+
+// A 64-bit immediate load of the address of a region's byte.
+struct RegionLoad {
+  std::uint32_t slot = 0;
+  std::uint32_t region = 0;  // in the cell's memory
+  std::uint32_t offset = 0;
+};
+
+struct LinuxCell {
+  // What the kernel runs: its program has the prologue, its functions and memory lie where the
+  // case's cell had them, until the kernel says where they are. The name ends in `@linux`, with the
+  // CPU and the MMU where the case declares them.
+  model::Cell cell;
+  std::string origin;  // the name of the case's own cell
+  std::vector<RegionLoad> loads;
+  kernel::Question question;
+  std::optional<Error> skipped;  // jit.declined: why the kernel is not asked
+};
+
+// The cells of `documents` as a stock kernel has them, in order; of those that are the same to it, the
+// first that is expected to work. What a case expects of a placement or of a linker is dropped.
+std::vector<LinuxCell> linux_cells(std::span<const model::Document> documents);
+
+// One of them.
+LinuxCell linux_cell(const model::Cell& cell);
+
+// The cell with its memory where the kernel has put it.
+model::Cell placed_by_kernel(const LinuxCell& linux_cell, const kernel::Answer& answer);
+
+}  // namespace farcall::run

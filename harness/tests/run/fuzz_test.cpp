@@ -1,0 +1,151 @@
+// `farcall reduce` and `farcall fuzz`, end to end, with a JIT that has known defects.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tests/paths.hpp"
+#include "tests/run/farcall_process.hpp"
+
+namespace farcall::run::fuzz_test {
+namespace {
+
+// `exec:` and its command.
+std::string spoiled(const std::string& defect) {
+  return fmt::format("exec:{}/harness/tests/spoiled_jit {}", tests::build_dir().string(), defect);
+}
+
+// 10 functions and some 200 instructions, one of them an arithmetic shift that the JIT gets wrong.
+std::string large_case() {
+  std::string text = "-- asm\n";
+  for (int f = 0; f < 10; ++f) {
+    text += f == 0 ? "" : fmt::format("f{}:\n", f);
+    for (int r = 0; r <= 9; ++r) {
+      text += fmt::format("mov %r{}, {}\n", r, 17 * f + r);
+    }
+    text += "stxdw [%r10-8], %r3\n";
+    if (f == 6) {
+      text += "lddw %r7, 0xfedcba9876543210\narsh32 %r7, 20\n";
+    }
+    text += "ldxdw %r8, [%r10-8]\nmul %r8, %r7\n";
+    if (f < 9) {
+      text += fmt::format("call local f{}\n", f + 1);
+    }
+    text += "add %r0, %r6\nadd %r0, %r7\nxor %r0, %r8\nsub %r0, %r9\nexit\n";
+  }
+  return text + "-- place\nf3 = io+64K\n-- result\nany\n";
+}
+
+std::ptrdiff_t line_count(const std::string& text) {
+  return std::ranges::count(text, '\n');
+}
+
+TEST(Reduce, ALargeProgramBecomesAFewLinesThatPass) {
+  const ScratchFolder folder;
+  const std::string large = folder.write("large.case", large_case());
+  const std::string small = folder.path() / "small.case";
+  const std::string jit = spoiled("srawi");
+  const Finished reduced = run_farcall({"reduce", large, "--jit", jit, "-o", small});
+  ASSERT_EQ(reduced.exit_code, 0) << reduced.err;
+  const std::string text = contents(small);
+  EXPECT_NE(text.find("arsh32"), std::string::npos) << text;
+  EXPECT_NE(text.find("result.mismatch"), std::string::npos) << text;
+  EXPECT_LT(line_count(text), 12) << text;
+  // With the JIT the failure is known; without the defect, the case passes as well.
+  EXPECT_EQ(run_farcall({"run", small, "--jit", jit}).exit_code, 0);
+  EXPECT_EQ(run_farcall({"run", small}).exit_code, 0);
+}
+
+TEST(Reduce, APassIsNothingToReduce) {
+  const ScratchFolder folder;
+  const Finished refused = run_farcall(
+      {"reduce", folder.write("good.case", "-- asm\nmov %r0, 1\nexit\n-- result\n1\n")});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.err.find("there is nothing to reduce"), std::string::npos) << refused.err;
+  // A case that is wrong itself is no finding either.
+  EXPECT_EQ(run_farcall({"reduce", folder.write("bad.case",
+                                                "-- asm\nldxdw %r0, [%r1+0]\nexit\n-- result\n"
+                                                "any\n")})
+                .exit_code,
+            2);
+}
+
+TEST(Reduce, ADocumentStaysADocument) {
+  const ScratchFolder folder;
+  const std::string far = folder.write(
+      "far.case",
+      "-- mem\n01 02 03 04\n-- data more\n05\n-- asm\ncall local f\nexit\nf:\nmov %r0, 1\nexit\n"
+      "-- place\nmain = text+64K\nf = vmalloc+0x12a468\n-- result\n1\n");
+  const Finished dumped = run_farcall({"dump", far, "--stage=image", "--json"});
+  ASSERT_EQ(dumped.exit_code, 0);
+  std::string json = dumped.out;
+  const std::size_t at = json.find("0x3d80c008");
+  ASSERT_NE(at, std::string::npos);
+  json.replace(at, 10, "0x3d80c000");
+  const std::string small = folder.path() / "small.json";
+  const Finished reduced = run_farcall({"reduce", folder.write("cut.json", json), "-o", small});
+  ASSERT_EQ(reduced.exit_code, 0) << reduced.err;
+  const std::string text = contents(small);
+  EXPECT_LT(text.size(), json.size());
+  EXPECT_EQ(text.find("\"more\""), std::string::npos);
+  const Finished run = run_farcall({"run", "--from", small});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_NE(run.out.find("call.decoded-elsewhere"), std::string::npos) << run.out;
+}
+
+struct Seeded {
+  const char* defect;
+  const char* code;
+  const char* piece;  // of the reduced case
+};
+class SeededDefect : public testing::TestWithParam<Seeded> {};
+
+TEST_P(SeededDefect, IsFoundAndReduced) {
+  const ScratchFolder folder;
+  const auto [defect, code, piece] = GetParam();
+  const Finished found = run_farcall({"fuzz", "--jit", spoiled(defect), "--seed", "1", "--programs",
+                                      "1024", "--corpus", folder.path()});
+  EXPECT_EQ(found.exit_code, 1) << found.err;
+  bool there = false;
+  for (const auto& file : std::filesystem::directory_iterator(folder.path() / "findings")) {
+    const std::string text = contents(file.path());
+    there = there || (text.find(code) != std::string::npos &&
+                      text.find(piece) != std::string::npos && line_count(text) < 24);
+  }
+  EXPECT_TRUE(there) << found.out;
+}
+INSTANTIATE_TEST_SUITE_P(All, SeededDefect,
+                         testing::Values(Seeded{"far", "call.decoded-elsewhere", "call local"},
+                                         Seeded{"srawi", "result.mismatch", "arsh32"},
+                                         Seeded{"sth", "result.mismatch", "h [%r"}),
+                         [](const auto& of) { return std::string(of.param.defect); });
+
+TEST(Fuzz, OurOwnJitHasNoFinding) {
+  const Finished run = run_farcall({"fuzz", "--seed", "7", "--programs", "2048"});
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  EXPECT_NE(run.out.find("2048 programs, 2048 passed"), std::string::npos) << run.out;
+}
+
+// Killed in the middle and started anew, a campaign comes to what one comes to that was not.
+TEST(Fuzz, AKilledCampaignGoesOn) {
+  const ScratchFolder folder;
+  const auto campaign = [&](const std::string& name) {
+    return std::vector<std::string>{"fuzz",   "--seed", "3",        "--programs",        "2048",
+                                    "--jobs", "1",      "--corpus", folder.path() / name};
+  };
+  const Finished whole = run_farcall(campaign("whole"));
+  ASSERT_EQ(whole.exit_code, 0) << whole.out << whole.err;
+  std::vector<std::string> killed = campaign("parts");
+  killed.insert(killed.begin(), {"-s", "KILL", "0.9", farcall_binary()});
+  ASSERT_NE(run_program("/usr/bin/timeout", killed).exit_code, 0);
+  const Finished again = run_farcall(campaign("parts"));
+  ASSERT_EQ(again.exit_code, 0) << again.out << again.err;
+  const auto counts = [](const std::string& text) { return text.substr(0, text.find(';')); };
+  EXPECT_EQ(counts(again.out), counts(whole.out));
+}
+
+}  // namespace
+}  // namespace farcall::run::fuzz_test

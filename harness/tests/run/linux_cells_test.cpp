@@ -1,0 +1,85 @@
+#include "run/linux_cells.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "run/pipeline.hpp"
+#include "run/select.hpp"
+#include "tests/run/farcall_process.hpp"
+
+namespace farcall::run::linux_cells_test {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::vector<LinuxCell> cells_of(const std::string& text) {
+  const ScratchFolder folder;
+  const auto selected = select_cells({.paths = {folder.write("one.case", text)}});
+  EXPECT_TRUE(selected && selected.value().bad.empty()) << text;
+  return selected ? linux_cells(selected.value().documents) : std::vector<LinuxCell>{};
+}
+
+constexpr const char* kMemory =
+    "-- asm\nldxdw %r0, [%r1]\nadd %r0, %r2\nexit\n-- mem\n05 00 00 00 00 00 00 00\n"
+    "-- place\nmain = text+64K\n-- result\n13\n";
+
+TEST(LinuxCells, RegistersComeByAPrologueAndMemoryByItsNumber) {
+  const std::vector<LinuxCell> cells = cells_of(kMemory);
+  ASSERT_EQ(cells.size(), 1U);
+  const LinuxCell& cell = cells[0];
+  EXPECT_FALSE(cell.skipped);
+  EXPECT_EQ(cell.cell.name, "one@linux");
+  EXPECT_EQ(cell.origin, "one");
+  ASSERT_EQ(cell.question.slots.size(), 2U + 4U + 3U);  // lddw r1; r2 to r5; the program
+  EXPECT_EQ(cell.question.slots[0],
+            (bpf::Slot{.opcode = 0x18, .dst = 1, .src = bpf::kPseudoMapValue, .imm = 0}));
+  EXPECT_EQ(cell.question.slots[2], (bpf::Slot{.opcode = 0xb7, .dst = 2, .imm = 8}));
+  ASSERT_EQ(cell.question.regions.size(), 1U);
+  EXPECT_EQ(cell.question.regions[0].bytes.size(), 8U);
+  EXPECT_THAT(cell.cell.program->functions, ElementsAre(testing::Field(&bpf::Function::end, 9U)));
+}
+
+TEST(LinuxCells, WhereTheKernelPutsMemoryIsWhereTheProgramFindsIt) {
+  const std::vector<LinuxCell> cells = cells_of(kMemory);
+  ASSERT_EQ(cells.size(), 1U);
+  kernel::Answer answer;
+  answer.regions = {{.address = {0xc008'0000'0123'0000}, .bytes = {}}};
+  const model::Cell placed = placed_by_kernel(cells[0], answer);
+  EXPECT_EQ(placed.memory[0].address.value, 0xc008'0000'0123'0000);
+  const auto run = interpretation(placed);
+  ASSERT_TRUE(run) << run.error().message;
+  EXPECT_EQ(run.value().run.r0, 13U);
+}
+
+TEST(LinuxCells, WhatOnlyFarcallsLinkerKnowsIsOneCell) {
+  const std::vector<LinuxCell> cells = cells_of(
+      "-- matrix\ncall imm32 table\ncpu power9 power10\n-- asm\ncall local f\nexit\nf:\n"
+      "mov %r0, 1\nexit\n-- place\nmain = text+64K\nf = vmalloc+64K\n-- result\n1\n"
+      "-- fail call=imm32\ncall.out-of-range main[0]\n");
+  ASSERT_EQ(cells.size(), 2U);
+  EXPECT_EQ(cells[0].cell.name, "one@linux-power9-radix");
+  EXPECT_EQ(cells[1].cell.name, "one@linux-power10-radix");
+  EXPECT_FALSE(cells[0].cell.expected.failure);  // the cell of table, which works
+  EXPECT_EQ(cells[0].cell.expected.result, 1U);
+}
+
+TEST(LinuxCells, WhatTheKernelIsNotAskedAboutIsNamed) {
+  const std::string end = "exit\n-- place\nmain = text+64K\n-- result none\n";
+  for (const auto& [text, why] :
+       {std::pair{"-- helper 7 no_op\n-- asm\ncall 7\n" + end, "helper 7 is the case's own"},
+        std::pair{"-- asm\nmov %r0, 0\nlddw %r1, local f\nexit\nf:\nmov %r0, 1\n" + end,
+                  "a function pointer"},
+        std::pair{"-- matrix\nendian be\n-- asm\nmov %r0, 0\n" + end, "a big-endian cell"},
+        std::pair{"-- data e\n01\n-- data d\naddr(e)\n-- asm\nmov %r0, 0\n" + end,
+                  "d holds addresses"}}) {
+    const std::vector<LinuxCell> cells = cells_of(text);
+    ASSERT_EQ(cells.size(), 1U) << text;
+    ASSERT_TRUE(cells[0].skipped) << text;
+    EXPECT_EQ(cells[0].skipped->code, ErrorCode::jit_declined);
+    EXPECT_THAT(std::string(cells[0].skipped->message), HasSubstr(why));
+  }
+}
+
+}  // namespace
+}  // namespace farcall::run::linux_cells_test
