@@ -50,7 +50,8 @@ const model::Cell* named(const std::vector<model::Cell>& cells, const std::strin
 
 constexpr const char* kTwoFunctions = "call local callee\nexit\ncallee:\nmov %r0, 1\nexit\n";
 
-// Each pair of callees in one order and in the other, after the entry and before it.
+// Each pair of callees in one order and in the other, the entry before them and after. (Callees in
+// order and before the entry are 32 MiB below it, where nothing is mapped.)
 TEST(Edges, HaveFunctionsInBothOrders) {
   const auto cells = edges_of(
       {cell("three", "call local a\nexit\na:\ncall local b\nexit\nb:\nmov %r0, 1\nexit\n")});
@@ -61,8 +62,8 @@ TEST(Edges, HaveFunctionsInBothOrders) {
     std::ranges::sort(order, {}, [&](std::size_t i) { return at[i]; });
     orders.insert(order);
   }
-  EXPECT_THAT(orders, testing::IsSupersetOf<std::vector<std::size_t>>(
-                          {{0, 1, 2}, {0, 2, 1}, {1, 2, 0}, {2, 1, 0}}));
+  EXPECT_THAT(orders,
+              testing::IsSupersetOf<std::vector<std::size_t>>({{0, 1, 2}, {0, 2, 1}, {2, 1, 0}}));
 }
 
 TEST(Edges, PlaceWhatTheProgramHas) {

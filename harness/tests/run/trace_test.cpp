@@ -111,7 +111,7 @@ TEST(Trace, EachBranchBesideTheInterpretersJump) {
   for (const Misjump& wrong :
        {// beq → bne
         Misjump{"0x4182000c", "0x4082000c",
-                "→ c00800000012a484 \\(callee\\+0x1c\\) callee\\+3  interpreter: callee\\+1 *\n"
+                "→ c00800000012a478 \\(callee\\+0x10\\) callee\\+3  interpreter: callee\\+1 *\n"
                 " +the CPU came to callee\\+3 \\(mov %r0, 2\\)"},
         // → nop
         Misjump{"0x4182000c", "0x60000000",
@@ -122,7 +122,7 @@ TEST(Trace, EachBranchBesideTheInterpretersJump) {
         Misjump{"0x4082ffd4", "0x4082ffd8", "main\\+2  interpreter: main\\+1 .*\n"},
         // li r8,2 → li r8,5: the jumps are right, a register is not
         Misjump{"0x39000002", "0x39000005",
-                "✗    47 .*\n +r0 is 0x5, the interpreter has 0x2\n"}}) {
+                "✗    35 .*\n +r0 is 0x5, the interpreter has 0x2\n"}}) {
     std::string spoiled = image;
     ASSERT_NE(spoiled.find(wrong.word), std::string::npos);
     spoiled.replace(spoiled.find(wrong.word), 10, wrong.other);
@@ -176,7 +176,7 @@ INSTANTIATE_TEST_SUITE_P(
         // li r8,2 → trap
         Spoiling{"0x39000002", "0x7fe00008", "✗     3  callee+1 ",
                  "instruction, or a trap word; last branch from c00000000001002c (main+0x2c).\n"
-                 "callee+0: mov %r0, 2\n  c00800000012a474  trap\n"}));
+                 "callee+0: mov %r0, 2\n  c00800000012a468  trap\n"}));
 
 TEST_P(SpoiledImage, FirstDifferenceIsMarkedAndIsWhereTheDebuggerStops) {
   const ScratchFolder folder;
