@@ -142,7 +142,8 @@ TEST_P(OnEveryMachine, WhatOnlyComputesIsWhatItsMeaningSays) {
       {0, 0, 0, 0, 0},
   }};
   for (const model::Abi abi : abis()) {
-    for (const char* name : {"weighted_sum", "mix", "narrow_sum", "clobber", "gather_bytes", "no_op", "sqrti"}) {
+    for (const char* name :
+         {"weighted_sum", "mix", "narrow_sum", "clobber", "gather_bytes", "no_op", "sqrti"}) {
       for (const bpf::Arguments& arguments : kArguments) {
         const model::Job one = job(name, abi, arguments);
         const auto seen = run(one);

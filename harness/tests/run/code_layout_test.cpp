@@ -5,8 +5,8 @@
 #include "case/case_file.hpp"
 #include "case/find.hpp"
 #include "case/matrix.hpp"
-#include "tests/paths.hpp"
 #include "run/select.hpp"
+#include "tests/paths.hpp"
 
 namespace farcall::run::code_layout_test {
 namespace {

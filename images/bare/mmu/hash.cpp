@@ -62,7 +62,8 @@ struct Page {
 std::uint64_t page_count = 0;
 std::uint64_t segments[wire::kMaxSegments];  // their first addresses
 std::uint64_t segment_count = 0;
-[[gnu::section(".bss.large")]] std::uint64_t entries[wire::kMaxPages];  // numbers of those in the page table
+[[gnu::section(
+    ".bss.large")]] std::uint64_t entries[wire::kMaxPages];  // numbers of those in the page table
 std::uint64_t entry_count = 0;
 
 // VSIDs whose hashes lie far apart, so that neither neighbouring nor regularly spaced pages of
