@@ -1,8 +1,8 @@
 // Brings Debian's kernels, by apt.
 //
-// apt works in a folder of its own, with Debian's archive as its only source and ppc64el as its only
-// architecture, so that the user's system keeps what it has. It trusts what Debian's keyring has
-// signed and nothing else. How it reaches the network is as the user has set it up.
+// apt works in a folder of its own, with Debian's archive as its only source and ppc64el as its
+// only architecture, so that the user's system keeps what it has. It trusts what Debian's keyring
+// has signed and nothing else. How it reaches the network is as the user has set it up.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,8 @@ struct Listener {
 
 // What is wanted, from the store or brought there now. A series whose newest version is listed and
 // gone is the one before, and a note says so.
-// kernel.unknown: Debian lists none such, or the exact version is gone; kernel.fetch-failed: there is
-// no apt, no network, no room.
+// kernel.unknown: Debian lists none such, or the exact version is gone; kernel.fetch-failed: there
+// is no apt, no network, no room.
 Result<Fetched> fetch(const Store& store, const Wanted& wanted, const Listener& listener);
 
 // A package as `apt-get download --print-uris` describes it.

@@ -100,9 +100,23 @@ namespace {
 // What one boot came to.
 struct Boot {
   Reply reply;
-  std::string trouble;  // of the kernel's log while there was no reply; empty: none
-  std::string end;      // how the guest ended, in words
+  std::string trouble;     // of the kernel's log while there was no reply; empty: none
+  bool has_ended = false;  // by itself; else its time was up
+  std::string end;         // how, in words
 };
+
+// Why the question has no answer that a boot ended at. Only the kernel's own log says that its code
+// was the reason.
+Error unanswered(const Boot& boot) {
+  if (!boot.trouble.empty()) {
+    return error_of(ErrorCode::jit_crashed,
+                    fmt::format("the kernel did not survive it: {}", boot.trouble));
+  }
+  return error_of(boot.has_ended ? ErrorCode::machine_lost : ErrorCode::machine_timeout,
+                  fmt::format("the Linux guest ended twice while it was at this program, and its "
+                              "kernel does not say why: {}",
+                              boot.end));
+}
 
 Result<Boot> boot(const std::string& qemu, const GuestSpec& spec, const std::string& agent,
                   std::span<const Question> questions, const std::function<bool()>& stopped) {
@@ -157,6 +171,7 @@ Result<Boot> boot(const std::string& qemu, const GuestSpec& spec, const std::str
   return Boot{
       .reply = std::move(reply),
       .trouble = trouble_in(log),
+      .has_ended = has_ended,
       .end = has_ended ? why_lost(log) : fmt::format("no end within {} s", kPatience.count())};
 }
 
@@ -175,8 +190,20 @@ Result<std::vector<Answered>> ask(const GuestSpec& spec, std::span<const Questio
                     fmt::format("the agent {} is not there", spec.agent.string()));
   }
   std::vector<Answered> all;
+  bool is_second = false;  // boot after one that ended, and nobody said why
   while (all.size() < questions.size()) {
-    FARCALL_TRY(booted, boot(qemu, spec, agent.value(), questions.subspan(all.size()), stopped));
+    auto attempt = boot(qemu, spec, agent.value(), questions.subspan(all.size()), stopped);
+    if (!attempt) {
+      const bool was_lost =
+          attempt.error().code == ErrorCode::machine_lost && !(stopped && stopped());
+      if (is_second || !was_lost) {
+        return std::move(attempt).error();
+      }
+      is_second = true;
+      continue;
+    }
+    Boot& booted = attempt.value();
+    is_second = is_second && booted.reply.answers.empty();
     for (Answer& answer : booted.reply.answers) {
       all.emplace_back(std::move(answer));
     }
@@ -187,9 +214,12 @@ Result<std::vector<Answered>> ask(const GuestSpec& spec, std::span<const Questio
       return error_of(ErrorCode::machine_bad_answer,
                       "the Linux guest ended after its last answer, and before it said so");
     }
-    all.emplace_back(error_of(ErrorCode::jit_crashed,
-                              fmt::format("the kernel did not survive it: {}",
-                                          booted.trouble.empty() ? booted.end : booted.trouble)));
+    if (booted.trouble.empty() && !is_second) {
+      is_second = true;  // a machine may die of anything: the rest is asked once more
+      continue;
+    }
+    all.emplace_back(unanswered(booted));
+    is_second = false;
   }
   return all;
 }

@@ -33,12 +33,13 @@ struct GuestFiles {
 process::Command guest_command(const std::string& qemu, const GuestSpec& spec,
                                const GuestFiles& files);
 
-// The first line of a kernel's log that tells of a defect of the kernel: WARN, BUG, Oops, a lockup, a
-// call trace; empty: there is none.
+// The first line of a kernel's log that tells of a defect of the kernel: WARN, BUG, Oops, a lockup,
+// a call trace; empty: there is none.
 std::string trouble_in(const std::string& log);
 
-// What came of a question: the kernel's answer, or why there is none: jit.crashed, the guest ended or
-// hung while it was at it, with what its log says.
+// What came of a question: the kernel's answer, or why there is none: jit.crashed, the kernel's log
+// says that it did not survive it; machine.lost or machine.timeout, the guest ended or hung at it
+// twice and its log does not say why.
 using Answered = Result<Answer>;
 
 // One for each question, from one boot if all goes well: a program that ends the guest is told of,

@@ -62,7 +62,8 @@ class Store {
   // A new folder beside the others, for what is not complete yet. Under the lock.
   Result<std::filesystem::path> make_partial() const;
 
-  // Takes over the folder `partial`, whole: writes its record and gives it its name. Under the lock.
+  // Takes over the folder `partial`, whole: writes its record and gives it its name. Under the
+  // lock.
   Result<Fetched> put(const std::filesystem::path& partial, Fetched fetched) const;
 
   // Under the lock. kernel.fetch-failed if it cannot be.

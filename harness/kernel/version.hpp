@@ -17,9 +17,10 @@ enum class Kind : std::uint8_t {
 };
 std::string_view name(Kind kind);
 
-// A kernel as the user names it. `6.12` is a series: the newest of it. All else is exact: a package's
-// version, `6.12.107-1`, or the part of it that is Linux's own, `6.12.107`. `-64k` after either means
-// the image with pages of 64 KiB, where Debian has one beside that with pages of 4 KiB.
+// A kernel as the user names it. `6.12` is a series: the newest of it. All else is exact: a
+// package's version, `6.12.107-1`, or the part of it that is Linux's own, `6.12.107`. `-64k` after
+// either means the image with pages of 64 KiB, where Debian has one beside that with pages of 4
+// KiB.
 struct Wanted {
   Kind kind{};
   std::string version;

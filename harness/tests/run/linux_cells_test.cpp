@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/process/search_path.hpp>
+#include <filesystem>
+
 #include "run/pipeline.hpp"
 #include "run/select.hpp"
 #include "tests/run/farcall_process.hpp"
@@ -79,6 +82,30 @@ TEST(LinuxCells, WhatTheKernelIsNotAskedAboutIsNamed) {
     EXPECT_EQ(cells[0].skipped->code, ErrorCode::jit_declined);
     EXPECT_THAT(std::string(cells[0].skipped->message), HasSubstr(why));
   }
+}
+
+// A QEMU that somebody kills at its first answer says nothing of the kernel's JIT.
+TEST(LinuxGuest, AMachineThatDiesIsAskedAgain) {
+  const ScratchFolder folder;
+  const std::string script = folder.write(
+      "qemu-system-ppc64",
+      "#!/bin/bash\nqemu=" + boost::process::search_path("qemu-system-ppc64").string() +
+          "\ncase \"$*\" in *linux-*|*vmlinux*) ;; *) exec $qemu \"$@\" ;; esac\n"
+          "mkdir '" +
+          (folder.path() / "first").string() +
+          "' 2>/dev/null || exec $qemu \"$@\"\n"
+          "terminal=$(grep -o 'id=terminal,path=[^ ,]*' <<<\"$*\" | cut -d= -f3)\n"
+          "$qemu \"$@\" &\n"
+          "until (($(stat -L -c %s $terminal) > 24)); do sleep 0.02; done\n"
+          "kill -9 $!\nwait\n");
+  std::filesystem::permissions(script, std::filesystem::perms::owner_all);
+  const Finished run =
+      run_farcall({"run", (cases_folder() / "calls/backward.case").string(),
+                   (cases_folder() / "reach/far-2p.case").string(), "--guest", "linux"},
+                  folder.path().string() + ":/usr/bin:/bin");
+  EXPECT_TRUE(std::filesystem::exists(folder.path() / "first"));
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  EXPECT_THAT(run.out, HasSubstr("0 failed, 0 errors"));
 }
 
 }  // namespace
