@@ -10,8 +10,8 @@
 namespace farcall::command {
 
 // Runs all cells of the case files that `paths` name. Shows how results and counts of calls have to
-// change for a file's cells to pass, and changes the file, if every cell then passes: code that goes
-// elsewhere cannot be blessed. ExitCode::failed if a file could not be.
+// change for a file's cells to pass, and changes the file, if every cell then passes: code that
+// goes elsewhere cannot be blessed. ExitCode::failed if a file could not be.
 ExitCode bless(const std::vector<std::string>& paths, const run::RunnerOptions& runner);
 
 }  // namespace farcall::command

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/files.hpp"
 #include "command/commands.hpp"
 #include "command/nearest.hpp"
 #include "command/terminal.hpp"
@@ -82,6 +83,11 @@ ExitCode report_error(const Error& error) {
   const Blame blamed = blame(error.code);
   return blamed == Blame::machine || blamed == Blame::harness ? ExitCode::harness_failed
                                                               : ExitCode::bad_input;
+}
+
+ExitCode write_or_report(const std::string& path, std::string_view contents) {
+  const auto written = write_output(path, contents);
+  return written ? ExitCode::passed : report_error(written.error());
 }
 
 namespace {

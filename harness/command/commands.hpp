@@ -57,4 +57,7 @@ void note(std::string_view line);
 // Says what went wrong and which exit code that is.
 ExitCode report_error(const Error& error);
 
+// Writes what a command was to make to the file, or to standard output if `path` is empty.
+ExitCode write_or_report(const std::string& path, std::string_view contents);
+
 }  // namespace farcall::command

@@ -37,9 +37,9 @@ struct DefectTable {
   std::vector<Defect> defects;
 };
 
-// Runs the cases of the folder that know of a failure, all their cells. What some JITs do everywhere
-// (`code.size`, `code.data-misaligned`) is looked at in the cases that know of it, and nowhere else.
-// What reading the cases fails with.
+// Runs the cases of the folder that know of a failure, all their cells. What some JITs do
+// everywhere (`code.size`, `code.data-misaligned`) is looked at in the cases that know of it, and
+// nowhere else. What reading the cases fails with.
 Result<DefectTable> find_defects(const std::filesystem::path& folder,
                                  std::span<const engine::Jit> jits,
                                  const run::RunnerOptions& runner);

@@ -72,8 +72,7 @@ ExitCode run_faults(const FaultsArguments& arguments) {
     return report_error(wanted.error());
   }
   if (arguments.list) {
-    const auto written = write_output(arguments.output, fault_list(wanted.value()));
-    return written ? ExitCode::passed : report_error(written.error());
+    return write_or_report(arguments.output, fault_list(wanted.value()));
   }
   auto selected = run::select_cells(arguments.selection);
   if (!selected) {

@@ -141,7 +141,7 @@ Command fuzz_command(CLI::App& app, const Invocation& invocation) {
                        "Which programs: the same seed gives the same ones anywhere; 0 by default");
   auto* const time = fuzz_app->add_option_function<std::string>(
       "--for", [arguments](const std::string& text) { arguments->campaign.time = time_of(text); },
-      "Begin no more after this time: 90s, 10m, 8h");
+      "Stop after this time: 90s, 10m, 8h");
   time->type_name("TIME");
   auto* const programs = fuzz_app->add_option(
       "--programs", arguments->campaign.programs,
@@ -155,19 +155,8 @@ Command fuzz_command(CLI::App& app, const Invocation& invocation) {
       ->add_option("--merge", arguments->merge,
                    "Take over what campaigns in other folders have; with --programs 0, only that")
       ->type_name("DIR...");
-  fuzz_app
-      ->add_option_function<std::string>(
-          "--shard",
-          [arguments](const std::string& text) {
-            const auto shard = report::read_shard(text);
-            if (!shard) {
-              throw CLI::ValidationError(
-                  "--shard", fmt::format("'{}' is no I/N with 1 <= I <= N <= 10000", text));
-            }
-            arguments->campaign.shard = *shard;
-          },
-          "Part I of N, by blocks: for several machines, merged afterwards")
-      ->type_name("I/N");
+  add_shard(*fuzz_app, arguments->campaign.shard,
+            "Part I of N, by blocks: for several machines, merged afterwards");
   add_allow(*fuzz_app, arguments->runner);
   add_jobs(*fuzz_app, arguments->runner);
   fuzz_app->parse_complete_callback([time, programs] {

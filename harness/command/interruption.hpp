@@ -5,9 +5,9 @@
 
 namespace farcall::command {
 
-// As long as it lives, SIGINT, SIGTERM and SIGHUP are noted instead of ending the process, the first
-// of each: the second does. Writing where nobody reads is an error of that output, not a SIGPIPE,
-// from here to the end of the process, which writes what standard output still holds.
+// As long as it lives, SIGINT, SIGTERM and SIGHUP are noted instead of ending the process, the
+// first of each: the second does. Writing where nobody reads is an error of that output, not a
+// SIGPIPE, from here to the end of the process, which writes what standard output still holds.
 // There is one at a time.
 class Interruption {
  public:

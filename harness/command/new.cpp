@@ -227,11 +227,7 @@ ExitCode make(const NewArguments& arguments) {
   const std::string object = arguments.object.substr(0, has_entry ? colon : std::string::npos);
   const auto text = recorded_case(arguments, object,
                                   has_entry ? arguments.object.substr(colon + 1) : std::string());
-  if (!text) {
-    return report_error(text.error());
-  }
-  const auto written = write_output(arguments.output, text.value());
-  return written ? ExitCode::passed : report_error(written.error());
+  return text ? write_or_report(arguments.output, text.value()) : report_error(text.error());
 }
 
 }  // namespace

@@ -27,18 +27,23 @@ void add_selection(CLI::App& command, run::Selection& selection) {
       ->expected(1)
       ->allow_extra_args(false)
       ->take_all();
+  add_shard(command, selection.shard,
+            "Only part I of N of the cells, by their names: for N machines that run one part each");
+}
+
+void add_shard(CLI::App& command, report::Shard& shard, const std::string& help) {
   command
       .add_option_function<std::string>(
           "--shard",
-          [&selection](const std::string& text) {
-            const auto shard = report::read_shard(text);
-            if (!shard) {
+          [&shard](const std::string& text) {
+            const auto read = report::read_shard(text);
+            if (!read) {
               throw CLI::ValidationError(
-                  "--shard", fmt::format("'{}' is no I/N with 1 <= I <= N <= 10000", text));
+                  "--shard", fmt::format("'{}' is not I/N with 1 <= I <= N <= 10000", text));
             }
-            selection.shard = *shard;
+            shard = *read;
           },
-          "Only part I of N of the cells, by their names: for N machines that run one part each")
+          help)
       ->type_name("I/N");
 }
 

@@ -18,6 +18,9 @@ namespace farcall::command {
 // --filter, --where and --shard.
 void add_selection(CLI::App& command, run::Selection& selection);
 
+// --shard I/N of it; `help` says what a part is.
+void add_shard(CLI::App& command, report::Shard& shard, const std::string& help);
+
 // --jobs; `runner` has its default.
 void add_jobs(CLI::App& command, run::RunnerOptions& runner);
 

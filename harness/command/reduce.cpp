@@ -60,11 +60,7 @@ Result<std::string> reduced_text(const ReduceArguments& arguments) {
 ExitCode reduce(const ReduceArguments& arguments) {
   const Interruption interruption;
   const auto text = reduced_text(arguments);
-  if (!text) {
-    return report_error(text.error());
-  }
-  const auto written = write_output(arguments.output, text.value());
-  return written ? ExitCode::passed : report_error(written.error());
+  return text ? write_or_report(arguments.output, text.value()) : report_error(text.error());
 }
 
 }  // namespace

@@ -32,11 +32,12 @@ void add_reports(CLI::App& command, ReportOptions& options);
 // The first two of them.
 void add_formats(CLI::App& command, ReportOptions& options);
 
-// Who writes to the terminal if no format is meant for it: a report of cells, or the command itself.
+// Who writes to the terminal if no format is meant for it: a report of cells, or the command
+// itself.
 enum class Terminal : std::uint8_t { text, somebody_else };
 
-// Whether the options, in their order on the command line, pair each --format with the --output that
-// follows: two formats in a row would leave it to luck which file gets which. Throws
+// Whether the options, in their order on the command line, pair each --format with the --output
+// that follows: two formats in a row would leave it to luck which file gets which. Throws
 // CLI::ValidationError.
 void check_pairs(const CLI::App& command);
 

@@ -87,11 +87,7 @@ std::string contents(const SchemesArguments& arguments, const scheme::SchemeStud
 ExitCode schemes(const SchemesArguments& arguments) {
   if (!arguments.policies.empty()) {
     const auto text = compare_policies(arguments.policies);
-    if (!text) {
-      return report_error(text.error());
-    }
-    const auto written = write_output(arguments.output, text.value());
-    return written ? ExitCode::passed : report_error(written.error());
+    return text ? write_or_report(arguments.output, text.value()) : report_error(text.error());
   }
   const auto study = scheme::study_schemes(arguments.cases, arguments.runner, arguments.tag_hash);
   if (!study) {

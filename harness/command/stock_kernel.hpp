@@ -28,9 +28,9 @@ struct StockKernel {
 // document.invalid.
 Result<StockKernel> stock_kernel(const std::string& text);
 
-// Runs the cells of `documents` in each of these kernels, with the JIT on and off, and the code that it
-// makes in the bare guest; reports each. `replay` is the command that runs a case's cell again, of
-// which the kernel's comes.
+// Runs the cells of `documents` in each of these kernels, with the JIT on and off, and the code
+// that it makes in the bare guest; reports each. `replay` is the command that runs a case's cell
+// again, of which the kernel's comes.
 ExitCode run_in_kernels(
     const std::vector<model::Document>& documents, const std::vector<run::BadFile>& bad,
     const std::vector<StockKernel>& kernels, const run::RunnerOptions& runner, report::Shard shard,
