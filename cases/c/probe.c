@@ -1,5 +1,5 @@
-// What a program of Linux's tracing looks like: it reads an object of the kernel field by field, and
-// returns nothing.
+// What a program of Linux's tracing looks like: it reads an object of the kernel field by field,
+// and returns nothing.
 typedef unsigned int u32;
 typedef unsigned long long u64;
 

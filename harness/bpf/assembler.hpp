@@ -2,7 +2,8 @@
 //
 // clang-format off
 //   # a comment, to the end of the line
-//   mov %r0, 1               mnemonics, operands and registers as in bpf/instruction.hpp; `r0` is `%r0`
+//   mov %r0, 1               mnemonics, operands and registers as in bpf/instruction.hpp; `r0` is
+//                            `%r0`
 //   ldxw %r3, [%r1+12]       offsets: -32768 … 32767; [%r1] is [%r1+0]
 //   lddw %r1, 0x123456789    64 bits; a negative number, or the bit pattern
 //   add32 %r0, 0xffffffff    32 bits; likewise, and sign-extended where the operation has 64 bits
@@ -15,7 +16,8 @@
 //   call kfunc 5             the id of a kfunc's type
 //   lddw %r1, local callee   the address of a function
 //   lddw %r1, map name       the address of a map
-//   lddw %r1, value name+8   the address of a byte of an array's values; without a number, the first
+//   lddw %r1, value name+8   the address of a byte of an array's values; without a number,
+//                            the first
 //   callx %r1                a call through a register, where the program has that extension
 //   call %r1                 the same
 //   done: exit               labels stand on a line of their own, or before an instruction

@@ -1,5 +1,6 @@
 // What an object's BTF says of its code and of what it uses: the names of functions, the source
-// lines of instructions, its maps, and what it has declared and not defined. A part of the object reader, and the only one that knows libbpf.
+// lines of instructions, its maps, and what it has declared and not defined. A part of the object
+// reader, and the only one that knows libbpf.
 //
 // libbpf reads .BTF of either byte order; it reads .BTF.ext in the host's alone, so that the
 // records of that are read here. Source: Documentation/bpf/btf.rst of Linux.

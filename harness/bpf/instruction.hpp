@@ -24,13 +24,14 @@
 // load_function is the same opcode: it loads the address of the function whose first slot `imm`
 // gives, like a pseudo call's, and all of the second slot is zero. load_map and load_map_value are
 // too: `imm` is the number of a map (RFC 9669 section 5.4), and for the value `imm` of the second
-// slot is the byte of the array's values. call_register is not an instruction of the RFC: what it means
-// is for Program::callx to say.
+// slot is the byte of the array's values. call_register is not an instruction of the RFC: what it
+// means is for Program::callx to say.
 //
 // Beyond the RFC, as compilers and Linux have them:
-//   load_acquire, store_release   atomic accesses that order all later, or all earlier ones; aligned
-//   cast_kernel, cast_user, mov_percpu   pointers between address spaces, and to this CPU's variables:
-//                      here there is one address space and one CPU, so that the pointer stays
+//   load_acquire, store_release   atomic accesses that order all later, or all earlier
+//                      ones; aligned
+//   cast_kernel, cast_user, mov_percpu   pointers between address spaces, and to this
+//                      CPU's variables: here there is one address space and one CPU, so that the pointer stays
 //   may_goto           goes on at first, all those of one call of a function kMayGotoLimit times
 //                      together, and then jumps. In Linux the limit is 8388608.
 #pragma once

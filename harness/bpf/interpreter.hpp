@@ -76,10 +76,10 @@ struct InterpreterRun {
 // function and each external; a program that neither loads nor calls through any needs none. Its
 // maps are the regions of `memory` that are called so.
 // Function frames are taken downwards from `stack_top`, kFrameBytes each: r10 of the first function
-// is `stack_top`; they are the last region of `memory` afterwards. An access by a pointer into a frame lies in that frame, which is still there.
-// `memory` holds what is left of it afterwards. Fails with interpreter.bad-access,
-// interpreter.bad-call (through a register that holds no function's address, or no helper's
-// number), interpreter.budget, interpreter.call-depth.
+// is `stack_top`; they are the last region of `memory` afterwards. An access by a pointer into a
+// frame lies in that frame, which is still there. `memory` holds what is left of it afterwards.
+// Fails with interpreter.bad-access, interpreter.bad-call (through a register that holds no
+// function's address, or no helper's number), interpreter.budget, interpreter.call-depth.
 //
 // Registers that nobody has written (r0 and r6 … r9 where a function begins, r1 … r5 after a call),
 // frames that nobody has written, and where the stack lies are not the program's to know. Such

@@ -157,8 +157,9 @@ class ObjectReader {
                  .where = {.file = code_.file}};
   }
 
-  // Whether a function is all the code of an object that wants no relocation, and has more functions
-  // in it which nobody named: so writes the public suite's runner a program that it has as slots.
+  // Whether a function is all the code of an object that wants no relocation, and has more
+  // functions in it which nobody named: so writes the public suite's runner a program that it has
+  // as slots.
   bool calls_into_itself(const ElfSymbol& function) const {
     const ElfCodeSection& section = code_.sections.at(function.section);
     if (functions_.size() != 1 || code_.sections.size() != 1 || !code_.data.empty() ||

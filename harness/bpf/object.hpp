@@ -13,18 +13,19 @@
 // Of several functions with one name, that is static ones, all but the first get a number: `f.1`.
 //
 // Data is every section of variables that the program reaches (.rodata, .data, .bss and the like),
-// a region each; so is each variable that it reaches of `.kconfig` and `.ksyms`, which is of zeros. Loads of functions' addresses (R_BPF_64_64 against code) become pseudo
-// loads of the program; those of data (R_BPF_64_64) and pointers in data (R_BPF_64_ABS64) can be
-// filled in only when everything has its place, and are listed. A call through a register has its
-// register in `imm`, as clang 14 writes it, or in `dst`; here it is in `dst`.
+// a region each; so is each variable that it reaches of `.kconfig` and `.ksyms`, which is of zeros.
+// Loads of functions' addresses (R_BPF_64_64 against code) become pseudo loads of the program;
+// those of data (R_BPF_64_64) and pointers in data (R_BPF_64_ABS64) can be filled in only when
+// everything has its place, and are listed. A call through a register has its register in `imm`, as
+// clang 14 writes it, or in `dst`; here it is in `dst`.
 //
 // Loads of the addresses of maps become loads of map number N of Object::maps, calls of functions
 // that are not in the object calls of kfunc number N of Object::externs: whoever knows what these
 // are gives them their numbers. What depends on how a kernel's types look (CO-RE) stays as it was
 // compiled.
 //
-// An object of one function, which is all its code and wants no relocation, may have more of them in
-// it: whatever it calls is one.
+// An object of one function, which is all its code and wants no relocation, may have more of them
+// in it: whatever it calls is one.
 //
 // What a program cannot say is refused: any other relocation, undefined variables. The result has
 // yet to go through validate().

@@ -53,8 +53,8 @@ Value opaque(Value value);
 Value truncated(Value value, unsigned width);
 Value sign_extended(Value value, unsigned width);
 
-// Which bits of the result of an ALU operation other than a move are undefined. The operands are not pointers and of
-// `width` bits; `same` says that both are one register.
+// Which bits of the result of an ALU operation other than a move are undefined. The operands are
+// not pointers and of `width` bits; `same` says that both are one register.
 std::uint64_t undefined_bits(Operation operation, const Value& a, const Value& b, unsigned width,
                              bool same);
 

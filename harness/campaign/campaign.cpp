@@ -26,8 +26,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// So many findings of one block are reduced at most: a JIT that fails everywhere is still a JIT of a
-// few defects. The others are counted as what they are before they are reduced.
+// So many findings of one block are reduced at most: a JIT that fails everywhere is still a JIT of
+// a few defects. The others are counted as what they are before they are reduced.
 constexpr std::size_t kMostReductions = 16;
 
 // The streams of a seed beside those of its programs.
@@ -254,8 +254,8 @@ class Campaign {
     }
   }
 
-  // Says of each failing program which finding it has; reduces what is none of those that are known.
-  // False: it was stopped.
+  // Says of each failing program which finding it has; reduces what is none of those that are
+  // known. False: it was stopped.
   bool sort(Trial& trial, std::size_t jit, StoredBlock& block, std::vector<Failing> failing) {
     std::vector<StoredFinding> news = known(jit);
     for (std::size_t reductions = 0; !failing.empty(); ++reductions) {

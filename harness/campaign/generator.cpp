@@ -396,7 +396,8 @@ class Generator {
                       "add %r2, 3", "call local again", "xor %r0, %r7", "done:", "exit"}};
   }
 
-  // Everything of the program within what the shortest reach has, 32 MiB: helpers lie from text+64M on.
+  // Everything of the program within what the shortest reach has, 32 MiB: helpers lie from text+64M
+  // on.
   void near_place() {
     const auto& functions = sketch_.programs.front().functions;
     for (std::size_t i = 0; i < functions.size(); ++i) {

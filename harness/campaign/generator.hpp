@@ -1,10 +1,10 @@
-// Programs for campaigns: valid, always at an end, with a result that depends on nothing that nobody
-// wrote.
+// Programs for campaigns: valid, always at an end, with a result that depends on nothing that
+// nobody wrote.
 //
-// Every instruction of the table may occur, with operands that are likely to be edges; calls of every
-// kind: chains and recursion of local functions, pointers, callbacks, helpers, kfuncs, stubs that log
-// their arguments, tail calls, maps. Functions call only later ones, jumps lead forward, loops count
-// down. The result depends on all registers.
+// Every instruction of the table may occur, with operands that are likely to be edges; calls of
+// every kind: chains and recursion of local functions, pointers, callbacks, helpers, kfuncs, stubs
+// that log their arguments, tail calls, maps. Functions call only later ones, jumps lead forward,
+// loops count down. The result depends on all registers.
 #pragma once
 
 #include <cstddef>

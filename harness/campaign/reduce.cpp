@@ -172,8 +172,8 @@ class Reducer {
     return tidied(std::move(changed));
   }
 
-  // Tries each edit by itself, and keeps as many of those that count as go together. Whether one was
-  // kept.
+  // Tries each edit by itself, and keeps as many of those that count as go together. Whether one
+  // was kept.
   bool take(const std::vector<Edit>& edits) {
     std::vector<Sketch> single;
     single.reserve(edits.size());

@@ -1,8 +1,9 @@
 // From a cell that fails to the smallest one that fails in the same way.
 //
-// A candidate is what is left of a sketch without some of it, or with something simpler in its place.
-// It counts if it is run and its first finding is of the same kind: code and kind of site. Candidates
-// go to the guest by the hundred; those that count are put together, as many as go together.
+// A candidate is what is left of a sketch without some of it, or with something simpler in its
+// place. It counts if it is run and its first finding is of the same kind: code and kind of site.
+// Candidates go to the guest by the hundred; those that count are put together, as many as go
+// together.
 #pragma once
 
 #include <cstdint>

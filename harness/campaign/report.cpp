@@ -37,8 +37,8 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-// Instructions of the table by their mnemonics, each with how many classes of operands and shapes of
-// code were seen.
+// Instructions of the table by their mnemonics, each with how many classes of operands and shapes
+// of code were seen.
 struct Row {
   std::set<std::string> traits;
   std::size_t shapes = 0;

@@ -1,7 +1,7 @@
 // Sketch: a case of one cell in pieces that can be taken away or changed, and its text.
 //
-// The generator makes sketches, the reducer takes them apart. Whether a sketch means anything is for
-// the reader of case files to say: whatever it refuses is not a case, and nothing else is.
+// The generator makes sketches, the reducer takes them apart. Whether a sketch means anything is
+// for the reader of case files to say: whatever it refuses is not a case, and nothing else is.
 #pragma once
 
 #include <array>
@@ -29,8 +29,8 @@ struct SketchFunction {
   friend bool operator==(const SketchFunction&, const SketchFunction&) = default;
 };
 
-// A program: the first is the case's own, named main; the others are sections `-- program NAME`. The
-// first function has the program's name, and the text has no label for it.
+// A program: the first is the case's own, named main; the others are sections `-- program NAME`.
+// The first function has the program's name, and the text has no label for it.
 struct SketchProgram {
   std::vector<SketchFunction> functions;
 
@@ -94,8 +94,8 @@ std::string case_text(const Sketch& sketch, const Words& words = {});
 Result<model::Cell> cell_of(const Sketch& sketch, const std::string& name = "sketch");
 
 // The sketch of a cell that has a program: everything stands where the cell has it.
-// case.unsupported for what no case file can say: a hash table of an object, a function to which only
-// data points.
+// case.unsupported for what no case file can say: a hash table of an object, a function to which
+// only data points.
 Result<Sketch> sketch_of(const model::Cell& cell);
 
 // An address as `-- place` has it: `vmalloc+0x12a468`.

@@ -121,7 +121,8 @@ Result<Store> Store::open(const std::filesystem::path& path) {
   sqlite3* database = nullptr;
   const int code = sqlite3_open(path.empty() ? ":memory:" : path.c_str(), &database);
   store.database_.reset(database);
-  // Write-ahead: whoever reads meanwhile does not wait, and a kill loses nothing that was committed.
+  // Write-ahead: whoever reads meanwhile does not wait, and a kill loses nothing that was
+  // committed.
   const bool good = code == SQLITE_OK && sqlite3_busy_timeout(database, 30'000) == SQLITE_OK &&
                     sqlite3_exec(database, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
                                  nullptr, nullptr, nullptr) == SQLITE_OK &&

@@ -1,11 +1,12 @@
 // The state of a campaign in an SQLite file, for people to query and for campaigns to go on from.
 //
-// Work is done in blocks of programs. What came of a block is written in one transaction once all of it
-// is known: a campaign that is killed has lost no more than the blocks that were under way, and does
-// them again. Nothing is counted twice, however often files are merged, since each row says which
-// block it is of.
+// Work is done in blocks of programs. What came of a block is written in one transaction once all
+// of it is known: a campaign that is killed has lost no more than the blocks that were under way,
+// and does them again. Nothing is counted twice, however often files are merged, since each row
+// says which block it is of.
 //
-//   blocks    (jit, seed, block)            programs, passed, failed, skipped, errors, seconds, ended
+//   blocks    (jit, seed, block)            programs, passed, failed, skipped, errors, seconds,
+//                                           ended
 //   findings  (jit, code, site, shape)      the reduced case, who found it first, culprit
 //   seen      (jit, seed, block, finding)   how often
 //   coverage  (jit, kind, trait, shape)     kind `code`: an instruction and the code made of it;

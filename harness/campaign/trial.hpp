@@ -22,8 +22,8 @@ class Trial {
   Trial(const Trial&) = delete;
   Trial& operator=(const Trial&) = delete;
 
-  // Runs documents, each with its seed; what came of each, in their order. Documents of one call may
-  // need different machines. Once runner.stopped says so, verdicts may be missing.
+  // Runs documents, each with its seed; what came of each, in their order. Documents of one call
+  // may need different machines. Once runner.stopped says so, verdicts may be missing.
   struct Run {
     model::Document document;
     std::uint64_t seed = 0;

@@ -19,8 +19,8 @@ struct SeenCell {
   std::vector<bpf::PseudoCall> calls;  // all that were made
 };
 
-// `text` is what `parsed` was read from. A section or line that is for cells which came to different
-// things stays as it is, and so does a result that is an address.
+// `text` is what `parsed` was read from. A section or line that is for cells which came to
+// different things stays as it is, and so does a result that is an address.
 std::string blessed(std::string_view text, const Case& parsed, std::span<const SeenCell> seen);
 
 // The lines of `before` and `after`, which have as many, that are not the same, as `diff -U0` shows

@@ -9,8 +9,8 @@
 
 namespace farcall::check {
 
-// The target of the word `at` of a function, counted in words from the function's first: of a direct
-// branch that does not come back. Nothing for all other words.
+// The target of the word `at` of a function, counted in words from the function's first: of a
+// direct branch that does not come back. Nothing for all other words.
 std::optional<std::int64_t> branch_target(const model::CodeFunction& code, std::size_t at);
 // The same for whoever has the word's row of the instruction table; null: it has none.
 std::optional<std::int64_t> branch_target(const model::CodeFunction& code, std::size_t at,

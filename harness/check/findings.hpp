@@ -35,10 +35,11 @@ Findings decoder_findings(const model::CodeImage& image,
 Findings flow_findings(const bpf::Program& program, const model::CodeImage& image);
 
 // How an image is made up, run or not: no word of a function's code is left over that neither its
-// line table nor a branch leads to, the last pass of the JIT had its size, and its stubs return to it
-// and read data that is aligned where it lies.
-// The index after the last word of a function that one of its BPF instructions leads to, by its line
-// table and its branches; without a line table, and where all are reached, where its code ends.
+// line table nor a branch leads to, the last pass of the JIT had its size, and its stubs return to
+// it and read data that is aligned where it lies.
+// The index after the last word of a function that one of its BPF instructions leads to, by its
+// line table and its branches; without a line table, and where all are reached, where its code
+// ends.
 std::size_t reached_end(const model::CodeFunction& code);
 Findings layout_findings(const bpf::Program& program, const model::CodeImage& image);
 

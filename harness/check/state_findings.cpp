@@ -53,8 +53,8 @@ std::string last_call_site(const model::CodeImage& image, const model::Observati
   return "";
 }
 
-// What an external function's trap says: it was entered with another r2 than its own, which a global
-// entry makes of r12.
+// What an external function's trap says: it was entered with another r2 than its own, which a
+// global entry makes of r12.
 Findings toc_findings(const model::CodeImage& image, const model::Observations& observed,
                       const model::Fault& fault) {
   constexpr std::uint32_t kProgram = 0x700;

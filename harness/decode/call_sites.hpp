@@ -6,9 +6,9 @@
 //   - at a word that any direct branch of the image goes to, nothing is known;
 //   - after a branch that is always taken nothing is known, as the next word is reached otherwise;
 //   - after a call, what the calling convention preserves is still known;
-//   - a word that is not an instruction of the ppc64 tables makes everything unknown, and so does an
-//     8-byte instruction of power10 that the table does not have, whose second half is not looked
-//     at, or that crosses a 64-byte boundary, which the CPU refuses to execute;
+//   - a word that is not an instruction of the ppc64 tables makes everything unknown, and so does
+//     an 8-byte instruction of power10 that the table does not have, whose second half is not
+//     looked at, or that crosses a 64-byte boundary, which the CPU refuses to execute;
 //   - a doubleword loaded from the image itself, a descriptor's, is what is in the image: nobody
 //     may write there;
 //   - r2 is the TOC pointer on entry: that of the function's descriptor, else the one that is

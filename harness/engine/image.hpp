@@ -1,5 +1,5 @@
-// What an image needs before it can run, and a JIT need not know: the functions that a program calls
-// and does not have, whom its calls call, a place for the thread area.
+// What an image needs before it can run, and a JIT need not know: the functions that a program
+// calls and does not have, whom its calls call, a place for the thread area.
 #pragma once
 
 #include "base/error.hpp"

@@ -16,8 +16,8 @@
 
 namespace farcall::engine {
 
-// What came of a cell: its image, or why there is none. The linked program is there if the JIT works
-// from one, and got as far.
+// What came of a cell: its image, or why there is none. The linked program is there if the JIT
+// works from one, and got as far.
 struct Compiled {
   std::optional<model::LinkedProgram> linked;
   Result<model::CodeImage> image;
@@ -35,8 +35,8 @@ class Compiler {
   virtual std::size_t batch() const = 0;
 
   // One for each document, which has a program and no image; of its image's functions, those of the
-  // program come first and its externals after them. A cell that the JIT says it does not support is
-  // jit.declined, which is not a failure.
+  // program come first and its externals after them. A cell that the JIT says it does not support
+  // is jit.declined, which is not a failure.
   virtual std::vector<Compiled> compile(std::span<const model::Document* const> documents) = 0;
 };
 
@@ -50,9 +50,10 @@ struct Jit {
 // Our own.
 const Jit& farcall_jit();
 
-// The one of that name: `farcall`, `exec:COMMAND`, `kernel:DIR`, `kernel:VERSION` of a source that was
-// fetched, where no folder has that name. `glue` is the folder with what makes a process of a kernel's
-// JIT. usage.bad-argument, kernel.not-fetched, and what kernel_jit() and process_jit() fail with.
+// The one of that name: `farcall`, `exec:COMMAND`, `kernel:DIR`, `kernel:VERSION` of a source that
+// was fetched, where no folder has that name. `glue` is the folder with what makes a process of a
+// kernel's JIT. usage.bad-argument, kernel.not-fetched, and what kernel_jit() and process_jit()
+// fail with.
 Result<Jit> jit_named(const std::string& name, const std::filesystem::path& glue);
 
 }  // namespace farcall::engine

@@ -191,8 +191,8 @@ Result<void> make(const Configured& configured, const std::string& target) {
   return success();
 }
 
-// `autoconf.h` and the headers that stand for generic ones. No more is needed: the JIT looks into no
-// structure whose size a build finds out.
+// `autoconf.h` and the headers that stand for generic ones. No more is needed: the JIT looks into
+// no structure whose size a build finds out.
 Result<void> configure(const Configured& configured, const Configuration& configuration) {
   const fs::path done = configured.build / "configured";
   if (fs::exists(done)) {

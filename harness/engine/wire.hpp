@@ -19,7 +19,8 @@ std::vector<std::byte> request(const model::Cell& cell, std::uint32_t number);
 
 // The image that an answer to the request `number` holds: the program's functions in the program's
 // order, calls only if the JIT told them, without externals and their calls.
-// jit.declined, jit.refused and jit.warned as the answer says; jit.bad-answer for bytes that are none.
+// jit.declined, jit.refused and jit.warned as the answer says; jit.bad-answer for bytes that are
+// none.
 Result<model::CodeImage> read_answer(std::span<const std::byte> answer, const model::Cell& cell,
                                      std::uint32_t number);
 

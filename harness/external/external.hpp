@@ -58,8 +58,8 @@ struct Native {
 std::span<const Native> natives();
 const Native* find(std::string_view name);
 
-// The trap of a function that finds another TOC pointer in r2 than the one it was made for, which is
-// in r11 then.
+// The trap of a function that finds another TOC pointer in r2 than the one it was made for, which
+// is in r11 then.
 std::uint32_t toc_trap();
 
 // It, as a program knows it.
@@ -102,12 +102,12 @@ Words get_stack(const Surroundings& surroundings);
 Result<std::uint64_t> get_stack(bpf::Caller& caller, const bpf::Arguments& arguments);
 
 // map_lookup_elem(map, key): as bpf_map_lookup_elem of Linux: the address of the value in an array
-// whose index is the 32 bits at `key`, or of that in a hash table, or 0 if there is none. An array is
-// as kArrayHeaderBytes says, a hash table as map_elem.cpp does.
+// whose index is the 32 bits at `key`, or of that in a hash table, or 0 if there is none. An array
+// is as kArrayHeaderBytes says, a hash table as map_elem.cpp does.
 Words map_lookup_elem(const Surroundings& surroundings);
 Result<std::uint64_t> map_lookup_elem(bpf::Caller& caller, const bpf::Arguments& arguments);
-// map_update_elem(map, key, value, flags): 0, or −17 (it is there and flags is 1), −2 (it is not and
-// flags is 2), −7 (no element of that index, or no slot left).
+// map_update_elem(map, key, value, flags): 0, or −17 (it is there and flags is 1), −2 (it is not
+// and flags is 2), −7 (no element of that index, or no slot left).
 Words map_update_elem(const Surroundings& surroundings);
 Result<std::uint64_t> map_update_elem(bpf::Caller& caller, const bpf::Arguments& arguments);
 // map_delete_elem(map, key): 0, or −2 (it is not there), −22 (elements of arrays always are).

@@ -1,8 +1,8 @@
 // The native functions that look up, set and delete the elements of maps: arrays and hash tables.
 //
 // A hash table has no elements as an array, and then, after the header: how many slots it has, and
-// how many bytes a key (two words), and the slots. A slot is a doubleword, 1 if it is in use, the key
-// and the value, each filled up to a multiple of eight bytes.
+// how many bytes a key (two words), and the slots. A slot is a doubleword, 1 if it is in use, the
+// key and the value, each filled up to a multiple of eight bytes.
 #include "base/bits.hpp"
 #include "bpf/address_space.hpp"
 #include "bpf/program.hpp"

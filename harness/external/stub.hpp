@@ -1,8 +1,9 @@
 // Stubs: what stands for a function of a kernel of which nobody says what it does.
 //
 // A stub writes down its arguments, sets memory to zeros if it is one that fills some, returns the
-// next value of a list, and writes something else into every register that a callee may write. What it needs is in a map of the program, the log, in
-// doublewords of the guest's order after the header that every map has:
+// next value of a list, and writes something else into every register that a callee may write. What
+// it needs is in a map of the program, the log, in doublewords of the guest's order after the
+// header that every map has:
 //
 //   +8            how many calls of stubs there were
 //   +16           kLoggedCalls entries of kEntryBytes, one for each of the first calls:

@@ -272,8 +272,8 @@ std::vector<Fault> call_faults() {
       {"argument-of-stub-changed", jit, "a stub is called with another fifth argument", "ours",
        Misemits{[](const Document& right, CodeImage& image) {
          return each_word(right, image, [](const Word& word) {
-           // The first word of the address becomes one that also changes r7: it is made by `pla`, by
-           // an offset or by halfwords, of which the second is zero in most regions.
+           // The first word of the address becomes one that also changes r7: it is made by `pla`,
+           // by an offset or by halfwords, of which the second is zero in most regions.
            if (word.place != Place::body || !word.is(Op::ori) || word.get(Operand::ui) != 0 ||
                word.word() == kNop) {
              return false;

@@ -1,5 +1,5 @@
-// Faults: what if the linker, the JIT, the guest, or what a JIT tells of its code were wrong in this
-// way? Each is a transform of a stage value of a cell that passes; the witnesses must see it.
+// Faults: what if the linker, the JIT, the guest, or what a JIT tells of its code were wrong in
+// this way? Each is a transform of a stage value of a cell that passes; the witnesses must see it.
 //
 // A fault never sits in a witness: interpreter, decoder and checks are those of every other run.
 #pragma once
@@ -23,9 +23,9 @@ namespace farcall::faults {
 enum class Part : std::uint8_t { linker, jit, both, guest, dump };  // both: JIT and interpreter
 std::string_view name(Part part);
 
-// The JIT makes the code of other instructions: those in place of one, of one or two slots; nothing:
-// of itself. Jumps among them go over their own slots; where a jump is replaced, the last of them
-// goes where it went.
+// The JIT makes the code of other instructions: those in place of one, of one or two slots;
+// nothing: of itself. Jumps among them go over their own slots; where a jump is replaced, the last
+// of them goes where it went.
 struct Mistranslates {
   std::function<std::optional<std::vector<bpf::Slot>>(std::span<const bpf::Slot>)> instead;
 };
@@ -37,7 +37,8 @@ struct Misunderstands {
 
 // Each of the following changes a value, and says whether it did. `right` has all stages.
 
-// The linker writes another program, which the JIT and the interpreter of linked programs are given.
+// The linker writes another program, which the JIT and the interpreter of linked programs are
+// given.
 struct Mislinks {
   std::function<bool(const model::Document& right, model::LinkedProgram& linked)> change;
 };
@@ -59,8 +60,9 @@ struct Accepts {
   std::function<std::optional<model::Document>(const model::Cell& cell)> make;
 };
 
-// The guest answers a batch otherwise than it should: `area` is that of a batch of two jobs that both
-// returned, `layout` says where they are, `earlier` is the area of the batch before, answered alike.
+// The guest answers a batch otherwise than it should: `area` is that of a batch of two jobs that
+// both returned, `layout` says where they are, `earlier` is the area of the batch before, answered
+// alike.
 struct Misanswers {
   std::function<void(std::span<std::byte> area, const vm::BatchLayout& layout,
                      std::span<const std::byte> earlier)>
@@ -78,8 +80,8 @@ struct Fault {
   Transform transform;
 };
 
-// All of them, by part. A fault of the JIT that is about single instructions is there once more as one
-// of JIT and interpreter alike, `both-NAME`.
+// All of them, by part. A fault of the JIT that is about single instructions is there once more as
+// one of JIT and interpreter alike, `both-NAME`.
 const std::vector<Fault>& all_faults();
 
 // The parts of that table.

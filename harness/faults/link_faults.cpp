@@ -69,8 +69,8 @@ bool unmoved(const Document& right, LinkedProgram& linked, bpf::Form form) {
   return changed;
 }
 
-// The address of function number `function` for whoever calls it, another than where its code is: the
-// program is linked and compiled with it there, and the code put where it belongs.
+// The address of function number `function` for whoever calls it, another than where its code is:
+// the program is linked and compiled with it there, and the code put where it belongs.
 std::optional<Document> accepted(const model::Cell& cell, std::uint64_t moved_by) {
   // The site that the case expects to be refused: its callee is the one that is out of reach.
   const auto calls = bpf::pseudo_calls(*cell.program);

@@ -57,8 +57,8 @@ bool is_about_dump(const Fault& fault) {
   return fault.part == Part::dump;
 }
 
-// Whether the fault touches the document, and what comes of it can be run at all: a function that has
-// grown into the next one proves nothing.
+// Whether the fault touches the document, and what comes of it can be run at all: a function that
+// has grown into the next one proves nothing.
 bool touches(const Fault& fault, const model::Document& document) {
   const auto wrong = with_fault(fault, document);
   return wrong && (is_about_dump(fault) || std::holds_alternative<Mislinks>(fault.transform) ||

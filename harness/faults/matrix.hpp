@@ -1,4 +1,5 @@
-// Faults against the witnesses: every fault is put into cells that pass, and who sees it is counted.
+// Faults against the witnesses: every fault is put into cells that pass, and who sees it is
+// counted.
 #pragma once
 
 #include <array>
@@ -32,7 +33,8 @@ struct FaultMatrix {
   bool is_whole = false;  // all faults are there
 
   std::vector<const FaultRow*> unseen() const;
-  // Of kMustBeAlone, those that are never the only one; nothing is said if not all faults are there.
+  // Of kMustBeAlone, those that are never the only one; nothing is said if not all faults are
+  // there.
   std::vector<Witness> idle() const;
   bool good() const { return unseen().empty() && idle().empty(); }
 };

@@ -1,5 +1,5 @@
-// The code that our JIT makes of a program in which some instructions are others, told as if it were
-// that of the program itself.
+// The code that our JIT makes of a program in which some instructions are others, told as if it
+// were that of the program itself.
 #pragma once
 
 #include <functional>
@@ -15,16 +15,16 @@ namespace farcall::faults {
 
 using Instead = std::function<std::optional<std::vector<bpf::Slot>>(std::span<const bpf::Slot>)>;
 
-// Nothing if `instead` replaces nothing, or what comes of it cannot be linked or compiled. Lines count
-// the instructions of `right`, of whose code that of their replacements is part.
+// Nothing if `instead` replaces nothing, or what comes of it cannot be linked or compiled. Lines
+// count the instructions of `right`, of whose code that of their replacements is part.
 std::optional<model::CodeImage> compiled_otherwise(const model::Document& right,
                                                    const Instead& instead);
 
 // The program itself, with the replacements in it.
 std::optional<bpf::Program> rewritten_program(const bpf::Program& source, const Instead& instead);
 
-// An Instead that takes instructions of the mnemonic `from`, as the assembler writes them, for those
-// of `to` with the same operands.
+// An Instead that takes instructions of the mnemonic `from`, as the assembler writes them, for
+// those of `to` with the same operands.
 Instead taken_for(std::string_view from, std::string_view to);
 
 // Only those for which `applies` holds.

@@ -283,8 +283,8 @@ Result<std::vector<std::uint64_t>> code_sizes(const model::LinkedProgram& linked
 }
 
 std::vector<std::uint64_t> code_at_most(const bpf::Program& program) {
-  // What a prologue and an epilogue have at most, what an instruction has, what a call by number has
-  // for each function that it may mean, and what an external function has.
+  // What a prologue and an epilogue have at most, what an instruction has, what a call by number
+  // has for each function that it may mean, and what an external function has.
   constexpr std::uint64_t kEnds = 256;
   constexpr std::uint64_t kEach = 128;
   constexpr std::uint64_t kEachByNumber = 64;

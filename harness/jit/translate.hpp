@@ -14,8 +14,9 @@
 //
 // r13 is never touched, and r2 only by calls through a descriptor, which bring it back.
 //
-// Frame, offsets from r1. Every function has one, of the same size, but for those that need none: they
-// call nobody, name none of r6 … r10, and neither swap bytes nor count may_goto. LR stays in LR there.
+// Frame, offsets from r1. Every function has one, of the same size, but for those that need none:
+// they call nobody, name none of r6 … r10, and neither swap bytes nor count may_goto. LR stays in
+// LR there.
 //
 //   ELFv2 ELFv1
 //      0     0   header: back chain, CR, LR, TOC save; callees save LR into it

@@ -79,9 +79,9 @@ struct CodeCall {
   friend bool operator==(const CodeCall&, const CodeCall&) = default;
 };
 
-// What r13 points to while the code runs, read-only: the part of a kernel's per-CPU area (paca) that
-// code of that kernel reads. Such code loads r2 from there, so that it is given none and leaves its
-// own.
+// What r13 points to while the code runs, read-only: the part of a kernel's per-CPU area (paca)
+// that code of that kernel reads. Such code loads r2 from there, so that it is given none and
+// leaves its own.
 struct ThreadArea {
   GuestAddress address;
   std::vector<std::byte> bytes;

@@ -44,7 +44,8 @@ struct Job {
   ppc64::Registers entry;  // on entry; lr is the address to return to, ctr and r12 the entry point
   GuestAddress entry_point;
   GuestAddress gate;  // the return address: a word of its own, mapped by the guest's runner
-  // Eight bytes for every doubleword of data pages that nobody gives, low byte at its lowest address.
+  // Eight bytes for every doubleword of data pages that nobody gives, low byte at its lowest
+  // address.
   std::uint64_t fill = 0;
   std::uint64_t budget_instructions = 10'000'000;
   std::uint32_t trace_events = 256;  // how many calls and returns are recorded at most

@@ -29,8 +29,8 @@ namespace farcall::model {
 
 inline constexpr int kJsonFormat = 1;
 
-// Keeps the order in which keys are written, so that documents read like the pipeline. Who builds or
-// reads one includes nlohmann/json.hpp: that takes the compiler seconds.
+// Keeps the order in which keys are written, so that documents read like the pipeline. Who builds
+// or reads one includes nlohmann/json.hpp: that takes the compiler seconds.
 using Json = nlohmann::ordered_json;
 
 Json to_json(const bpf::Program& program);

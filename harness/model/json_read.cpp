@@ -487,7 +487,7 @@ Result<Document> read_document(std::string_view text, const std::string& path) {
     }
     return document;
   } catch (const Json::parse_error& error) {
-    return malformed("this is no JSON", locate(text, error.byte, path));
+    return malformed("this is not JSON", locate(text, error.byte, path));
   } catch (const Json::exception& error) {
     return malformed(reason(error), {path});
   } catch (const BadDocument& error) {

@@ -77,8 +77,9 @@ bpf::SlotIndex slots_at(const LinkedProgram& linked, bpf::SlotIndex at);
 // functions' addresses become loads of those numbers.
 bpf::Program interpreter_view(const LinkedProgram& linked);
 
-// Whether sizes and indices are such that interpreter_view() and a JIT's reading (jit/call_target.hpp)
-// may be called, and no jump leads into a pair. What a linker makes is; what was read from a file may not be.
+// Whether sizes and indices are such that interpreter_view() and a JIT's reading
+// (jit/call_target.hpp) may be called, and no jump leads into a pair. What a linker makes is; what
+// was read from a file may not be.
 bool is_consistent(const LinkedProgram& linked);
 
 }  // namespace farcall::model

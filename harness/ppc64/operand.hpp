@@ -54,8 +54,8 @@ inline constexpr unsigned kBranchIfFalse = 4;
 inline constexpr unsigned kBranchIfTrue = 12;
 inline constexpr unsigned kBranchAlways = 20;
 
-// `bcl 20,31,$+4`: sets LR to the address of the next word and goes on there. It is how code reads its
-// own address, and not a call.
+// `bcl 20,31,$+4`: sets LR to the address of the next word and goes on there. It is how code reads
+// its own address, and not a call.
 inline constexpr std::uint32_t kReadOwnAddress = 0x429f0005;
 // Clear in a BO that decrements CTR, set in one that leaves it alone.
 inline constexpr unsigned kBoKeepsCtr = 4;

@@ -20,8 +20,8 @@ struct Command {
   std::string program;
   std::vector<std::string> arguments;
   std::vector<std::pair<std::string, std::string>> environment = {};
-  // What it reads and writes: descriptors of the parent's. Without them its standard input is empty,
-  // and its output is kept with its errors.
+  // What it reads and writes: descriptors of the parent's. Without them its standard input is
+  // empty, and its output is kept with its errors.
   std::optional<int> input = {};
   std::optional<int> output = {};
   std::string directory = {};  // that it works in; empty: the parent's
@@ -55,8 +55,8 @@ class Process {
   // else, on one line.
   std::string last_words() const;
 
-  // Of the same, the first lines that speak of errors, as compilers and make write them, on one line;
-  // if there are none, its end.
+  // Of the same, the first lines that speak of errors, as compilers and make write them, on one
+  // line; if there are none, its end.
   std::string first_errors() const;
 
   Process(Process&&) = default;

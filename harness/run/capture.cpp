@@ -39,8 +39,8 @@ Census census(const bpf::Program& program) {
   return all;
 }
 
-// A program as the kernel dumps it, as one whose calls are pc-relative again: their `off` leads to the
-// callee. Nothing: a call leads to no function.
+// A program as the kernel dumps it, as one whose calls are pc-relative again: their `off` leads to
+// the callee. Nothing: a call leads to no function.
 std::optional<bpf::Program> as_source(const std::vector<bpf::Slot>& dumped) {
   std::vector<std::int64_t> begins = {0};
   const auto calls = [&](std::size_t i) {
@@ -155,8 +155,8 @@ std::optional<Error> skipped(const kernel::Answer& answer) {
   return declined("an outcome that nobody knows");
 }
 
-// The names of symbols: the program's is made of what was loaded, those of its other functions of what
-// the verifier made of it.
+// The names of symbols: the program's is made of what was loaded, those of its other functions of
+// what the verifier made of it.
 std::vector<check::SymbolStory> symbol_stories(const LinuxCell& linux_cell,
                                                const bpf::Program& dumped,
                                                const kernel::Answer& answer, show::TagHash hash) {

@@ -1,4 +1,5 @@
-// What came of a cell in a stock kernel: its own run, and its code as a document for the bare guest.
+// What came of a cell in a stock kernel: its own run, and its code as a document for the bare
+// guest.
 //
 // The kernel loads the program as the case has it, JITs it, runs it once and says what it made. The
 // bare guest then runs the same bytes at the same addresses, with every branch watched.
@@ -41,9 +42,10 @@ struct Captured {
       skipped;  // jit.declined: the verifier's words, or why the kernel is not asked
 };
 
-// What the kernel answered to the question of `linux_cell`, asked with that mode. The verifier rejected
-// the program, or has changed its calls: skipped. Findings are those of check::kernel_findings(), and
-// jit.crashed, jit.refused (no code with the JIT on, code with the JIT off).
+// What the kernel answered to the question of `linux_cell`, asked with that mode. The verifier
+// rejected the program, or has changed its calls: skipped. Findings are those of
+// check::kernel_findings(), and jit.crashed, jit.refused (no code with the JIT on, code with the
+// JIT off).
 Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
                   const kernel::Answered& answered, const AskedKernel& kernel);
 

@@ -1,5 +1,5 @@
-// How far a stock kernel's JIT puts its code from __bpf_call_base, from which calls are counted in 32
-// bits.
+// How far a stock kernel's JIT puts its code from __bpf_call_base, from which calls are counted in
+// 32 bits.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,8 @@ struct Distance {
   bool fits_32_bits() const { return bytes() == static_cast<std::int32_t>(bytes()); }
 };
 
-// What the kernel said to such a question. machine.bad-answer: it did not run the program, or its code
-// does not say where the helper is that it calls.
+// What the kernel said to such a question. machine.bad-answer: it did not run the program, or its
+// code does not say where the helper is that it calls.
 Result<Distance> distance(const kernel::Answer& answer, const kernel::KernelFile& file);
 
 // The end of the area of ppc64 that `function` lies in: the JIT may put code up to there.

@@ -20,7 +20,8 @@ using model::Placement;
 constexpr std::int64_t kMiB = std::int64_t{1} << 20;
 constexpr std::int64_t kGiB = std::int64_t{1} << 30;
 
-// Parts are 1 MiB apart, so that none lies on another. A function is taken to have this size at most.
+// Parts are 1 MiB apart, so that none lies on another. A function is taken to have this size at
+// most.
 constexpr std::uint64_t kLargestBytes = std::uint64_t{1} << 18;
 
 // Where the entry is at most edges: its distance to the TOC and to its callees matters.

@@ -11,11 +11,11 @@
 
 namespace farcall::run {
 
-// For each case and kind of machine, its program at each of the edges that it has parts for: lengths
-// of 64-bit immediates, both sides of what branches and the TOC reach, words that are not 8-aligned,
-// a stack across a 4 GiB boundary. Calls are aux64 and abs64, as how a JIT reaches a callee is its own
-// business; result and calls stay as the case expects them. Cells that expect a failure
-// are left out, as are places where parts would lie on each other.
+// For each case and kind of machine, its program at each of the edges that it has parts for:
+// lengths of 64-bit immediates, both sides of what branches and the TOC reach, words that are not
+// 8-aligned, a stack across a 4 GiB boundary. Calls are aux64 and abs64, as how a JIT reaches a
+// callee is its own business; result and calls stay as the case expects them. Cells that expect a
+// failure are left out, as are places where parts would lie on each other.
 //
 // `move` makes cell `index` of `cells` at another placement; nothing where it would not be the same
 // case: what it says of its places does not hold there.
@@ -25,8 +25,8 @@ using Move = std::function<Result<std::optional<model::Cell>>(std::size_t index,
                                                               const model::Placement& to)>;
 Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells, const Move& move);
 
-// The edges by number, and a program at one of them: what of `placement` it is about is moved. False:
-// the program has no such part. Calls must be aux64 and abs64 there.
+// The edges by number, and a program at one of them: what of `placement` it is about is moved.
+// False: the program has no such part. Calls must be aux64 and abs64 there.
 std::size_t edge_count();
 bool place_at_edge(std::size_t edge, const bpf::Program& program, model::Placement& placement);
 

@@ -2,7 +2,8 @@
 //
 // The kernel places functions and memory itself, links and JITs itself: so of a case's cells only
 // those with another CPU or MMU are other cells to it, and each is run twice, with the JIT on and
-// off. A program gets its registers by a prologue, for the kernel gives it no others than r1 and r10.
+// off. A program gets its registers by a prologue, for the kernel gives it no others than r1 and
+// r10.
 #pragma once
 
 #include <cstdint>
@@ -38,8 +39,8 @@ struct LinuxCell {
   std::optional<Error> skipped;  // jit.declined: why the kernel is not asked
 };
 
-// The cells of `documents` as a stock kernel has them, in order; of those that are the same to it, the
-// first that is expected to work. What a case expects of a placement or of a linker is dropped.
+// The cells of `documents` as a stock kernel has them, in order; of those that are the same to it,
+// the first that is expected to work. What a case expects of a placement or of a linker is dropped.
 std::vector<LinuxCell> linux_cells(std::span<const model::Document> documents);
 
 // One of them.

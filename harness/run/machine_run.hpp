@@ -49,12 +49,12 @@ struct MachineRunListener {
 };
 
 // Runs documents as `listener` names them, until it names no more, and tells it of each as it ends.
-// If there is no `machine` yet, the first cell that must run has the host start it; afterwards it is
-// there for the next call. One that was stopped while it had jobs is gone.
+// If there is no `machine` yet, the first cell that must run has the host start it; afterwards it
+// is there for the next call. One that was stopped while it had jobs is gone.
 //
-// The cells that a machine had been given when it failed are run once more, on a new machine and one
-// by one. A cell that two machines failed with is that cell's error, and nobody else's. Where no
-// machine comes to run, all cells without a verdict are errors, and why is returned.
+// The cells that a machine had been given when it failed are run once more, on a new machine and
+// one by one. A cell that two machines failed with is that cell's error, and nobody else's. Where
+// no machine comes to run, all cells without a verdict are errors, and why is returned.
 Result<void> run_on_machine(std::optional<vm::Machine>& machine, const Documents& documents,
                             const MachineRunOptions& options, const MachineRunListener& listener);
 

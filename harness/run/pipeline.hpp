@@ -46,8 +46,8 @@ Result<check::Interpretation> interpretation(const model::Cell& cell);
 Result<bpf::InterpreterRun> interpreted(const model::Cell& cell);
 
 // For programs that nobody wrote expectations for: the cell expects each of its calls as often as
-// the interpreter makes it, so that one which is never reached is not a defect. Nothing is expected of
-// a program that the interpreter cannot run.
+// the interpreter makes it, so that one which is never reached is not a defect. Nothing is expected
+// of a program that the interpreter cannot run.
 void expect_calls_as_interpreted(model::Cell& cell);
 
 }  // namespace farcall::run

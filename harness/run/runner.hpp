@@ -14,7 +14,8 @@
 
 namespace farcall::run {
 
-// Changes what the guest said of the cell with that index, to see what is made of a guest that lies.
+// Changes what the guest said of the cell with that index, to see what is made of a guest that
+// lies.
 using Hearsay = std::function<void(std::size_t index, model::Observations& seen)>;
 
 struct RunnerOptions {

@@ -87,7 +87,8 @@ Result<AxisCondition> read_condition(std::string_view text) {
   return condition;
 }
 
-// The names of the cells that did not pass, and those of files that were bad, from a report of `--format json`.
+// The names of the cells that did not pass, and those of files that were bad, from a report of
+// `--format json`.
 Result<std::set<std::string>> failed_cells(const std::string& path) {
   constexpr std::string_view kHint = "farcall run PATH… --format json --output FILE writes one";
   FARCALL_TRY(text, read_file(path, kHint));

@@ -2,8 +2,9 @@
 //
 // The picture is not to scale: 2 PiB would leave nothing of a function to be seen. Functions come
 // in the order of addresses, from low to high downwards, and the distance to the next one stands
-// between them. An arrow goes from caller to callee, one for all calls of a kind between the two; it has a
-// lane of its own beside the functions, short ones near to them, so that no two lie on each other.
+// between them. An arrow goes from caller to callee, one for all calls of a kind between the two;
+// it has a lane of its own beside the functions, short ones near to them, so that no two lie on
+// each other.
 #pragma once
 
 #include <cstdint>

@@ -53,7 +53,7 @@ Result<TagList> from_bpftool(std::string_view text, const std::string& path) {
   try {
     programs = json::parse(text);
   } catch (const json::parse_error& error) {
-    return unreadable("this is no JSON", locate(text, error.byte, path));
+    return unreadable("this is not JSON", locate(text, error.byte, path));
   }
   if (programs.is_object()) {  // of one program: `bpftool --json prog show id N`
     programs = json::array({std::move(programs)});

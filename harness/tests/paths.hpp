@@ -6,8 +6,8 @@
 namespace farcall::tests {
 
 std::filesystem::path source_dir();
-// This build, or the one that the environment names in FARCALL_TESTED_BUILD: end-to-end tests of one
-// build can so be run on the programs of another.
+// This build, or the one that the environment names in FARCALL_TESTED_BUILD: end-to-end tests of
+// one build can so be run on the programs of another.
 std::filesystem::path build_dir();
 
 }  // namespace farcall::tests

@@ -50,8 +50,8 @@ class Machine {
   Result<std::size_t> submit(std::span<const model::Job> jobs);
 
   // Waits for the oldest batch in flight and returns what was seen, in the order of its jobs;
-  // nothing if there is none. Once `stopped` says so, it waits no longer: the machine ends, and that
-  // is machine.lost, too. Errors: machine.lost, machine.timeout, machine.bad-answer,
+  // nothing if there is none. Once `stopped` says so, it waits no longer: the machine ends, and
+  // that is machine.lost, too. Errors: machine.lost, machine.timeout, machine.bad-answer,
   // machine.runner-fault.
   Result<std::vector<model::Observations>> collect(const std::function<bool()>& stopped = nullptr);
 

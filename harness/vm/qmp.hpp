@@ -16,7 +16,7 @@
 namespace farcall::vm {
 
 // Errors: machine.lost (the other side is gone), machine.timeout, machine.bad-answer (QEMU refuses
-// a command, or says something that is no JSON).
+// a command, or says something that is not JSON).
 class QmpClient {
  public:
   // `socket` is our end of a stream socket. Nothing is sent before the first execute().

@@ -3,10 +3,11 @@
 //
 // Freestanding: images/linux compiles this header too. Everything is little-endian.
 //
-//   /batch     KernelBatch, then for each program a KernelProgram, its slots, and each of its regions:
-//              KernelRegion, bytes
-//   terminal   KernelReply, then for each program a KernelAnswer, its functions, code, program as the
-//              kernel has it, regions (KernelRegionAfter, bytes), the verifier's log, the kernel's log
+//   /batch     KernelBatch, then for each program a KernelProgram, its slots, and each of its
+//              regions: KernelRegion, bytes
+//   terminal   KernelReply, then for each program a KernelAnswer, its functions, code, program as
+//              the kernel has it, regions (KernelRegionAfter, bytes), the verifier's log, the
+//              kernel's log
 //              since the answer before; then KernelReply once more, with kReplyEnd
 //
 // A region is memory that the program has: an array map of one value. A 64-bit immediate load with
@@ -41,8 +42,8 @@ struct KernelProgram {
   ul32 slot_count;
   ul32 region_count;  // at most kMostKernelRegions
   ul32 mode;          // KernelMode
-  // So many maps of 1 MiB are there while it is loaded, in the area that the JIT has its memory of; at
-  // most kMostCrowdMebibytes.
+  // So many maps of 1 MiB are there while it is loaded, in the area that the JIT has its memory of;
+  // at most kMostCrowdMebibytes.
   ul32 crowd_mebibytes;
 };
 static_assert(sizeof(KernelProgram) == 16);

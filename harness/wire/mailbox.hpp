@@ -92,10 +92,11 @@ struct Step {
 };
 static_assert(sizeof(Step) == 304);
 
-// A stwcx. or stdcx. directly after a conditional branch. The branch trace's interrupt after that branch
-// ends the reservation, so that the store would never succeed. The guest therefore does lwarx and
-// stwcx., or ldarx and stdcx., for the job; but only if no branch was taken between `reservation`,
-// the address of the job's own lwarx or ldarx, and the store: it has no reservation otherwise.
+// A stwcx. or stdcx. directly after a conditional branch. The branch trace's interrupt after that
+// branch ends the reservation, so that the store would never succeed. The guest therefore does
+// lwarx and stwcx., or ldarx and stdcx., for the job; but only if no branch was taken between
+// `reservation`, the address of the job's own lwarx or ldarx, and the store: it has no reservation
+// otherwise.
 struct GuardedStore {
   ul64 address;
   ul64 reservation;

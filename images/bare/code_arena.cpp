@@ -30,8 +30,8 @@ void make_executable(std::uint64_t address, std::uint64_t byte_count) {
 
 constexpr std::uint64_t kTwoTrapWords = std::uint64_t{TRAP_WORD} << 32 | TRAP_WORD;
 
-// Two words at a time, the last ones first: QEMU looks at each store into code that it has translated,
-// and the last block of that is gone soonest this way.
+// Two words at a time, the last ones first: QEMU looks at each store into code that it has
+// translated, and the last block of that is gone soonest this way.
 void fill(std::uint64_t address, std::uint64_t byte_count) {
   std::uint64_t end = address + byte_count;
   if (end % 8 != 0 && end > address) {

@@ -16,11 +16,12 @@
 #define MSR_IR 0x0020       // instruction relocation
 #define MSR_DR 0x0010       // data relocation
 #define MSR_RI 0x0002       // recoverable
-// Little-endian, which the image is or is not. start_be.S is big-endian in either, so it must be told.
+// Little-endian, which the image is or is not. start_be.S is big-endian in either, so it must be
+// told.
 #define MSR_LE GUEST_LITTLE_ENDIAN
 
-// The low half of the MSR of the runner (real mode) and of a job (problem state, translated), which has
-// MSR_BE or MSR_SE too as it is watched.
+// The low half of the MSR of the runner (real mode) and of a job (problem state, translated), which
+// has MSR_BE or MSR_SE too as it is watched.
 #define RUNNER_MSR_LOW (MSR_FP | MSR_ME | MSR_RI | MSR_LE)
 #define JOB_MSR_LOW (RUNNER_MSR_LOW | MSR_EE | MSR_PR | MSR_IR | MSR_DR)
 

@@ -132,7 +132,8 @@ void run_job(const Mmu& mmu, std::byte* area, wire::JobRecord& job) {
   job_state.ring[wire::kLastBranches - 1].to = job.entry_point;  // what came before the first one
   wire::JobResult& result = job.result;
   turn(job.entry);
-  // QEMU leaves them as they are at some alignment interrupts: not at what an earlier job had there.
+  // QEMU leaves them as they are at some alignment interrupts: not at what an earlier job had
+  // there.
   asm volatile("mtspr %0, %2; mtspr %1, %2" : : "i"(SPR_DAR), "i"(SPR_DSISR), "r"(0UL));
   result.vector = enter_job(&job.entry, &result.registers, job.entry_point, ticks(job.budget));
 

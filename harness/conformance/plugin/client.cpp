@@ -2,9 +2,9 @@
 //
 //   farcall-bpf-plugin [--program PROGRAM] [MEMORY] [OPTION...] [< PROGRAM]
 //
-// MEMORY and PROGRAM are bytes in hex; without --program, PROGRAM comes from standard input. r0 goes to standard output in hex, with exit code 0;
-// whatever else comes of it is text on standard error, with another code. Options are in
-// plugin/options.hpp.
+// MEMORY and PROGRAM are bytes in hex; without --program, PROGRAM comes from standard input. r0
+// goes to standard output in hex, with exit code 0; whatever else comes of it is text on standard
+// error, with another code. Options are in plugin/options.hpp.
 //
 // The suite starts one process a test, so this one does next to nothing: it is static, includes
 // nothing of C++'s library, and hands everything to farcall-bpf-plugin-server beside it, over a

@@ -155,8 +155,8 @@ TEST_P(OnEveryMachine, WhatOnlyComputesIsWhatItsMeaningSays) {
   }
 }
 
-// A hash table of three slots for keys of 5 bytes and values of 3 at kStack + 0x10000: what code and
-// meaning return, and that they leave the same memory. The steps are worked out by hand.
+// A hash table of three slots for keys of 5 bytes and values of 3 at kStack + 0x10000: what code
+// and meaning return, and that they leave the same memory. The steps are worked out by hand.
 TEST_P(OnEveryMachine, AHashTableKeepsWhatItIsGiven) {
   constexpr GuestAddress kTable = kStack + 0x10000;
   constexpr std::uint64_t kKey = kTable.value + 0x200;
@@ -285,7 +285,8 @@ TEST_P(OnEveryMachine, AStubWritesDownItsArgumentsAndReturnsTheNextValue) {
   }
 }
 
-// One that sets memory to zeros: where r2 points to, as many bytes as the low half of r3 says, or 3.
+// One that sets memory to zeros: where r2 points to, as many bytes as the low half of r3 says, or
+// 3.
 TEST_P(OnEveryMachine, AStubFillsMemory) {
   constexpr GuestAddress kLog = kStack + 0x10000;
   constexpr GuestAddress kBox = kStack + 0x20000;

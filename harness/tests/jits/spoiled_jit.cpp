@@ -89,7 +89,8 @@ void spoil(const std::set<std::string>& defects, std::vector<std::uint32_t>& wor
   }
   for (std::size_t i = 0; i < words.size(); ++i) {
     std::uint32_t& word = words[i];
-    // lis r12,-16376: the top of an address of vmalloc is lost, and the call goes to the linear map.
+    // lis r12,-16376: the top of an address of vmalloc is lost, and the call goes to the linear
+    // map.
     if (defects.contains("far") && word == 0x3d80c008) {
       word = 0x3d80c000;
     }

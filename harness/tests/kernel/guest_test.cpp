@@ -31,8 +31,8 @@ TEST(Initramfs, IsCpiosNewFormat) {
       {.path = "dev", .mode = S_IFDIR | 0755, .bytes = {}},
       {.path = "init", .mode = S_IFREG | 0755, .bytes = std::as_bytes(std::span(init))}};
   const std::string archive = text_of(initramfs(files));
-  // As the kernel's documentation has the fields: magic, ino, mode, uid, gid, nlink, mtime, filesize,
-  // maj, min, rmaj, rmin, namesize, chksum.
+  // As the kernel's documentation has the fields: magic, ino, mode, uid, gid, nlink, mtime,
+  // filesize, maj, min, rmaj, rmin, namesize, chksum.
   EXPECT_EQ(archive, std::string("070701"
                                  "00000001"
                                  "000041ed"

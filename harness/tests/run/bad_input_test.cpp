@@ -36,8 +36,8 @@ std::size_t count(const std::string& text, const std::string& what) {
   return found;
 }
 
-// `where` is how the message begins: a path, and line and column if there are any. What is beside it
-// is run: `passed` cells.
+// `where` is how the message begins: a path, and line and column if there are any. What is beside
+// it is run: `passed` cells.
 void expect_refused(const ScratchFolder& folder, const std::vector<std::string>& arguments,
                     const std::string& where, const std::string& code, std::size_t passed = 0) {
   SCOPED_TRACE(where + ' ' + code);

@@ -134,7 +134,8 @@ std::map<std::string, std::string> outcomes(const Json& report) {
   return all;
 }
 
-// Its interpreter goes wrong over a call of more than 32767 slots: an oops, and the end of the guest.
+// Its interpreter goes wrong over a call of more than 32767 slots: an oops, and the end of the
+// guest.
 std::string far_call() {
   std::string text = "-- asm\ncall local f\n";
   for (int i = 0; i < 33'000; ++i) {

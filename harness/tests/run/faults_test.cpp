@@ -40,8 +40,8 @@ TEST(FaultsCommand, KnowsItsNames) {
   EXPECT_THAT(finished.err, HasSubstr("did you mean truncated-address?"));
 }
 
-// The page is what `farcall faults --format markdown` prints, of which ci/test compares all; this is
-// about the faults that there are.
+// The page is what `farcall faults --format markdown` prints, of which ci/test compares all; this
+// is about the faults that there are.
 TEST(FaultsPage, HasAllFaults) {
   const std::string page = contents(tests::source_dir() / "harness/faults/README.md");
   for (const faults::Fault& fault : faults::all_faults()) {

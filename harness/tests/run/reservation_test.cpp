@@ -1,5 +1,5 @@
-// Code that branches between lwarx and stwcx., as Linux's JIT writes a compare-and-exchange. Our own
-// JIT selects instead of branching, so its image is rewritten here.
+// Code that branches between lwarx and stwcx., as Linux's JIT writes a compare-and-exchange. Our
+// own JIT selects instead of branching, so its image is rewritten here.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

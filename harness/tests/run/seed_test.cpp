@@ -1,4 +1,5 @@
-// Code that reads what nobody has written: the same verdict every time, and a finding that names it.
+// Code that reads what nobody has written: the same verdict every time, and a finding that names
+// it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -21,7 +22,8 @@ constexpr const char* kLoadsR0 = "0x39000001";     // li r8,1: r8 holds BPF's r0
 constexpr const char* kReadsR14 = "0x55c807fe";    // rlwinm r8,r14,0,31,31
 constexpr const char* kReadsStack = "0x8901fdf0";  // lbz r8,-528(r1)
 
-// The document of a program that returns 1, with that instruction in place of the one that makes it.
+// The document of a program that returns 1, with that instruction in place of the one that makes
+// it.
 std::string document(const ScratchFolder& folder, const std::string& name,
                      const std::string& instruction) {
   const std::string source =

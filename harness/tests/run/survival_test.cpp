@@ -132,7 +132,7 @@ TEST_F(BadFiles, AmongDocumentsToo) {
   const Finished run = run_farcall({"run", "--from", bad, good});
   EXPECT_EQ(run.exit_code, 2);
   EXPECT_THAT(run.out, HasSubstr("pass   good"));
-  EXPECT_THAT(run.out, HasSubstr(bad + ":1:2: this is no JSON [json.malformed]"));
+  EXPECT_THAT(run.out, HasSubstr(bad + ":1:2: this is not JSON [json.malformed]"));
   EXPECT_THAT(run.out, HasSubstr("run --from " + bad));
 }
 
@@ -158,7 +158,7 @@ TEST_P(Interrupted, LeavesReportsOfWhatHasEnded) {
   const std::string xml = folder.write("report.xml", "of an earlier run");
   process::child farcall(
       farcall_binary().string(),
-      process::args({"run", cases_folder().string(), "--repeat", "100", "--format", "json",
+      process::args({"run", cases_folder().string(), "--repeat", "20", "--format", "json",
                      "--output", json, "--format", "junit", "--output", xml}),
       process::std_out > (folder.path() / "text").string(), process::std_err > process::null);
   ASSERT_TRUE(eventually([&] { return contents(folder.path() / "text").size() > 10'000; }));

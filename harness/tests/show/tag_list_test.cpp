@@ -48,7 +48,7 @@ TEST(TagList, OfBpftool) {
 
 TEST(TagList, RefusesWhatIsNone) {
   EXPECT_EQ(to_string(error_of("[{\"tag\": \"b2715c0f7f689679\"},\n  {]")),
-            "tags:2:4: error: this is no JSON [file.unreadable]\n"
+            "tags:2:4: error: this is not JSON [file.unreadable]\n"
             "  `bpftool --json prog show` prints such a list");
   EXPECT_THAT(to_string(error_of("[{\"tag\": \"b2715c0f7f689679\"}, {\"tag\": 7}]")),
               HasSubstr("tags: error: program 1 has no tag"));
