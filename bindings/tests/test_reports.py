@@ -120,10 +120,10 @@ def test_missing_and_doubled_shards_are_named_and_never_green(folder, form):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{}", "no report that can be merged"),
+        ("{}", "not a report that can be merged"),
         ("<testsuites/>", "not of farcall run"),
-        ("<oops", "no report that can be merged"),
-        ("", "no report that can be merged"),
+        ("<oops", "not a report that can be merged"),
+        ("", "not a report that can be merged"),
     ],
 )
 def test_what_is_no_report_is_refused(folder, text, words):
