@@ -75,6 +75,7 @@ constexpr std::string_view kHead = R"(<!doctype html><html lang="en"><head><meta
 <meta name="viewport" content="width=device-width">{}<title>farcall: campaign</title><style>
 body{{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}}
 pre{{background:#8881;padding:.7rem;overflow-x:auto}}table{{border-collapse:collapse}}
+h3,td{{overflow-wrap:anywhere}}
 td,th{{padding:.15rem .7rem;text-align:left;border-bottom:1px solid #8883}}
 .never{{background:#d334;}}.map span{{display:inline-block;padding:0 .4rem;margin:1px;background:#2a72}}
 .map .never{{background:#d336}}.bar{{display:inline-block;background:#47a;width:.6rem;margin-right:1px}}
@@ -135,10 +136,11 @@ std::string html(const Store& store, bool running) {
   std::string page =
       fmt::format(kHead, running ? R"(<meta http-equiv="refresh" content="10">)" : "");
   const std::vector<StoredFinding> findings = store.findings();
-  page += fmt::format("<h2>{} distinct findings</h2>\n", findings.size());
+  page += fmt::format("<h2>{} distinct finding{}</h2>\n", findings.size(),
+                      findings.size() == 1 ? "" : "s");
   for (const StoredFinding& finding : findings) {
     page += fmt::format(
-        "<h3>{}: {} <small>at {}</small></h3><p>{}<br>seen {} times, first in program {} of seed "
+        "<h3>{}: {} <small>at {}</small></h3><p>{}<br>seen {}×, first in program {} of seed "
         "{} after {:.1f} s</p><pre>{}</pre>\n",
         escaped(finding.jit), escaped(finding.code), escaped(finding.site), escaped(finding.shape),
         store.times(finding), finding.program, finding.seed, finding.seconds,

@@ -149,7 +149,8 @@ TEST_F(BadFiles, AreRunAgainOnceTheyAreMended) {
   EXPECT_EQ(count(again.out, "ok "), 2U) << again.out;
 }
 
-// Thousands of cells, whose reports go to files that were there before.
+// Thousands of cells, whose reports go to files that were there before. They are few enough that a
+// sanitized build on a busy machine writes the reports well within the bound.
 class Interrupted : public testing::TestWithParam<int> {};
 
 TEST_P(Interrupted, LeavesReportsOfWhatHasEnded) {
@@ -158,10 +159,10 @@ TEST_P(Interrupted, LeavesReportsOfWhatHasEnded) {
   const std::string xml = folder.write("report.xml", "of an earlier run");
   process::child farcall(
       farcall_binary().string(),
-      process::args({"run", cases_folder().string(), "--repeat", "20", "--format", "json",
-                     "--output", json, "--format", "junit", "--output", xml}),
+      process::args({"run", (cases_folder() / "abi").string(), "--repeat", "500", "--format",
+                     "json", "--output", json, "--format", "junit", "--output", xml}),
       process::std_out > (folder.path() / "text").string(), process::std_err > process::null);
-  ASSERT_TRUE(eventually([&] { return contents(folder.path() / "text").size() > 10'000; }));
+  ASSERT_TRUE(eventually([&] { return !contents(folder.path() / "text").empty(); }));
   EXPECT_EQ(contents(json), "of an earlier run");  // up to the end
   const auto begin = std::chrono::steady_clock::now();
   ASSERT_EQ(::kill(farcall.id(), GetParam()), 0);
