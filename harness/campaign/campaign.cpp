@@ -462,7 +462,7 @@ class Campaign {
     const auto mix = [&hash](std::uint64_t value) { hash = (hash ^ value) * 0x100'0000'01b3; };
     mix(trait_key(program, placed.slot));
     for (const std::uint32_t word : words_at(image, placed)) {
-      mix(opcode_bits(word));
+      mix(reinterpret_cast<std::uintptr_t>(row_mnemonic(word).data()));
     }
     return hash;
   }
@@ -471,7 +471,8 @@ class Campaign {
                                 const model::PlacedInstruction& placed) {
     std::string text;
     for (const std::uint32_t word : words_at(image, placed)) {
-      text += (text.empty() ? "" : " ") + word_mnemonic(word);
+      text += text.empty() ? "" : " ";
+      text += row_mnemonic(word);
     }
     return text.empty() ? "nothing" : text;
   }

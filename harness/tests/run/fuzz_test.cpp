@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -145,6 +147,57 @@ TEST(Fuzz, AKilledCampaignGoesOn) {
   ASSERT_EQ(again.exit_code, 0) << again.out << again.err;
   const auto counts = [](const std::string& text) { return text.substr(0, text.find(';')); };
   EXPECT_EQ(counts(again.out), counts(whole.out));
+}
+
+// What a campaign has done and seen, without what depends on the clock.
+nlohmann::json done(const std::filesystem::path& folder) {
+  nlohmann::json report = nlohmann::json::parse(contents(folder / "report.json"));
+  report.erase("programs_by_minute");
+  for (nlohmann::json& jit : report["jits"]) {
+    jit.erase("seconds");
+  }
+  for (nlohmann::json& finding : report["findings"]) {
+    finding.erase("seconds");
+  }
+  return report;
+}
+
+// Cut into parts, it sees what it sees as a whole; merged twice, it counts nothing twice.
+TEST(Fuzz, PartsMergedAreTheWhole) {
+  const ScratchFolder folder;
+  const auto campaign = [&](const std::string& name, const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"fuzz", "--seed", "11", "--corpus", folder.path() / name};
+    words.insert(words.end(), more.begin(), more.end());
+    const Finished run = run_farcall(words);
+    EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  };
+  campaign("whole", {"--programs", "1024"});
+  for (const char* const part : {"1", "2"}) {
+    campaign(part, {"--programs", "1024", "--shard", fmt::format("{}/2", part)});
+  }
+  const std::string first = folder.path() / "1";
+  campaign("all", {"--programs", "0", "--merge", first, folder.path() / "2", first});
+  EXPECT_EQ(done(folder.path() / "all"), done(folder.path() / "whole"));
+}
+
+// The cases of findings come along; the same finding of two campaigns is one.
+TEST(Fuzz, FindingsMergedAreKeptOnce) {
+  const ScratchFolder folder;
+  for (const char* const seed : {"1", "2"}) {
+    const Finished run = run_farcall({"fuzz", "--jit", spoiled("srawi"), "--seed", seed,
+                                      "--programs", "512", "--corpus", folder.path() / seed});
+    ASSERT_EQ(run.exit_code, 1) << run.out << run.err;
+  }
+  for (int times = 0; times < 2; ++times) {
+    const Finished merged =
+        run_farcall({"fuzz", "--programs", "0", "--corpus", folder.path() / "all", "--merge",
+                     folder.path() / "1", folder.path() / "2"});
+    EXPECT_EQ(merged.exit_code, 1) << merged.err;
+    EXPECT_NE(merged.out.find("1024 programs"), std::string::npos) << merged.out;
+    const std::filesystem::directory_iterator kept(folder.path() / "all" / "findings");
+    EXPECT_EQ(static_cast<std::size_t>(std::distance(begin(kept), end(kept))),
+              done(folder.path() / "all")["findings"].size());
+  }
 }
 
 }  // namespace
