@@ -159,6 +159,22 @@ def test_workers_of_xdist_boot_each_machine_once(pytester, workers):
     again.assert_outcomes(failed=4)
 
 
+def test_workers_of_xdist_run_each_cell_once_and_say_the_same(pytester):
+    pytester.makefile(".case", a=MATRIX, b=WRONG, c=FAR)
+    said = []
+    for workers in ([], ["-n", "2"], ["-n", "3", "--dist", "load"]):
+        result = pytester.runpytest("-v", *workers)
+        lines = [
+            re.search(r"(\S+\.case::\S+) (?:<- \S+ )?(PASSED|FAILED)|(PASSED|FAILED) (\S+\.case::\S+)", line)
+            for line in result.outlines
+            if not line.startswith("FAILED")
+        ]
+        said.append(sorted((m[1] or m[4], m[2] or m[3]) for m in lines if m))
+    assert len(said[0]) == 9
+    assert said[1] == said[0]
+    assert said[2] == said[0]
+
+
 def test_xdist_by_file_works_too(pytester):
     pytester.makefile(".case", a=MATRIX, b=WRONG)
     pytester.runpytest("-n", "2", "--dist", "loadfile").assert_outcomes(passed=4, failed=4)

@@ -115,6 +115,10 @@ Result<ExitCode> fuzz(FuzzArguments& arguments) {
       }
     }
   };
+  options.machine_lost = [](const Error& error) {
+    note(fmt::format("{} [{}]; these programs run once more on a new machine", error.message,
+                     name(error.code)));
+  };
   const bool runs = !(options.programs && *options.programs == 0);
   const auto done = runs ? campaign::run_campaign(store, options) : Result<void>(success());
   if (keeps) {

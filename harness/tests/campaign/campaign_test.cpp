@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <set>
 
+#include "bpf/assembler.hpp"
 #include "bpf/instruction.hpp"
 #include "campaign/choices.hpp"
 #include "campaign/finding.hpp"
@@ -46,6 +47,51 @@ TEST(Choices, StreamsOfASeedDiffer) {
   EXPECT_EQ(seen.size(), 64U);
 }
 
+TEST(Choices, OfSomebodyWhoIsAsked) {
+  std::vector<std::uint64_t> asked;
+  Choices choices([&](std::uint64_t most) {
+    asked.push_back(most);
+    return most / 2;
+  });
+  EXPECT_EQ(choices.below(7), 3U);
+  EXPECT_EQ(choices.below(1), 0U);  // nothing to choose: nobody is asked
+  EXPECT_EQ(choices.any(), UINT64_MAX / 2);
+  EXPECT_THAT(asked, testing::ElementsAre(6U, UINT64_MAX));
+}
+
+TEST(Choices, AMutantIsAlmostTheSame) {
+  Choices itself(1, 2);
+  Choices same(1, 2, 0);
+  Choices mutant(1, 2, 3);
+  Choices another(1, 2, 4);
+  int equal = 0;
+  int equal_mutants = 0;
+  for (int i = 0; i < 1600; ++i) {
+    const std::uint64_t choice = itself.any();
+    const std::uint64_t mutated = mutant.any();
+    EXPECT_EQ(same.any(), choice);
+    equal += mutated == choice ? 1 : 0;
+    equal_mutants += another.any() == mutated ? 1 : 0;
+  }
+  EXPECT_NEAR(equal, 1500, 60);
+  EXPECT_LT(equal_mutants, equal);
+}
+
+TEST(Generator, MutantsOfAProgramAreTheSameAnywhere) {
+  constexpr std::uint64_t kParent = 77;
+  const Sketch parent = program_of_campaign(5, kParent);
+  std::set<std::string> texts;
+  for (std::uint64_t mutant = 1; mutant < 50; ++mutant) {
+    const std::uint64_t number = mutant << 40 | kParent;
+    const Sketch sketch = program_of_campaign(5, number);
+    EXPECT_EQ(sketch, program_of_campaign(5, number));
+    EXPECT_EQ(sketch.axes.cpu, parent.axes.cpu);  // a block is of one machine
+    EXPECT_EQ(sketch.axes.endian, parent.axes.endian);
+    texts.insert(case_text(sketch));
+  }
+  EXPECT_GT(texts.size(), 40U);
+}
+
 // Every program is a case that the interpreter has nothing to object to: it ends, and depends on
 // nothing that nobody wrote.
 TEST(Generator, MakesProgramsThatMeanSomething) {
@@ -78,8 +124,22 @@ TEST(Generator, MakesTheSimplestProgramOfNothing) {
   Choices nothing(std::span<const std::byte>{});
   const Sketch sketch = generate(nothing, {});
   ASSERT_EQ(sketch.programs.size(), 1U);
-  EXPECT_EQ(sketch.programs.front().functions.size(), 1U);
+  EXPECT_EQ(assembly(sketch.programs.front()), "mov %r0, 0\nexit\n");
   EXPECT_TRUE(cell_of(sketch));
+}
+
+TEST(Generator, MakesProgramsOfLocalCallsAlone) {
+  std::set<SiteKind> calls;
+  for (std::uint64_t number = 0; number < 300; ++number) {
+    Choices choices(6, number);
+    const std::string text = assembly(generate_program(choices, {.memory_bytes = number % 9}));
+    const bpf::Program program = bpf::assemble(text, {.file = "text", .line = 1}).value();
+    EXPECT_TRUE(program.externals.empty() && program.maps.empty()) << text;
+    for (const bpf::CallInstruction& call : bpf::call_instructions(program)) {
+      calls.insert(site_kind(program, to_string(program, call.site)));
+    }
+  }
+  EXPECT_EQ(calls, std::set{SiteKind::local});
 }
 
 // The cells of all cases, as sketches and back, are the same programs in the same places.

@@ -3,17 +3,23 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <boost/process.hpp>
+#include <csignal>
 #include <filesystem>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "campaign/store.hpp"
 #include "tests/paths.hpp"
 #include "tests/run/farcall_process.hpp"
 
 namespace farcall::run::fuzz_test {
 namespace {
+
+namespace process = boost::process;
 
 // `exec:` and its command.
 std::string spoiled(const std::string& defect) {
@@ -162,6 +168,34 @@ nlohmann::json done(const std::filesystem::path& folder) {
   return report;
 }
 
+// A program that loses two machines is no finding, and not the end of a night's work: its block runs
+// once more, and counts once.
+TEST(Fuzz, LostMachinesCostTimeAlone) {
+  const ScratchFolder folder;
+  const std::string out = folder.path() / "out";
+  const std::string err = folder.path() / "err";
+  process::child farcall(
+      farcall_binary().string(),
+      process::args({"fuzz", "--seed", "7", "--programs", "1024", "--jobs", "1"}),
+      process::std_out > out, process::std_err > err);
+  std::set<int> killed;
+  while (killed.size() < 3 && farcall.running()) {
+    for (const int child : children_of(farcall.id())) {
+      const std::string command = contents(fmt::format("/proc/{}/cmdline", child));
+      if (command.find("pseries") != std::string::npos && !killed.contains(child)) {
+        ::kill(child, SIGKILL);
+        killed.insert(child);
+      }
+    }
+  }
+  farcall.wait();
+  EXPECT_EQ(killed.size(), 3U);
+  EXPECT_EQ(farcall.exit_code(), 0) << contents(err);
+  EXPECT_NE(contents(out).find("1024 programs, 1024 passed"), std::string::npos) << contents(out);
+  EXPECT_NE(contents(err).find("run once more on a new machine"), std::string::npos)
+      << contents(err);
+}
+
 // Cut into parts, it sees what it sees as a whole; merged twice, it counts nothing twice.
 TEST(Fuzz, PartsMergedAreTheWhole) {
   const ScratchFolder folder;
@@ -178,6 +212,26 @@ TEST(Fuzz, PartsMergedAreTheWhole) {
   const std::string first = folder.path() / "1";
   campaign("all", {"--programs", "0", "--merge", first, folder.path() / "2", first});
   EXPECT_EQ(done(folder.path() / "all"), done(folder.path() / "whole"));
+}
+
+// Beside programs in a row, one with time runs mutants of what it has kept, and the next one begins
+// with what the last one kept, for whichever JIT.
+TEST(Fuzz, ACorpusIsWhereTheNextBegins) {
+  const ScratchFolder folder;
+  const std::string kept = folder.path() / "kept";
+  const auto around = [&](const std::string& jit, std::uint64_t seed) {
+    const auto store = campaign::Store::open(folder.path() / "kept" / "campaign.sqlite");
+    const std::vector<campaign::BlockId> blocks = store.value().blocks();
+    return std::ranges::count_if(blocks, [&](const campaign::BlockId& id) {
+      return id.jit.starts_with(jit) && id.seed == seed && id.block >> 62 == 1;
+    });
+  };
+  ASSERT_EQ(run_farcall({"fuzz", "--seed", "4", "--for", "3", "--corpus", kept}).exit_code, 0);
+  EXPECT_GT(around("farcall", 4), 0);
+  const Finished next = run_farcall(
+      {"fuzz", "--jit", spoiled("none"), "--seed", "9", "--for", "3", "--corpus", kept});
+  ASSERT_EQ(next.exit_code, 0) << next.out << next.err;
+  EXPECT_GT(around("exec:", 4), 0);
 }
 
 // The cases of findings come along; the same finding of two campaigns is one.
