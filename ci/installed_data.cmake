@@ -1,12 +1,13 @@
 # What every installed farcall has beside its programs, whoever installs it: the package and the
 # wheel.
 
-# farcall_install_data(FOLDER [install options…]): guest images, their symbols, gdb's commands, and
-# the cases that `farcall schemes` is made of.
+# farcall_install_data(FOLDER [install options…]): guest images, their symbols, gdb's commands, what
+# makes a process of a kernel's JIT, and the cases that `farcall schemes` is made of.
 function(farcall_install_data folder)
   install(DIRECTORY ${CMAKE_BINARY_DIR}/images/ DESTINATION ${folder}/images ${ARGN}
-    FILES_MATCHING PATTERN "*.bin" PATTERN "*.elf" PATTERN "farcall_gdb.py"
-    PATTERN "bare" EXCLUDE PATTERN "CMakeFiles" EXCLUDE)
+    FILES_MATCHING PATTERN "*.bin" PATTERN "*.elf" PATTERN "farcall_gdb.py" PATTERN "linux-agent"
+    PATTERN "bare" EXCLUDE PATTERN "CMakeFiles" EXCLUDE PATTERN "kernel-jit" EXCLUDE)
+  install(DIRECTORY ${CMAKE_BINARY_DIR}/images/kernel-jit DESTINATION ${folder}/images ${ARGN})
   set(cases ${CMAKE_SOURCE_DIR}/cases)
   file(GLOB distance_cases CONFIGURE_DEPENDS ${cases}/c/distance-*.case)
   install(FILES ${cases}/scheme/regions.case DESTINATION ${folder}/case-files/scheme ${ARGN})

@@ -64,10 +64,10 @@ configure_sanitized() {
 configure() {
   local folder=$1
   shift
-  # Several files in one unit: what a file costs is mostly its headers and the templates that it
-  # shares with its neighbours. An editor's build of your own is better off without.
+  # A folder in one unit: what a file costs is mostly its headers and the templates that it shares
+  # with its neighbours. An editor's build of your own is better off without.
   [[ -f $folder/build.ninja ]] || cmake -S . -B "$folder" -G Ninja --log-level=WARNING \
-    -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=12 "$@" >/dev/null
+    -DCMAKE_UNITY_BUILD=ON "$@" >/dev/null
 }
 
 # build FOLDER TARGET…: ninja shows its progress on a terminal; elsewhere a line says every 20 s how

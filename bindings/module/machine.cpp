@@ -14,7 +14,6 @@
 #include <thread>
 
 #include "module/bind.hpp"
-#include "module/ran.hpp"
 #include "run/machine_run.hpp"
 #include "vm/libvirt_host.hpp"
 
@@ -65,7 +64,8 @@ class Machine {
   }
   void close() { machine_.reset(); }
 
-  std::vector<std::shared_ptr<Ran>> run(const Documents& batch, const py::object& progress);
+  std::vector<std::shared_ptr<run::FinishedCell>> run(const Documents& batch,
+                                                      const py::object& progress);
 
  private:
   vm::Host& host() const { return host_ ? *host_ : vm::direct_host(); }
@@ -87,7 +87,8 @@ void Machine::require_own(const model::Document& document) const {
   }
 }
 
-std::vector<std::shared_ptr<Ran>> Machine::run(const Documents& batch, const py::object& progress) {
+std::vector<std::shared_ptr<run::FinishedCell>> Machine::run(const Documents& batch,
+                                                             const py::object& progress) {
   if (!machine_) {
     throw Raised{{.code = ErrorCode::machine_lost,
                   .message = fmt::format("the machine {} does not run", description()),
@@ -100,19 +101,17 @@ std::vector<std::shared_ptr<Ran>> Machine::run(const Documents& batch, const py:
       batch.size(), [&batch](std::size_t index) { return batch[index]->cell.axes; },
       [&batch](std::size_t index) { return batch[index]; });
 
-  std::vector<std::shared_ptr<Ran>> results(batch.size());
+  std::vector<std::shared_ptr<run::FinishedCell>> results(batch.size());
   std::atomic<bool> stop = false;
   std::mutex mutex;
   std::condition_variable changed;
   std::size_t finished = 0;
   bool ended = false;
   const auto finish = [&](run::FinishedCell cell) {
-    auto ran = std::make_shared<Ran>(Ran{.document = batch[cell.index],
-                                         .testimony = std::move(cell.testimony),
-                                         .verdict = std::move(cell.verdict),
-                                         .seed = cell.seed});
+    const std::size_t index = cell.index;
+    auto ran = std::make_shared<run::FinishedCell>(std::move(cell));
     const std::scoped_lock lock(mutex);
-    results[cell.index] = std::move(ran);
+    results[index] = std::move(ran);
     ++finished;
   };
   const run::MachineRunListener listener = {
@@ -126,7 +125,7 @@ std::vector<std::shared_ptr<Ran>> Machine::run(const Documents& batch, const py:
       const auto done =
           run::run_on_machine(machine_, documents, {.images = images_, .host = host()}, listener);
       while (const auto index = done ? std::nullopt : listener.next()) {
-        finish({.index = *index, .verdict = run::not_run(done.error())});
+        finish(run::not_run(documents, *index, engine::farcall_jit(), done.error()));
       }
       const std::scoped_lock lock(mutex);
       ended = true;

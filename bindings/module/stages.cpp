@@ -55,8 +55,8 @@ Interpreted interpret_cell(const model::Cell& cell) {
   }
   const py::gil_scoped_release unlocked;
   // The pipeline interprets a cell before anything else.
-  run::Prepared prepared = run::prepare({.cell = cell}, 0);
-  Interpreted result{.interpretation = value_or_raise(std::move(*prepared.testimony.source))};
+  check::Testimony prepared = run::prepare({.cell = cell}, 0);
+  Interpreted result{.interpretation = value_or_raise(std::move(*prepared.source))};
   for (const auto& call : result.interpretation.run.calls) {
     result.calls.emplace_back(bpf::to_string(*cell.program, call.site),
                               callee_name(*cell.program, call.callee));

@@ -2,49 +2,44 @@
 #include <fmt/format.h>
 #include <pybind11/operators.h>
 
+#include <cstdint>
 #include <memory>
 
 #include "module/bind.hpp"
-#include "module/ran.hpp"
 #include "report/evidence.hpp"
 #include "report/report.hpp"
+#include "run/machine_run.hpp"
 #include "run/pipeline.hpp"
 
 namespace farcall::python {
 namespace {
 
-report::CellReport cell_report(const Ran& ran, std::string replay) {
-  const check::Testimony& testimony = ran.testimony;
-  return {.cell = ran.document->cell,
-          .verdict = ran.verdict,
-          .image = testimony.image ? &*testimony.image : nullptr,
-          .observations = testimony.observations ? &*testimony.observations : nullptr,
-          .landmarks = testimony.landmarks,
-          .replay = std::move(replay),
-          .seed = ran.seed};
-}
+// What a guest saw, and the seed of what it was given that nobody has written.
+struct Observed {
+  model::Observations observations;
+  std::uint64_t seed = 0;
+};
 
 // The evidence as `farcall run` prints it.
-std::string text_of(const Ran& ran, std::string replay) {
+std::string text_of(const run::FinishedCell& ran, std::string replay) {
   return report::evidence(cell_report(ran, std::move(replay)));
 }
 
 model::Verdict check_document(const model::Document& document,
                               const std::shared_ptr<Observed>& observed) {
   const py::gil_scoped_release unlocked;
-  run::Prepared prepared = run::prepare(document, observed ? observed->seed : 0);
+  check::Testimony prepared = run::prepare(document, observed ? observed->seed : 0);
   if (observed) {
-    prepared.testimony.observations = observed->observations;
-    prepared.testimony.job = prepared.job ? &*prepared.job : nullptr;
+    prepared.observations = observed->observations;
   }
-  return check::check(document.cell, prepared.testimony);
+  return check::check(document.cell, prepared);
 }
 
-std::shared_ptr<model::CodeImage> image_of(const Ran& ran) {
+std::shared_ptr<model::CodeImage> image_of(const run::FinishedCell& ran) {
   return ran.testimony.image ? std::make_shared<model::CodeImage>(*ran.testimony.image) : nullptr;
 }
 
-std::shared_ptr<Observed> observations_of(const Ran& ran) {
+std::shared_ptr<Observed> observations_of(const run::FinishedCell& ran) {
   return ran.testimony.observations
              ? std::make_shared<Observed>(Observed{*ran.testimony.observations, ran.seed})
              : nullptr;
@@ -161,22 +156,25 @@ void bind_verdict(py::module_& module) {
                            self.observations.fault ? ", a fault" : "");
       });
 
-  py::class_<Ran, std::shared_ptr<Ran>>(module, "Result",
-                                        "What came of one cell: verdict and evidence.")
+  py::class_<run::FinishedCell, std::shared_ptr<run::FinishedCell>>(
+      module, "Result", "What came of one cell: verdict and evidence.")
+      .def_property_readonly("cell",
+                             [](const run::FinishedCell& self) {
+                               return std::make_shared<model::Cell>(self.document->cell);
+                             })
+      .def_property_readonly("verdict", [](const run::FinishedCell& self) { return self.verdict; })
       .def_property_readonly(
-          "cell",
-          [](const Ran& self) { return std::make_shared<model::Cell>(self.document->cell); })
-      .def_property_readonly("verdict", [](const Ran& self) { return self.verdict; })
-      .def_property_readonly(
-          "outcome", [](const Ran& self) { return name(self.verdict.outcome); },
+          "outcome", [](const run::FinishedCell& self) { return name(self.verdict.outcome); },
           "'pass', 'fail', 'skip' or 'error'.")
-      .def_property_readonly(
-          "passed", [](const Ran& self) { return self.verdict.outcome == model::Outcome::pass; })
+      .def_property_readonly("passed",
+                             [](const run::FinishedCell& self) {
+                               return self.verdict.outcome == model::Outcome::pass;
+                             })
       .def_property_readonly("image", &image_of, "The code that was run; None if there was none.")
       .def_property_readonly("observations", &observations_of, "None if nothing was run.")
       .def("text", &text_of, py::arg("replay") = "",
            "The evidence as `farcall run` prints it; `replay` is the command to show.")
-      .def("__repr__", [](const Ran& self) {
+      .def("__repr__", [](const run::FinishedCell& self) {
         return fmt::format("<Result {}: {}>", self.document->cell.name, repr_of(self.verdict));
       });
 

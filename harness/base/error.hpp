@@ -37,7 +37,6 @@ enum class Blame : std::uint8_t {
   X(file_too_large,                 "file.too-large",               input)      \
   X(file_empty,                     "file.empty",                   input)      \
   X(json_malformed,                 "json.malformed",               input)      \
-  X(json_version,                   "json.version",                 input)      \
   X(document_invalid,               "document.invalid",             input)      \
   /* case files */                                                              \
   X(case_syntax,                    "case.syntax",                  input)      \

@@ -38,9 +38,6 @@ constexpr std::array kRows = {
         {"a stage document or report is not JSON, or lacks what farcall writes there",
          "farcall run --from image.json, where a function has no address",
          "compare it with what farcall dump --json writes"}},
-    Row{json_version,
-        {"a document is of another version of the format", "a report of an older farcall",
-         "write it anew with this farcall"}},
     Row{document_invalid,
         {"a document is JSON, but says what cannot be: its parts contradict each other, or the "
          "rules "

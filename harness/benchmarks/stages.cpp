@@ -27,7 +27,7 @@ constexpr std::size_t kPrograms = 1000;
 struct Inputs {
   std::vector<std::string> texts;
   std::vector<model::Document> documents;
-  std::vector<run::Prepared> prepared;
+  std::vector<check::Testimony> prepared;
   std::vector<model::Job> jobs;
 };
 
@@ -71,14 +71,15 @@ void link_program(benchmark::State& state) {
 
 void compile(benchmark::State& state) {
   each_program(state, [](std::size_t number) {
-    return jit::compile(*inputs().prepared[number].linked, inputs().documents[number].cell.axes)
+    return jit::compile(*inputs().prepared[number].linked_program,
+                        inputs().documents[number].cell.axes)
         .value();
   });
 }
 
 void decode_calls(benchmark::State& state) {
   each_program(state, [](std::size_t number) {
-    return decode::call_sites(*inputs().prepared[number].testimony.image,
+    return decode::call_sites(*inputs().prepared[number].image,
                               {.toc = inputs().documents[number].cell.placement.toc});
   });
 }

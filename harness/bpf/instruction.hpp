@@ -191,9 +191,6 @@ struct InstructionInfo {
   FieldRule offset = {};
   FieldRule imm = {};
 
-  constexpr InstructionClass instruction_class() const {
-    return static_cast<InstructionClass>(opcode & 7);
-  }
   constexpr bool is_jump() const {
     return form == Form::target || form == Form::target32 || form == Form::branch;
   }

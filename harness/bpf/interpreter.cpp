@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t kFirstSaved = 6;  // r6 … r9 belong to the caller
 constexpr std::size_t kSavedCount = 4;
+constexpr std::uint32_t kStackUnit = 32;  // Linux's verifier, round_up() in check_max_stack_depth()
 
 using RegisterFile = std::array<Value, kRegisterCount>;
 
@@ -32,6 +33,7 @@ struct StackFrame {
   std::uint32_t number = 0;
   GuestAddress top;
   std::uint32_t may_gotos = kMayGotoLimit;  // how often may_goto goes on yet
+  std::uint32_t bytes = kStackUnit;         // what StackUse counts of it
 };
 
 // A store of what is undefined.
@@ -352,9 +354,18 @@ Error access_error(std::string message) {
   return {.code = ErrorCode::interpreter_bad_access, .message = std::move(message)};
 }
 
+void count_stack(Machine& machine) {
+  StackUse now{.frames = static_cast<std::uint32_t>(machine.stack.size())};
+  for (const StackFrame& frame : machine.stack) {
+    now.bytes += frame.bytes;
+  }
+  StackUse& most = machine.run.stack_use;
+  most = {.frames = std::max(most.frames, now.frames), .bytes = std::max(most.bytes, now.bytes)};
+}
+
 // The address of an access of `info.memory_bytes`. It is known, and one in the stack is in a frame
 // that is still there, and lies in it as a whole.
-Result<GuestAddress> checked_address(const Machine& machine, const InstructionInfo& info,
+Result<GuestAddress> checked_address(Machine& machine, const InstructionInfo& info,
                                      const Slot& slot, std::uint8_t base) {
   const Value& value = machine.registers[base];
   const GuestAddress address = GuestAddress{value.bits} + static_cast<Displacement>(slot.offset);
@@ -383,6 +394,11 @@ Result<GuestAddress> checked_address(const Machine& machine, const InstructionIn
                     "below r10",
                     info.mnemonic, info.memory_bytes, info.memory_bytes == 1 ? "" : "s", offset,
                     frame == machine.stack.rbegin() ? "its" : "a caller's", kFrameBytes));
+  }
+  if (-offset > std::int64_t{frame->bytes}) {
+    frame->bytes =
+        static_cast<std::uint32_t>(align_up(static_cast<std::uint64_t>(-offset), kStackUnit));
+    count_stack(machine);
   }
   return address;
 }
@@ -524,6 +540,7 @@ void begin_function(Machine& machine, GuestAddress top, std::uint32_t function) 
   lose(machine, kFirstSaved, kFirstSaved + kSavedCount, origin);
   machine.stack.push_back({.number = ++machine.frame_count, .top = top});
   machine.memory.add_frame(top, kFrameBytes);
+  count_stack(machine);
   machine.registers[kFramePointer] = {.bits = top.value, .frame = machine.frame_count};
 }
 

@@ -53,6 +53,15 @@ struct FrameByte {
   friend bool operator==(const FrameByte&, const FrameByte&) = default;
 };
 
+// The most that was in use at one moment: frames, and bytes of them all, each counted down to the
+// deepest byte that an instruction reached and rounded up to 32 bytes, as Linux's verifier counts.
+struct StackUse {
+  std::uint32_t frames = 0;
+  std::uint32_t bytes = 0;
+
+  friend bool operator==(const StackUse&, const StackUse&) = default;
+};
+
 struct InterpreterRun {
   std::uint64_t r0 = 0;
   // Why r0 has no value of its own (case.undefined-value): for who looks at it.
@@ -69,6 +78,7 @@ struct InterpreterRun {
   // Every call executed, in the order of execution: tail calls too, if they go anywhere.
   std::vector<PseudoCall> calls;
   std::vector<ReturnAddress> return_addresses;
+  StackUse stack_use;
 };
 
 // Runs `program`, which validate() accepts, from its first slot with r1 … r5 = `arguments` until

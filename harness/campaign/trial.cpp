@@ -65,10 +65,7 @@ std::vector<std::optional<run::FinishedCell>> Trial::run(std::vector<Run> runs) 
          .stopped = [&] { return runner_.stopped && runner_.stopped(); }});
     if (!done) {
       for (; next < members.size(); ++next) {
-        finished[members[next]] = run::FinishedCell{.index = members[next],
-                                                    .document = all[members[next]],
-                                                    .testimony = {},
-                                                    .verdict = run::not_run(done.error())};
+        finished[members[next]] = run::not_run(documents, members[next], jit_, done.error());
       }
     }
   }

@@ -246,20 +246,20 @@ Result<void> check_item(const Work& work, Item item, std::uint64_t size, std::ui
 }
 
 // Addresses that no other item may begin in; `last` is one of them.
-struct Extent {
+struct PageRange {
   GuestAddress first;
   GuestAddress last;
   Item item = {};
 };
 
-Extent pages_of(const Work& work, Item item, std::uint64_t size) {
+PageRange pages_of(const Work& work, Item item, std::uint64_t size) {
   const GuestAddress address = work.items[index(item)].address;
   return {.first = {align_down(address.value, model::kPageBytes)},
           .last = {align_down(address.value + size - 1, model::kPageBytes) + model::kPageBytes - 1},
           .item = item};
 }
 
-Error overlap(const Work& work, const Extent& a, const Extent& b) {
+Error overlap(const Work& work, const PageRange& a, const PageRange& b) {
   const Position where_a = where(work, a.item);
   const Position where_b = where(work, b.item);
   return error_at(where_a.line > where_b.line ? where_a : where_b, ErrorCode::place_overlap,
@@ -270,7 +270,7 @@ Error overlap(const Work& work, const Extent& a, const Extent& b) {
 }
 
 Result<void> check_items(const Work& work) {
-  std::vector<Extent> extents;
+  std::vector<PageRange> extents;
   extents.reserve(work.callees + 2);
   for (std::size_t i = 0; i < work.callees; ++i) {
     const Item item = function_item(i);
@@ -293,7 +293,7 @@ Result<void> check_items(const Work& work) {
     FARCALL_TRYV(check_item(work, data, size, 1));
     extents.push_back(pages_of(work, data, size));
   }
-  std::ranges::sort(extents, {}, &Extent::first);
+  std::ranges::sort(extents, {}, &PageRange::first);
   for (std::size_t i = 1; i < extents.size(); ++i) {
     if (extents[i].first <= extents[i - 1].last) {
       return overlap(work, extents[i - 1], extents[i]);

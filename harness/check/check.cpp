@@ -38,6 +38,23 @@ const Interpretation* source_of(const Testimony& testimony) {
   return testimony.source && testimony.source->has_value() ? &testimony.source->value() : nullptr;
 }
 
+// MAX_CALL_FRAMES and MAX_BPF_STACK of Linux.
+constexpr bpf::StackUse kLinuxLimits = {.frames = 8, .bytes = 512};
+
+// What Linux's verifier would refuse, and farcall runs.
+std::vector<std::string> notes(const bpf::StackUse& use) {
+  std::vector<std::string> notes;
+  if (use.frames > kLinuxLimits.frames) {
+    notes.push_back(fmt::format("{} frames at the same time; Linux admits {}", use.frames,
+                                kLinuxLimits.frames));
+  }
+  if (use.bytes > kLinuxLimits.bytes) {
+    notes.push_back(fmt::format("{} bytes of stack in all frames together; Linux admits {}",
+                                use.bytes, kLinuxLimits.bytes));
+  }
+  return notes;
+}
+
 // A line of the case's file.
 SourceLocation in_case(const model::Cell& cell, unsigned line) {
   return line == 0 ? SourceLocation{} : SourceLocation{.file = cell.case_path, .line = line};
@@ -408,6 +425,7 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony, const 
     return verdict;
   }
   if (const Interpretation* const source = source_of(testimony)) {
+    verdict.notes = notes(source->run.stack_use);
     verdict.findings = objections(cell, *source);
     if (!verdict.findings.empty()) {
       verdict.outcome = outcome_of(verdict.findings.front());

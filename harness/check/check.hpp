@@ -17,6 +17,7 @@
 #include "model/decoded_call.hpp"
 #include "model/job.hpp"
 #include "model/landmarks.hpp"
+#include "model/linked_program.hpp"
 #include "model/verdict.hpp"
 
 namespace farcall::check {
@@ -28,17 +29,19 @@ struct Interpretation {
   std::uint64_t accesses = 0;  // to memory, by the program and what it calls
 };
 
-// What the harness did with a cell, as far as it came.
+// All that the harness knows of a cell beside its document, as far as it came.
 struct Testimony {
   // The interpreter on the source program; absent if the image came without a program.
   std::optional<Result<Interpretation>> source;
+  std::optional<model::LinkedProgram> linked_program;
   // The interpreter on the linked program; absent as above, or if linking failed.
   std::optional<Result<Interpretation>> linked;
   // Why there is no code: the failure of the linker or of the JIT.
   std::optional<Error> refusal;
   std::optional<model::CodeImage> image;
   std::vector<model::DecodedCall> decoded;
-  const model::Job* job = nullptr;  // what the guest was given; set where observations are
+  // What the guest is given, or was given; absent: there is nothing to run, or nobody asks any more.
+  std::optional<model::Job> job;
   std::optional<model::Observations> observations;
   std::vector<model::Landmark> landmarks;  // of the job, after its end
 };

@@ -78,15 +78,15 @@ ExitCode bench(std::size_t programs, bool as_json, run::RunnerOptions runner) {
   const auto begin = std::chrono::steady_clock::now();
   const Interruption interruption;
   runner.stopped = [] { return Interruption::signal() != 0; };
-  run::run_all(documents, runner, [&](const run::Outcome& outcome) {
-    if (outcome.verdict.outcome == model::Outcome::pass) {
+  run::run_all(documents, runner, [&](const run::FinishedCell& finished) {
+    if (finished.verdict.outcome == model::Outcome::pass) {
       ++passed;
-    } else if (trouble.empty() && !outcome.verdict.findings.empty()) {
-      const model::Finding& finding = outcome.verdict.findings.front();
-      trouble =
-          fmt::format("{}: {} [{}]", outcome.document.cell.name, finding.text, name(finding.code));
+    } else if (trouble.empty() && !finished.verdict.findings.empty()) {
+      const model::Finding& finding = finished.verdict.findings.front();
+      trouble = fmt::format("{}: {} [{}]", finished.document->cell.name, finding.text,
+                            name(finding.code));
     }
-    harness_failed = harness_failed || is_harness_failure(outcome.verdict);
+    harness_failed = harness_failed || is_harness_failure(finished.verdict);
     if (++done % samples_apart == 0) {
       resident.sample(static_cast<double>(done) / static_cast<double>(programs));
     }

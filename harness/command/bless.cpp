@@ -50,8 +50,9 @@ model::Document document_of(const cases::PlacedCell& placed) {
   return document;
 }
 
-void look_at(BlessedFile& file, const cases::PlacedCell& placed, const run::Outcome& outcome) {
-  const model::Verdict& verdict = outcome.verdict;
+void look_at(BlessedFile& file, const cases::PlacedCell& placed,
+             const run::FinishedCell& finished) {
+  const model::Verdict& verdict = finished.verdict;
   if (verdict.outcome != model::Outcome::pass) {
     if (file.objection.empty()) {
       file.objection = fmt::format(
@@ -178,10 +179,10 @@ ExitCode bless(const std::vector<std::string>& paths, const run::RunnerOptions& 
   }
   std::size_t next = 0;
   bool harness_failed = false;
-  run::run_all(std::move(documents), runner, [&](const run::Outcome& outcome) {
+  run::run_all(std::move(documents), runner, [&](const run::FinishedCell& finished) {
     const auto [file, placed] = owners[next++];
-    harness_failed = harness_failed || is_harness_failure(outcome.verdict);
-    look_at(*file, *placed, outcome);
+    harness_failed = harness_failed || is_harness_failure(finished.verdict);
+    look_at(*file, *placed, finished);
   });
   for (const BlessedFile& file : files) {
     worst = std::max(worst, conclude(file));

@@ -26,22 +26,22 @@ Comparison::Comparison(std::span<const engine::Jit> jits) {
   }
 }
 
-void Comparison::add(const run::Outcome& outcome) {
+void Comparison::add(const run::FinishedCell& finished) {
   if (jits_.size() < 2) {
     return;
   }
-  const model::Cell& cell = outcome.document.cell;
-  Cell& told = cells_[cell.name][std::string(outcome.jit)];
-  told.verdict = name(outcome.verdict.outcome);
-  if (!outcome.verdict.findings.empty()) {
-    told.verdict += fmt::format(" [{}]", name(outcome.verdict.findings.front().code));
+  const model::Cell& cell = finished.document->cell;
+  Cell& told = cells_[cell.name][finished.jit];
+  told.verdict = name(finished.verdict.outcome);
+  if (!finished.verdict.findings.empty()) {
+    told.verdict += fmt::format(" [{}]", name(finished.verdict.findings.front().code));
   }
-  if (!outcome.testimony.image || !cell.program) {
+  if (!finished.testimony.image || !cell.program) {
     return;
   }
   const bpf::Program& program = *cell.program;
   for (std::size_t i = 0; i < program.functions.size(); ++i) {
-    const model::CodeFunction& code = outcome.testimony.image->functions[i];
+    const model::CodeFunction& code = finished.testimony.image->functions[i];
     told.words += code.words.size();
     std::uint32_t number = 0;
     for (bpf::SlotIndex at = program.functions[i].begin; at < program.functions[i].end;

@@ -15,7 +15,7 @@ class Comparison {
   explicit Comparison(std::span<const engine::Jit> jits);
 
   // Nothing for one JIT.
-  void add(const run::Outcome& outcome);
+  void add(const run::FinishedCell& finished);
 
   // Which cells differ in verdict, and of the cells that all JITs made code of, how much code that
   // is and how many words lead up to a call and through it. Nothing for one JIT.

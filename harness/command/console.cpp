@@ -24,7 +24,7 @@ struct ConsoleArguments {
 // said that failed is in the error.
 Result<void> show_console(const ConsoleArguments& arguments) {
   FARCALL_TRY(document, run::select_cell(arguments.cell));
-  const run::Prepared prepared = run::prepare(document, 0);
+  const check::Testimony prepared = run::prepare(document, 0);
   if (!prepared.job) {
     return run::no_image(document, prepared);
   }

@@ -53,7 +53,7 @@ Result<model::Document> load(const DebugArguments& arguments) {
 
 Result<debug::StopPoint> stop_point(const DebugArguments& arguments,
                                     const model::Document& document,
-                                    const run::Prepared& prepared) {
+                                    const check::Testimony& prepared) {
   if (arguments.on_failure) {
     FARCALL_TRY(trace, debug::take_trace(document, arguments.invocation.images, *arguments.host));
     if (const auto point = debug::failure_point(trace)) {
@@ -69,7 +69,7 @@ Result<debug::StopPoint> stop_point(const DebugArguments& arguments,
   if (arguments.at.empty()) {
     return debug::StopPoint{.address = prepared.job->entry_point, .why = "At the program's entry."};
   }
-  const model::CodeImage& image = *prepared.testimony.image;
+  const model::CodeImage& image = *prepared.image;
   std::string known;
   for (const model::CodeCall& call : image.calls) {
     const std::string site = site_name(image, call.site);
@@ -121,7 +121,7 @@ Result<ExitCode> debug(const DebugArguments& arguments) {
                  .hint = "apt-get install gdb-multiarch"};
   }
   FARCALL_TRY(document, load(arguments));
-  run::Prepared prepared = run::prepare(document, 0);
+  check::Testimony prepared = run::prepare(document, 0);
   if (!prepared.job) {
     return run::no_image(document, prepared);
   }

@@ -77,8 +77,8 @@ DefectState run_case(const KnownCase& one, const engine::Jit& jit, run::RunnerOp
   std::ranges::copy_if(kEverywhere, std::back_inserter(runner.allowed),
                        [&](ErrorCode code) { return !knows(one, code); });
   DefectState state{.found = Found::not_applicable};
-  run_all(run::Documents(one.documents), runner, [&](const run::Outcome& outcome) {
-    DefectState of_cell = state_of(one, jit, outcome.verdict);
+  run_all(run::Documents(one.documents), runner, [&](const run::FinishedCell& finished) {
+    DefectState of_cell = state_of(one, jit, finished.verdict);
     if (state.detail.empty() || rank(of_cell.found) > rank(state.found)) {
       state = std::move(of_cell);
     }

@@ -46,9 +46,9 @@ std::string try_machines(run::RunnerOptions runner, vm::Host& host) {
     documents.push_back({.cell = std::move(cell)});
   }
   std::string wrong;
-  run::run_all(std::move(documents), runner, [&wrong](const run::Outcome& outcome) {
-    if (wrong.empty() && !outcome.verdict.findings.empty()) {
-      wrong = outcome.verdict.findings.front().text;
+  run::run_all(std::move(documents), runner, [&wrong](const run::FinishedCell& finished) {
+    if (wrong.empty() && !finished.verdict.findings.empty()) {
+      wrong = finished.verdict.findings.front().text;
     }
   });
   return wrong;

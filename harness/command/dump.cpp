@@ -36,13 +36,14 @@ struct DumpArguments {
   run::RunnerOptions runner;
 };
 
-// Everything that is known of the cell at the stage that is dumped.
+// What is known of the cell at the stage that is dumped.
 struct View {
-  model::Document document;
-  run::Prepared prepared;
-  std::optional<model::Observations> observations;
-  model::Verdict verdict;
+  run::FinishedCell finished;
   ListingOptions listing;
+
+  const model::Document& document() const { return *finished.document; }
+  const model::Cell& cell() const { return finished.document->cell; }
+  const check::Testimony& testimony() const { return finished.testimony; }
 };
 
 void print_placement(std::string_view what, GuestAddress address) {
@@ -50,7 +51,7 @@ void print_placement(std::string_view what, GuestAddress address) {
 }
 
 void print_cell(const View& view) {
-  const model::Cell& cell = view.document.cell;
+  const model::Cell& cell = view.cell();
   fmt::print("{}  ({})\n\naxes\n", cell.name, cell.case_path);
   for (std::size_t i = 0; i < model::kAxisCount; ++i) {
     const auto axis = static_cast<model::Axis>(i);
@@ -71,10 +72,10 @@ void print_cell(const View& view) {
 }
 
 void print_linked(const View& view) {
-  const model::LinkedProgram& linked = *view.prepared.linked;
+  const model::LinkedProgram& linked = *view.testimony().linked_program;
   const auto scheme =
       model::value_names(model::Axis::call)[static_cast<std::size_t>(linked.scheme)];
-  fmt::print("{} linked by {}, call base {}\n", view.document.cell.name, scheme,
+  fmt::print("{} linked by {}, call base {}\n", view.cell().name, scheme,
              to_string(linked.call_base));
   for (std::size_t i = 0; i < linked.program.functions.size(); ++i) {
     const bpf::Function& function = linked.program.functions[i];
@@ -96,8 +97,8 @@ void print_linked(const View& view) {
 }
 
 void print_image(const View& view) {
-  const check::Testimony& testimony = view.prepared.testimony;
-  fmt::print("{}\n\n", view.document.cell.name);
+  const check::Testimony& testimony = view.testimony();
+  fmt::print("{}\n\n", view.cell().name);
   for (const model::CodeFunction& function : testimony.image->functions) {
     fmt::print("{} <{}>: {} words, passes {}\n", to_string(function.address), function.name,
                function.words.size(), fmt::join(function.pass_words, " "));
@@ -117,13 +118,13 @@ void print_image(const View& view) {
 }
 
 void print_observations(const View& view) {
-  const model::Observations& observed = *view.observations;
+  const model::Observations& observed = *view.testimony().observations;
   static constexpr std::array kEndings = {"returned", "faulted", "out of budget"};
-  fmt::print("{}: {}, r3 = {:#x}, {} branches taken\n\ncalls and returns\n",
-             view.document.cell.name, kEndings[static_cast<std::size_t>(observed.ending)],
-             observed.registers.gpr[3], observed.taken_branches);
+  fmt::print("{}: {}, r3 = {:#x}, {} branches taken\n\ncalls and returns\n", view.cell().name,
+             kEndings[static_cast<std::size_t>(observed.ending)], observed.registers.gpr[3],
+             observed.taken_branches);
   const auto place = [&view](GuestAddress address) {
-    return check::describe(*view.prepared.testimony.image, address);
+    return check::describe(*view.testimony().image, address);
   };
   for (const model::TakenBranch& branch : observed.trace) {
     fmt::print("  {:<6} {} → {}  {}\n",
@@ -139,26 +140,21 @@ void print_observations(const View& view) {
 }
 
 void print_verdict(const View& view) {
-  const check::Testimony& testimony = view.prepared.testimony;
-  report::text_report(stdout, {})
-      ->cell({.cell = view.document.cell,
-              .verdict = view.verdict,
-              .image = testimony.image ? &*testimony.image : nullptr,
-              .observations = view.observations ? &*view.observations : nullptr});
+  report::text_report(stdout, {})->cell(cell_report(view.finished, ""));
 }
 
 model::Json with(const View& view, std::string_view stage, model::Json value) {
-  model::Json json = to_json(model::Document{.cell = view.document.cell}, stage);
+  model::Json json = to_json(model::Document{.cell = view.cell()}, stage);
   json[std::string(stage)] = std::move(value);
   return json;
 }
 
 bool is_linked(const View& view) {
-  return view.prepared.linked.has_value();
+  return view.testimony().linked_program.has_value();
 }
 
 bool has_image(const View& view) {
-  return view.prepared.testimony.image.has_value();
+  return view.testimony().image.has_value();
 }
 
 // A stage: whether this cell came to it, how it looks to people, and as JSON.
@@ -173,71 +169,70 @@ struct Stage {
 const std::vector<Stage>& stages() {
   static const std::vector<Stage> kStages = {
       {"cell", false, [](const View&) { return true; }, print_cell,
-       [](const View& view) { return to_json(view.document, "cell"); }},
+       [](const View& view) { return to_json(view.document(), "cell"); }},
       {"linked", false, is_linked, print_linked,
        [](const View& view) {
          return model::to_json(
-             model::Document{.cell = view.document.cell, .linked = view.prepared.linked}, "linked");
+             model::Document{.cell = view.cell(), .linked = view.testimony().linked_program},
+             "linked");
        }},
       {"image", false, has_image, print_image,
        [](const View& view) {
          return model::to_json(
-             model::Document{.cell = view.document.cell, .image = view.prepared.testimony.image},
-             "image");
+             model::Document{.cell = view.cell(), .image = view.testimony().image}, "image");
        }},
       {"xlated", false, is_linked,
        [](const View& view) {
-         fmt::print("{}", xlated_text(view.document, view.prepared, view.listing));
+         fmt::print("{}", xlated_text(view.document(), view.testimony(), view.listing));
        },
        [](const View& view) {
-         return with(view, "xlated", xlated_json(view.document, view.prepared, view.listing));
+         return with(view, "xlated", xlated_json(view.document(), view.testimony(), view.listing));
        }},
       {"jited", false, has_image,
        [](const View& view) {
-         fmt::print("{}", jited_text(view.document, view.prepared, view.listing));
+         fmt::print("{}", jited_text(view.document(), view.testimony(), view.listing));
        },
        [](const View& view) {
-         return with(view, "jited", jited_json(view.document, view.prepared, view.listing));
+         return with(view, "jited", jited_json(view.document(), view.testimony(), view.listing));
        }},
       {"layout", false, has_image,
        [](const View& view) {
-         fmt::print("{}", layout_text(view.document, view.prepared, view.listing));
+         fmt::print("{}", layout_text(view.document(), view.testimony(), view.listing));
        },
        [](const View& view) {
-         return with(view, "layout", layout_json(view.document, view.prepared));
+         return with(view, "layout", layout_json(view.document(), view.testimony()));
        }},
-      {"observations", true, [](const View& view) { return view.observations.has_value(); },
+      {"observations", true,
+       [](const View& view) { return view.testimony().observations.has_value(); },
        print_observations,
        [](const View& view) {
-         return with(view, "observations", model::to_json(*view.observations));
+         return with(view, "observations", model::to_json(*view.testimony().observations));
        }},
       {"verdict", true, [](const View&) { return true; }, print_verdict,
-       [](const View& view) { return with(view, "verdict", model::to_json(view.verdict)); }},
+       [](const View& view) {
+         return with(view, "verdict", model::to_json(view.finished.verdict));
+       }},
   };
   return kStages;
 }
 
 // Runs the cell as far as the stage needs.
-View look_at(model::Document document, bool needs_guest, const run::RunnerOptions& runner) {
-  View view{.document = std::move(document),
-            .prepared = {},
-            .observations = {},
-            .verdict = {},
-            .listing = {}};
-  view.prepared = run::prepare(view.document, 0, *runner.jit.start());
-  if (needs_guest) {
-    std::optional<vm::Machine> machine;
-    const auto finish = [&view](run::FinishedCell cell) {
-      view.observations = std::move(cell.testimony.observations);
-      view.verdict = std::move(cell.verdict);
-    };
-    // Why a machine failed is in the verdict, too.
-    (void)run::run_on_machine(
-        machine, std::vector{view.document},
-        {.images = runner.images, .host = *runner.host, .jit = runner.jit},
-        {.next = run::each_of(1), .finish = finish, .stopped = [] { return false; }});
+run::FinishedCell look_at(model::Document document, bool needs_guest,
+                          const run::RunnerOptions& runner) {
+  run::FinishedCell finished;
+  if (!needs_guest) {
+    finished.testimony = run::prepare(document, 0, *runner.jit.start());
+    finished.document = std::make_shared<const model::Document>(std::move(document));
+    return finished;
   }
-  return view;
+  std::optional<vm::Machine> machine;
+  const auto finish = [&finished](run::FinishedCell cell) { finished = std::move(cell); };
+  // Why a machine failed is in the verdict, too.
+  (void)run::run_on_machine(
+      machine, std::vector{std::move(document)},
+      {.images = runner.images, .host = *runner.host, .jit = runner.jit},
+      {.next = run::each_of(1), .finish = finish, .stopped = [] { return false; }});
+  return finished;
 }
 
 // In the order of the pipeline.
@@ -261,18 +256,19 @@ ExitCode dump(const DumpArguments& arguments) {
   }
   run::RunnerOptions runner = arguments.runner;
   runner.jit = std::move(jit).value();
-  View view = look_at(std::move(document).value(), stage.needs_guest, runner);
-  view.listing = arguments.listing;
+  View view{.finished = look_at(std::move(document).value(), stage.needs_guest, runner),
+            .listing = arguments.listing};
   view.listing.colour = isatty(STDOUT_FILENO) != 0;
   if (!stage.reached(view)) {
-    if (view.prepared.testimony.refusal) {
-      return report_error(*view.prepared.testimony.refusal);
+    if (view.testimony().refusal) {
+      return report_error(*view.testimony().refusal);
     }
     return report_error(
-        {.code = view.verdict.findings.empty() ? ErrorCode::case_no_outcome
-                                               : view.verdict.findings.front().code,
+        {.code = view.finished.verdict.findings.empty()
+                     ? ErrorCode::case_no_outcome
+                     : view.finished.verdict.findings.front().code,
          .message = fmt::format("the cell does not come to the stage {}", stage.name),
-         .where = {view.document.cell.case_path},
+         .where = {view.cell().case_path},
          .hint = "farcall dump --stage=verdict says why"});
   }
   if (arguments.json) {

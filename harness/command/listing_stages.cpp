@@ -15,33 +15,31 @@ namespace farcall::command {
 namespace {
 
 std::vector<show::XlatedFunction> xlated_of(const model::Document& document,
-                                            const run::Prepared& prepared,
+                                            const check::Testimony& prepared,
                                             const ListingOptions& options) {
-  if (!prepared.linked || !document.cell.program) {
+  if (!prepared.linked_program || !document.cell.program) {
     return {};
   }
-  return show::xlated(*prepared.linked, *document.cell.program, options.jit, options.names,
+  return show::xlated(*prepared.linked_program, *document.cell.program, options.jit, options.names,
                       options.tag_hash);
 }
 
 // Calls `use` with all that a jited listing is made of.
 template <typename Use>
-auto with_jited(const model::Document& document, const run::Prepared& prepared,
+auto with_jited(const model::Document& document, const check::Testimony& prepared,
                 const ListingOptions& options, Use use) {
-  const model::CodeImage& image = *prepared.testimony.image;
+  const model::CodeImage& image = *prepared.image;
   const std::vector<show::Symbol> symbols = show::symbols(
       image, document.cell.program.get(), document.cell.axes.endian, options.tag_hash);
   const std::vector<show::XlatedFunction> functions = xlated_of(document, prepared, options);
-  return use(show::JitedSource{.image = image,
-                               .symbols = symbols,
-                               .decoded = prepared.testimony.decoded,
-                               .functions = functions});
+  return use(show::JitedSource{
+      .image = image, .symbols = symbols, .decoded = prepared.decoded, .functions = functions});
 }
 
-show::Layout layout_of(const model::Document& document, const run::Prepared& prepared) {
-  const auto& source = prepared.testimony.source;
+show::Layout layout_of(const model::Document& document, const check::Testimony& prepared) {
+  const auto& source = prepared.source;
   return show::layout(
-      document.cell.name, document.cell.axes, *prepared.testimony.image,
+      document.cell.name, document.cell.axes, *prepared.image,
       source && *source ? source->value().run.calls : std::vector<bpf::PseudoCall>{});
 }
 
@@ -69,36 +67,36 @@ void add_listing_options(CLI::App& command, ListingOptions& options) {
   command.add_flag("--svg", options.svg, "layout: as SVG");
 }
 
-std::string xlated_text(const model::Document& document, const run::Prepared& prepared,
+std::string xlated_text(const model::Document& document, const check::Testimony& prepared,
                         const ListingOptions& options) {
   return show::xlated_text(xlated_of(document, prepared, options), {.colour = options.colour});
 }
 
-model::Json xlated_json(const model::Document& document, const run::Prepared& prepared,
+model::Json xlated_json(const model::Document& document, const check::Testimony& prepared,
                         const ListingOptions& options) {
   return show::xlated_json(xlated_of(document, prepared, options));
 }
 
-std::string jited_text(const model::Document& document, const run::Prepared& prepared,
+std::string jited_text(const model::Document& document, const check::Testimony& prepared,
                        const ListingOptions& options) {
   return with_jited(document, prepared, options, [&](const show::JitedSource& source) {
     return show::jited_text(source, {.colour = options.colour});
   });
 }
 
-model::Json jited_json(const model::Document& document, const run::Prepared& prepared,
+model::Json jited_json(const model::Document& document, const check::Testimony& prepared,
                        const ListingOptions& options) {
   return with_jited(document, prepared, options,
                     [](const show::JitedSource& source) { return show::jited_json(source); });
 }
 
-std::string layout_text(const model::Document& document, const run::Prepared& prepared,
+std::string layout_text(const model::Document& document, const check::Testimony& prepared,
                         const ListingOptions& options) {
   const show::Layout layout = layout_of(document, prepared);
   return options.svg ? show::layout_svg(layout) : show::layout_text(layout);
 }
 
-model::Json layout_json(const model::Document& document, const run::Prepared& prepared) {
+model::Json layout_json(const model::Document& document, const check::Testimony& prepared) {
   return show::layout_json(layout_of(document, prepared));
 }
 

@@ -4,9 +4,9 @@
 #include <CLI/App.hpp>
 #include <string>
 
+#include "check/check.hpp"
 #include "model/document.hpp"
 #include "model/json.hpp"
-#include "run/pipeline.hpp"
 #include "show/listing.hpp"
 
 namespace farcall::command {
@@ -23,16 +23,16 @@ struct ListingOptions {
 void add_listing_options(CLI::App& command, ListingOptions& options);
 
 // xlated needs a linked program, the others an image.
-std::string xlated_text(const model::Document& document, const run::Prepared& prepared,
+std::string xlated_text(const model::Document& document, const check::Testimony& prepared,
                         const ListingOptions& options);
-model::Json xlated_json(const model::Document& document, const run::Prepared& prepared,
+model::Json xlated_json(const model::Document& document, const check::Testimony& prepared,
                         const ListingOptions& options);
-std::string jited_text(const model::Document& document, const run::Prepared& prepared,
+std::string jited_text(const model::Document& document, const check::Testimony& prepared,
                        const ListingOptions& options);
-model::Json jited_json(const model::Document& document, const run::Prepared& prepared,
+model::Json jited_json(const model::Document& document, const check::Testimony& prepared,
                        const ListingOptions& options);
-std::string layout_text(const model::Document& document, const run::Prepared& prepared,
+std::string layout_text(const model::Document& document, const check::Testimony& prepared,
                         const ListingOptions& options);
-model::Json layout_json(const model::Document& document, const run::Prepared& prepared);
+model::Json layout_json(const model::Document& document, const check::Testimony& prepared);
 
 }  // namespace farcall::command

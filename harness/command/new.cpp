@@ -164,7 +164,7 @@ Result<model::Verdict> run_once(const std::string& text, const std::string& name
   documents.push_back({.cell = std::move(cells.front())});
   model::Verdict verdict;
   run::run_all(run::Documents(std::move(documents)), runner,
-               [&](const run::Outcome& outcome) { verdict = outcome.verdict; });
+               [&](const run::FinishedCell& finished) { verdict = finished.verdict; });
   return verdict;
 }
 

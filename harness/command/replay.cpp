@@ -82,10 +82,10 @@ ExitCode replay(const ReplayArguments& arguments) {
                    bundle.qemu, FARCALL_VERSION, qemu_version()));
   const std::size_t count = bundle.documents.size();
   std::size_t same = 0;
-  const auto replay = [&](const run::Outcome& outcome) {
-    const auto& findings = outcome.verdict.findings;
+  const auto replay = [&](const run::FinishedCell& finished) {
+    const auto& findings = finished.verdict.findings;
     const std::string_view code = findings.empty() ? "" : name(findings.front().code);
-    same += bundle.codes[outcome.index] == code ? 1U : 0U;
+    same += bundle.codes[finished.index] == code ? 1U : 0U;
     return fmt::format("{} replay {}", shell_word(arguments.program), shell_word(arguments.bundle));
   };
   const run::Documents documents(std::move(bundle.documents), 1,

@@ -182,7 +182,7 @@ Result<Reporting> Reporting::open(const ReportOptions& options,
 ExitCode Reporting::run(const run::Documents& documents, run::RunnerOptions runner,
                         std::span<const engine::Jit> jits, report::Shard shard,
                         const std::vector<run::BadFile>& bad,
-                        const std::function<std::string(const run::Outcome&)>& replay,
+                        const std::function<std::string(const run::FinishedCell&)>& replay,
                         const std::function<std::string(const run::BadFile&)>& replay_bad) {
   const Interruption interruption;
   begin(bad.size() + (documents.size() * jits.size()), shard);
@@ -196,18 +196,9 @@ ExitCode Reporting::run(const run::Documents& documents, run::RunnerOptions runn
   std::atomic<bool> stop = !bad.empty() && runner.stop_at_failure;
   runner.stopped = [&stop] { return stop || Interruption::signal() != 0; };
   Comparison comparison(jits);
-  const auto tell = [&](const run::Outcome& outcome) {
-    comparison.add(outcome);
-    const check::Testimony& testimony = outcome.testimony;
-    cell({.cell = outcome.document.cell,
-          .verdict = outcome.verdict,
-          .image = testimony.image ? &*testimony.image : nullptr,
-          .observations = testimony.observations ? &*testimony.observations : nullptr,
-          .landmarks = testimony.landmarks,
-          .replay = replay(outcome),
-          .seconds = outcome.seconds,
-          .seed = outcome.seed,
-          .jit = std::string(outcome.jit)});
+  const auto tell = [&](const run::FinishedCell& finished) {
+    comparison.add(finished);
+    cell(cell_report(finished, replay(finished)));
     stop = stop || !is_read();
   };
   const auto ended = [this](const model::Verdict& verdict) {

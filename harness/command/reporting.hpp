@@ -57,7 +57,7 @@ class Reporting {
   ExitCode run(const run::Documents& documents, run::RunnerOptions runner,
                std::span<const engine::Jit> jits, report::Shard shard,
                const std::vector<run::BadFile>& bad,
-               const std::function<std::string(const run::Outcome&)>& replay,
+               const std::function<std::string(const run::FinishedCell&)>& replay,
                const std::function<std::string(const run::BadFile&)>& replay_bad);
 
   // For who runs cells in another way: how many there will be, each of them, the end of all. The

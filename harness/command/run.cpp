@@ -117,21 +117,21 @@ ExitCode run(const RunArguments& arguments) {
     return std::ranges::find(bad, path, &run::BadFile::path) == bad.end();
   });
   const std::string program = shell_word(arguments.program);
-  const auto replay = [&](const run::Outcome& outcome) {
-    const model::Cell& cell = outcome.document.cell;
-    std::string seed = outcome.seed == 0 ? "" : fmt::format(" --seed {}", outcome.seed);
+  const auto replay = [&](const run::FinishedCell& finished) {
+    const model::Cell& cell = finished.document->cell;
+    std::string seed = finished.seed == 0 ? "" : fmt::format(" --seed {}", finished.seed);
     if (arguments.budget) {
       seed += fmt::format(" --budget {}", *arguments.budget);
     }
     return good_from.empty() ? fmt::format("{} run {} --filter {}{}{}{}", program,
                                            shell_word(cell.case_path), shell_word(cell.name),
                                            arguments.selection.edges ? " --placements edges" : "",
-                                           outcome.jit == engine::farcall_jit().name
+                                           finished.jit == engine::farcall_jit().name
                                                ? ""
-                                               : " --jit " + shell_word(std::string(outcome.jit)),
+                                               : " --jit " + shell_word(finished.jit),
                                            seed)
                              : fmt::format("{} run --from {}{}", program,
-                                           shell_word(good_from[outcome.index % once]), seed);
+                                           shell_word(good_from[finished.index % once]), seed);
   };
   const auto replay_bad = [&](const run::BadFile& file) {
     return fmt::format("{} run {}{}", program, arguments.from.empty() ? "" : "--from ",

@@ -156,9 +156,9 @@ ExitCode run_in_kernels(
     }
     std::size_t next = 0;
     bool failed = false;
-    const auto tell = [&](const model::Verdict& verdict, report::CellReport report) {
-      failed = failed ||
-               (verdict.outcome != model::Outcome::pass && verdict.outcome != model::Outcome::skip);
+    const auto tell = [&](report::CellReport report) {
+      const model::Outcome outcome = report.verdict.outcome;
+      failed = failed || (outcome != model::Outcome::pass && outcome != model::Outcome::skip);
       report.jit = jit_name(kernel);
       report.replay = replay(report.cell.case_path, cells[next].cell->origin) + " --kernel " +
                       kernel.asked.name;
@@ -169,26 +169,20 @@ ExitCode run_in_kernels(
     const auto tell_up_to = [&](std::size_t index) {
       while (next < index && !is_over()) {
         const model::Verdict verdict = verdict_of(all[next]);
-        tell(verdict, {.cell = all[next].cell, .verdict = verdict});
+        tell({.cell = all[next].cell, .verdict = verdict});
       }
     };
     run::RunnerOptions options = runner;
     options.stopped = is_over;
-    run_all(run::Documents(std::move(with_code)), options, [&](const run::Outcome& outcome) {
-      const std::size_t index = indices[outcome.index];
+    run_all(run::Documents(std::move(with_code)), options, [&](const run::FinishedCell& finished) {
+      const std::size_t index = indices[finished.index];
       tell_up_to(index);
       if (next != index) {
         return;
       }
-      const check::Testimony& testimony = outcome.testimony;
-      const model::Verdict verdict = together(outcome.verdict, all[index].findings);
-      tell(verdict, {.cell = outcome.document.cell,
-                     .verdict = verdict,
-                     .image = testimony.image ? &*testimony.image : nullptr,
-                     .observations = testimony.observations ? &*testimony.observations : nullptr,
-                     .landmarks = testimony.landmarks,
-                     .seconds = outcome.seconds,
-                     .seed = outcome.seed});
+      run::FinishedCell joined = finished;
+      joined.verdict = together(finished.verdict, all[index].findings);
+      tell(cell_report(joined, ""));
     });
     tell_up_to(all.size());
     if (is_over()) {

@@ -103,12 +103,12 @@ ExitCode write_symbols(const SymbolsArguments& arguments) {
                          .message = "an ELF file is not for a terminal",
                          .hint = "--output FILE writes it to a file"});
   }
-  const run::Prepared prepared = run::prepare(document.value(), 0);
-  if (!prepared.testimony.image) {
+  const check::Testimony prepared = run::prepare(document.value(), 0);
+  if (!prepared.image) {
     return report_error(run::no_image(document.value(), prepared));
   }
-  const auto written = write_output(
-      arguments.output, contents(arguments, document.value().cell, *prepared.testimony.image));
+  const auto written =
+      write_output(arguments.output, contents(arguments, document.value().cell, *prepared.image));
   return written ? ExitCode::passed : report_error(written.error());
 }
 

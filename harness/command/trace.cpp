@@ -54,10 +54,10 @@ std::string changed(const Registers& now, const std::optional<Registers>& before
 }
 
 std::string ending(const debug::Trace& trace) {
-  const auto findings = check::ending_findings(*trace.prepared.testimony.image, trace.observations,
-                                               *trace.prepared.job);
+  const auto findings = check::ending_findings(*trace.testimony.image,
+                                               *trace.testimony.observations, *trace.testimony.job);
   return findings.empty()
-             ? fmt::format("the CPU returned {:#x}", trace.observations.registers.gpr[3])
+             ? fmt::format("the CPU returned {:#x}", trace.testimony.observations->registers.gpr[3])
              : "the CPU ended by " + findings.front().text;
 }
 
@@ -88,16 +88,15 @@ void print_instructions(const bpf::Program& program, const debug::Trace& trace) 
 std::string place(const debug::Trace& trace, const model::CodeMap& map, const bpf::Program* program,
                   GuestAddress address) {
   const model::PlacedInstruction* const placed = map.at(address);
-  const std::string ppc64 = check::describe(*trace.prepared.testimony.image, address);
+  const std::string ppc64 = check::describe(*trace.testimony.image, address);
   return placed == nullptr ? ppc64 : fmt::format("{} {}", ppc64, position(*program, placed->slot));
 }
 
 // The branches that were taken; beside the interpreter's as far as the image lets that be known.
 std::vector<check::BranchPair> branches(const bpf::Program* program, const debug::Trace& trace) {
-  const std::vector<model::Step>& steps = trace.observations.steps;
+  const std::vector<model::Step>& steps = trace.testimony.observations->steps;
   if (trace.comparison) {
-    return check::compare_branches(*program, *trace.prepared.testimony.image, *trace.comparison,
-                                   steps);
+    return check::compare_branches(*program, *trace.testimony.image, *trace.comparison, steps);
   }
   std::vector<check::BranchPair> all;
   for (std::size_t i = 0; i < steps.size(); ++i) {
@@ -114,7 +113,7 @@ const model::CodeCall* call_at(const model::CodeImage& image, const model::Step&
 }
 
 void print_branches(const bpf::Program* program, const debug::Trace& trace) {
-  const model::CodeImage& image = *trace.prepared.testimony.image;
+  const model::CodeImage& image = *trace.testimony.image;
   const model::CodeMap map = program != nullptr ? code_map(*program, image) : model::CodeMap{};
   std::optional<Registers> before;
   for (const check::BranchPair& branch : branches(program, trace)) {
@@ -125,7 +124,7 @@ void print_branches(const bpf::Program* program, const debug::Trace& trace) {
                  trace.comparison->difference->what);
       break;
     }
-    const model::Step& step = trace.observations.steps[*branch.step];
+    const model::Step& step = trace.testimony.observations->steps[*branch.step];
     const model::CodeCall* const call = call_at(image, step);
     const bool astray = call != nullptr && call->callee && call->callee->target != step.address;
     const bool differs = astray || branch.differs;
@@ -183,12 +182,12 @@ model::Json instructions_json(const bpf::Program& program, const debug::Trace& t
 
 model::Json branches_json(const bpf::Program* program, const debug::Trace& trace) {
   model::Json all = model::Json::array();
-  const model::CodeImage& image = *trace.prepared.testimony.image;
+  const model::CodeImage& image = *trace.testimony.image;
   for (const check::BranchPair& branch : branches(program, trace)) {
     model::Json row = {
         {"from", nullptr}, {"to", nullptr}, {"site", nullptr}, {"expected", nullptr}};
     if (branch.step) {
-      const model::Step& step = trace.observations.steps[*branch.step];
+      const model::Step& step = trace.testimony.observations->steps[*branch.step];
       row["from"] = hex(step.from.value);
       row["to"] = hex(step.address.value);
       if (const model::CodeCall* const call = call_at(image, step)) {
@@ -245,10 +244,11 @@ Result<ExitCode> trace(const TraceArguments& arguments) {
       print_instructions(*program, trace);
     }
     fmt::print("\n{}; {}\n", ending(trace),
-               differs            ? "the interpreter went another way, see ✗"
-               : trace.comparison ? fmt::format("interpreter and CPU agree at {} BPF instructions",
-                                                trace.comparison->pairs.size())
-                                  : fmt::format("{} branches", trace.observations.taken_branches));
+               differs ? "the interpreter went another way, see ✗"
+               : trace.comparison
+                   ? fmt::format("interpreter and CPU agree at {} BPF instructions",
+                                 trace.comparison->pairs.size())
+                   : fmt::format("{} branches", trace.testimony.observations->taken_branches));
   }
   return astray ? ExitCode::failed : ExitCode::passed;
 }

@@ -138,9 +138,9 @@ std::array<Judgement, 2> judge_fault(const File& file, const Error& fault) {
 }
 
 // Both engines on one document.
-std::array<Judgement, 2> judge(const File& file, const run::Outcome& outcome) {
-  const model::Verdict& verdict = outcome.verdict;
-  const model::Endian endian = outcome.document.cell.axes.endian;
+std::array<Judgement, 2> judge(const File& file, const run::FinishedCell& finished) {
+  const model::Verdict& verdict = finished.verdict;
+  const model::Endian endian = finished.document->cell.axes.endian;
   if (verdict.outcome == model::Outcome::pass) {
     const Judgement both = judge_result(file, endian, *verdict.result, true);
     return {both, both};
@@ -151,7 +151,7 @@ std::array<Judgement, 2> judge(const File& file, const run::Outcome& outcome) {
   if (is_harness_failure(verdict)) {
     return {of_error(found), of_error(found)};
   }
-  const auto& source = outcome.testimony.source;
+  const auto& source = finished.testimony.source;
   if (!source) {
     const Judgement both{Standing::error, found.message, found.code};
     return {both, both};
@@ -261,16 +261,16 @@ Result<void> run_conformance(std::span<const std::string> paths, const Wanted& w
   };
   report_ready();
   std::size_t done = 0;
-  run::run_all(std::move(documents), options, [&](const run::Outcome& outcome) {
+  run::run_all(std::move(documents), options, [&](const run::FinishedCell& finished) {
     const Errand& errand = errands[done++];
     FileReport& report = reports[errand.file];
-    const auto judgements = judge(files[errand.file], outcome);
-    report.harness_failed = report.harness_failed || is_harness_failure(outcome.verdict);
+    const auto judgements = judge(files[errand.file], finished);
+    report.harness_failed = report.harness_failed || is_harness_failure(finished.verdict);
     for (WayReport& way : report.ways) {
       if (way.way.endian == errand.endian) {
         way.judgement = judgements[static_cast<std::size_t>(way.way.engine)];
         if (way.way.engine == Engine::jit) {
-          way.sites = outcome.verdict.sites;
+          way.sites = finished.verdict.sites;
         }
       }
     }

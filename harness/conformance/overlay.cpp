@@ -5,6 +5,9 @@
 namespace farcall::conformance {
 namespace {
 
+constexpr std::uint64_t kLeast = 0x8000'0000'0000'0000;
+constexpr std::uint64_t kMinus128 = 0xffff'ffff'ffff'ff80;
+
 // A word at [r10-8] is the upper half of the doubleword that was stored there. Programs which speak
 // of its lower half come to something else than they compare with, and leave with what is in r0.
 constexpr auto kOverlay = std::to_array<OverlayRow>({
@@ -39,7 +42,17 @@ constexpr auto kOverlay = std::to_array<OverlayRow>({
      "the upper half is inverted, and r0 is the doubleword"},
     {"lock_or32", 0, 0x1111111111001100,
      "the upper half becomes 0x11001100 | 0x00110011 = 0x11111111; r0 is the doubleword"},
+    {"lock_xchg32", 0, 0x1111111122222222,
+     "the upper half is exchanged, so the doubleword is 0x2222222211111111; r0 is what the program "
+     "compares with"},
     {"lock_xor32", 0, 0x33333333cccccccc, "the upper half is inverted; r0 is the doubleword"},
+    // The bytes are those of the least number on a little-endian machine, and 0x80 here.
+    {"mul64-intmin-by-negone-imm", kLeast, kMinus128, "0x80 times -1"},
+    {"mul64-intmin-by-negone-reg", kLeast, kMinus128, "0x80 times -1"},
+    {"neg64-intmin-imm", kLeast, kMinus128, "0x80 negated"},
+    {"neg64-intmin-reg", kLeast, kMinus128, "0x80 negated"},
+    {"sdiv64-intmin-by-negone-imm", kLeast, kMinus128, "0x80 divided by -1"},
+    {"sdiv64-intmin-by-negone-reg", kLeast, kMinus128, "0x80 divided by -1"},
     {"subnet", 1, 0,
      "clang compiled it for little-endian: the type field 08 00 is compared with 8 and is 0x800"},
     // These return 1 if all is as on a little-endian machine, else 0. RFC 9669 section 4.2: "be"

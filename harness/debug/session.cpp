@@ -99,13 +99,13 @@ model::Json regions_json(model::Mmu mmu) {
 
 }  // namespace
 
-model::Json session_json(const model::Cell& cell, const run::Prepared& prepared,
+model::Json session_json(const model::Cell& cell, const check::Testimony& prepared,
                          const StopPoint& stop) {
-  const model::CodeImage& image = *prepared.testimony.image;
+  const model::CodeImage& image = *prepared.image;
   model::Json json = model::document_header();
   json["cell"] = cell.name;
   json["functions"] = functions_json(cell, image);
-  json["calls"] = calls_json(image, prepared.testimony.decoded);
+  json["calls"] = calls_json(image, prepared.decoded);
   json["bpf_registers"] = image.bpf_registers;
   json["gate"] = hex(prepared.job->gate);
   json["parts"] = parts_json(cell, image, *prepared.job);
@@ -117,9 +117,9 @@ model::Json session_json(const model::Cell& cell, const run::Prepared& prepared,
 Result<SessionFiles> SessionFiles::write(const std::filesystem::path& folder,
                                          const std::string& socket,
                                          const std::filesystem::path& images,
-                                         const model::Cell& cell, const run::Prepared& prepared,
+                                         const model::Cell& cell, const check::Testimony& prepared,
                                          const StopPoint& stop) {
-  const model::CodeImage& image = *prepared.testimony.image;
+  const model::CodeImage& image = *prepared.image;
   std::error_code error;
   std::filesystem::create_directory(folder, error);
   FARCALL_TRY(will, vm::LastWill::to_remove(folder.string()));

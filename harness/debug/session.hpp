@@ -7,9 +7,9 @@
 
 #include "base/address.hpp"
 #include "base/error.hpp"
+#include "check/check.hpp"
 #include "model/document.hpp"
 #include "model/json.hpp"
-#include "run/pipeline.hpp"
 #include "vm/last_will.hpp"
 
 namespace farcall::debug {
@@ -24,7 +24,7 @@ struct StopPoint {
 
 // What harness/gdb/farcall.py reads: functions with their instructions, calls, registers, what lies
 // where, and the stop. `prepared` has a job.
-model::Json session_json(const model::Cell& cell, const run::Prepared& prepared,
+model::Json session_json(const model::Cell& cell, const check::Testimony& prepared,
                          const StopPoint& stop);
 
 // A folder of its own with all that gdb needs. It, and what is at the path of the socket, are gone
@@ -36,7 +36,7 @@ class SessionFiles {
   // machine.start.
   static Result<SessionFiles> write(const std::filesystem::path& folder, const std::string& socket,
                                     const std::filesystem::path& images, const model::Cell& cell,
-                                    const run::Prepared& prepared, const StopPoint& stop);
+                                    const check::Testimony& prepared, const StopPoint& stop);
 
   SessionFiles(SessionFiles&&) = default;
   SessionFiles& operator=(SessionFiles&&) = delete;

@@ -8,6 +8,7 @@
 
 #include "check/findings.hpp"
 #include "run/machine_run.hpp"
+#include "run/pipeline.hpp"
 #include "vm/machine.hpp"
 #include "wire/mailbox.hpp"
 
@@ -52,11 +53,11 @@ bool has_lines_of(const bpf::Program& program, const model::CodeImage& image) {
 
 // A place in the run: the step before the instruction at its address, or the entry.
 StopPoint stop_at(const Trace& trace, std::size_t step, std::string why) {
-  const std::vector<model::Step>& steps = trace.observations.steps;
+  const std::vector<model::Step>& steps = trace.testimony.observations->steps;
   const GuestAddress address = steps[step].address;
   const auto before = std::span(steps).first(step);
   const auto earlier = std::ranges::count(before, address, &model::Step::address) +
-                       (trace.prepared.job->entry_point == address ? 1 : 0);
+                       (trace.testimony.job->entry_point == address ? 1 : 0);
   return {
       .address = address, .earlier = static_cast<std::uint64_t>(earlier), .why = std::move(why)};
 }
@@ -65,26 +66,26 @@ StopPoint stop_at(const Trace& trace, std::size_t step, std::string why) {
 
 Result<Trace> take_trace(const model::Document& document, const std::filesystem::path& images,
                          vm::Host& host) {
-  Trace trace{.prepared = run::prepare(document, 0)};
-  if (!trace.prepared.job) {
-    return run::no_image(document, trace.prepared);
+  Trace trace{.testimony = run::prepare(document, 0)};
+  if (!trace.testimony.job) {
+    return run::no_image(document, trace.testimony);
   }
   FARCALL_TRY(machine, vm::Machine::start(run::machine_spec(document.cell.axes, images), host));
-  FARCALL_TRY(seen, run_steps(machine, *trace.prepared.job));
-  trace.observations = std::move(seen);
-  const model::CodeImage& image = *trace.prepared.testimony.image;
+  FARCALL_TRY(seen, run_steps(machine, *trace.testimony.job));
+  trace.testimony.observations = std::move(seen);
+  const model::CodeImage& image = *trace.testimony.image;
   const bool has_lines = document.cell.program && has_lines_of(*document.cell.program, image);
   if (has_lines && !image.bpf_registers.empty()) {
     trace.comparison = check::compare_steps(
         *document.cell.program, image, run::interpreter_steps(document.cell, kMostInstructions),
-        trace.observations.steps);
+        trace.testimony.observations->steps);
   }
   return trace;
 }
 
 std::optional<StopPoint> failure_point(const Trace& trace) {
-  const std::vector<model::Step>& steps = trace.observations.steps;
-  const model::CodeImage& image = *trace.prepared.testimony.image;
+  const std::vector<model::Step>& steps = trace.testimony.observations->steps;
+  const model::CodeImage& image = *trace.testimony.image;
   // What is noticed first, and if two things are at once, the one that is named first.
   std::optional<std::size_t> noticed_first;
   StopPoint point;
@@ -104,11 +105,12 @@ std::optional<StopPoint> failure_point(const Trace& trace) {
       break;
     }
   }
-  const auto& fault = trace.observations.fault;
+  const auto& fault = trace.testimony.observations->fault;
   if (fault && !steps.empty()) {
     const bool fetch = fault->vector == kInstructionStorage || fault->vector == kInstructionSegment;
     const std::size_t back = fetch && steps.size() > 1 ? 2 : 1;
-    const auto findings = check::ending_findings(image, trace.observations, *trace.prepared.job);
+    const auto findings =
+        check::ending_findings(image, *trace.testimony.observations, *trace.testimony.job);
     consider(steps.size() - 1, steps.size() - back,
              fmt::format("This ends in {}.", findings.front().text));
   }

@@ -7,11 +7,11 @@
 
 #include "base/error.hpp"
 #include "bpf/interpreter.hpp"
+#include "check/check.hpp"
 #include "check/steps.hpp"
 #include "debug/session.hpp"
 #include "model/document.hpp"
 #include "model/job.hpp"
-#include "run/pipeline.hpp"
 #include "vm/host.hpp"
 
 namespace farcall::debug {
@@ -21,8 +21,7 @@ inline constexpr std::size_t kMostInstructions = 200'000;
 inline constexpr std::uint64_t kMostSteps = 1'000'000;
 
 struct Trace {
-  run::Prepared prepared;            // with a job
-  model::Observations observations;  // with its steps
+  check::Testimony testimony;  // with a job, and the steps that were observed
   // Absent if the image came without a program, line tables or its registers.
   std::optional<check::StepComparison> comparison;
 };

@@ -101,24 +101,24 @@ Result<void> check_rightness(std::span<const model::Document> documents,
     right.push_back({.cell = documents[index].cell, .linked = {}, .image = {}});
   }
   std::optional<Error> error;
-  run_all(run::Documents(std::move(right)), runner, [&](const run::Outcome& outcome) {
-    if (outcome.verdict.outcome != model::Outcome::pass && !error) {
-      error = as_error(outcome.verdict.findings.front());
+  run_all(run::Documents(std::move(right)), runner, [&](const run::FinishedCell& finished) {
+    if (finished.verdict.outcome != model::Outcome::pass && !error) {
+      error = as_error(finished.verdict.findings.front());
       error->message = fmt::format("{} does not pass without any fault: {}",
-                                   cell_name(outcome.document), error->message);
+                                   cell_name(*finished.document), error->message);
     }
   });
   return error ? Result<void>(std::move(*error)) : success();
 }
 
-void count(const run::Outcome& outcome, FaultRow& row) {
+void count(const run::FinishedCell& finished, FaultRow& row) {
   ++row.cells;
-  const std::vector<model::Finding>& findings = outcome.verdict.findings;
-  if (outcome.verdict.outcome == model::Outcome::pass || findings.empty()) {
+  const std::vector<model::Finding>& findings = finished.verdict.findings;
+  if (finished.verdict.outcome == model::Outcome::pass || findings.empty()) {
     return;
   }
   if (row.caught++ == 0) {
-    row.first = cell_name(outcome.document);
+    row.first = cell_name(*finished.document);
     row.finding = to_string(findings.front());
   }
   std::set<Witness> spoke;
@@ -219,9 +219,9 @@ Result<FaultMatrix> try_faults(std::span<const Fault* const> faults,
         return std::make_shared<const model::Document>(
             *with_fault(*faults[fault], documents[document]));
       });
-  run_all(wrong, runner, [&](const run::Outcome& outcome) {
-    if (!left_alone[outcome.index]) {
-      count(outcome, matrix.rows[trials[outcome.index].fault]);
+  run_all(wrong, runner, [&](const run::FinishedCell& finished) {
+    if (!left_alone[finished.index]) {
+      count(finished, matrix.rows[trials[finished.index].fault]);
     }
   });
   return matrix;

@@ -48,7 +48,7 @@ Json document_header();
 Json to_json(const Document& document, std::string_view stage);
 
 // Reads a document back. Everything is checked that later stages rely on: indices, sizes, the
-// program itself. Fails with json.malformed, json.version, or a code of validate(), located in
+// program itself. Fails with json.malformed, or a code of validate(), located in
 // `path` as closely as the JSON reader knows.
 Result<Document> read_document(std::string_view text, const std::string& path);
 

@@ -351,6 +351,9 @@ Json to_json(const Verdict& verdict) {
   if (!verdict.allowed.empty()) {
     json["allowed"] = array_of(verdict.allowed, finding_to_json);
   }
+  if (!verdict.notes.empty()) {
+    json["notes"] = verdict.notes;
+  }
   if (verdict.known) {
     json["known"] = name(*verdict.known);
   }

@@ -48,6 +48,7 @@ struct SiteStory {
 struct Verdict {
   Outcome outcome = Outcome::error;
   std::vector<Finding> findings;   // why it is not a pass; most telling first
+  std::vector<std::string> notes;  // what is worth knowing, and changes nothing
   std::vector<Finding> allowed;    // what was found as well, and does not count, see check::Terms
   std::optional<ErrorCode> known;  // the failure that this JIT is known for, if it came so
   std::vector<SiteStory> sites;    // in program order

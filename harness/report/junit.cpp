@@ -33,8 +33,15 @@ class JunitReport : public Report {
     test.append_attribute("name").set_value(report.cell.name.c_str());
     test.append_attribute("file").set_value(report.cell.case_path.c_str());
     test.append_attribute("time").set_value(fmt::format("{:.6f}", report.seconds).c_str());
+    pugi::xml_node properties = test.append_child("properties");
     if (!report.jit.empty()) {
-      add_property(test.append_child("properties"), "farcall.jit", report.jit);
+      add_property(properties, "farcall.jit", report.jit);
+    }
+    for (const std::string& note : report.verdict.notes) {
+      add_property(properties, "farcall.note", note);
+    }
+    if (!properties.first_child()) {
+      test.remove_child(properties);
     }
     if (const char* const element = element_of(report.verdict.outcome)) {
       describe(test.append_child(element), report);

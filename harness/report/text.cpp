@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -115,6 +116,7 @@ class TextReport : public Report {
     std::size_t passed = 0;
     std::size_t sites = 0;
     std::size_t agreed_sites = 0;
+    std::set<std::string> notes;
   };
 
   // A machine that fails makes the same error of each of its cells: among many, it is told once.
@@ -136,6 +138,7 @@ class TextReport : public Report {
     file_.passed += verdict.outcome == Outcome::pass ? 1U : 0U;
     file_.worst = worse(file_.worst, verdict.outcome);
     file_.sites += verdict.sites.size();
+    file_.notes.insert(verdict.notes.begin(), verdict.notes.end());
     file_.agreed_sites += static_cast<std::size_t>(std::ranges::count_if(verdict.sites, agrees));
   }
 
@@ -162,6 +165,7 @@ class TextReport : public Report {
             : fmt::format("{} of {} passed", file_.passed, cells(file_.cells));
     fmt::print(out_, "{}  {:<44} {}; {} of {} call sites agree\n", word(file_.worst), file_.path,
                passed, file_.agreed_sites, file_.sites);
+    print_notes(file_.notes);
     file_ = {};
   }
 
@@ -176,8 +180,17 @@ class TextReport : public Report {
     for (const model::SiteStory& story : verdict.sites) {
       print_story(story);
     }
+    if (!by_file_) {
+      print_notes(verdict.notes);
+    }
     if (verdict.outcome != Outcome::pass) {
       print_evidence(report);
+    }
+  }
+
+  void print_notes(const auto& notes) {
+    for (const std::string& note : notes) {
+      fmt::print(out_, "         {}\n", paint("note: " + note, Colour::dim));
     }
   }
 

@@ -87,6 +87,21 @@ std::string describe_end(const model::Verdict& verdict) {
   return fmt::format("{}: {}", name(verdict.findings.front().code), verdict.findings.front().text);
 }
 
+// A cell of which nothing has come yet. `jit` makes its code, if it has none.
+FinishedCell unfinished(const Documents& documents, std::size_t index, const engine::Jit& jit) {
+  FinishedCell cell{.index = index,
+                    .document = documents.at(index),
+                    .testimony = {},
+                    .verdict = {},
+                    .seed = documents.seed(index)};
+  cell.jit = cell.document->image ? "" : jit.name;
+  return cell;
+}
+
+model::Verdict verdict_of(const Error& error) {
+  return {.findings = {model::as_finding(error)}};
+}
+
 struct PendingCell {
   FinishedCell cell;  // without a verdict as yet, unless there is a search
   std::unique_ptr<Search> search = nullptr;
@@ -171,23 +186,19 @@ class MachineRun {
         more_ = false;
         break;
       }
-      cells.push_back({.index = *index,
-                       .document = documents_.at(*index),
-                       .testimony = {},
-                       .verdict = {},
-                       .seed = documents_.seed(*index)});
+      cells.push_back(unfinished(documents_, *index, options_.jit));
       wanted.push_back({.document = cells.back().document.get(), .seed = cells.back().seed});
     }
-    std::vector<Prepared> prepared = prepare(wanted, *compiler_);
+    std::vector<check::Testimony> prepared = prepare(wanted, *compiler_);
     const double share = seconds_since(begin) / static_cast<double>(cells.size());
     ready_.reserve();
     for (std::size_t i = 0; i < cells.size(); ++i) {
       FinishedCell& cell = cells[i];
       cell.seconds = share;
-      cell.testimony = std::move(prepared[i].testimony);
-      if (prepared[i].job) {
+      cell.testimony = std::move(prepared[i]);
+      if (std::optional<model::Job> job = std::exchange(cell.testimony.job, std::nullopt)) {
         ready_.cells.push_back({std::move(cell)});
-        ready_.jobs.push_back(std::move(*prepared[i].job));
+        ready_.jobs.push_back(std::move(*job));
       } else {
         cell.verdict = check::check(cell.document->cell, cell.testimony, terms());
         listener_.finish(std::move(cell));
@@ -295,7 +306,7 @@ class MachineRun {
         options_.said(batch.cells[i].cell.index, observations[i]);
       }
       if (batch.cells[i].search) {
-        compare(std::move(batch.cells[i]), batch.jobs[i], std::move(observations[i]));
+        compare(std::move(batch.cells[i]), std::move(batch.jobs[i]), std::move(observations[i]));
       } else {
         judge(std::move(batch.cells[i].cell), std::move(batch.jobs[i]), std::move(observations[i]));
       }
@@ -314,24 +325,23 @@ class MachineRun {
 
   void judge(FinishedCell&& cell, model::Job&& job, model::Observations&& observations) {
     check::Testimony& testimony = cell.testimony;
-    testimony.job = &job;
+    testimony.job = std::move(job);
     testimony.observations = std::move(observations);
     cell.verdict = check::check(cell.document->cell, testimony, terms());
-    testimony.job = nullptr;
+    model::Job given = *std::exchange(testimony.job, std::nullopt);
     if (cell.verdict.outcome == model::Outcome::pass) {
       listener_.finish(std::move(cell));
       return;
     }
+    testimony.landmarks = model::landmarks(given);
     if (is_about_bytes(cell)) {
-      testimony.landmarks = model::landmarks(job);
       listener_.finish(std::move(cell));
       return;
     }
-    testimony.landmarks = model::landmarks(job);
     model::Job second = make_job(cell.document->cell, *testimony.image, cell.seed ^ 1);
     End end = end_of(cell.document->cell, cell.verdict, *testimony.observations);
     run_again({std::move(cell), std::make_unique<Search>(Search{
-                                    std::move(job), std::move(second), std::move(end), {}})});
+                                    std::move(given), std::move(second), std::move(end), {}})});
   }
 
   // The cell's next job, or its end.
@@ -352,11 +362,11 @@ class MachineRun {
     listener_.finish(std::move(cell));
   }
 
-  void compare(PendingCell&& pending, const model::Job& job, model::Observations&& observations) {
+  void compare(PendingCell&& pending, model::Job&& job, model::Observations&& observations) {
     Search& search = *pending.search;
     const model::Cell& cell = pending.cell.document->cell;
     check::Testimony testimony = pending.cell.testimony;
-    testimony.job = &job;
+    testimony.job = std::move(job);
     testimony.observations = std::move(observations);
     const model::Verdict verdict = check::check(cell, testimony, terms());
     const bool same = end_of(cell, verdict, *testimony.observations) == search.end;
@@ -402,7 +412,7 @@ class MachineRun {
   // An error, unless it has failed already and was only run again.
   void refuse(PendingCell&& pending, const Error& error) {
     if (!pending.search) {
-      pending.cell.verdict = not_run(error);
+      pending.cell.verdict = verdict_of(error);
     }
     listener_.finish(std::move(pending.cell));
   }
@@ -441,8 +451,24 @@ std::function<std::optional<std::size_t>()> each_of(std::size_t count) {
   };
 }
 
-model::Verdict not_run(const Error& error) {
-  return {.findings = {model::as_finding(error)}};
+FinishedCell not_run(const Documents& documents, std::size_t index, const engine::Jit& jit,
+                     const Error& error) {
+  FinishedCell cell = unfinished(documents, index, jit);
+  cell.verdict = verdict_of(error);
+  return cell;
+}
+
+report::CellReport cell_report(const FinishedCell& cell, std::string replay) {
+  const check::Testimony& testimony = cell.testimony;
+  return {.cell = cell.document->cell,
+          .verdict = cell.verdict,
+          .image = testimony.image ? &*testimony.image : nullptr,
+          .observations = testimony.observations ? &*testimony.observations : nullptr,
+          .landmarks = testimony.landmarks,
+          .replay = std::move(replay),
+          .seconds = cell.seconds,
+          .seed = cell.seed,
+          .jit = cell.jit};
 }
 
 }  // namespace farcall::run

@@ -6,12 +6,14 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "check/check.hpp"
 #include "engine/jit.hpp"
 #include "model/document.hpp"
 #include "model/verdict.hpp"
+#include "report/report.hpp"
 #include "run/documents.hpp"
 #include "vm/machine.hpp"
 
@@ -26,6 +28,7 @@ struct FinishedCell {
   std::shared_ptr<const model::Document> document;
   check::Testimony testimony;
   model::Verdict verdict;
+  std::string jit;     // who made its code; empty: the document had it
   double seconds = 0;  // on the host, and its share of the guest's time for its batch
   std::uint64_t seed = 0;
 };
@@ -61,7 +64,11 @@ Result<void> run_on_machine(std::optional<vm::Machine>& machine, const Documents
 // A `next` that names the cells 0 … `count` − 1.
 std::function<std::optional<std::size_t>()> each_of(std::size_t count);
 
-// The verdict on a cell that `error` of a machine keeps from being run.
-model::Verdict not_run(const Error& error);
+// A cell that `error` of a machine keeps from being run.
+FinishedCell not_run(const Documents& documents, std::size_t index, const engine::Jit& jit,
+                     const Error& error);
+
+// What reports say of it. `replay` is the command that runs it again.
+report::CellReport cell_report(const FinishedCell& cell, std::string replay);
 
 }  // namespace farcall::run

@@ -34,9 +34,8 @@ Result<check::Interpretation> interpret(const bpf::Program& program, const model
 }
 
 // Whether the JIT is to make an image: else there is one, or none is wanted.
-bool interpret_source(const model::Document& document, Prepared& prepared) {
+bool interpret_source(const model::Document& document, check::Testimony& testimony) {
   const model::Cell& cell = document.cell;
-  check::Testimony& testimony = prepared.testimony;
   if (document.image || document.linked) {  // from anywhere
     if (auto kept = check_document(document, cell.case_path); !kept) {
       testimony.refusal = std::move(kept).error();
@@ -49,7 +48,7 @@ bool interpret_source(const model::Document& document, Prepared& prepared) {
       return false;  // the case is wrong: nothing of it is run
     }
   }
-  prepared.linked = document.linked;
+  testimony.linked_program = document.linked;
   testimony.image = document.image;
   return !document.image;
 }
@@ -85,13 +84,12 @@ void find_calls(const bpf::Program& program, const std::vector<model::DecodedCal
 }
 
 // What is left once there is an image, or a reason why there is none.
-void finish(const model::Document& document, std::uint64_t seed, Prepared& prepared) {
+void finish(const model::Document& document, std::uint64_t seed, check::Testimony& testimony) {
   const model::Cell& cell = document.cell;
-  check::Testimony& testimony = prepared.testimony;
-  if (prepared.linked) {
+  if (testimony.linked_program) {
     // Linking may add an instruction to each call.
-    testimony.linked =
-        interpret(interpreter_view(*prepared.linked), cell, {.instructions = 2 * cell.budget});
+    testimony.linked = interpret(interpreter_view(*testimony.linked_program), cell,
+                                 {.instructions = 2 * cell.budget});
   }
   if (!testimony.image) {
     return;
@@ -101,18 +99,18 @@ void finish(const model::Document& document, std::uint64_t seed, Prepared& prepa
   if (cell.program) {
     find_calls(*cell.program, testimony.decoded, *testimony.image);
   }
-  prepared.job = make_job(cell, *testimony.image, seed);
+  testimony.job = make_job(cell, *testimony.image, seed);
   if (testimony.source) {
     const bpf::InterpreterRun& run = testimony.source->value().run;
-    prepared.job->budget_instructions =
+    testimony.job->budget_instructions =
         kGuestInstructionsAtLeast +
         (kGuestInstructionsEach * (run.instructions + testimony.source->value().accesses));
-    prepared.job->trace_events =
+    testimony.job->trace_events =
         static_cast<std::uint32_t>((2 * run.calls.size()) + kSpareTraceEvents);
   }
   const std::uint64_t times = std::max<std::uint64_t>(cell.budget / bpf::kDefaultBudget, 1);
-  prepared.job->budget_instructions =
-      std::min(wire::kMaxBudget, prepared.job->budget_instructions * times);
+  testimony.job->budget_instructions =
+      std::min(wire::kMaxBudget, testimony.job->budget_instructions * times);
 }
 
 }  // namespace
@@ -125,8 +123,9 @@ std::vector<bpf::InterpreterStep> interpreter_steps(const model::Cell& cell, std
   return steps;
 }
 
-std::vector<Prepared> prepare(std::span<const ToPrepare> cells, engine::Compiler& compiler) {
-  std::vector<Prepared> all(cells.size());
+std::vector<check::Testimony> prepare(std::span<const ToPrepare> cells,
+                                      engine::Compiler& compiler) {
+  std::vector<check::Testimony> all(cells.size());
   std::vector<std::size_t> wanted;
   std::vector<const model::Document*> documents;
   for (std::size_t i = 0; i < cells.size(); ++i) {
@@ -137,12 +136,12 @@ std::vector<Prepared> prepare(std::span<const ToPrepare> cells, engine::Compiler
   }
   std::vector<engine::Compiled> compiled = compiler.compile(documents);
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    Prepared& prepared = all[wanted[i]];
-    prepared.linked = std::move(compiled[i].linked);
+    check::Testimony& testimony = all[wanted[i]];
+    testimony.linked_program = std::move(compiled[i].linked);
     if (compiled[i].image) {
-      prepared.testimony.image = std::move(compiled[i].image).value();
+      testimony.image = std::move(compiled[i].image).value();
     } else {
-      prepared.testimony.refusal = std::move(compiled[i].image).error();
+      testimony.refusal = std::move(compiled[i].image).error();
     }
   }
   for (std::size_t i = 0; i < cells.size(); ++i) {
@@ -151,18 +150,19 @@ std::vector<Prepared> prepare(std::span<const ToPrepare> cells, engine::Compiler
   return all;
 }
 
-Prepared prepare(const model::Document& document, std::uint64_t seed, engine::Compiler& compiler) {
+check::Testimony prepare(const model::Document& document, std::uint64_t seed,
+                         engine::Compiler& compiler) {
   const ToPrepare one{.document = &document, .seed = seed};
   return std::move(prepare(std::span(&one, 1), compiler).front());
 }
 
-Prepared prepare(const model::Document& document, std::uint64_t seed) {
+check::Testimony prepare(const model::Document& document, std::uint64_t seed) {
   return prepare(document, seed, *engine::farcall_jit().start());
 }
 
-Error no_image(const model::Document& document, const Prepared& prepared) {
-  if (prepared.testimony.refusal) {
-    return *prepared.testimony.refusal;
+Error no_image(const model::Document& document, const check::Testimony& prepared) {
+  if (prepared.refusal) {
+    return *prepared.refusal;
   }
   return {.code = ErrorCode::case_contradicts_interpreter,
           .message = fmt::format("{} does not come to code", document.cell.name),

@@ -15,31 +15,27 @@
 
 namespace farcall::run {
 
-// What is known of a cell before any guest has run it.
-struct Prepared {
-  check::Testimony testimony;
-  std::optional<model::LinkedProgram> linked;
-  std::optional<model::Job> job;  // absent: there is nothing to run, the verdict is final
-};
-
-// Interprets, links, compiles and decodes; what the document holds already is taken as it is.
-// `seed` makes the marks in the job's registers. The JIT is our own, or the one given.
-Prepared prepare(const model::Document& document, std::uint64_t seed);
-Prepared prepare(const model::Document& document, std::uint64_t seed, engine::Compiler& compiler);
+// Interprets, links, compiles and decodes; what the document holds already is taken as it is. What
+// comes out of it is all that can be known before a guest has run the cell; without a job there is
+// nothing to run, and the verdict is final. `seed` makes the marks in the job's registers. The JIT
+// is our own, or the one given.
+check::Testimony prepare(const model::Document& document, std::uint64_t seed);
+check::Testimony prepare(const model::Document& document, std::uint64_t seed,
+                         engine::Compiler& compiler);
 
 // The same for several, each with its seed, which are compiled together.
 struct ToPrepare {
   const model::Document* document;
   std::uint64_t seed;
 };
-std::vector<Prepared> prepare(std::span<const ToPrepare> cells, engine::Compiler& compiler);
+std::vector<check::Testimony> prepare(std::span<const ToPrepare> cells, engine::Compiler& compiler);
 
 // What the interpreter does with the cell's program, instruction by instruction, up to its end, to
 // where it fails, or to `at_most` of them.
 std::vector<bpf::InterpreterStep> interpreter_steps(const model::Cell& cell, std::size_t at_most);
 
 // Why there is no image, where there is none: what a command says that cannot go on without.
-Error no_image(const model::Document& document, const Prepared& prepared);
+Error no_image(const model::Document& document, const check::Testimony& prepared);
 
 // The interpreter on the cell's program, and the memory that it leaves.
 Result<check::Interpretation> interpretation(const model::Cell& cell);

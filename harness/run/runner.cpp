@@ -26,7 +26,7 @@ constexpr std::size_t kWindow = 16'384;
 // Calls the sink in the order of the documents, whatever the order of completion.
 class InOrder {
  public:
-  InOrder(const RunnerOptions& options, const std::function<void(const Outcome&)>& sink,
+  InOrder(const RunnerOptions& options, const std::function<void(const FinishedCell&)>& sink,
           const std::function<void(const model::Verdict&)>& ended)
       : options_(options), sink_(sink), ended_(ended) {}
 
@@ -70,18 +70,12 @@ class InOrder {
 
   void hand_out(const FinishedCell& cell) {
     ++next_;
-    sink_({.index = cell.index,
-           .document = *cell.document,
-           .testimony = cell.testimony,
-           .verdict = cell.verdict,
-           .jit = cell.document->image ? std::string_view() : options_.jit.name,
-           .seconds = cell.seconds,
-           .seed = cell.seed});
+    sink_(cell);
     stopped_ = options_.stop_at_failure && cell.verdict.outcome != model::Outcome::pass;
   }
 
   const RunnerOptions& options_;
-  const std::function<void(const Outcome&)>& sink_;
+  const std::function<void(const FinishedCell&)>& sink_;
   const std::function<void(const model::Verdict&)>& ended_;
   std::atomic<bool> stopped_ = false;  // at a failure
   std::atomic<std::size_t> machines_lost_ = 0;
@@ -180,11 +174,7 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
       continue;
     }
     while (const auto index = next()) {
-      results.finish({.index = *index,
-                      .document = documents.at(*index),
-                      .testimony = {},
-                      .verdict = not_run(done.error()),
-                      .seed = documents.seed(*index)});
+      results.finish(not_run(documents, *index, options.jit, done.error()));
     }
   }
 }
@@ -192,7 +182,7 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
 }  // namespace
 
 RunSummary run_all(const Documents& documents, const RunnerOptions& options,
-                   const std::function<void(const Outcome&)>& sink,
+                   const std::function<void(const FinishedCell&)>& sink,
                    const std::function<void(const model::Verdict&)>& ended) {
   if (documents.size() == 0) {
     return {};

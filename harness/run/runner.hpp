@@ -10,6 +10,7 @@
 #include "model/document.hpp"
 #include "model/verdict.hpp"
 #include "run/documents.hpp"
+#include "run/machine_run.hpp"
 #include "vm/host.hpp"
 
 namespace farcall::run {
@@ -29,30 +30,20 @@ struct RunnerOptions {
   Hearsay said = nullptr;                   // alters what guests say; from any thread
 };
 
-// What came of one cell, valid during the call of the sink.
-struct Outcome {
-  std::size_t index = 0;  // among the documents
-  const model::Document& document;
-  const check::Testimony& testimony;  // of a cell that passed, only the image is kept
-  const model::Verdict& verdict;
-  std::string_view jit;  // who made its code; empty: the document had it
-  double seconds = 0;    // see FinishedCell
-  std::uint64_t seed = 0;
-};
-
 // What came of the machines.
 struct RunSummary {
   std::size_t machines_lost = 0;  // that failed while they ran, or before they had booted
 };
 
-// Runs all of `documents` and calls `sink` for each, in their order, one at a time. A machine that
+// Runs all of `documents` and calls `sink` for each, in their order, one at a time. Of the testimony
+// of a cell that passed, only the image is kept. A machine that
 // fails is replaced, see run_on_machine(); where none comes to run, all cells of its kind that are
 // left are errors, and machines of other kinds go on. When stopped at a failure, cells after it are
 // not handed out; when stopped otherwise, all that have ended are.
 //
 // `ended` is told of each cell at once, in whatever order, and never while `sink` is called.
 RunSummary run_all(const Documents& documents, const RunnerOptions& options,
-                   const std::function<void(const Outcome&)>& sink,
+                   const std::function<void(const FinishedCell&)>& sink,
                    const std::function<void(const model::Verdict&)>& ended = nullptr);
 
 }  // namespace farcall::run

@@ -120,8 +120,8 @@ scheme::SchemeFindings look_at(CallScheme scheme, const Ran& ran, show::TagHash 
   if (!findings.was_run()) {
     return findings;
   }
-  const run::Prepared prepared = run::prepare(*ran.document, 0);
-  const model::LinkedProgram& linked = *prepared.linked;
+  const check::Testimony prepared = run::prepare(*ran.document, 0);
+  const model::LinkedProgram& linked = *prepared.linked_program;
   const bpf::Program& source = *ran.document->cell.program;
   const std::endian order = byte_order(linked.endian);
   const model::LinkedCall& call = linked.calls.front();
@@ -141,7 +141,7 @@ scheme::SchemeFindings look_at(CallScheme scheme, const Ran& ran, show::TagHash 
   for (bpf::SlotIndex i = 0; i < slots_at(linked, call.slot); ++i) {
     findings.call_after.push_back(hex(linked.program.slots[call.slot + i], order));
   }
-  findings.code = code_of_first_call(*prepared.testimony.image, source_slot);
+  findings.code = code_of_first_call(*prepared.image, source_slot);
   const show::ProgramTags tags = show::tags(source, order, hash);
   for (const show::JitMode mode : show::kJitModes) {
     const show::ProgramDump dump = dump_program(linked, tags, mode);
@@ -174,9 +174,9 @@ class Study {
       return selected.bad.front().error;
     }
     documents_ = std::move(selected.documents);
-    run::run_all(documents_, runner, [this](const run::Outcome& outcome) {
+    run::run_all(documents_, runner, [this](const run::FinishedCell& finished) {
       const auto index = ran_.size();
-      ran_.push_back(judge(documents_[index], outcome.verdict));
+      ran_.push_back(judge(documents_[index], finished.verdict));
     });
     return success();
   }

@@ -85,6 +85,7 @@ Result<nlohmann::ordered_json> QmpClient::receive(Deadline deadline) {
   }
 }
 
+// Events come in between; nobody asks for them.
 Result<nlohmann::ordered_json> QmpClient::receive_answer(Deadline deadline) {
   while (true) {
     FARCALL_TRY(message, receive(deadline));
@@ -94,7 +95,6 @@ Result<nlohmann::ordered_json> QmpClient::receive_answer(Deadline deadline) {
     if (const auto refusal = message.find("error"); refusal != message.end()) {
       return Error{ErrorCode::machine_bad_answer, fmt::format("QEMU refuses: {}", refusal->dump())};
     }
-    events_.push_back(std::move(message));
   }
 }
 

@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/error.hpp"
 #include "process/file_descriptor.hpp"
@@ -30,9 +29,6 @@ class QmpClient {
   // What the monitor for people prints for `command_line`, such as `info registers`.
   Result<std::string> monitor(std::string_view command_line);
 
-  // The events that came so far, oldest first; each is told once.
-  std::vector<nlohmann::ordered_json> take_events() { return std::exchange(events_, {}); }
-
  private:
   using Deadline = std::chrono::steady_clock::time_point;
 
@@ -43,7 +39,6 @@ class QmpClient {
   process::FileDescriptor socket_;
   bool ready_ = false;
   std::string unread_;
-  std::vector<nlohmann::ordered_json> events_;
 };
 
 }  // namespace farcall::vm

@@ -287,6 +287,31 @@ exit
   EXPECT_EQ(memory.load({kStackTop.value - 9 * kFrameBytes - 8}, 8).value(), 2);
 }
 
+// As Linux's verifier counts: each frame down to its deepest byte, in units of 32 bytes.
+TEST(Interpreter, TellsHowMuchStackWasInUseAtOnce) {
+  AddressSpace memory = memory_of(std::endian::little);
+  const auto use = [&](const std::string& text) { return run(text, memory).value().stack_use; };
+  EXPECT_EQ(use("mov %r0, 1\nexit\n"), (StackUse{.frames = 1, .bytes = 32}));
+  EXPECT_EQ(use("stdw [%r10-32], 1\nmov %r0, 1\nexit\n"), (StackUse{.frames = 1, .bytes = 32}));
+  EXPECT_EQ(use("stb [%r10-33], 1\nmov %r0, 1\nexit\n"), (StackUse{.frames = 1, .bytes = 64}));
+  // Both callees are never there together; the second writes into its caller's frame.
+  EXPECT_EQ(use(R"(
+    call local first
+    mov %r1, %r10
+    call local second
+    exit
+    first:
+    stdw [%r10-512], 1
+    mov %r0, 1
+    exit
+    second:
+    stdw [%r1-200], 1
+    mov %r0, 1
+    exit
+  )"),
+            (StackUse{.frames = 2, .bytes = 32 + 512}));
+}
+
 TEST(Interpreter, CalleeSavedRegistersAndFramePointerSurviveCalls) {
   EXPECT_EQ(r0_of(R"(
 mov %r6, 6

@@ -16,7 +16,9 @@ namespace farcall::check::check_test {
 namespace {
 
 using model::Outcome;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 constexpr GuestAddress kMain = {0xc000'0000'0001'0000};
 constexpr GuestAddress kCallee = {0xc008'0000'0012'a468};
@@ -61,7 +63,7 @@ struct Scene {
     }
     job.entry.cr = 0x1234'5678;
     job.gate = {0xc000'0000'0000'4000};
-    testimony.job = &job;
+    testimony.job = job;
 
     model::Observations seen;
     seen.registers = job.entry;
@@ -672,6 +674,16 @@ TEST(Check, AResultThatNobodyWroteIsTheCasesFaultUnlessItHasNone) {
   EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
   scene.seen().memory[0].bytes[0] = std::byte{9};
   EXPECT_EQ(scene.verdict().findings.at(0).code, ErrorCode::memory_mismatch);
+}
+
+TEST(Check, MoreStackThanLinuxAdmitsIsANote) {
+  Scene scene;
+  bpf::StackUse& use = scene.testimony.source->value().run.stack_use;
+  use = {.frames = 8, .bytes = 512};
+  EXPECT_THAT(scene.verdict().notes, IsEmpty());
+  use = {.frames = 9, .bytes = 544};
+  EXPECT_THAT(scene.verdict().notes, ElementsAre(HasSubstr("9 frames"), HasSubstr("544 bytes")));
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
 }
 
 // One address that the bytes make, another that the CPU goes to: who reads them is misled.

@@ -167,6 +167,33 @@ TEST(JunitReport, HasOneTestCaseACellAndEscapesWhatItMust) {
   EXPECT_THAT(text, HasSubstr("replay: farcall run it"));
 }
 
+TEST(Reports, TellANoteOnceACellOrOnceAFile) {
+  Sample sample;
+  sample.verdict.notes = {"9 frames at the same time"};
+  const auto both_of = [&sample](auto* make, std::size_t cells) {
+    return written([&](std::FILE* out) {
+      const std::unique_ptr<Report> report = make(out);
+      report->begin(cells);
+      report->cell({.cell = sample.cell, .verdict = sample.verdict});
+      report->cell({.cell = sample.cell, .verdict = sample.verdict});
+      report->end({.passed = 2});
+    });
+  };
+  const auto times = [](const std::string& text) {
+    std::size_t count = 0;
+    for (std::size_t at = text.find("9 frames"); at != std::string::npos;
+         at = text.find("9 frames", at + 1)) {
+      ++count;
+    }
+    return count;
+  };
+  constexpr auto kText = +[](std::FILE* out) { return text_report(out, {}); };
+  EXPECT_EQ(times(both_of(kText, 2)), 2U);
+  EXPECT_EQ(times(both_of(kText, kMostCellsShown + 1)), 1U);
+  EXPECT_EQ(times(both_of(&json_report, 2)), 2U);
+  EXPECT_EQ(times(both_of(&junit_report, 2)), 2U);
+}
+
 TEST(TapReport, CountsItsCells) {
   Sample sample;
   const std::string text = written([&](std::FILE* out) {

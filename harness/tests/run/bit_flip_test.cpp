@@ -139,7 +139,7 @@ std::vector<Word> words_of_call(const model::CodeImage& image, const model::Axis
 // A document as `run --from` would read it, compiled.
 model::Document compiled(const model::Cell& cell) {
   model::Document document{.cell = cell};
-  document.image = prepare(document, 1).testimony.image;
+  document.image = prepare(document, 1).image;
   const auto read = model::read_document(to_json(document, "image").dump(), "flip.json");
   EXPECT_TRUE(read.has_value()) << to_string(read.error());
   return read ? read.value() : document;
@@ -182,9 +182,9 @@ TEST(BitFlip, IsCaughtOrOneOfThoseThatMakeNoDifference) {
   std::size_t index = 0;
   std::size_t survivors = 0;
   run_all(flipped, {.machines = 2, .images = farcall_binary().parent_path() / "images"},
-          [&](const Outcome& outcome) {
-            const model::Verdict& verdict = outcome.verdict;
-            const std::string& name = outcome.document.cell.name;
+          [&](const FinishedCell& finished) {
+            const model::Verdict& verdict = finished.verdict;
+            const std::string& name = finished.document->cell.name;
             ASSERT_NE(verdict.outcome, model::Outcome::error) << name;
             const bool passed = verdict.outcome == model::Outcome::pass;
             EXPECT_EQ(passed, survives[index++]) << name;
@@ -194,7 +194,7 @@ TEST(BitFlip, IsCaughtOrOneOfThoseThatMakeNoDifference) {
             }
             ++survivors;
             ASSERT_EQ(verdict.sites.size(), 1U);
-            const GuestAddress target = outcome.document.image->calls.front().callee->target;
+            const GuestAddress target = finished.document->image->calls.front().callee->target;
             EXPECT_EQ(verdict.result, 42U) << name;
             EXPECT_EQ(verdict.sites[0].decoded, target) << name;
             EXPECT_EQ(verdict.sites[0].reached, std::vector{target}) << name;

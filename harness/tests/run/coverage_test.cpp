@@ -217,11 +217,11 @@ GuestAddress origin(const model::Cell& cell, const bpf::PseudoCall& call, const 
 
 class Reached {
  public:
-  void add(const Outcome& outcome) {
-    const model::Cell& cell = outcome.document.cell;
+  void add(const FinishedCell& finished) {
+    const model::Cell& cell = finished.document->cell;
     ++cells_;
-    EXPECT_EQ(outcome.verdict.outcome, model::Outcome::pass) << cell.name;
-    distinct_.insert(fingerprint(outcome));
+    EXPECT_EQ(finished.verdict.outcome, model::Outcome::pass) << cell.name;
+    distinct_.insert(fingerprint(finished));
     const std::vector<bpf::PseudoCall> calls = bpf::pseudo_calls(*cell.program);
     for (const bpf::PseudoCall& call : calls) {
       const bool is_refused = cell.expected.failure &&
@@ -265,19 +265,20 @@ class Reached {
   }
 
   // Code, where it lies, and what came of it.
-  static std::string fingerprint(const Outcome& outcome) {
-    std::string text = names(outcome.document.cell.axes, {Axis::endian});  // the order of the bytes
-    if (outcome.testimony.image) {
-      for (const model::CodeFunction& function : outcome.testimony.image->functions) {
+  static std::string fingerprint(const FinishedCell& finished) {
+    std::string text =
+        names(finished.document->cell.axes, {Axis::endian});  // the order of the bytes
+    if (finished.testimony.image) {
+      for (const model::CodeFunction& function : finished.testimony.image->functions) {
         text += fmt::format("{:x}:{:x} ", function.address.value, fmt::join(function.words, ","));
       }
     } else {
-      for (const GuestAddress address : outcome.document.cell.placement.functions) {
+      for (const GuestAddress address : finished.document->cell.placement.functions) {
         text += fmt::format("{:x} ", address.value);
       }
-      text += name(outcome.document.cell.expected.failure.value().code);
+      text += name(finished.document->cell.expected.failure.value().code);
     }
-    return text + fmt::format("= {:x}", outcome.verdict.result.value_or(0));
+    return text + fmt::format("= {:x}", finished.verdict.result.value_or(0));
   }
 
   Tuples tuples_;
@@ -304,7 +305,7 @@ TEST(Coverage, EveryLegalCombinationIsReachedAndPasses) {
   Reached reached;
   run_all(documents.value().documents,
           {.machines = 2, .images = farcall_binary().parent_path() / "images"},
-          [&](const Outcome& outcome) { reached.add(outcome); });
+          [&](const FinishedCell& finished) { reached.add(finished); });
 
   expect_all(legal_pairs(), reached.tuples(), "ways of calling from region to region");
   expect_all(legal_limits(), reached.tuples(), "targets around a limit");

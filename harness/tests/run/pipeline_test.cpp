@@ -20,16 +20,16 @@ TEST(Pipeline, AnImageWithoutCodeForACalleeIsAnError) {
       "few.case");
   ASSERT_TRUE(parsed) << to_string(parsed.error());
   model::Document document{.cell = cases::cells(parsed.value()).value().front()};
-  document.image = prepare(document, 1).testimony.image;
+  document.image = prepare(document, 1).image;
   ASSERT_TRUE(document.image);
   document.image->functions.pop_back();
-  const Prepared prepared = prepare(document, 1);
+  const check::Testimony prepared = prepare(document, 1);
   EXPECT_FALSE(prepared.job);
-  ASSERT_TRUE(prepared.testimony.refusal);
-  EXPECT_EQ(prepared.testimony.refusal->message,
+  ASSERT_TRUE(prepared.refusal);
+  EXPECT_EQ(prepared.refusal->message,
             "the image has 1 functions: expected one for each of the program's and each of its "
             "externals, 2");
-  EXPECT_EQ(check::check(document.cell, prepared.testimony).outcome, model::Outcome::error);
+  EXPECT_EQ(check::check(document.cell, prepared).outcome, model::Outcome::error);
 }
 
 // A call of 2 PiB that an image makes of 64 KiB proves nothing.
@@ -42,11 +42,9 @@ TEST(Pipeline, AnImageLiesWhereTheCellSaysUnlessItMayChoose) {
   const model::Cell far = cases::cells(parsed.value()).value().front();
   model::Cell near = far;
   near.placement.functions[1] = near.placement.functions[0] + 0x10000;
-  model::Document document{.cell = far, .image = prepare({.cell = near}, 1).testimony.image};
+  model::Document document{.cell = far, .image = prepare({.cell = near}, 1).image};
   ASSERT_TRUE(document.image);
-  const auto verdict = [&document] {
-    return check::check(document.cell, prepare(document, 1).testimony);
-  };
+  const auto verdict = [&document] { return check::check(document.cell, prepare(document, 1)); };
   ASSERT_FALSE(verdict().findings.empty());
   EXPECT_EQ(verdict().outcome, model::Outcome::fail);
   EXPECT_EQ(verdict().findings.front().code, ErrorCode::place_elsewhere);
@@ -60,14 +58,14 @@ TEST(Pipeline, AnImageThatBreaksARuleIsAnErrorOfItsCell) {
       "-- asm\ncall local f\nexit\nf:\nmov %r0, 1\nexit\n-- result\n1\n", "near.case");
   ASSERT_TRUE(parsed) << to_string(parsed.error());
   const model::Cell cell = cases::cells(parsed.value()).value().front();
-  const model::Document good{.cell = cell, .image = prepare({.cell = cell}, 1).testimony.image};
+  const model::Document good{.cell = cell, .image = prepare({.cell = cell}, 1).image};
   ASSERT_TRUE(good.image);
   const auto code_of = [&good](const auto& spoil) {
     model::Document document = good;
     spoil(*document.image);
-    const Prepared prepared = prepare(document, 1);
+    const check::Testimony prepared = prepare(document, 1);
     EXPECT_FALSE(prepared.job);
-    const model::Verdict verdict = check::check(document.cell, prepared.testimony);
+    const model::Verdict verdict = check::check(document.cell, prepared);
     EXPECT_EQ(verdict.outcome, model::Outcome::error);
     return verdict.findings.empty() ? ErrorCode::usage_bad_argument : verdict.findings[0].code;
   };

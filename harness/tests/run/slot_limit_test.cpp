@@ -93,12 +93,12 @@ TEST(SlotLimit, EveryTargetAroundIt) {
   }
   std::size_t refused = 0;
   run_all(documents, {.machines = 2, .images = farcall_binary().parent_path() / "images"},
-          [&](const Outcome& outcome) {
-            const model::Verdict& verdict = outcome.verdict;
+          [&](const FinishedCell& finished) {
+            const model::Verdict& verdict = finished.verdict;
             EXPECT_EQ(verdict.outcome, model::Outcome::pass)
-                << outcome.document.cell.name
+                << finished.document->cell.name
                 << (verdict.findings.empty() ? "" : verdict.findings.front().text);
-            refused += outcome.testimony.image ? 0U : 1U;
+            refused += finished.testimony.image ? 0U : 1U;
           });
   EXPECT_EQ(refused, 3U * 2 * 4);
 }

@@ -321,7 +321,7 @@ TEST(LostMachines, ACellThatTwoMachinesFailedWithIsItsErrorAndNoneElses) {
   const model::Document good = selected.value().documents[0];
   // An endless loop that has as many instructions as a long program.
   model::Document endless = selected.value().documents[1];
-  endless.image = prepare(endless, 1).testimony.image;
+  endless.image = prepare(endless, 1).image;
   ASSERT_TRUE(endless.image);
   std::ranges::fill(endless.image->functions[1].words, 0x48000000);  // b .
   std::vector<model::Document> documents(20, good);

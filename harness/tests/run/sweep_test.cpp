@@ -111,17 +111,17 @@ void sweep(const model::AxisValues& axes, const SweepPlan& plan, std::set<SweepC
             document(std::string(bpf::kInstructions[rows[index]].mnemonic), axes,
                      std::move(made.program), std::move(made.memory)));
       });
-  run_all(documents, {.images = farcall_binary().parent_path() / "images"},
-          [&](const Outcome& outcome) {
-            const SweepProgram made =
-                sweep_program(rows[programs++], plan, byte_order(axes.endian));
-            EXPECT_TRUE(bpf::validate(made.program).has_value()) << made.blocks;
-            EXPECT_EQ(outcome.verdict.outcome, model::Outcome::pass)
-                << outcome.document.cell.name << " on " << model::value_name(axes, model::Axis::cpu)
-                << ' ' << model::value_name(axes, model::Axis::endian) << ":\n"
-                << text_of(outcome.verdict) << made.blocks;
-            checks.insert(made.checks.begin(), made.checks.end());
-          });
+  run_all(
+      documents, {.images = farcall_binary().parent_path() / "images"},
+      [&](const FinishedCell& finished) {
+        const SweepProgram made = sweep_program(rows[programs++], plan, byte_order(axes.endian));
+        EXPECT_TRUE(bpf::validate(made.program).has_value()) << made.blocks;
+        EXPECT_EQ(finished.verdict.outcome, model::Outcome::pass)
+            << finished.document->cell.name << " on " << model::value_name(axes, model::Axis::cpu)
+            << ' ' << model::value_name(axes, model::Axis::endian) << ":\n"
+            << text_of(finished.verdict) << made.blocks;
+        checks.insert(made.checks.begin(), made.checks.end());
+      });
   EXPECT_EQ(programs, rows.size());
 }
 
@@ -198,9 +198,9 @@ TEST(Sweep, EveryCpuDoesWhatTheRfcSays) {
   }
   std::size_t passed = 0;
   run_all(std::move(documents), {.images = farcall_binary().parent_path() / "images"},
-          [&](const Outcome& outcome) {
-            passed += outcome.verdict.outcome == model::Outcome::pass ? 1U : 0U;
-            EXPECT_EQ(outcome.verdict.outcome, model::Outcome::pass) << text_of(outcome.verdict);
+          [&](const FinishedCell& finished) {
+            passed += finished.verdict.outcome == model::Outcome::pass ? 1U : 0U;
+            EXPECT_EQ(finished.verdict.outcome, model::Outcome::pass) << text_of(finished.verdict);
           });
   EXPECT_EQ(passed, 6);
 }

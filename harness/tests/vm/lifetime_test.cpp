@@ -307,10 +307,6 @@ TEST(Qmp, AsksAndQuits) {
   EXPECT_EQ(qmp.execute("no-such-command").error().code, ErrorCode::machine_bad_answer);
   ASSERT_TRUE(qmp.execute("stop").has_value());
   ASSERT_TRUE(qmp.execute("query-status").has_value());
-  const auto events = qmp.take_events();
-  ASSERT_EQ(events.size(), 1U);
-  EXPECT_EQ(events[0]["event"], "STOP");
-  EXPECT_TRUE(qmp.take_events().empty());
   ASSERT_TRUE(qmp.execute("quit").has_value());
   for (int tries = 0; qemu.running() && tries < 500; ++tries) {
     std::this_thread::sleep_for(10ms);
