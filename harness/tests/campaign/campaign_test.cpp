@@ -6,6 +6,8 @@
 
 #include <array>
 #include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "bpf/assembler.hpp"
@@ -13,6 +15,7 @@
 #include "campaign/choices.hpp"
 #include "campaign/finding.hpp"
 #include "campaign/generator.hpp"
+#include "campaign/report.hpp"
 #include "campaign/sketch.hpp"
 #include "campaign/store.hpp"
 #include "case/case_file.hpp"
@@ -262,6 +265,37 @@ TEST(Store, MergingCountsNothingTwice) {
   another.shape = "x";
   EXPECT_EQ(one.times(another), 0U);
   EXPECT_EQ(one.merge(folder.path() / "missing.sqlite").error().code, ErrorCode::file_unreadable);
+}
+
+// What was reduced while nothing simpler was known is the same as what is simpler.
+TEST(Report, HasTheSimplestOfFindings) {
+  Store store = Store::open({}).value();
+  const auto finding = [](const std::string& jit, const std::string& shape,
+                          const std::string& culprit) {
+    StoredFinding made = kFinding;
+    made.jit = jit;
+    made.shape = shape;
+    made.culprit = culprit;
+    return made;
+  };
+  const StoredFinding two = finding("farcall", "a; b", "a\nb");
+  const StoredFinding one = finding("farcall", "b", "b");
+  const StoredFinding other = finding("farcall", "c; d", "c\nd");
+  const StoredFinding of_another_jit = finding("exec:x", "c", "c");
+  StoredBlock done = block(1, 0, 3);
+  done.seen = {{two.key(), 1}, {one.key(), 2}};
+  store.add(done);
+  for (const StoredFinding& each : {two, one, other, of_another_jit}) {
+    store.add(each);
+  }
+  const auto json = to_json(store);
+  ASSERT_EQ(json["findings"].size(), 3U);
+  std::map<std::string, std::uint64_t> times;
+  for (const auto& each : json["findings"]) {
+    times[each["shape"].get<std::string>()] = each["times"].get<std::uint64_t>();
+  }
+  EXPECT_EQ(times, (std::map<std::string, std::uint64_t>{{"b", 3}, {"c; d", 0}, {"c", 0}}));
+  EXPECT_NE(summary(store).find("2 distinct findings"), std::string::npos);
 }
 
 TEST(Store, RefusesWhatIsNoDatabase) {
