@@ -73,11 +73,6 @@ std::map<std::string, Row> by_instruction(const std::vector<StoredBlock::Coverag
   return rows;
 }
 
-struct Seen {
-  StoredFinding finding;
-  std::uint64_t times = 0;
-};
-
 std::set<std::string_view> culprits_of(std::string_view text) {
   std::set<std::string_view> lines;
   while (!text.empty()) {
@@ -98,31 +93,6 @@ bool explains(const StoredFinding& one, const StoredFinding& other) {
          std::ranges::includes(more, fewer);
 }
 
-// Of findings that were reduced before a simpler one was known, the simplest.
-std::vector<Seen> distinct(const Store& store) {
-  std::vector<Seen> all;
-  for (StoredFinding& finding : store.findings()) {
-    const std::uint64_t times = store.times(finding);
-    all.push_back({std::move(finding), times});
-  }
-  std::ranges::stable_sort(all, std::ranges::greater(),
-                           [](const Seen& one) { return culprits_of(one.finding.culprit).size(); });
-  std::vector<Seen> left;
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    const auto simpler =
-        std::find_if(all.begin() + static_cast<std::ptrdiff_t>(i) + 1, all.end(),
-                     [&](const Seen& one) { return explains(one.finding, all[i].finding); });
-    if (simpler == all.end()) {
-      left.push_back(std::move(all[i]));
-    } else {
-      simpler->times += all[i].times;
-    }
-  }
-  std::ranges::sort(
-      left, {}, [](const Seen& one) { return std::pair(one.finding.jit, one.finding.seconds); });
-  return left;
-}
-
 constexpr std::string_view kHead = R"(<!doctype html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width">{}<title>farcall: campaign</title><style>
 body{{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}}
@@ -136,10 +106,36 @@ td,th{{padding:.15rem .7rem;text-align:left;border-bottom:1px solid #8883}}
 
 }  // namespace
 
+std::vector<DistinctFinding> distinct_findings(const Store& store) {
+  std::vector<DistinctFinding> all;
+  for (StoredFinding& finding : store.findings()) {
+    const std::uint64_t times = store.times(finding);
+    all.push_back({std::move(finding), times});
+  }
+  std::ranges::stable_sort(all, std::ranges::greater(), [](const DistinctFinding& one) {
+    return culprits_of(one.finding.culprit).size();
+  });
+  std::vector<DistinctFinding> left;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto simpler = std::find_if(
+        all.begin() + static_cast<std::ptrdiff_t>(i) + 1, all.end(),
+        [&](const DistinctFinding& one) { return explains(one.finding, all[i].finding); });
+    if (simpler == all.end()) {
+      left.push_back(std::move(all[i]));
+    } else {
+      simpler->times += all[i].times;
+    }
+  }
+  std::ranges::sort(left, {}, [](const DistinctFinding& one) {
+    return std::pair(one.finding.jit, one.finding.seconds);
+  });
+  return left;
+}
+
 nlohmann::ordered_json to_json(const Store& store) {
   nlohmann::ordered_json json = model::document_header();
   json["findings"] = nlohmann::ordered_json::array();
-  for (const auto& [finding, times] : distinct(store)) {
+  for (const auto& [finding, times] : distinct_findings(store)) {
     json["findings"].push_back({{"jit", finding.jit},
                                 {"code", finding.code},
                                 {"site", finding.site},
@@ -172,10 +168,10 @@ nlohmann::ordered_json to_json(const Store& store) {
 
 std::string summary(const Store& store) {
   std::string text;
-  const std::vector<Seen> findings = distinct(store);
+  const std::vector<DistinctFinding> findings = distinct_findings(store);
   for (const Store::Totals& totals : store.totals()) {
-    const auto of_jit =
-        std::ranges::count(findings, totals.jit, [](const Seen& one) { return one.finding.jit; });
+    const auto of_jit = std::ranges::count(
+        findings, totals.jit, [](const DistinctFinding& one) { return one.finding.jit; });
     text += fmt::format(
         "{}: {} programs, {} passed, {} failed, {} skipped, {} errors; {} distinct findings; "
         "{:.0f} programs a second of each worker\n",
@@ -188,7 +184,7 @@ std::string summary(const Store& store) {
 std::string html(const Store& store, bool running) {
   std::string page =
       fmt::format(kHead, running ? R"(<meta http-equiv="refresh" content="10">)" : "");
-  const std::vector<Seen> findings = distinct(store);
+  const std::vector<DistinctFinding> findings = distinct_findings(store);
   page += fmt::format("<h2>{} distinct finding{}</h2>\n", findings.size(),
                       findings.size() == 1 ? "" : "s");
   for (const auto& [finding, times] : findings) {

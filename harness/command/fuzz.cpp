@@ -84,8 +84,8 @@ Result<ExitCode> fuzz(FuzzArguments& arguments) {
     FARCALL_TRYV(store.merge(std::filesystem::path(other) / "campaign.sqlite"));
   }
   if (keeps) {
-    for (const campaign::StoredFinding& finding : store.findings()) {
-      FARCALL_TRYV(write_case(folder / "findings", finding));
+    for (const campaign::DistinctFinding& one : campaign::distinct_findings(store)) {
+      FARCALL_TRYV(write_case(folder / "findings", one.finding));
     }
   }
   campaign::CampaignOptions& options = arguments.campaign;
