@@ -53,7 +53,7 @@ from farcall.errors import (
     UsageError,
 )
 from farcall.landing import Landing
-from farcall.machines import IMAGES, Machine, MachinePool
+from farcall.machines import IMAGES, Jit, Machine, MachinePool
 from farcall.serving import (
     JitCode,
     JitExternal,
@@ -82,6 +82,7 @@ __all__ = [
     "Finding",
     "Function",
     "Interpretation",
+    "Jit",
     "JitCode",
     "JitExternal",
     "JitFunction",

@@ -1,4 +1,4 @@
-"""Guests that outlive what they run: one machine, and a pool with one of each kind."""
+"""JITs under test, and guests that outlive what they run: one machine, a pool with one of each kind."""
 
 from __future__ import annotations
 
@@ -29,6 +29,15 @@ def _host(vm: Vm) -> _farcall.Host | None:
     if vm not in ("direct", "libvirt"):
         raise ValueError(f"vm is 'direct' or 'libvirt', not {vm!r}")
     return _libvirt() if vm == "libvirt" else None
+
+
+class Jit(_farcall.Jit):
+    __doc__ = f"""{_farcall.Jit.__doc__}
+`farcall`, `exec:COMMAND`, `kernel:DIR`, or `kernel:VERSION` of a source that was fetched; a kernel's is
+compiled here. Raises UsageError: usage.bad-argument; CompileError: jit.not-built, jit.not-started."""
+
+    def __init__(self, name: str = "farcall", *, images: Path = IMAGES) -> None:
+        super().__init__(name, images=images)
 
 
 class Machine(_farcall.Machine):
@@ -71,9 +80,16 @@ class MachinePool:
         return machine
 
     def run(
-        self, batch: Iterable[Cell | Document], progress: Progress | None = None
+        self,
+        batch: Iterable[Cell | Document],
+        progress: Progress | None = None,
+        *,
+        jit: Jit | None = None,
     ) -> list[Result]:
-        """Runs cells or documents of any kind, and returns a Result for each, in their order."""
+        """Runs cells or documents of any kind, and returns a Result for each, in their order.
+
+        jit: makes the code of what has none; farcall's own if not given.
+        """
         todo = list(batch)
         by_machine: dict[str, list[int]] = {}
         for index, one in enumerate(todo):
@@ -89,7 +105,7 @@ class MachinePool:
                 def report(part: int, _total: int, done: int = done) -> None:
                     tell(done + part, len(todo))
 
-            ran = machine.run([todo[index] for index in indices], report)
+            ran = machine.run([todo[index] for index in indices], report, jit=jit)
             results.update(zip(indices, ran, strict=True))
         return [results[index] for index in range(len(todo))]
 

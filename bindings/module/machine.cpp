@@ -13,6 +13,7 @@
 #include <mutex>
 #include <thread>
 
+#include "engine/jit.hpp"
 #include "module/bind.hpp"
 #include "run/machine_run.hpp"
 #include "vm/libvirt_host.hpp"
@@ -65,7 +66,8 @@ class Machine {
   void close() { machine_.reset(); }
 
   std::vector<std::shared_ptr<run::FinishedCell>> run(const Documents& batch,
-                                                      const py::object& progress);
+                                                      const py::object& progress,
+                                                      const engine::Jit& jit);
 
  private:
   vm::Host& host() const { return host_ ? *host_ : vm::direct_host(); }
@@ -88,7 +90,8 @@ void Machine::require_own(const model::Document& document) const {
 }
 
 std::vector<std::shared_ptr<run::FinishedCell>> Machine::run(const Documents& batch,
-                                                             const py::object& progress) {
+                                                             const py::object& progress,
+                                                             const engine::Jit& jit) {
   if (!machine_) {
     throw Raised{{.code = ErrorCode::machine_lost,
                   .message = fmt::format("the machine {} does not run", description()),
@@ -122,10 +125,10 @@ std::vector<std::shared_ptr<run::FinishedCell>> Machine::run(const Documents& ba
     const py::gil_scoped_release unlocked;
     // The thread only works the machine: QEMU belongs to the thread that started it.
     std::jthread worker([&] {
-      const auto done =
-          run::run_on_machine(machine_, documents, {.images = images_, .host = host()}, listener);
+      const auto done = run::run_on_machine(
+          machine_, documents, {.images = images_, .host = host(), .jit = jit}, listener);
       while (const auto index = done ? std::nullopt : listener.next()) {
-        finish(run::not_run(documents, *index, engine::farcall_jit(), done.error()));
+        finish(run::not_run(documents, *index, jit, done.error()));
       }
       const std::scoped_lock lock(mutex);
       ended = true;
@@ -193,6 +196,20 @@ void bind_machine(py::module_& module) {
           "libvirt: one of our own in this process if `uri` is empty, of which a process can have "
           "one\nin its life. Raises MachineError: machine.libvirt.");
 
+  py::class_<engine::Jit, std::shared_ptr<engine::Jit>>(
+      module, "Jit", "A JIT under test, as `farcall run --jit NAME` names it.")
+      .def(py::init([](const std::string& name, const std::filesystem::path& images) {
+             const py::gil_scoped_release unlocked;  // a kernel's is compiled
+             return std::make_shared<engine::Jit>(
+                 value_or_raise(engine::jit_named(name, images / "kernel-jit")));
+           }),
+           py::arg("name") = engine::farcall_jit().name, py::kw_only(), py::arg("images"))
+      .def_readonly("name", &engine::Jit::name)
+      .def_readonly("identity", &engine::Jit::identity,
+                    "What it is, wherever it lies: 'kernel:6.12.117' of a tree of that version, "
+                    "else its name.")
+      .def("__repr__", [](const engine::Jit& self) { return fmt::format("<Jit {}>", self.name); });
+
   py::class_<Machine>(
       module, "Machine",
       "A guest under QEMU, as a context manager: `with Machine(cpu='power10') as machine:`.\n\n"
@@ -211,11 +228,15 @@ void bind_machine(py::module_& module) {
       .def("close", &Machine::close, "Ends QEMU at once.")
       .def(
           "run",
-          [](Machine& self, const py::iterable& batch, const py::object& progress) {
-            return self.run(documents_of(batch), progress);
+          [](Machine& self, const py::iterable& batch, const py::object& progress,
+             const engine::Jit* jit) {
+            return self.run(documents_of(batch), progress,
+                            jit == nullptr ? engine::farcall_jit() : *jit);
           },
-          py::arg("batch"), py::arg("progress") = py::none(),
+          py::arg("batch"), py::arg("progress") = py::none(), py::kw_only(),
+          py::arg("jit") = py::none(),
           "Runs cells or documents, and returns a Result for each, in their order.\n\n"
+          "`jit` makes the code of what has none: farcall's own if it is not given.\n"
           "Other threads run meanwhile; Ctrl-C ends it within a second, and the machine with it.\n"
           "`progress(done, total)` is called some times a second; what it raises ends the run.")
       .def("__enter__",

@@ -1,6 +1,8 @@
 """The pytest plugin, through pytester: what must pass passes, what must fail fails, and how."""
 
 import re
+import sys
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 from conftest import FAR
@@ -259,3 +261,109 @@ def test_the_session_s_machines(pytester):
         """
     )
     pytester.runpytest("far.case", "test_the_session_s_machines.py").assert_outcomes(passed=2)
+
+
+# One that does `mov %r0, IMM; exit` and nothing else, and by its argument one less than that.
+SMALL_JIT = """\
+import sys
+import farcall
+
+def compile(request):
+    (function,) = request.functions
+    first, _ = request.slots_of(function)
+    if first.opcode != 0xB7:
+        raise farcall.Unsupported("anything but mov and exit")
+    return {function.address: [0x38600000 | first.imm - len(sys.argv) + 1, 0x4E800020]}
+
+farcall.serve_jit(compile)
+"""
+
+
+@pytest.fixture
+def small_jit(pytester):
+    pytester.makepyfile(small_jit=SMALL_JIT)
+    pytester.makefile(
+        ".case",
+        seven="-- asm\nmov %r0, 7\nexit\n-- result\n7\n",
+        narrow="-- asm\nmov32 %r0, 7\nexit\n-- result\n7\n",
+    )
+    return f"exec:{sys.executable} small_jit.py"
+
+
+def jits_of(pytester):
+    """The JIT that JUnit names for each test."""
+    return {
+        test.get("name"): [
+            one.get("value") for one in test.iter("property") if one.get("name") == "farcall.jit"
+        ]
+        for test in ElementTree.parse(pytester.path / "junit.xml").iter("testcase")
+    }
+
+
+def test_another_jit_makes_the_code_and_what_it_does_not_do_is_a_skip(pytester, small_jit):
+    result = pytester.runpytest("-rs", "--junit-xml=junit.xml", "--farcall-jit", small_jit)
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines([f"farcall: *, code by {small_jit}", "*anything but mov and exit*"])
+    assert jits_of(pytester) == {"seven": [small_jit], "narrow": [small_jit]}
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "xdist"])
+def test_several_jits_are_an_item_each(pytester, small_jit, workers):
+    wrong = f"{small_jit} wrong"
+    arguments = ["--farcall-jit", "farcall", "--farcall-jit", wrong]
+    result = pytester.runpytest("-v", "--junit-xml=junit.xml", *arguments, *workers)
+    result.assert_outcomes(passed=2, failed=1, skipped=1)
+    result.stdout.fnmatch_lines(
+        [f"*replay: farcall run seven.case --filter seven --jit '{wrong}'", "FAILED seven.case::seven*"]
+    )
+    assert jits_of(pytester) == {
+        f"{name}[{jit}]": [jit] for name in ("seven", "narrow") for jit in ("farcall", wrong)
+    }
+    pytester.runpytest(*arguments, "seven.case::seven[farcall]").assert_outcomes(passed=1)
+    pytester.runpytest(*arguments, "seven.case::seven").assert_outcomes(passed=1, failed=1)
+    pytester.runpytest(*arguments, "--lf").assert_outcomes(failed=1)
+
+
+def test_the_fixture_takes_its_code_from_each_jit(pytester, small_jit):
+    pytester.makepyfile(
+        test_seven="""
+def test_seven(assert_lands):
+    assert_lands("mov %r0, 7\\nexit")
+
+def test_narrow(assert_lands):
+    assert_lands("mov32 %r0, 7\\nexit")
+"""
+    )
+    wrong = f"{small_jit} wrong"
+    result = pytester.runpytest(
+        "-v", "test_seven.py", "--farcall-jit", small_jit, "--farcall-jit", wrong
+    )
+    result.assert_outcomes(passed=1, failed=1, skipped=2)
+    result.stdout.fnmatch_lines(["*test_seven?exec:*small_jit.py? PASSED*"])
+    pytester.runpytest("test_seven.py").assert_outcomes(passed=2)
+
+
+def test_a_jit_that_is_none_is_said_at_once(pytester, small_jit):
+    for name, words in {
+        "frob": "expected farcall, exec:COMMAND, kernel:DIR or kernel:VERSION [usage.bad-argument]",
+        "exec:./frob": "there is no program './frob' [jit.not-started]",
+        "kernel:/": "/ is not a Linux source tree*[jit.not-built]",
+        "kernel:0.1": "[kernel.not-fetched]",
+    }.items():
+        result = pytester.runpytest("--farcall-jit", name)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        pattern = words.replace("[", "[[]")
+        result.stderr.fnmatch_lines([f"*{pattern}*"])
+        result.stderr.no_fnmatch_line("*Traceback*")
+
+
+def test_the_jit_of_a_kernel(pytester):
+    """`farcall kernel fetch --source 6.12` has brought it."""
+    pytester.makefile(".case", far=MATRIX)
+    known = FAR + "-- known\nkernel:6.12.* code.size\n"
+    pytester.makefile(".case", known=known)
+    result = pytester.runpytest("-v", "--junit-xml=junit.xml", "--farcall-jit", "kernel:6.12")
+    # Nearly all of its code has words left over at the end: that fails, unless it is known.
+    result.stdout.fnmatch_lines(["farcall: *, code by kernel:6.12 (kernel:6.12.*)"])
+    result.assert_outcomes(passed=1, failed=4)
+    result.stdout.fnmatch_lines(["known.case::known PASSED*", "*[[]code.size]*"])

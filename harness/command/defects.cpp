@@ -44,6 +44,16 @@ bool knows(const KnownCase& one, ErrorCode code) {
   return std::ranges::find(one.known, code, &model::KnownFailure::code) != one.known.end();
 }
 
+// The variant of a kernel's JIT that the case is about: `+pcrel`, or nothing.
+std::string variant_of(const KnownCase& one) {
+  for (const model::KnownFailure& known : one.known) {
+    if (const std::size_t plus = known.jit.rfind('+'); plus != std::string::npos) {
+      return known.jit.substr(plus);
+    }
+  }
+  return {};
+}
+
 bool is_expected_of(const KnownCase& one, const std::string& jit) {
   return std::ranges::any_of(one.known, [&](const model::KnownFailure& known) {
     return fnmatch(known.jit.c_str(), jit.c_str(), 0) == 0;
@@ -94,14 +104,17 @@ std::string_view word(Found found) {
 
 }  // namespace
 
-Result<DefectTable> find_defects(const std::filesystem::path& folder,
-                                 std::span<const engine::Jit> jits,
+Result<DefectTable> find_defects(const std::filesystem::path& glue,
+                                 std::span<const std::string> trees,
                                  const run::RunnerOptions& runner) {
   DefectTable table;
-  for (const engine::Jit& jit : jits) {
+  std::vector<engine::Jit> jits;
+  for (const std::string& tree : trees) {
+    FARCALL_TRY(jit, engine::jit_named("kernel:" + tree, glue));
     table.jits.push_back(jit.identity);
+    jits.push_back(std::move(jit));
   }
-  const cases::FoundFiles files = cases::find_case_files(std::vector{folder.string()});
+  const cases::FoundFiles files = cases::find_case_files(std::vector{(glue / "defects").string()});
   if (!files.errors.empty()) {
     return files.errors.front();
   }
@@ -111,8 +124,12 @@ Result<DefectTable> find_defects(const std::filesystem::path& folder,
       continue;
     }
     Defect defect{.name = one.name, .summary = one.summary, .states = {}};
-    for (const engine::Jit& jit : jits) {
-      defect.states.push_back(run_case(one, jit, runner));
+    const std::string variant = variant_of(one);
+    for (std::size_t i = 0; i < jits.size(); ++i) {
+      const auto jit = variant.empty() ? Result<engine::Jit>(jits[i])
+                                       : engine::jit_named("kernel:" + trees[i] + variant, glue);
+      defect.states.push_back(jit ? run_case(one, jit.value(), runner)
+                                  : DefectState{Found::not_applicable, jit.error().message});
     }
     table.defects.push_back(std::move(defect));
   }

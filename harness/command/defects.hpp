@@ -37,11 +37,13 @@ struct DefectTable {
   std::vector<Defect> defects;
 };
 
-// Runs the cases of the folder that know of a failure, all their cells. What some JITs do
-// everywhere (`code.size`, `code.data-misaligned`) is looked at in the cases that know of it, and
-// nowhere else. What reading the cases fails with.
-Result<DefectTable> find_defects(const std::filesystem::path& folder,
-                                 std::span<const engine::Jit> jits,
+// Runs the cases of `glue`/defects that know of a failure, all their cells, with the JITs of
+// `trees`, named as after `kernel:`. A case that knows of a variant (`kernel:6.12.*+pcrel`) is run
+// with that one; where a tree has none, it is not applicable. What some JITs do everywhere
+// (`code.size`, `code.data-misaligned`) is looked at in the cases that know of it, and nowhere else.
+// What reading the cases fails with, and jit_named() of a tree.
+Result<DefectTable> find_defects(const std::filesystem::path& glue,
+                                 std::span<const std::string> trees,
                                  const run::RunnerOptions& runner);
 
 std::string text(const DefectTable& table);

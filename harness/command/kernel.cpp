@@ -182,12 +182,7 @@ Result<std::vector<std::string>> trees_of(const DefectsArguments& arguments) {
 Result<void> show_defects(const DefectsArguments& arguments) {
   const std::filesystem::path glue = arguments.runner.images / "kernel-jit";
   FARCALL_TRY(trees, trees_of(arguments));
-  std::vector<engine::Jit> jits;
-  for (const std::string& tree : trees) {
-    FARCALL_TRY(jit, engine::jit_named("kernel:" + tree, glue));
-    jits.push_back(std::move(jit));
-  }
-  FARCALL_TRY(table, find_defects(glue / "defects", jits, arguments.runner));
+  FARCALL_TRY(table, find_defects(glue, trees, arguments.runner));
   fmt::print("{}", arguments.json ? to_json(table).dump(1) + "\n" : text(table));
   return success();
 }

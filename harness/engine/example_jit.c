@@ -28,8 +28,8 @@ static farcall_u8* put_image(farcall_u8* at, const struct farcall_request* reque
                              const farcall_u32* words, unsigned count) {
   at = farcall_put32(at, 1); /* functions */
   for (int i = 0; i < 16; ++i)
-    *at++ = 255;             /* where registers are is not told */
-  at = farcall_put32(at, 0); /* no thread area */
+    *at++ = i < 11 ? 255 : 0; /* where registers are is not told; no flags, no arrays */
+  at = farcall_put32(at, 0);  /* no thread area */
   at = farcall_put64(at, farcall_get64(request->functions));
   at = farcall_put32(at, count);
   for (int i = 0; i < 6; ++i)

@@ -21,9 +21,10 @@
  *            externals: u64 address, u64 local entry, u32 kind (0 helper, 1 kfunc), i32 id as in
  *            `imm` of a call, u8[8] types: of five arguments, then of the result; bits of the value,
  *            and 0x80 if it is signed
- *            maps: u64 address, u32 bytes of its values, u32 0
+ *            maps: u64 address, u32 bytes of its values, u32 elements of an array of programs; else 0
  *            slots: u8 opcode, u8 dst | src << 4, i16 offset, i32 imm; as RFC 9669 has them: `imm` of
  *            a local call counts slots, src 1 of a 64-bit load is the number of a map in `imm`
+ *            for each array of programs, its elements: u32 function; FARCALL_NO_PROGRAM: none
  *
  * The first function is the entry. Each function's code must lie at the function's address, where
  * others will look for it. An external's local entry is its code for callers that have the TOC in r2
@@ -35,10 +36,14 @@
  *    4  u32  number
  *    8  u32  status: FARCALL_IMAGE
  *   12  u32  functions: how many
- *   16  u8   r0 … r10: the numbers of the ppc64 registers that hold them; 255: not told; 5 bytes 0
+ *   16  u8   r0 … r10: the numbers of the ppc64 registers that hold them; 255: not told
+ *   27  u8   flags: FARCALL_NO_TOC: it calls externals at their addresses, not at local entries
+ *   28  u32  arrays: how many
  *   32  u32  bytes of the thread area, a multiple of 4
  *   36       the thread area: what r13 is to point to, read-only. If there is one, the code loads r2
- *            from it, and gets none on entry
+ *            from it, gets none on entry, and its tail calls are the jumps to where CTR points
+ *            arrays, each: u64 address, u32 bytes, u32 0, then the bytes: what the code reads as an
+ *            array of programs, read-only, in the place of the map at that address
  *            functions, each: u64 address, u32 words, u32 words of its descriptor, u32 words that a
  *            tail call leaves out, u32 words of stubs and data at its end, which nothing in the
  *            function leads to, u32 lines, u32 calls, u32 passes, then
@@ -63,6 +68,8 @@ enum {
   FARCALL_BIG_ENDIAN = 1,
   FARCALL_ELFV1 = 2,
   FARCALL_PROGRAM = 1,
+  FARCALL_NO_PROGRAM = -1,
+  FARCALL_NO_TOC = 1,
 
   FARCALL_IMAGE = 0,       /* here is the code */
   FARCALL_UNSUPPORTED = 1, /* this JIT does not do such programs: the cell is skipped */
@@ -75,6 +82,7 @@ enum {
   FARCALL_MAP_BYTES = 16,
   FARCALL_SLOT_BYTES = 8,
   FARCALL_ANSWER_BYTES = 36,
+  FARCALL_ARRAY_BYTES = 16,
   FARCALL_ANSWER_FUNCTION_BYTES = 36
 };
 
@@ -101,7 +109,7 @@ struct farcall_request {
   farcall_u32 bytes, number, flags, cpu;
   farcall_u64 toc, call_base;
   farcall_u32 function_count, external_count, map_count, slot_count;
-  const farcall_u8 *functions, *externals, *maps, *slots;
+  const farcall_u8 *functions, *externals, *maps, *slots, *arrays;
 };
 
 static inline struct farcall_request farcall_request_at(const farcall_u8* at) {
@@ -120,6 +128,7 @@ static inline struct farcall_request farcall_request_at(const farcall_u8* at) {
   request.externals = request.functions + FARCALL_FUNCTION_BYTES * request.function_count;
   request.maps = request.externals + FARCALL_EXTERNAL_BYTES * request.external_count;
   request.slots = request.maps + FARCALL_MAP_BYTES * request.map_count;
+  request.arrays = request.slots + FARCALL_SLOT_BYTES * request.slot_count;
   return request;
 }
 

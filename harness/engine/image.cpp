@@ -29,7 +29,10 @@ std::vector<Extent> extents(const model::Cell& cell, const model::CodeImage& ima
     add(function.name, function.address, function.words.size() * 4);
   }
   for (const bpf::MemoryRegion& region : cell.memory) {
-    add(region.name, region.address, region.bytes.size());
+    const auto instead =
+        std::ranges::find(image.program_arrays, region.address, &model::ProgramArray::address);
+    add(region.name, region.address,
+        instead == image.program_arrays.end() ? region.bytes.size() : instead->bytes.size());
   }
   add("stack", cell.placement.stack, model::kStackBytes);
   return all;
@@ -72,7 +75,7 @@ GuestAddress free_page(const std::vector<Extent>& all) {
 
 }  // namespace
 
-Result<void> complete(const model::Cell& cell, model::CodeImage& image) {
+Result<void> complete(const model::Cell& cell, model::CodeImage& image, HelperEntry helper_entry) {
   for (const bpf::CallInstruction& made : call_instructions(*cell.program)) {
     const auto call = std::ranges::find(image.calls, made.site, &model::CodeCall::site);
     if (call != image.calls.end() && made.slot < cell.program->slots.size()) {
@@ -80,6 +83,11 @@ Result<void> complete(const model::Cell& cell, model::CodeImage& image) {
     }
   }
   jit::add_externals(cell, image);
+  if (helper_entry == HelperEntry::global) {
+    for (std::size_t i = cell.program->functions.size(); i < image.functions.size(); ++i) {
+      image.functions[i].local_entry_words = 0;
+    }
+  }
   for (const bpf::CallInstruction& made : call_instructions(*cell.program)) {
     const auto call = std::ranges::find(image.calls, made.site, &model::CodeCall::site);
     if (call != image.calls.end() && made.callee) {

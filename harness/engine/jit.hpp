@@ -51,7 +51,8 @@ struct Jit {
 const Jit& farcall_jit();
 
 // The one of that name: `farcall`, `exec:COMMAND`, `kernel:DIR`, `kernel:VERSION` of a source that
-// was fetched, where no folder has that name. `glue` is the folder with what makes a process of a
+// was fetched, where no folder has that name; with `+pcrel`, `+blinded` or `+probed` after it, that
+// variant of a kernel's, see kernel_build.hpp. `glue` is the folder with what makes a process of a
 // kernel's JIT. usage.bad-argument, kernel.not-fetched, and what kernel_jit() and process_jit()
 // fail with.
 Result<Jit> jit_named(const std::string& name, const std::filesystem::path& glue);

@@ -38,24 +38,51 @@ struct Configuration {
   std::string name;
   std::vector<std::string> targets;   // of make
   std::string settings;               // on top of that
+  std::string option;                 // which must come of it
   std::vector<std::string> compiler;  // flags
   std::vector<std::string> linker;
 };
 
-Configuration configuration(model::Endian endian) {
+Configuration configuration(model::Endian endian, Variant variant) {
   switch (endian) {
     case model::Endian::little:
+      if (variant == Variant::pcrel) {
+        return {.name = "le-pcrel",
+                .targets = {"ppc64le_defconfig"},
+                .settings = "CONFIG_POWER10_CPU=y\nCONFIG_PPC_KERNEL_PCREL=y\n",
+                .option = "CONFIG_PPC_KERNEL_PCREL",
+                .compiler = {"-mlittle-endian"},
+                .linker = {"-EL", "-m", "elf64lppc"}};
+      }
       return {.name = "le",
               .targets = {"ppc64le_defconfig"},
               .settings = "",
+              .option = "",
               .compiler = {"-mlittle-endian"},
               .linker = {"-EL", "-m", "elf64lppc"}};
     case model::Endian::big:
       return {.name = "be",
               .targets = {"ppc64_defconfig"},
               .settings = "CONFIG_PPC64_BIG_ENDIAN_ELF_ABI_V2=y\n",
+              .option = "CONFIG_PPC64_BIG_ENDIAN_ELF_ABI_V2",
               .compiler = {"-mbig-endian"},
               .linker = {"-EB", "-m", "elf64ppc"}};
+  }
+  return {};
+}
+
+constexpr std::array<std::string_view, 4> kVariants = {"", "pcrel", "blinded", "probed"};
+
+// What glue.c is told of it.
+std::vector<std::string> definitions(Variant variant) {
+  switch (variant) {
+    case Variant::blinded:
+      return {"-DFARCALL_BLINDED"};
+    case Variant::probed:
+      return {"-DFARCALL_PROBED"};
+    case Variant::plain:
+    case Variant::pcrel:
+      break;
   }
   return {};
 }
@@ -212,6 +239,12 @@ Result<void> configure(const Configured& configured, const Configuration& config
   if (!fs::exists(configured.build / "include/generated/autoconf.h")) {
     return not_built(fmt::format("{} made no configuration", configured.source.string()));
   }
+  if (!configuration.option.empty() &&
+      contents(configured.build / "include/generated/autoconf.h")
+              .find(fmt::format("#define {} 1\n", configuration.option)) == std::string::npos) {
+    return not_built(fmt::format("{} has no configuration with {}", configured.tree.string(),
+                                 configuration.option));
+  }
   std::ofstream(done) << configuration.name << '\n';
   return success();
 }
@@ -291,22 +324,59 @@ std::vector<fs::path> prerequisites(const fs::path& file) {
   return found;
 }
 
-constexpr std::array kSources = {"bpf_jit_comp", "bpf_jit_comp64"};
+// What is compiled by itself: an edit of one costs one compilation.
+struct Part {
+  std::string name;
+  fs::path source;
+  std::vector<std::string> flags;
+};
 
-// The name of what comes of the files that the last compilation read; empty: there was none.
-std::string program_name(const fs::path& work, const std::vector<std::string>& flags) {
+constexpr std::string_view kWithStubs = "bpf_jit_comp";
+
+std::vector<Part> parts_of(const Configured& configured, const fs::path& glue,
+                           const Configuration& configuration, Variant variant) {
+  const std::vector<std::string> flags = compiler_flags(configured, glue, configuration);
+  const auto with = [&flags](const std::vector<std::string>& more) {
+    std::vector<std::string> all = flags;
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  std::vector<Part> parts;
+  for (const std::string_view name : {kWithStubs, std::string_view("bpf_jit_comp64")}) {
+    parts.push_back({.name = std::string(name),
+                     .source = configured.source / "arch/powerpc/net" / fmt::format("{}.c", name),
+                     .flags = with({"-include", (glue / "around.h").string()})});
+  }
+  parts.push_back({.name = fmt::format("glue{}", name(variant)),
+                   .source = glue / "glue.c",
+                   .flags = with(definitions(variant))});
+  return parts;
+}
+
+// The name of what comes of the files that the part's last compilation read; empty: there was none.
+std::string name_of(const Part& part, const fs::path& work) {
+  const std::vector<fs::path> files = prerequisites(work / (part.name + ".d"));
+  if (files.empty()) {
+    return {};
+  }
   Hash hash;
-  for (const std::string& flag : flags) {
+  for (const std::string& flag : part.flags) {
     hash.add(flag);
   }
-  for (const char* const part : {"bpf_jit_comp", "bpf_jit_comp64", "glue"}) {
-    const std::vector<fs::path> files = prerequisites(work / fmt::format("{}.d", part));
-    if (files.empty()) {
+  for (const fs::path& file : files) {
+    hash.add(contents(file));
+  }
+  return hash.name();
+}
+
+std::string program_name(const std::vector<Part>& parts, const fs::path& work) {
+  Hash hash;
+  for (const Part& part : parts) {
+    const std::string name = name_of(part, work);
+    if (name.empty()) {
       return {};
     }
-    for (const fs::path& file : files) {
-      hash.add(contents(file));
-    }
+    hash.add(name);
   }
   return "jit-" + hash.name();
 }
@@ -337,36 +407,45 @@ Result<void> compile(const fs::path& input, const fs::path& output,
   return success();
 }
 
-// Compiles and links in `work`, and leaves the program there as `jit`.
-Result<void> build(const Configured& configured, const fs::path& glue, const fs::path& work,
-                   const std::vector<std::string>& flags, const Configuration& configuration) {
-  const auto with = [&flags](std::initializer_list<std::string> more) {
-    std::vector<std::string> all = flags;
-    all.insert(all.end(), more);
-    return all;
-  };
-  const auto rule = [&work](std::string_view part) {
-    return (work / fmt::format("{}.d", part)).string();
-  };
-  for (const char* const source : kSources) {
-    FARCALL_TRYV(
-        compile(configured.source / "arch/powerpc/net" / fmt::format("{}.c", source),
-                work / fmt::format("{}.o", source),
-                with({"-include", (glue / "around.h").string(), "-MD", "-MF", rule(source)})));
+// Makes the part's object, unless the one that is there is of the same files.
+Result<void> compile_part(const Part& part, const fs::path& work) {
+  const fs::path object = work / (part.name + ".o");
+  const fs::path made_of = work / (part.name + ".name");
+  if (const std::string name = name_of(part, work);
+      !name.empty() && fs::exists(object) && contents(made_of) == name) {
+    return success();
   }
-  FARCALL_TRYV(compile(glue / "glue.c", work / "glue.o", with({"-MD", "-MF", rule("glue")})));
+  fs::remove(made_of);
+  std::vector<std::string> flags = part.flags;
+  flags.insert(flags.end(), {"-MD", "-MF", (work / (part.name + ".d")).string()});
+  FARCALL_TRYV(compile(part.source, object, std::move(flags)));
+  if (part.name == kWithStubs) {
+    // What stubs the JIT appends to a function, it keeps to itself.
+    FARCALL_TRYV(run_tool(fmt::format("{}objcopy", kCross),
+                          {"--globalize-symbol=bpf_jit_ool_stub", object.string()}));
+  }
+  std::ofstream(made_of) << name_of(part, work);
+  return success();
+}
+
+// Compiles and links in `work`, and leaves the program there as `jit`.
+Result<void> build(const std::vector<Part>& parts, const fs::path& work,
+                   const Configuration& configuration) {
+  for (const Part& part : parts) {
+    FARCALL_TRYV(compile_part(part, work));
+  }
   const std::string ld = fmt::format("{}ld", kCross);
-  const auto link = [&](std::initializer_list<std::string> more) {
+  const auto link = [&](const std::vector<std::string>& more) {
     std::vector<std::string> all = configuration.linker;
-    all.insert(all.end(), more);
+    all.insert(all.end(), more.begin(), more.end());
     return run_tool(ld, std::move(all));
   };
-  // What stubs the JIT appends to a function, it keeps to itself.
-  FARCALL_TRYV(run_tool(fmt::format("{}objcopy", kCross), {"--globalize-symbol=bpf_jit_ool_stub",
-                                                           (work / "bpf_jit_comp.o").string()}));
   const std::string all = (work / "all.o").string();
-  FARCALL_TRYV(link({"-r", "-o", all, (work / "bpf_jit_comp.o").string(),
-                     (work / "bpf_jit_comp64.o").string(), (work / "glue.o").string()}));
+  std::vector<std::string> together = {"-r", "-o", all};
+  for (const Part& part : parts) {
+    together.push_back((work / (part.name + ".o")).string());
+  }
+  FARCALL_TRYV(link(together));
   FARCALL_TRY(undefined, run_tool(fmt::format("{}nm", kCross), {"-u", all}));
   std::ofstream(work / "missing.s") << stand_ins(undefined);
   std::vector<std::string> assembler = {"-mabi=elfv2"};
@@ -379,8 +458,19 @@ Result<void> build(const Configured& configured, const fs::path& glue, const fs:
 
 }  // namespace
 
-Result<fs::path> build_kernel_jit(const fs::path& tree, const fs::path& glue,
-                                  model::Endian endian) {
+std::string_view name(Variant variant) {
+  return kVariants[static_cast<std::size_t>(variant)];
+}
+
+std::optional<Variant> variant_named(std::string_view name) {
+  const auto found = std::ranges::find(kVariants, name);
+  return found == kVariants.end() || name.empty()
+             ? std::nullopt
+             : std::optional(static_cast<Variant>(found - kVariants.begin()));
+}
+
+Result<fs::path> build_kernel_jit(const fs::path& tree, const fs::path& glue, model::Endian endian,
+                                  Variant variant) {
   if (!fs::exists(tree / "arch/powerpc/net/bpf_jit_comp64.c") || !fs::exists(tree / "Makefile")) {
     return not_built(fmt::format("{} is not a Linux source tree: it has no "
                                  "arch/powerpc/net/bpf_jit_comp64.c",
@@ -389,7 +479,7 @@ Result<fs::path> build_kernel_jit(const fs::path& tree, const fs::path& glue,
   }
   FARCALL_TRY(cache, programs_folder());
   const fs::path source = fs::canonical(tree);
-  const Configuration wanted = configuration(endian);
+  const Configuration wanted = configuration(endian, variant);
   const fs::path folder = cache / configuration_name(source, wanted);
   std::error_code error;
   fs::create_directories(folder / "work", error);
@@ -400,15 +490,21 @@ Result<fs::path> build_kernel_jit(const fs::path& tree, const fs::path& glue,
   const Configured configured{
       .tree = source, .source = folder / "source", .build = folder / "build"};
   const fs::path work = folder / "work";
-  const std::vector<std::string> flags = compiler_flags(configured, glue, wanted);
-  if (const std::string name = program_name(work, flags);
+  const std::vector<Part> parts = parts_of(configured, glue, wanted, variant);
+  if (const std::string name = program_name(parts, work);
       !name.empty() && fs::exists(folder / name)) {
     return folder / name;
   }
+  for (const std::string_view tool : {"make", "gcc", "flex", "bison", "bc"}) {
+    FARCALL_TRYV(find_tool(std::string(tool)));
+  }
+  for (const std::string_view tool : {"gcc", "ld", "objcopy", "nm"}) {
+    FARCALL_TRYV(find_tool(fmt::format("{}{}", kCross, tool)));
+  }
   FARCALL_TRYV(make_overlay(source, configured.source));
   FARCALL_TRYV(configure(configured, wanted));
-  FARCALL_TRYV(build(configured, glue, work, flags, wanted));
-  fs::path program = folder / program_name(work, flags);
+  FARCALL_TRYV(build(parts, work, wanted));
+  fs::path program = folder / program_name(parts, work);
   fs::rename(work / "jit", program, error);
   if (error) {
     return not_built(fmt::format("cannot keep {}: {}", program.string(), error.message()));

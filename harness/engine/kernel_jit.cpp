@@ -1,5 +1,8 @@
 #include "engine/kernel_jit.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <memory>
@@ -19,7 +22,10 @@ namespace fs = std::filesystem;
 // The programs that were made of a tree; shared by all threads.
 class Generators {
  public:
-  Generators(fs::path tree, fs::path glue) : tree_(std::move(tree)), glue_(std::move(glue)) {}
+  Generators(fs::path tree, fs::path glue, Variant variant)
+      : tree_(std::move(tree)), glue_(std::move(glue)), variant_(variant) {}
+
+  Variant variant() const { return variant_; }
 
   Result<process::Command> of(model::Endian endian) {
     const std::scoped_lock lock(mutex_);
@@ -33,12 +39,13 @@ class Generators {
  private:
   Result<process::Command> make(model::Endian endian) const {
     FARCALL_TRY(emulator, user_emulator(endian));
-    FARCALL_TRY(program, build_kernel_jit(tree_, glue_, endian));
+    FARCALL_TRY(program, build_kernel_jit(tree_, glue_, endian, variant_));
     return process::Command{.program = emulator, .arguments = {program.string()}};
   }
 
   fs::path tree_;
   fs::path glue_;
+  Variant variant_;
   std::mutex mutex_;
   std::array<std::optional<Result<process::Command>>, 2> commands_;
 };
@@ -60,10 +67,27 @@ std::string kernel_version(const fs::path& tree) {
   return parts[0] + "." + parts[1] + "." + parts[2] + parts[3];
 }
 
+// Below it are a user's addresses, to Linux.
+constexpr GuestAddress kKernelAddresses = {0xc000'0000'0000'0000};
+
+bool has_user_memory(const model::Cell& cell) {
+  return cell.placement.stack < kKernelAddresses ||
+         std::ranges::any_of(
+             cell.memory,
+             [](const bpf::MemoryRegion& region) { return region.address < kKernelAddresses; });
+}
+
 // What no tree's JIT can be asked for, or an empty text.
-std::string declined(const model::Cell& cell) {
+std::string declined(const model::Cell& cell, Variant variant) {
   if (cell.axes.abi == model::Abi::elfv1) {
     return "code for ELFv1, which kernel:DIR is not built for";
+  }
+  if (variant == Variant::pcrel &&
+      (cell.axes.cpu != model::Cpu::power10 || cell.axes.endian != model::Endian::little)) {
+    return "a kernel without a TOC, which is one for little-endian POWER10 alone";
+  }
+  if (variant == Variant::probed && has_user_memory(cell)) {
+    return "memory at a user's address, from where a load that may fault gets 0";
   }
   if (cell.expected.failure) {
     return "the case expects a failure, of farcall's own linker or JIT";
@@ -83,7 +107,7 @@ class KernelCompiler final : public Compiler {
     std::array<std::vector<std::size_t>, 2> numbers;
     std::array<std::vector<const model::Document*>, 2> parts;
     for (std::size_t i = 0; i < documents.size(); ++i) {
-      std::string why = declined(documents[i]->cell);
+      std::string why = declined(documents[i]->cell, generators_->variant());
       if (why.empty()) {
         const auto part = static_cast<std::size_t>(documents[i]->cell.axes.endian);
         numbers[part].push_back(i);
@@ -126,12 +150,15 @@ class KernelCompiler final : public Compiler {
 
 }  // namespace
 
-Result<Jit> kernel_jit(std::string name, const fs::path& tree, const fs::path& glue) {
-  const auto generators = std::make_shared<Generators>(tree, glue);
+Result<Jit> kernel_jit(std::string name, const fs::path& tree, const fs::path& glue,
+                       Variant variant) {
+  const auto generators = std::make_shared<Generators>(tree, glue, variant);
   FARCALL_TRYV(generators->of(model::Endian::little));
-  return Jit{.name = std::move(name),
-             .identity = "kernel:" + kernel_version(tree),
-             .start = [generators] { return std::make_unique<KernelCompiler>(generators); }};
+  return Jit{
+      .name = std::move(name),
+      .identity = "kernel:" + kernel_version(tree) +
+                  (variant == Variant::plain ? "" : fmt::format("+{}", engine::name(variant))),
+      .start = [generators] { return std::make_unique<KernelCompiler>(generators); }};
 }
 
 }  // namespace farcall::engine

@@ -11,6 +11,7 @@
 
 #include "base/error.hpp"
 #include "engine/jit.hpp"
+#include "engine/kernel_build.hpp"
 #include "model/axes.hpp"
 
 namespace farcall::engine {
@@ -19,6 +20,6 @@ namespace farcall::engine {
 // is made at once if it is not in the cache, the other when a cell first wants it.
 // jit.not-built: no such tree, a tool is missing, or it does not compile; the compiler's own words.
 Result<Jit> kernel_jit(std::string name, const std::filesystem::path& tree,
-                       const std::filesystem::path& glue);
+                       const std::filesystem::path& glue, Variant variant);
 
 }  // namespace farcall::engine

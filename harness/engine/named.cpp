@@ -59,8 +59,17 @@ Result<Jit> jit_named(const std::string& name, const std::filesystem::path& glue
     return exec_jit(name);
   }
   if (name.starts_with(kKernel)) {
-    FARCALL_TRY(tree, tree_named(name.substr(kKernel.size())));
-    return kernel_jit(name, tree, glue);
+    std::string of = name.substr(kKernel.size());
+    Variant variant = Variant::plain;
+    const std::size_t plus = of.rfind('+');
+    if (plus != std::string::npos && !std::filesystem::exists(of)) {
+      if (const auto named = variant_named(of.substr(plus + 1))) {
+        variant = *named;
+        of.resize(plus);
+      }
+    }
+    FARCALL_TRY(tree, tree_named(of));
+    return kernel_jit(name, tree, glue, variant);
   }
   return Error{.code = ErrorCode::usage_bad_argument,
                .message = fmt::format(

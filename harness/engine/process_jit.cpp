@@ -198,7 +198,7 @@ class ProcessCompiler final : public Compiler {
         return std::move(image).error();
       }
       if (image) {
-        if (auto completed = complete(cell, image.value()); !completed) {
+        if (auto completed = complete(cell, image.value(), helper_entry(answer)); !completed) {
           image = std::move(completed).error();
         }
       }

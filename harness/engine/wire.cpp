@@ -29,6 +29,20 @@ std::uint8_t type_byte(bpf::ValueType type) {
   return static_cast<std::uint8_t>(type.bits | (type.is_signed ? 0x80U : 0U));
 }
 
+// The programs of the array that `region` is, by the numbers of their functions.
+void append_elements(const model::Cell& cell, const bpf::MemoryRegion& region,
+                     std::vector<std::uint32_t>& elements) {
+  const std::endian order = byte_order(cell.axes.endian);
+  const auto first = cell.placement.functions.begin();
+  const auto last = first + static_cast<std::ptrdiff_t>(cell.program->functions.size());
+  for (std::size_t at = bpf::kArrayHeaderBytes; at + 8 <= region.bytes.size(); at += 8) {
+    const GuestAddress program{load<std::uint64_t>(region.bytes.data() + at, order)};
+    const auto found = std::find(first, last, program);
+    elements.push_back(found == last ? static_cast<std::uint32_t>(FARCALL_NO_PROGRAM)
+                                     : static_cast<std::uint32_t>(found - first));
+  }
+}
+
 std::uint32_t cpu_number(model::Cpu cpu) {
   switch (cpu) {
     case model::Cpu::power8:
@@ -146,6 +160,13 @@ Result<AnsweredFunction> read_function(Reader& reader, model::Abi abi) {
 
 }  // namespace
 
+HelperEntry helper_entry(std::span<const std::byte> answer) {
+  constexpr std::size_t kFlags = 27;
+  const bool has_no_toc = answer.size() > kFlags &&
+                          std::to_integer<int>(answer[kFlags] & std::byte{FARCALL_NO_TOC}) != 0;
+  return has_no_toc ? HelperEntry::global : HelperEntry::local;
+}
+
 std::vector<std::byte> request(const model::Cell& cell, std::uint32_t number) {
   const bpf::Program& program = *cell.program;
   Writer out;
@@ -184,17 +205,25 @@ std::vector<std::byte> request(const model::Cell& cell, std::uint32_t number) {
     out.put(type_byte(external.signature.result));
     out.put<std::uint16_t>(0);
   }
+  std::vector<std::uint32_t> elements;
   for (const bpf::Map& map : program.maps) {
     const auto region = std::ranges::find(cell.memory, map.name, &bpf::MemoryRegion::name);
+    const std::size_t before = elements.size();
+    if (map.value_bytes == 0 && region != cell.memory.end()) {
+      append_elements(cell, *region, elements);
+    }
     out.put(region == cell.memory.end() ? std::uint64_t{0} : region->address.value);
     out.put(map.value_bytes);
-    out.put<std::uint32_t>(0);
+    out.put(static_cast<std::uint32_t>(elements.size() - before));
   }
   for (const bpf::Slot& slot : program.slots) {
     out.put(slot.opcode);
     out.put(static_cast<std::uint8_t>(slot.dst | slot.src << 4U));
     out.put(static_cast<std::uint16_t>(slot.offset));
     out.put(static_cast<std::uint32_t>(slot.imm));
+  }
+  for (const std::uint32_t element : elements) {
+    out.put(element);
   }
   store(out.bytes.data(), static_cast<std::uint32_t>(out.bytes.size()), std::endian::little);
   return std::move(out.bytes);
@@ -226,7 +255,7 @@ Result<model::CodeImage> read_answer(std::span<const std::byte> answer, const mo
   const bpf::Program& program = *cell.program;
   model::CodeImage image;
   const auto function_count = reader.get<std::uint32_t>();
-  for (const std::byte gpr : reader.take(16)) {
+  for (const std::byte gpr : reader.take(12)) {
     if (image.bpf_registers.size() < bpf::kRegisterCount) {
       image.bpf_registers.push_back(std::to_integer<std::uint8_t>(gpr));
     }
@@ -234,6 +263,7 @@ Result<model::CodeImage> read_answer(std::span<const std::byte> answer, const mo
   if (std::ranges::any_of(image.bpf_registers, [](std::uint8_t gpr) { return gpr > 31; })) {
     image.bpf_registers.clear();
   }
+  const auto array_count = reader.get<std::uint32_t>();
   const auto area_bytes = reader.get<std::uint32_t>();
   if (area_bytes > model::kPageBytes) {
     return bad_answer(fmt::format("the thread area has {} bytes; expected at most {}", area_bytes,
@@ -242,6 +272,19 @@ Result<model::CodeImage> read_answer(std::span<const std::byte> answer, const mo
   if (area_bytes != 0) {
     const auto bytes = reader.take(area_bytes);
     image.thread_area = {.address = {}, .bytes = {bytes.begin(), bytes.end()}};
+  }
+  for (std::uint32_t i = 0; i < array_count && !reader.is_short(); ++i) {
+    model::ProgramArray array{.address = {reader.get<std::uint64_t>()}, .bytes = {}};
+    const auto byte_count = reader.get<std::uint32_t>();
+    reader.get<std::uint32_t>();
+    const auto bytes = reader.take(byte_count);
+    array.bytes.assign(bytes.begin(), bytes.end());
+    if (std::ranges::find(cell.memory, array.address, &bpf::MemoryRegion::address) ==
+        cell.memory.end()) {
+      return bad_answer(fmt::format("an array of programs is at {}; expected the address of a map",
+                                    to_string(array.address)));
+    }
+    image.program_arrays.push_back(std::move(array));
   }
   std::vector<AnsweredFunction> answered_functions;
   for (std::uint32_t i = 0; i < function_count && !reader.is_short(); ++i) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "engine/image.hpp"
 #include "model/cell.hpp"
 #include "model/code_image.hpp"
 
@@ -14,6 +15,9 @@ namespace farcall::engine {
 
 // The largest answer that is read, in bytes: code of 64 MiB with its line table.
 inline constexpr std::uint32_t kMostAnswerBytes = 512U << 20;
+
+// How the code of an answer that is an image enters helpers.
+HelperEntry helper_entry(std::span<const std::byte> answer);
 
 std::vector<std::byte> request(const model::Cell& cell, std::uint32_t number);
 

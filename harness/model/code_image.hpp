@@ -81,13 +81,24 @@ struct CodeCall {
 
 // What r13 points to while the code runs, read-only: the part of a kernel's per-CPU area (paca)
 // that code of that kernel reads. Such code loads r2 from there, so that it is given none and
-// leaves its own.
+// leaves its own. Tail calls of such code jump by CTR, wherever r12 points.
 struct ThreadArea {
   GuestAddress address;
   std::vector<std::byte> bytes;
 
   friend bool operator==(const ThreadArea&, const ThreadArea&) = default;
 };
+
+// An array of programs as code of a kernel reads it: Linux's struct bpf_array, and after it what of
+// the programs' structures is read. It lies, read-only, in the place of the cell's own array at
+// that address.
+struct ProgramArray {
+  GuestAddress address;
+  std::vector<std::byte> bytes;
+
+  friend bool operator==(const ProgramArray&, const ProgramArray&) = default;
+};
+
 // Who said where the functions of an image lie: the cell's placement, or whoever made the image.
 enum class PlacedBy : std::uint8_t { cell, image };
 
@@ -98,7 +109,8 @@ struct CodeImage {
   // The numbers of the ppc64 registers that hold BPF's r0 … r10; empty: the JIT does not say.
   std::vector<std::uint8_t> bpf_registers;
   PlacedBy placed_by = PlacedBy::cell;
-  std::optional<ThreadArea> thread_area = {};  // absent: the code reads nothing at r13
+  std::optional<ThreadArea> thread_area = {};     // absent: the code reads nothing at r13
+  std::vector<ProgramArray> program_arrays = {};  // none: the code reads those of the cell
 
   friend bool operator==(const CodeImage&, const CodeImage&) = default;
 };

@@ -121,6 +121,16 @@ Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed) {
     job.regions.push_back(code_region(function, byte_order(cell.axes.endian)));
   }
   for (const bpf::MemoryRegion& memory : cell.memory) {
+    const auto instead =
+        std::ranges::find(image.program_arrays, memory.address, &ProgramArray::address);
+    if (instead != image.program_arrays.end()) {
+      job.regions.push_back({.address = instead->address,
+                             .size_bytes = instead->bytes.size(),
+                             .bytes = instead->bytes,
+                             .access = Access::read,
+                             .name = memory.name});
+      continue;
+    }
     job.regions.push_back({.address = memory.address,
                            .size_bytes = memory.bytes.size(),
                            .bytes = memory.bytes,
@@ -169,6 +179,7 @@ Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed) {
   job.entry = marked_registers(garbage);
   job.entry.gpr[1] = stack_pointer.value;
   if (image.thread_area) {
+    job.jumps = Jumps::where_ctr_points;
     // r2 keeps its mark: a damaged load of it shows.
     job.entry.gpr[static_cast<std::size_t>(abi.thread)] = image.thread_area->address.value;
   } else {

@@ -39,6 +39,10 @@ struct JobRegion {
 // instruction; nothing, for a debugger that steps by itself.
 enum class Watch : std::uint8_t { branches, instructions, nothing };
 
+// Where a branch that is neither call nor return leads for the guest to write it down: a tail call
+// of farcall's own code goes where r12 points, that of a kernel's where CTR does.
+enum class Jumps : std::uint8_t { where_r12_points, where_ctr_points };
+
 struct Job {
   std::vector<JobRegion> regions;
   ppc64::Registers entry;  // on entry; lr is the address to return to, ctr and r12 the entry point
@@ -50,6 +54,7 @@ struct Job {
   std::uint64_t budget_instructions = 10'000'000;
   std::uint32_t trace_events = 256;  // how many calls and returns are recorded at most
   Watch watch = Watch::branches;
+  Jumps jumps = Jumps::where_r12_points;
   std::uint32_t steps = 0;          // how many are recorded at most
   std::uint64_t steps_skipped = 0;  // so many are not, before the first one is
 
@@ -60,7 +65,7 @@ enum class Ending : std::uint8_t { returned, faulted, out_of_budget };
 
 // A branch that the CPU took, from the hardware's branch trace. `link` is LR right after it, so a
 // branch-and-link has link = from + 4, and a return has to = link. Of the others, those are
-// recorded that go where r12 points: a tail call does.
+// recorded that go where Job::jumps says that a tail call does.
 struct TakenBranch {
   GuestAddress from;
   GuestAddress to;

@@ -412,6 +412,12 @@ CodeImage read_image(const Json& json) {
     image.thread_area = {.address = read_address(area.at("address")),
                          .bytes = read_bytes(area.at("bytes"))};
   }
+  if (json.contains("program_arrays")) {
+    image.program_arrays = read_array(json.at("program_arrays"), [](const Json& one) {
+      return ProgramArray{.address = read_address(one.at("address")),
+                          .bytes = read_bytes(one.at("bytes"))};
+    });
+  }
   return image;
 }
 

@@ -302,6 +302,11 @@ Json to_json(const CodeImage& image) {
     json["thread_area"] = {{"address", hex(image.thread_area->address)},
                            {"bytes", hex(image.thread_area->bytes)}};
   }
+  if (!image.program_arrays.empty()) {
+    json["program_arrays"] = array_of(image.program_arrays, [](const ProgramArray& array) {
+      return Json{{"address", hex(array.address)}, {"bytes", hex(array.bytes)}};
+    });
+  }
   return json;
 }
 

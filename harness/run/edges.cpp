@@ -24,8 +24,9 @@ constexpr std::int64_t kGiB = std::int64_t{1} << 30;
 // most.
 constexpr std::uint64_t kLargestBytes = std::uint64_t{1} << 18;
 
-// Where the entry is at most edges: its distance to the TOC and to its callees matters.
-constexpr GuestAddress kText = {0xc000'0000'0100'0000};
+// Where the entry is at most edges: its distance to the TOC and to its callees matters. What a case
+// does not place is within 64 MiB of text, and out of the way.
+constexpr GuestAddress kText = {0xc000'0000'1000'0000};
 constexpr GuestAddress kVmalloc = {0xc008'0000'0000'0000};
 
 // The farthest that addis and addi reach from r2.
@@ -83,9 +84,14 @@ constexpr std::array kEdges = {
     Edge{"helpers-toc-top", Part::helpers, Edge::From::toc, kTocTop - 3 - kLocalEntry},
     Edge{"helpers-toc-beyond", Part::helpers, Edge::From::toc, kTocTop + 1 - kLocalEntry},
     Edge{"helpers-toc-bottom", Part::helpers, Edge::From::toc, kTocBottom - kLocalEntry},
-    // The 4 GiB boundary lies in the entry's frame, and between that and its caller's.
+    // The 4 GiB boundary lies in the entry's frame, and between that and its caller's. Linux counts
+    // tail calls in a doubleword below r1 at entry, and newer ones point there from subprograms:
+    // right below the boundary, right above it, and so far above that no count is as large.
     Edge{"stack-4-gib", Part::stack, Edge::From::nowhere, stack_around(k4Gib, 0x100)},
     Edge{"stack-4-gib-at-entry", Part::stack, Edge::From::nowhere, stack_around(k4Gib, 0)},
+    Edge{"stack-4-gib-below-count", Part::stack, Edge::From::nowhere, stack_around(k4Gib, 0x10)},
+    Edge{"stack-4-gib-far-below-count", Part::stack, Edge::From::nowhere,
+         stack_around(k4Gib, 0x40)},
 };
 
 // Moves the parts that the edge is about; false: the program has none of them.

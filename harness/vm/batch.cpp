@@ -205,6 +205,7 @@ void write_job(const model::Job& job, const Plan& plan, std::uint64_t nonce,
   record.trace_capacity = job.trace_events;
   record.alias = plan.alias;
   record.watch = static_cast<std::uint32_t>(wire_watch(job.watch));
+  record.jumps_by_ctr = job.jumps == model::Jumps::where_ctr_points ? 1 : 0;
   record.steps = placed.steps;
   record.step_capacity = job.steps;
   record.steps_skipped = job.steps_skipped;

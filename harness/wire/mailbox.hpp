@@ -166,10 +166,12 @@ struct JobRecord {
   ul32 unstepped_count;
   ul32 guarded_stores;  // offset of GuardedStore[guarded_store_count]
   ul32 guarded_store_count;
+  ul32 jumps_by_ctr;  // not 0: jumps to where CTR points are recorded, not those to where r12 does
+  ul32 reserved;
   Registers entry;
   JobResult result;
 };
-static_assert(sizeof(JobRecord) == 96 + sizeof(Registers) + sizeof(JobResult));
+static_assert(sizeof(JobRecord) == 104 + sizeof(Registers) + sizeof(JobResult));
 
 // At the start of an area. The guest runs the jobs at `jobs[0 … job_count-1]` and then writes the
 // completion, which counts only if all three words are as they must be.

@@ -44,7 +44,8 @@ struct JobState {
   const ul64* unstepped_end;
   const wire::GuardedStore* guarded_begin;
   const wire::GuardedStore* guarded_end;
-  std::uint64_t unused[3];
+  std::uint64_t ctr_jumps;  // which jumps are recorded: all bits set: to CTR; 0: to r12
+  std::uint64_t unused[2];
   RingEntry ring[wire::kLastBranches];
 };
 
@@ -71,6 +72,7 @@ static_assert(offsetof(JobState, unstepped_begin) == STATE_UNSTEPPED_BEGIN - JOB
 static_assert(offsetof(JobState, unstepped_end) == STATE_UNSTEPPED_END - JOB_STATE);
 static_assert(offsetof(JobState, guarded_begin) == STATE_GUARDED_BEGIN - JOB_STATE);
 static_assert(offsetof(JobState, guarded_end) == STATE_GUARDED_END - JOB_STATE);
+static_assert(offsetof(JobState, ctr_jumps) == STATE_CTR_JUMPS - JOB_STATE);
 static_assert(offsetof(JobState, ring) == STATE_RING - JOB_STATE);
 static_assert(wire::kResumePage == RESUME_PAGE);
 static_assert(sizeof(RingEntry) == 1 << RING_ENTRY_SHIFT);

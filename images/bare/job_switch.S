@@ -188,7 +188,12 @@ trace_branch:
         std     %r3, STATE_RING + BRANCH_TO(%r5)
         cmpld   %cr0, %r3, %r4          // a return
         cror    2, 2, 6                 // CR0[EQ] |= CR1[EQ]
-        cmpld   %cr1, %r3, %r12         // to where r12 points: a tail call, if it is none of these
+        ld      %r4, STATE_CTR(0)       // to where r12 points, or CTR: a tail call, if it is none of
+        ld      %r5, STATE_CTR_JUMPS(0) // these
+        and     %r4, %r4, %r5
+        andc    %r5, %r12, %r5
+        or      %r4, %r4, %r5
+        cmpld   %cr1, %r3, %r4
         cror    2, 2, 6
         bne     3f
 

@@ -128,6 +128,7 @@ void run_job(const Mmu& mmu, std::byte* area, wire::JobRecord& job) {
   job_state.trace_next = trace;
   job_state.trace_end = trace + static_cast<std::uint32_t>(job.trace_capacity);
   job_state.trace_events = 0;
+  job_state.ctr_jumps = job.jumps_by_ctr != 0 ? ~std::uint64_t{0} : 0;
   job_state.taken_branches = 0;
   job_state.ring[wire::kLastBranches - 1].to = job.entry_point;  // what came before the first one
   wire::JobResult& result = job.result;

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from farcall import Case, Cell, FarcallError, MachinePool, Result
+from farcall import Case, Cell, FarcallError, Jit, MachinePool, Result
 from farcall.machines import machine_name
 
 # Cells of one kind of machine that are run as a whole, by one worker of xdist: enough to make a boot
@@ -23,6 +23,7 @@ _PROGRAM = re.compile(rb"^[ \t]*--[ \t]*(asm|raw)\b", re.MULTILINE).search
 
 POOL = pytest.StashKey[MachinePool]()
 RUNNER = pytest.StashKey["BatchRunner"]()
+JITS = pytest.StashKey[list[Jit]]()
 
 
 class CellFailed(Exception):
@@ -69,8 +70,11 @@ class CaseFile(pytest.File):
         except FarcallError as error:
             yield BadCaseItem.from_parent(self, name=self.path.stem, error=error)
             return
+        jits = self.config.stash[JITS]
         for cell in cells:
-            yield CellItem.from_parent(self, name=cell.name, cell=cell)
+            for jit in jits:
+                name = cell.name if len(jits) == 1 else f"{cell.name}[{jit.name}]"
+                yield CellItem.from_parent(self, name=name, cell=cell, jit=jit)
 
 
 class BadCaseItem(pytest.Item):
@@ -99,9 +103,11 @@ class BadCaseItem(pytest.Item):
 
 
 class CellItem(pytest.Item):
-    def __init__(self, *, cell: Cell, **arguments: Any) -> None:
+    def __init__(self, *, cell: Cell, jit: Jit, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.cell = cell
+        self.jit = jit
+        self.user_properties.append(("farcall.jit", jit.name))
         self.machine = machine_name(cell)
         self.group = ""  # set once all items are known
         for value in cell.axes.values():
@@ -109,6 +115,8 @@ class CellItem(pytest.Item):
 
     def runtest(self) -> None:
         result = self.config.stash[RUNNER].result_of(self)
+        if result.outcome == "skip":
+            pytest.skip(headline(result))
         if not result.passed:
             raise CellFailed(result, self.replay)
 
@@ -119,7 +127,10 @@ class CellItem(pytest.Item):
 
     @property
     def replay(self) -> str:
-        return f"farcall run {shlex.quote(self.cell.case_path)} --filter {shlex.quote(self.name)}"
+        words = ["farcall", "run", self.cell.case_path, "--filter", self.cell.name]
+        if self.jit.name != "farcall":
+            words += ["--jit", self.jit.name]
+        return shlex.join(words)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         return self.path, max(self.cell.line - 1, 0), self.name
@@ -141,17 +152,20 @@ class BatchRunner:
     def result_of(self, item: CellItem) -> Result:
         if item not in self._results:
             batch = self._waiting.pop(item.group, [item])
-            results = self._pool.run([one.cell for one in batch])
+            results = self._pool.run([one.cell for one in batch], jit=item.jit)
             self._results.update(zip(batch, results, strict=True))
         return self._results.pop(item)
 
 
 def put_into_groups(cells: Iterable[CellItem]) -> None:
     """Gives each cell the group that is run, and given to a worker of xdist, as a whole."""
-    seen: Counter[str] = Counter()
+    seen: Counter[tuple[str, str]] = Counter()
+    numbers: dict[str, int] = {}
     for item in cells:
-        item.group = f"{item.machine}-{seen[item.machine] // _CELLS_OF_A_GROUP}"
-        seen[item.machine] += 1
+        number = numbers.setdefault(item.jit.name, len(numbers))
+        kind = (item.machine, item.jit.name)
+        item.group = f"{item.machine}-{number}-{seen[kind] // _CELLS_OF_A_GROUP}"
+        seen[kind] += 1
 
 
 def wanted(path: Path, named: Iterable[Path]) -> bool:

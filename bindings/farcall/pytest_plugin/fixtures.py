@@ -7,10 +7,10 @@ from typing import Protocol
 
 import pytest
 
-from farcall import Cell, CodeImage, Document, Landing, MachinePool, Program, Result
-from farcall.pytest_plugin.cells import POOL, headline
+from farcall import Cell, CodeImage, Document, Jit, Landing, MachinePool, Program, Result
+from farcall.pytest_plugin.cells import JITS, POOL, headline
 
-Jit = Callable[[Cell], CodeImage]
+MakeImage = Callable[[Cell], CodeImage]
 
 
 class AssertLands(Protocol):
@@ -20,8 +20,8 @@ class AssertLands(Protocol):
     placement: addresses by name, as in ``-- place`` of case files.
     memory: bytes that r1 points at; r2 is their number.
     axes: values by axis, as ``{"endian": "be", "cpu": "power10"}``.
-    jit: makes the code under test of a cell; farcall's own if not given.
-    Returns the Result. What is expected is what the interpreter says.
+    jit: makes the code under test of a cell; if not given, the JIT of --farcall-jit, or farcall's own.
+    Returns the Result; a program that the JIT does not do is a skip of the test. What is expected is what the interpreter says.
     """
 
     def __call__(
@@ -31,7 +31,7 @@ class AssertLands(Protocol):
         placement: Mapping[str, str | int] | None = None,
         memory: bytes = b"",
         axes: Mapping[str, str] | None = None,
-        jit: Jit | None = None,
+        jit: MakeImage | None = None,
     ) -> Result: ...
 
 
@@ -42,7 +42,13 @@ def farcall_machines(pytestconfig: pytest.Config) -> MachinePool:
 
 
 @pytest.fixture(scope="session")
-def assert_lands(farcall_machines: MachinePool) -> AssertLands:
+def farcall_jit(request: pytest.FixtureRequest) -> Jit:
+    """The JIT of --farcall-jit, farcall's own without it; a test is run with each of several."""
+    return getattr(request, "param", request.config.stash[JITS][0])
+
+
+@pytest.fixture(scope="session")
+def assert_lands(farcall_machines: MachinePool, farcall_jit: Jit) -> AssertLands:
     """See AssertLands. Of the session's scope, so that Hypothesis may use it."""
 
     def check(
@@ -51,7 +57,7 @@ def assert_lands(farcall_machines: MachinePool) -> AssertLands:
         placement: Mapping[str, str | int] | None = None,
         memory: bytes = b"",
         axes: Mapping[str, str] | None = None,
-        jit: Jit | None = None,
+        jit: MakeImage | None = None,
     ) -> Result:
         __tracebackhide__ = True
         if isinstance(program, str):
@@ -68,7 +74,9 @@ def assert_lands(farcall_machines: MachinePool) -> AssertLands:
                 f"of type {type(image).__name__}"
             )
         document = Document(cell, image)
-        (result,) = farcall_machines.run([document])
+        (result,) = farcall_machines.run([document], jit=farcall_jit)
+        if result.outcome == "skip":
+            pytest.skip(headline(result))
         if not result.passed:
             evidence = f"{headline(result)}\n{result.text().rstrip()}"
             pytest.fail(f"{evidence}\n\nthe case:\n{program.case_text()}", pytrace=True)

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from farcall import AXES, MachinePool, __version__
+from farcall import AXES, FarcallError, Jit, MachinePool, __version__
 from farcall.pytest_plugin import bless
 from farcall.pytest_plugin.cells import (
+    JITS,
     POOL,
     RUNNER,
     BadCaseItem,
@@ -23,7 +24,15 @@ from farcall.pytest_plugin.cells import (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.getgroup("farcall").addoption(
+    group = parser.getgroup("farcall")
+    group.addoption(
+        "--farcall-jit",
+        action="append",
+        metavar="NAME",
+        help="who makes the code: farcall (the default), exec:COMMAND, kernel:DIR or kernel:VERSION; "
+        "several, to run everything with each",
+    )
+    group.addoption(
         "--farcall-bless",
         action="store_true",
         help="show how the case files' results and calls would have to change for failed cells to "
@@ -35,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for axis, values in AXES.items():
         for value in values:
             config.addinivalue_line("markers", f"{value}: farcall's cells with {axis} {value}")
+    config.stash[JITS] = _jits(config.getoption("farcall_jit") or ["farcall"])
     config.stash[POOL] = MachinePool()
 
 
@@ -43,8 +53,26 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[POOL].close()
 
 
-def pytest_report_header() -> str:
-    return f"farcall: {__version__}"
+def _jits(names: list[str]) -> list[Jit]:
+    try:
+        return [Jit(name) for name in dict.fromkeys(names)]
+    except FarcallError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    jits = ", ".join(
+        jit.name if jit.identity == jit.name else f"{jit.name} ({jit.identity})"
+        for jit in config.stash[JITS]
+    )
+    return f"farcall: {__version__}, code by {jits}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    jits = metafunc.config.stash[JITS]
+    if len(jits) > 1 and "farcall_jit" in metafunc.fixturenames:
+        names = [jit.name for jit in jits]
+        metafunc.parametrize("farcall_jit", jits, ids=names, indirect=True, scope="session")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

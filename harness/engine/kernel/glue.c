@@ -251,7 +251,11 @@ static int is_kfunc(const farcall_u8* external) {
   return farcall_get32(external + 16) == 1;
 }
 
+/* A kernel without a TOC has no entries for who has it already. */
 unsigned long farcall_function_entry(void* function) {
+#ifdef CONFIG_PPC_KERNEL_PCREL
+  return (unsigned long)function;
+#endif
   const farcall_u8* const external = external_at((unsigned long)function);
   return external ? farcall_get64(external + 8) : (unsigned long)function;
 }
@@ -422,12 +426,33 @@ static u64 function_address(u32 number) {
   return farcall_get64(request.functions + number * FARCALL_FUNCTION_BYTES);
 }
 
-/* The function that begins at `slot`. */
-static s32 function_at(s64 slot) {
-  for (u32 i = 0; i < request.function_count; ++i)
+/* Functions belong to the program that begins last before them, or with them. Tail calls lead from
+ * one program to another, and nothing else does. */
+static int begins_program(u32 number) {
+  return number == 0 || farcall_get32(request.functions + number * FARCALL_FUNCTION_BYTES + 16) &
+                            FARCALL_PROGRAM;
+}
+static u32 program_begin(u32 number) {
+  while (!begins_program(number))
+    --number;
+  return number;
+}
+static u32 program_end(u32 number) {
+  do
+    ++number;
+  while (number < request.function_count && !begins_program(number));
+  return number;
+}
+
+/* The function of the same program as `caller` that begins at `slot`, counted from that program's
+ * first. */
+static s32 function_at(s64 slot, u32 caller) {
+  const u32 begin = program_begin(caller), end = program_end(caller);
+  for (u32 i = begin; i < end; ++i)
     if (function_begin(i) == slot)
-      return i;
-  return -1;
+      return i - begin;
+  why_not = "a function of another program, other than by a tail call";
+  return 0;
 }
 
 static void set_wide(struct bpf_insn* load, u64 value) {
@@ -440,21 +465,35 @@ enum {
   CALL = BPF_JMP | BPF_CALL,
   CALLX = BPF_JMP | BPF_CALL | BPF_X,
   WIDE_LOAD = BPF_LD | BPF_IMM | BPF_DW,
-  TAIL_CALL_HELPER = 12
+  TAIL_CALL_HELPER = 12,
+  TAIL_CALL = BPF_JMP | BPF_TAIL_CALL
 };
 static const u64 kPlaceholder = 0xc008000000000000ull;
 
+/* What a tree's JIT says that it supports; what it does not say it does not. */
+#define SUPPORTS(question) \
+  extern bool question(void) __attribute__((weak)); \
+  static bool farcall_##question(void) { return question && question(); }
+SUPPORTS(bpf_jit_supports_kfunc_call)
+SUPPORTS(bpf_jit_supports_arena)
+SUPPORTS(bpf_jit_supports_percpu_insn)
+SUPPORTS(bpf_jit_supports_subprog_tailcalls)
+
 /* As the kernel's verifier leaves a call for the JIT. */
-static void convert_call(struct bpf_insn* call, u32 slot) {
+static void convert_call(struct bpf_insn* call, u32 slot, u32 caller) {
   if (call->src_reg == BPF_PSEUDO_CALL) {
-    const s32 callee = function_at((s64)slot + 1 + call->imm);
+    const s32 callee = function_at((s64)slot + 1 + call->imm, caller);
     if (callee > S16_MAX)
       why_not = "more functions than the offset of a call can number";
     call->off = callee;
     call->imm = 1;
   } else if (call->src_reg == 0) {
     if (call->imm == TAIL_CALL_HELPER) {
-      why_not = "tail calls";
+      if (program_end(caller) - program_begin(caller) > 1 &&
+          !farcall_bpf_jit_supports_subprog_tailcalls())
+        why_not = "tail calls in a program of several functions, which this JIT does not support";
+      call->code = TAIL_CALL;
+      call->imm = 0;
       return;
     }
     for (u32 i = 0; i < request.external_count; ++i) {
@@ -470,7 +509,7 @@ static void convert_call(struct bpf_insn* call, u32 slot) {
   }
 }
 
-static void convert_load(struct bpf_insn* load, u32 slot) {
+static void convert_load(struct bpf_insn* load, u32 slot, u32 caller) {
   switch (load->src_reg) {
     case BPF_PSEUDO_MAP_FD:
       set_wide(load, farcall_get64(request.maps + (u32)load->imm * FARCALL_MAP_BYTES));
@@ -482,7 +521,7 @@ static void convert_load(struct bpf_insn* load, u32 slot) {
       load->src_reg = 0;
       break;
     case BPF_PSEUDO_FUNC:
-      load->off = function_at((s64)slot + 1 + load->imm);
+      load->off = function_at((s64)slot + 1 + load->imm, caller);
       set_wide(load, kPlaceholder);
       break;
   }
@@ -504,14 +543,6 @@ static int is_too_new(const struct bpf_insn* insn) {
   return insn->code == (BPF_JMP32 | BPF_JA);
 #endif
 }
-
-/* What a tree's JIT says that it supports; what it does not say it does not. */
-#define SUPPORTS(question) \
-  extern bool question(void) __attribute__((weak)); \
-  static bool farcall_##question(void) { return question && question(); }
-SUPPORTS(bpf_jit_supports_kfunc_call)
-SUPPORTS(bpf_jit_supports_arena)
-SUPPORTS(bpf_jit_supports_percpu_insn)
 
 /* Why the verifier refuses the instruction, or rewrites it to what this glue has no model of. */
 static const char* why_refused(const struct bpf_insn* insn) {
@@ -537,17 +568,135 @@ static const char* why_refused(const struct bpf_insn* insn) {
   return NULL;
 }
 
+static struct bpf_insn instruction(u8 code, u8 dst, u8 src, s16 off, s32 imm) {
+  struct bpf_insn insn = {.code = code, .dst_reg = dst, .src_reg = src, .off = off, .imm = imm};
+  return insn;
+}
+
+/* Constant blinding: no immediate of the program is in its code as it is. */
+static u32 next_secret(void) {
+  static u32 state = 0x9e3779b9;
+  state ^= state << 13;
+  state ^= state >> 17;
+  state ^= state << 5;
+  return state;
+}
+
+enum { MOST_BLINDED = 6, MOV64 = BPF_ALU64 | BPF_MOV | BPF_K, XOR64 = BPF_ALU64 | BPF_XOR | BPF_K };
+
+static int has_constant(const struct bpf_insn* insn) {
+  const u8 class = BPF_CLASS(insn->code), op = BPF_OP(insn->code);
+  if (class == BPF_ST)
+    return BPF_MODE(insn->code) == BPF_MEM;
+  if (BPF_SRC(insn->code) != BPF_K)
+    return 0;
+  if (class == BPF_ALU || class == BPF_ALU64)
+    return op != BPF_NEG && op != BPF_END && op != BPF_LSH && op != BPF_RSH && op != BPF_ARSH;
+  return (class == BPF_JMP || class == BPF_JMP32) && op != BPF_JA && op != BPF_CALL &&
+         op != BPF_EXIT && op <= BPF_JSLE;
+}
+
+/* Writes what stands for `from` without its constant, and returns how many instructions that is. */
+static u32 blind(const struct bpf_insn* from, struct bpf_insn* to) {
+  const s32 secret = next_secret(), other = next_secret();
+  if (from->code == WIDE_LOAD && from->src_reg == 0) {
+    const u8 dst = from->dst_reg;
+    to[0] = instruction(MOV64, BPF_REG_AX, 0, 0, from[1].imm ^ secret);
+    to[1] = instruction(XOR64, BPF_REG_AX, 0, 0, secret);
+    to[2] = instruction(BPF_ALU64 | BPF_LSH | BPF_K, BPF_REG_AX, 0, 0, 32);
+    to[3] = instruction(BPF_ALU | BPF_MOV | BPF_K, dst, 0, 0, from->imm ^ other);
+    to[4] = instruction(BPF_ALU | BPF_XOR | BPF_K, dst, 0, 0, other);
+    to[5] = instruction(BPF_ALU64 | BPF_OR | BPF_X, dst, BPF_REG_AX, 0, 0);
+    return 6;
+  }
+  if (!has_constant(from)) {
+    to[0] = from[0];
+    if (from->code != WIDE_LOAD)
+      return 1;
+    to[1] = from[1];
+    return 2;
+  }
+  to[0] = instruction(MOV64, BPF_REG_AX, 0, 0, from->imm ^ secret);
+  to[1] = instruction(XOR64, BPF_REG_AX, 0, 0, secret);
+  to[2] = instruction(BPF_CLASS(from->code) == BPF_ST ? BPF_STX | BPF_MEM | BPF_SIZE(from->code)
+                                                      : from->code | BPF_X,
+                      from->dst_reg, BPF_REG_AX, from->off, 0);
+  return 3;
+}
+
+/* Where each slot of a function begins in the program that the JIT gets, and where that ends. */
+static u32** slot_starts;
+
+static int is_jump(const struct bpf_insn* insn) {
+  const u8 class = BPF_CLASS(insn->code), op = BPF_OP(insn->code);
+  return (class == BPF_JMP || class == BPF_JMP32) && op != BPF_CALL && op != BPF_EXIT &&
+         insn->code != TAIL_CALL;
+}
+
+/* The program of the `count` instructions `from`: they themselves, or blinded. */
+static void put_program(struct bpf_prog* program, const struct bpf_insn* from, u32 count,
+                        u32* starts) {
+  u32 length = 0;
+  for (u32 i = 0; i < count; ++i) {
+    const int is_wide = from[i].code == WIDE_LOAD;
+    starts[i] = length;
+#ifdef FARCALL_BLINDED
+    length += blind(&from[i], &program->insnsi[length]);
+#else
+    program->insnsi[length++] = from[i];
+    if (is_wide)
+      program->insnsi[length++] = from[i + 1];
+#endif
+    if (is_wide)
+      starts[++i] = length - 1;
+  }
+  starts[count] = length;
+  program->len = length;
+  for (u32 i = 0; i < count; ++i) {
+    if (is_jump(&from[i])) {
+      struct bpf_insn* const jump = &program->insnsi[starts[i + 1] - 1];
+      const int by_imm = from[i].code == (BPF_JMP32 | BPF_JA);
+      const s32 target = i + 1 + (by_imm ? from[i].imm : from[i].off);
+      const s32 distance = (s32)starts[target] - (s32)starts[i + 1];
+      if (by_imm)
+        jump->imm = distance;
+      else if (distance != (s16)distance)
+        why_not = "a jump that is too long for its offset once constants are blinded";
+      else
+        jump->off = distance;
+    }
+    if (from[i].code == WIDE_LOAD)
+      ++i;
+  }
+}
+
+/* A load that may fault, as of a pointer that the verifier only trusts to be one of the kernel's. */
+static int becomes_probing(const struct bpf_insn* insn) {
+#ifdef FARCALL_PROBED
+  return BPF_CLASS(insn->code) == BPF_LDX && insn->src_reg != BPF_REG_FP &&
+         (BPF_MODE(insn->code) == BPF_MEM || BPF_MODE(insn->code) == 0x80 /* BPF_MEMSX */);
+#else
+  return 0;
+#endif
+}
+
+static int is_probing(const struct bpf_insn* insn) {
+  return BPF_CLASS(insn->code) == BPF_LDX &&
+         (BPF_MODE(insn->code) == BPF_PROBE_MEM || BPF_MODE(insn->code) == 0x40 /* …_MEMSX */);
+}
+
 static struct bpf_prog* convert_function(u32 number, struct bpf_prog_aux* aux) {
   const u32 begin = function_begin(number), count = function_end(number) - begin;
-  struct bpf_prog* const program = take(sizeof(*program) + (count + 1ul) * sizeof(struct bpf_insn));
+  struct bpf_prog* const program =
+      take(sizeof(*program) + (MOST_BLINDED * (size_t)count + 1) * sizeof(struct bpf_insn));
+  struct bpf_insn* const source = take(count * sizeof(*source));
   int uses_frame = 0;
   program->aux = aux;
   aux->prog = program;
-  program->len = count;
   program->jit_requested = 1;
   for (u32 i = 0; i < count; ++i) {
     const farcall_u8* const slot = request.slots + (begin + i) * FARCALL_SLOT_BYTES;
-    struct bpf_insn* const insn = &program->insnsi[i];
+    struct bpf_insn* const insn = &source[i];
     insn->code = slot[0];
     insn->dst_reg = slot[1] & 15;
     insn->src_reg = slot[1] >> 4;
@@ -555,25 +704,30 @@ static struct bpf_prog* convert_function(u32 number, struct bpf_prog_aux* aux) {
     insn->imm = farcall_get32(slot + 4);
   }
   for (u32 i = 0; i < count; ++i) {
-    struct bpf_insn* const insn = &program->insnsi[i];
+    struct bpf_insn* const insn = &source[i];
     uses_frame |= insn->dst_reg == BPF_REG_FP || insn->src_reg == BPF_REG_FP;
-    if (insn->code == CALLX)
-      why_not = "calls through a register";
-    else if (is_too_new(insn))
+    if (is_too_new(insn))
       why_not = "an instruction that this kernel does not know";
     else if (why_refused(insn))
       why_not = why_refused(insn);
     else if (insn->code == CALL)
-      convert_call(insn, begin + i);
+      convert_call(insn, begin + i, number);
     else if (insn->code == WIDE_LOAD)
-      convert_load(insn, begin + i++);
+      convert_load(insn, begin + i++, number);
+    else if (becomes_probing(insn)) {
+      insn->code ^= BPF_MODE(insn->code) == BPF_MEM ? BPF_MEM ^ BPF_PROBE_MEM : 0x80 ^ 0x40;
+      ++aux->num_exentries;
+    }
   }
+  slot_starts[number] = take((count + 1ul) * sizeof(u32));
+  put_program(program, source, count, slot_starts[number]);
   aux->stack_depth = uses_frame ? MAX_BPF_STACK : 0;
   return program;
 }
 
 /* What is known once every function has its address. */
-static void set_addresses(struct bpf_prog* program, struct bpf_prog** functions) {
+static void set_addresses(struct bpf_prog* program) {
+  struct bpf_prog** const functions = program->aux->func;
   for (u32 i = 0; i < program->len; ++i) {
     struct bpf_insn* const insn = &program->insnsi[i];
     if (insn->code == CALL && insn->src_reg == BPF_PSEUDO_CALL)
@@ -588,18 +742,60 @@ static void set_addresses(struct bpf_prog* program, struct bpf_prog** functions)
 
 static struct bpf_prog** programs;
 
+/* What is wrong with a function's exception table: each load that may fault has an entry of its own
+ * word, in order, and code that puts 0 in its place and goes on after it. */
+static const char* table_defect(const struct bpf_prog* program, const struct image* image) {
+  const u32 count = program->aux->num_exentries;
+  if (!count)
+    return NULL;
+  const u8* const told = (const u8*)program->aux->extable;
+  /* Older kernels say where they wrote it, newer ones where it is to lie. */
+  const u64 written = (u64)told - (u64)image->writable;
+  const u64 offset = written < image->bytes ? written : (u64)told - image->address;
+  if (offset + count * sizeof(struct exception_table_entry) > image->bytes)
+    return "the exception table is outside the memory that was asked for";
+  const struct exception_table_entry* entry = (const void*)(image->writable + offset);
+  const struct codegen_context* const context = take(sizeof(*context));
+  bpf_jit_init_reg_mapping((struct codegen_context*)context);
+  for (u32 i = 0; i < program->len; ++i) {
+    const struct bpf_insn* const insn = &program->insnsi[i];
+    if (is_probing(insn)) {
+      const u64 begin = image->offsets[i], end = image->offsets[i + 1];
+      const u64 load = (const u8*)&entry->insn + entry->insn - image->writable - FUNCTION_DESCR_SIZE;
+      const u8* const fixup = (const u8*)&entry->fixup + entry->fixup;
+      if (load < begin || load >= end || load % 4)
+        return "a load that may fault has no entry in the exception table";
+      if (fixup < image->writable + program->jited_len || fixup >= image->writable + offset)
+        return "code of the exception table is not between the program's and the table";
+      const u32 zero = ((const u32*)fixup)[0], back = ((const u32*)fixup)[1];
+      const s32 distance = (s32)(back << 6) >> 6 & ~3;
+      if (zero != (0x38000000u | context->b2p[insn->dst_reg] << 21))
+        return "code of the exception table does not put 0 in place of what was to be loaded";
+      if (back >> 26 != 18 || back & 3 ||
+          fixup + 4 + distance != image->writable + FUNCTION_DESCR_SIZE + end)
+        return "code of the exception table does not lead back to the instruction after the load";
+      ++entry;
+    }
+    if (insn->code == WIDE_LOAD)
+      ++i;
+  }
+  return NULL;
+}
+
 /* The outcome, one of FARCALL_IMAGE and its like. */
 static u32 compile_all(void) {
   const u32 count = request.function_count;
   programs = take(count * sizeof(*programs));
   images = take(count * sizeof(*images));
+  slot_starts = take(count * sizeof(*slot_starts));
   for (u32 i = 0; i < count; ++i) {
     struct bpf_prog_aux* const aux = take(sizeof(*aux));
     programs[i] = convert_function(i, aux);
-    programs[i]->is_func = count > 1;
-    aux->func = programs;
-    aux->func_cnt = count;
-    aux->func_idx = i;
+    const u32 first = program_begin(i), functions = program_end(i) - first;
+    programs[i]->is_func = functions > 1;
+    aux->func = programs + first;
+    aux->func_cnt = functions;
+    aux->func_idx = i - first;
     images[i].address = function_address(i);
     if (images[i].address == 0)
       why_not = "a function at address 0, which stands for one that has no address yet";
@@ -608,11 +804,14 @@ static u32 compile_all(void) {
     note(why_not);
     return FARCALL_UNSUPPORTED;
   }
-  for (int pass = 0; pass < (count > 1 ? 2 : 1); ++pass) {
+  /* The extra pass, once every function of a program has its address. */
+  for (int pass = 0; pass < 2; ++pass) {
     for (u32 i = 0; i < count; ++i) {
       image_now = i;
+      if (pass && !programs[i]->is_func)
+        continue;
       if (pass)
-        set_addresses(programs[i], programs);
+        set_addresses(programs[i]);
       struct bpf_prog* const compiled = compile(programs[i]);
       if (compiled != programs[i] || !compiled->jited) {
         if (!words[0])
@@ -630,19 +829,94 @@ static u32 compile_all(void) {
       note("the JIT wrote outside the memory that it had asked for");
       return FARCALL_WARNED;
     }
+  for (u32 i = 0; i < count && !warned; ++i) {
+    const char* const defect = images[i].offsets ? table_defect(programs[i], &images[i]) : NULL;
+    if (defect) {
+      note(defect);
+      return FARCALL_WARNED;
+    }
+  }
   return warned ? FARCALL_WARNED : FARCALL_IMAGE;
 }
 
 /* ---- from the kernel's programs to an answer ---- */
 
 static char paca_memory[sizeof(struct paca_struct)] __attribute__((aligned(128)));
-enum { PACA_BYTES = 128 };
+enum {
+  PACA_BYTES = 128,
+#ifdef CONFIG_PPC_KERNEL_PCREL
+  ANSWER_FLAGS = FARCALL_NO_TOC
+#else
+  ANSWER_FLAGS = 0
+#endif
+};
 
 /* Newer kernels end each function with stubs for what attaches to it, and data among them. */
 extern int bpf_jit_ool_stub __attribute__((weak));
 
 static u32 stub_words(void) {
   return &bpf_jit_ool_stub ? bpf_jit_ool_stub / 4 : 0;
+}
+
+/* How many words of a program's beginning a tail call leaves out: up to the one that stores the
+ * count of tail calls, 0, below r1. */
+static u32 tail_entry_words(const struct bpf_prog* program) {
+  enum { STD = 62u << 26, STORED = 0xffff0003, NEGATIVE = 0x8000, MOST_WORDS = 128 };
+  u32 words[MOST_WORDS] = {};
+  struct codegen_context* const context = take(sizeof(*context));
+  bpf_jit_init_reg_mapping(context);
+  context->seen = SEEN_TAILCALL;
+  bpf_jit_build_prologue(words, context);
+  const u32 store = STD | context->b2p[MAX_BPF_JIT_REG] << 21 | 1 << 16;
+  for (u32 i = 0; i < context->idx; ++i)
+    if ((words[i] & STORED) == store && words[i] & NEGATIVE)
+      return i + 1;
+  return 0;
+}
+
+/* What the code of tail calls reads: struct bpf_array, and of each program that it points to, the
+ * struct bpf_prog up to where its code is. */
+enum { PROGRAM_BYTES = (offsetof(struct bpf_prog, bpf_func) + 8 + 15) & ~15ul };
+
+static u32 array_bytes(u32 elements) {
+  return ((offsetof(struct bpf_array, ptrs) + 8ul * elements + 15) & ~15ul) +
+         (u64)PROGRAM_BYTES * elements;
+}
+
+static u32 map_elements(u32 number) {
+  return farcall_get32(request.maps + number * FARCALL_MAP_BYTES + 12);
+}
+
+static u32 array_count(void) {
+  u32 count = 0;
+  for (u32 i = 0; i < request.map_count; ++i)
+    count += map_elements(i) != 0;
+  return count;
+}
+
+static farcall_u8* put_arrays(farcall_u8* at) {
+  const farcall_u8* element = request.arrays;
+  for (u32 i = 0; i < request.map_count; ++i) {
+    const u32 elements = map_elements(i), bytes = array_bytes(elements);
+    if (!elements)
+      continue;
+    const u64 address = farcall_get64(request.maps + i * FARCALL_MAP_BYTES);
+    at = farcall_put32(farcall_put32(farcall_put64(at, address), bytes), 0);
+    char* const image = take(bytes);
+    struct bpf_array* const array = (struct bpf_array*)image;
+    array->map.max_entries = elements;
+    for (u32 k = 0; k < elements; ++k, element += 4) {
+      const u32 number = farcall_get32(element);
+      const u32 place = bytes - (elements - k) * PROGRAM_BYTES;
+      if (number == (u32)FARCALL_NO_PROGRAM)
+        continue;
+      array->ptrs[k] = (void*)(address + place);
+      *(u64*)(image + place + offsetof(struct bpf_prog, bpf_func)) = function_address(number);
+    }
+    memcpy(at, image, bytes);
+    at += bytes;
+  }
+  return at;
 }
 
 static farcall_u8* put_function(farcall_u8* at, u32 number) {
@@ -652,7 +926,7 @@ static farcall_u8* put_function(farcall_u8* at, u32 number) {
   at = farcall_put64(at, image->address);
   at = farcall_put32(at, word_count);
   at = farcall_put32(at, descriptor);
-  at = farcall_put32(at, 0);
+  at = farcall_put32(at, begins_program(number) ? tail_entry_words(program) : 0);
   at = farcall_put32(at, stub_words());
   farcall_u8* const line_count_at = at;
   at = farcall_put32(at, 0);
@@ -662,10 +936,11 @@ static farcall_u8* put_function(farcall_u8* at, u32 number) {
     at = farcall_put32(at, ((const u32*)image->writable)[i]);
   u32 lines = 0;
   if (image->offsets) {
-    for (u32 i = 0; i <= program->len; ++i) {
+    const u32 begin = function_begin(number), slots = function_end(number) - begin;
+    for (u32 i = 0; i <= slots; ++i) {
       at = farcall_put32(at, lines++);
-      at = farcall_put32(at, descriptor + image->offsets[i] / 4);
-      if (i < program->len && program->insnsi[i].code == WIDE_LOAD)
+      at = farcall_put32(at, descriptor + image->offsets[slot_starts[number][i]] / 4);
+      if (i < slots && request.slots[(begin + i) * FARCALL_SLOT_BYTES] == WIDE_LOAD)
         ++i;
     }
   }
@@ -675,8 +950,12 @@ static farcall_u8* put_function(farcall_u8* at, u32 number) {
 
 static size_t answer_bytes(void) {
   size_t bytes = FARCALL_ANSWER_BYTES + PACA_BYTES;
+  for (u32 i = 0; i < request.map_count; ++i)
+    if (map_elements(i))
+      bytes += FARCALL_ARRAY_BYTES + array_bytes(map_elements(i));
   for (u32 i = 0; i < request.function_count; ++i)
-    bytes += FARCALL_ANSWER_FUNCTION_BYTES + programs[i]->jited_len + 8ul * (programs[i]->len + 1);
+    bytes += FARCALL_ANSWER_FUNCTION_BYTES + programs[i]->jited_len +
+             8ul * (function_end(i) - function_begin(i) + 1);
   return bytes;
 }
 
@@ -684,11 +963,14 @@ static farcall_u8* put_image(farcall_u8* at) {
   struct codegen_context* const context = take(sizeof(*context));
   bpf_jit_init_reg_mapping(context);
   at = farcall_put32(at, request.function_count);
-  for (int i = 0; i < 16; ++i)
-    *at++ = i <= BPF_REG_FP ? context->b2p[i] : 0;
+  for (int i = 0; i <= BPF_REG_FP; ++i)
+    *at++ = context->b2p[i];
+  *at++ = ANSWER_FLAGS;
+  at = farcall_put32(at, array_count());
   at = farcall_put32(at, PACA_BYTES);
   memcpy(at, paca_memory, PACA_BYTES);
   at += PACA_BYTES;
+  at = put_arrays(at);
   for (u32 i = 0; i < request.function_count; ++i)
     at = put_function(at, i);
   return at;
@@ -724,8 +1006,9 @@ static void answer(const farcall_u8* bytes) {
   warned = 0;
   words[0] = 0;
   farcall_toc = request.toc;
+#ifndef CONFIG_PPC_KERNEL_PCREL
   local_paca->kernel_toc = request.toc;
-#ifdef CONFIG_PPC_KERNEL_PCREL
+#else
   local_paca->kernelbase = request.call_base & ~0xffffffffffull;
 #endif
   u32 status = compile_all();

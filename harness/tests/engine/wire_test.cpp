@@ -36,10 +36,10 @@ constexpr std::uint32_t kBlr = 0x4e800020;
 
 // The callee first: functions are known by their addresses.
 std::vector<std::uint32_t> good() {
-  return {5,          0,          2, kNotTold, kNotTold, kNotTold, kNotTold, 0,           //
-          0x0012a468, 0xc0080000, 1, 0,        0,        0,        0,        0, 0, kBlr,  //
-          0x00010000, 0xc0000000, 2, 0,        0,        0,        2,        1, 1, kNop,
-          kBlr,       0,          0, 1,        1,        0,        2};
+  return {5,          0,          2, kNotTold, kNotTold, 0x00ffffff, 0, 0,           //
+          0x0012a468, 0xc0080000, 1, 0,        0,        0,          0, 0, 0, kBlr,  //
+          0x00010000, 0xc0000000, 2, 0,        0,        0,          2, 1, 1, kNop,
+          kBlr,       0,          0, 1,        1,        0,          2};
 }
 
 TEST(Wire, ARequestHasTheProgramAndItsAddresses) {
@@ -93,6 +93,7 @@ TEST(Wire, WhatIsNoAnswerIsRefused) {
            Spoiled{1, 9, "status 9"},
            Spoiled{2, 3, "ends within a function"},
            Spoiled{2, 1, "follow the answer's last function"},
+           Spoiled{6, 1, "an array of programs is at"},
            Spoiled{7, 5000, "thread area has 5000 bytes"},
            Spoiled{8, 0x0012a46c, "expected code of callee"},
            Spoiled{11, 6, "6 of them its descriptor"},
@@ -108,6 +109,56 @@ TEST(Wire, WhatIsNoAnswerIsRefused) {
     EXPECT_EQ(image.error().code, ErrorCode::jit_bad_answer) << spoiled.message;
     EXPECT_THAT(image.error().message, HasSubstr(spoiled.message));
   }
+}
+
+constexpr GuestAddress kJumps = {0xc000'0000'0280'0000};
+
+// Its second element is the callee; the third is a function that is none of the program's.
+model::Document with_array(std::endian order) {
+  model::Document document = two_functions();
+  auto program = *document.cell.program;
+  program.maps.push_back({.name = "jumps", .value_bytes = 0});
+  document.cell.program = std::make_shared<const bpf::Program>(std::move(program));
+  std::vector<std::byte> bytes(8 + 3 * 8);
+  store(bytes.data() + 16, kCallee.value, order);
+  store(bytes.data() + 24, std::uint64_t{0x1234}, order);
+  document.cell.memory = {{.name = "jumps", .address = kJumps, .bytes = std::move(bytes)}};
+  return document;
+}
+
+TEST(Wire, ARequestHasTheProgramsOfAnArray) {
+  for (const model::Endian endian : {model::Endian::little, model::Endian::big}) {
+    model::Document document = with_array(model::byte_order(endian));
+    document.cell.axes.endian = endian;
+    const std::vector<std::byte> bytes = request(document.cell, 5);
+    const auto* const at = reinterpret_cast<const farcall_u8*>(bytes.data());
+    const farcall_request read = farcall_request_at(at);
+    ASSERT_EQ(read.map_count, 1U);
+    EXPECT_EQ(farcall_get32(read.maps + 12), 3U);
+    EXPECT_EQ(read.arrays + 3 * 4, at + bytes.size());
+    constexpr auto kNone = static_cast<farcall_u32>(FARCALL_NO_PROGRAM);
+    EXPECT_EQ(farcall_get32(read.arrays), kNone);
+    EXPECT_EQ(farcall_get32(read.arrays + 4), 1U);
+    EXPECT_EQ(farcall_get32(read.arrays + 8), kNone);
+  }
+}
+
+TEST(Wire, AnAnswerHasArraysAsItsCodeReadsThem) {
+  const model::Document document = with_array(std::endian::little);
+  std::vector<std::uint32_t> words = good();
+  words[5] = 0x01ffffff;  // no TOC
+  words[6] = 1;
+  const std::vector<std::uint32_t> array = {0x02800000, 0xc0000000, 8, 0, 0x11111111, 0x22222222};
+  words.insert(words.begin() + 8, array.begin(), array.end());
+  const auto answer = bytes_of(words);
+  EXPECT_EQ(helper_entry(answer), HelperEntry::global);
+  EXPECT_EQ(helper_entry(bytes_of(good())), HelperEntry::local);
+  const auto image = read_answer(answer, document.cell, 5);
+  ASSERT_TRUE(image) << image.error().message;
+  ASSERT_EQ(image.value().program_arrays.size(), 1U);
+  EXPECT_EQ(image.value().program_arrays[0].address, kJumps);
+  EXPECT_EQ(image.value().program_arrays[0].bytes.size(), 8U);
+  EXPECT_EQ(image.value().functions.size(), 2U);
 }
 
 TEST(Wire, TheReasonForNoImageIsPrintable) {

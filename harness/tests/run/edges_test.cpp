@@ -51,7 +51,7 @@ const model::Cell* named(const std::vector<model::Cell>& cells, const std::strin
 constexpr const char* kTwoFunctions = "call local callee\nexit\ncallee:\nmov %r0, 1\nexit\n";
 
 // Each pair of callees in one order and in the other, the entry before them and after. (Callees in
-// order and before the entry are 32 MiB below it, where nothing is mapped.)
+// order and before the entry are 32 MiB below it.)
 TEST(Edges, HaveFunctionsInBothOrders) {
   const auto cells = edges_of(
       {cell("three", "call local a\nexit\na:\ncall local b\nexit\nb:\nmov %r0, 1\nexit\n")});
@@ -82,6 +82,7 @@ TEST(Edges, PlaceWhatTheProgramHas) {
   };
   EXPECT_EQ(entry_stack("two@edge-stack-4-gib"), 0xc000'0001'0000'0100U);
   EXPECT_EQ(entry_stack("two@edge-stack-4-gib-at-entry"), 0xc000'0001'0000'0000U);
+  EXPECT_EQ(entry_stack("two@edge-stack-4-gib-below-count"), 0xc000'0001'0000'0010U);
   EXPECT_EQ(named(cells, "two@edge-helpers-toc-top"), nullptr);  // there are none
   EXPECT_THAT(edges_of({cell("one", "mov %r0, 1\nexit\n")}),
               testing::Each(
@@ -102,6 +103,15 @@ TEST(Edges, WhatIsExpectedToFailIsLeftOut) {
   model::Cell fails = cell("two", kTwoFunctions);
   fails.expected.failure = {.code = ErrorCode::call_out_of_range};
   EXPECT_THAT(edges_of({fails}), IsEmpty());
+}
+
+// Memory is at text+16M where a case does not say, and no edge is lost for it.
+TEST(Edges, LeaveRoomForWhatIsWhereItIsByDefault) {
+  const auto without = edges_of({cell("two", kTwoFunctions)});
+  model::Cell with = cell("two", kTwoFunctions);
+  with.memory = {
+      {.name = "mem", .address = {0xc000'0000'0100'0000}, .bytes = std::vector<std::byte>(0x100)}};
+  EXPECT_EQ(edges_of({with}).size(), without.size());
 }
 
 TEST(Edges, PartsDoNotLieOnEachOther) {
