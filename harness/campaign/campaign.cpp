@@ -164,8 +164,7 @@ class Campaign {
       const std::uint64_t turn = turn_++;
       const std::size_t jit = turn % options_.jits.size();
       // So many programs of a seed are just these.
-      if (!options_.programs &&
-          turn / options_.jits.size() % kBlocksForOneAround == 0) {
+      if (!options_.programs && turn / options_.jits.size() % kBlocksForOneAround == 0) {
         if (const auto around = next_around(jit)) {
           return around;
         }
