@@ -1,7 +1,6 @@
 #include "check/check.hpp"
 
 #include <fmt/format.h>
-#include <fnmatch.h>
 
 #include <algorithm>
 #include <iterator>
@@ -10,6 +9,7 @@
 
 #include "check/callees.hpp"
 #include "check/findings.hpp"
+#include "check/known_failure.hpp"
 
 namespace farcall::check {
 namespace {
@@ -279,37 +279,6 @@ model::Verdict against_expected_failure(const model::Cell& cell, model::Verdict 
   return verdict;
 }
 
-// What the case says that this JIT fails with.
-const model::KnownFailure* known_failure(const model::Cell& cell, const Terms& terms) {
-  const auto found = std::ranges::find_if(cell.expected.known, [&](const auto& known) {
-    return fnmatch(known.jit.c_str(), std::string(terms.jit).c_str(), 0) == 0;
-  });
-  return found == cell.expected.known.end() ? nullptr : &*found;
-}
-
-// Not about a machine, the harness, or a JIT that could not be started.
-bool is_about_code(const model::Verdict& verdict) {
-  return verdict.findings.empty() || blame(verdict.findings.front().code) == Blame::code;
-}
-
-model::Verdict against_known_failure(const model::Cell& cell, const model::KnownFailure& known,
-                                     model::Verdict verdict) {
-  if (!verdict.findings.empty() && verdict.findings.front().code == known.code) {
-    verdict.outcome = Outcome::pass;
-    verdict.known = known.code;
-    verdict.findings.clear();
-    return verdict;
-  }
-  verdict.outcome = Outcome::fail;
-  verdict.findings.insert(
-      verdict.findings.begin(),
-      {ErrorCode::expected_failure_missing, "",
-       fmt::format("{} is known to fail with {} here; {}", known.jit, name(known.code),
-                   verdict.findings.empty() ? "nothing failed" : "what failed first is below"),
-       in_case(cell, known.line), "if this is mended, take the line out of `-- known`"});
-  return verdict;
-}
-
 void set_aside(std::span<const ErrorCode> allowed, const model::KnownFailure* known,
                model::Verdict& verdict) {
   const auto rest = std::ranges::stable_partition(verdict.findings, [&](const auto& finding) {
@@ -470,7 +439,7 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony, const 
   if (cell.expected.failure) {
     return against_expected_failure(cell, std::move(verdict));
   }
-  const model::KnownFailure* const known = known_failure(cell, terms);
+  const model::KnownFailure* const known = known_failure(cell, terms.jit);
   set_aside(terms.allowed, known, verdict);
   if (known != nullptr && is_about_code(verdict)) {
     return against_known_failure(cell, *known, std::move(verdict));

@@ -220,9 +220,13 @@ Command conformance_command(CLI::App& app, const Invocation& invocation) {
       ->expected(1)
       ->allow_extra_args(false)
       ->take_all();
-  static const std::map<std::string, model::Cpu> kCpus = {{"power8", model::Cpu::power8},
-                                                          {"power9", model::Cpu::power9},
-                                                          {"power10", model::Cpu::power10}};
+  static const std::map<std::string, model::Cpu> kCpus = [] {
+    std::map<std::string, model::Cpu> cpus;
+    for (const std::string_view name : model::value_names(model::Axis::cpu)) {
+      cpus.emplace(name, static_cast<model::Cpu>(cpus.size()));
+    }
+    return cpus;
+  }();
   command
       ->add_option_function<std::string>(
           "--cpu",

@@ -8,6 +8,7 @@
 #include <map>
 #include <utility>
 
+#include "check/known_failure.hpp"
 #include "command/interruption.hpp"
 #include "kernel/store.hpp"
 #include "kernel/version.hpp"
@@ -25,6 +26,21 @@ show::TagHash hash_of(const kernel::KernelFacts& facts) {
 
 std::string jit_name(const StockKernel& kernel) {
   return "linux:" + kernel.asked.name;
+}
+
+// What `-- known` calls who made or interpreted a cell's code: `linux:6.1.176-1/jit`.
+std::string identity(const StockKernel& kernel, wire::KernelMode mode) {
+  return jit_name(kernel) + (mode == wire::KernelMode::jit ? "/jit" : "/interpreter");
+}
+
+// The cell's verdict beside what its kernel is known for.
+model::Verdict with_known_failure(const model::Cell& cell, std::string_view identity,
+                                  model::Verdict verdict) {
+  const model::KnownFailure* const known = check::known_failure(cell, identity);
+  return known == nullptr || verdict.outcome == model::Outcome::skip ||
+                 !check::is_about_code(verdict)
+             ? verdict
+             : check::against_known_failure(cell, *known, std::move(verdict));
 }
 
 struct Machine {
@@ -151,6 +167,8 @@ ExitCode run_in_kernels(
     for (std::size_t i = 0; i < all.size(); ++i) {
       if (all[i].document) {
         with_code.push_back(*all[i].document);
+        // What is known is known of both runs together.
+        with_code.back().cell.expected.known.clear();
         indices.push_back(i);
       }
     }
@@ -168,7 +186,8 @@ ExitCode run_in_kernels(
     const auto is_over = [&] { return stopped() || (failed && runner.stop_at_failure); };
     const auto tell_up_to = [&](std::size_t index) {
       while (next < index && !is_over()) {
-        const model::Verdict verdict = verdict_of(all[next]);
+        const model::Verdict verdict = with_known_failure(
+            all[next].cell, identity(kernel, cells[next].mode), verdict_of(all[next]));
         tell({.cell = all[next].cell, .verdict = verdict});
       }
     };
@@ -181,7 +200,8 @@ ExitCode run_in_kernels(
         return;
       }
       run::FinishedCell joined = finished;
-      joined.verdict = together(finished.verdict, all[index].findings);
+      joined.verdict = with_known_failure(all[index].cell, identity(kernel, cells[index].mode),
+                                          together(finished.verdict, all[index].findings));
       tell(cell_report(joined, ""));
     });
     tell_up_to(all.size());

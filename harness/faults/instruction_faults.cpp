@@ -155,7 +155,7 @@ std::vector<Fault> instruction_faults() {
       {"byte-reversal-of-another-cpu", jit,
        "a byte reversal that the CPU lacks: brd before power10", "3f5f766d5f7f",
        Misemits{[](const model::Document& right, model::CodeImage& image) {
-         return right.cell.axes.cpu != model::Cpu::power10 &&
+         return right.cell.axes.cpu < model::Cpu::power10 &&
                 each_word(right, image, [](const Word& word) {
                   if (!word.is(Op::ldbrx)) {
                     return false;

@@ -191,7 +191,6 @@ model::Expectation without_places(const model::Cell& cell) {
   if (expected.result && is_address(cell, *expected.result)) {
     expected.result.reset();
   }
-  expected.known.clear();
   return expected;
 }
 
