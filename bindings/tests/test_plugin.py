@@ -1,5 +1,7 @@
 """The pytest plugin, through pytester: what must pass passes, what must fail fails, and how."""
 
+import os
+import pwd
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -357,8 +359,10 @@ def test_a_jit_that_is_none_is_said_at_once(pytester, small_jit):
         result.stderr.no_fnmatch_line("*Traceback*")
 
 
-def test_the_jit_of_a_kernel(pytester):
-    """`farcall kernel fetch --source 6.12` has brought it."""
+def test_the_jit_of_a_kernel(pytester, monkeypatch):
+    """`farcall kernel fetch --source 6.12` has brought it, to the user's own cache."""
+    cache = os.environ.get("XDG_CACHE_HOME", f"{pwd.getpwuid(os.getuid()).pw_dir}/.cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", cache)
     pytester.makefile(".case", far=MATRIX)
     known = FAR + "-- known\nkernel:6.12.* code.size\n"
     pytester.makefile(".case", known=known)
