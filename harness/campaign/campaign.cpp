@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <unordered_set>
 #include <utility>
@@ -551,7 +553,7 @@ class Campaign {
     const auto mix = [&hash](std::uint64_t value) { hash = (hash ^ value) * 0x100'0000'01b3; };
     mix(trait_key(program, placed.slot));
     for (const std::uint32_t word : words_at(image, placed)) {
-      mix(reinterpret_cast<std::uintptr_t>(row_mnemonic(word).data()));
+      mix(std::hash<std::string_view>{}(row_mnemonic(word)));
     }
     return hash;
   }

@@ -42,8 +42,8 @@ std::string trait(const bpf::Program& program, bpf::SlotIndex slot);
 // A number that is the same for instructions of one trait, within one process.
 std::uint64_t trait_key(const bpf::Program& program, bpf::SlotIndex slot);
 
-// The mnemonic of the row that a word is of, whatever its operands: `or` of `mr`, and of any other. The
-// text is one each, `.long` for words that are of none.
+// The mnemonic of the row that a word is of, whatever its operands: `or` for `mr`, too; `.long` of
+// a word that is of none.
 std::string_view row_mnemonic(std::uint32_t word);
 
 // The mnemonics of the code in front of a branch, the branch included: what loads where it goes.
