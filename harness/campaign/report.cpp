@@ -97,7 +97,7 @@ constexpr std::string_view kHead = R"(<!doctype html><html lang="en"><head><meta
 <meta name="viewport" content="width=device-width">{}<title>farcall: campaign</title><style>
 body{{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}}
 pre{{background:#8881;padding:.7rem;overflow-x:auto}}table{{border-collapse:collapse}}
-h2,h3,td{{overflow-wrap:anywhere}}table{{display:block;overflow-x:auto}}
+h2,h3{{overflow-wrap:anywhere}}td{{overflow-wrap:break-word}}table{{display:block;overflow-x:auto}}
 td,th{{padding:.15rem .7rem;text-align:left;border-bottom:1px solid #8883}}
 .never{{background:#d334;}}.map span{{display:inline-block;padding:0 .4rem;margin:1px;background:#2a72}}
 .map .never{{background:#d336}}.bar{{display:inline-block;background:#47a;width:.6rem;margin-right:1px}}
