@@ -35,6 +35,14 @@ class Program:
         text: str, file: str = "<text>", line: int = 1, *, extension: str | None = None
     ) -> Program: ...
     @staticmethod
+    def generate(
+        choose: Callable[[int], int],
+        *,
+        max_functions: int,
+        max_instructions: int,
+        memory_bytes: int,
+    ) -> Program: ...
+    @staticmethod
     def from_elf(
         path: str | PathLike[str], entry: str | None = None, *, extension: str | None = None
     ) -> ObjectProgram: ...

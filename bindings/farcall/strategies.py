@@ -4,9 +4,9 @@
     def test_my_jit(assert_lands, landing):
         assert_lands(landing, jit=my_jit)
 
-Programs are ones that the validator accepts and that end: functions call later ones only, jumps go
-forward, what is read was written before. They shrink to few functions of few instructions, and a
-failure shows the smallest as a case file.
+Programs are ones that the validator accepts and that end, made by the generator of `farcall fuzz`:
+what is read was written before. They shrink to few functions of few instructions, and a failure
+shows the smallest as a case file.
 """
 
 from __future__ import annotations
@@ -18,91 +18,23 @@ from farcall.landing import Landing
 
 __all__ = ["axes", "landings", "memories", "placements", "programs"]
 
-# Registers that hold a value from the first instruction of a function to its last.
-_REGISTERS = ("r0", "r6", "r7", "r8")
-_STACK_SLOTS = (-8, -16, -24)
-_BINARY = ("add", "sub", "mul", "or", "and", "xor", "div", "mod")
-_SHIFTS = ("lsh", "rsh", "arsh")
-_CONDITIONS = ("jeq", "jne", "jgt", "jlt", "jsgt", "jslt", "jset")
-
-_immediates = st.one_of(
-    st.integers(0, 16),
-    st.sampled_from([-1, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, -0x80000000]),
-    st.integers(-0x80000000, 0x7FFFFFFF),
-)
-_registers = st.sampled_from(_REGISTERS)
-
-
-@st.composite
-def _plain(draw: st.DrawFn) -> str:
-    """One instruction that neither jumps nor calls."""
-    into = draw(_registers)
-    kind = draw(st.sampled_from(("mov", "binary", "shift", "store", "load")))
-    width = draw(st.sampled_from(("", "32")))
-    if kind == "mov":
-        return f"mov %{into}, {draw(_immediates)}"
-    if kind == "binary":
-        source = draw(st.one_of(_immediates.map(str), _registers.map(lambda name: f"%{name}")))
-        return f"{draw(st.sampled_from(_BINARY))}{width} %{into}, {source}"
-    if kind == "shift":
-        bits = draw(st.integers(0, 31 if width else 63))
-        return f"{draw(st.sampled_from(_SHIFTS))}{width} %{into}, {bits}"
-    slot = draw(st.sampled_from(_STACK_SLOTS))
-    if kind == "store":
-        return f"stxdw [%r10{slot}], %{into}"
-    return f"ldxdw %{into}, [%r10{slot}]"
-
-
-@st.composite
-def _function(draw: st.DrawFn, number: int, callees: list[int], readable_bytes: int, size: int) -> list[str]:
-    """The lines of function `number`, with a call of each of `callees`."""
-    body: list[list[str]] = [[line] for line in draw(st.lists(_plain(), max_size=size))]
-    for callee in callees:
-        at = draw(st.integers(0, len(body)))
-        body.insert(at, [f"mov %r1, %{draw(_registers)}", f"call local f{callee}"])
-    if readable_bytes and draw(st.booleans()):
-        body.insert(0, [f"ldxb %r6, [%r1+{draw(st.integers(0, readable_bytes - 1))}]"])
-    elif number and draw(st.booleans()):
-        body.insert(0, ["mov %r6, %r1"])
-    if len(body) > 0 and draw(st.booleans()):
-        # A jump forward over some of it.
-        first = draw(st.integers(0, len(body) - 1))
-        last = draw(st.integers(first, len(body)))
-        label = f"f{number}_on"
-        body.insert(last, [f"{label}:"])
-        condition = draw(st.sampled_from(_CONDITIONS))
-        body.insert(first, [f"{condition} %{draw(_registers)}, {draw(_immediates)}, {label}"])
-    text = [line for lines in body for line in lines]
-    used = " ".join(text)
-    setup = [f"mov %{name}, {draw(st.integers(0, 9))}" for name in _REGISTERS if f"%{name}" in used]
-    if not any(line.startswith("mov %r0,") for line in setup):
-        setup.append("mov %r0, 0")
-    setup += [f"stdw [%r10{slot}], 0" for slot in _STACK_SLOTS if f"[%r10{slot}]" in used]
-    return [*setup, *text, "exit"]
-
 
 @st.composite
 def programs(
     draw: st.DrawFn, *, max_functions: int = 4, max_instructions: int = 8, memory_bytes: int = 0
 ) -> Program:
-    """Programs of 1 ... `max_functions` functions `main`, `f1`, ..., each called at least once.
+    """Programs of `main` and up to `max_functions` - 1 others, each called somewhere, made by the
+    generator of `farcall fuzz`. Hypothesis makes its choices, and so can shrink what comes of them.
 
-    `max_instructions` bounds what a function has beside calls and the setup of its registers.
-    With `memory_bytes`, main may read as many bytes from r1 on.
+    `max_instructions` bounds what a function has beside the setup of its registers: instructions,
+    jumps, calls, short loops. With `memory_bytes`, main gets as many bytes to read and write at r1.
     """
-    count = draw(st.integers(1, max_functions))
-    callees: list[list[int]] = [[] for _ in range(count)]
-    for callee in range(1, count):
-        callees[draw(st.integers(0, callee - 1))].append(callee)
-        if draw(st.booleans()):
-            callees[draw(st.integers(0, callee - 1))].append(callee)
-    lines: list[str] = []
-    for number in range(count):
-        if number:
-            lines.append(f"f{number}:")
-        readable = memory_bytes if number == 0 else 0
-        lines += draw(_function(number, callees[number], readable, max_instructions))
-    return Program.assemble("\n".join(lines) + "\n")
+    return Program.generate(
+        lambda most: draw(st.integers(0, most)),
+        max_functions=max_functions,
+        max_instructions=max_instructions,
+        memory_bytes=memory_bytes,
+    )
 
 
 _WINDOW = 256 << 20

@@ -2,6 +2,7 @@
 #include "bpf/program.hpp"
 
 #include <fmt/format.h>
+#include <pybind11/functional.h>
 #include <pybind11/operators.h>
 #include <pybind11/stl/filesystem.h>
 
@@ -13,6 +14,7 @@
 #include "bpf/disassembler.hpp"
 #include "bpf/object.hpp"
 #include "bpf/validator.hpp"
+#include "campaign/generator.hpp"
 #include "model/linked_program.hpp"
 #include "module/bind.hpp"
 
@@ -53,6 +55,20 @@ SharedProgram assemble(const std::string& text, const std::string& file, unsigne
       value_or_raise(bpf::assemble(text, {.file = file, .line = line})));
   validate_with(*program, extension);
   return program;
+}
+
+// Programs of local calls by the generator of campaigns; `choose(most)` makes its choices.
+SharedProgram generated(const std::function<std::uint64_t(std::uint64_t)>& choose,
+                        std::size_t most_functions, std::size_t most_pieces,
+                        std::size_t memory_bytes) {
+  campaign::Choices choices(choose);
+  const std::string text =
+      campaign::assembly(campaign::generate_program(choices, {.most_functions = most_functions,
+                                                              .most_pieces = most_pieces,
+                                                              .memory_bytes = memory_bytes,
+                                                              .has_externals = false,
+                                                              .is_beyond_rfc = false}));
+  return assemble(text, "<generated>", 1, std::nullopt);
 }
 
 std::shared_ptr<ObjectProgram> from_elf(const std::filesystem::path& path,
@@ -125,6 +141,11 @@ void bind_program(py::module_& module) {
       module, "Program",
       "A BPF program that the validator accepts: one or more functions, the first is the entry.\n\n"
       "Iterating gives its slots (8 bytes each); a 64-bit load takes two.")
+      .def_static(
+          "generate", &generated, py::arg("choose"), py::kw_only(), py::arg("max_functions"),
+          py::arg("max_instructions"), py::arg("memory_bytes"),
+          "A program of local calls that ends, by farcall's generator: `choose(most)` says a "
+          "number, 0 ...\nmost, whenever it has a choice; all zeros give the simplest.")
       .def_static("assemble", &assemble, py::arg("text"), py::arg("file") = "<text>",
                   py::arg("line") = 1, py::kw_only(), py::arg("extension") = py::none(),
                   "Assembles text in the conformance suite's dialect. `file` and `line` are where "

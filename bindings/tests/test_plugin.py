@@ -1,5 +1,7 @@
 """The pytest plugin, through pytester: what must pass passes, what must fail fails, and how."""
 
+import os
+import pwd
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -159,6 +161,22 @@ def test_workers_of_xdist_boot_each_machine_once(pytester, workers):
     assert sum(int(number) for number, _ in boots) == 4  # no kind in two workers, as they are small
     again = pytester.runpytest("-n", str(workers), "--lf")
     again.assert_outcomes(failed=4)
+
+
+def test_workers_of_xdist_run_each_cell_once_and_say_the_same(pytester):
+    pytester.makefile(".case", a=MATRIX, b=WRONG, c=FAR)
+    said = []
+    for workers in ([], ["-n", "2"], ["-n", "3", "--dist", "load"]):
+        result = pytester.runpytest("-v", *workers)
+        lines = [
+            re.search(r"(\S+\.case::\S+) (?:<- \S+ )?(PASSED|FAILED)|(PASSED|FAILED) (\S+\.case::\S+)", line)
+            for line in result.outlines
+            if not line.startswith("FAILED")
+        ]
+        said.append(sorted((m[1] or m[4], m[2] or m[3]) for m in lines if m))
+    assert len(said[0]) == 9
+    assert said[1] == said[0]
+    assert said[2] == said[0]
 
 
 def test_xdist_by_file_works_too(pytester):
@@ -341,8 +359,10 @@ def test_a_jit_that_is_none_is_said_at_once(pytester, small_jit):
         result.stderr.no_fnmatch_line("*Traceback*")
 
 
-def test_the_jit_of_a_kernel(pytester):
-    """`farcall kernel fetch --source 6.12` has brought it."""
+def test_the_jit_of_a_kernel(pytester, monkeypatch):
+    """`farcall kernel fetch --source 6.12` has brought it, to the user's own cache."""
+    cache = os.environ.get("XDG_CACHE_HOME", f"{pwd.getpwuid(os.getuid()).pw_dir}/.cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", cache)
     pytester.makefile(".case", far=MATRIX)
     known = FAR + "-- known\nkernel:6.12.* code.size\n"
     pytester.makefile(".case", known=known)

@@ -23,8 +23,11 @@ def arguments_of_module(function):
     """pybind11 writes the signature into the first line of a docstring."""
     signature = re.match(r"\w+\((.*)\) ->", function.__doc__ or "")
     assert signature, function
-    # A default may be any repr; names stand before the colons outside brackets.
-    text = re.sub(r"\[[^][]*\]|\([^()]*\)|<[^<>]*>|'[^']*'", "", signature[1])
+    # A default may be any repr; names stand before the colons outside brackets, which nest.
+    text, last = signature[1], None
+    while text != last:
+        last = text
+        text = re.sub(r"\[[^][]*\]|\([^()]*\)|<[^<>]*>|'[^']*'", "", text)
     names = [part.split(":")[0].strip() for part in text.split(",")]
     return [name for name in names if name not in ("self", "*", "/", "arg0", "*args", "")]
 

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <unordered_set>
 #include <utility>
@@ -30,8 +32,32 @@ using Clock = std::chrono::steady_clock;
 // a few defects. The others are counted as what they are before they are reduced.
 constexpr std::size_t kMostReductions = 16;
 
+// A machine on a host that has other things to do may be lost now and then. So many in a row, without
+// a block that was done meanwhile, and there are none to be had.
+constexpr unsigned kMostMachinesLost = 4;
+
 // The streams of a seed beside those of its programs.
 constexpr std::uint64_t kMachineStream = std::uint64_t{1} << 63;
+
+// A program's number: the lower bits say which of the seed's, the others which mutant of it.
+constexpr unsigned kMutantShift = 40;
+constexpr std::uint64_t kParentBits = (std::uint64_t{1} << kMutantShift) - 1;
+
+// A block's number: with this bit it holds a program and its mutants, else programs in a row.
+constexpr std::uint64_t kAround = std::uint64_t{1} << 62;
+
+// Of so many blocks, one is around a program that was kept.
+constexpr std::uint64_t kBlocksForOneAround = 4;
+
+std::uint64_t number_in(std::uint64_t block, std::uint64_t i) {
+  return (block & kAround) != 0 ? (block & ~kAround) | i << kMutantShift
+                                : block * kBlockPrograms + i;
+}
+
+// The block in a row that a block belongs to: shards are made of these.
+std::uint64_t plain_block(std::uint64_t block) {
+  return (block & kAround) != 0 ? (block & ~kAround) / kBlockPrograms : block;
+}
 
 double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -86,7 +112,9 @@ class Campaign {
         options_(options),
         begin_(Clock::now()),
         known_(options.jits.size()),
-        covered_(options.jits.size()) {
+        covered_(options.jits.size()),
+        kept_(options.jits.size(), store.kept()),
+        next_plain_(options.jits.size()) {
     for (const BlockId& id : store_.blocks()) {
       done_.insert(id);
     }
@@ -120,6 +148,7 @@ class Campaign {
  private:
   struct Item {
     std::size_t jit;
+    std::uint64_t seed;
     std::uint64_t block;
   };
 
@@ -129,20 +158,52 @@ class Campaign {
   std::optional<Item> next() {
     const std::scoped_lock lock(mutex_);
     while (!stopped() && !(options_.time && seconds() >= options_.time->count())) {
-      const Item item{.jit = next_ % options_.jits.size(), .block = next_ / options_.jits.size()};
+      if (!again_.empty()) {
+        const Item item = again_.back();
+        again_.pop_back();
+        return item;
+      }
+      const std::uint64_t turn = turn_++;
+      const std::size_t jit = turn % options_.jits.size();
+      // So many programs of a seed are just these.
+      if (!options_.programs && turn / options_.jits.size() % kBlocksForOneAround == 0) {
+        if (const auto around = next_around(jit)) {
+          return around;
+        }
+      }
+      const Item item{.jit = jit, .seed = options_.seed, .block = next_plain_[jit]};
       if (options_.programs && item.block * kBlockPrograms >= *options_.programs) {
         return std::nullopt;
       }
-      ++next_;
-      const bool mine = options_.shard.count == 0 ||
-                        item.block % options_.shard.count + 1 == options_.shard.index;
-      if (mine && !done_.contains({.jit = options_.jits[item.jit].identity,
-                                   .seed = options_.seed,
-                                   .block = item.block})) {
+      ++next_plain_[jit];
+      if (is_mine(item)) {
         return item;
       }
     }
     return std::nullopt;
+  }
+
+  // Of what was kept, the newest comes first: what is rare is seen late.
+  std::optional<Item> next_around(std::size_t jit) {
+    for (std::vector<KeptProgram>& kept = kept_[jit]; !kept.empty();) {
+      const KeptProgram newest = kept.back();
+      kept.pop_back();
+      const Item item{.jit = jit, .seed = newest.seed, .block = kAround | newest.program};
+      if (newest.program <= kParentBits && is_mine(item)) {
+        done_.insert(id_of(item));
+        return item;
+      }
+    }
+    return std::nullopt;
+  }
+
+  BlockId id_of(const Item& item) const {
+    return {.jit = options_.jits[item.jit].identity, .seed = item.seed, .block = item.block};
+  }
+  bool is_mine(const Item& item) const {
+    return (options_.shard.count == 0 ||
+            plain_block(item.block) % options_.shard.count + 1 == options_.shard.index) &&
+           !done_.contains(id_of(item));
   }
 
   void work() {
@@ -156,11 +217,29 @@ class Campaign {
           runner.stopped = [this] { return stopped(); };
           trial = std::make_unique<Trial>(runner);
         }
-        run_block(*trial, *item);
+        if (const std::optional<Error> lost = run_block(*trial, *item)) {
+          trial.reset();
+          again(*item, *lost);
+        }
       }
     } catch (const std::exception& error) {
       fail({.code = ErrorCode::file_unwritable, .message = std::string(error.what())});
     }
+  }
+
+  // The block is done again, as if it had not begun.
+  void again(const Item& item, const Error& lost) {
+    {
+      const std::scoped_lock lock(mutex_);
+      if (++machines_lost_ < kMostMachinesLost) {
+        again_.push_back(item);
+        if (options_.machine_lost) {
+          options_.machine_lost(lost);
+        }
+        return;
+      }
+    }
+    fail(lost);
   }
 
   void fail(const Error& error) {
@@ -177,16 +256,16 @@ class Campaign {
     run::FinishedCell cell;
   };
 
-  void run_block(Trial& trial, const Item& item) {
+  // The error of the machine, if that was lost.
+  std::optional<Error> run_block(Trial& trial, const Item& item) {
     const auto begin = Clock::now();
-    StoredBlock block{
-        .id = {.jit = trial.jit().identity, .seed = options_.seed, .block = item.block}};
+    StoredBlock block{.id = id_of(item)};
     std::vector<Sketch> sketches;
     std::vector<Trial::Run> runs;
     std::vector<std::uint64_t> numbers;
     for (std::uint64_t i = 0; i < kBlockPrograms; ++i) {
-      const std::uint64_t number = item.block * kBlockPrograms + i;
-      Sketch sketch = program_of_campaign(options_.seed, number);
+      const std::uint64_t number = number_in(item.block, i);
+      Sketch sketch = program_of_campaign(item.seed, number);
       auto cell = cell_of(sketch, fmt::format("program-{}", number));
       ++block.programs;
       if (!cell) {
@@ -205,13 +284,20 @@ class Campaign {
     }
     auto seen = trial.run(std::move(runs));
     if (stopped()) {
-      return;  // the block counts for nothing: it is done again
+      return std::nullopt;  // the block counts for nothing: whoever goes on does it
+    }
+    for (const std::optional<run::FinishedCell>& cell : seen) {
+      if (!cell) {
+        return std::nullopt;
+      }
+      const std::vector<model::Finding>& findings = cell->verdict.findings;
+      if (cell->verdict.outcome == model::Outcome::error &&
+          blame(findings.front().code) == Blame::machine) {
+        return as_error(findings.front());
+      }
     }
     std::vector<Failing> failing;
     for (std::size_t i = 0; i < seen.size(); ++i) {
-      if (!seen[i]) {
-        return;
-      }
       run::FinishedCell& cell = *seen[i];
       cover(item.jit, block, sketches[i], numbers[i], cell);
       switch (cell.verdict.outcome) {
@@ -228,8 +314,9 @@ class Campaign {
           if (blamed == Blame::code || blamed == Blame::harness) {
             ++block.failed;
             failing.push_back({std::move(sketches[i]), numbers[i], std::move(cell)});
-          } else if (blamed == Blame::machine || blamed == Blame::input) {
-            return fail(as_error(first));
+          } else if (blamed == Blame::input) {
+            fail(as_error(first));
+            return std::nullopt;
           } else {
             ++block.errors;
             keep(item.jit, block,
@@ -243,15 +330,17 @@ class Campaign {
       }
     }
     if (!sort(trial, item.jit, block, std::move(failing))) {
-      return;
+      return std::nullopt;
     }
     block.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     block.ended = now();
     const std::scoped_lock lock(mutex_);
     store_.add(block);
+    machines_lost_ = 0;
     if (options_.block_done) {
       options_.block_done(store_);
     }
+    return std::nullopt;
   }
 
   // Says of each failing program which finding it has; reduces what is none of those that are
@@ -294,7 +383,7 @@ class Campaign {
             it, trial.jit(),
             {fmt::format("{}; {}", to_string(it.kind), it.shape),
              fmt::format("farcall fuzz --jit '{}' --seed {}: program {}{}", trial.jit().name,
-                         options_.seed, first.program,
+                         block.id.seed, first.program,
                          it.seed == 0 ? "" : fmt::format("; run with --seed {}", it.seed))});
       }
       keep(jit, block, finding);
@@ -384,7 +473,7 @@ class Campaign {
 
   void keep(std::size_t jit, StoredBlock& block, StoredFinding finding) {
     finding.jit = options_.jits[jit].identity;
-    finding.seed = options_.seed;
+    finding.seed = block.id.seed;
     count(block, finding);
     const std::scoped_lock lock(mutex_);
     finding.seconds = seconds();
@@ -443,6 +532,8 @@ class Campaign {
     }
     if (!why.empty()) {
       block.corpus.push_back({.program = number, .why = why, .text = case_text(sketch)});
+      const std::scoped_lock lock(mutex_);
+      kept_[jit].push_back({.seed = block.id.seed, .program = number});
     }
   }
 
@@ -462,7 +553,7 @@ class Campaign {
     const auto mix = [&hash](std::uint64_t value) { hash = (hash ^ value) * 0x100'0000'01b3; };
     mix(trait_key(program, placed.slot));
     for (const std::uint32_t word : words_at(image, placed)) {
-      mix(opcode_bits(word));
+      mix(std::hash<std::string_view>{}(row_mnemonic(word)));
     }
     return hash;
   }
@@ -471,7 +562,8 @@ class Campaign {
                                 const model::PlacedInstruction& placed) {
     std::string text;
     for (const std::uint32_t word : words_at(image, placed)) {
-      text += (text.empty() ? "" : " ") + word_mnemonic(word);
+      text += text.empty() ? "" : " ";
+      text += row_mnemonic(word);
     }
     return text.empty() ? "nothing" : text;
   }
@@ -480,10 +572,14 @@ class Campaign {
   const CampaignOptions& options_;
   Clock::time_point begin_;
   std::mutex mutex_;
-  std::uint64_t next_ = 0;
-  std::set<BlockId> done_;
+  std::uint64_t turn_ = 0;
+  std::vector<Item> again_;
+  unsigned machines_lost_ = 0;                     // since a block was done
+  std::set<BlockId> done_;                         // before this began, and those around programs
   std::vector<std::vector<StoredFinding>> known_;  // by JIT
   std::vector<std::unordered_set<std::string>> covered_;
+  std::vector<std::vector<KeptProgram>> kept_;
+  std::vector<std::uint64_t> next_plain_;
   std::set<std::pair<std::size_t, std::uint64_t>> keys_;
   std::atomic<bool> failed_ = false;
   std::optional<Error> failure_;
@@ -492,9 +588,10 @@ class Campaign {
 }  // namespace
 
 Sketch program_of_campaign(std::uint64_t seed, std::uint64_t number) {
-  Choices of_block(seed, kMachineStream + number / kBlockPrograms);
+  const std::uint64_t parent = number & kParentBits;
+  Choices of_block(seed, kMachineStream + parent / kBlockPrograms);
   const model::AxisValues axes = machine_axes(of_block);
-  Choices choices(seed, number);
+  Choices choices(seed, parent, number >> kMutantShift);
   return generate(choices, axes);
 }
 

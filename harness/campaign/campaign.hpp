@@ -2,7 +2,9 @@
 //
 // Program number n of a seed is the same everywhere; block b holds the programs b × kBlockPrograms
 // and on, all for one kind of machine. Who runs which blocks, and in what order, changes nothing of
-// them.
+// them. That a program shows something new is known only once it has run: mutants of those that did
+// come in blocks of their own, one of four, as long as there is time; so do programs that another
+// campaign or another JIT has kept. A mutant's number says whose and which it is.
 #pragma once
 
 #include <chrono>
@@ -32,10 +34,13 @@ struct CampaignOptions {
   std::vector<engine::Jit> jits = {};
   std::function<void(const StoredFinding&)> found = nullptr;  // each new one, one at a time
   std::function<void(Store&)> block_done = nullptr;           // likewise
+  // A machine was lost, and the block that it was at is done again; likewise.
+  std::function<void(const Error&)> machine_lost = nullptr;
 };
 
 // Runs the blocks that `store` does not have yet, until time, programs or runner.stopped end it.
-// The error of a machine or a JIT that cannot be had; what is done is in the store.
+// The error of a JIT that cannot be had, or of the last machine if several were lost one after the
+// other; what is done is in the store.
 Result<void> run_campaign(Store& store, const CampaignOptions& options);
 
 }  // namespace farcall::campaign

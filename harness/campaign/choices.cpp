@@ -16,8 +16,9 @@ std::uint64_t mixed(std::uint64_t value) {
 
 }  // namespace
 
-Choices::Choices(std::uint64_t seed, std::uint64_t number)
-    : state_(mixed(seed + kStep) ^ mixed(mixed(number + kStep) + kStep)) {}
+Choices::Choices(std::uint64_t seed, std::uint64_t number, std::uint64_t mutant)
+    : state_(mixed(seed + kStep) ^ mixed(mixed(number + kStep) + kStep)),
+      mutation_(mutant == 0 ? 0 : mixed(state_ ^ mixed(mutant))) {}
 
 Choices::Choices(std::span<const std::byte> bytes)
     : endless_(false), bytes_(bytes.begin(), bytes.end()) {}
@@ -25,6 +26,12 @@ Choices::Choices(std::span<const std::byte> bytes)
 std::uint64_t Choices::next(unsigned bytes) {
   if (endless_) {
     state_ += kStep;
+    if (mutation_ != 0) {
+      mutation_ += kStep;
+      if (const std::uint64_t other = mixed(mutation_); other % 16 == 0) {
+        return mixed(other);
+      }
+    }
     return mixed(state_);
   }
   std::uint64_t value = 0;
@@ -36,11 +43,11 @@ std::uint64_t Choices::next(unsigned bytes) {
 
 std::uint64_t Choices::below(std::uint64_t limit) {
   const auto bits = static_cast<unsigned>(std::bit_width(limit - 1));
-  return limit == 1 ? 0 : next((bits + 7) / 8) % limit;
+  return limit == 1 ? 0 : chosen_ ? chosen_(limit - 1) : next((bits + 7) / 8) % limit;
 }
 
 std::uint64_t Choices::any() {
-  return next(8);
+  return chosen_ ? chosen_(UINT64_MAX) : next(8);
 }
 
 }  // namespace farcall::campaign

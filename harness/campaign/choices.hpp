@@ -1,22 +1,29 @@
 // Choices: where a generator's decisions come from.
 //
 // A seed gives a stream without an end, the same on every machine. Bytes that somebody else chose
-// (Hypothesis, libFuzzer) give as many as they have, and zeros after them. Each generator makes its
-// simplest choice of 0, so that fewer and smaller bytes give a simpler result.
+// (libFuzzer) give as many as they have, and zeros after them; somebody who is asked each time
+// (Hypothesis) gives whatever is said. Each generator makes its simplest choice of 0, so that fewer
+// and smaller choices give a simpler result.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace farcall::campaign {
 
 class Choices {
  public:
-  // Stream number `number` of the seed.
-  Choices(std::uint64_t seed, std::uint64_t number);
+  // Stream number `number` of the seed, or a mutant of it: 0 is itself, of any other one choice of
+  // 16 is another one.
+  Choices(std::uint64_t seed, std::uint64_t number, std::uint64_t mutant = 0);
   explicit Choices(std::span<const std::byte> bytes);
+  // `chosen(most)` is 0 … most.
+  explicit Choices(std::function<std::uint64_t(std::uint64_t most)> chosen)
+      : chosen_(std::move(chosen)) {}
 
   // 0 … limit - 1; limit is not 0.
   std::uint64_t below(std::uint64_t limit);
@@ -30,7 +37,9 @@ class Choices {
  private:
   std::uint64_t next(unsigned bytes);
 
+  std::function<std::uint64_t(std::uint64_t)> chosen_;
   std::uint64_t state_ = 0;
+  std::uint64_t mutation_ = 0;  // the state of what changes choices; 0: nothing does
   bool endless_ = true;
   std::vector<std::byte> bytes_;
   std::size_t at_ = 0;

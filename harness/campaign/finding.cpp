@@ -8,6 +8,7 @@
 
 #include "bpf/instruction.hpp"
 #include "ppc64/disassembler.hpp"
+#include "ppc64/instruction.hpp"
 
 namespace farcall::campaign {
 namespace {
@@ -66,6 +67,11 @@ bool is_everywhere(const bpf::InstructionInfo& info) {
   return info.operation == bpf::Operation::mov || info.operation == bpf::Operation::exit ||
          info.operation == bpf::Operation::load_immediate64 ||
          info.operation == bpf::Operation::jump;
+}
+
+std::string word_mnemonic(std::uint32_t word) {
+  const std::string text = ppc64::disassemble(word, {});
+  return text.substr(0, text.find_first_of(" \t"));
 }
 
 }  // namespace
@@ -189,27 +195,9 @@ std::uint64_t trait_key(const bpf::Program& program, bpf::SlotIndex at) {
   return hash;
 }
 
-std::uint32_t opcode_bits(std::uint32_t word) {
-  constexpr std::uint32_t kPrimary = 0xfc00'0000;
-  switch (word >> 26) {
-    case 19:
-    case 31:
-    case 59:
-    case 63:
-      return word & (kPrimary | 0x7ff);
-    case 30:  // rotates
-      return word & (kPrimary | 0x1f);
-    case 58:  // ld, ldu, lwa
-    case 62:  // std, stdu
-      return word & (kPrimary | 3);
-    default:
-      return word & kPrimary;
-  }
-}
-
-std::string word_mnemonic(std::uint32_t word) {
-  const std::string text = ppc64::disassemble(word, {});
-  return text.substr(0, text.find_first_of(" \t"));
+std::string_view row_mnemonic(std::uint32_t word) {
+  const ppc64::Instruction* const row = ppc64::find(word);
+  return ppc64::is_prefix(word) ? ".prefix" : row != nullptr ? row->mnemonic : ".long";
 }
 
 std::vector<std::string> traits(const bpf::Program& program) {

@@ -42,9 +42,9 @@ std::string trait(const bpf::Program& program, bpf::SlotIndex slot);
 // A number that is the same for instructions of one trait, within one process.
 std::uint64_t trait_key(const bpf::Program& program, bpf::SlotIndex slot);
 
-// The bits of a word that say which instruction it is, or more of them than that takes.
-std::uint32_t opcode_bits(std::uint32_t word);
-std::string word_mnemonic(std::uint32_t word);
+// The mnemonic of the row that a word is of, whatever its operands: `or` for `mr`, too; `.long` of
+// a word that is of none.
+std::string_view row_mnemonic(std::uint32_t word);
 
 // The mnemonics of the code in front of a branch, the branch included: what loads where it goes.
 std::string call_shape(const model::CodeImage& image, GuestAddress branch);

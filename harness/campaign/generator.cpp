@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,9 +24,10 @@ using bpf::Slot;
 
 constexpr std::uint8_t kMemoryRegister = 6;  // points at `mem` in every function
 constexpr std::array<std::uint8_t, 9> kFreeRegisters = {0, 1, 2, 3, 4, 5, 7, 8, 9};
-constexpr std::uint64_t kMemoryBytes = 64;  // of `mem`, and of the stack that is used freely
-constexpr std::int16_t kCounter = -72;      // of a loop, in the frame
-constexpr std::int16_t kKey = -80;          // of a map's element
+constexpr std::uint64_t kStackBytes = 64;  // below the frame pointer that are used freely
+constexpr std::string_view kReload = "";   // stands in a function for what it loads there
+constexpr std::int16_t kCounter = -72;     // of a loop, in the frame
+constexpr std::int16_t kKey = -80;         // of a map's element
 
 constexpr auto kEdgeNumbers = std::to_array<std::int64_t>(
     {0,          1,        -1,        2,         31,          32,
@@ -50,13 +53,22 @@ constexpr std::int32_t kLookUp = 1;  // map_lookup_elem
 constexpr std::int32_t kLoop = 181;  // loop
 constexpr std::int32_t kStubHelper = 1001;
 constexpr std::int32_t kStubKfunc = 1002;
+constexpr std::int32_t kFiller = 1003;  // a stub that sets memory to zeros
 constexpr std::uint32_t kElements = 4;
+constexpr std::uint64_t kLongestJump = 4;  // in pieces
 
 bool divides(const InstructionInfo& info) {
   using enum bpf::Operation;
   return info.operation == div || info.operation == signed_div || info.operation == mod ||
          info.operation == signed_mod;
 }
+
+// A function, as far as its callers care.
+struct Made {
+  std::string name;
+  bool uses_memory = false;  // it takes the address of `mem` in r1
+  unsigned arguments = 0;    // of r2 … r5: bits by their numbers
+};
 
 class Generator {
  public:
@@ -67,38 +79,21 @@ class Generator {
 
   Sketch make() {
     const std::uint64_t kind = choices_.below(8);
-    beyond_rfc_ = choices_.one_in(8);
-    tail_calls_ = kind == 7;
-    const std::size_t functions =
-        tail_calls_ && !choices_.one_in(16) ? 1 : 1 + choices_.below(options_.most_functions);
-    if (beyond_rfc_ && choices_.below(2) != 0) {
+    beyond_rfc_ = options_.is_beyond_rfc && choices_.one_in(8);
+    tail_calls_ = options_.has_externals && kind == 7;
+    leaf_ = tail_calls_ && !choices_.one_in(16);
+    if (beyond_rfc_ && options_.has_externals && choices_.below(2) != 0) {
       sketch_.callx = bpf::Callx::address;
     }
-    leaf_ = tail_calls_ && functions == 1;
-    std::vector<std::byte> memory(kMemoryBytes);
-    for (std::byte& byte : memory) {
-      byte = static_cast<std::byte>(choices_.below(256));
-    }
-    sketch_.mem = std::move(memory);
-    SketchProgram main;
-    for (std::size_t i = 0; i < functions; ++i) {
-      main.functions.push_back(function(i, functions));
-    }
-    sketch_.programs.push_back(std::move(main));
-    if (callback_) {
-      sketch_.programs.front().functions.push_back(callback());
-    }
-    if (recursion_) {
-      sketch_.programs.front().functions.push_back(recursion());
-    }
+    sketch_.programs.push_back(program());
     if (tail_calls_ && uses_jumps_) {
       tail_calls_ = false;
       leaf_ = true;
       for (const char* const name : {"leap", "bound"}) {
-        SketchProgram program;
-        program.functions.push_back(function(0, 1));
-        program.functions.front().name = name;
-        sketch_.programs.push_back(std::move(program));
+        made_.clear();
+        SketchProgram target;
+        target.functions.push_back(function(name));
+        sketch_.programs.push_back(std::move(target));
       }
       sketch_.arrays.push_back(
           {.name = "jumps", .elements = 3, .programs = {{0, "leap"}, {2, "bound"}}});
@@ -108,12 +103,49 @@ class Generator {
       values.bytes.resize(std::size_t{kElements} * 8, std::byte{0x5a});
       sketch_.arrays.push_back(std::move(values));
     }
+    if (options_.memory_bytes != 0) {
+      std::vector<std::byte> memory(options_.memory_bytes);
+      for (std::size_t i = 0; i < memory.size(); i += 8) {
+        const std::uint64_t word = choices_.any();
+        for (std::size_t k = i; k < std::min(i + 8, memory.size()); ++k) {
+          memory[k] = static_cast<std::byte>(word >> (8 * (k - i)));
+        }
+      }
+      sketch_.mem = std::move(memory);
+    }
     place();
     return tidied(std::move(sketch_));
   }
 
+  // The case's own program: main, what it calls, and what that calls. The last to be made is main.
+  SketchProgram program() {
+    std::vector<SketchFunction> others;
+    while (!leaf_ && others.size() + 1 < options_.most_functions && choices_.below(4) != 0) {
+      others.push_back(function(fmt::format("f{}", others.size() + 1)));
+    }
+    SketchProgram whole;
+    whole.functions.push_back(function("main"));
+    std::ranges::move(others, std::back_inserter(whole.functions));
+    if (callback_) {
+      whole.functions.push_back(callback());
+    }
+    if (recursion_) {
+      whole.functions.push_back(recursion());
+    }
+    return whole;
+  }
+
  private:
-  std::uint8_t any_register() { return choices_.of(kFreeRegisters); }
+  std::uint8_t used(std::uint8_t reg) {
+    used_ |= 1U << reg;
+    return reg;
+  }
+  std::uint8_t any_register() { return used(choices_.of(kFreeRegisters)); }
+  void use_arguments(unsigned count) {
+    for (unsigned reg = 1; reg <= count; ++reg) {
+      used(static_cast<std::uint8_t>(reg));
+    }
+  }
   std::int64_t operand() {
     return choices_.below(3) != 2 ? choices_.of(kEdgeNumbers)
                                   : static_cast<std::int64_t>(choices_.any());
@@ -122,15 +154,16 @@ class Generator {
   void add(const Slot& slot) {
     add(bpf::disassemble_instruction({.slots = {slot}, .functions = {}}, 0));
   }
-  void load_constant(unsigned into) {
-    add(fmt::format("lddw %r{}, {:#x}", into, static_cast<std::uint64_t>(operand())));
+  std::string constant(unsigned into) {
+    const std::int64_t value = operand();
+    return value == static_cast<std::int32_t>(value)
+               ? fmt::format("mov %r{}, {}", into, value)
+               : fmt::format("lddw %r{}, {:#x}", into, static_cast<std::uint64_t>(value));
   }
-  // What a call leaves in them is undefined.
-  void load_arguments() {
-    for (unsigned reg = 1; reg <= 5; ++reg) {
-      load_constant(reg);
-    }
-  }
+  void load_constant(unsigned into) { add(constant(into)); }
+  // After a call r1 … r5 are undefined: those that the function uses are loaded anew, which is known
+  // at its end.
+  void load_arguments() { add(std::string(kReload)); }
 
   bool is_plain(const InstructionInfo& row) const {
     const bool extra =
@@ -185,42 +218,49 @@ class Generator {
         any_instruction([](const InstructionInfo& row) { return row.memory_bytes != 0; });
     Slot slot = with_operands(info);
     const std::uint64_t where = choices_.below(8);
-    std::uint64_t bytes = kMemoryBytes;
-    std::int16_t below = 0;
+    const bool is_value = where == 7 && options_.has_externals;
+    const bool is_stack = !is_value && (where >= 4 || options_.memory_bytes < info.memory_bytes);
+    std::uint64_t bytes = options_.memory_bytes;
     std::uint8_t base = kMemoryRegister;
-    if (where >= 4 && where < 7) {
+    if (is_stack) {
       base = bpf::kFramePointer;
-      below = 64;
-    } else if (where == 7) {
+      bytes = kStackBytes;
+    } else if (is_value) {
       // Through a register that the instruction does not use otherwise.
       base = slot.dst == 7 || slot.src == 7 ? 8 : 7;
-      base = slot.dst == base || slot.src == base ? 9 : base;
+      base = used(slot.dst == base || slot.src == base ? 9 : base);
       uses_values_ = true;
       add(fmt::format("lddw %r{}, value values+0", base));
       bytes = std::uint64_t{kElements} * 8;
+    } else {
+      uses_memory_ = true;
     }
     (info.form == bpf::Form::load ? slot.src : slot.dst) = base;
     std::uint64_t at = choices_.below(bytes + 1 - info.memory_bytes);
     if (info.form == bpf::Form::atomic || info.orders()) {  // these must be aligned
       at = align_down(at, info.memory_bytes);
     }
-    slot.offset = static_cast<std::int16_t>(static_cast<std::int16_t>(at) - below);
+    if (is_stack) {
+      stack_words_ |= 1U << at / 8 | 1U << (at + info.memory_bytes - 1) / 8;
+    }
+    slot.offset = static_cast<std::int16_t>(at - (is_stack ? kStackBytes : 0));
     add(slot);
-    if (where == 7) {
+    if (is_value) {
       load_constant(base);  // an address is nothing that a result may depend on
     }
   }
 
-  // To a piece further on.
-  void jump(std::size_t target) {
+  // Over the next pieces, as many as there are of up to three.
+  void jump(std::size_t index) {
     const InstructionInfo& info =
         any_instruction([](const InstructionInfo& row) { return row.is_jump(); });
     const Slot slot =
         info.form == bpf::Form::branch ? with_operands(info) : Slot{.opcode = info.opcode};
     std::string text = bpf::disassemble_instruction({.slots = {slot}, .functions = {}}, 0);
     text.resize(text.rfind('+'));
-    add(text + fmt::format("p{}_{}", function_, target));
+    add(text + label(index + 1 + choices_.below(kLongestJump)));
   }
+  std::string label(std::size_t index) const { return fmt::format("p{}_{}", made_.size(), index); }
 
   // Some straight code, a few times.
   void loop() {
@@ -245,7 +285,7 @@ class Generator {
   }
 
   void external_call() {
-    const std::uint64_t which = choices_.below(kNatives.size() + 2);
+    const std::uint64_t which = choices_.below(kNatives.size() + 3);
     if (which < kNatives.size()) {
       const Native& native = kNatives[which];
       need({.kind = native.kind, .id = native.id, .native = std::string(native.name)});
@@ -254,14 +294,31 @@ class Generator {
         for (unsigned reg = 1; reg <= 5; ++reg) {
           add(fmt::format("mov %r{}, {}", reg, choices_.below(128)));
         }
+      } else {
+        use_arguments(5);
       }
       add(fmt::format("call {}{}", is_kfunc ? "kfunc " : "", native.id));
+    } else if (which == kNatives.size() + 2) {
+      uses_memory_ = true;
+      need({.kind = bpf::ExternalKind::helper,
+            .id = kFiller,
+            .returns = {1},
+            .takes = 2,
+            .fills = bpf::Filling{.pointer = 0, .length = 1}});
+      add("mov %r1, %r6");
+      add(fmt::format("mov %r2, {}", 1 + choices_.below(options_.memory_bytes)));
+      add(fmt::format("call {}", kFiller));
     } else {
       const bool is_helper = which == kNatives.size();
+      std::optional<std::uint8_t>& takes = is_helper ? helper_takes_ : kfunc_takes_;
+      if (!takes) {
+        takes = static_cast<std::uint8_t>(choices_.below(6));
+      }
+      use_arguments(*takes);
       SketchExternal stub{.kind = is_helper ? bpf::ExternalKind::helper : bpf::ExternalKind::kfunc,
                           .id = is_helper ? kStubHelper : kStubKfunc,
                           .returns = {0x1234, 0xffff'ffff'8000'0001},
-                          .takes = 5};
+                          .takes = *takes};
       need(stub);
       add(fmt::format("call {}{}", is_helper ? "" : "kfunc ", stub.id));
     }
@@ -282,14 +339,16 @@ class Generator {
     load_arguments();
   }
 
-  void local_call(std::size_t number, std::size_t functions) {
+  // Of a function that is there, and otherwise of what there is.
+  void local_call() {
     const std::uint64_t kind = choices_.below(8);
     if (leaf_) {
       external_call();
       return;
     }
-    if (kind == 6) {  // a callback
+    if (kind == 6 && options_.has_externals) {  // a callback
       callback_ = true;
+      uses_memory_ = true;
       need({.kind = bpf::ExternalKind::helper, .id = kLoop, .native = "loop"});
       add(fmt::format("mov %r1, {}", choices_.below(4)));
       add("lddw %r2, local each");
@@ -301,17 +360,28 @@ class Generator {
       add(fmt::format("mov %r1, {}", choices_.below(6)));
       add(fmt::format("mov %r2, %r{}", any_register()));
       add("call local again");
-    } else if (number + 1 < functions) {
-      const std::size_t callee = number + 1 + choices_.below(functions - number - 1);
-      add("mov %r1, %r6");
+    } else if (!made_.empty()) {
+      const Made& callee = choices_.of(made_);
+      if (callee.uses_memory) {
+        uses_memory_ = true;
+        add("mov %r1, %r6");
+      }
+      for (std::uint8_t reg = 2; reg <= 5; ++reg) {
+        if ((callee.arguments >> reg & 1) != 0) {
+          used(reg);
+        }
+      }
       if (kind == 5 && sketch_.callx == bpf::Callx::address) {
-        add(fmt::format("lddw %r0, local f{}", callee));
+        add("lddw %r0, local " + callee.name);
         add("callx %r0");
       } else {
-        add(fmt::format("call local f{}", callee));
+        add("call local " + callee.name);
       }
-    } else {
+    } else if (options_.has_externals) {
       external_call();
+      return;
+    } else {
+      arithmetic();
       return;
     }
     load_arguments();
@@ -319,6 +389,7 @@ class Generator {
 
   void tail_call() {
     uses_jumps_ = true;
+    uses_memory_ = true;
     add("mov %r1, %r6");
     add("lddw %r2, map jumps");
     add(fmt::format("mov %r3, {}", choices_.below(5)));
@@ -327,40 +398,65 @@ class Generator {
     load_arguments();
   }
 
-  void piece(std::size_t number, std::size_t functions, std::size_t index, std::size_t count) {
+  void piece(std::size_t index) {
     const std::uint64_t kind = choices_.below(16);
-    if (kind < 6) {
+    if (kind < 3) {  // the simplest: what the project is about
+      local_call();
+    } else if (kind < 8) {
       arithmetic();
-    } else if (kind < 9) {
-      memory();
     } else if (kind < 11) {
-      jump(index + 1 + choices_.below(count - index));
-    } else if (kind == 11) {
-      loop();
-    } else if (kind == 12) {
-      external_call();
-    } else if (kind == 13 && tail_calls_) {
-      tail_call();
+      memory();
+    } else if (kind < 13) {
+      jump(index);
     } else if (kind == 13) {
+      loop();
+    } else if (kind == 14 && options_.has_externals) {
+      external_call();
+    } else if (kind == 15 && tail_calls_) {
+      tail_call();
+    } else if (kind == 15 && options_.has_externals) {
       look_up();
-    } else if (kind == 14 && choices_.one_in(4)) {
+    } else if (choices_.one_in(16)) {
       add("exit");
     } else {
-      local_call(number, functions);
+      arithmetic();
     }
   }
 
-  void prologue() {
+  // What is in use gets a value, from a constant, or for all but main from an argument.
+  void prologue(Made& made, bool is_main) {
+    if (uses_memory_) {
+      add("mov %r6, %r1");
+    }
     for (const std::uint8_t reg : kFreeRegisters) {
-      load_constant(reg);
+      if ((used_ >> reg & 1) == 0) {
+        continue;
+      }
+      if (!is_main && reg >= 2 && reg <= 5 && choices_.one_in(4)) {
+        made.arguments |= 1U << reg;
+      } else {
+        load_constant(reg);
+      }
     }
-    for (int i = 1; i <= 8; ++i) {
-      add(fmt::format("stxdw [%r10-{}], %r{}", 8 * i, any_register()));
+    for (unsigned word = 0; word < kStackBytes / 8; ++word) {
+      if ((stack_words_ >> word & 1) != 0) {
+        add(fmt::format("stxdw [%r10-{}], %r{}", kStackBytes - 8 * word, any_of(used_)));
+      }
     }
+  }
+  // One of the registers in the set, which r0 is always in.
+  unsigned any_of(unsigned set) {
+    std::vector<unsigned> list;
+    for (const std::uint8_t reg : kFreeRegisters) {
+      if ((set >> reg & 1) != 0) {
+        list.push_back(reg);
+      }
+    }
+    return choices_.of(list);
   }
   void epilogue() {
     for (const std::uint8_t reg : kFreeRegisters) {
-      if (reg != 0) {
+      if (reg != 0 && (used_ >> reg & 1) != 0) {
         add("lsh %r0, 1");
         add(fmt::format("xor %r0, %r{}", reg));
       }
@@ -368,19 +464,36 @@ class Generator {
     add("exit");
   }
 
-  SketchFunction function(std::size_t number, std::size_t functions) {
+  SketchFunction function(const std::string& name) {
     lines_.clear();
-    function_ = number;
-    add("mov %r6, %r1");
-    prologue();
-    const std::size_t count = 1 + choices_.below(options_.most_pieces);
-    for (std::size_t i = 0; i < count; ++i, ++pieces_) {
-      add(fmt::format("p{}_{}:", number, i));
-      piece(number, functions, i, count);
+    used_ = 1U << 0;
+    stack_words_ = 0;
+    uses_memory_ = false;
+    std::size_t count = 0;
+    for (; count < options_.most_pieces && choices_.below(16) != 0; ++count, ++pieces_) {
+      add(label(count) + ":");
+      piece(count);
     }
-    add(fmt::format("p{}_{}:", number, count));
+    for (std::size_t i = 0; i < kLongestJump; ++i) {
+      add(label(count + i) + ":");
+    }
+    const std::vector<std::string> body = std::exchange(lines_, {});
+    Made made{.name = name, .uses_memory = uses_memory_};
+    prologue(made, name == "main" || leaf_);
+    for (const std::string& line : body) {
+      if (line != kReload) {
+        add(line);
+        continue;
+      }
+      for (unsigned reg = 1; reg <= 5; ++reg) {
+        if ((used_ >> reg & 1) != 0) {
+          load_constant(reg);
+        }
+      }
+    }
     epilogue();
-    return {.name = number == 0 ? "main" : fmt::format("f{}", number), .lines = std::move(lines_)};
+    made_.push_back(std::move(made));
+    return {.name = name, .lines = std::exchange(lines_, {})};
   }
 
   // Called with an index and the address of `mem`; 0 goes on.
@@ -429,6 +542,10 @@ class Generator {
     }
     if (choices_.one_in(8)) {
       sketch_.places.emplace_back("stack", "text+0xffffe000");
+    }
+    if (choices_.one_in(4)) {  // memory beyond all of them, across a boundary of 4 GiB
+      sketch_.places.emplace_back("mem", fmt::format("{}+{:#x}", choices_.of(kRegions),
+                                                     1024 * kGiB - 8 * choices_.below(16)));
     }
   }
 
@@ -487,10 +604,15 @@ class Generator {
   Choices& choices_;
   GeneratorOptions options_;
   Sketch sketch_;
-  std::vector<std::string> lines_;  // of the function that is being made
+  std::vector<Made> made_;          // the functions that may be called
+  std::vector<std::string> lines_;  // of the function that is being made, as all up to uses_memory_
+  unsigned used_ = 0;               // its registers, bits by their numbers; r0 is among them
+  unsigned stack_words_ = 0;        // words of its stack, bits from the lowest
+  bool uses_memory_ = false;        // `mem`, at r6
   std::size_t pieces_ = 0;          // so many were made: for names of labels
-  std::size_t function_ = 0;        // the number of that function
-  bool leaf_ = false;               // it calls no function of its own program
+  std::optional<std::uint8_t> helper_takes_;
+  std::optional<std::uint8_t> kfunc_takes_;
+  bool leaf_ = false;  // it calls no function of its own program
   bool beyond_rfc_ = false;
   bool tail_calls_ = false;
   bool uses_jumps_ = false;
@@ -519,6 +641,14 @@ model::AxisValues machine_axes(Choices& choices) {
 
 Sketch generate(Choices& choices, const model::AxisValues& axes, const GeneratorOptions& options) {
   return Generator(choices, axes, options).make();
+}
+
+SketchProgram generate_program(Choices& choices, const GeneratorOptions& options) {
+  GeneratorOptions local = options;
+  local.has_externals = false;
+  Sketch sketch;
+  sketch.programs.push_back(Generator(choices, {}, local).program());
+  return tidied(std::move(sketch)).programs.front();
 }
 
 }  // namespace farcall::campaign

@@ -3,8 +3,12 @@
 //
 // Every instruction of the table may occur, with operands that are likely to be edges; calls of
 // every kind: chains and recursion of local functions, pointers, callbacks, helpers, kfuncs, stubs
-// that log their arguments, tail calls, maps. Functions call only later ones, jumps lead forward,
-// loops count down. The result depends on all registers.
+// that log their arguments or fill memory, tail calls, maps. Functions call only those that were made
+// before them, jumps lead forward, loops count down. The result depends on all registers in use.
+//
+// It sets up what a function uses and no more, and asks before each function and each piece whether
+// there is one: whoever takes choices away from the stream, as Hypothesis does, gets a smaller
+// program of the same kind.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +20,10 @@ namespace farcall::campaign {
 
 struct GeneratorOptions {
   std::size_t most_functions = 6;
-  std::size_t most_pieces = 24;  // of a function: instructions, jumps, calls
+  std::size_t most_pieces = 32;   // of a function: instructions, jumps, calls
+  std::size_t memory_bytes = 64;  // that r1 points at; 0: none
+  bool has_externals = true;      // helpers, kfuncs, maps, tail calls; needs 64 bytes of memory
+  bool is_beyond_rfc = true;      // what RFC 9669 does not have, in one program of eight
 };
 
 // What kind of machine the programs of one block are for.
@@ -25,5 +32,8 @@ model::AxisValues machine_axes(Choices& choices);
 // `axes` says which machine; call scheme and reach are chosen.
 Sketch generate(Choices& choices, const model::AxisValues& axes,
                 const GeneratorOptions& options = {});
+
+// Local calls alone, nowhere in particular.
+SketchProgram generate_program(Choices& choices, const GeneratorOptions& options);
 
 }  // namespace farcall::campaign

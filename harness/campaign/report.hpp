@@ -8,6 +8,15 @@
 
 namespace farcall::campaign {
 
+struct DistinctFinding {
+  StoredFinding finding;
+  std::uint64_t times = 0;
+};
+
+// By JIT and time. What was reduced before something simpler was known is left out, and counts as
+// that.
+std::vector<DistinctFinding> distinct_findings(const Store& store);
+
 nlohmann::ordered_json to_json(const Store& store);
 
 // A page of its own, which loads itself anew while the campaign runs.

@@ -62,19 +62,6 @@ std::string external_text(const SketchExternal& external) {
   return text;
 }
 
-std::string program_text(const SketchProgram& program) {
-  std::string text;
-  for (std::size_t i = 0; i < program.functions.size(); ++i) {
-    if (i != 0) {
-      text += program.functions[i].name + ":\n";
-    }
-    for (const std::string& line : program.functions[i].lines) {
-      text += line + '\n';
-    }
-  }
-  return text;
-}
-
 std::string matrix_text(const model::AxisValues& axes) {
   std::string text;
   for (std::size_t i = 0; i < model::kAxisCount; ++i) {
@@ -306,6 +293,19 @@ bool is_label(std::string_view line) {
   return line.ends_with(':');
 }
 
+std::string assembly(const SketchProgram& program) {
+  std::string text;
+  for (std::size_t i = 0; i < program.functions.size(); ++i) {
+    if (i != 0) {
+      text += program.functions[i].name + ":\n";
+    }
+    for (const std::string& line : program.functions[i].lines) {
+      text += line + '\n';
+    }
+  }
+  return text;
+}
+
 std::string case_text(const Sketch& sketch, const Words& words) {
   std::string text;
   for (const std::string& comment : words.comments) {
@@ -331,7 +331,7 @@ std::string case_text(const Sketch& sketch, const Words& words) {
   for (std::size_t i = 0; i < sketch.programs.size(); ++i) {
     const SketchProgram& program = sketch.programs[i];
     text += i == 0 ? "-- asm\n" : fmt::format("-- program {}\n", program.functions.front().name);
-    text += program_text(program);
+    text += assembly(program);
   }
   for (const SketchArray& array : sketch.arrays) {
     text += array_text(array);
@@ -442,7 +442,7 @@ Sketch tidied(Sketch sketch) {
   std::string all;
   for (SketchProgram& program : sketch.programs) {
     tidy_program(program);
-    all += program_text(program);
+    all += assembly(program);
   }
   for (const auto& value : sketch.registers) {
     all += value.value_or("") + '\n';

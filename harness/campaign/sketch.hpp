@@ -90,6 +90,9 @@ struct Words {
 
 std::string case_text(const Sketch& sketch, const Words& words = {});
 
+// Its functions as assembly.
+std::string assembly(const SketchProgram& program);
+
 // The one cell of its text. `name` is the case's. What parse_case() and cells() fail with.
 Result<model::Cell> cell_of(const Sketch& sketch, const std::string& name = "sketch");
 

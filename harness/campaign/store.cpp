@@ -229,6 +229,15 @@ std::vector<StoredBlock::Coverage> Store::coverage(const std::string& jit) const
   return all;
 }
 
+std::vector<KeptProgram> Store::kept() const {
+  std::vector<KeptProgram> all;
+  Statement select(database_.get(), "SELECT DISTINCT seed, program FROM corpus ORDER BY 1, 2");
+  while (select.step()) {
+    all.push_back({.seed = select.number(0), .program = select.number(1)});
+  }
+  return all;
+}
+
 std::vector<Store::Totals> Store::totals() const {
   std::vector<Totals> all;
   Statement select(database_.get(),

@@ -49,6 +49,11 @@ struct StoredFinding {
   std::string key() const { return code + "|" + site + "|" + shape; }
 };
 
+struct KeptProgram {
+  std::uint64_t seed = 0;
+  std::uint64_t program = 0;
+};
+
 struct StoredBlock {
   BlockId id;
   std::uint64_t programs = 0, passed = 0, failed = 0, skipped = 0, errors = 0;
@@ -77,6 +82,8 @@ class Store {
   void add(const StoredFinding& finding);  // known ones stay as they are
   std::vector<StoredFinding> findings() const;
   std::vector<StoredBlock::Coverage> coverage(const std::string& jit) const;
+
+  std::vector<KeptProgram> kept() const;  // the corpus, of any JIT, each once
 
   struct Totals {
     std::string jit;

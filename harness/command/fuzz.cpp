@@ -45,13 +45,17 @@ std::chrono::duration<double> time_of(const std::string& text) {
   return std::chrono::duration<double>(number * each);
 }
 
-// `result.mismatch-3.case`: as few as there are, numbered.
-std::filesystem::path case_path(const std::filesystem::path& folder,
-                                const campaign::StoredFinding& finding) {
+// `result.mismatch-3.case`: as few as there are, numbered. Nothing is written twice, whoever found it.
+Result<void> write_case(const std::filesystem::path& folder,
+                        const campaign::StoredFinding& finding) {
   for (int number = 1;; ++number) {
-    auto path = folder / fmt::format("{}-{}.case", finding.code, number);
+    const std::string path = (folder / fmt::format("{}-{}.case", finding.code, number)).string();
     if (!std::filesystem::exists(path)) {
-      return path;
+      return write_output(path, finding.text);
+    }
+    FARCALL_TRY(there, read_file(path, "farcall fuzz keeps its findings there"));
+    if (there == finding.text) {
+      return success();
     }
   }
 }
@@ -79,6 +83,11 @@ Result<ExitCode> fuzz(FuzzArguments& arguments) {
   for (const std::string& other : arguments.merge) {
     FARCALL_TRYV(store.merge(std::filesystem::path(other) / "campaign.sqlite"));
   }
+  if (keeps) {
+    for (const campaign::DistinctFinding& one : campaign::distinct_findings(store)) {
+      FARCALL_TRYV(write_case(folder / "findings", one.finding));
+    }
+  }
   campaign::CampaignOptions& options = arguments.campaign;
   for (const std::string& name : arguments.jits) {
     FARCALL_TRY(jit, engine::jit_named(name, arguments.runner.images / "kernel-jit"));
@@ -91,9 +100,7 @@ Result<ExitCode> fuzz(FuzzArguments& arguments) {
                finding.code, finding.site, finding.instructions, finding.shape, finding.text);
     std::fflush(stdout);
     if (keeps) {
-      if (const auto written =
-              write_output(case_path(folder / "findings", finding).string(), finding.text);
-          !written) {
+      if (const auto written = write_case(folder / "findings", finding); !written) {
         report_error(written.error());
       }
     }
@@ -107,6 +114,10 @@ Result<ExitCode> fuzz(FuzzArguments& arguments) {
         report_error(written.error());
       }
     }
+  };
+  options.machine_lost = [](const Error& error) {
+    note(fmt::format("{} [{}]; these programs run once more on a new machine", error.message,
+                     name(error.code)));
   };
   const bool runs = !(options.programs && *options.programs == 0);
   const auto done = runs ? campaign::run_campaign(store, options) : Result<void>(success());

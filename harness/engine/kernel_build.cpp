@@ -36,7 +36,7 @@ constexpr std::string_view kPackages =
 // What the tree is configured as.
 struct Configuration {
   std::string name;
-  std::vector<std::string> targets;   // of make
+  std::string target;                 // of make
   std::string settings;               // on top of that
   std::string option;                 // which must come of it
   std::vector<std::string> compiler;  // flags
@@ -44,25 +44,18 @@ struct Configuration {
 };
 
 Configuration configuration(model::Endian endian, Variant variant) {
+  const bool is_pcrel = variant == Variant::pcrel;
   switch (endian) {
     case model::Endian::little:
-      if (variant == Variant::pcrel) {
-        return {.name = "le-pcrel",
-                .targets = {"ppc64le_defconfig"},
-                .settings = "CONFIG_POWER10_CPU=y\nCONFIG_PPC_KERNEL_PCREL=y\n",
-                .option = "CONFIG_PPC_KERNEL_PCREL",
-                .compiler = {"-mlittle-endian"},
-                .linker = {"-EL", "-m", "elf64lppc"}};
-      }
-      return {.name = "le",
-              .targets = {"ppc64le_defconfig"},
-              .settings = "",
-              .option = "",
+      return {.name = is_pcrel ? "le-pcrel" : "le",
+              .target = "ppc64le_defconfig",
+              .settings = is_pcrel ? "CONFIG_POWER10_CPU=y\nCONFIG_PPC_KERNEL_PCREL=y\n" : "",
+              .option = is_pcrel ? "CONFIG_PPC_KERNEL_PCREL" : "",
               .compiler = {"-mlittle-endian"},
               .linker = {"-EL", "-m", "elf64lppc"}};
     case model::Endian::big:
       return {.name = "be",
-              .targets = {"ppc64_defconfig"},
+              .target = "ppc64_defconfig",
               .settings = "CONFIG_PPC64_BIG_ENDIAN_ELF_ABI_V2=y\n",
               .option = "CONFIG_PPC64_BIG_ENDIAN_ELF_ABI_V2",
               .compiler = {"-mbig-endian"},
@@ -227,9 +220,7 @@ Result<void> configure(const Configured& configured, const Configuration& config
   }
   std::error_code error;
   fs::create_directories(configured.build, error);
-  for (const std::string& target : configuration.targets) {
-    FARCALL_TRYV(make(configured, target));
-  }
+  FARCALL_TRYV(make(configured, configuration.target));
   if (!configuration.settings.empty()) {
     std::ofstream(configured.build / ".config", std::ios::app) << configuration.settings;
     FARCALL_TRYV(make(configured, "olddefconfig"));

@@ -156,14 +156,16 @@ std::vector<Fault> instruction_faults() {
        "a byte reversal that the CPU lacks: brd before power10", "3f5f766d5f7f",
        Misemits{[](const model::Document& right, model::CodeImage& image) {
          return right.cell.axes.cpu < model::Cpu::power10 &&
-                each_word(right, image, [](const Word& word) {
-                  if (!word.is(Op::ldbrx)) {
-                    return false;
-                  }
-                  const auto dst = static_cast<Gpr>(word.get(Operand::rt));
-                  word.word() = ppc64::encode<Op::brd>(dst, dst);
-                  return true;
-                });
+                each_word(
+                    right, image,
+                    [](const Word& word) {
+                      if (!word.is(Op::ldbrx)) {
+                        return false;
+                      }
+                      const auto dst = static_cast<Gpr>(word.get(Operand::rt));
+                      word.word() = ppc64::encode<Op::brd>(dst, dst);
+                      return true;
+                    });
        }}},
       {"fetch-taken-for-none", jit,
        "the immediate of another instruction says whether an atomic fetches", "419ac821766c",

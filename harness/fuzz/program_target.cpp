@@ -1,6 +1,6 @@
-// An input is a byte that chooses scheme, byte order and ABI, and slots of eight bytes after it.
-// Few slots are instructions by accident: with the top bit of the first byte set, each becomes one
-// whose unused fields are zero and whose jumps and calls are short.
+// An input is a byte that chooses scheme, byte order and ABI, and slots of eight bytes after it. Few
+// slots are instructions by accident: with the top bit of the first byte set, what comes after it are
+// the choices of the generator of campaigns.
 #include <algorithm>
 #include <array>
 #include <memory>
@@ -12,10 +12,12 @@
 #include "bpf/instruction.hpp"
 #include "bpf/interpreter.hpp"
 #include "bpf/validator.hpp"
+#include "campaign/generator.hpp"
 #include "decode/call_sites.hpp"
 #include "fuzz/target.hpp"
 #include "jit/compile.hpp"
 #include "link/link.hpp"
+#include "run/pipeline.hpp"
 
 namespace farcall::fuzz {
 namespace {
@@ -23,46 +25,6 @@ namespace {
 constexpr std::size_t kMostSlots = 512;
 constexpr GuestAddress kMemory = {0xc000'0000'0100'0000};
 constexpr GuestAddress kStack = {0xc000'0000'0200'0000};
-
-template <typename Number>
-void repair_field(const bpf::FieldRule& rule, Number& field) {
-  if (rule.kind != bpf::FieldRule::Kind::operand) {
-    field = static_cast<Number>(rule.kind == bpf::FieldRule::Kind::zero ? 0 : rule.value);
-  }
-}
-
-bpf::Slot repaired(bpf::Slot slot) {
-  const bpf::InstructionInfo& row = bpf::kInstructions[slot.opcode % bpf::kInstructions.size()];
-  slot.opcode = row.opcode;
-  slot.dst = slot.dst % (row.writes_dst() ? bpf::kFramePointer : bpf::kRegisterCount);
-  slot.src = slot.src % bpf::kRegisterCount;
-  if (row.is_jump()) {
-    slot.offset %= 8;
-  }
-  if (row.names_function()) {
-    slot.imm %= 16;
-  }
-  if (row.names_map()) {
-    slot.imm = 0;  // there is none: refused
-  }
-  repair_field(row.dst, slot.dst);
-  repair_field(row.src, slot.src);
-  repair_field(row.offset, slot.offset);
-  repair_field(row.imm, slot.imm);
-  return slot;
-}
-
-void repair(std::vector<bpf::Slot>& slots) {
-  for (std::size_t i = 0; i < slots.size(); ++i) {
-    slots[i] = repaired(slots[i]);
-    if (slots[i].opcode == bpf::kLoadImmediate64 && i + 1 < slots.size()) {
-      const bool is_number = bpf::find(slots[i])->form == bpf::Form::dst_imm64;
-      ++i;
-      slots[i] = {.imm = is_number ? slots[i].imm : 0};
-    }
-  }
-  slots.push_back({.opcode = 0x95});  // exit
-}
 
 // Functions begin where calls and pointers to functions lead.
 bpf::Program divided(std::vector<bpf::Slot> slots) {
@@ -131,6 +93,19 @@ void check_code(const model::LinkedProgram& linked, const model::Cell& cell) {
   }
 }
 
+// Whatever is chosen, the program means something.
+void check_generated(Bytes input) {
+  campaign::Choices choices(input);
+  const model::AxisValues axes = campaign::machine_axes(choices);
+  const campaign::Sketch sketch = campaign::generate(choices, axes);
+  const auto cell = campaign::cell_of(sketch);
+  require(cell.has_value(), "a generated program to be a case:\n" + campaign::case_text(sketch));
+  const auto run = run::interpreted(cell.value());
+  require(run.has_value() && !run.value().undefined_result,
+          "a generated program to mean something:\n" + campaign::case_text(sketch));
+  check_program(cell.value());
+}
+
 }  // namespace
 
 void check_program(const model::Cell& cell) {
@@ -160,13 +135,14 @@ void run_program(Bytes input) {
   const auto choice = static_cast<std::uint8_t>(input.front());
   const auto whole = (input.size() - 1) / bpf::kSlotBytes * bpf::kSlotBytes;
   const bool big = (choice & 4) != 0;
+  if ((choice & 0x80) != 0) {
+    check_generated(input.subspan(1));
+    return;
+  }
   std::vector<bpf::Slot> slots =
       bpf::decode_slots(input.subspan(1, std::min(whole, kMostSlots * bpf::kSlotBytes)),
                         std::endian::little)
           .value();
-  if ((choice & 0x80) != 0) {
-    repair(slots);
-  }
   const auto program = std::make_shared<const bpf::Program>(divided(std::move(slots)));
   if (!bpf::validate(*program)) {
     return;

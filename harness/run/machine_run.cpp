@@ -44,6 +44,9 @@ struct End {
 End end_of(const model::Cell& cell, const model::Verdict& verdict,
            const model::Observations& observed) {
   End end{.ending = observed.ending};
+  if (observed.ending == model::Ending::out_of_budget) {
+    return end;  // where an endless loop was stopped, and what it had done by then, is chance
+  }
   for (const model::JobRegion& region : observed.memory) {
     if (std::ranges::find(cell.memory, region.address, &bpf::MemoryRegion::address) !=
         cell.memory.end()) {

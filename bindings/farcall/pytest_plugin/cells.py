@@ -74,7 +74,9 @@ class CaseFile(pytest.File):
         for cell in cells:
             for jit in jits:
                 name = cell.name if len(jits) == 1 else f"{cell.name}[{jit.name}]"
-                yield CellItem.from_parent(self, name=name, cell=cell, jit=jit)
+                # As a text, it is read as that of a test with a parameter.
+                nodeid = f"{self.nodeid}::{name}"
+                yield CellItem.from_parent(self, name=name, nodeid=nodeid, cell=cell, jit=jit)
 
 
 class BadCaseItem(pytest.Item):

@@ -6,12 +6,16 @@
 
 #include <array>
 #include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 
+#include "bpf/assembler.hpp"
 #include "bpf/instruction.hpp"
 #include "campaign/choices.hpp"
 #include "campaign/finding.hpp"
 #include "campaign/generator.hpp"
+#include "campaign/report.hpp"
 #include "campaign/sketch.hpp"
 #include "campaign/store.hpp"
 #include "case/case_file.hpp"
@@ -46,6 +50,51 @@ TEST(Choices, StreamsOfASeedDiffer) {
   EXPECT_EQ(seen.size(), 64U);
 }
 
+TEST(Choices, OfSomebodyWhoIsAsked) {
+  std::vector<std::uint64_t> asked;
+  Choices choices([&](std::uint64_t most) {
+    asked.push_back(most);
+    return most / 2;
+  });
+  EXPECT_EQ(choices.below(7), 3U);
+  EXPECT_EQ(choices.below(1), 0U);  // nothing to choose: nobody is asked
+  EXPECT_EQ(choices.any(), UINT64_MAX / 2);
+  EXPECT_THAT(asked, testing::ElementsAre(6U, UINT64_MAX));
+}
+
+TEST(Choices, AMutantIsAlmostTheSame) {
+  Choices itself(1, 2);
+  Choices same(1, 2, 0);
+  Choices mutant(1, 2, 3);
+  Choices another(1, 2, 4);
+  int equal = 0;
+  int equal_mutants = 0;
+  for (int i = 0; i < 1600; ++i) {
+    const std::uint64_t choice = itself.any();
+    const std::uint64_t mutated = mutant.any();
+    EXPECT_EQ(same.any(), choice);
+    equal += mutated == choice ? 1 : 0;
+    equal_mutants += another.any() == mutated ? 1 : 0;
+  }
+  EXPECT_NEAR(equal, 1500, 60);
+  EXPECT_LT(equal_mutants, equal);
+}
+
+TEST(Generator, MutantsOfAProgramAreTheSameAnywhere) {
+  constexpr std::uint64_t kParent = 77;
+  const Sketch parent = program_of_campaign(5, kParent);
+  std::set<std::string> texts;
+  for (std::uint64_t mutant = 1; mutant < 50; ++mutant) {
+    const std::uint64_t number = mutant << 40 | kParent;
+    const Sketch sketch = program_of_campaign(5, number);
+    EXPECT_EQ(sketch, program_of_campaign(5, number));
+    EXPECT_EQ(sketch.axes.cpu, parent.axes.cpu);  // a block is of one machine
+    EXPECT_EQ(sketch.axes.endian, parent.axes.endian);
+    texts.insert(case_text(sketch));
+  }
+  EXPECT_GT(texts.size(), 40U);
+}
+
 // Every program is a case that the interpreter has nothing to object to: it ends, and depends on
 // nothing that nobody wrote.
 TEST(Generator, MakesProgramsThatMeanSomething) {
@@ -78,8 +127,22 @@ TEST(Generator, MakesTheSimplestProgramOfNothing) {
   Choices nothing(std::span<const std::byte>{});
   const Sketch sketch = generate(nothing, {});
   ASSERT_EQ(sketch.programs.size(), 1U);
-  EXPECT_EQ(sketch.programs.front().functions.size(), 1U);
+  EXPECT_EQ(assembly(sketch.programs.front()), "mov %r0, 0\nexit\n");
   EXPECT_TRUE(cell_of(sketch));
+}
+
+TEST(Generator, MakesProgramsOfLocalCallsAlone) {
+  std::set<SiteKind> calls;
+  for (std::uint64_t number = 0; number < 300; ++number) {
+    Choices choices(6, number);
+    const std::string text = assembly(generate_program(choices, {.memory_bytes = number % 9}));
+    const bpf::Program program = bpf::assemble(text, {.file = "text", .line = 1}).value();
+    EXPECT_TRUE(program.externals.empty() && program.maps.empty()) << text;
+    for (const bpf::CallInstruction& call : bpf::call_instructions(program)) {
+      calls.insert(site_kind(program, to_string(program, call.site)));
+    }
+  }
+  EXPECT_EQ(calls, std::set{SiteKind::local});
 }
 
 // The cells of all cases, as sketches and back, are the same programs in the same places.
@@ -202,6 +265,37 @@ TEST(Store, MergingCountsNothingTwice) {
   another.shape = "x";
   EXPECT_EQ(one.times(another), 0U);
   EXPECT_EQ(one.merge(folder.path() / "missing.sqlite").error().code, ErrorCode::file_unreadable);
+}
+
+// What was reduced while nothing simpler was known is the same as what is simpler.
+TEST(Report, HasTheSimplestOfFindings) {
+  Store store = Store::open({}).value();
+  const auto finding = [](const std::string& jit, const std::string& shape,
+                          const std::string& culprit) {
+    StoredFinding made = kFinding;
+    made.jit = jit;
+    made.shape = shape;
+    made.culprit = culprit;
+    return made;
+  };
+  const StoredFinding two = finding("farcall", "a; b", "a\nb");
+  const StoredFinding one = finding("farcall", "b", "b");
+  const StoredFinding other = finding("farcall", "c; d", "c\nd");
+  const StoredFinding of_another_jit = finding("exec:x", "c", "c");
+  StoredBlock done = block(1, 0, 3);
+  done.seen = {{two.key(), 1}, {one.key(), 2}};
+  store.add(done);
+  for (const StoredFinding& each : {two, one, other, of_another_jit}) {
+    store.add(each);
+  }
+  const auto json = to_json(store);
+  ASSERT_EQ(json["findings"].size(), 3U);
+  std::map<std::string, std::uint64_t> times;
+  for (const auto& each : json["findings"]) {
+    times[each["shape"].get<std::string>()] = each["times"].get<std::uint64_t>();
+  }
+  EXPECT_EQ(times, (std::map<std::string, std::uint64_t>{{"b", 3}, {"c; d", 0}, {"c", 0}}));
+  EXPECT_NE(summary(store).find("2 distinct findings"), std::string::npos);
 }
 
 TEST(Store, RefusesWhatIsNoDatabase) {

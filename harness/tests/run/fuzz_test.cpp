@@ -3,15 +3,24 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <boost/process.hpp>
+#include <csignal>
 #include <filesystem>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "campaign/store.hpp"
 #include "tests/paths.hpp"
+#include "tests/program.hpp"
 #include "tests/run/farcall_process.hpp"
 
 namespace farcall::run::fuzz_test {
 namespace {
+
+namespace process = boost::process;
 
 // `exec:` and its command.
 std::string spoiled(const std::string& defect) {
@@ -145,6 +154,112 @@ TEST(Fuzz, AKilledCampaignGoesOn) {
   ASSERT_EQ(again.exit_code, 0) << again.out << again.err;
   const auto counts = [](const std::string& text) { return text.substr(0, text.find(';')); };
   EXPECT_EQ(counts(again.out), counts(whole.out));
+}
+
+// What a campaign has done and seen, without what depends on the clock.
+nlohmann::json done(const std::filesystem::path& folder) {
+  nlohmann::json report = nlohmann::json::parse(contents(folder / "report.json"));
+  report.erase("programs_by_minute");
+  for (nlohmann::json& jit : report["jits"]) {
+    jit.erase("seconds");
+  }
+  for (nlohmann::json& finding : report["findings"]) {
+    finding.erase("seconds");
+  }
+  return report;
+}
+
+// A program that loses two machines is no finding, and not the end of a night's work: its block runs
+// once more, and counts once.
+TEST(Fuzz, LostMachinesCostTimeAlone) {
+  const ScratchFolder folder;
+  const std::string out = folder.path() / "out";
+  const std::string err = folder.path() / "err";
+  process::child farcall(
+      farcall_binary().string(),
+      process::args({"fuzz", "--seed", "7", "--programs", "1024", "--jobs", "1"}),
+      process::std_out > out, process::std_err > err);
+  std::set<int> killed;
+  while (killed.size() < 3 && farcall.running()) {
+    for (const int child : children_of(farcall.id())) {
+      const std::string command = contents(fmt::format("/proc/{}/cmdline", child));
+      if (command.find("pseries") != std::string::npos && !killed.contains(child)) {
+        ::kill(child, SIGKILL);
+        killed.insert(child);
+      }
+    }
+  }
+  farcall.wait();
+  EXPECT_EQ(killed.size(), 3U);
+  EXPECT_EQ(farcall.exit_code(), 0) << contents(err);
+  EXPECT_NE(contents(out).find("1024 programs, 1024 passed"), std::string::npos) << contents(out);
+  EXPECT_NE(contents(err).find("run once more on a new machine"), std::string::npos)
+      << contents(err);
+}
+
+// Cut into parts, it sees what it sees as a whole; merged twice, it counts nothing twice.
+TEST(Fuzz, PartsMergedAreTheWhole) {
+  const ScratchFolder folder;
+  const auto campaign = [&](const std::string& name, const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"fuzz", "--seed", "11", "--corpus", folder.path() / name};
+    words.insert(words.end(), more.begin(), more.end());
+    const Finished run = run_farcall(words);
+    EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  };
+  campaign("whole", {"--programs", "1024"});
+  for (const char* const part : {"1", "2"}) {
+    campaign(part, {"--programs", "1024", "--shard", fmt::format("{}/2", part)});
+  }
+  const std::string first = folder.path() / "1";
+  campaign("all", {"--programs", "0", "--merge", first, folder.path() / "2", first});
+  EXPECT_EQ(done(folder.path() / "all"), done(folder.path() / "whole"));
+}
+
+// Beside programs in a row, one with time runs mutants of what it has kept, and the next one begins
+// with what the last one kept, for whichever JIT.
+TEST(Fuzz, ACorpusIsWhereTheNextBegins) {
+  const ScratchFolder folder;
+  const std::string kept = folder.path() / "kept";
+  const auto around = [&](const std::string& jit) {
+    const auto store = campaign::Store::open(folder.path() / "kept" / "campaign.sqlite");
+    const std::vector<campaign::BlockId> blocks = store.value().blocks();
+    return std::ranges::count_if(blocks, [&](const campaign::BlockId& id) {
+      return id.jit.starts_with(jit) && id.block >> 62 == 1;
+    });
+  };
+  ASSERT_EQ(run_farcall({"fuzz", "--seed", "4", "--programs", "256", "--corpus", kept}).exit_code,
+            0);
+  EXPECT_EQ(around("farcall"), 0);  // so many programs are just these
+  for (const std::string& jit : {std::string("farcall"), spoiled("none")}) {
+    process::child next(
+        farcall_binary().string(),
+        process::args({"fuzz", "--jit", jit, "--seed", "9", "--for", "300", "--corpus", kept}),
+        process::std_out > process::null, process::std_err > process::null);
+    EXPECT_TRUE(tests::eventually([&] { return around(jit.substr(0, 5)) > 0; }));
+    ASSERT_EQ(::kill(next.id(), SIGTERM), 0);
+    next.wait();
+    EXPECT_EQ(next.exit_code(), 128 + SIGTERM);
+  }
+}
+
+// The cases of findings come along; the same finding of two campaigns is one.
+TEST(Fuzz, FindingsMergedAreKeptOnce) {
+  const ScratchFolder folder;
+  for (const char* const seed : {"1", "2"}) {
+    const Finished run = run_farcall({"fuzz", "--jit", spoiled("srawi"), "--seed", seed,
+                                      "--programs", "512", "--corpus", folder.path() / seed});
+    ASSERT_EQ(run.exit_code, 1) << run.out << run.err;
+  }
+  for (int times = 0; times < 2; ++times) {
+    const Finished merged =
+        run_farcall({"fuzz", "--programs", "0", "--corpus", folder.path() / "all", "--merge",
+                     folder.path() / "1", folder.path() / "2"});
+    EXPECT_EQ(merged.exit_code, 1) << merged.err;
+    EXPECT_NE(merged.out.find("1024 programs"), std::string::npos) << merged.out;
+    const std::filesystem::directory_iterator kept(folder.path() / "all" / "findings");
+    EXPECT_EQ(static_cast<std::size_t>(std::distance(begin(kept), end(kept))),
+              done(folder.path() / "all")["findings"].size());
+  }
 }
 
 }  // namespace

@@ -3,13 +3,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "farcall_process.hpp"
+#include "run/machine_run.hpp"
+#include "run/pipeline.hpp"
+#include "run/select.hpp"
 
 namespace farcall::run::seed_test {
 namespace {
@@ -51,6 +56,37 @@ std::map<std::pair<std::string, int>, std::string> outcomes(const ScratchFolder&
         << "the same seed, another verdict";
   }
   return found;
+}
+
+// Where the budget stops an endless loop is chance: that two runs of it end at different places is
+// not because of what nobody has written. Here the guest is made to say so each time.
+TEST(Seed, DoesNotDecideWhereTheBudgetStopsALoop) {
+  const ScratchFolder folder;
+  auto selected = select_cells(
+      {.paths = {folder.write("loop.case", "-- asm\nmov %r0, 1\nexit\n-- result\n1\n")}});
+  ASSERT_TRUE(selected) << to_string(selected.error());
+  model::Document endless = selected.value().documents[0];
+  endless.image = prepare(endless, 0).image;
+  ASSERT_TRUE(endless.image);
+  std::ranges::fill(endless.image->functions[0].words, 0x48000000);  // b .
+  std::uint64_t runs = 0;
+  const auto moved = [&runs](std::size_t, model::Observations& seen) {
+    ASSERT_EQ(seen.ending, model::Ending::out_of_budget);
+    seen.fault->address = seen.fault->address + 4 * ++runs;
+  };
+  std::optional<vm::Machine> machine;
+  model::Verdict verdict;
+  ASSERT_TRUE(run_on_machine(
+      machine, std::vector{endless},
+      {.images = farcall_binary().parent_path() / "images", .said = moved},
+      {.next = each_of(1),
+       .finish = [&verdict](FinishedCell cell) { verdict = std::move(cell.verdict); },
+       .stopped = [] { return false; }}));
+  EXPECT_EQ(runs, 2U);
+  EXPECT_EQ(verdict.outcome, model::Outcome::fail);
+  for (const model::Finding& finding : verdict.findings) {
+    EXPECT_NE(finding.code, ErrorCode::guest_unwritten_value) << finding.text;
+  }
 }
 
 TEST(Seed, DecidesWhatCodeFindsThatNobodyHasWritten) {
