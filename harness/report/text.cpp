@@ -93,8 +93,8 @@ class TextReport : public Report {
                totals.skipped == 0 ? "" : fmt::format(", {} skipped", totals.skipped),
                totals.agreed_sites, totals.sites, totals.seconds);
     if (controls_ > 0) {
-      fmt::print(out_, "controls: {} of {} with a fault in them are found\n", controls_found_,
-                 cells(controls_));
+      fmt::print(out_, "controls: {} of {} seeded fault{} found\n", controls_found_, controls_,
+                 controls_ == 1 ? "" : "s");
     }
     if (totals.cells() + totals.not_run == 0 && totals.shard.count > 1) {
       fmt::print(out_, "part {} of {} has no cells: all that are selected are in other parts\n",

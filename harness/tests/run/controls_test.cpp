@@ -76,7 +76,7 @@ TEST(Controls, OneThatNothingFindsIsAnErrorOfFarcall) {
   EXPECT_THAT(run.out, HasSubstr("expected memory.stray-write of the fault result-bit; what was "
                                  "found is below [control.missed]"));
   EXPECT_THAT(run.out, HasSubstr("[result.mismatch]"));
-  EXPECT_THAT(run.out, HasSubstr("controls: 0 of 1 cell with a fault in them are found"));
+  EXPECT_THAT(run.out, HasSubstr("controls: 0 of 1 seeded fault found"));
 }
 
 TEST(Controls, PassWhereTheirCodeIsFoundAndNothingElseDoes) {
@@ -88,7 +88,7 @@ TEST(Controls, PassWhereTheirCodeIsFoundAndNothingElseDoes) {
   EXPECT_THAT(run.out, HasSubstr("seen@result-bit"));
   EXPECT_THAT(run.out, HasSubstr("result.mismatch, as it must be found"));
   EXPECT_THAT(run.out, HasSubstr("2 cells: 2 passed"));
-  EXPECT_THAT(run.out, HasSubstr("controls: 1 of 1 cell with a fault in them are found"));
+  EXPECT_THAT(run.out, HasSubstr("controls: 1 of 1 seeded fault found"));
 }
 
 TEST(Controls, NameFaultsThatThereAreAndThatTouchTheirCells) {
@@ -105,7 +105,7 @@ TEST(Controls, NameFaultsThatThereAreAndThatTouchTheirCells) {
 // One cell, whose guest says something else of it the first `lies` times.
 model::Verdict verdict_of_liar(unsigned lies) {
   const ScratchFolder folder;
-  const std::string path = folder.write("one.case", kCase);
+  const std::string path = folder.write("one.case", std::string(kCase));
   auto selected = select_cells({.paths = {path}}).value();
   RunnerOptions options{.images = farcall_binary().parent_path() / "images"};
   options.said = [&lies](std::size_t, model::Observations& seen) {
@@ -136,7 +136,7 @@ TEST(Blame, IsNotTheCodesIfTheSameJobDoesNotFailTwice) {
 // The guest's own word, not what the host believes that it started.
 TEST(Blame, IsAMachinesThatIsAnotherThanTheCellNames) {
   const ScratchFolder folder;
-  const std::string path = folder.write("one.case", kCase);
+  const std::string path = folder.write("one.case", std::string(kCase));
   auto selected = select_cells({.paths = {path}}).value();
   const std::filesystem::path images = farcall_binary().parent_path() / "images";
   for (const auto& [cpu, mmu, said] :
