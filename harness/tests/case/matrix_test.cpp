@@ -236,7 +236,7 @@ TEST(CaseMatrix, SpoiledCellsComeAfterTheRightOne) {
   EXPECT_EQ(made[3].name, made[1].name + "-stray-byte");
   EXPECT_EQ(
       made[3].control,
-      (model::Control{.fault = "stray-byte", .code = ErrorCode::memory_stray_write, .line = 18}));
+      (model::Control{.fault = "stray-byte", .code = ErrorCode::memory_stray_write, .line = 17}));
   // The code is ours, whoever is tested.
   EXPECT_EQ(made[1].expected.known.size(), 1U);
   EXPECT_TRUE(made[2].expected.known.empty());

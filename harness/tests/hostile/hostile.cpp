@@ -444,11 +444,11 @@ class Run {
       return to_string(started.error());
     }
     vm::Machine machine = std::move(started).value();
-    if (std::string wrong = locked_in(machine.process_id()); !wrong.empty()) {
-      return wrong;
-    }
     if (std::string wrong = run_good(machine); !wrong.empty()) {
       return "on a fresh machine: " + wrong;
+    }
+    if (std::string wrong = locked_in(machine.process_id()); !wrong.empty()) {
+      return wrong;
     }
     for (std::uint64_t next = first; next < end;) {
       const std::uint64_t stop = std::min(end, next + kJobsBetweenGoodOnes);
