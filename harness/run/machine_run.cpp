@@ -221,7 +221,8 @@ class MachineRun {
         ready_.cells.push_back({std::move(cell)});
         ready_.jobs.push_back(std::move(*job));
       } else {
-        cell.verdict = check::check(cell.document->cell, cell.testimony, terms());
+        cell.verdict =
+            check::check(cell.document->cell, cell.testimony, terms_of(cell.document->cell));
         finish(std::move(cell));
       }
     }
@@ -335,13 +336,18 @@ class MachineRun {
     }
   }
 
-  check::Terms terms() const { return {.jit = options_.jit.identity, .allowed = options_.allowed}; }
+  // A fault that is there on purpose must be found, whatever else is allowed.
+  check::Terms terms_of(const model::Cell& cell) const {
+    return {.jit = options_.jit.identity,
+            .allowed = cell.control ? std::span<const ErrorCode>{} : options_.allowed};
+  }
 
   // Whether the run adds nothing to what is wrong with the emitted bytes: that depends on no seed.
   bool is_about_bytes(const FinishedCell& cell) const {
     check::Testimony unseen = cell.testimony;
     unseen.observations.reset();
-    const model::Verdict verdict = check::check(cell.document->cell, unseen, terms());
+    const model::Verdict verdict =
+        check::check(cell.document->cell, unseen, terms_of(cell.document->cell));
     return verdict.findings.size() == cell.verdict.findings.size();
   }
 
@@ -349,7 +355,7 @@ class MachineRun {
     check::Testimony& testimony = cell.testimony;
     testimony.job = std::move(job);
     testimony.observations = std::move(observations);
-    cell.verdict = check::check(cell.document->cell, testimony, terms());
+    cell.verdict = check::check(cell.document->cell, testimony, terms_of(cell.document->cell));
     model::Job given = *std::exchange(testimony.job, std::nullopt);
     if (cell.verdict.outcome == model::Outcome::pass) {
       finish(std::move(cell));
@@ -391,7 +397,7 @@ class MachineRun {
     check::Testimony testimony = pending.cell.testimony;
     testimony.job = std::move(job);
     testimony.observations = std::move(observations);
-    const model::Verdict verdict = check::check(cell, testimony, terms());
+    const model::Verdict verdict = check::check(cell, testimony, terms_of(cell));
     const bool same = end_of(cell, verdict, *testimony.observations) == search.end;
     if (!std::exchange(search.repeated, true)) {
       if (same) {
@@ -428,7 +434,7 @@ class MachineRun {
     FinishedCell cell = std::move(ready_.cells.front().cell);
     ready_ = ready_.split(1);
     cell.testimony.refusal = error;
-    cell.verdict = check::check(cell.document->cell, cell.testimony, terms());
+    cell.verdict = check::check(cell.document->cell, cell.testimony, terms_of(cell.document->cell));
     finish(std::move(cell));
   }
 
