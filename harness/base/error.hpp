@@ -137,6 +137,10 @@ enum class Blame : std::uint8_t {
   X(guest_unwritten_value,          "guest.unwritten-value",        code)      \
   X(linked_differs,                 "linked.differs",               code)       \
   X(symbol_mismatch,                "symbol.mismatch",              code)       \
+  X(dump_mismatch,                  "dump.mismatch",                code)       \
+  X(line_mismatch,                  "line.mismatch",                code)       \
+  X(kernel_test_failed,             "kernel.test-failed",           code)       \
+  X(kernel_test_missing,            "kernel.test-missing",          code)       \
   X(expected_failure_missing,       "expected-failure.missing",     code)       \
   X(control_missed,                 "control.missed",               harness)    \
   /* the harness and its machines */                                            \
