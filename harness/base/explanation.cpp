@@ -225,8 +225,8 @@ constexpr std::array kRows = {
         {"the JIT's last pass came out with another size than it had planned",
          "a defect of the JIT", "report it, with the case"}},
     Row{jit_internal,
-        {"the JIT made code that breaks the rules of images", "a defect of the JIT",
-         "report it, with the case"}},
+        {"farcall's own linker or JIT has a defect, and crashed or threw",
+         "a call of a null pointer in it", "report it, with the case"}},
     Row{jit_declined,
         {"the JIT under test says that it cannot compile this program or cell, so the cell is "
          "skipped",
