@@ -521,6 +521,30 @@ TEST(Check, AnotherFailureThanTheExpectedOneIsShownToo) {
   EXPECT_EQ(verdict.findings[1].code, ErrorCode::result_mismatch);
 }
 
+// At the same site, or at none, which is as little.
+TEST(Check, AnotherCodeThanTheExpectedOneIsNotTheExpectedFailure) {
+  Scene scene;
+  scene.seen().registers.gpr[3] = 40;
+  scene.cell.expected = {};
+  scene.cell.expected.failure = {{ErrorCode::memory_mismatch, ""}};
+  EXPECT_EQ(scene.verdict().outcome, Outcome::fail);
+  scene.cell.expected.failure = {{ErrorCode::result_mismatch, ""}};
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+}
+
+TEST(Check, AnImageThatLiesElsewhereSaysSoOrFails) {
+  Scene scene;
+  for (const model::CodeFunction& function : scene.testimony.image->functions) {
+    scene.cell.placement.functions.push_back(function.address);
+  }
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+  scene.cell.placement.functions[1] = scene.cell.placement.functions[1] + 0x10000;
+  ASSERT_FALSE(scene.verdict().findings.empty());
+  EXPECT_EQ(scene.verdict().findings[0].code, ErrorCode::place_elsewhere);
+  scene.testimony.image->placed_by = model::PlacedBy::image;
+  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
+}
+
 constexpr const char* kJit = "kernel:6.12.107";
 
 model::Verdict verdict_of(Scene& scene, std::vector<ErrorCode> allowed = {}) {
