@@ -19,6 +19,9 @@
 // everything has its place, and are listed. A call through a register has its register in `imm`, as
 // clang 14 writes it, or in `dst`; here it is in `dst`.
 //
+// A jump table of `.jumptables`, which a function loads the address of, is a region of its symbol's
+// name; its elements are Program::code_pointers.
+//
 // Loads of the addresses of maps become loads of map number N of Object::maps, calls of functions
 // that are not in the object calls of kfunc number N of Object::externs: whoever knows what these
 // are gives them their numbers. What depends on how a kernel's types look (CO-RE) stays as it was

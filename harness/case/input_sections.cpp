@@ -241,6 +241,32 @@ Result<void> validate(bpf::Program& program, const Undeclared& undeclared) {
 
 }  // namespace
 
+namespace {
+
+// A region for each jump table that has none yet: those of assembly.
+Result<void> add_tables(Reader& reader, const bpf::Program& program) {
+  auto& regions = reader.result.data;
+  const std::size_t before = regions.size();
+  for (const bpf::CodePointer& pointer : program.code_pointers) {
+    const auto known = std::ranges::find(regions, pointer.region, &bpf::MemoryRegion::name);
+    if (known == regions.end()) {
+      if (is_reserved(pointer.region) || bpf::callee_named(program, pointer.region)) {
+        return error_at(reader.result.program_where, ErrorCode::case_syntax,
+                        fmt::format("the table '{}' is called like a function or a word of the "
+                                    "grammar: expected another name",
+                                    pointer.region));
+      }
+      regions.push_back({.name = pointer.region, .address = {}, .bytes = {}, .writable = false});
+    }
+    if (regions.back().name == pointer.region && regions.size() > before) {
+      regions.back().bytes.resize(pointer.offset + 8);
+    }
+  }
+  return success();
+}
+
+}  // namespace
+
 Result<void> Reader::refuse(Error error) {
   if (result.error.empty()) {
     return error;
@@ -270,6 +296,7 @@ Result<void> finish_program(Reader& reader) {
   if (auto valid = validate(program, *reader.undeclared); !valid) {
     return reader.refuse(std::move(valid).error());
   }
+  FARCALL_TRYV(add_tables(reader, program));
   const std::size_t callees = callee_count(program);
   for (const bpf::ObjectAddress& address : reader.object_addresses) {
     const auto item = [&] {

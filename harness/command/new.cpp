@@ -138,8 +138,19 @@ std::string open_case(const Draft& draft) {
 
 // The lines of `-- calls`: what was called, and what was not.
 std::string call_lines(const model::Verdict& verdict) {
-  std::string text;
+  std::vector<model::SiteStory> lines;  // a jump has a story for each place that it goes to
   for (const model::SiteStory& site : verdict.sites) {
+    const auto known = std::ranges::find_if(lines, [&](const model::SiteStory& line) {
+      return line.site == site.site && line.callee == site.callee;
+    });
+    if (known == lines.end()) {
+      lines.push_back(site);
+    } else {
+      known->interpreted = known->interpreted.value_or(0) + site.interpreted.value_or(0);
+    }
+  }
+  std::string text;
+  for (const model::SiteStory& site : lines) {
     const std::uint64_t count = site.interpreted.value_or(0);
     text += fmt::format("{} {}{}\n", site.name, site.callee,
                         count == 1 ? "" : fmt::format(" *{}", count));

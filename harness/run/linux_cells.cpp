@@ -17,6 +17,7 @@ namespace farcall::run {
 namespace {
 
 constexpr std::uint8_t kCallx = 0x8d;
+constexpr std::uint8_t kGotox = 0x0d;
 constexpr std::uint8_t kMov64Immediate = 0xb7;
 
 // Of farcall's own runs of the kernel's code: far from what the kernel places.
@@ -31,6 +32,9 @@ Error not_asked(std::string why) {
 std::string foreign(const bpf::Slot& slot) {
   if (slot.opcode == kCallx) {
     return "a call through a register";
+  }
+  if (slot.opcode == kGotox) {
+    return "a jump through a table";
   }
   if (slot.opcode == kCallOpcode && slot.src == bpf::kHelperCall) {
     return slot.imm == bpf::kTailCall

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/byte_order.hpp"
 #include "run/garbage.hpp"
 #include "run/pipeline.hpp"
 
@@ -328,8 +329,9 @@ class MachineRun {
 
   void judge(FinishedCell&& cell, model::Job&& job, model::Observations&& observations) {
     check::Testimony& testimony = cell.testimony;
+    testimony.observations = without_direct_branches(
+        job, byte_order(cell.document->cell.axes.endian), std::move(observations));
     testimony.job = std::move(job);
-    testimony.observations = std::move(observations);
     cell.verdict = check::check(cell.document->cell, testimony, terms());
     model::Job given = *std::exchange(testimony.job, std::nullopt);
     if (cell.verdict.outcome == model::Outcome::pass) {
@@ -369,8 +371,9 @@ class MachineRun {
     Search& search = *pending.search;
     const model::Cell& cell = pending.cell.document->cell;
     check::Testimony testimony = pending.cell.testimony;
+    testimony.observations =
+        without_direct_branches(job, byte_order(cell.axes.endian), std::move(observations));
     testimony.job = std::move(job);
-    testimony.observations = std::move(observations);
     const model::Verdict verdict = check::check(cell, testimony, terms());
     const bool same = end_of(cell, verdict, *testimony.observations) == search.end;
     if (same && !search.differs) {  // what nobody has written does not matter
