@@ -308,7 +308,7 @@ Problem check_targets(const Examined& examined, const std::vector<bool>& begins)
   if (last && info.operation != Operation::exit && info.operation != Operation::jump &&
       info.operation != Operation::jump_register) {
     return error_at(examined, ErrorCode::bpf_falls_off_end,
-                    fmt::format("{} is the last instruction of {}: expected exit, ja or gotox",
+                    fmt::format("{} is the last instruction of {}: expected exit or ja",
                                 info.mnemonic, examined.program.functions[examined.function].name));
   }
   return std::nullopt;
