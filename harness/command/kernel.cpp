@@ -14,11 +14,13 @@
 #include "command/commands.hpp"
 #include "command/defects.hpp"
 #include "command/kernel_distance.hpp"
+#include "command/kernel_selftest.hpp"
 #include "command/options.hpp"
 #include "command/stock_kernel.hpp"
 #include "engine/jit.hpp"
 #include "kernel/fetch.hpp"
 #include "kernel/guest.hpp"
+#include "kernel/selftest.hpp"
 #include "kernel/store.hpp"
 #include "kernel/version.hpp"
 #include "model/json.hpp"
@@ -295,6 +297,27 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
       to_measure->kernels.emplace_back(kDefaultKernel);
     }
     *action = [to_measure] { return kernel_distance(*to_measure); };
+  });
+
+  const auto to_test = std::make_shared<SelftestArguments>();
+  to_test->images = invocation.images;
+  CLI::App* const selftest_app = kernel_app->add_subcommand(
+      "selftest", "Run the kernel's own module test_bpf in its stock guest, JIT on and off");
+  selftest_app
+      ->add_option("--kernel", to_test->kernel,
+                   "A kernel that was fetched, 6.1 by default, or the file of one, vmlinux")
+      ->type_name("VERSION");
+  selftest_app->add_option("--modules", to_test->modules, "Where the modules of that file are")
+      ->type_name("DIR");
+  selftest_app
+      ->add_option("--suite", to_test->suites, "test_bpf, test_tail_calls, test_skb_segment")
+      ->check(CLI::IsMember(
+          std::vector<std::string>(kernel::kSelftestSuites.begin(), kernel::kSelftestSuites.end())))
+      ->type_name("SUITE");
+  add_formats(*selftest_app, to_test->reports);
+  selftest_app->parse_complete_callback([=] {
+    check_pairs(*selftest_app);
+    *action = [to_test] { return kernel_selftest(*to_test); };
   });
 
   const auto arguments = std::make_shared<DefectsArguments>();

@@ -119,6 +119,7 @@ model::Verdict together(model::Verdict bare, const std::vector<model::Finding>& 
 
 Result<StockKernel> stock_kernel(const std::string& text) {
   std::filesystem::path vmlinux;
+  std::filesystem::path modules;
   std::string name;
   if (std::filesystem::is_regular_file(text)) {
     vmlinux = std::filesystem::absolute(text);
@@ -128,11 +129,13 @@ Result<StockKernel> stock_kernel(const std::string& text) {
     FARCALL_TRY(store, kernel::Store::of_user());
     FARCALL_TRY(fetched, store.get(wanted));
     vmlinux = fetched.vmlinux;
+    modules = fetched.folder;
     name = version_name(fetched);
   }
   FARCALL_TRY(file, kernel::KernelFile::read(vmlinux));
   const kernel::KernelFacts facts = file.facts();
   return StockKernel{.vmlinux = std::move(vmlinux),
+                     .modules = std::move(modules),
                      .file = std::move(file),
                      .asked = {.name = std::move(name), .toc = facts.toc, .hash = hash_of(facts)}};
 }

@@ -20,6 +20,7 @@ inline constexpr const char* kDefaultKernel = "6.1";
 
 struct StockKernel {
   std::filesystem::path vmlinux;
+  std::filesystem::path modules;  // the folder of its package; empty: it is a file of the user's
   kernel::KernelFile file;
   run::AskedKernel asked;
 };

@@ -11,18 +11,22 @@
 #include <random>
 #include <sstream>
 #include <string_view>
-#include <thread>
 
 #include "base/files.hpp"
 #include "kernel/initramfs.hpp"
+#include "process/patience.hpp"
 
 namespace farcall::kernel {
 namespace {
 
 namespace fs = std::filesystem;
 
-// A backstop for a guest that hangs; a boot takes 2 s of a core of its own.
+// A backstop for a guest that hangs; a boot takes 2 s of a core of its own. What QEMU waits for a CPU
+// does not count.
 constexpr auto kPatience = std::chrono::seconds(180);
+
+// How often somebody looks whether the user wants to stop.
+constexpr std::chrono::milliseconds kLookAtUser{50};
 
 constexpr std::size_t kMostAgentBytes = std::size_t{1} << 20;
 
@@ -58,7 +62,7 @@ process::Command guest_command(const std::string& qemu, const GuestSpec& spec,
                                const GuestFiles& files) {
   const std::string_view cpu =
       model::value_names(model::Axis::cpu)[static_cast<std::size_t>(spec.cpu)];
-  std::string append = "console=hvc0 loglevel=5 panic=-1";
+  std::string append = fmt::format("console=hvc0 loglevel={} panic=-1", spec.log_level);
   if (spec.mmu == model::Mmu::hash) {
     append += " disable_radix";
   }
@@ -95,6 +99,72 @@ std::string trouble_in(const std::string& log) {
   return {};
 }
 
+Result<GuestEnd> boot(const GuestSpec& spec, std::span<const InitramfsFile> brought,
+                      const std::function<bool()>& stopped) {
+  const std::string qemu = boost::process::search_path("qemu-system-ppc64").string();
+  if (qemu.empty()) {
+    return error_of(ErrorCode::machine_no_qemu, "qemu-system-ppc64 is not on PATH",
+                    "apt-get install qemu-system-ppc");
+  }
+  const auto agent = read_file(spec.agent.string(), "", kMostAgentBytes);
+  if (!agent) {
+    return error_of(ErrorCode::machine_no_image,
+                    fmt::format("the agent {} is not there", spec.agent.string()));
+  }
+  std::vector<InitramfsFile> files = {
+      {.path = "dev", .mode = S_IFDIR | 0755, .bytes = {}},
+      {.path = "proc", .mode = S_IFDIR | 0755, .bytes = {}},
+      {.path = "init", .mode = S_IFREG | 0755, .bytes = std::as_bytes(std::span(agent.value()))},
+  };
+  files.insert(files.end(), brought.begin(), brought.end());
+  const std::vector<std::byte> archive = initramfs(files);
+  FARCALL_TRY(initrd, process::memory_file("farcall-initramfs", 0));
+  FARCALL_TRY(console, process::memory_file("farcall-console", 0));
+  FARCALL_TRY(terminal, process::memory_file("farcall-terminal", 0));
+  if (::write(initrd.number(), archive.data(), archive.size()) !=
+      static_cast<ssize_t>(archive.size())) {
+    return error_of(ErrorCode::machine_start, "the initramfs cannot be written to memory");
+  }
+  const std::array inherited = {initrd.number(), console.number(), terminal.number()};
+  FARCALL_TRY(machine, process::Process::start(
+                           guest_command(qemu, spec, {inherited[0], inherited[1], inherited[2]}),
+                           inherited));
+  process::Patience until_hung(kPatience, machine.id());
+  bool has_ended = false;
+  while (until_hung.left().count() > 0 && !(has_ended = machine.wait_for(kLookAtUser))) {
+    if (stopped && stopped()) {
+      return error_of(ErrorCode::machine_lost, "the Linux guest was stopped");
+    }
+  }
+  machine.kill();
+  GuestEnd guest{.log = contents(console.number()),
+                 .reply = contents(terminal.number()),
+                 .has_ended = has_ended,
+                 .how = {}};
+  guest.how =
+      has_ended ? why_lost(guest.log) : fmt::format("no end within {} s", kPatience.count());
+  if (guest.reply.empty()) {
+    if (const std::string trouble = trouble_in(guest.log); !trouble.empty()) {
+      return error_of(ErrorCode::jit_warned, fmt::format("the kernel says: {}", trouble));
+    }
+    return has_ended
+               ? error_of(
+                     ErrorCode::machine_lost,
+                     fmt::format("the Linux guest ended without a reply ({}): {}", machine.ending(),
+                                 guest.log.empty() ? machine.last_words() : guest.how))
+               : error_of(
+                     ErrorCode::machine_timeout,
+                     fmt::format("the Linux guest did not begin within {} s; its last line: {}",
+                                 kPatience.count(), last_line(guest.log)));
+  }
+  return guest;
+}
+
+std::uint64_t new_nonce() {
+  std::random_device random;
+  return std::uint64_t{random()} << 32U | random();
+}
+
 namespace {
 
 // What one boot came to.
@@ -118,81 +188,28 @@ Error unanswered(const Boot& boot) {
                               boot.end));
 }
 
-Result<Boot> boot(const std::string& qemu, const GuestSpec& spec, const std::string& agent,
-                  std::span<const Question> questions, const std::function<bool()>& stopped) {
-  std::random_device random;
-  const std::uint64_t nonce = std::uint64_t{random()} << 32U | random();
+Result<Boot> ask_once(const GuestSpec& spec, std::span<const Question> questions,
+                      const std::function<bool()>& stopped) {
+  const std::uint64_t nonce = new_nonce();
   const std::vector<std::byte> programs = batch(questions, nonce);
   const std::array files = {
-      InitramfsFile{.path = "dev", .mode = S_IFDIR | 0755, .bytes = {}},
-      InitramfsFile{.path = "proc", .mode = S_IFDIR | 0755, .bytes = {}},
-      InitramfsFile{
-          .path = "init", .mode = S_IFREG | 0755, .bytes = std::as_bytes(std::span(agent))},
-      InitramfsFile{.path = "batch", .mode = S_IFREG | 0644, .bytes = programs},
-  };
-  const std::vector<std::byte> archive = initramfs(files);
-  FARCALL_TRY(initrd, process::memory_file("farcall-initramfs", 0));
-  FARCALL_TRY(console, process::memory_file("farcall-console", 0));
-  FARCALL_TRY(terminal, process::memory_file("farcall-terminal", 0));
-  if (::write(initrd.number(), archive.data(), archive.size()) !=
-      static_cast<ssize_t>(archive.size())) {
-    return error_of(ErrorCode::machine_start, "the initramfs cannot be written to memory");
-  }
-  const std::array inherited = {initrd.number(), console.number(), terminal.number()};
-  FARCALL_TRY(machine, process::Process::start(
-                           guest_command(qemu, spec, {inherited[0], inherited[1], inherited[2]}),
-                           inherited));
-  const auto end = std::chrono::steady_clock::now() + kPatience;
-  bool has_ended = false;
-  while (!(has_ended = !machine.running()) && std::chrono::steady_clock::now() < end) {
-    if (stopped && stopped()) {
-      return error_of(ErrorCode::machine_lost, "the Linux guest was stopped");
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  machine.kill();
-  const std::string log = contents(console.number());
-  const std::string bytes = contents(terminal.number());
-  if (bytes.empty()) {
-    if (const std::string trouble = trouble_in(log); !trouble.empty()) {
-      return error_of(ErrorCode::jit_warned, fmt::format("the kernel says: {}", trouble));
-    }
-    return has_ended
-               ? error_of(
-                     ErrorCode::machine_lost,
-                     fmt::format("the Linux guest ended without a reply ({}): {}", machine.ending(),
-                                 log.empty() ? machine.last_words() : why_lost(log)))
-               : error_of(
-                     ErrorCode::machine_timeout,
-                     fmt::format("the Linux guest did not begin within {} s; its last line: {}",
-                                 kPatience.count(), last_line(log)));
-  }
-  FARCALL_TRY(reply, read_reply(std::as_bytes(std::span(bytes)), questions, nonce));
-  return Boot{
-      .reply = std::move(reply),
-      .trouble = trouble_in(log),
-      .has_ended = has_ended,
-      .end = has_ended ? why_lost(log) : fmt::format("no end within {} s", kPatience.count())};
+      InitramfsFile{.path = "batch", .mode = S_IFREG | 0644, .bytes = programs}};
+  FARCALL_TRY(guest, boot(spec, files, stopped));
+  FARCALL_TRY(reply, read_reply(std::as_bytes(std::span(guest.reply)), questions, nonce));
+  return Boot{.reply = std::move(reply),
+              .trouble = trouble_in(guest.log),
+              .has_ended = guest.has_ended,
+              .end = guest.how};
 }
 
 }  // namespace
 
 Result<std::vector<Answered>> ask(const GuestSpec& spec, std::span<const Question> questions,
                                   const std::function<bool()>& stopped) {
-  const std::string qemu = boost::process::search_path("qemu-system-ppc64").string();
-  if (qemu.empty()) {
-    return error_of(ErrorCode::machine_no_qemu, "qemu-system-ppc64 is not on PATH",
-                    "apt-get install qemu-system-ppc");
-  }
-  const auto agent = read_file(spec.agent.string(), "", kMostAgentBytes);
-  if (!agent) {
-    return error_of(ErrorCode::machine_no_image,
-                    fmt::format("the agent {} is not there", spec.agent.string()));
-  }
   std::vector<Answered> all;
   bool is_second = false;  // boot after one that ended, and nobody said why
   while (all.size() < questions.size()) {
-    auto attempt = boot(qemu, spec, agent.value(), questions.subspan(all.size()), stopped);
+    auto attempt = ask_once(spec, questions.subspan(all.size()), stopped);
     if (!attempt) {
       const bool was_lost =
           attempt.error().code == ErrorCode::machine_lost && !(stopped && stopped());

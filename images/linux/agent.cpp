@@ -1,5 +1,6 @@
 // The first process of a Linux guest: has the kernel load, run and describe the programs of /batch,
-// and writes what it says to the second terminal. See wire/kernel_batch.hpp.
+// and writes what it says to the second terminal; or loads the modules of /selftest. See
+// wire/kernel_batch.hpp and wire/kernel_selftest.hpp.
 //
 // Without a C library: it makes system calls by itself. Whatever goes wrong before there is an
 // answer ends it with a line on the kernel's console, and the machine with it.
@@ -15,6 +16,7 @@
 #include <cstdint>
 
 #include "wire/kernel_batch.hpp"
+#include "wire/kernel_selftest.hpp"
 
 // ELFv2: a program's entry finds its own address in r12.
 asm(R"(
@@ -463,6 +465,46 @@ void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions
   }
 }
 
+void switch_jit(std::uint32_t mode) {
+  const bool jit = mode == static_cast<std::uint32_t>(wire::KernelMode::jit);
+  set("/proc/sys/net/core/bpf_jit_enable", jit ? "1" : "0", "the JIT cannot be switched");
+}
+
+// The modules' own tests run while they are loaded.
+[[noreturn]] void run_selftest(int file) {
+  wire::KernelSelftest wanted;
+  if (system_call(__NR_read, static_cast<std::uint64_t>(file), number(&wanted), sizeof wanted) !=
+          sizeof wanted ||
+      wanted.magic != wire::kSelftestMagic || wanted.module_count > 10) {
+    give_up("/selftest is not one of farcall's");
+  }
+  switch_jit(wanted.mode);
+  const Terminal terminal = Terminal::open();
+  wire::KernelSelftestReply reply{
+      .magic = wire::kSelftestBegins, .nonce = wanted.nonce, .loaded_count = 0, .error = 0};
+  terminal.write(&reply, sizeof reply);
+  terminal.drain();
+  std::uint32_t loaded = 0;
+  long status = 0;
+  for (; loaded < wanted.module_count; ++loaded) {
+    char path[] = "/module0";
+    path[7] = static_cast<char>('0' + loaded);
+    const int module = open_file(path, O_RDONLY);
+    const bool is_last = loaded + 1 == wanted.module_count;
+    status = system_call(__NR_finit_module, static_cast<std::uint64_t>(module),
+                         number(is_last ? wanted.parameters : ""), 0);
+    if (status != 0) {
+      break;
+    }
+  }
+  reply.magic = wire::kSelftestEnds;
+  reply.loaded_count = loaded;
+  reply.error = static_cast<std::uint32_t>(-status);
+  terminal.write(&reply, sizeof reply);
+  terminal.drain();
+  power_off();
+}
+
 // The bytes of /batch.
 std::size_t read_batch() {
   const int file = open_file("/batch", O_RDONLY);
@@ -537,8 +579,7 @@ void answer_next(const Tools& tools, std::size_t& at, std::size_t end, std::uint
   }
   if (wanted.mode != mode) {
     mode = wanted.mode;
-    const bool jit = mode == static_cast<std::uint32_t>(wire::KernelMode::jit);
-    set("/proc/sys/net/core/bpf_jit_enable", jit ? "1" : "0", "the JIT cannot be switched");
+    switch_jit(mode);
   }
   tools.terminal.drain();  // whatever this program does to the kernel, the answers before are out
   answer(tools, wanted.slot_count, regions, status);
@@ -561,6 +602,9 @@ void agent_main() {
   set("/proc/sys/net/core/bpf_jit_harden", "0", "bpf_jit_harden cannot be set");
   set("/proc/sys/net/core/bpf_jit_kallsyms", "1", "bpf_jit_kallsyms cannot be set");
   set("/proc/sys/kernel/kptr_restrict", "0", "kptr_restrict cannot be set");
+  if (const int selftest = open_file("/selftest", O_RDONLY); selftest >= 0) {
+    run_selftest(selftest);
+  }
   const std::size_t end = read_batch();
   std::size_t at = 0;
   wire::KernelBatch header;

@@ -1,0 +1,84 @@
+#include "command/kernel_selftest.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <chrono>
+#include <utility>
+
+#include "command/interruption.hpp"
+#include "kernel/module.hpp"
+#include "kernel/selftest.hpp"
+#include "run/selftest.hpp"
+
+namespace farcall::command {
+namespace {
+
+constexpr std::array kModes = {wire::KernelMode::jit, wire::KernelMode::interpreter};
+
+struct Prepared {
+  StockKernel kernel;
+  std::vector<std::string> modules;
+  Reporting reporting;
+};
+
+Result<Prepared> prepare(const SelftestArguments& arguments) {
+  FARCALL_TRY(kernel, stock_kernel(arguments.kernel));
+  const std::filesystem::path folder =
+      arguments.modules.empty() ? kernel.modules : std::filesystem::path(arguments.modules);
+  if (folder.empty()) {
+    return Error{.code = ErrorCode::usage_bad_argument,
+                 .message = fmt::format("{} is a file: nobody knows where its modules are",
+                                        arguments.kernel),
+                 .hint = "--modules DIR, as lib/modules/VERSION of the same build"};
+  }
+  FARCALL_TRY(modules, kernel::modules(folder, "test_bpf"));
+  FARCALL_TRY(reporting, Reporting::open(arguments.reports, std::chrono::steady_clock::now()));
+  return Prepared{.kernel = std::move(kernel),
+                  .modules = std::move(modules),
+                  .reporting = std::move(reporting)};
+}
+
+}  // namespace
+
+ExitCode kernel_selftest(const SelftestArguments& arguments) {
+  auto prepared = prepare(arguments);
+  if (!prepared) {
+    return report_error(prepared.error());
+  }
+  auto& [kernel, modules, reporting] = prepared.value();
+  const Interruption interruption;
+  const auto stopped = [] { return Interruption::signal() != 0; };
+  const kernel::GuestSpec spec{.vmlinux = kernel.vmlinux,
+                               .agent = arguments.images / "linux-agent"};
+  const std::vector<std::string> suites =
+      arguments.suites.empty()
+          ? std::vector<std::string>(kernel::kSelftestSuites.begin(), kernel::kSelftestSuites.end())
+          : arguments.suites;
+  std::vector<run::SelftestCell> cells;
+  for (const wire::KernelMode mode : kModes) {
+    for (const std::string& suite : suites) {
+      if (stopped()) {
+        break;
+      }
+      note(fmt::format("{}, {} {}: {}", kernel.asked.name, "JIT",
+                       mode == wire::KernelMode::jit ? "on" : "off", suite));
+      const auto ran = kernel::run_suite(spec, modules, suite, mode, stopped);
+      for (run::SelftestCell& cell : run::selftest_cells(suite, mode, ran)) {
+        cells.push_back(std::move(cell));
+      }
+    }
+  }
+  reporting.begin(cells.size(), {});
+  for (const run::SelftestCell& cell : cells) {
+    const std::string suite = cell.cell.case_path.substr(cell.cell.case_path.find(':') + 1);
+    reporting.cell({.cell = cell.cell,
+                    .verdict = cell.verdict,
+                    .replay = fmt::format("farcall kernel selftest --kernel {} --suite {}",
+                                          kernel.asked.name, suite),
+                    .jit = "linux:" + kernel.asked.name});
+  }
+  return reporting.end();
+}
+
+}  // namespace farcall::command
