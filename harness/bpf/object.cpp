@@ -18,6 +18,7 @@
 #include "base/byte_order.hpp"
 #include "bpf/btf.hpp"
 #include "bpf/codec.hpp"
+#include "bpf/core_relocation.hpp"
 #include "bpf/divide.hpp"
 #include "bpf/elf_code.hpp"
 #include "bpf/instruction.hpp"
@@ -456,12 +457,40 @@ class ObjectReader {
       FARCALL_TRYV(copy_slot(section, at, is_second));
       is_second = !is_second && slots_of(program_.slots.back().opcode) == 2;
     }
+    FARCALL_TRYV(fit_to_kernel(section, function, begin));
     // Linux names a function by BTF alone.
     const bool named = debug_.functions.contains({section.name, function.value});
     program_.functions.push_back({.name = std::move(name),
                                   .begin = begin,
                                   .end = static_cast<SlotIndex>(program_.slots.size()),
                                   .anonymous = !named});
+    return success();
+  }
+
+  // Makes the instructions of a function that was copied fit a kernel's types.
+  Result<void> fit_to_kernel(const ElfCodeSection& section, const ElfSymbol& function,
+                             SlotIndex begin) {
+    const std::uint64_t end = function.value + function.size;
+    for (auto place = debug_.core.lower_bound({section.name, function.value});
+         place != debug_.core.end() && place->first.first == section.name &&
+         place->first.second < end;
+         ++place) {
+      const std::uint64_t offset = place->first.second;
+      const CorePlace& core = place->second;
+      const auto at = begin + static_cast<SlotIndex>((offset - function.value) / kSlotBytes);
+      Result<void> fitted = success();
+      if (core.refusal || offset % kSlotBytes != 0) {
+        fitted = core.refusal.value_or(Error{.code = ErrorCode::elf_malformed,
+                                             .message = "expected an instruction to begin here"});
+      } else {
+        fitted = fit(*core.value, std::span(program_.slots).subspan(at));
+      }
+      if (!fitted) {
+        return error_at({.section = function.section, .offset = offset}, fitted.error().code,
+                        fmt::format("{}: {}", core.what, fitted.error().message),
+                        "without '-- btf' it stands as it was compiled");
+      }
+    }
     return success();
   }
 
@@ -608,9 +637,9 @@ class ObjectReader {
 
 Result<Object> read_object(std::span<const std::byte> object, const std::string& file,
                            std::optional<std::string_view> entry,
-                           std::span<const std::string_view> more) {
+                           std::span<const std::string_view> more, const KernelTypes* kernel) {
   FARCALL_TRY(code, read_elf_code(object, file));
-  FARCALL_TRY(debug, read_debug_info(code));
+  FARCALL_TRY(debug, read_debug_info(code, kernel));
   return ObjectReader(code, debug).run(entry, more);
 }
 
@@ -644,9 +673,9 @@ Result<std::vector<std::byte>> read_object_bytes(const std::string& path) {
 }  // namespace
 
 Result<Object> read_object_file(const std::string& path, std::optional<std::string_view> entry,
-                                std::span<const std::string_view> more) {
+                                std::span<const std::string_view> more, const KernelTypes* kernel) {
   FARCALL_TRY(bytes, read_object_bytes(path));
-  return read_object(bytes, path, entry, more);
+  return read_object(bytes, path, entry, more, kernel);
 }
 
 Result<std::vector<std::string>> object_entries(const std::string& path) {
