@@ -8,10 +8,12 @@
 #include <bit>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/address.hpp"
+#include "bpf/interpreter.hpp"
 #include "model/cell.hpp"
 #include "model/code_image.hpp"
 #include "ppc64/registers.hpp"
@@ -137,13 +139,17 @@ struct Observations {
 // branch that leads there is, too, and is nobody's call. `order` is that of the job's code.
 Observations without_direct_branches(const Job& job, std::endian order, Observations seen);
 
-// The BPF frame of the function that a job begins with, if the image says where that is.
-std::optional<JobRegion> entry_frame(const Cell& cell, const CodeImage& image);
+// Where r10 is in each of `functions`, the first of which a job begins with, and each of the others
+// is called by the one before: of as many as the image says it of, and the stack has room for.
+std::vector<GuestAddress> frame_tops(const Cell& cell, const CodeImage& image,
+                                     std::span<const bpf::LeftFrame> functions);
 
 // The job for a cell and its code: code, gate, stack and memory at their places. What nobody has
 // written depends on `seed` and the cell's name and on nothing else: a distinct value in every
 // register, and the fill. Of an even seed and the next one, no bit of that is the same. With ELFv1,
 // the image's entry is a descriptor.
-Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed);
+// What is left in `frames` is reported: the part of the stack that they are in.
+Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed,
+             std::span<const bpf::LeftFrame> frames = {});
 
 }  // namespace farcall::model
