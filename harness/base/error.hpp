@@ -142,6 +142,7 @@ enum class Blame : std::uint8_t {
   X(kernel_test_failed,             "kernel.test-failed",           code)       \
   X(kernel_test_missing,            "kernel.test-missing",          code)       \
   X(expected_failure_missing,       "expected-failure.missing",     code)       \
+  X(control_missed,                 "control.missed",               harness)    \
   /* the harness and its machines */                                            \
   X(machine_no_qemu,                "machine.no-qemu",              machine)    \
   X(machine_no_gdb,                 "machine.no-gdb",               machine)    \
@@ -151,6 +152,7 @@ enum class Blame : std::uint8_t {
   X(machine_lost,                   "machine.lost",                 machine)    \
   X(machine_timeout,                "machine.timeout",              machine)    \
   X(machine_bad_answer,             "machine.bad-answer",           machine)    \
+  X(machine_other_hardware,         "machine.other-hardware",       machine)    \
   X(machine_runner_fault,           "machine.runner-fault",         machine)    \
   X(machine_job_too_large,          "machine.job-too-large",        input)
 // clang-format on

@@ -80,6 +80,7 @@ struct Usage {
   Used memory;
   Used failures;
   Used known;
+  Used spoiled;
 };
 
 Usage unused(const Case& parsed) {
@@ -88,7 +89,8 @@ Usage unused(const Case& parsed) {
           .calls = Used(parsed.calls.size()),
           .memory = Used(parsed.memory.size()),
           .failures = Used(parsed.failures.size()),
-          .known = Used(parsed.known.size())};
+          .known = Used(parsed.known.size()),
+          .spoiled = Used(parsed.spoiled.size())};
 }
 
 std::string cell_name(const Case& parsed, const Point& point) {
@@ -412,6 +414,7 @@ Result<void> refuse_unused_sections(const Case& parsed, const Usage& usage) {
   FARCALL_TRYV(refuse_unused(parsed.places, usage.places, kNoCell));
   FARCALL_TRYV(refuse_unused(parsed.failures, usage.failures, kNoCell));
   FARCALL_TRYV(refuse_unused(parsed.known, usage.known, kNoCell));
+  FARCALL_TRYV(refuse_unused(parsed.spoiled, usage.spoiled, kNoCell));
   FARCALL_TRYV(refuse_unused(parsed.results, usage.results, kNoCellOrFail));
   FARCALL_TRYV(refuse_unused(parsed.calls, usage.calls, kNoCellOrFail));
   return refuse_unused(parsed.memory, usage.memory, kNoCellOrFail);
@@ -438,8 +441,31 @@ Result<void> refuse_equal_names(const Case& parsed, const std::vector<PlacedCell
     return success();
   }
   return error_at(
-      parsed.places.front().where, ErrorCode::case_syntax,
-      fmt::format("two cells are called {}: expected other names of placements", *twice));
+      parsed.places.empty() ? parsed.spoiled.front().where : parsed.places.front().where,
+      ErrorCode::case_syntax,
+      fmt::format("two cells are called {}: expected other names of placements{}", *twice,
+                  parsed.spoiled.empty() ? "" : ", and a fault once"));
+}
+
+// Adds to `made` its last cell once more for each fault that must be found in it. What a JIT under
+// test is known for has no part in it: the code is ours.
+void add_spoiled_cells(const Case& parsed, const Point& point, Usage& usage,
+                       std::vector<PlacedCell>& made) {
+  const std::size_t right = made.size() - 1;
+  for (std::size_t i = 0; i < parsed.spoiled.size(); ++i) {
+    if (!selects(parsed.spoiled[i].selector, point.axes, point.placement)) {
+      continue;
+    }
+    usage.spoiled[i] = true;
+    for (const model::Control& control : parsed.spoiled[i].value) {
+      PlacedCell wrong = made[right];
+      const bool has_axes = wrong.cell.name.size() > parsed.name.size();
+      wrong.cell.name += (has_axes ? '-' : '@') + control.fault;
+      wrong.cell.expected.known.clear();
+      wrong.cell.control = control;
+      made.push_back(std::move(wrong));
+    }
+  }
 }
 
 // Adds to `made` the cells for one placement, one for each value of its sweep.
@@ -472,6 +498,7 @@ Result<void> add_swept_cells(const Case& parsed, Point point, Sizing& sizing, Us
                     .placement = point.placement,
                     .sweep = point.sweep,
                     .items = std::move(resolved.value().items)});
+    add_spoiled_cells(parsed, point, usage, made);
   }
   return made.size() > kMaxCells ? too_many_cells(parsed, made.size()) : Result<void>(success());
 }

@@ -23,6 +23,9 @@ inline constexpr std::size_t kMaxCells = 4096;
 // the name of the placement, joined by `-`: `far-2g@imm32-near`. The value of a sweep is after the
 // placement: `limit@imm32-above.m4`, `limit@imm32-above.p0`.
 //
+// After each cell come those that `-- spoiled` makes of it: with a fault, whose name is the last of
+// their names.
+//
 // r1 is the address of mem and r2 its length, both 0 without memory, unless `-- regs` says more.
 // Every cell has one outcome: the result of the one `-- result` that selects it along with all
 // lines of `-- calls` and `-- mem-after` that do, or the one `-- fail`, which replaces them all.

@@ -197,19 +197,35 @@ Result<void> read_fail(Reader& reader, const Section& section) {
       {.selector = std::move(selector), .where = section.where, .value = std::move(failure)});
 }
 
-Result<void> read_known(Reader& reader, const Section& section) {
+namespace {
+
+// Lines `WORD CODE`, as One{WORD, CODE, line}.
+template <typename One>
+Result<Selected<std::vector<One>>> read_codes(const Reader& reader, const Section& section) {
   FARCALL_TRY(selector, selector_of(reader, section));
-  Selected<std::vector<model::KnownFailure>> read{
+  Selected<std::vector<One>> read{
       .selector = std::move(selector), .where = section.where, .value = {}};
   LineReader lines{section.body, section.body_line};
   while (const auto line = lines.next()) {
     Cursor cursor{*line};
-    const Word jit = cursor.word();
+    const Word word = cursor.word();
     FARCALL_TRY(code, read_code(cursor));
     FARCALL_TRYV(expect_end(cursor, "the code"));
-    read.value.push_back({.jit = std::string(jit.text), .code = code, .line = jit.where.line});
+    read.value.push_back({std::string(word.text), code, word.where.line});
   }
+  return read;
+}
+
+}  // namespace
+
+Result<void> read_known(Reader& reader, const Section& section) {
+  FARCALL_TRY(read, read_codes<model::KnownFailure>(reader, section));
   return add_section(reader.result.known, std::move(read));
+}
+
+Result<void> read_spoiled(Reader& reader, const Section& section) {
+  FARCALL_TRY(read, read_codes<model::Control>(reader, section));
+  return add_section(reader.result.spoiled, std::move(read));
 }
 
 Result<void> read_error(Reader& reader, const Section& section) {

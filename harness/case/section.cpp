@@ -42,6 +42,7 @@ constexpr std::array<SectionRow, kSectionKindCount> kSections = {{
     {"calls", "lines SITE CALLEE [*COUNT]", Body::some, true},
     {"fail", "CODE [SITE]", Body::some, true},
     {"known", "lines JIT CODE", Body::some, true},
+    {"spoiled", "lines FAULT CODE", Body::some, true},
     {"c", "source that nobody reads", Body::any, false},
     {"no", "nothing", Body::any, false},
 }};

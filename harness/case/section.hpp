@@ -35,10 +35,11 @@ enum class SectionKind : std::uint8_t {
   calls,
   fail,
   known,
+  spoiled,
   source,  // `-- c`: what the program was compiled from, for readers
   no_register_offset,
 };
-inline constexpr std::size_t kSectionKindCount = 23;
+inline constexpr std::size_t kSectionKindCount = 24;
 
 std::string_view word_of(SectionKind kind);
 

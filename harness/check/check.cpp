@@ -178,10 +178,9 @@ Findings run_findings(const model::Cell& cell, const Testimony& testimony, const
     if (source != nullptr) {
       const std::endian order = byte_order(cell.axes.endian);
       const std::vector<StoredReturn> returns = stored_returns(image, source->run);
-      append(findings, stack_findings(image, returns, observed, order));
+      std::vector<bpf::MemoryRegion> memory = memory_but_log(*cell.program, source->memory);
+      append(findings, stack_findings(image, returns, observed, order, memory));
       append(findings, stub_findings(cell, *source, observed));
-      std::vector<bpf::MemoryRegion> memory =
-          with_return_addresses(memory_but_log(*cell.program, source->memory), returns, order);
       append(findings, stack_pointer_findings(cell.placement, source->run.stack_pointers, observed,
                                               order, memory));
       append(findings, memory_findings(memory, observed));
@@ -386,8 +385,37 @@ std::vector<model::Finding> objections(const model::Cell& cell, const Interpreta
   return findings;
 }
 
+model::Verdict against_control(const model::Cell& cell, model::Verdict verdict) {
+  if (!cell.control) {
+    return verdict;
+  }
+  const model::Control& control = *cell.control;
+  if (std::ranges::find(verdict.findings, control.code, &model::Finding::code) !=
+      verdict.findings.end()) {
+    verdict.outcome = Outcome::pass;
+    verdict.findings.clear();
+    verdict.sites.clear();  // that they do not agree is as it must be
+  } else if (verdict.outcome == Outcome::pass || verdict.outcome == Outcome::fail) {
+    verdict.outcome = Outcome::error;
+    verdict.findings.insert(
+        verdict.findings.begin(),
+        {ErrorCode::control_missed, "",
+         fmt::format("expected {} of the fault {}; {}", name(control.code), control.fault,
+                     verdict.findings.empty() ? "nothing was found" : "what was found is below"),
+         in_case(cell, control.line)});
+  }
+  return verdict;
+}
+
 model::Verdict check(const model::Cell& cell, const Testimony& testimony, const Terms& terms) {
   model::Verdict verdict;
+  // What ran elsewhere says nothing of the cell, not even that it failed as expected.
+  if (testimony.observations) {
+    verdict.findings = hardware_findings(cell.axes, testimony.observations->hardware);
+    if (!verdict.findings.empty()) {
+      return verdict;
+    }
+  }
   if (testimony.source && !*testimony.source) {
     verdict.findings.push_back(model::as_finding(testimony.source->error()));
     verdict.outcome = outcome_of(verdict.findings.front());

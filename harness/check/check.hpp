@@ -56,6 +56,11 @@ struct Terms {
 // are ordered by how much they explain, so what follows from it does not matter.
 model::Verdict check(const model::Cell& cell, const Testimony& testimony, const Terms& terms = {});
 
+// The verdict on a cell with a control: a pass if the control's code was found, and control.missed,
+// an error, if something else was, or nothing. What a machine or the input is to blame for stays.
+// Any other cell's verdict is returned as it is.
+model::Verdict against_control(const model::Cell& cell, model::Verdict verdict);
+
 // Whether the case itself is at odds with the interpreter, or leaves a call site unreached without
 // saying so: a failure of the case, found before anything runs. Empty: nothing to object.
 std::vector<model::Finding> objections(const model::Cell& cell, const Interpretation& source);

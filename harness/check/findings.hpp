@@ -63,6 +63,9 @@ Findings stated_count_findings(const model::CodeImage& image,
                                const model::Observations& observed,
                                const std::vector<model::ExpectedCall>& stated);
 
+// The guest is the one that the cell names.
+Findings hardware_findings(const model::AxisValues& axes, const model::GuestHardware& hardware);
+
 // Fault or exhausted budget.
 Findings ending_findings(const model::CodeImage& image, const model::Observations& observed,
                          const model::Job& job);
@@ -71,9 +74,11 @@ Findings ending_findings(const model::CodeImage& image, const model::Observation
 Findings abi_findings(model::Abi abi, const model::CodeImage& image,
                       const model::Observations& observed, const model::Job& job);
 
-// What a walk over the stack stored, beside where the calls that were under way return to.
+// What a walk over the stack stored, beside where the calls that were under way return to, which
+// the interpreter cannot know. It is put into `memory`, what is to be there, as the CPU has it.
 Findings stack_findings(const model::CodeImage& image, const std::vector<StoredReturn>& stored,
-                        const model::Observations& observed, std::endian order);
+                        const model::Observations& observed, std::endian order,
+                        std::vector<bpf::MemoryRegion>& memory);
 
 // How stubs were called, beside the interpreter: the same arguments, call by call. Where a frame
 // lies is the code's business, so a pointer into the stack is the same if all pointers of a
@@ -84,11 +89,6 @@ Findings stub_findings(const model::Cell& cell, const Interpretation& source,
 // The regions without the log of stubs, which stub_findings() looks at.
 std::vector<bpf::MemoryRegion> memory_but_log(const bpf::Program& program,
                                               std::vector<bpf::MemoryRegion> memory);
-
-// `memory` with the return addresses in it that the interpreter could not know.
-std::vector<bpf::MemoryRegion> with_return_addresses(std::vector<bpf::MemoryRegion> memory,
-                                                     const std::vector<StoredReturn>& stored,
-                                                     std::endian order);
 
 // What the outermost function left in its frame, where the image says where that is.
 Findings frame_findings(const model::Cell& cell, const model::CodeImage& image,

@@ -23,21 +23,26 @@ std::vector<StoredReturn> stored_returns(const model::CodeImage& image,
 }
 
 Findings stack_findings(const model::CodeImage& image, const std::vector<StoredReturn>& stored,
-                        const model::Observations& observed, std::endian order) {
+                        const model::Observations& observed, std::endian order,
+                        std::vector<bpf::MemoryRegion>& memory) {
   Findings findings;
   for (const StoredReturn& one : stored) {
-    for (const model::JobRegion& region : observed.memory) {
+    for (bpf::MemoryRegion& region : memory) {
       const std::uint64_t offset = one.at.value - region.address.value;
-      if (offset >= region.bytes.size() || region.bytes.size() - offset < 8) {
+      const auto found =
+          std::ranges::find(observed.memory, region.address, &model::JobRegion::address);
+      if (offset >= region.bytes.size() || region.bytes.size() - offset < 8 ||
+          found == observed.memory.end()) {
         continue;
       }
-      const GuestAddress seen{load<std::uint64_t>(region.bytes.data() + offset, order)};
+      const GuestAddress seen{load<std::uint64_t>(found->bytes.data() + offset, order)};
       if (seen != one.address) {
         findings.push_back(
             {ErrorCode::stack_return_address, site_name(image, one.site),
              fmt::format("expected the stack to say that this call returns to {}; it says {}",
                          describe(image, one.address), describe(image, seen))});
       }
+      store(region.bytes.data() + offset, seen.value, order);
     }
   }
   return findings;
@@ -105,20 +110,6 @@ Findings stack_pointer_findings(const model::Placement& placement,
     }
   }
   return findings;
-}
-
-std::vector<bpf::MemoryRegion> with_return_addresses(std::vector<bpf::MemoryRegion> memory,
-                                                     const std::vector<StoredReturn>& stored,
-                                                     std::endian order) {
-  for (const StoredReturn& one : stored) {
-    for (bpf::MemoryRegion& region : memory) {
-      const std::uint64_t offset = one.at.value - region.address.value;
-      if (offset < region.bytes.size() && region.bytes.size() - offset >= 8) {
-        store(region.bytes.data() + offset, one.address.value, order);
-      }
-    }
-  }
-  return memory;
 }
 
 }  // namespace farcall::check

@@ -28,13 +28,20 @@ struct BlessedFile {
   std::string objection;  // why it cannot be blessed: what comes first
 };
 
+// Those without a fault in them.
+Result<std::vector<cases::PlacedCell>> right_cells(const cases::Case& parsed) {
+  FARCALL_TRY(cells, cases::placed_cells(parsed, run::code_layout()));
+  std::erase_if(cells, [](const auto& placed) { return placed.cell.control.has_value(); });
+  return std::move(cells);
+}
+
 Result<BlessedFile> read_file_to_bless(const std::string& path) {
   BlessedFile file{.path = path};
   FARCALL_TRY(text, cases::read_text(path));
   file.text = std::move(text);
   FARCALL_TRY(parsed, cases::parse_case(file.text, path));
   file.parsed = std::move(parsed);
-  FARCALL_TRY(cells, cases::placed_cells(file.parsed, run::code_layout()));
+  FARCALL_TRY(cells, right_cells(file.parsed));
   file.cells = std::move(cells);
   return file;
 }
@@ -74,7 +81,7 @@ void look_at(BlessedFile& file, const cases::PlacedCell& placed,
 // Whether every cell of the new text expects what was seen.
 Result<void> expects_what_was_seen(const BlessedFile& file, const std::string& text) {
   FARCALL_TRY(parsed, cases::parse_case(text, file.path));
-  FARCALL_TRY(cells, cases::placed_cells(parsed, run::code_layout()));
+  FARCALL_TRY(cells, right_cells(parsed));
   auto seen = file.seen.begin();
   for (const cases::PlacedCell& placed : cells) {
     const model::Expectation& expected = placed.cell.expected;

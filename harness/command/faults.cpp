@@ -14,7 +14,7 @@
 #include "command/commands.hpp"
 #include "command/nearest.hpp"
 #include "command/options.hpp"
-#include "faults/matrix.hpp"
+#include "coverage/matrix.hpp"
 
 namespace farcall::command {
 namespace {
@@ -44,15 +44,15 @@ Result<std::vector<const faults::Fault*>> faults_named(const std::vector<std::st
     }
   }
   for (const std::string& name : names) {
-    const auto fault = std::ranges::find(faults::all_faults(), name, &faults::Fault::name);
-    if (fault == faults::all_faults().end()) {
+    const faults::Fault* const fault = faults::fault_named(name);
+    if (fault == nullptr) {
       const auto near = nearest(name, known);
       return Error{.code = ErrorCode::usage_bad_argument,
                    .message = fmt::format("there is no fault {}{}", name,
                                           near ? fmt::format("; did you mean {}?", *near) : ""),
                    .hint = "farcall faults --list shows what there is"};
     }
-    found.push_back(&*fault);
+    found.push_back(fault);
   }
   return found;
 }
@@ -81,8 +81,11 @@ ExitCode run_faults(const FaultsArguments& arguments) {
   if (!selected.value().bad.empty()) {
     return report_error(selected.value().bad.front().error);
   }
+  // Some have a fault already.
+  std::erase_if(selected.value().documents,
+                [](const model::Document& document) { return document.cell.control.has_value(); });
   const auto matrix =
-      faults::try_faults(wanted.value(), std::move(selected.value().documents), arguments.runner);
+      coverage::try_faults(wanted.value(), std::move(selected.value().documents), arguments.runner);
   if (!matrix) {
     note(to_string(matrix.error()));
     return ExitCode::harness_failed;

@@ -123,15 +123,16 @@ ExitCode run(const RunArguments& arguments) {
     if (arguments.budget) {
       seed += fmt::format(" --budget {}", *arguments.budget);
     }
-    return good_from.empty() ? fmt::format("{} run {} --filter {}{}{}{}", program,
-                                           shell_word(cell.case_path), shell_word(cell.name),
-                                           arguments.selection.edges ? " --placements edges" : "",
-                                           finished.jit == engine::farcall_jit().name
-                                               ? ""
-                                               : " --jit " + shell_word(finished.jit),
-                                           seed)
-                             : fmt::format("{} run --from {}{}", program,
-                                           shell_word(good_from[finished.index % once]), seed);
+    return good_from.empty()
+               ? fmt::format("{} run {} --filter {}{}{}{}", program, shell_word(cell.case_path),
+                             shell_word(cell.name),
+                             arguments.selection.edges ? " --placements edges" : "",
+                             finished.jit.empty() || finished.jit == engine::farcall_jit().name
+                                 ? ""
+                                 : " --jit " + shell_word(finished.jit),
+                             seed)
+               : fmt::format("{} run --from {}{}", program,
+                             shell_word(good_from[finished.index % once]), seed);
   };
   const auto replay_bad = [&](const run::BadFile& file) {
     return fmt::format("{} run {}{}", program, arguments.from.empty() ? "" : "--from ",

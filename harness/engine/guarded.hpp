@@ -4,22 +4,41 @@
 #include <fmt/format.h>
 
 #include <exception>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "base/error.hpp"
 
 namespace farcall::engine {
 
+// Runs `work` on this thread. If it crashes (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, a stack that
+// is used up), the thread goes on here, and what is returned says how, such as `signal 11
+// (Segmentation fault) at address 0x8`. What `work` had of memory is lost then, what it locked stays
+// locked, and where it wrote before nobody knows: its cell is an error of farcall's own, and with it
+// the whole run fails (exit 3). A crash outside of `work` ends the process, as ever.
+std::optional<std::string> crash_of(const std::function<void()>& work);
+
+inline Error defect(std::string_view what) {
+  return {.code = ErrorCode::jit_internal,
+          .message = fmt::format("farcall's linker or JIT has a defect: {}", what),
+          .hint = "please report it: `farcall run --bundle FILE` packs the cell's document"};
+}
+
 // What `stage` returns, a Result; what it throws, such as the encoder's std::logic_error on an
-// operand out of range, is jit.internal.
+// operand out of range, is jit.internal, and so is a crash.
 template <typename Stage>
 auto guarded(Stage stage) -> decltype(stage()) {
-  try {
-    return stage();
-  } catch (const std::exception& defect) {
-    return Error{.code = ErrorCode::jit_internal,
-                 .message = fmt::format("farcall's linker or JIT has a defect: {}", defect.what()),
-                 .hint = "please report it: `farcall run --bundle FILE` packs the cell's document"};
-  }
+  std::optional<decltype(stage())> made;
+  const auto crash = crash_of([&] {
+    try {
+      made.emplace(stage());
+    } catch (const std::exception& thrown) {
+      made.emplace(defect(thrown.what()));
+    }
+  });
+  return crash ? defect(*crash) : std::move(*made);
 }
 
 }  // namespace farcall::engine

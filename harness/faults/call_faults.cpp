@@ -105,6 +105,20 @@ std::vector<Fault> call_faults() {
                   return call.callee->function < functions ? address | 1 : address;
                 });
        }}},
+      {"call-through-another-register", jit,
+       "a call goes through a register that its address was not loaded into", "ours",
+       in_calls(Op::mtctr, [](const Word& word) { word.set(Operand::rs, 20); })},
+      {"call-left-out", jit, "a call has all that leads to it, and no branch", "ours",
+       Misemits{[](const Document& right, CodeImage& image) {
+         return each_word(right, image, [](const Word& word) {
+           const bool calls = std::ranges::find(word.image.calls, word.address(), &CodeCall::at) !=
+                              word.image.calls.end();
+           word.word() = calls ? kNop : word.word();
+           return calls;
+         });
+       }}},
+      {"branch-not-filled-in", jit, "the offset of a jump is never filled in: it leads to itself",
+       "ours", branches([](const Word&, std::int64_t) { return std::int64_t{0}; })},
       {"stale-target", jit, "calls go to where their callee was before it moved by a page", "ours",
        absolute([](const CodeCall&, std::uint64_t address) { return address - 4096; })},
       {"halfwords-swapped", jit, "the two low halfwords of an address are exchanged on big endian",

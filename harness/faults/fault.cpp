@@ -1,5 +1,6 @@
 #include "faults/fault.hpp"
 
+#include <algorithm>
 #include <array>
 #include <exception>
 #include <iterator>
@@ -10,6 +11,7 @@
 #include "bpf/validator.hpp"
 #include "faults/rewrite.hpp"
 #include "jit/compile.hpp"
+#include "link/link.hpp"
 
 namespace farcall::faults {
 namespace {
@@ -71,6 +73,23 @@ const std::vector<Fault>& all_faults() {
     return all;
   }();
   return kAll;
+}
+
+const Fault* fault_named(std::string_view name) {
+  const auto found = std::ranges::find(all_faults(), name, &Fault::name);
+  return found == all_faults().end() ? nullptr : &*found;
+}
+
+void compile(model::Document& document) {
+  auto linked = link::link_program(document.cell);
+  if (!linked) {
+    return;
+  }
+  auto image = jit::compile(linked.value(), document.cell.axes);
+  if (image) {
+    document.linked = std::move(linked).value();
+    document.image = std::move(image).value();
+  }
 }
 
 std::optional<model::Document> with_fault(const Fault& fault, const model::Document& right) {

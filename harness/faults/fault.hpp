@@ -84,6 +84,9 @@ struct Fault {
 // one of JIT and interpreter alike, `both-NAME`.
 const std::vector<Fault>& all_faults();
 
+// The one of that name; null: there is none.
+const Fault* fault_named(std::string_view name);
+
 // The parts of that table.
 std::vector<Fault> link_faults();
 std::vector<Fault> instruction_faults();
@@ -92,6 +95,10 @@ std::vector<Fault> frame_faults();
 std::vector<Fault> guest_faults();
 std::vector<Fault> answer_faults();
 std::vector<Fault> dump_faults();
+
+// Links the document's cell and compiles it with our JIT: without any fault, all stages. What does
+// not come to code, as its case expects, stays without.
+void compile(model::Document& document);
 
 // `right` with the fault, ready to be run; nothing if the fault does not touch it. What the guest
 // says is altered later: then it is `right` itself. How a batch is answered is about no cell.

@@ -81,6 +81,14 @@ std::vector<Fault> frame_faults() {
            word.set(Operand::ds, 8);
          }
        })},
+      {"lr-kept-elsewhere", jit, "LR is saved and restored where the ABI has CR", "ours",
+       each([](const Word& word) {
+         const bool saves = word.place == Place::prologue && word.is(Op::std_);
+         const bool restores = word.place == Place::epilogue && word.is(Op::ld);
+         if ((saves || restores) && word.get(Operand::rt) == 0 && word.get(Operand::ds) == 16) {
+           word.set(Operand::ds, 8);
+         }
+       })},
       {"lr-not-restored", jit, "a subprogram returns to where it called last", "ours",
        each([](const Word& word) {
          if (word.place == Place::epilogue && word.is(Op::mtlr)) {
@@ -115,6 +123,12 @@ std::vector<Fault> frame_faults() {
        each([](const Word& word) {
          if (word.place == Place::epilogue && word.is(Op::or_) && word.get(Operand::ra_dest) == 3) {
            word.word() = ppc64::encode<Op::rldicl>(Gpr::r3, Gpr::r8, 32, 0);
+         }
+       })},
+      {"result-from-nowhere", jit, "the result is that of a register which nobody has written",
+       "ours", each([](const Word& word) {
+         if (word.place == Place::epilogue && word.is(Op::or_) && word.get(Operand::ra_dest) == 3) {
+           word.word() = ppc64::encode<Op::or_>(Gpr::r3, Gpr::r20, Gpr::r20);
          }
        })},
       {"descriptor-skewed", jit, "a descriptor names the word after the function's first", "ours",

@@ -16,7 +16,7 @@ std::vector<Fault> guest_faults() {
   return {
       {"nothing-was-seen", guest, "a guest that ran nothing says that all went well", "ours",
        Missays{[](const Document&, Observations& seen) {
-         seen = Observations{};
+         seen = Observations{.hardware = seen.hardware};
          return true;
        }}},
       {"result-bit", guest, "a bit of r0 is another on its way to the host", "ours",
@@ -132,6 +132,24 @@ std::vector<Fault> guest_faults() {
            branch.to.value &= 0xffffffff;
          }
          return changed;
+       }}},
+      {"another-cpu", guest, "the guest has another CPU than the cell names", "ours",
+       Missays{[](const Document& right, Observations& seen) {
+         seen.hardware.cpu =
+             right.cell.axes.cpu == model::Cpu::power10 ? model::Cpu::power9 : model::Cpu::power10;
+         return true;
+       }}},
+      {"another-mmu", guest, "the guest has set up another MMU than the cell names", "ours",
+       Missays{[](const Document& right, Observations& seen) {
+         seen.hardware.mmu =
+             right.cell.axes.mmu == model::Mmu::hash ? model::Mmu::radix : model::Mmu::hash;
+         return true;
+       }}},
+      {"another-byte-order", guest, "the guest has another byte order than the cell names", "ours",
+       Missays{[](const Document& right, Observations& seen) {
+         seen.hardware.endian = right.cell.axes.endian == model::Endian::big ? model::Endian::little
+                                                                             : model::Endian::big;
+         return true;
        }}},
       {"dies-after-success", guest, "the run ended well, and then the guest was interrupted",
        "ours", Missays{[](const Document& right, Observations& seen) {

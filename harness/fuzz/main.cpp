@@ -15,7 +15,9 @@ namespace {
 
 constexpr std::array kTargets = {
     Target{"case", run_case},       Target{"object", run_object}, Target{"document", run_document},
-    Target{"program", run_program}, Target{"answer", run_answer},
+    Target{"program", run_program}, Target{"answer", run_answer}, Target{"bundle", run_bundle},
+    Target{"tags", run_tags},       Target{"jit", run_jit},       Target{"kernel", run_kernel},
+    Target{"plugin", run_plugin},
 };
 
 constexpr std::string_view kTarget = "--target=";

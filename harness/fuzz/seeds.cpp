@@ -1,10 +1,14 @@
 #include "fuzz/seeds.hpp"
 
+#include <fmt/format.h>
+
+#include <bit>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "bpf/codec.hpp"
 #include "case/case_file.hpp"
 #include "case/find.hpp"
 #include "case/matrix.hpp"
@@ -47,6 +51,31 @@ std::string document_of(const model::Cell& cell) {
   return to_json(document, "image").dump();
 }
 
+std::string bundle_of(const model::Cell& cell) {
+  const model::Json document = model::Json::parse(document_of(cell));
+  const model::Json json = {
+      {"farcall", {{"format", model::kJsonFormat}, {"version", "0"}}},
+      {"qemu", "0"},
+      {"cells",
+       {{{"document", document}, {"seed", 1}, {"verdict", {{"findings", model::Json::array()}}}}}}};
+  return json.dump();
+}
+
+// A program as the suite's runner hands it over, without memory.
+std::string call_of(const bpf::Program& program) {
+  std::string call(2, '\0');
+  for (const std::byte byte : bpf::encode(program.slots, std::endian::native)) {
+    call += fmt::format("{:02x} ", std::to_integer<unsigned>(byte));
+  }
+  return call;
+}
+
+constexpr std::string_view kSymbols =
+    "c00800000012a468 t bpf_prog_0123456789abcdef_main\t[bpf]\n"
+    "c000000000001000 T start_kernel\n";
+constexpr std::string_view kListed =
+    R"([{"id": 1, "type": "xdp", "name": "main", "tag": "0123456789abcdef"}])";
+
 }  // namespace
 
 void write_seeds(const fs::path& cases, const fs::path& folder) {
@@ -63,7 +92,13 @@ void write_seeds(const fs::path& cases, const fs::path& folder) {
     write(folder / "case" / name, contents(file));
     write(folder / "program" / name, program_input(*parsed.value().program));
     write(folder / "document" / name, document_of(made.value().front()));
+    write(folder / "bundle" / name, bundle_of(made.value().front()));
+    write(folder / "plugin" / name, call_of(*parsed.value().program));
   }
+  write(folder / "tags" / "kallsyms", std::string(kSymbols));
+  write(folder / "tags" / "bpftool", std::string(kListed));
+  write(folder / "jit" / "answer", jit_answer());
+  write(folder / "kernel" / "reply", kernel_reply());
   for (const auto& entry : fs::recursive_directory_iterator(cases)) {
     if (entry.path().extension() == ".o") {
       write(folder / "object" / entry.path().filename(), contents(entry.path()));

@@ -24,9 +24,18 @@ void run_object(Bytes object);   // a BPF ELF object
 void run_document(Bytes text);   // what `run --from` reads
 void run_program(Bytes input);   // slots: validator, assembly and back, interpreter, linker, JIT
 void run_answer(Bytes patches);  // what a guest leaves in a batch's memory
+void run_bundle(Bytes text);     // what `replay`, `merge` and `run --rerun-failed` read
+void run_tags(Bytes text);       // /proc/kallsyms, and what bpftool lists
+void run_jit(Bytes answer);      // what the process of `--jit exec:` answers
+void run_kernel(Bytes reply);    // what the agent in a Linux guest answers
+void run_plugin(Bytes call);     // what comes over the plugin's socket
 
 // A program_target.cpp input that is this program.
 std::string program_input(const bpf::Program& program);
+
+// An answer that run_jit() takes for its first cell, and a reply that run_kernel() takes.
+std::string jit_answer();
+std::string kernel_reply();
 
 // A program that validate() accepts: as text and back, in bytes and back, interpreted, linked and
 // compiled for the cell, decoded; all must agree.

@@ -11,18 +11,22 @@
 #include <random>
 #include <sstream>
 #include <string_view>
-#include <thread>
 
 #include "base/files.hpp"
 #include "kernel/initramfs.hpp"
+#include "process/patience.hpp"
 
 namespace farcall::kernel {
 namespace {
 
 namespace fs = std::filesystem;
 
-// A backstop for a guest that hangs; a boot takes 2 s of a core of its own.
+// A backstop for a guest that hangs; a boot takes 2 s of a core of its own. What QEMU waits for a CPU
+// does not count.
 constexpr auto kPatience = std::chrono::seconds(180);
+
+// How often somebody looks whether the user wants to stop.
+constexpr std::chrono::milliseconds kLookAtUser{50};
 
 constexpr std::size_t kMostAgentBytes = std::size_t{1} << 20;
 
@@ -125,13 +129,12 @@ Result<GuestEnd> boot(const GuestSpec& spec, std::span<const InitramfsFile> brou
   FARCALL_TRY(machine, process::Process::start(
                            guest_command(qemu, spec, {inherited[0], inherited[1], inherited[2]}),
                            inherited));
-  const auto end = std::chrono::steady_clock::now() + kPatience;
+  process::Patience until_hung(kPatience, machine.id());
   bool has_ended = false;
-  while (!(has_ended = !machine.running()) && std::chrono::steady_clock::now() < end) {
+  while (until_hung.left().count() > 0 && !(has_ended = machine.wait_for(kLookAtUser))) {
     if (stopped && stopped()) {
       return error_of(ErrorCode::machine_lost, "the Linux guest was stopped");
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   machine.kill();
   GuestEnd guest{.log = contents(console.number()),

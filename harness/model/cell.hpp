@@ -90,6 +90,16 @@ struct Expectation {
   friend bool operator==(const Expectation&, const Expectation&) = default;
 };
 
+// `-- spoiled`: there is a fault in this cell, and it must be found with this code. `fault` is one
+// of faults/.
+struct Control {
+  std::string fault;
+  ErrorCode code{};
+  unsigned line = 0;
+
+  friend bool operator==(const Control&, const Control&) = default;
+};
+
 struct Cell {
   std::string case_path;  // as it was given on the command line
   std::string name;       // `far-2g@imm32`: the case's name, `@`, the values of its declared axes
@@ -99,6 +109,7 @@ struct Cell {
   std::vector<bpf::MemoryRegion> memory;        // initial contents; `mem` is one of them
   std::array<std::uint64_t, 5> arguments = {};  // r1 … r5
   Expectation expected;
+  std::optional<Control> control = {};
   // How many instructions the interpreter may take; the guest's budget grows with it.
   std::uint64_t budget = bpf::kDefaultBudget;
 };

@@ -104,7 +104,18 @@ struct Fault {
   friend bool operator==(const Fault&, const Fault&) = default;
 };
 
+// What ran a job, as the guest says of itself. Empty: nothing that is known here.
+struct GuestHardware {
+  std::uint32_t processor = 0;  // the PVR
+  std::optional<Cpu> cpu;       // which that is
+  std::optional<Mmu> mmu;       // the one that it has set up
+  std::optional<Endian> endian;
+
+  friend bool operator==(const GuestHardware&, const GuestHardware&) = default;
+};
+
 struct Observations {
+  GuestHardware hardware;
   Ending ending = Ending::returned;
   ppc64::Registers registers;        // at the end, whatever the ending
   std::optional<Fault> fault;        // faulted and out_of_budget

@@ -1,4 +1,4 @@
-// What the JSON reader says of a document that it cannot read.
+// What the JSON reader says of what it cannot read, and does not read at all.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,5 +10,12 @@ namespace farcall::model {
 
 // Its words, without its own name and number in front.
 std::string reason(const Json::exception& error);
+
+// For Json::parse of reports: leaves out what is nested deeper than anything in one. To walk over
+// it, as Json itself does to write it, would take as much stack as somebody else likes.
+inline bool is_shallow(int depth, Json::parse_event_t /*event*/, const Json& /*parsed*/) {
+  constexpr int kDeepest = 64;
+  return depth <= kDeepest;
+}
 
 }  // namespace farcall::model

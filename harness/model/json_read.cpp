@@ -315,6 +315,12 @@ Cell read_cell(const Json& json) {
     throw BadDocument("expected five arguments");
   }
   std::ranges::copy(arguments, cell.arguments.begin());
+  if (json.contains("control")) {
+    const Json& control = json.at("control");
+    cell.control = Control{.fault = control.at("fault").get<std::string>(),
+                           .code = read_code(control),
+                           .line = read_case_line(control)};
+  }
   if (json.contains("budget")) {
     cell.budget = read_number<std::uint64_t>(json.at("budget"));
     if (cell.budget == 0 || cell.budget > kMostBudget) {

@@ -53,6 +53,17 @@ Json to_json(const AxisValues& axes) {
   return json;
 }
 
+Json to_json(const GuestHardware& hardware) {
+  const auto value = [](Axis axis, auto of) {
+    return or_null(
+        of, [axis](auto known) { return value_names(axis)[static_cast<std::size_t>(known)]; });
+  };
+  return {{"processor", hex(hardware.processor)},
+          {"cpu", value(Axis::cpu, hardware.cpu)},
+          {"mmu", value(Axis::mmu, hardware.mmu)},
+          {"endian", value(Axis::endian, hardware.endian)}};
+}
+
 Json to_json(const Placement& placement) {
   return {{"functions", hex_array(placement.functions)},
           {"stack", hex(placement.stack)},
@@ -230,6 +241,11 @@ Json to_json(const Cell& cell) {
   });
   json["arguments"] = hex_array(cell.arguments);
   json["expected"] = to_json(cell.expected);
+  if (cell.control) {
+    json["control"] =
+        with_line(Json{{"fault", cell.control->fault}, {"code", name(cell.control->code)}},
+                  cell.control->line);
+  }
   if (cell.budget != bpf::kDefaultBudget) {
     json["budget"] = cell.budget;
   }
@@ -322,6 +338,7 @@ Json to_json(const Observations& observations) {
   const auto branch = [](const TakenBranch& taken) { return to_json(taken); };
   const auto address = [](GuestAddress at) { return hex(at); };
   Json json = Json::object();
+  json["hardware"] = to_json(observations.hardware);
   json["ending"] = name(observations.ending);
   json["fault"] = or_null(observations.fault, [](const Fault& fault) { return to_json(fault); });
   json["trace"] = array_of(observations.trace, branch);

@@ -2,9 +2,12 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/process/args.hpp>
@@ -80,6 +83,14 @@ bool Process::running() {
 void Process::wait() {
   std::error_code error;
   child_.wait(error);
+}
+
+bool Process::wait_for(std::chrono::milliseconds most) {
+  // Boost.Process's own wait_for() takes SIGCHLD of the whole process.
+  const FileDescriptor handle(static_cast<int>(::syscall(SYS_pidfd_open, child_.id(), 0)));
+  pollfd wait = {handle.number(), POLLIN, 0};
+  ::poll(&wait, 1, static_cast<int>(most.count()));
+  return !running();
 }
 
 void Process::kill() {

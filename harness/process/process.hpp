@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <boost/process/child.hpp>
+#include <chrono>
 #include <optional>
 #include <span>
 #include <string>
@@ -40,6 +41,9 @@ class Process {
 
   // Until it has ended by itself.
   void wait();
+
+  // At most so long; true: it has ended.
+  bool wait_for(std::chrono::milliseconds most);
 
   // Ends it and what it has started at once, and reaps it.
   void kill();

@@ -1,8 +1,11 @@
+#include "report/bundle.hpp"
+
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
 
 #include "model/json.hpp"
+#include "model/json_error.hpp"
 #include "report/evidence.hpp"
 #include "report/report.hpp"
 
@@ -66,6 +69,34 @@ class BundleReport : public Report {
 
 std::unique_ptr<Report> bundle_report(std::FILE* out, std::string qemu) {
   return std::make_unique<BundleReport>(out, std::move(qemu));
+}
+
+Result<Bundle> read_bundle(std::string_view text, const std::string& path) {
+  Bundle bundle;
+  try {
+    const model::Json json = model::Json::parse(text, model::is_shallow);
+    bundle.farcall = json.at("farcall").at("version").get<std::string>();
+    bundle.qemu = json.at("qemu").get<std::string>();
+    for (const model::Json& cell : json.at("cells")) {
+      FARCALL_TRY(document, model::read_document(cell.at("document").dump(), path));
+      const model::Json& findings = cell.at("verdict").at("findings");
+      bundle.cells.push_back(
+          {.document = std::move(document),
+           .seed = cell.at("seed").get<std::uint64_t>(),
+           .code = findings.empty() ? "" : findings.at(0).at("code").get<std::string>()});
+    }
+  } catch (const model::Json::exception& error) {
+    return Error{.code = ErrorCode::json_malformed,
+                 .message = fmt::format("this is not a bundle: {}", model::reason(error)),
+                 .where = {path},
+                 .hint = "farcall run … --bundle FILE writes one"};
+  }
+  if (bundle.cells.empty()) {
+    return Error{.code = ErrorCode::usage_nothing_selected,
+                 .message = "nothing had failed: there is nothing to replay",
+                 .where = {path}};
+  }
+  return bundle;
 }
 
 }  // namespace farcall::report

@@ -138,7 +138,7 @@ Result<Merged> merge_json(const std::vector<Part>& parts) {
   for (std::size_t number = 0; number < parts.size(); ++number) {
     const Part& part = parts[number];
     try {
-      model::Json report = model::Json::parse(part.text);
+      model::Json report = model::Json::parse(part.text, model::is_shallow);
       const Totals totals = read_totals(report);
       if (report.at("report") != "run" || !report.at("cells").is_array() ||
           !is_sound(totals.shard)) {

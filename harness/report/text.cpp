@@ -61,6 +61,10 @@ class TextReport : public Report {
       jit_ = report.jit;
       fmt::print(out_, "JIT    {}\n", jit_);
     }
+    if (report.cell.control) {
+      ++controls_;
+      controls_found_ += outcome == Outcome::pass ? 1U : 0U;
+    }
     if (by_file_) {
       count(report);
     }
@@ -88,6 +92,10 @@ class TextReport : public Report {
                totals.errors, totals.errors == 1 ? "" : "s",
                totals.skipped == 0 ? "" : fmt::format(", {} skipped", totals.skipped),
                totals.agreed_sites, totals.sites, totals.seconds);
+    if (controls_ > 0) {
+      fmt::print(out_, "controls: {} of {} seeded fault{} found\n", controls_found_, controls_,
+                 controls_ == 1 ? "" : "s");
+    }
     if (totals.cells() + totals.not_run == 0 && totals.shard.count > 1) {
       fmt::print(out_, "part {} of {} has no cells: all that are selected are in other parts\n",
                  totals.shard.index, totals.shard.count);
@@ -202,6 +210,9 @@ class TextReport : public Report {
   }
 
   static std::string summary(const CellReport& report) {
+    if (report.verdict.outcome == Outcome::pass && report.cell.control) {
+      return fmt::format("{}, as it must be found", name(report.cell.control->code));
+    }
     const auto& failure = report.cell.expected.failure;
     if (report.verdict.outcome == Outcome::pass && failure) {
       return fmt::format("{}{}{}, as expected", name(failure->code),
@@ -332,6 +343,8 @@ class TextReport : public Report {
   std::string jit_ = "farcall";  // who made the code of the cells since it was last said
   std::map<std::string, std::size_t> skips_;  // by their reasons
   std::string told_;
+  std::size_t controls_ = 0;  // cells with a fault in them
+  std::size_t controls_found_ = 0;
 };
 
 }  // namespace

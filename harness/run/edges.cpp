@@ -193,7 +193,7 @@ Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells,
   std::set<std::pair<std::string, model::AxisValues>> done;
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const model::Cell& cell = cells[i];
-    if (!cell.program || cell.expected.failure) {
+    if (!cell.program || cell.expected.failure || cell.control) {
       continue;
     }
     model::AxisValues axes = cell.axes;

@@ -94,6 +94,9 @@ std::optional<Error> objection(const model::Cell& cell) {
   if (!cell.program) {
     return not_asked("a document without a program");
   }
+  if (cell.control) {
+    return not_asked("a cell with a fault in it");
+  }
   if (cell.axes.endian == model::Endian::big || cell.axes.abi == model::Abi::elfv1) {
     return not_asked("a big-endian cell; Debian's ppc64el kernel is little-endian, ELFv2");
   }

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "faults/control.hpp"
 #include "run/garbage.hpp"
 #include "run/pipeline.hpp"
 
@@ -64,23 +65,29 @@ End end_of(const model::Cell& cell, const model::Verdict& verdict,
   return end;
 }
 
-// The search for what a cell that failed read before anybody had written it. It runs once more with
+// What a cell that failed must come to before its code is blamed. The same job runs once more: a
+// guest counts instructions and keeps nothing of other jobs, so it ends the same again, or the
+// machine is at fault. Then the search for what it read before anybody had written it: it runs with
 // the other seed of its pair; if it ends differently, with what lies between the two.
 struct Search {
   model::Job first;
   model::Job second;
-  End end;               // of the first
-  std::string told;      // how the second ended
-  std::size_t same = 0;  // with so many pieces of the second's garbage it ends as the first did
+  End end;                // of the first
+  bool repeated = false;  // it ended so twice
+  std::string told = {};  // how the second ended
+  std::size_t same = 0;   // with so many pieces of the second's garbage it ends as the first did
   std::optional<std::size_t> differs = {};  // with so many it does not; empty: not known to
   std::size_t asked = 0;
 
   // The pieces of the next job; nothing: the search is over.
   bool next() {
+    if (!repeated) {
+      return true;
+    }
     asked = differs ? same + (*differs - same) / 2 : garbage_pieces(first);
     return !differs || *differs - same > 1;
   }
-  model::Job job() const { return with_garbage(first, second, asked); }
+  model::Job job() const { return repeated ? with_garbage(first, second, asked) : first; }
 };
 
 std::string describe_end(const model::Verdict& verdict) {
@@ -189,7 +196,18 @@ class MachineRun {
         more_ = false;
         break;
       }
-      cells.push_back(unfinished(documents_, *index, options_.jit));
+      FinishedCell cell = unfinished(documents_, *index, options_.jit);
+      if (cell.document->cell.control && !cell.document->image) {
+        auto spoiled = faults::spoiled(*cell.document);
+        if (!spoiled) {
+          cell.verdict = verdict_of(spoiled.error());
+          finish(std::move(cell));
+          continue;
+        }
+        cell.document = std::make_shared<const model::Document>(std::move(spoiled).value());
+        cell.jit = "";
+      }
+      cells.push_back(std::move(cell));
       wanted.push_back({.document = cells.back().document.get(), .seed = cells.back().seed});
     }
     std::vector<check::Testimony> prepared = prepare(wanted, *compiler_);
@@ -203,8 +221,9 @@ class MachineRun {
         ready_.cells.push_back({std::move(cell)});
         ready_.jobs.push_back(std::move(*job));
       } else {
-        cell.verdict = check::check(cell.document->cell, cell.testimony, terms());
-        listener_.finish(std::move(cell));
+        cell.verdict =
+            check::check(cell.document->cell, cell.testimony, terms_of(cell.document->cell));
+        finish(std::move(cell));
       }
     }
     return ready_.jobs.empty() ? success()
@@ -305,6 +324,7 @@ class MachineRun {
     batch_begin_ = Clock::now();
     for (std::size_t i = 0; i < batch.jobs.size(); ++i) {
       batch.cells[i].cell.seconds += share;
+      faults::falsify(*batch.cells[i].cell.document, observations[i]);
       if (options_.said) {
         options_.said(batch.cells[i].cell.index, observations[i]);
       }
@@ -316,13 +336,18 @@ class MachineRun {
     }
   }
 
-  check::Terms terms() const { return {.jit = options_.jit.identity, .allowed = options_.allowed}; }
+  // A fault that is there on purpose must be found, whatever else is allowed.
+  check::Terms terms_of(const model::Cell& cell) const {
+    return {.jit = options_.jit.identity,
+            .allowed = cell.control ? std::span<const ErrorCode>{} : options_.allowed};
+  }
 
   // Whether the run adds nothing to what is wrong with the emitted bytes: that depends on no seed.
   bool is_about_bytes(const FinishedCell& cell) const {
     check::Testimony unseen = cell.testimony;
     unseen.observations.reset();
-    const model::Verdict verdict = check::check(cell.document->cell, unseen, terms());
+    const model::Verdict verdict =
+        check::check(cell.document->cell, unseen, terms_of(cell.document->cell));
     return verdict.findings.size() == cell.verdict.findings.size();
   }
 
@@ -330,21 +355,22 @@ class MachineRun {
     check::Testimony& testimony = cell.testimony;
     testimony.job = std::move(job);
     testimony.observations = std::move(observations);
-    cell.verdict = check::check(cell.document->cell, testimony, terms());
+    cell.verdict = check::check(cell.document->cell, testimony, terms_of(cell.document->cell));
     model::Job given = *std::exchange(testimony.job, std::nullopt);
     if (cell.verdict.outcome == model::Outcome::pass) {
-      listener_.finish(std::move(cell));
+      finish(std::move(cell));
       return;
     }
     testimony.landmarks = model::landmarks(given);
     if (is_about_bytes(cell)) {
-      listener_.finish(std::move(cell));
+      finish(std::move(cell));
       return;
     }
     model::Job second = make_job(cell.document->cell, *testimony.image, cell.seed ^ 1);
     End end = end_of(cell.document->cell, cell.verdict, *testimony.observations);
-    run_again({std::move(cell), std::make_unique<Search>(Search{
-                                    std::move(given), std::move(second), std::move(end), {}})});
+    run_again({std::move(cell), std::make_unique<Search>(Search{.first = std::move(given),
+                                                                .second = std::move(second),
+                                                                .end = std::move(end)})});
   }
 
   // The cell's next job, or its end.
@@ -362,7 +388,7 @@ class MachineRun {
          fmt::format("the code reads {} before anybody has written it; with --seed {} it ends "
                      "otherwise: {}",
                      garbage_name(search.first, search.same), cell.seed ^ 1, search.told)});
-    listener_.finish(std::move(cell));
+    finish(std::move(cell));
   }
 
   void compare(PendingCell&& pending, model::Job&& job, model::Observations&& observations) {
@@ -371,10 +397,22 @@ class MachineRun {
     check::Testimony testimony = pending.cell.testimony;
     testimony.job = std::move(job);
     testimony.observations = std::move(observations);
-    const model::Verdict verdict = check::check(cell, testimony, terms());
+    const model::Verdict verdict = check::check(cell, testimony, terms_of(cell));
     const bool same = end_of(cell, verdict, *testimony.observations) == search.end;
+    if (!std::exchange(search.repeated, true)) {
+      if (same) {
+        run_again(std::move(pending));
+        return;
+      }
+      pending.cell.verdict = verdict_of(
+          {.code = ErrorCode::machine_bad_answer,
+           .message = fmt::format("the same job did not end the same twice: first it {}, then {}",
+                                  describe_end(pending.cell.verdict), describe_end(verdict))});
+      finish(std::move(pending.cell));
+      return;
+    }
     if (same && !search.differs) {  // what nobody has written does not matter
-      listener_.finish(std::move(pending.cell));
+      finish(std::move(pending.cell));
       return;
     }
     if (!search.differs) {
@@ -396,8 +434,8 @@ class MachineRun {
     FinishedCell cell = std::move(ready_.cells.front().cell);
     ready_ = ready_.split(1);
     cell.testimony.refusal = error;
-    cell.verdict = check::check(cell.document->cell, cell.testimony, terms());
-    listener_.finish(std::move(cell));
+    cell.verdict = check::check(cell.document->cell, cell.testimony, terms_of(cell.document->cell));
+    finish(std::move(cell));
   }
 
   // Makes an error of every cell that has no verdict yet. One that has failed has.
@@ -412,12 +450,17 @@ class MachineRun {
     }
   }
 
+  void finish(FinishedCell&& cell) {
+    cell.verdict = check::against_control(cell.document->cell, std::move(cell.verdict));
+    listener_.finish(std::move(cell));
+  }
+
   // An error, unless it has failed already and was only run again.
   void refuse(PendingCell&& pending, const Error& error) {
-    if (!pending.search) {
+    if (!pending.search || !pending.search->repeated) {
       pending.cell.verdict = verdict_of(error);
     }
-    listener_.finish(std::move(pending.cell));
+    finish(std::move(pending.cell));
   }
 
   std::optional<vm::Machine>& machine_;

@@ -16,7 +16,9 @@
 #include "case/find.hpp"
 #include "case/hardware.hpp"
 #include "case/matrix.hpp"
+#include "faults/control.hpp"
 #include "model/json.hpp"
+#include "model/json_error.hpp"
 #include "run/code_layout.hpp"
 #include "run/edges.hpp"
 #include "run/pipeline.hpp"
@@ -92,7 +94,7 @@ Result<AxisCondition> read_condition(std::string_view text) {
 Result<std::set<std::string>> failed_cells(const std::string& path) {
   constexpr std::string_view kHint = "farcall run PATH… --format json --output FILE writes one";
   FARCALL_TRY(text, read_file(path, kHint));
-  const model::Json report = model::Json::parse(text, nullptr, false);
+  const model::Json report = model::Json::parse(text, model::is_shallow, false);
   if (!report.is_object() || !report.contains("cells") || !report["cells"].is_array()) {
     return Error{.code = ErrorCode::json_malformed,
                  .message = "this is not a report of farcall run",
@@ -179,8 +181,15 @@ Result<Selected> select_cells(const Selection& selection) {
       return;
     }
     ++cells_wanted;
-    if (in_shard(cell.name, selection.shard)) {
-      selected.documents.push_back({.cell = std::move(cell)});
+    if (!in_shard(cell.name, selection.shard)) {
+      return;
+    }
+    const std::string path = cell.case_path;
+    auto document = faults::spoiled({.cell = std::move(cell)});
+    if (document) {
+      selected.documents.push_back(std::move(document).value());
+    } else {
+      add_bad(path, std::move(document).error());
     }
   };
 
@@ -277,7 +286,7 @@ Result<model::Document> select_cell(std::string_view file_at_cell) {
     const auto suffix =
         std::string_view(cell.name).substr(std::min(cell.name.find('@'), cell.name.size()));
     if (suffix == (at == std::string_view::npos ? "" : file_at_cell.substr(at))) {
-      return model::Document{.cell = std::move(cell)};
+      return faults::spoiled({.cell = std::move(cell)});
     }
     if (++count <= kNamesShown) {
       known += fmt::format(" {}{}", file, suffix);

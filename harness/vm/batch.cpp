@@ -295,6 +295,39 @@ void read_ending(const wire::JobResult& result, const JobLayout& layout,
   seen.fault = fault;
 }
 
+// The versions of processors, the upper half of the PVR.
+struct ProcessorVersion {
+  std::uint32_t version;
+  model::Cpu cpu;
+};
+constexpr std::array kProcessorVersions = {
+    ProcessorVersion{0x4b, model::Cpu::power8},  // POWER8E
+    ProcessorVersion{0x4c, model::Cpu::power8},  // POWER8NVL
+    ProcessorVersion{0x4d, model::Cpu::power8},  ProcessorVersion{0x4e, model::Cpu::power9},
+    ProcessorVersion{0x80, model::Cpu::power10},
+};
+
+model::GuestHardware read_hardware(const wire::JobResult& result) {
+  model::GuestHardware hardware{.processor = result.processor};
+  for (const ProcessorVersion& one : kProcessorVersions) {
+    if (one.version == hardware.processor >> 16) {
+      hardware.cpu = one.cpu;
+    }
+  }
+  switch (static_cast<wire::Mmu>(static_cast<std::uint32_t>(result.mmu))) {
+    case wire::Mmu::radix:
+      hardware.mmu = model::Mmu::radix;
+      break;
+    case wire::Mmu::hash:
+      hardware.mmu = model::Mmu::hash;
+      break;
+  }
+  if (result.big_endian <= 1) {
+    hardware.endian = result.big_endian == 0 ? model::Endian::little : model::Endian::big;
+  }
+  return hardware;
+}
+
 void read_branches(std::span<const std::byte> area, const wire::JobResult& result,
                    const JobLayout& layout, model::Observations& seen) {
   seen.trace_events = result.trace_events;
@@ -398,6 +431,7 @@ Result<std::vector<model::Observations>> decode_batch(std::span<const std::byte>
     }
     model::Observations& seen = observations[i];
     from_wire(result.registers, seen.registers);
+    seen.hardware = read_hardware(result);
     read_ending(result, job, seen);
     read_branches(area, result, job, seen);
     read_steps(area, result, job, seen);

@@ -41,6 +41,9 @@ process::Command command_line(const Qemu& qemu, const MachineSpec& spec, const C
           // A comma would start another option only in key=value lists, which -bios does not take.
           guest.image,
       }};
+  if (qemu.abilities.sandbox) {  // libvirt does that by itself
+    command.arguments.insert(command.arguments.end(), {"-sandbox", std::string(kSandbox)});
+  }
   for (const auto& [property, value] : guest.device_defaults) {
     command.arguments.insert(command.arguments.end(),
                              {"-global", fmt::format("{}={}", property, value)});

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "process/file_descriptor.hpp"
+#include "process/patience.hpp"
 #include "vm/batch.hpp"
 #include "vm/guest_memory.hpp"
 #include "wire/mailbox.hpp"
@@ -25,8 +26,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The wall clock is only a backstop: a guest ends its jobs by counting instructions. A loaded host
-// may be this slow.
+// The clock is only a backstop: a guest ends its jobs by counting instructions. What QEMU waits for a
+// CPU of the host does not count.
 constexpr std::chrono::seconds kBatchPatience{20};
 constexpr std::chrono::nanoseconds kPatiencePerInstruction{20};
 
@@ -111,9 +112,11 @@ Error Machine::State::why_gone() {
 }
 
 Error Machine::State::hang(std::chrono::nanoseconds waited) {
-  Error error{ErrorCode::machine_timeout,
-              fmt::format("no result within {:.1f} s of wall clock, though every job has a budget",
-                          std::chrono::duration<double>(waited).count())};
+  Error error{
+      ErrorCode::machine_timeout,
+      fmt::format("no result within {:.1f} s that QEMU had a CPU for, though every job has a "
+                  "budget",
+                  std::chrono::duration<double>(waited).count())};
   if (const auto registers = qemu->monitor("info registers"); registers.has_value()) {
     const std::string& text = registers.value();
     error.message += "; " + text.substr(0, text.find_first_of("\r\n"));
@@ -135,7 +138,7 @@ void Machine::State::read_console() {
 Result<void> Machine::State::wait_for(std::uint64_t batch, std::chrono::nanoseconds patience,
                                       const std::function<bool()>& stopped) {
   const std::int64_t look = stopped ? kLookAtUserMilliseconds : kLookAtHostMilliseconds;
-  const auto deadline = Clock::now() + patience;
+  process::Patience until_hung(patience, qemu->process_id());
   const wire::Control& control = memory.control();
   while (true) {
     if (auto abandoned = qemu->abandoned()) {
@@ -147,7 +150,7 @@ Result<void> Machine::State::wait_for(std::uint64_t batch, std::chrono::nanoseco
     if (control.completed.load_acquire() > batch) {
       break;
     }
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until_hung.left());
     pollfd wait = {console.number(), POLLIN, 0};
     if (left.count() <= 0) {
       return hang(patience);
@@ -261,7 +264,7 @@ void Machine::stay_awake(std::chrono::microseconds time) {
 
 Result<void> Machine::pause() {
   State& state = *state_;
-  const auto deadline = Clock::now() + kBatchPatience;
+  process::Patience until_hung(kBatchPatience, state.qemu->process_id());
   while (state.memory.control().ready.load_acquire() == 0) {
     pollfd wait = {state.console.number(), POLLIN, 0};
     const int heard = ::poll(&wait, 1, 1);
@@ -271,7 +274,7 @@ Result<void> Machine::pause() {
     if (heard > 0) {
       state.read_console();
     }
-    if (Clock::now() >= deadline) {
+    if (until_hung.left().count() == 0) {
       return state.hang(kBatchPatience);
     }
   }

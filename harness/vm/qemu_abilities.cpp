@@ -25,14 +25,17 @@ namespace fs = std::filesystem;
 // To print its help takes it 50 ms, more on a loaded machine.
 constexpr int kMillisecondsToAnswer = 10'000;
 
-// A line that differs when the program is another; empty if there is no such file.
+// The first line of an answer of a QEMU that started in a sandbox.
+constexpr std::string_view kInSandbox = "sandbox\n";
+
+// A line that differs when the program is another, or the question; empty if there is no such file.
 std::string identity(const std::string& program) {
   struct stat status = {};
   if (::stat(program.c_str(), &status) != 0) {
     return "";
   }
-  return fmt::format("{} {} {}.{:09}", program, status.st_size, status.st_mtim.tv_sec,
-                     status.st_mtim.tv_nsec);
+  return fmt::format("{} {} {}.{:09} {}", program, status.st_size, status.st_mtim.tv_sec,
+                     status.st_mtim.tv_nsec, kSandbox);
 }
 
 // The file for the answers of this program, whatever version of it is there.
@@ -67,9 +70,13 @@ void keep(const fs::path& file, const std::string& identity, const std::string& 
   }
 }
 
-std::optional<std::string> ask(const std::string& qemu) {
-  auto started = process::Process::start(
-      {.program = qemu, .arguments = {"-device", "spapr-pci-host-bridge,help"}}, {});
+std::optional<std::string> help_of(const std::string& qemu, bool in_sandbox) {
+  process::Command command{.program = qemu, .arguments = {}};
+  if (in_sandbox) {
+    command.arguments = {"-sandbox", std::string(kSandbox)};
+  }
+  command.arguments.insert(command.arguments.end(), {"-device", "spapr-pci-host-bridge,help"});
+  auto started = process::Process::start(command, {});
   if (!started) {
     return std::nullopt;
   }
@@ -81,6 +88,21 @@ std::optional<std::string> ask(const std::string& qemu) {
     ::poll(nullptr, 0, 1);
   }
   return process.succeeded() ? std::optional(process.output()) : std::nullopt;
+}
+
+// It refuses a sandbox that it does not have before it looks at anything else.
+std::optional<std::string> ask(const std::string& qemu) {
+  if (auto help = help_of(qemu, true)) {
+    return std::string(kInSandbox) + *help;
+  }
+  return help_of(qemu, false);
+}
+
+QemuAbilities read_answer(std::string_view answer) {
+  const bool sandbox = answer.starts_with(kInSandbox);
+  QemuAbilities abilities = read_bridge_help(answer.substr(sandbox ? kInSandbox.size() - 1 : 0));
+  abilities.sandbox = sandbox;
+  return abilities;
 }
 
 }  // namespace
@@ -95,14 +117,14 @@ QemuAbilities qemu_abilities(const std::string& qemu) {
   const auto file = cache_file(qemu);
   if (file && !program.empty()) {
     if (const auto answer = cached(*file, program)) {
-      return read_bridge_help(*answer);
+      return read_answer(*answer);
     }
   }
   const auto answer = ask(qemu);
   if (file && answer) {
     keep(*file, program, *answer);
   }
-  return answer ? read_bridge_help(*answer) : QemuAbilities{};
+  return answer ? read_answer(*answer) : QemuAbilities{};
 }
 
 }  // namespace farcall::vm

@@ -23,7 +23,7 @@
 
 namespace farcall::wire {
 
-inline constexpr std::uint32_t kVersion = 5;
+inline constexpr std::uint32_t kVersion = 6;
 inline constexpr std::uint64_t kControlMagic = 0x66617263'616c6c21;  // "farcall!"
 inline constexpr std::uint64_t kBatchMagic = 0x66617263'62617463;    // "farcbatc"
 
@@ -126,6 +126,8 @@ struct CodePiece {
 };
 static_assert(sizeof(CodePiece) == 16);
 
+enum class Mmu : std::uint32_t { radix = 0, hash = 1 };
+
 // How the job ended, as the interrupt said that took the CPU away from it; what that means is the
 // host's business. `last` holds the last branches of any kind, oldest first, as many as there were.
 struct JobResult {
@@ -139,10 +141,15 @@ struct JobResult {
   ul64 trace_events;    // calls and returns, recorded or not
   ul64 taken_branches;  // of any kind
   ul64 steps;           // instructions but the first, recorded or not
+  // What ran it.
+  ul32 processor;  // the PVR
+  ul32 mmu;        // Mmu: the one that was set up and has mapped the job's pages
+  ul32 big_endian;
+  ul32 reserved;
   TakenBranch last[kLastBranches];
   Registers registers;
 };
-static_assert(sizeof(JobResult) == 80 + 24 * kLastBranches + 1056);
+static_assert(sizeof(JobResult) == 96 + 24 * kLastBranches + 1056);
 
 // From an address in `unstepped` to the next branch there are no steps. A trace interrupt ends a
 // reservation, so a loop around lwarx and stwcx. would never end if it were stepped through.
@@ -202,8 +209,6 @@ struct PanicRecord {
   ul64 lr;
 };
 static_assert(sizeof(PanicRecord) == 48);
-
-enum class Mmu : std::uint32_t { radix = 0, hash = 1 };
 
 // At kControlAddress. All zero before the guest starts, except for what the host tells it.
 struct Control {

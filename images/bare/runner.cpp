@@ -44,15 +44,19 @@ std::uint64_t aliased(const char* code, std::uint64_t nibble) {
   return reinterpret_cast<std::uint64_t>(code) | nibble << wire::kAliasShift;
 }
 
+std::uint64_t processor_version() {
+  std::uint64_t version = 0;
+  asm("mfspr %0, %1" : "=r"(version) : "i"(SPR_PVR));
+  return version;
+}
+
 void initialize_interrupts() {
   constexpr std::uint64_t kInterruptEndian = 4;
   if (hypercall(Hypercall::set_mode, GUEST_LITTLE_ENDIAN, kInterruptEndian).status != 0) {
     __builtin_trap();
   }
-  std::uint64_t processor = 0;
-  asm("mfspr %0, %1" : "=r"(processor) : "i"(SPR_PVR));
   std::uint64_t facilities = std::uint64_t{1} << FSCR_TAR_SHIFT;
-  if (processor >> PVR_VERSION_SHIFT >= PVR_POWER10) {
+  if (processor_version() >> PVR_VERSION_SHIFT >= PVR_POWER10) {
     facilities |= std::uint64_t{1} << FSCR_PREFIX_SHIFT;
   }
   asm volatile("mtspr %0, %1" : : "i"(SPR_FSCR), "r"(facilities));
@@ -156,6 +160,9 @@ void run_job(const Mmu& mmu, std::byte* area, wire::JobRecord& job) {
   result.trace_events = job_state.trace_events;
   result.taken_branches = job_state.taken_branches;
   result.steps = job_state.steps;
+  result.processor = static_cast<std::uint32_t>(processor_version());
+  result.mmu = static_cast<std::uint32_t>(mmu.kind);
+  result.big_endian = GUEST_LITTLE_ENDIAN ? 0U : 1U;
   report_last_branches(result);
   result.nonce = job.nonce;
 }

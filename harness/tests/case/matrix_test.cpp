@@ -224,6 +224,30 @@ TEST(CaseMatrix, KnownFailuresAreOfTheCellsThatTheyAreFor) {
       (model::KnownFailure{.jit = "kernel:6.12*", .code = ErrorCode::result_mismatch, .line = 14}));
 }
 
+TEST(CaseMatrix, SpoiledCellsComeAfterTheRightOne) {
+  const std::string text =
+      two_functions("-- result\n1\n-- calls\nmain[0] callee\n-- known\nkernel:* result.mismatch\n");
+  const std::string faults = "result-bit result.mismatch\nstray-byte memory.stray-write\n";
+  const auto made = good("-- matrix\nendian le be\n" + text + "-- spoiled endian=be\n" + faults);
+  ASSERT_EQ(made.size(), 4U);
+  EXPECT_FALSE(made[0].control);
+  EXPECT_FALSE(made[1].control);
+  EXPECT_EQ(made[2].name, made[1].name + "-result-bit");
+  EXPECT_EQ(made[3].name, made[1].name + "-stray-byte");
+  EXPECT_EQ(
+      made[3].control,
+      (model::Control{.fault = "stray-byte", .code = ErrorCode::memory_stray_write, .line = 17}));
+  // The code is ours, whoever is tested.
+  EXPECT_EQ(made[1].expected.known.size(), 1U);
+  EXPECT_TRUE(made[2].expected.known.empty());
+  EXPECT_EQ(made[2].expected.result, 1U);
+
+  EXPECT_TRUE(good(text + "-- spoiled\n" + faults)[1].name.ends_with("@result-bit"));
+  const auto twice = load(text + "-- spoiled\n" + faults + faults);
+  ASSERT_FALSE(twice);
+  EXPECT_EQ(twice.error().code, ErrorCode::case_syntax);
+}
+
 TEST(CaseMatrix, TooManyCellsAreRefused) {
   std::string text = "-- matrix\ncall imm32 aux64\n-- asm\nexit\n-- result\n0\n";
   for (std::size_t i = 0; i < kMaxCells / 2; ++i) {

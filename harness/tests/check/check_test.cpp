@@ -66,6 +66,10 @@ struct Scene {
     testimony.job = job;
 
     model::Observations seen;
+    seen.hardware = {.processor = 0x004e'1200,
+                     .cpu = cell.axes.cpu,
+                     .mmu = cell.axes.mmu,
+                     .endian = cell.axes.endian};
     seen.registers = job.entry;
     seen.registers.gpr[3] = 41;
     const model::TakenBranch there{.from = kSite, .to = kCallee, .link = kSite + 4};
@@ -763,6 +767,51 @@ TEST(Check, TheLastFrameIsComparedWhereTheImageSaysWhereItIs) {
   EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
   scene.seen().memory.back().bytes[504] = std::byte{6};
   EXPECT_EQ(name(scene.verdict().findings.at(0).code), "stack.mismatch");
+}
+
+// What ran elsewhere says nothing of the cell, not even that it failed as expected.
+TEST(Check, AGuestThatIsAnotherIsAnErrorOfTheMachine) {
+  for (const auto& change : std::vector<std::function<void(model::GuestHardware&)>>{
+           [](auto& hardware) { hardware.cpu = model::Cpu::power10; },
+           [](auto& hardware) { hardware.mmu = model::Mmu::hash; },
+           [](auto& hardware) { hardware.endian = model::Endian::big; },
+           [](auto& hardware) { hardware = {}; }}) {
+    Scene scene;
+    change(scene.seen().hardware);
+    scene.cell.expected.failure = {.code = ErrorCode::result_mismatch};
+    const model::Verdict verdict = scene.verdict();
+    EXPECT_EQ(verdict.outcome, Outcome::error);
+    ASSERT_EQ(verdict.findings.size(), 1U);
+    EXPECT_EQ(verdict.findings[0].code, ErrorCode::machine_other_hardware);
+    EXPECT_THAT(verdict.findings[0].text, HasSubstr("expected a guest that is le, power9, radix"));
+  }
+}
+
+TEST(Check, AControlIsToBeFound) {
+  Scene scene;
+  scene.cell.control = {.fault = "result-bit", .code = ErrorCode::result_mismatch};
+  const model::Verdict missed = against_control(scene.cell, scene.verdict());
+  EXPECT_EQ(missed.outcome, Outcome::error);
+  EXPECT_EQ(missed.findings.at(0).code, ErrorCode::control_missed);
+  EXPECT_THAT(missed.findings.at(0).text, HasSubstr("nothing was found"));
+
+  scene.seen().registers.gpr[3] = 40;
+  scene.seen().registers.gpr[20] = 0;  // whatever else is found
+  const model::Verdict found = against_control(scene.cell, scene.verdict());
+  EXPECT_EQ(found.outcome, Outcome::pass);
+  EXPECT_TRUE(found.findings.empty());
+
+  scene.cell.control->code = ErrorCode::call_order;
+  const model::Verdict other = against_control(scene.cell, scene.verdict());
+  EXPECT_EQ(other.outcome, Outcome::error);
+  EXPECT_EQ(other.findings.at(0).code, ErrorCode::control_missed);
+  EXPECT_EQ(other.findings.at(1).code, ErrorCode::result_mismatch);
+
+  // A machine that failed has not missed anything.
+  const model::Verdict lost =
+      against_control(scene.cell, {.findings = {{ErrorCode::machine_lost, "", "QEMU ended"}}});
+  EXPECT_EQ(lost.findings.at(0).code, ErrorCode::machine_lost);
+  EXPECT_EQ(lost.outcome, Outcome::error);
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <string>
 
 #include "faults/fault.hpp"
-#include "faults/matrix.hpp"
 
 namespace farcall::faults::faults_test {
 namespace {
@@ -30,36 +29,6 @@ TEST(Faults, NoneChangesACellThatDoesNotComeToCode) {
 // Without a fault the answer is taken: it is the fault that is refused.
 TEST(Faults, ABatchThatIsAnsweredWellIsTaken) {
   EXPECT_FALSE(refused_answer({[](auto, const auto&, auto) {}}).has_value());
-}
-
-FaultRow row(Witness witness) {
-  FaultRow row{.fault = &all_faults().front(), .cells = 2, .caught = 1};
-  row.seen[static_cast<std::size_t>(witness)] = 1;
-  return row;
-}
-
-TEST(Matrix, AFaultThatNothingCatchesIsNotGood) {
-  FaultMatrix matrix{.rows = {row(Witness::value)}};
-  EXPECT_TRUE(matrix.good());
-  matrix.rows.push_back({.fault = &all_faults().back(), .cells = 3});
-  EXPECT_FALSE(matrix.good());
-  EXPECT_THAT(matrix_text(matrix), testing::HasSubstr("put into 3 cells, and nothing catches it"));
-  matrix.rows.back().cells = 0;
-  EXPECT_FALSE(matrix.good());
-  EXPECT_THAT(matrix_text(matrix), testing::HasSubstr("no cell shows it"));
-}
-
-TEST(Matrix, AWitnessThatIsNeverAloneIsNotGood) {
-  FaultMatrix matrix{.is_whole = true};
-  for (const Witness witness : kMustBeAlone) {
-    EXPECT_FALSE(matrix.good());
-    EXPECT_THAT(matrix.idle(), testing::Contains(witness));
-    matrix.rows.push_back(row(witness));
-  }
-  EXPECT_TRUE(matrix.good());
-  // Another one beside it: it is not alone any more.
-  matrix.rows.back().seen[static_cast<std::size_t>(Witness::ending)] = 1;
-  EXPECT_THAT(matrix.idle(), testing::ElementsAre(kMustBeAlone.back()));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // Forms for the CI of others: annotations, summaries, one page, bundles.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -6,6 +7,7 @@
 
 #include "bpf/assembler.hpp"
 #include "model/json.hpp"
+#include "report/bundle.hpp"
 #include "report/report.hpp"
 #include "report/source_line.hpp"
 #include "tests/report/sample.hpp"
@@ -79,6 +81,7 @@ TEST(HtmlReport, HoldsItsDataSoThatNothingEndsTheScript) {
 
 TEST(BundleReport, HoldsDocumentsThatAreReadBack) {
   Sample sample;
+  sample.cell.expected.result = 42;
   const auto bundle = [](std::FILE* out) { return bundle_report(out, "QEMU 7"); };
   EXPECT_TRUE(model::Json::parse(report_of(sample, bundle)).at("cells").empty());
   sample.fail();
@@ -88,6 +91,32 @@ TEST(BundleReport, HoldsDocumentsThatAreReadBack) {
   EXPECT_THAT(packed.at("listing").at("main").at(1).get<std::string>(), HasSubstr("bctrl"));
   EXPECT_EQ(packed.at("document").at("stage"), "image");
   EXPECT_EQ(packed.at("verdict").at("findings").at(0).at("code"), "call.decoded-elsewhere");
+
+  const auto read = read_bundle(report_of(sample, bundle), "some.bundle");
+  ASSERT_TRUE(read) << to_string(read.error());
+  EXPECT_EQ(read.value().qemu, "QEMU 7");
+  ASSERT_EQ(read.value().cells.size(), 1U);
+  EXPECT_EQ(read.value().cells[0].document.cell.name, sample.cell.name);
+  EXPECT_EQ(read.value().cells[0].code, "call.decoded-elsewhere");
+}
+
+// Deeper than the stack has room for: whoever walks over it may not be asked to.
+TEST(BundleReport, IsRefusedIfItIsNestedDeeperThanAny) {
+  constexpr std::size_t kDeep = 200'000;
+  const std::string deep = std::string(kDeep, '[') + std::string(kDeep, ']');
+  const auto read = read_bundle(
+      fmt::format(
+          R"({{"farcall": {{"version": "1"}}, "qemu": "7", "cells": [{{"document": {}}}]}})", deep),
+      "deep.bundle");
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().code, ErrorCode::json_malformed);
+  EXPECT_EQ(read.error().where.file, "deep.bundle");
+  for (const char* const text : {"", "[]", "{", R"({"cells": 1})",
+                                 R"({"farcall": {"version": 1}, "qemu": "", "cells": []})"}) {
+    const auto bad = read_bundle(text, "bad.bundle");
+    ASSERT_FALSE(bad) << text;
+    EXPECT_EQ(bad.error().code, ErrorCode::json_malformed) << text;
+  }
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "model/json.hpp"
 #include "tests/report/sample.hpp"
 
@@ -87,6 +89,26 @@ TEST_P(Merge, RefusesWhatIsNoReport) {
     EXPECT_EQ(merged.error().code, ErrorCode::json_malformed) << text;
     EXPECT_EQ(merged.error().where.file, "some") << text;
   }
+}
+
+// A cell's evidence is written anew: what is nested too deep for that is not taken along.
+TEST(MergeForms, MayNotBeNestedDeeperThanAnyReport) {
+  Sample sample;
+  const std::string good = written([&](std::FILE* out) {
+    const auto report = json_report(out);
+    report->begin(1);
+    report->cell({.cell = sample.cell, .verdict = sample.verdict});
+    report->end({.passed = 1});
+  });
+  constexpr std::size_t kDeep = 200'000;
+  model::Json json = model::Json::parse(good);
+  json["cells"][0]["replay"] = "HERE";
+  std::string deep = json.dump();
+  deep.replace(deep.find("\"HERE\""), 6, std::string(kDeep, '[') + std::string(kDeep, ']'));
+  const auto merged = merge({{"deep", deep}});
+  ASSERT_TRUE(merged);
+  EXPECT_EQ(merged.value().totals.passed, 1U);
+  EXPECT_LT(merged.value().text.size(), kDeep);
 }
 
 TEST(MergeForms, MayNotDiffer) {

@@ -299,9 +299,11 @@ void expect_all(const Tuples& legal, const Tuples& reached, std::string_view wha
 }
 
 TEST(Coverage, EveryLegalCombinationIsReachedAndPasses) {
-  const auto documents = select_cells({.paths = {cases_folder().string()}});
+  auto documents = select_cells({.paths = {cases_folder().string()}});
   ASSERT_TRUE(documents) << to_string(documents.error());
   ASSERT_TRUE(documents.value().bad.empty());
+  std::erase_if(documents.value().documents,
+                [](const model::Document& one) { return one.cell.control.has_value(); });
   Reached reached;
   run_all(documents.value().documents,
           {.machines = 2, .images = farcall_binary().parent_path() / "images"},

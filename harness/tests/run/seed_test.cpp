@@ -82,7 +82,7 @@ TEST(Seed, DoesNotDecideWhereTheBudgetStopsALoop) {
       {.next = each_of(1),
        .finish = [&verdict](FinishedCell cell) { verdict = std::move(cell.verdict); },
        .stopped = [] { return false; }}));
-  EXPECT_EQ(runs, 2U);
+  EXPECT_EQ(runs, 3U);  // the job, the same one once more, and the one with the other seed
   EXPECT_EQ(verdict.outcome, model::Outcome::fail);
   for (const model::Finding& finding : verdict.findings) {
     EXPECT_NE(finding.code, ErrorCode::guest_unwritten_value) << finding.text;

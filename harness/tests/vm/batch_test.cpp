@@ -179,6 +179,28 @@ TEST_F(Batch, EndingsAreToldByVectorAndAddress) {
   }
 }
 
+TEST_F(Batch, HardwareThatNobodyKnowsIsToldAsSuch) {
+  const model::Job job = code_job({kBlr});
+  const auto hardware = [&](std::uint32_t processor, std::uint32_t mmu, std::uint32_t big_endian) {
+    EXPECT_TRUE(encode(std::span(&job, 1)).has_value());
+    complete();
+    auto& result = record(0).result;
+    result.processor = processor;
+    result.mmu = mmu;
+    result.big_endian = big_endian;
+    return decode_batch(area_, layout_).value().at(0).hardware;
+  };
+  EXPECT_EQ(hardware(0x004e'1201, 1, 1), (model::GuestHardware{.processor = 0x004e'1201,
+                                                               .cpu = model::Cpu::power9,
+                                                               .mmu = model::Mmu::hash,
+                                                               .endian = model::Endian::big}));
+  EXPECT_EQ(hardware(0x004d'0200, 0, 0).cpu, model::Cpu::power8);
+  EXPECT_EQ(hardware(0x0080'1200, 0, 0).cpu, model::Cpu::power10);
+  EXPECT_EQ(hardware(0x0082'0000, 0, 0).cpu, std::nullopt);
+  EXPECT_EQ(hardware(0x004e'1201, 2, 2).mmu, std::nullopt);
+  EXPECT_EQ(hardware(0x004e'1201, 2, 2).endian, std::nullopt);
+}
+
 TEST_F(Batch, AnythingLessThanTheGuestsOwnWordIsRefused) {
   const std::vector jobs = {code_job({kBlr}), code_job({kBlr})};
   const auto refused = [&](auto spoil) {

@@ -49,6 +49,7 @@ TEST(CommandLine, HasNoDevicesOrFilesOfTheHost) {
   EXPECT_THAT(arguments, Contains("-nodefaults"));
   EXPECT_THAT(arguments, Contains("-no-user-config"));
   EXPECT_THAT(arguments, Not(Contains("-device")));
+  EXPECT_EQ(value_of(arguments, "-nic"), "none");
 }
 
 TEST(CommandLine, AsksNothingOfQemuThatItDoesNotKnow) {
@@ -58,6 +59,13 @@ TEST(CommandLine, AsksNothingOfQemuThatItDoesNotKnow) {
   EXPECT_THAT(leaves_out(false), Not(Contains("-global")));
   EXPECT_EQ(value_of(leaves_out(true), "-global"),
             "spapr-pci-host-bridge.dynamic-reconfiguration=off");
+  EXPECT_THAT(leaves_out(true), Not(Contains("-sandbox")));
+}
+
+TEST(CommandLine, LocksQemuInWhereItCan) {
+  const Qemu qemu{.program = kQemu.program, .abilities = {.sandbox = true}};
+  EXPECT_EQ(value_of(command_line(qemu, kSpec, {}).arguments, "-sandbox"),
+            "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }
 
 TEST(CommandLine, ImageIsNamedAfterItsByteOrder) {

@@ -39,17 +39,21 @@ class AskedQemu : public testing::Test {
   }
   ~AskedQemu() override { ::unsetenv("XDG_CACHE_HOME"); }
 
-  void become(std::string_view help, int status) {
+  // With a `refused` option in its first argument it fails, as QEMU does.
+  void become(std::string_view help, int status, std::string_view refused = "-none") {
     const std::string starts = (folder_.path() / "starts").string();
-    folder_.write("qemu", fmt::format("#!/bin/sh\necho \"$*\" >> '{}'\ncat <<END\n{}END\nexit {}\n",
-                                      starts, help, status));
+    folder_.write("qemu", fmt::format("#!/bin/sh\necho \"$*\" >> '{}'\n[ \"$1\" = {} ] && exit 1\n"
+                                      "cat <<END\n{}END\nexit {}\n",
+                                      starts, refused, help, status));
     fs::permissions(qemu(), fs::perms::owner_all);
   }
   std::string qemu() const { return (folder_.path() / "qemu").string(); }
   QemuAbilities ask() const { return qemu_abilities(qemu()); }
   std::string questions() const { return tests::contents(folder_.path() / "starts"); }
 
-  static constexpr std::string_view kQuestion = "-device spapr-pci-host-bridge,help\n";
+  static constexpr std::string_view kWithoutSandbox = "-device spapr-pci-host-bridge,help\n";
+  static inline const std::string kQuestion =
+      fmt::format("-sandbox {} {}", kSandbox, kWithoutSandbox);
 
  private:
   tests::ScratchFolder folder_;
@@ -76,7 +80,18 @@ TEST_F(AskedQemu, ThatGivesNoAnswerIsAskedAgain) {
   become(kOfQemu7, 1);
   EXPECT_FALSE(ask().bridge_without_connectors);
   EXPECT_FALSE(ask().bridge_without_connectors);
-  EXPECT_EQ(questions(), fmt::format("{0}{0}", kQuestion));
+  EXPECT_EQ(questions(), fmt::format("{0}{1}{0}{1}", kQuestion, kWithoutSandbox));
+}
+
+TEST_F(AskedQemu, MayHaveNoSandbox) {
+  EXPECT_TRUE(ask().sandbox);
+  EXPECT_TRUE(ask().sandbox);  // as the cache says
+  EXPECT_EQ(questions(), kQuestion);
+  become(kOfQemu7, 0, "-sandbox");
+  for (int times = 0; times < 2; ++times) {
+    EXPECT_EQ(ask(), (QemuAbilities{.bridge_without_connectors = true, .sandbox = false}));
+  }
+  EXPECT_EQ(questions(), fmt::format("{0}{0}{1}", kQuestion, kWithoutSandbox));
 }
 
 TEST_F(AskedQemu, NeedsNoCache) {

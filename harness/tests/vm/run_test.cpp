@@ -33,6 +33,14 @@ TEST_P(OneJob, ReturnsWhatItComputes) {
   EXPECT_TRUE(seen.stray_writes.empty());
 }
 
+// What the CPU itself says, and which MMU the guest has set up: not what it was told to be.
+TEST_P(OneJob, SaysWhatItRanOn) {
+  const model::GuestHardware hardware = run(code_job({kBlr})).hardware;
+  EXPECT_EQ(hardware.cpu, GetParam().cpu) << hardware.processor;
+  EXPECT_EQ(hardware.mmu, GetParam().mmu);
+  EXPECT_EQ(hardware.endian, GetParam().endian);
+}
+
 TEST_P(OneJob, FarCallIsTracedToTheAddressItReaches) {
   constexpr GuestAddress kCaller = {0xc000'0000'0001'0000};
   constexpr GuestAddress kCallee = {0xc008'0000'0001'2340};  // 2 PiB away

@@ -189,6 +189,6 @@ void unmap_all() {
 
 }  // namespace
 
-const Mmu kHash = {initialize, map_pages, finish_mapping, unmap_all};
+const Mmu kHash = {wire::Mmu::hash, initialize, map_pages, finish_mapping, unmap_all};
 
 }  // namespace farcall::bare

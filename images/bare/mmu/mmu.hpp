@@ -11,6 +11,8 @@
 namespace farcall::bare {
 
 struct Mmu {
+  wire::Mmu kind;
+
   // Once, before the first job.
   void (*initialize)();
 

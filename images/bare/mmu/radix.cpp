@@ -146,6 +146,6 @@ void unmap_all() {
 
 }  // namespace
 
-const Mmu kRadix = {initialize, map_pages, finish_mapping, unmap_all};
+const Mmu kRadix = {wire::Mmu::radix, initialize, map_pages, finish_mapping, unmap_all};
 
 }  // namespace farcall::bare

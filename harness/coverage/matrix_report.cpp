@@ -4,9 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "faults/matrix.hpp"
+#include "coverage/matrix.hpp"
 
-namespace farcall::faults {
+namespace farcall::coverage {
 namespace {
 
 std::size_t widest_name(const FaultMatrix& matrix) {
@@ -104,4 +104,4 @@ model::Json matrix_json(const FaultMatrix& matrix) {
   return json;
 }
 
-}  // namespace farcall::faults
+}  // namespace farcall::coverage

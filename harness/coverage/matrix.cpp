@@ -1,4 +1,4 @@
-#include "faults/matrix.hpp"
+#include "coverage/matrix.hpp"
 
 #include <fmt/format.h>
 
@@ -10,32 +10,18 @@
 #include <thread>
 #include <utility>
 
-#include "engine/guarded.hpp"
-#include "jit/compile.hpp"
-#include "link/link.hpp"
 #include "model/rules.hpp"
 
-namespace farcall::faults {
+namespace farcall::coverage {
 namespace {
+
+using faults::Fault;
 
 // A fault in a document.
 struct Trial {
   std::size_t fault = 0;
   std::size_t document = 0;
 };
-
-// What does not come to code, as its case expects, stays without.
-void compile(model::Document& document) {
-  auto linked = link::link_program(document.cell);
-  if (!linked) {
-    return;
-  }
-  auto image = jit::compile(linked.value(), document.cell.axes);
-  if (image) {
-    document.linked = std::move(linked).value();
-    document.image = std::move(image).value();
-  }
-}
 
 // Calls `work` for each number below `count`, on `threads` threads.
 template <typename Work>
@@ -54,15 +40,16 @@ void in_parallel(std::size_t count, unsigned threads, Work work) {
 }
 
 bool is_about_dump(const Fault& fault) {
-  return fault.part == Part::dump;
+  return fault.part == faults::Part::dump;
 }
 
 // Whether the fault touches the document, and what comes of it can be run at all: a function that
 // has grown into the next one proves nothing.
 bool touches(const Fault& fault, const model::Document& document) {
   const auto wrong = with_fault(fault, document);
-  return wrong && (is_about_dump(fault) || std::holds_alternative<Mislinks>(fault.transform) ||
-                   check_document(*wrong, document.cell.case_path).has_value());
+  return wrong &&
+         (is_about_dump(fault) || std::holds_alternative<faults::Mislinks>(fault.transform) ||
+          check_document(*wrong, document.cell.case_path).has_value());
 }
 
 // At most kCellsOfCase of each case, spread over those that the fault touches.
@@ -183,7 +170,8 @@ std::vector<Witness> FaultMatrix::idle() const {
 
 Result<FaultMatrix> try_faults(std::span<const Fault* const> faults,
                                std::vector<model::Document> documents, run::RunnerOptions runner) {
-  in_parallel(documents.size(), runner.machines, [&](std::size_t i) { compile(documents[i]); });
+  in_parallel(documents.size(), runner.machines,
+              [&](std::size_t i) { faults::compile(documents[i]); });
   std::vector<std::vector<std::size_t>> touched(faults.size());
   in_parallel(faults.size(), runner.machines,
               [&](std::size_t i) { touched[i] = chosen(*faults[i], documents); });
@@ -198,17 +186,17 @@ Result<FaultMatrix> try_faults(std::span<const Fault* const> faults,
   FARCALL_TRYV(check_rightness(documents, wanted, runner));
 
   FaultMatrix matrix{.rows = std::vector<FaultRow>(faults.size()),
-                     .is_whole = faults.size() == all_faults().size()};
+                     .is_whole = faults.size() == faults::all_faults().size()};
   for (std::size_t i = 0; i < faults.size(); ++i) {
     matrix.rows[i].fault = faults[i];
-    if (const auto* const answer = std::get_if<Misanswers>(&faults[i]->transform)) {
-      count(refused_answer(*answer), matrix.rows[i]);
+    if (const auto* const answer = std::get_if<faults::Misanswers>(&faults[i]->transform)) {
+      count(faults::refused_answer(*answer), matrix.rows[i]);
     }
   }
   const std::unique_ptr<std::atomic<bool>[]> left_alone(new std::atomic<bool>[trials.size()]());
   runner.said = [&](std::size_t index, model::Observations& seen) {
     const auto [fault, document] = trials[index];
-    if (const auto* const says = std::get_if<Missays>(&faults[fault]->transform)) {
+    if (const auto* const says = std::get_if<faults::Missays>(&faults[fault]->transform)) {
       left_alone[index] = !says->change(documents[document], seen);
     }
   };
@@ -227,4 +215,4 @@ Result<FaultMatrix> try_faults(std::span<const Fault* const> faults,
   return matrix;
 }
 
-}  // namespace farcall::faults
+}  // namespace farcall::coverage

@@ -7,7 +7,7 @@
 
 #include "base/error.hpp"
 
-namespace farcall::faults {
+namespace farcall::coverage {
 
 enum class Witness : std::uint8_t {
   value,      // r0
@@ -24,7 +24,7 @@ enum class Witness : std::uint8_t {
   linked,     // the interpreter on the linked program
   refusal,    // a failure that the case expects and that does not come
   stated,     // what the case says, against the interpreter
-  protocol,   // nonces, counts and the guest's word that a batch is complete
+  protocol,   // nonces, counts, what the guest says of itself and of a batch
   rules,      // values that no stage can have made
 };
 inline constexpr std::size_t kWitnessCount = 1 + static_cast<std::size_t>(Witness::rules);
@@ -37,4 +37,4 @@ inline constexpr std::array kMustBeAlone = {Witness::value,     Witness::decoder
                                             Witness::registers, Witness::memory,   Witness::stack,
                                             Witness::flow,      Witness::arguments};
 
-}  // namespace farcall::faults
+}  // namespace farcall::coverage

@@ -8,15 +8,15 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "coverage/witness.hpp"
 #include "faults/fault.hpp"
-#include "faults/witness.hpp"
 #include "model/json.hpp"
 #include "run/runner.hpp"
 
-namespace farcall::faults {
+namespace farcall::coverage {
 
 struct FaultRow {
-  const Fault* fault = nullptr;
+  const faults::Fault* fault = nullptr;
   std::size_t cells = 0;                              // that it was put into
   std::size_t caught = 0;                             // of these
   std::array<std::size_t, kWitnessCount> seen = {};   // cells in which this witness spoke
@@ -42,11 +42,11 @@ struct FaultMatrix {
 // The first of `documents` that a fault touches, at most kCellsOfCase of each case, spread over its
 // cells. Without any fault, all of them must pass: else the first that does not is the error.
 inline constexpr std::size_t kCellsOfCase = 4;
-Result<FaultMatrix> try_faults(std::span<const Fault* const> faults,
+Result<FaultMatrix> try_faults(std::span<const faults::Fault* const> faults,
                                std::vector<model::Document> documents, run::RunnerOptions runner);
 
 std::string matrix_text(const FaultMatrix& matrix);
 std::string matrix_markdown(const FaultMatrix& matrix);
 model::Json matrix_json(const FaultMatrix& matrix);
 
-}  // namespace farcall::faults
+}  // namespace farcall::coverage

@@ -1,8 +1,8 @@
-#include "faults/witness.hpp"
+#include "coverage/witness.hpp"
 
 #include <algorithm>
 
-namespace farcall::faults {
+namespace farcall::coverage {
 namespace {
 
 struct Speaks {
@@ -46,6 +46,7 @@ constexpr std::array kSpeaks = {
     Speaks{ErrorCode::interpreter_budget, Witness::stated},
     Speaks{ErrorCode::interpreter_call_depth, Witness::stated},
     Speaks{ErrorCode::machine_bad_answer, Witness::protocol},
+    Speaks{ErrorCode::machine_other_hardware, Witness::protocol},
 };
 
 }  // namespace
@@ -62,4 +63,4 @@ Witness witness_of(ErrorCode code) {
   return found == kSpeaks.end() ? Witness::rules : found->witness;
 }
 
-}  // namespace farcall::faults
+}  // namespace farcall::coverage

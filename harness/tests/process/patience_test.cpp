@@ -1,0 +1,81 @@
+#include "process/patience.hpp"
+
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <stop_token>
+#include <thread>
+
+#include "process/process.hpp"
+
+namespace farcall::process {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// A child that wants a CPU all the time.
+Result<Process> busy_child() {
+  return Process::start({.program = "/bin/sh", .arguments = {"-c", "while :; do :; done"}}, {});
+}
+
+// As long as a Patience says, but no longer than `most`; true: it is over.
+bool is_over_within(Patience& patience, milliseconds most) {
+  const auto end = Patience::Clock::now() + most;
+  while (Patience::Clock::now() < end) {
+    if (patience.left().count() == 0) {
+      return true;
+    }
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  return false;
+}
+
+TEST(PatienceTest, EndsForAProcessThatLoops) {
+  auto child = busy_child();
+  ASSERT_TRUE(child.has_value());
+  Patience patience(milliseconds(700), child.value().id());
+  EXPECT_LE(patience.left(), milliseconds(700));
+  EXPECT_TRUE(is_over_within(patience, seconds(30)));
+}
+
+TEST(PatienceTest, EndsForAProcessThatIsStopped) {
+  auto child = busy_child();
+  ASSERT_TRUE(child.has_value());
+  ::kill(child.value().id(), SIGSTOP);
+  Patience patience(milliseconds(700), child.value().id());
+  EXPECT_TRUE(is_over_within(patience, seconds(5)));
+}
+
+TEST(PatienceTest, EndsForAProcessThatNobodyKnows) {
+  Patience patience(milliseconds(700), 0);
+  EXPECT_TRUE(is_over_within(patience, seconds(5)));
+}
+
+// On the same CPU, somebody who is 68 times as important.
+TEST(PatienceTest, LastsForAProcessThatWaitsForACpu) {
+  auto child = busy_child();
+  ASSERT_TRUE(child.has_value());
+  cpu_set_t one;
+  ::sched_getaffinity(0, sizeof(one), &one);
+  std::size_t cpu = 0;
+  while (!CPU_ISSET(cpu, &one)) {
+    ++cpu;
+  }
+  CPU_ZERO(&one);
+  CPU_SET(cpu, &one);
+  ASSERT_EQ(::sched_setaffinity(child.value().id(), sizeof(one), &one), 0);
+  ASSERT_EQ(::setpriority(PRIO_PROCESS, static_cast<id_t>(child.value().id()), 19), 0);
+  const std::jthread important([&one](const std::stop_token& stop) {
+    ::sched_setaffinity(0, sizeof(one), &one);
+    while (!stop.stop_requested()) {
+    }
+  });
+  Patience patience(seconds(1), child.value().id());
+  EXPECT_FALSE(is_over_within(patience, seconds(3)));
+}
+
+}  // namespace
+}  // namespace farcall::process
