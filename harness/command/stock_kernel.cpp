@@ -24,8 +24,7 @@ show::TagHash hash_of(const kernel::KernelFacts& facts) {
                                                                   : show::TagHash::sha256;
 }
 
-// What all of these kernels do, in every cell; farcall kernel defects looks at it.
-constexpr std::array kEverywhere = {ErrorCode::line_mismatch};
+constexpr ErrorCode kOfEveryKernel = ErrorCode::line_mismatch;
 
 // The cell's verdict beside what its kernel is known for.
 model::Verdict with_known_failure(const model::Cell& cell, std::string_view identity,
@@ -128,6 +127,10 @@ Result<StockKernel> stock_kernel(const std::string& text) {
                      .asked = {.name = std::move(name), .toc = facts.toc, .hash = hash_of(facts)}};
 }
 
+bool is_of_every_kernel(const model::Finding& finding) {
+  return finding.code == kOfEveryKernel;
+}
+
 model::Verdict without(std::span<const ErrorCode> allowed, model::Verdict verdict) {
   const auto rest =
       std::ranges::stable_partition(verdict.findings, [&](const model::Finding& finding) {
@@ -177,7 +180,7 @@ void run_in_kernel(
     }
   }
   std::vector<ErrorCode> allowed = runner.allowed;
-  allowed.insert(allowed.end(), kEverywhere.begin(), kEverywhere.end());
+  allowed.push_back(kOfEveryKernel);
   const auto judged = [&](std::size_t index, model::Verdict verdict) {
     return with_known_failure(all[index].cell, identity(kernel, cells[index].mode),
                               without(allowed, std::move(verdict)));

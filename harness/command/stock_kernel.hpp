@@ -30,6 +30,10 @@ struct StockKernel {
 // document.invalid.
 Result<StockKernel> stock_kernel(const std::string& text);
 
+// What ppc64 does in all these kernels, in every cell: line.mismatch. It does not count;
+// farcall kernel defects looks at it.
+bool is_of_every_kernel(const model::Finding& finding);
+
 // The verdict if these codes do not count: what was found of them is beside the rest.
 model::Verdict without(std::span<const ErrorCode> allowed, model::Verdict verdict);
 
@@ -49,7 +53,7 @@ struct ModeCell {
 std::vector<ModeCell> in_all_modes(std::span<const run::LinuxCell> linux_cells);
 
 // Runs them in the kernel, and the code that it makes in the bare guest; `tell` is called for each
-// in order, unless `stopped`. What all these kernels do (line.mismatch), and what the runner
+// in order, unless `stopped`. What is_of_every_kernel(), and what the runner
 // allows, does not count.
 void run_in_kernel(
     const std::vector<ModeCell>& cells, const StockKernel& kernel, const run::RunnerOptions& runner,

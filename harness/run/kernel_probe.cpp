@@ -115,8 +115,9 @@ ProbeStory names_when_hardened(const kernel::Answer& hardened) {
   }
   for (const kernel::JitedFunction& function : hardened.functions) {
     if (!function.symbol.starts_with("bpf_prog_")) {
-      return {Shown::there,
-              fmt::format("it calls {} {}", to_string(function.address), function.symbol)};
+      return {Shown::there, fmt::format("/proc/kallsyms has {} at {}",
+                                        function.symbol.empty() ? "nothing" : function.symbol,
+                                        to_string(function.address))};
     }
   }
   return {Shown::absent, {}};

@@ -28,7 +28,7 @@ inline constexpr std::array<KernelDefect, 6> kKernelDefects = {{
     {"may-goto-in-the-interpreter",
      "A loop with may_goto is the end of the kernel when the JIT is off."},
     {"no-names-when-hardened",
-     "With bpf_jit_harden = 2 the kernel knows no names of JITed functions."},
+     "With bpf_jit_harden = 2 /proc/kallsyms has no names of JITed functions."},
 }};
 
 // What shows them, to be asked of one kernel in one go; the last ones may be its end.

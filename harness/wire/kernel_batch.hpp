@@ -116,7 +116,8 @@ struct KernelFunction {
   ul64 address;  // of the symbol
   ul32 code_bytes;
   ul32 reserved;
-  char symbol[kKernelSymbolBytes];  // what the kernel calls that address, up to a zero byte
+  // What the kernel calls that address, up to a zero byte; hardened, what /proc/kallsyms has there.
+  char symbol[kKernelSymbolBytes];
 };
 static_assert(sizeof(KernelFunction) == 16 + kKernelSymbolBytes);
 

@@ -384,6 +384,51 @@ class Symbols {
   long values_;
 };
 
+std::uint64_t hexadecimal(const char* text, std::size_t size) {
+  std::uint64_t value = 0;
+  for (std::size_t i = 0; i < size; ++i) {
+    const char digit = text[i];
+    value = value * 16 + static_cast<std::uint64_t>(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+  }
+  return value;
+}
+
+// What /proc/kallsyms, which is what tools read, has at an address; nothing, if it has nothing.
+// Lines are `c000000000000000 T _stext`, maybe with a module after a tab. Takes 2 s.
+void listed_symbol(std::uint64_t address, char* symbol) {
+  constexpr std::size_t kAddress = 16;
+  constexpr std::size_t kName = kAddress + 3;
+  const int file = open_file("/proc/kallsyms", O_RDONLY);
+  char line[256];
+  std::size_t size = 0;
+  while (true) {
+    const long got =
+        system_call(__NR_read, static_cast<std::uint64_t>(file), number(region), sizeof region);
+    if (got < 0) {
+      give_up("/proc/kallsyms cannot be read");
+    }
+    if (got == 0) {
+      break;
+    }
+    for (long i = 0; i < got; ++i) {
+      if (region[i] != '\n') {
+        if (size < sizeof line) {
+          line[size++] = region[i];
+        }
+        continue;
+      }
+      if (size > kName && hexadecimal(line, kAddress) == address) {
+        for (std::size_t at = kName;
+             at < size && line[at] != '\t' && at - kName < wire::kKernelSymbolBytes - 1; ++at) {
+          symbol[at - kName] = line[at];
+        }
+      }
+      size = 0;
+    }
+  }
+  close_file(file);
+}
+
 long describe(long loaded, bpf_prog_info& info) {
   memset(&info, 0, sizeof info);
   info.nr_jited_ksyms = kMostFunctions;
@@ -440,7 +485,7 @@ void name_maps(std::uint32_t slot_count, const Regions& regions) {
 }
 
 void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions,
-            const Types& types, long no_memory) {
+            const Types& types, bool hardened, long no_memory) {
   wire::KernelAnswer said = {};
   std::uint32_t result = 0;
   bpf_prog_info info = {};
@@ -473,7 +518,11 @@ void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions
   for (std::uint32_t i = 0; i < said.function_count; ++i) {
     wire::KernelFunction function{
         .address = addresses[i], .code_bytes = lengths[i], .reserved = 0, .symbol = {}};
-    tools.symbols.of(addresses[i], function.symbol);
+    if (hardened) {
+      listed_symbol(addresses[i], function.symbol);
+    } else {
+      tools.symbols.of(addresses[i], function.symbol);
+    }
     terminal.write(&function, sizeof function);
   }
   terminal.write(code, said.code_bytes);
@@ -640,7 +689,8 @@ void answer_next(const Tools& tools, std::size_t& at, std::size_t end, std::uint
     switch_jit(mode);
   }
   tools.terminal.drain();  // whatever this program does to the kernel, the answers before are out
-  answer(tools, wanted.slot_count, regions, types, status);
+  const bool hardened = mode == static_cast<std::uint32_t>(wire::KernelMode::hardened);
+  answer(tools, wanted.slot_count, regions, types, hardened, status);
   if (types.btf >= 0) {
     close_file(types.btf);
   }
