@@ -53,8 +53,9 @@ struct Machine {
   RegisterFile registers = {};
   SlotIndex pc = 0;
   std::vector<Frame> frames = {};
-  std::vector<StackFrame> stack = {};  // the innermost last
-  std::uint32_t frame_count = 0;       // that have been there so far
+  std::vector<StackFrame> stack = {};    // the innermost last
+  std::uint32_t frame_count = 0;         // that have been there so far
+  std::vector<std::uint32_t> left = {};  // whose frames are untouched, see InterpreterRun::frames
   std::uint64_t tail_calls = 0;
   std::vector<UndefinedStore> undefined_stores = {};  // outside of the stack
   InterpreterRun run = {};
@@ -540,6 +541,10 @@ void begin_function(Machine& machine, GuestAddress top, std::uint32_t function) 
   lose(machine, kFirstSaved, kFirstSaved + kSavedCount, origin);
   machine.stack.push_back({.number = ++machine.frame_count, .top = top});
   machine.memory.add_frame(top, kFrameBytes);
+  if (const std::size_t depth = machine.stack.size() - 1; depth <= machine.left.size()) {
+    machine.left.resize(depth);
+    machine.left.push_back(function);
+  }
   count_stack(machine);
   machine.registers[kFramePointer] = {.bits = top.value, .frame = machine.frame_count};
 }
@@ -674,6 +679,7 @@ Result<void> call_external(Machine& machine, CallSite site, std::uint32_t callee
                : result.error();
   }
   machine.frames.pop_back();
+  machine.left.resize(std::min(machine.left.size(), machine.stack.size()));
   lose_arguments(machine, machine.pc);
   machine.registers[0] = from_external(machine, result.value());
   ++machine.pc;
@@ -881,10 +887,18 @@ Result<InterpreterRun> interpret(const Program& program, std::span<const GuestAd
     machine.run.undefined_result = undefined(machine, "the result, %r0,", result);
   }
   FARCALL_TRYV(check_memory(machine));
-  for (const auto& [at, value] : memory.defined_in_frame(stack_top, kFrameBytes)) {
-    machine.run.frame.push_back({static_cast<std::uint32_t>(stack_top.value - at.value), value});
+  GuestAddress top = stack_top;
+  for (const std::uint32_t function : machine.left) {
+    LeftFrame& frame =
+        machine.run.frames.emplace_back(LeftFrame{.function = function, .bytes = {}});
+    for (const auto& [at, value] : memory.defined_in_frame(top, kFrameBytes)) {
+      frame.bytes.push_back({static_cast<std::uint32_t>(top.value - at.value), value});
+    }
+    top.value -= kFrameBytes;
   }
-  machine.run.last_function = function_at(program, machine.pc).value_or(0);
+  while (machine.run.frames.size() > 1 && machine.run.frames.back().bytes.empty()) {
+    machine.run.frames.pop_back();
+  }
   return std::move(machine.run);
 }
 

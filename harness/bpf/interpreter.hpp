@@ -53,6 +53,15 @@ struct FrameByte {
   friend bool operator==(const FrameByte&, const FrameByte&) = default;
 };
 
+// What a function left in its frame: bytes that nobody has written, or of pointers into the stack,
+// are not among it.
+struct LeftFrame {
+  std::uint32_t function = 0;
+  std::vector<FrameByte> bytes;
+
+  friend bool operator==(const LeftFrame&, const LeftFrame&) = default;
+};
+
 // The most that was in use at one moment: frames, and bytes of them all, each counted down to the
 // deepest byte that an instruction reached and rounded up to 32 bytes, as Linux's verifier counts.
 struct StackUse {
@@ -70,10 +79,10 @@ struct InterpreterRun {
   // Pointers into the stack in other memory. Frames count from 1 in the order in which functions
   // begin; the first lies below `stack_top`.
   std::vector<StoredPointer> stack_pointers;
-  // What the outermost function that ran last left in its frame, by the distance below r10; bytes
-  // that are nobody's, or of pointers into the stack, are not among it.
-  std::vector<FrameByte> frame;
-  std::uint32_t last_function = 0;  // that one
+  // What is left in frames at the end: that of the outermost function that ran last, that of the
+  // last function that it called, of the last one that that called, and so on. They end before the
+  // first whose place an external function was given later, and with the last that holds anything.
+  std::vector<LeftFrame> frames;
   std::uint64_t instructions = 0;
   // Every call executed, in the order of execution: tail calls too, if they go anywhere.
   std::vector<PseudoCall> calls;

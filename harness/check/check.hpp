@@ -46,6 +46,9 @@ struct Testimony {
   std::vector<model::Landmark> landmarks;  // of the job, after its end
 };
 
+// What the source program left in frames; nothing if it did not come to its end.
+std::span<const bpf::LeftFrame> left_frames(const Testimony& testimony);
+
 // What a verdict depends on beside the cell and what was seen of it.
 struct Terms {
   std::string_view jit = {};                // who made the code, for `-- known`

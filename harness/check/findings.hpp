@@ -90,7 +90,7 @@ Findings stub_findings(const model::Cell& cell, const Interpretation& source,
 std::vector<bpf::MemoryRegion> memory_but_log(const bpf::Program& program,
                                               std::vector<bpf::MemoryRegion> memory);
 
-// What the outermost function left in its frame, where the image says where that is.
+// What functions left in their frames, where the image says where those are.
 Findings frame_findings(const model::Cell& cell, const model::CodeImage& image,
                         const bpf::InterpreterRun& run, const model::Observations& observed);
 

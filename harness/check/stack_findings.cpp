@@ -48,27 +48,33 @@ Findings stack_findings(const model::CodeImage& image, const std::vector<StoredR
   return findings;
 }
 
+std::span<const bpf::LeftFrame> left_frames(const Testimony& testimony) {
+  return testimony.source && *testimony.source
+             ? std::span<const bpf::LeftFrame>(testimony.source->value().run.frames)
+             : std::span<const bpf::LeftFrame>{};
+}
+
 Findings frame_findings(const model::Cell& cell, const model::CodeImage& image,
                         const bpf::InterpreterRun& run, const model::Observations& observed) {
-  const auto frame = model::entry_frame(cell, image);
-  if (!frame || run.last_function >= image.functions.size() ||
-      image.functions[run.last_function].frame_top_bytes !=
-          entry_function(image)->frame_top_bytes) {
-    return {};
-  }
-  const auto seen = std::ranges::find(observed.memory, frame->address, &model::JobRegion::address);
-  if (seen == observed.memory.end()) {
-    return {};
-  }
-  for (const bpf::FrameByte& byte : run.frame) {
-    const std::byte left = seen->bytes[seen->bytes.size() - byte.below_top];
-    if (left != byte.value) {
-      return {
-          {ErrorCode::stack_mismatch, "",
-           fmt::format("expected {:02x} at r10-{} in the frame of {} at the end; the CPU left "
-                       "{:02x}",
-                       std::to_integer<unsigned>(byte.value), byte.below_top,
-                       image.functions[run.last_function].name, std::to_integer<unsigned>(left))}};
+  const std::vector<GuestAddress> tops = model::frame_tops(cell, image, run.frames);
+  for (std::size_t i = 0; i < tops.size(); ++i) {
+    const bpf::LeftFrame& frame = run.frames[i];
+    const auto seen = std::ranges::find_if(observed.memory, [&](const model::JobRegion& region) {
+      return tops[i].value - region.address.value - 1 < region.bytes.size();
+    });
+    if (seen == observed.memory.end()) {
+      return {};
+    }
+    for (const bpf::FrameByte& byte : frame.bytes) {
+      const std::byte left = seen->bytes[tops[i].value - seen->address.value - byte.below_top];
+      if (left != byte.value) {
+        return {
+            {ErrorCode::stack_mismatch, "",
+             fmt::format("expected {:02x} at r10-{} in the frame of {} at the end; the CPU left "
+                         "{:02x}",
+                         std::to_integer<unsigned>(byte.value), byte.below_top,
+                         image.functions[frame.function].name, std::to_integer<unsigned>(left))}};
+      }
     }
   }
   return {};

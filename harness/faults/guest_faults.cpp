@@ -110,12 +110,11 @@ std::vector<Fault> guest_faults() {
          seen.trace_events += 2;
          return true;
        }}},
-      {"frame-byte", guest, "a byte of the outermost frame is another", "ours",
+      {"frame-byte", guest, "the bytes of frames are others", "ours",
        Missays{[](const Document& right, Observations& seen) {
-         const auto frame = model::entry_frame(right.cell, *right.image);
-         const auto found =
-             frame ? std::ranges::find(seen.memory, frame->address, &model::JobRegion::address)
-                   : seen.memory.end();
+         const auto found = std::ranges::find_if(seen.memory, [&](const model::JobRegion& region) {
+           return region.address.value - right.cell.placement.stack.value < model::kStackBytes;
+         });
          if (found == seen.memory.end()) {
            return false;
          }

@@ -226,6 +226,7 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
     }
     if (layout.has_frame) {
       code.frame_top_bytes = std::uint32_t{target.frame.size} - target.frame.swap_buffer;
+      code.frame_bytes = target.frame.size;
     }
     image.functions.push_back(std::move(code));
   }

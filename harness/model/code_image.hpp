@@ -50,8 +50,10 @@ struct CodeFunction {
   // How many words at its end are stubs for who attaches to it, and their data: nothing in the
   // function leads there.
   std::uint32_t stub_words = 0;
-  // How far BPF's r10 is below r1 at entry, in bytes; 0: the JIT does not say.
+  // How far BPF's r10 is below r1 at entry, in bytes; 0: the JIT does not say. And how far r1 is
+  // below it where the function calls others; 0: it is where it was, or the JIT does not say.
   std::uint32_t frame_top_bytes = 0;
+  std::uint32_t frame_bytes = 0;
 
   GuestAddress code() const { return address + std::uint64_t{descriptor_words} * 4; }
   GuestAddress end() const { return address + words.size() * 4; }

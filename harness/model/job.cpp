@@ -98,22 +98,30 @@ JobRegion code_region(const CodeFunction& function, std::endian order) {
 
 }  // namespace
 
-std::optional<JobRegion> entry_frame(const Cell& cell, const CodeImage& image) {
-  const CodeFunction* const entry = entry_function(image);
-  constexpr std::uint64_t kRoom = kStackBytes - kAboveEntryBytes;
-  if (entry == nullptr || entry->frame_top_bytes == 0 ||
-      entry->frame_top_bytes > kRoom - bpf::kFrameBytes) {
-    return std::nullopt;
+std::vector<GuestAddress> frame_tops(const Cell& cell, const CodeImage& image,
+                                     std::span<const bpf::LeftFrame> functions) {
+  std::vector<GuestAddress> tops;
+  std::uint64_t below = kAboveEntryBytes;  // r1 where the function begins, from the stack's end
+  for (const bpf::LeftFrame& frame : functions) {
+    if (frame.function >= image.functions.size()) {
+      break;
+    }
+    const CodeFunction& code = image.functions[frame.function];
+    if (code.frame_top_bytes == 0 ||
+        below + code.frame_top_bytes + bpf::kFrameBytes > kStackBytes) {
+      break;
+    }
+    tops.push_back(cell.placement.stack + (kStackBytes - below - code.frame_top_bytes));
+    if (code.frame_bytes == 0) {
+      break;
+    }
+    below += code.frame_bytes;
   }
-  return JobRegion{
-      .address = cell.placement.stack + (kRoom - entry->frame_top_bytes - bpf::kFrameBytes),
-      .size_bytes = bpf::kFrameBytes,
-      .access = Access::read_write,
-      .reported = true,
-      .name = "stack"};
+  return tops;
 }
 
-Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed) {
+Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed,
+             std::span<const bpf::LeftFrame> frames) {
   const ppc64::CallingConvention& abi = convention(cell.axes.abi);
   Job job;
   job.regions.reserve(image.functions.size() + cell.memory.size() + 2);
@@ -150,14 +158,19 @@ Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed) {
                   .size_bytes = kStackBytes - kAboveEntryBytes,
                   .access = Access::read_write,
                   .name = "stack"};
-  if (const auto frame = entry_frame(cell, image)) {
-    job.regions.push_back({.address = stack.address,
-                           .size_bytes = frame->address.value - stack.address.value,
-                           .access = Access::read_write,
-                           .name = "stack"});
-    job.regions.push_back(*frame);
-    stack.size_bytes = stack.end().value - frame->end().value;
-    stack.address = frame->end();
+  if (const auto tops = frame_tops(cell, image, frames); !tops.empty()) {
+    const auto piece = [](GuestAddress begin, GuestAddress end, bool reported) {
+      return JobRegion{.address = begin,
+                       .size_bytes = end.value - begin.value,
+                       .access = Access::read_write,
+                       .reported = reported,
+                       .name = "stack"};
+    };
+    const GuestAddress lowest{std::ranges::min(tops).value - bpf::kFrameBytes};
+    const GuestAddress highest = std::ranges::max(tops);
+    job.regions.push_back(piece(stack.address, lowest, false));
+    job.regions.push_back(piece(lowest, highest, true));
+    stack = piece(highest, stack.end(), false);
   }
   job.regions.push_back(std::move(stack));
   // The frame of whoever calls the program: the outermost one, so its back chain is 0.

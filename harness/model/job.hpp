@@ -7,10 +7,12 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/address.hpp"
+#include "bpf/interpreter.hpp"
 #include "model/cell.hpp"
 #include "model/code_image.hpp"
 #include "ppc64/registers.hpp"
@@ -131,13 +133,17 @@ struct Observations {
   friend bool operator==(const Observations&, const Observations&) = default;
 };
 
-// The BPF frame of the function that a job begins with, if the image says where that is.
-std::optional<JobRegion> entry_frame(const Cell& cell, const CodeImage& image);
+// Where r10 is in each of `functions`, the first of which a job begins with, and each of the others
+// is called by the one before: of as many as the image says it of, and the stack has room for.
+std::vector<GuestAddress> frame_tops(const Cell& cell, const CodeImage& image,
+                                     std::span<const bpf::LeftFrame> functions);
 
 // The job for a cell and its code: code, gate, stack and memory at their places. What nobody has
 // written depends on `seed` and the cell's name and on nothing else: a distinct value in every
 // register, and the fill. Of an even seed and the next one, no bit of that is the same. With ELFv1,
 // the image's entry is a descriptor.
-Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed);
+// What is left in `frames` is reported: the part of the stack that they are in.
+Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed,
+             std::span<const bpf::LeftFrame> frames = {});
 
 }  // namespace farcall::model

@@ -397,7 +397,8 @@ CodeImage read_image(const Json& json) {
         .local_entry_words = read_if_there(one, "local_entry_words"),
         .tail_entry_words = read_if_there(one, "tail_entry_words"),
         .stub_words = read_if_there(one, "stub_words"),
-        .frame_top_bytes = read_if_there(one, "frame_top_bytes")};
+        .frame_top_bytes = read_if_there(one, "frame_top_bytes"),
+        .frame_bytes = read_if_there(one, "frame_bytes")};
   });
   image.calls = read_array(json.at("calls"), [](const Json& one) {
     CodeCall call{.site = read_site(one.at("site")),

@@ -293,6 +293,7 @@ Json to_json(const CodeImage& image) {
     }
     if (function.frame_top_bytes != 0) {
       one["frame_top_bytes"] = function.frame_top_bytes;
+      one["frame_bytes"] = function.frame_bytes;
     }
     one["pass_words"] = function.pass_words;
     one["words"] =

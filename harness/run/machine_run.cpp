@@ -366,7 +366,8 @@ class MachineRun {
       finish(std::move(cell));
       return;
     }
-    model::Job second = make_job(cell.document->cell, *testimony.image, cell.seed ^ 1);
+    model::Job second = make_job(cell.document->cell, *testimony.image, cell.seed ^ 1,
+                                 check::left_frames(testimony));
     End end = end_of(cell.document->cell, cell.verdict, *testimony.observations);
     run_again({std::move(cell), std::make_unique<Search>(Search{.first = std::move(given),
                                                                 .second = std::move(second),

@@ -99,7 +99,7 @@ void finish(const model::Document& document, std::uint64_t seed, check::Testimon
   if (cell.program) {
     find_calls(*cell.program, testimony.decoded, *testimony.image);
   }
-  testimony.job = make_job(cell, *testimony.image, seed);
+  testimony.job = make_job(cell, *testimony.image, seed, check::left_frames(testimony));
   if (testimony.source) {
     const bpf::InterpreterRun& run = testimony.source->value().run;
     testimony.job->budget_instructions =

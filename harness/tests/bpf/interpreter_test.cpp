@@ -453,6 +453,20 @@ TEST(Interpreter, ExternalsCallBackAndKeepWhatIsTheCallers) {
   EXPECT_EQ(run.calls[0].callee, 2U);
   EXPECT_EQ(run.calls[1].site, (CallSite{2, 0}));
   EXPECT_EQ(run.calls[1].callee, 1U);
+  ASSERT_EQ(run.frames.size(), 1U) << "the callback's is somewhere below the external function's";
+  EXPECT_EQ(run.frames[0].bytes.size(), 8U);
+}
+
+TEST(Interpreter, WhatCalleesLeftIsGoneWithTheNextExternal) {
+  AddressSpace memory = memory_of(std::endian::little);
+  const std::string f = "exit\nf:\nstdw [%r10-8], 1\nmov %r0, 0\nexit\n";
+  EXPECT_EQ(run_placed(with_externals("call local f\n" + f), memory).value().frames.size(), 2U);
+  AddressSpace other = memory_of(std::endian::little);
+  EXPECT_EQ(
+      run_placed(with_externals("call local f\nmov %r1, 1\nmov %r2, 2\ncall kfunc 5\n" + f), other)
+          .value()
+          .frames.size(),
+      1U);
 }
 
 // RFC 9669 section 5.4: src 1 is the map, src 2 its values and `imm` of the second slot.

@@ -145,9 +145,32 @@ TEST(StackPointers, InMemoryAreToldWithTheirFrame) {
               HasSubstr("data+0 at the end depends on where in memory the stack is"));
 }
 
-TEST(LastFrame, IsToldByteByByte) {
+TEST(LeftFrames, AreToldByteByByte) {
   const auto ran = run("sth [%r10-8], 0x0201\nstxdw [%r10-16], %r10\nmov %r0, 1\nexit\n");
-  EXPECT_EQ(ran.run.value().frame, (std::vector<FrameByte>{{8, std::byte{1}}, {7, std::byte{2}}}));
+  EXPECT_EQ(ran.run.value().frames,
+            (std::vector<LeftFrame>{{0, {{8, std::byte{1}}, {7, std::byte{2}}}}}));
+}
+
+TEST(LeftFrames, AreThoseThatNobodyTookLater) {
+  const std::string callees =
+      "exit\n"
+      "one: stb [%r10-1], 1\nmov %r0, 0\nexit\n"
+      "two: call local one\nstb [%r10-2], 2\nmov %r0, 0\nexit\n"
+      "none: mov %r0, 0\nexit\n";
+  const auto functions = [&](const std::string& main) {
+    const auto ran = run(main + callees);
+    std::vector<std::uint32_t> left;
+    for (const LeftFrame& frame : ran.run.value().frames) {
+      left.push_back(frame.function);
+    }
+    return left;
+  };
+  using Left = std::vector<std::uint32_t>;
+  // Functions are numbered in the order in which they lie: main, one, two, none.
+  EXPECT_EQ(functions("call local none\ncall local two\n"), (Left{0, 2, 1}));
+  EXPECT_EQ(functions("call local two\ncall local one\n"), (Left{0, 1}));
+  // It took the place of the others, and left nothing there itself.
+  EXPECT_EQ(functions("call local two\ncall local none\n"), (Left{0}));
 }
 
 // Whatever the undefined bits are, a result differs only in bits that are said to be undefined.

@@ -753,20 +753,38 @@ TEST(Check, PointersIntoTheStackAreComparedByTheirFrame) {
   EXPECT_THAT(outside.findings[0].text, HasSubstr("expected a pointer into the stack"));
 }
 
-TEST(Check, TheLastFrameIsComparedWhereTheImageSaysWhereItIs) {
+TEST(Check, FramesAreComparedWhereTheImageSaysWhereTheyAre) {
   Scene scene;
   for (auto* const run : {&scene.testimony.source, &scene.testimony.linked}) {
-    (*run)->value().run.frame = {{.below_top = 8, .value = std::byte{5}}};
+    (*run)->value().run.frames = {
+        {.function = 0, .bytes = {{.below_top = 8, .value = std::byte{5}}}},
+        {.function = 1, .bytes = {{.below_top = 16, .value = std::byte{7}}}}};
   }
   EXPECT_EQ(scene.verdict().outcome, Outcome::pass) << "it does not say";
-  scene.testimony.image->functions[0].frame_top_bytes = 40;
-  model::JobRegion frame = *entry_frame(scene.cell, *scene.testimony.image);
-  frame.bytes.resize(512);
-  frame.bytes[504] = std::byte{5};
-  scene.seen().memory.push_back(frame);
+  model::CodeImage& image = *scene.testimony.image;
+  image.functions[0].frame_top_bytes = 40;
+  image.functions[0].frame_bytes = 592;
+  image.functions[1].frame_top_bytes = 48;
+  const auto job = make_job(scene.cell, image, 0, scene.testimony.source->value().run.frames);
+  model::JobRegion frames = *std::ranges::find_if(job.regions, [](const model::JobRegion& region) {
+    return region.name == "stack" && region.reported;
+  });
+  ASSERT_EQ(frames.size_bytes, 592U + 48U - 40U + 512U);
+  frames.bytes.resize(frames.size_bytes);
+  const std::size_t outer = frames.size_bytes - 8;
+  const std::size_t inner = 512 - 16;
+  frames.bytes[outer] = std::byte{5};
+  frames.bytes[inner] = std::byte{7};
+  scene.seen().memory.push_back(frames);
   EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
-  scene.seen().memory.back().bytes[504] = std::byte{6};
-  EXPECT_EQ(name(scene.verdict().findings.at(0).code), "stack.mismatch");
+  for (const auto& [at, where] : {std::pair(outer, "r10-8 in the frame of main"),
+                                  std::pair(inner, "r10-16 in the frame of callee")}) {
+    scene.seen().memory.back().bytes[at] ^= std::byte{1};
+    const model::Finding finding = scene.verdict().findings.at(0);
+    EXPECT_EQ(name(finding.code), "stack.mismatch");
+    EXPECT_THAT(finding.text, HasSubstr(where));
+    scene.seen().memory.back().bytes[at] ^= std::byte{1};
+  }
 }
 
 // What ran elsewhere says nothing of the cell, not even that it failed as expected.

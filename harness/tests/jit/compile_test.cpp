@@ -80,6 +80,7 @@ TEST(Compile, AFrameIsThereForWhatNeedsOne) {
   }
   const model::CodeImage image = compiled(linked(kCaller, {{0x10000}, {kFar}}));
   EXPECT_EQ(image.functions[0].frame_top_bytes, 48U);
+  EXPECT_EQ(image.functions[0].frame_bytes, 592U);
   EXPECT_EQ(image.functions[1].frame_top_bytes, 0U);
 }
 

@@ -139,18 +139,33 @@ TEST(Job, WhatNobodyHasWrittenDependsOnSeedAndCellAlone) {
 }
 
 // A part of the stack of its own, that is reported.
-TEST(Job, TheFrameOfAnImageThatSaysWhereItIsIsARegion) {
+TEST(Job, FramesOfAnImageThatSaysWhereTheyAreAreARegion) {
+  const std::vector<bpf::LeftFrame> one = {{.function = 0, .bytes = {}}};
+  const std::vector<bpf::LeftFrame> two = {{.function = 0, .bytes = {}},
+                                           {.function = 1, .bytes = {}}};
+  const auto reported = [](const CodeImage& image, std::span<const bpf::LeftFrame> frames) {
+    const Job job = make_job(samples::cell(), image, 0, frames);
+    for (const JobRegion& region : job.regions) {
+      if (region.name == "stack" && region.reported) {
+        return std::pair(job.entry.gpr[1] - region.end().value,
+                         job.entry.gpr[1] - region.address.value);
+      }
+    }
+    return std::pair<std::uint64_t, std::uint64_t>(0, 0);
+  };
+  using Depths = std::pair<std::uint64_t, std::uint64_t>;  // below r1 at entry
   CodeImage image = samples::image();
-  EXPECT_FALSE(entry_frame(samples::cell(), image));
+  EXPECT_EQ(reported(image, two), Depths(0, 0)) << "it does not say";
   image.functions[0].frame_top_bytes = 40;
-  const auto frame = entry_frame(samples::cell(), image);
-  ASSERT_TRUE(frame);
-  const Job job = make_job(samples::cell(), image, 0);
-  EXPECT_EQ(frame->end().value, job.entry.gpr[1] - 40);
-  EXPECT_EQ(frame->size_bytes, 512U);
-  EXPECT_NE(std::ranges::find(job.regions, *frame), job.regions.end());
-  image.functions[0].frame_top_bytes = kStackBytes;
-  EXPECT_FALSE(entry_frame(samples::cell(), image)) << "there is no such place";
+  EXPECT_EQ(reported(image, {}), Depths(0, 0)) << "nobody asks";
+  EXPECT_EQ(reported(image, one), Depths(40, 552));
+  EXPECT_EQ(reported(image, two), Depths(40, 552)) << "of the second it does not say";
+  image.functions[1].frame_top_bytes = 48;
+  EXPECT_EQ(reported(image, two), Depths(40, 552)) << "nor how large the first is";
+  image.functions[0].frame_bytes = 600;
+  EXPECT_EQ(reported(image, two), Depths(40, 1160));
+  image.functions[1].frame_top_bytes = kStackBytes;
+  EXPECT_EQ(reported(image, two), Depths(40, 552)) << "there is no such place";
 }
 
 TEST(Job, TheGateAvoidsEveryPageOfTheCell) {
