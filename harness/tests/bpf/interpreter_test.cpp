@@ -458,15 +458,17 @@ TEST(Interpreter, ExternalsCallBackAndKeepWhatIsTheCallers) {
 }
 
 TEST(Interpreter, WhatCalleesLeftIsGoneWithTheNextExternal) {
-  AddressSpace memory = memory_of(std::endian::little);
-  const std::string f = "exit\nf:\nstdw [%r10-8], 1\nmov %r0, 0\nexit\n";
-  EXPECT_EQ(run_placed(with_externals("call local f\n" + f), memory).value().frames.size(), 2U);
-  AddressSpace other = memory_of(std::endian::little);
-  EXPECT_EQ(
-      run_placed(with_externals("call local f\nmov %r1, 1\nmov %r2, 2\ncall kfunc 5\n" + f), other)
-          .value()
-          .frames.size(),
-      1U);
+  const auto frames_left = [](const std::string& main) {
+    AddressSpace memory = memory_of(std::endian::little);
+    const auto run =
+        run_placed(with_externals(main + "exit\nf:\nstdw [%r10-8], 1\nmov %r0, 0\nexit\n"), memory);
+    EXPECT_TRUE(run) << to_string(run.error());
+    return run ? run.value().frames.size() : 0;
+  };
+  EXPECT_EQ(frames_left("call local f\n"), 2U);
+  EXPECT_EQ(frames_left("call local f\nmov %r1, 1\nmov %r2, 2\nmov %r3, 3\nmov %r4, 4\nmov %r5, "
+                        "5\ncall kfunc 5\n"),
+            1U);
 }
 
 // RFC 9669 section 5.4: src 1 is the map, src 2 its values and `imm` of the second slot.
