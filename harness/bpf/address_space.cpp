@@ -140,6 +140,17 @@ Result<void> AddressSpace::store(GuestAddress address, unsigned size, std::uint6
   return store_value(address, size, {.bits = value});
 }
 
+void AddressSpace::undefine(GuestAddress address, std::uint64_t size) {
+  for (std::size_t i = 0; i < regions_.size(); ++i) {
+    const std::uint64_t offset = address.value - regions_[i].address.value;
+    if (offset < regions_[i].bytes.size()) {
+      shadows_[i].undefined.resize(regions_[i].bytes.size());
+      std::fill_n(shadows_[i].undefined.begin() + static_cast<std::ptrdiff_t>(offset), size,
+                  kUndefined);
+    }
+  }
+}
+
 void AddressSpace::add_frame(GuestAddress top, std::uint64_t size) {
   if (!has_stack_) {
     has_stack_ = true;

@@ -48,6 +48,9 @@ class AddressSpace {
   Result<Value> load_value(GuestAddress address, unsigned size) const;
   Result<void> store_value(GuestAddress address, unsigned size, const Value& value);
 
+  // Makes bytes of a region undefined, whoever may write them.
+  void undefine(GuestAddress address, std::uint64_t size);
+
   // Makes a frame, the `size` bytes below `top`, that nobody has written: the region `stack`, which
   // is the last one then, or as many more bytes below it, or bytes that it has already.
   void add_frame(GuestAddress top, std::uint64_t size);

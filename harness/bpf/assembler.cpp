@@ -82,6 +82,14 @@ struct Instruction {
   Slot second = {};  // of an instruction that takes two
 };
 
+// A label in a `.table`, which is filled in at the end.
+struct Element {
+  std::string_view table;
+  std::uint64_t offset = 0;
+  Reference label = {};
+};
+
+constexpr std::string_view kTable = ".table";
 constexpr std::string_view kRepeat = ".rept";
 constexpr std::string_view kEndRepeat = ".endr";
 
@@ -111,6 +119,7 @@ class Assembler {
     FARCALL_TRYV(resolve_functions());
     FARCALL_TRYV(divide_into_functions());
     FARCALL_TRYV(resolve_jumps());
+    FARCALL_TRYV(resolve_tables());
     return std::move(program_);
   }
 
@@ -142,6 +151,8 @@ class Assembler {
       const std::string_view word = directive.take_name();
       if (word == kRepeat) {
         FARCALL_TRYV(repeat(directive, lines));
+      } else if (word == kTable) {
+        FARCALL_TRYV(read_table(directive));
       } else if (word == kEndRepeat) {
         return error(ErrorCode::asm_syntax, place, "there is no .rept before this .endr");
       } else {
@@ -149,6 +160,32 @@ class Assembler {
       }
     }
     return success();
+  }
+
+  // `.table jumps zero, one`: the addresses of these instructions, in a region of that name.
+  Result<void> read_table(AssemblyLine& directive) {
+    const Place place = directive.place();
+    const std::string_view table = directive.take_name();
+    if (table.empty()) {
+      return expected(directive, "the name of a table");
+    }
+    if (std::ranges::find(elements_, table, &Element::table) != elements_.end()) {
+      return error(ErrorCode::asm_duplicate_label, place,
+                   fmt::format("there is a table '{}' already", table));
+    }
+    std::uint64_t offset = 0;
+    do {
+      const Place at = directive.place();
+      const std::string_view label = directive.take_name();
+      if (label.empty()) {
+        return expected(directive, "a label");
+      }
+      elements_.push_back(
+          {.table = table, .offset = offset, .label = {.label = label, .place = at}});
+      offset += 8;
+    } while (directive.take(','));
+    return directive.at_end() ? Result<void>(success())
+                              : expected(directive, "',' or the line's end");
   }
 
   // `.rept 3`, as in the GNU assembler; `lines` go on after the `.endr`.
@@ -574,6 +611,16 @@ class Assembler {
     return success();
   }
 
+  Result<void> resolve_tables() {
+    for (const Element& element : elements_) {
+      FARCALL_TRY(slot, slot_of(element.label));
+      program_.code_pointers.push_back(
+          {.region = std::string(element.table), .offset = element.offset, .slot = slot});
+    }
+    std::ranges::stable_sort(program_.code_pointers, {}, &CodePointer::region);
+    return success();
+  }
+
   std::optional<SlotIndex> implicit_exit(const Reference& reference) const {
     if (reference.label != "exit" || label_numbers_.contains(reference.label)) {
       return std::nullopt;
@@ -596,6 +643,7 @@ class Assembler {
   std::vector<Label> labels_;
   std::unordered_map<std::string_view, std::size_t> label_numbers_;
   std::vector<Reference> references_;
+  std::vector<Element> elements_;  // of tables, one after the other
 };
 
 }  // namespace

@@ -20,12 +20,16 @@
 //                            the first
 //   callx %r1                a call through a register, where the program has that extension
 //   call %r1                 the same
+//   gotox %r1                a jump to the instruction whose address is in a register
 //   done: exit               labels stand on a line of their own, or before an instruction
 // clang-format on
 //
 // Labels are letters, digits, `_`, `.` and `$`, do not begin with a digit, and are known in the
 // whole text. Two need no definition: `exit`, in a jump, is the first exit instruction of the
 // jump's function, and `main` is the first slot.
+//
+// `.table jumps zero, one`, on a line of its own, puts the addresses of the instructions at these
+// labels into a region of memory of that name (Program::code_pointers), for `gotox %r1`.
 //
 // `.rept 3` and `.endr`, on lines of their own, repeat what is between them, which has no labels.
 //

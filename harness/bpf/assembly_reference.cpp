@@ -59,6 +59,8 @@ constexpr auto kMeanings = [] {
       Meaning{exchange, "memory and src change places, at once"},
       Meaning{compare_exchange, "if memory = r0, memory = src, at once; r0 = what was there"},
       Meaning{jump, "goes on at the label; ja32 reaches over 32 bits of slots, others over 16"},
+      Meaning{jump_register,
+              "goes on at the instruction whose address dst holds, as a `.table` has it"},
       Meaning{may_goto,
               "does nothing; once this call of the function has executed its may_gotos as often as "
               "is admitted, jumps"},

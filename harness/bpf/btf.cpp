@@ -26,7 +26,7 @@ constexpr unsigned kColumnBits = 10;
 
 class Reader {
  public:
-  explicit Reader(const ElfCode& code) : code_(code) {}
+  Reader(const ElfCode& code, const KernelTypes* kernel) : code_(code), kernel_(kernel) {}
 
   Result<DebugInfo> run() {
     libbpf_set_print(nullptr);  // what it would print is said by errors here
@@ -66,8 +66,12 @@ class Reader {
                                     .text = string(word(at + 8))});
     }));
     if (word(4) >= kCoreHeaderBytes && code_.btf_ext.size() >= kCoreHeaderBytes) {
-      FARCALL_TRYV(read_table(24, kCoreBytes,
-                              [this](const CodePlace&, std::size_t) { ++info_.core_relocations; }));
+      FARCALL_TRYV(read_table(24, kCoreBytes, [this](CodePlace place, std::size_t at) {
+        ++info_.core_relocations;
+        if (kernel_ != nullptr) {
+          info_.core.emplace(std::move(place), core_place(at));
+        }
+      }));
     }
     return std::move(info_);
   }
@@ -223,6 +227,27 @@ class Reader {
     return text == nullptr ? "" : text;
   }
 
+  // What comes of the relocation whose record is there.
+  CorePlace core_place(std::size_t at) const {
+    const std::uint32_t kind = word(at + 12);
+    if (kind >= kCoreKinds) {
+      return {.what = fmt::format("a CO-RE relocation of kind {}", kind),
+              .value = {},
+              .refusal = Error{.code = ErrorCode::elf_unsupported,
+                               .message = fmt::format("expected kinds 0 to {}", kCoreKinds - 1)}};
+    }
+    const CoreRelocation relocation{
+        .type = word(at + 4), .access = string(word(at + 8)), .kind = static_cast<CoreKind>(kind)};
+    CorePlace place{.what = describe(*btf_, relocation), .value = {}, .refusal = {}};
+    auto resolved = resolve(*btf_, relocation, *kernel_);
+    if (resolved) {
+      place.value = resolved.value();
+    } else {
+      place.refusal = std::move(resolved).error();
+    }
+    return place;
+  }
+
   // A table whose offset from the header's end, and length, are at `header` of it. It begins with
   // the size of a record; then for each section its name, how many records, and these.
   template <typename Record>
@@ -259,17 +284,18 @@ class Reader {
   }
 
   const ElfCode& code_;
+  const KernelTypes* kernel_;
   BtfHandle btf_{nullptr, &btf__free};
   DebugInfo info_;
 };
 
 }  // namespace
 
-Result<DebugInfo> read_debug_info(const ElfCode& code) {
+Result<DebugInfo> read_debug_info(const ElfCode& code, const KernelTypes* kernel) {
   if (code.btf.empty()) {
     return DebugInfo{};
   }
-  return Reader(code).run();
+  return Reader(code, kernel).run();
 }
 
 }  // namespace farcall::bpf

@@ -1,6 +1,6 @@
 // What an object's BTF says of its code and of what it uses: the names of functions, the source
 // lines of instructions, its maps, and what it has declared and not defined. A part of the object
-// reader, and the only one that knows libbpf.
+// reader; it and core_relocation.hpp alone know libbpf.
 //
 // libbpf reads .BTF of either byte order; it reads .BTF.ext in the host's alone, so that the
 // records of that are read here. Source: Documentation/bpf/btf.rst of Linux.
@@ -9,11 +9,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
 
 #include "base/error.hpp"
+#include "bpf/core_relocation.hpp"
 #include "bpf/elf_code.hpp"
 #include "bpf/external.hpp"
 
@@ -51,6 +53,13 @@ struct Pointee {
   std::uint32_t bytes = 0;
 };
 
+// A place that depends on how a kernel's types look: what comes of it, or why nothing does.
+struct CorePlace {
+  std::string what;  // for messages
+  std::optional<CoreValue> value;
+  std::optional<Error> refusal;
+};
+
 struct DebugInfo {
   std::map<CodePlace, std::string> functions;       // names, by where they begin
   std::map<CodePlace, Pointee> contexts;            // of their first argument, if that is a pointer
@@ -59,11 +68,14 @@ struct DebugInfo {
   std::map<CodePlace, DebugLine> lines;             // by the instruction that begins them
   std::map<std::string, MapDefinition> maps;
   std::map<std::string, ExternDeclaration> externs;
-  // How many places depend on how the types of a kernel look. They stay as they were compiled.
+  // How many places depend on how the types of a kernel look. Without a kernel they stay as they were
+  // compiled; with one, `core` has them all.
   std::size_t core_relocations = 0;
+  std::map<CodePlace, CorePlace> core;
 };
 
-// Empty if the object has no BTF; elf.malformed if it has one that does not hold together.
-Result<DebugInfo> read_debug_info(const ElfCode& code);
+// Empty if the object has no BTF; elf.malformed if it has one that does not hold together. `kernel`
+// may be null.
+Result<DebugInfo> read_debug_info(const ElfCode& code, const KernelTypes* kernel = nullptr);
 
 }  // namespace farcall::bpf

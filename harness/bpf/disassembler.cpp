@@ -146,6 +146,11 @@ void add_jump_labels(const Program& program, Labels& labels) {
       is_target[static_cast<std::size_t>(target)] = true;
     }
   });
+  for (const CodePointer& pointer : program.code_pointers) {
+    if (pointer.slot < is_target.size()) {
+      is_target[pointer.slot] = true;
+    }
+  }
   unsigned number = 0;
   for (std::size_t slot = 0; slot < labels.size(); ++slot) {
     if (!is_target[slot] || !labels[slot].empty()) {
@@ -154,6 +159,23 @@ void add_jump_labels(const Program& program, Labels& labels) {
     do {
       labels[slot] = fmt::format("L{}", ++number);
     } while (function_named(program, labels[slot]));
+  }
+}
+
+// `.table jumps L1, L2`, for each region that has addresses of instructions.
+void append_tables(Text& text, const Program& program, const Labels& labels) {
+  std::string_view table;
+  for (const CodePointer& pointer : program.code_pointers) {
+    const bool is_first = table != pointer.region;
+    if (is_first && !table.empty()) {
+      append(text, "\n");
+    }
+    table = pointer.region;
+    append(text, "{}{}", is_first ? fmt::format(".table {} ", table) : ", ",
+           pointer.slot < labels.size() ? labels[pointer.slot] : fmt::format("{}", pointer.slot));
+  }
+  if (!table.empty()) {
+    append(text, "\n");
   }
 }
 
@@ -170,6 +192,7 @@ std::string disassemble(const Program& program) {
     append_instruction(text, program, labels, at);
     append(text, "\n");
   });
+  append_tables(text, program, labels);
   return fmt::to_string(text);
 }
 

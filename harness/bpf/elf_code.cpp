@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::array<std::string_view, 2> kMapSections = {".maps", "maps"};
 
+constexpr std::string_view kJumpTables = ".jumptables";  // of LLVM 22; not SHF_ALLOC
+
 // What a guest takes with room to spare.
 constexpr std::uint64_t kLargestData = std::uint64_t{4} << 20;
 
@@ -146,6 +148,11 @@ class SectionReader {
   }
 
   Result<void> read_data(const Section& section) {
+    if (section.name == kJumpTables && section.header.sh_type == SHT_PROGBITS) {
+      FARCALL_TRY(bytes, bytes_of(section));
+      code_.jump_tables[section.number()] = bytes;
+      return success();
+    }
     const GElf_Shdr& header = section.header;
     const bool is_zeros = header.sh_type == SHT_NOBITS;
     if ((header.sh_type != SHT_PROGBITS && !is_zeros) || (header.sh_flags & SHF_ALLOC) == 0 ||

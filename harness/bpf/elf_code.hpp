@@ -54,11 +54,12 @@ struct ElfSymbol {
 struct ElfCode {
   std::string file;  // the object's name
   std::endian order = std::endian::little;
-  std::map<std::size_t, ElfCodeSection> sections;  // by number
-  std::map<std::size_t, ElfDataSection> data;      // by number
-  std::map<std::size_t, ElfMapSection> maps;       // by number
-  std::vector<ElfSymbol> symbols;                  // by number
-  std::span<const std::byte> btf = {};             // .BTF and .BTF.ext of the object, or nothing
+  std::map<std::size_t, ElfCodeSection> sections;                 // by number
+  std::map<std::size_t, ElfDataSection> data;                     // by number
+  std::map<std::size_t, ElfMapSection> maps;                      // by number
+  std::map<std::size_t, std::span<const std::byte>> jump_tables;  // `.jumptables`, by number
+  std::vector<ElfSymbol> symbols;                                 // by number
+  std::span<const std::byte> btf = {};  // .BTF and .BTF.ext of the object, or nothing
   std::span<const std::byte> btf_ext = {};
 };
 

@@ -32,6 +32,8 @@
 //                      ones; aligned
 //   cast_kernel, cast_user, mov_percpu   pointers between address spaces, and to this
 //                      CPU's variables: here there is one address space and one CPU, so that the pointer stays
+//   jump_register      to the instruction whose address dst holds. Where the code of an instruction
+//                      begins, the JIT says: such addresses come from Program::code_pointers alone.
 //   may_goto           goes on at first, all those of one call of a function kMayGotoLimit times
 //                      together, and then jumps. In Linux the limit is 8388608.
 #pragma once
@@ -68,7 +70,7 @@ enum class Operation : std::uint8_t {
   load, load_signed, load_acquire, store_register, store_immediate, store_release,
   load_immediate64, load_map, load_map_value, load_function,
   atomic_add, atomic_or, atomic_and, atomic_xor, exchange, compare_exchange,
-  jump, may_goto,
+  jump, jump_register, may_goto,
   jump_if_equal, jump_if_not_equal, jump_if_set,
   jump_if_greater, jump_if_greater_equal, jump_if_less, jump_if_less_equal,
   jump_if_signed_greater, jump_if_signed_greater_equal,
@@ -101,6 +103,7 @@ enum class Form : std::uint8_t {
   target,        // ja label
   target32,      // ja32 label
   branch,        // jeq %r1, 5, label
+  pointer,       // gotox %r1
   local_callee,  // call local label
   helper,        // call 5
   kfunc,         // call kfunc 5
@@ -157,6 +160,7 @@ constexpr std::array<Operand, 3> operands_of(Form form) {
     case Form::kfunc:
       return {Operand::kfunc};
     case Form::callee:
+    case Form::pointer:
       return {Operand::dst};
     case Form::nothing:
       break;
@@ -202,6 +206,8 @@ struct InstructionInfo {
     return operation == Operation::call || operation == Operation::call_external ||
            operation == Operation::call_register;
   }
+  // Whether it is a call site: a branch that the code says nothing of but where it stands counts.
+  constexpr bool is_site() const { return is_call() || operation == Operation::jump_register; }
   // Whether it is a 64-bit immediate load, of whatever.
   constexpr bool loads64() const { return opcode == kLoadImmediate64; }
   // Whether `imm` is the number of a map.
@@ -452,6 +458,8 @@ inline constexpr auto kInstructions = [] {
 
       InstructionInfo{.opcode = 0x05, .mnemonic = "ja", .operation = jump, .form = Form::target,
                       .offset = kOperand},
+      InstructionInfo{.opcode = 0x0d, .mnemonic = "gotox", .operation = jump_register,
+                      .form = Form::pointer, .dst = kOperand},
       InstructionInfo{.opcode = 0x06, .mnemonic = "ja32", .operation = jump,
                       .form = Form::target32, .imm = kOperand},
       InstructionInfo{.opcode = 0xe5, .mnemonic = "may_goto", .operation = may_goto,

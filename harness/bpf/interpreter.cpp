@@ -58,6 +58,7 @@ struct Machine {
   std::vector<std::uint32_t> left = {};  // whose frames are untouched, see InterpreterRun::frames
   std::uint64_t tail_calls = 0;
   std::vector<UndefinedStore> undefined_stores = {};  // outside of the stack
+  std::vector<GuestAddress> code_pointers = {};       // where in memory each is
   InterpreterRun run = {};
 };
 
@@ -226,6 +227,9 @@ std::string describe_origin(const Program& program, const Origin& origin) {
                          describe_slot(program, origin.slot));
     case Origin::Kind::stack_position:
       return "where in memory the stack is";
+    case Origin::Kind::instruction:
+      return fmt::format("where the code of {} begins",
+                         name_of(program, program.code_pointers[origin.slot].slot));
     default:
       return "a value that is not defined";
   }
@@ -434,11 +438,43 @@ Result<Value> updated_value(const Machine& machine, const InstructionInfo& info,
   }
 }
 
+// What stands for an address that only the JIT knows. Arithmetic gives other bits, of the same
+// origin.
+Value code_pointer(std::size_t number) {
+  Value value =
+      undefined_value({.kind = Origin::Kind::instruction, .slot = static_cast<SlotIndex>(number)});
+  value.bits = ~std::uint64_t{number};
+  return value;
+}
+
+std::optional<std::uint32_t> code_pointer_number(const Value& value) {
+  const bool whole = value.origin.kind == Origin::Kind::instruction &&
+                     value.undefined == ~std::uint64_t{0} &&
+                     value.bits == ~std::uint64_t{value.origin.slot};
+  return whole ? std::optional(value.origin.slot) : std::nullopt;
+}
+
+// What is loaded where the address of an instruction is.
+Value loaded_code_pointer(const Machine& machine, GuestAddress address, unsigned size,
+                          Value value) {
+  for (std::size_t i = 0; i < machine.code_pointers.size(); ++i) {
+    const GuestAddress at = machine.code_pointers[i];
+    if (address == at && size == 8) {
+      return code_pointer(i);
+    }
+    if (address.value - at.value < 8 || at.value - address.value < size) {
+      value.origin = code_pointer(i).origin;
+    }
+  }
+  return value;
+}
+
 // What `address` holds; it is this instruction that reads it.
 Result<Value> load_value(const Machine& machine, GuestAddress address, unsigned size) {
   FARCALL_TRY(value, machine.memory.load_value(address, size));
   if (value.undefined != 0) {
     value.origin = {.kind = Origin::Kind::memory, .slot = machine.pc};
+    return loaded_code_pointer(machine, address, size, value);
   }
   return value;
 }
@@ -762,6 +798,57 @@ Result<void> call(Machine& machine) {
                                                     : call_external(machine, site, *callee);
 }
 
+// Goes where the address of an instruction leads.
+Result<void> jump_register(Machine& machine) {
+  const Program& program = machine.program;
+  const std::uint8_t dst = program.slots[machine.pc].dst;
+  const CallSite site =
+      std::ranges::lower_bound(machine.sites, machine.pc, {}, &CallInstruction::slot)->site;
+  const Value& target = machine.registers[dst];
+  const auto number = code_pointer_number(target);
+  if (!number && opaque(target).undefined != 0) {
+    Error error = undefined(machine, register_text("where it goes", dst), target);
+    error.hint = "a jump goes to an address as it is in a table";
+    error.site = to_string(program, site);
+    return error;
+  }
+  if (!number) {
+    return at_site(machine, site, ErrorCode::interpreter_bad_call,
+                   fmt::format("jump through %r{} to {}: that is not from a table of addresses of "
+                               "instructions",
+                               dst, to_string(GuestAddress{target.bits})));
+  }
+  const SlotIndex to = program.code_pointers[*number].slot;
+  if (function_at(program, to) != site.function) {
+    return at_site(machine, site, ErrorCode::interpreter_bad_call,
+                   fmt::format("jump through %r{} to {}, which is in another function", dst,
+                               name_of(program, to)));
+  }
+  machine.run.calls.push_back(
+      {.site = site, .slot = machine.pc, .callee = site.function, .pointer = *number});
+  machine.pc = to;
+  return success();
+}
+
+// Where in memory the addresses of instructions are; nobody knows what they are.
+Result<void> find_code_pointers(Machine& machine) {
+  for (const CodePointer& pointer : machine.program.code_pointers) {
+    const auto& regions = machine.memory.regions();
+    const auto region = std::ranges::find(regions, pointer.region, &MemoryRegion::name);
+    if (region == regions.end() || region->bytes.size() < 8 ||
+        pointer.offset > region->bytes.size() - 8) {
+      return Error{.code = ErrorCode::interpreter_bad_access,
+                   .message = fmt::format("there is no memory for the address of an instruction "
+                                          "at {}+{}",
+                                          pointer.region, pointer.offset)};
+    }
+    const GuestAddress at = region->address + pointer.offset;
+    machine.code_pointers.push_back(at);
+    machine.memory.undefine(at, 8);
+  }
+  return success();
+}
+
 // What a load of a map's address, or of that of its values, loads.
 Result<GuestAddress> map_address(const Machine& machine) {
   const std::vector<Slot>& slots = machine.program.slots;
@@ -786,7 +873,11 @@ Result<void> execute(Machine& machine) {
     ++machine.run.instructions;
     if (machine.limits.watch) {
       InterpreterStep step{.slot = pc, .depth = static_cast<std::uint32_t>(machine.frames.size())};
-      std::ranges::transform(registers, step.registers.begin(), &Value::bits);
+      for (std::size_t i = 0; i < registers.size(); ++i) {
+        const auto number = code_pointer_number(registers[i]);
+        step.registers[i] = number ? *number : registers[i].bits;
+        step.code_pointers |= number ? 1U << i : 0U;
+      }
       machine.limits.watch(step);
     }
     const Slot& slot = program.slots[pc];
@@ -813,6 +904,10 @@ Result<void> execute(Machine& machine) {
       case Operation::call_external:
       case Operation::call_register: {
         FARCALL_TRYV(call(machine));
+        break;
+      }
+      case Operation::jump_register: {
+        FARCALL_TRYV(jump_register(machine));
         break;
       }
       case Operation::may_goto:
@@ -849,7 +944,7 @@ Result<void> check_memory(Machine& machine) {
   for (std::size_t i = 0; i + 1 < regions.size(); ++i) {  // the last is the stack
     const auto& pointers = machine.memory.pointers(i);
     std::ranges::copy(pointers, std::back_inserter(machine.run.stack_pointers));
-    const auto at = machine.memory.first_undefined(i);
+    const auto at = regions[i].writable ? machine.memory.first_undefined(i) : std::nullopt;
     if (!at) {
       continue;
     }
@@ -878,6 +973,7 @@ Result<InterpreterRun> interpret(const Program& program, std::span<const GuestAd
   Machine machine{.program = program, .addresses = addresses, .memory = memory, .limits = limits};
   std::ranges::transform(arguments, machine.registers.begin() + 1,
                          [](std::uint64_t argument) { return Value{.bits = argument}; });
+  FARCALL_TRYV(find_code_pointers(machine));
   begin_function(machine, stack_top, 0);
   FARCALL_TRYV(execute(machine));
   const Value& result = machine.registers[0];

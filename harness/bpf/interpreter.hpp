@@ -27,6 +27,9 @@ struct InterpreterStep {
   SlotIndex slot = 0;
   std::uint32_t depth = 0;  // how many callers wait
   std::array<std::uint64_t, kRegisterCount> registers = {};
+  // Registers that hold the address of an instruction, as a mask: the number of one of
+  // Program::code_pointers stands for it.
+  std::uint32_t code_pointers = 0;
 
   friend bool operator==(const InterpreterStep&, const InterpreterStep&) = default;
 };
@@ -84,7 +87,8 @@ struct InterpreterRun {
   // first whose place an external function was given later, and with the last that holds anything.
   std::vector<LeftFrame> frames;
   std::uint64_t instructions = 0;
-  // Every call executed, in the order of execution: tail calls too, if they go anywhere.
+  // Every call executed, in the order of execution: tail calls too, if they go anywhere, and each
+  // `gotox`.
   std::vector<PseudoCall> calls;
   std::vector<ReturnAddress> return_addresses;
   StackUse stack_use;
@@ -99,6 +103,10 @@ struct InterpreterRun {
 // frame lies in that frame, which is still there. `memory` holds what is left of it afterwards.
 // Fails with interpreter.bad-access, interpreter.bad-call (through a register that holds no
 // function's address, or no helper's number), interpreter.budget, interpreter.call-depth.
+//
+// Addresses of instructions in memory (Program::code_pointers) may be loaded as a whole, copied from
+// register to register, and jumped to. All else that depends on where the JIT puts code is
+// undefined.
 //
 // Registers that nobody has written (r0 and r6 … r9 where a function begins, r1 … r5 after a call),
 // frames that nobody has written, and where the stack lies are not the program's to know. Such

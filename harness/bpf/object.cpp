@@ -18,6 +18,7 @@
 #include "base/byte_order.hpp"
 #include "bpf/btf.hpp"
 #include "bpf/codec.hpp"
+#include "bpf/core_relocation.hpp"
 #include "bpf/divide.hpp"
 #include "bpf/elf_code.hpp"
 #include "bpf/instruction.hpp"
@@ -36,8 +37,7 @@ constexpr std::uint64_t kAddressBytes = 8;
 constexpr std::size_t kMapDefBytes = 20;
 
 constexpr std::uint64_t kMostVariableBytes = std::uint64_t{64} * 1024;  // of one of the kernel's
-constexpr std::string_view kJumpTable = "BPF.JT.";  // symbols of LLVM 22, in `.jumptables`
-constexpr std::size_t kNoSection = 0;               // the null section, which holds nothing
+constexpr std::size_t kNoSection = 0;  // the null section, which holds nothing
 
 class ObjectReader {
  public:
@@ -74,6 +74,7 @@ class ObjectReader {
     for (std::size_t i = 1; i < programs; ++i) {
       program_.functions[i].begins_program = true;
     }
+    FARCALL_TRYV(copy_jump_tables());
     for (const Named& named : named_) {
       program_.slots[named.slot].imm =
           static_cast<std::int32_t>(program_.functions[named.function].begin - named.slot - 1);
@@ -96,6 +97,14 @@ class ObjectReader {
   struct Named {
     SlotIndex slot = 0;
     std::uint32_t function = 0;
+  };
+
+  // What LLVM 22 makes of a `switch`: an element of eight bytes for each case.
+  struct JumpTable {
+    std::string name;
+    std::uint32_t region = 0;  // its number
+    std::size_t section = 0;   // that its elements are offsets in
+    std::span<const std::byte> elements;
   };
 
   // What a relocation leads to: a function of the program, or a place in a region of data.
@@ -273,6 +282,69 @@ class ObjectReader {
     return known->second;
   }
 
+  // The region of a jump table that a function loads the address of, of as many elements as its
+  // symbol says. Elements are bytes of that function's section.
+  Result<std::uint32_t> jump_table(ElfAddress at, const ElfSymbol& symbol) {
+    const std::span<const std::byte> all = code_.jump_tables.at(symbol.section);
+    if (symbol.size == 0 || symbol.size % kAddressBytes != 0 || symbol.value > all.size() ||
+        symbol.size > all.size() - symbol.value) {
+      return error_at(at, ErrorCode::elf_malformed,
+                      fmt::format("jump table '{}' is {} bytes from {:#x} on: expected whole "
+                                  "elements of 8 within the section of {} bytes",
+                                  symbol.name, symbol.size, symbol.value, all.size()));
+    }
+    const auto known = std::ranges::find(jump_tables_, symbol.name, &JumpTable::name);
+    if (known != jump_tables_.end()) {
+      return known->region;
+    }
+    data_sections_.push_back(kNoSection);
+    data_.push_back({.name = symbol.name,
+                     .address = {},
+                     .bytes = std::vector<std::byte>(symbol.size),
+                     .writable = false});
+    const auto region = static_cast<std::uint32_t>(data_.size() - 1);
+    jump_tables_.push_back({.name = symbol.name,
+                            .region = region,
+                            .section = at.section,
+                            .elements = all.subspan(symbol.value, symbol.size)});
+    return region;
+  }
+
+  // Where the functions of the program came to lie is known now.
+  Result<void> copy_jump_tables() {
+    std::ranges::sort(jump_tables_, {}, &JumpTable::name);
+    for (const JumpTable& table : jump_tables_) {
+      for (std::size_t offset = 0; offset < table.elements.size(); offset += kAddressBytes) {
+        const ElfAddress to{
+            .section = table.section,
+            .offset = load<std::uint64_t>(table.elements.data() + offset, code_.order)};
+        const auto slot = slot_at(to);
+        if (!slot) {
+          return Error{.code = ErrorCode::elf_malformed,
+                       .message = fmt::format(
+                           "element {} of jump table '{}' leads to {}+{:#x}, which is in "
+                           "no function of the program",
+                           offset / kAddressBytes, table.name, section_name(to.section), to.offset),
+                       .where = {.file = code_.file}};
+        }
+        program_.code_pointers.push_back({.region = table.name, .offset = offset, .slot = *slot});
+      }
+    }
+    return success();
+  }
+
+  // The slot of the program that was at that place of the object.
+  std::optional<SlotIndex> slot_at(ElfAddress place) const {
+    for (std::size_t i = 0; i < chosen_.size(); ++i) {
+      const ElfSymbol& function = *chosen_[i];
+      const std::uint64_t offset = place.offset - function.value;
+      if (function.section == place.section && offset < function.size && offset % kSlotBytes == 0) {
+        return program_.functions[i].begin + static_cast<SlotIndex>(offset / kSlotBytes);
+      }
+    }
+    return std::nullopt;
+  }
+
   // The number of a section's region, which joins the data if it is new.
   std::uint32_t region_of(std::size_t section) {
     const auto [known, is_new] =
@@ -340,12 +412,11 @@ class ObjectReader {
       }
       return Target{.kind = ObjectTarget::function, .number = number_of(*function->second)};
     }
-    const auto data = code_.data.find(symbol.section);
-    if (data == code_.data.end() && symbol.name.starts_with(kJumpTable)) {
-      return error_at(at, ErrorCode::elf_unsupported,
-                      "jump through a table (gotox), which is not supported",
-                      "clang makes none with -fno-jump-tables");
+    if (code_.jump_tables.contains(symbol.section)) {
+      FARCALL_TRY(region, jump_table(at, symbol));
+      return Target{.number = region, .addend = addend};
     }
+    const auto data = code_.data.find(symbol.section);
     if (data == code_.data.end()) {
       return error_at(
           at, ErrorCode::elf_unsupported,
@@ -386,12 +457,40 @@ class ObjectReader {
       FARCALL_TRYV(copy_slot(section, at, is_second));
       is_second = !is_second && slots_of(program_.slots.back().opcode) == 2;
     }
+    FARCALL_TRYV(fit_to_kernel(section, function, begin));
     // Linux names a function by BTF alone.
     const bool named = debug_.functions.contains({section.name, function.value});
     program_.functions.push_back({.name = std::move(name),
                                   .begin = begin,
                                   .end = static_cast<SlotIndex>(program_.slots.size()),
                                   .anonymous = !named});
+    return success();
+  }
+
+  // Makes the instructions of a function that was copied fit a kernel's types.
+  Result<void> fit_to_kernel(const ElfCodeSection& section, const ElfSymbol& function,
+                             SlotIndex begin) {
+    const std::uint64_t end = function.value + function.size;
+    for (auto place = debug_.core.lower_bound({section.name, function.value});
+         place != debug_.core.end() && place->first.first == section.name &&
+         place->first.second < end;
+         ++place) {
+      const std::uint64_t offset = place->first.second;
+      const CorePlace& core = place->second;
+      const auto at = begin + static_cast<SlotIndex>((offset - function.value) / kSlotBytes);
+      Result<void> fitted = success();
+      if (core.refusal || offset % kSlotBytes != 0) {
+        fitted = core.refusal.value_or(Error{.code = ErrorCode::elf_malformed,
+                                             .message = "expected an instruction to begin here"});
+      } else {
+        fitted = fit(*core.value, std::span(program_.slots).subspan(at));
+      }
+      if (!fitted) {
+        return error_at({.section = function.section, .offset = offset}, fitted.error().code,
+                        fmt::format("{}: {}", core.what, fitted.error().message),
+                        "without '-- btf' it stands as it was compiled");
+      }
+    }
     return success();
   }
 
@@ -530,6 +629,7 @@ class ObjectReader {
   std::vector<ObjectMap> maps_;
   std::vector<ObjectExtern> externs_;
   std::map<std::string, std::uint32_t> variables_;  // of the kernel, by name: their regions
+  std::vector<JumpTable> jump_tables_;
   Program program_;
 };
 
@@ -537,9 +637,9 @@ class ObjectReader {
 
 Result<Object> read_object(std::span<const std::byte> object, const std::string& file,
                            std::optional<std::string_view> entry,
-                           std::span<const std::string_view> more) {
+                           std::span<const std::string_view> more, const KernelTypes* kernel) {
   FARCALL_TRY(code, read_elf_code(object, file));
-  FARCALL_TRY(debug, read_debug_info(code));
+  FARCALL_TRY(debug, read_debug_info(code, kernel));
   return ObjectReader(code, debug).run(entry, more);
 }
 
@@ -573,9 +673,9 @@ Result<std::vector<std::byte>> read_object_bytes(const std::string& path) {
 }  // namespace
 
 Result<Object> read_object_file(const std::string& path, std::optional<std::string_view> entry,
-                                std::span<const std::string_view> more) {
+                                std::span<const std::string_view> more, const KernelTypes* kernel) {
   FARCALL_TRY(bytes, read_object_bytes(path));
-  return read_object(bytes, path, entry, more);
+  return read_object(bytes, path, entry, more, kernel);
 }
 
 Result<std::vector<std::string>> object_entries(const std::string& path) {

@@ -19,10 +19,16 @@
 // everything has its place, and are listed. A call through a register has its register in `imm`, as
 // clang 14 writes it, or in `dst`; here it is in `dst`.
 //
+// A jump table of `.jumptables`, which a function loads the address of, is a region of its symbol's
+// name; its elements are Program::code_pointers.
+//
 // Loads of the addresses of maps become loads of map number N of Object::maps, calls of functions
 // that are not in the object calls of kfunc number N of Object::externs: whoever knows what these
-// are gives them their numbers. What depends on how a kernel's types look (CO-RE) stays as it was
-// compiled.
+// are gives them their numbers.
+//
+// What depends on how a kernel's types look (CO-RE) is made to fit `kernel`, if there is one; where
+// that has no such thing, a call of helper kUnrelocated stands for the instruction. Else it stays as
+// it was compiled.
 //
 // An object of one function, which is all its code and wants no relocation, may have more of them
 // in it: whatever it calls is one.
@@ -98,11 +104,13 @@ struct Object {
 // `more` are entries besides: programs that a tail call may go to.
 Result<Object> read_object(std::span<const std::byte> object, const std::string& file,
                            std::optional<std::string_view> entry,
-                           std::span<const std::string_view> more = {});
+                           std::span<const std::string_view> more = {},
+                           const KernelTypes* kernel = nullptr);
 
 // The same from a file; file.unreadable if there is none, file.empty, file.too-large beyond 16 MiB.
 Result<Object> read_object_file(const std::string& path, std::optional<std::string_view> entry,
-                                std::span<const std::string_view> more = {});
+                                std::span<const std::string_view> more = {},
+                                const KernelTypes* kernel = nullptr);
 
 // The names of all global functions, in the order of the file's sections. As above.
 Result<std::vector<std::string>> object_entries(const std::string& path);

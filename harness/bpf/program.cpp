@@ -112,12 +112,13 @@ std::vector<CallInstruction> call_instructions(const Program& program) {
          at += slots_of(program.slots[at].opcode)) {
       const Slot& slot = program.slots[at];
       const InstructionInfo* info = find(slot);
-      if (info == nullptr || !info->is_call()) {
+      if (info == nullptr || !info->is_site()) {
         continue;
       }
       calls.push_back({.site = {.function = number, .ordinal = ordinal},
                        .slot = at,
-                       .callee = fixed_callee(program, *info, at)});
+                       .callee = fixed_callee(program, *info, at),
+                       .is_jump = info->operation == Operation::jump_register});
       ++ordinal;
     }
   }

@@ -84,6 +84,17 @@ struct Function {
   friend bool operator==(const Function&, const Function&) = default;
 };
 
+// The address of an instruction that lies in memory, eight bytes at `offset` of the region of that
+// name: an element of a table that `gotox` jumps through. Where the code of the instruction begins
+// only the JIT knows.
+struct CodePointer {
+  std::string region;
+  std::uint64_t offset = 0;
+  SlotIndex slot = 0;  // where the instruction begins
+
+  friend bool operator==(const CodePointer&, const CodePointer&) = default;
+};
+
 // A line of the source that a compiler made instructions of, from `slot` on.
 struct SourceLine {
   SlotIndex slot = 0;
@@ -97,8 +108,9 @@ struct Program {
   std::vector<Slot> slots;
   std::vector<Function> functions;
   Callx callx = Callx::none;
-  std::vector<External> externals;  // what it may call besides; no two of a kind with one id
-  std::vector<Map> maps;            // by their numbers; no two of one name
+  std::vector<External> externals;         // what it may call besides; no two of a kind with one id
+  std::vector<Map> maps;                   // by their numbers; no two of one name
+  std::vector<CodePointer> code_pointers;  // by region and offset, ascending
 
   // Where each slot came from, for messages: as many as slots, or none.
   std::vector<SourceLocation> origins;
@@ -108,7 +120,7 @@ struct Program {
 
   friend bool operator==(const Program& a, const Program& b) {
     return a.slots == b.slots && a.functions == b.functions && a.callx == b.callx &&
-           a.externals == b.externals && a.maps == b.maps;
+           a.externals == b.externals && a.maps == b.maps && a.code_pointers == b.code_pointers;
   }
 };
 
@@ -123,8 +135,9 @@ std::optional<std::uint32_t> external_with_id(const Program& program, ExternalKi
 bool is_program(const Program& program, std::uint32_t function);
 
 // The `ordinal`-th call instruction of function number `function`, both from 0, in program order.
-// Every call instruction counts, whether it is ever reached or not. Written `main[0]`. An external
-// that calls back does so at a site of its own, `loop[0]`.
+// Every call instruction counts, whether it is ever reached or not, and so does every `gotox`, which
+// goes to its own function. Written `main[0]`. An external that calls back does so at a site of its
+// own, `loop[0]`.
 struct CallSite {
   std::uint32_t function = 0;
   std::uint32_t ordinal = 0;
@@ -137,6 +150,7 @@ struct CallInstruction {
   CallSite site;
   SlotIndex slot = 0;
   std::optional<std::uint32_t> callee;  // its number; empty: only a run says which
+  bool is_jump = false;                 // a `gotox`
 
   friend bool operator==(const CallInstruction&, const CallInstruction&) = default;
 };
@@ -147,6 +161,8 @@ struct PseudoCall {
   CallSite site;
   SlotIndex slot = 0;
   std::uint32_t callee = 0;  // number of the function
+  // Of a `gotox`, which of Program::code_pointers it went by.
+  std::optional<std::uint32_t> pointer = {};
 
   friend bool operator==(const PseudoCall&, const PseudoCall&) = default;
 };

@@ -305,10 +305,33 @@ Problem check_targets(const Examined& examined, const std::vector<bool>& begins)
   }
   const SlotIndex next = examined.at + slots_of(info.opcode);
   const bool last = next == examined.program.functions[examined.function].end;
-  if (last && info.operation != Operation::exit && info.operation != Operation::jump) {
+  if (last && info.operation != Operation::exit && info.operation != Operation::jump &&
+      info.operation != Operation::jump_register) {
     return error_at(examined, ErrorCode::bpf_falls_off_end,
                     fmt::format("{} is the last instruction of {}: expected exit or ja",
                                 info.mnemonic, examined.program.functions[examined.function].name));
+  }
+  return std::nullopt;
+}
+
+// Elements of jump tables: of eight bytes each, and of instructions. `begins` as above.
+Problem check_code_pointers(const Program& program, const std::vector<bool>& begins) {
+  const CodePointer* before = nullptr;
+  for (const CodePointer& pointer : program.code_pointers) {
+    const auto bad = [&](std::string_view what) {
+      return Error{.code = ErrorCode::bpf_jump_target,
+                   .message = fmt::format("{}+{} is the address of slot {}: {}", pointer.region,
+                                          pointer.offset, pointer.slot, what)};
+    };
+    if (pointer.slot >= begins.size() || !begins[pointer.slot]) {
+      return bad("no instruction begins there");
+    }
+    if (before != nullptr &&
+        (before->region > pointer.region ||
+         (before->region == pointer.region && before->offset + 8 > pointer.offset))) {
+      return bad("expected such addresses in the order of their places, eight bytes each");
+    }
+    before = &pointer;
   }
   return std::nullopt;
 }
@@ -331,7 +354,7 @@ Result<void> validate(const Program& program) {
         if (found) {
           return found;
         }
-        calls += find(program.slots[at])->is_call() ? 1U : 0U;
+        calls += find(program.slots[at])->is_site() ? 1U : 0U;
       }
     }
     return std::nullopt;
@@ -345,6 +368,9 @@ Result<void> validate(const Program& program) {
   if (!problem) {
     problem = for_each_instruction(
         [&begins](const Examined& examined) { return check_targets(examined, begins); });
+  }
+  if (!problem) {
+    problem = check_code_pointers(program, begins);
   }
   if (problem) {
     return *std::move(problem);

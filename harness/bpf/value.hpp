@@ -26,6 +26,7 @@ struct Origin {
     memory,          // bytes that the instruction at `slot` reads
     stack_position,  // an address in the stack
     return_address,  // one that a walk over the stack has stored
+    instruction,     // the address of one: element `slot` of Program::code_pointers
   };
   Kind kind = Kind::none;
   std::uint8_t reg = 0;

@@ -96,6 +96,7 @@ SiteKind site_kind(const bpf::Program& program, std::string_view site) {
     }
     switch (bpf::find(program.slots[call.slot])->operation) {
       case bpf::Operation::call_register:
+      case bpf::Operation::jump_register:
         return SiteKind::through_register;
       case bpf::Operation::call:
         return SiteKind::local;

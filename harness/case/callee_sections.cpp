@@ -81,6 +81,11 @@ void append_program(bpf::Program& program, std::string_view name, bpf::Program m
   const auto append = [](auto& to, auto& from) {
     to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
   };
+  for (bpf::CodePointer& pointer : more.code_pointers) {
+    pointer.slot += moved;
+  }
+  append(program.code_pointers, more.code_pointers);
+  std::ranges::stable_sort(program.code_pointers, {}, &bpf::CodePointer::region);
   append(program.slots, more.slots);
   append(program.functions, more.functions);
   append(program.origins, more.origins);
@@ -210,6 +215,14 @@ Result<void> read_program(Reader& reader, const Section& section) {
     return error_at(
         name.where, ErrorCode::case_duplicate_section,
         fmt::format("there is a function '{}' already: expected another name", name.text));
+  }
+  for (const bpf::CodePointer& pointer : more.code_pointers) {
+    const auto& known = reader.program->code_pointers;
+    if (std::ranges::find(known, pointer.region, &bpf::CodePointer::region) != known.end()) {
+      return error_at(name.where, ErrorCode::case_duplicate_section,
+                      fmt::format("another program has a table '{}' already: expected another name",
+                                  pointer.region));
+    }
   }
   append_program(*reader.program, name.text, std::move(more));
   return success();

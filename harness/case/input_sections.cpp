@@ -147,6 +147,36 @@ Result<void> read_assembly(Reader& reader, const Section& section) {
   return success();
 }
 
+namespace {
+
+// A file that a case names, relative to the case's own.
+std::string path_of(const Reader& reader, Word file) {
+  std::string path{file.text};
+  if (!path.starts_with('/')) {
+    path.insert(0, reader.result.path, 0, reader.result.path.rfind('/') + 1);
+  }
+  return path;
+}
+
+}  // namespace
+
+Result<void> read_btf(Reader& reader, const Section& section) {
+  Cursor cursor = section.arguments;
+  const Word file = cursor.quoted();
+  if (file.text.empty()) {
+    return error_at(file.where, ErrorCode::case_syntax,
+                    "expected '-- btf FILE'; a name with blanks stands in quotes");
+  }
+  FARCALL_TRYV(expect_end(cursor, "the file"));
+  auto types = bpf::KernelTypes::read(path_of(reader, file));
+  if (!types) {
+    return error_at(file.where, types.error().code,
+                    fmt::format("{}: {}", path_of(reader, file), types.error().message));
+  }
+  reader.kernel_types = std::move(types).value();
+  return success();
+}
+
 Result<void> read_elf(Reader& reader, const Section& section) {
   FARCALL_TRYV(refuse_second_program(reader, section));
   Cursor cursor = section.arguments;
@@ -160,12 +190,10 @@ Result<void> read_elf(Reader& reader, const Section& section) {
   while (!cursor.at_end()) {
     more.push_back(cursor.word().text);
   }
-  std::string path{file.text};
-  if (!path.starts_with('/')) {
-    path.insert(0, reader.result.path, 0, reader.result.path.rfind('/') + 1);
-  }
-  Result<bpf::Object> object = bpf::read_object_file(
-      path, entry.text.empty() ? std::nullopt : std::optional{entry.text}, more);
+  const std::string path = path_of(reader, file);
+  Result<bpf::Object> object =
+      bpf::read_object_file(path, entry.text.empty() ? std::nullopt : std::optional{entry.text},
+                            more, reader.kernel_types ? &*reader.kernel_types : nullptr);
   if (!object) {
     // What is wrong in an object is told where it is; what is wrong with the file, where it is
     // named.
@@ -241,6 +269,32 @@ Result<void> validate(bpf::Program& program, const Undeclared& undeclared) {
 
 }  // namespace
 
+namespace {
+
+// A region for each jump table that has none yet: those of assembly.
+Result<void> add_tables(Reader& reader, const bpf::Program& program) {
+  auto& regions = reader.result.data;
+  const std::size_t before = regions.size();
+  for (const bpf::CodePointer& pointer : program.code_pointers) {
+    const auto known = std::ranges::find(regions, pointer.region, &bpf::MemoryRegion::name);
+    if (known == regions.end()) {
+      if (is_reserved(pointer.region) || bpf::callee_named(program, pointer.region)) {
+        return error_at(reader.result.program_where, ErrorCode::case_syntax,
+                        fmt::format("the table '{}' is called like a function or a word of the "
+                                    "grammar: expected another name",
+                                    pointer.region));
+      }
+      regions.push_back({.name = pointer.region, .address = {}, .bytes = {}, .writable = false});
+    }
+    if (regions.back().name == pointer.region && regions.size() > before) {
+      regions.back().bytes.resize(pointer.offset + 8);
+    }
+  }
+  return success();
+}
+
+}  // namespace
+
 Result<void> Reader::refuse(Error error) {
   if (result.error.empty()) {
     return error;
@@ -253,6 +307,10 @@ Result<void> finish_program(Reader& reader) {
   if (!reader.program) {
     return error_at({}, ErrorCode::case_missing_section,
                     "there is no program: expected a section '-- asm', '-- elf FILE' or '-- raw'");
+  }
+  if (reader.kernel_types && !reader.result.object_order) {
+    return error_at(reader.result.program_where, ErrorCode::case_unsupported,
+                    "'-- btf' is for the types of an object: expected '-- elf FILE'");
   }
   FARCALL_TRYV(add_stub_log(reader));
   bpf::Program& program = *reader.program;
@@ -270,6 +328,7 @@ Result<void> finish_program(Reader& reader) {
   if (auto valid = validate(program, *reader.undeclared); !valid) {
     return reader.refuse(std::move(valid).error());
   }
+  FARCALL_TRYV(add_tables(reader, program));
   const std::size_t callees = callee_count(program);
   for (const bpf::ObjectAddress& address : reader.object_addresses) {
     const auto item = [&] {

@@ -46,6 +46,7 @@ struct Reader {
   // The program under construction, and what is said of it elsewhere.
   std::optional<bpf::Program> program = {};
   bpf::Callx callx = bpf::Callx::none;
+  std::optional<bpf::KernelTypes> kernel_types = {};  // `-- btf`
   std::vector<bpf::External> externals = {};
   std::vector<bpf::Map> maps = {};                        // by `-- array`, in the file's order
   std::vector<bpf::ObjectAddress> object_addresses = {};  // that it and its data hold
@@ -69,6 +70,7 @@ Result<Value> parse_value(const Reader& reader, Word word);
 Result<void> read_extension(Reader& reader, const Section& section);
 Result<void> read_matrix(Reader& reader, const Section& section);
 Result<void> read_assembly(Reader& reader, const Section& section);
+Result<void> read_btf(Reader& reader, const Section& section);
 Result<void> read_elf(Reader& reader, const Section& section);
 Result<void> read_raw(Reader& reader, const Section& section);
 Result<void> read_context(Reader& reader, const Section& section);

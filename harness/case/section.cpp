@@ -27,6 +27,7 @@ constexpr std::array<SectionRow, kSectionKindCount> kSections = {{
     {"helper", "nothing", Body::none, true},
     {"kfunc", "nothing", Body::none, true},
     {"stub", "lines `returns VALUE, ...` and `takes N`", Body::any, true},
+    {"btf", "nothing", Body::none, false},
     {"asm", "BPF assembly", Body::some, false},
     {"elf", "nothing", Body::none, false},
     {"raw", "words of 64 bits", Body::some, false},

@@ -20,6 +20,7 @@ enum class SectionKind : std::uint8_t {
   helper,
   kfunc,
   stub,
+  btf,
   assembly,
   elf,
   raw,
@@ -39,7 +40,7 @@ enum class SectionKind : std::uint8_t {
   source,  // `-- c`: what the program was compiled from, for readers
   no_register_offset,
 };
-inline constexpr std::size_t kSectionKindCount = 24;
+inline constexpr std::size_t kSectionKindCount = 25;
 
 std::string_view word_of(SectionKind kind);
 

@@ -177,6 +177,12 @@ void declare_helper(Reader& reader, const bpf::Program& program, std::int32_t id
   if (id == bpf::kTailCall || with_id(reader, bpf::ExternalKind::helper, id) != nullptr) {
     return;
   }
+  constexpr std::string_view kRefused = "unrelocated";
+  if (id == bpf::kUnrelocated && !is_called(reader, program, kRefused)) {
+    reader.externals.push_back(
+        external::external(*external::find(kRefused), bpf::ExternalKind::helper, id));
+    return;
+  }
   const bpf::HelperInfo* const helper = bpf::linux_helper(id);
   const bool is_native =
       helper != nullptr && std::ranges::find(kMapHelpers, helper->name) != kMapHelpers.end();

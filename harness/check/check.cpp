@@ -116,6 +116,13 @@ std::vector<bpf::MemoryRegion> expected_memory(const model::Cell& cell) {
   return memory;
 }
 
+void put_code_pointers(const model::CodeImage& image, std::endian order,
+                       std::vector<bpf::MemoryRegion>& memory) {
+  for (bpf::MemoryRegion& region : memory) {
+    region.bytes = with_code_pointers(image, region, order);
+  }
+}
+
 Findings result_findings(const model::Cell& cell, const Interpretation* source,
                          std::uint64_t result) {
   if (cell.expected.no_result) {
@@ -181,12 +188,15 @@ Findings run_findings(const model::Cell& cell, const Testimony& testimony, const
       std::vector<bpf::MemoryRegion> memory = memory_but_log(*cell.program, source->memory);
       append(findings, stack_findings(image, returns, observed, order, memory));
       append(findings, stub_findings(cell, *source, observed));
+      put_code_pointers(image, order, memory);
       append(findings, stack_pointer_findings(cell.placement, source->run.stack_pointers, observed,
                                               order, memory));
       append(findings, memory_findings(memory, observed));
       append(findings, frame_findings(cell, image, source->run, observed));
     } else {
-      append(findings, memory_findings(expected_memory(cell), observed));
+      std::vector<bpf::MemoryRegion> memory = expected_memory(cell);
+      put_code_pointers(image, byte_order(cell.axes.endian), memory);
+      append(findings, memory_findings(memory, observed));
     }
     append(findings, abi_findings(cell.axes.abi, image, observed, *testimony.job));
   }
@@ -239,8 +249,7 @@ std::vector<model::SiteStory> stories(const Testimony& testimony, const Callees&
         story.decoded = found->target;
       }
       if (source != nullptr) {
-        story.interpreted = call.callee ? interpreted_count(*source, call.site)
-                                        : interpreted_count(*source, call.site, callee.function);
+        story.interpreted = callees.made(call, callee);
       }
       all.push_back(std::move(story));
     }
@@ -326,7 +335,7 @@ Findings call_objections(const model::Cell& cell, const Interpretation& source) 
     }
     const std::uint64_t made = interpreted_count(source, call.site);
     if (mentioned == nullptr && made == 0 && !cell.expected.any_other_call) {
-      const std::uint32_t callee = call.callee.value_or(0);
+      const std::uint32_t callee = call.callee.value_or(call.is_jump ? call.site.function : 0);
       findings.push_back({ErrorCode::case_site_not_reached, site,
                           fmt::format("no run reaches this call; if it is meant so, say `{} {} *0` "
                                       "under -- calls, or `rest *any` for all that are not named",
@@ -444,6 +453,7 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony, const 
     if (cell.program) {
       append(verdict.findings, layout_findings(*cell.program, *testimony.image));
       append(verdict.findings, flow_findings(*cell.program, *testimony.image));
+      append(verdict.findings, table_findings(*cell.program, *testimony.image));
     }
     append(verdict.findings,
            decoder_findings(*testimony.image, that_are_reached(testimony), callees));

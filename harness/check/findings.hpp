@@ -34,6 +34,10 @@ Findings decoder_findings(const model::CodeImage& image,
 // whose line table has all instructions, and the epilogue.
 Findings flow_findings(const bpf::Program& program, const model::CodeImage& image);
 
+// The addresses of instructions that the image has in memory, for `gotox`: each is where the code of
+// that instruction begins, as far as its function's line table says it.
+Findings table_findings(const bpf::Program& program, const model::CodeImage& image);
+
 // How an image is made up, run or not: no word of a function's code is left over that neither its
 // line table nor a branch leads to, the last pass of the JIT had its size, and its stubs return to
 // it and read data that is aligned where it lies.

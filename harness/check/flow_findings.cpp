@@ -9,6 +9,7 @@
 #include "bpf/instruction.hpp"
 #include "check/branch_target.hpp"
 #include "check/findings.hpp"
+#include "model/code_map.hpp"
 #include "ppc64/instruction.hpp"
 #include "ppc64/prefixed.hpp"
 
@@ -154,6 +155,30 @@ class Flow {
 };
 
 }  // namespace
+
+Findings table_findings(const bpf::Program& program, const model::CodeImage& image) {
+  Findings findings;
+  if (image.code_pointers.empty()) {
+    return findings;
+  }
+  const model::CodeMap map = code_map(program, image);
+  for (std::size_t i = 0; i < program.code_pointers.size(); ++i) {
+    const bpf::CodePointer& pointer = program.code_pointers[i];
+    const model::PlacedInstruction* const placed = map.of(pointer.slot);
+    const GuestAddress seen = image.code_pointers[i].address;
+    if (placed == nullptr || placed->begin == seen || findings.size() == kMostFindings) {
+      continue;
+    }
+    const bpf::Function& function = program.functions[placed->function];
+    findings.push_back(
+        {ErrorCode::code_branch_elsewhere, "",
+         fmt::format("expected {}+{} to be {}, where the code of {}+{} begins; it is {}, {} off",
+                     pointer.region, pointer.offset, to_string(placed->begin), function.name,
+                     pointer.slot - function.begin, to_string(seen),
+                     to_string(seen - placed->begin))});
+  }
+  return findings;
+}
 
 Findings flow_findings(const bpf::Program& program, const model::CodeImage& image) {
   Findings findings;

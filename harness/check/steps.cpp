@@ -195,7 +195,9 @@ class Comparison {
     }
     std::string what;
     for (std::size_t i = 0; i < bpf::kFramePointer; ++i) {
-      const std::uint64_t wanted = step.registers[i];
+      const bool is_pointer = (step.code_pointers >> i & 1) != 0;
+      const std::uint64_t wanted =
+          is_pointer ? image_.code_pointers[step.registers[i]].address.value : step.registers[i];
       const std::uint64_t seen = pair.cpu->registers[i];
       if ((frame.defined >> i & 1) != 0 && !same_value(wanted, seen)) {
         pair.differing |= 1U << i;

@@ -19,7 +19,7 @@ void check_call(const model::CodeImage& image, const std::vector<model::DecodedC
                 Findings& findings) {
   const model::DecodedCall* const from = decoded_at(decoded, branch.from);
   const model::CodeCall* const call = from == nullptr ? nullptr : call_at_site(image, from->site);
-  if (call == nullptr || call->is_tail != branch.is_jump()) {
+  if (call == nullptr || call->links() == branch.is_jump()) {
     findings.push_back({ErrorCode::call_unexpected_site,
                         call == nullptr ? "" : site_name(image, call->site),
                         fmt::format("the CPU {} {} from {}, where no such call was to be made",

@@ -12,7 +12,10 @@
 #include "case/case_file.hpp"
 #include "case/find.hpp"
 #include "case/matrix.hpp"
+#include "kernel/guest.hpp"
 #include "run/code_layout.hpp"
+#include "run/kernel_probe.hpp"
+#include "run/linux_cells.hpp"
 
 namespace farcall::command {
 namespace {
@@ -20,6 +23,7 @@ namespace {
 using Found = DefectState::Found;
 
 constexpr std::array kEverywhere = {ErrorCode::code_size, ErrorCode::code_data_misaligned};
+constexpr std::size_t kNarrowest = 16;  // column of the table
 
 struct KnownCase {
   std::string name;
@@ -67,11 +71,13 @@ int rank(Found found) {
   return static_cast<int>(std::ranges::find(kOrder, found) - kOrder.begin());
 }
 
-DefectState state_of(const KnownCase& one, const engine::Jit& jit, const model::Verdict& verdict) {
+// `identity`: who made the code, see model::KnownFailure.
+DefectState state_of(const KnownCase& one, const std::string& identity,
+                     const model::Verdict& verdict) {
   const std::string detail = verdict.findings.empty() ? "" : to_string(verdict.findings.front());
   switch (verdict.outcome) {
     case model::Outcome::pass:
-      return {is_expected_of(one, jit.identity) ? Found::gone : Found::absent, detail};
+      return {is_expected_of(one, identity) ? Found::gone : Found::absent, detail};
     case model::Outcome::skip:
       return {Found::not_applicable, detail};
     case model::Outcome::fail:
@@ -82,18 +88,86 @@ DefectState state_of(const KnownCase& one, const engine::Jit& jit, const model::
   return {};
 }
 
+void keep_worse(DefectState& state, DefectState of_cell) {
+  if (state.detail.empty() || rank(of_cell.found) > rank(state.found)) {
+    state = std::move(of_cell);
+  }
+}
+
+// What does not count in that case.
+std::vector<ErrorCode> not_counted(const KnownCase& one) {
+  std::vector<ErrorCode> codes;
+  std::ranges::copy_if(kEverywhere, std::back_inserter(codes),
+                       [&](ErrorCode code) { return !knows(one, code); });
+  return codes;
+}
+
 DefectState run_case(const KnownCase& one, const engine::Jit& jit, run::RunnerOptions runner) {
   runner.jit = jit;
-  std::ranges::copy_if(kEverywhere, std::back_inserter(runner.allowed),
-                       [&](ErrorCode code) { return !knows(one, code); });
+  std::ranges::copy(not_counted(one), std::back_inserter(runner.allowed));
   DefectState state{.found = Found::not_applicable};
   run_all(run::Documents(one.documents), runner, [&](const run::FinishedCell& finished) {
-    DefectState of_cell = state_of(one, jit, finished.verdict);
-    if (state.detail.empty() || rank(of_cell.found) > rank(state.found)) {
-      state = std::move(of_cell);
-    }
+    keep_worse(state, state_of(one, jit.identity, finished.verdict));
   });
   return state;
+}
+
+// A guest of 512 MiB does not take all that a verifier needs for more.
+constexpr std::size_t kMostStockSlots = 100'000;
+
+// The states of the cases in a stock kernel, which boots once for all of their cells.
+std::vector<DefectState> run_cases(std::span<const KnownCase> cases, const StockKernel& kernel,
+                                   const run::RunnerOptions& runner,
+                                   const std::function<bool()>& stopped) {
+  std::vector<DefectState> states(cases.size(), {.found = Found::not_applicable, .detail = {}});
+  std::vector<run::LinuxCell> linux_cells;
+  std::vector<std::size_t> numbers;  // of their cases
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    if (!variant_of(cases[i]).empty()) {
+      states[i].detail =
+          fmt::format("it is about {}, which this kernel is not built as", variant_of(cases[i]));
+      continue;
+    }
+    const model::Cell& first = cases[i].documents.front().cell;
+    if (first.program && first.program->slots.size() > kMostStockSlots) {
+      states[i] = {Found::could_not_run, "its program is too large for the guest's memory"};
+      continue;
+    }
+    for (run::LinuxCell& cell : run::linux_cells(cases[i].documents)) {
+      linux_cells.push_back(std::move(cell));
+      numbers.push_back(i);
+    }
+  }
+  const std::vector<ModeCell> cells = in_all_modes(linux_cells);
+  const std::size_t modes = linux_cells.empty() ? 1 : cells.size() / linux_cells.size();
+  run_in_kernel(cells, kernel, runner, stopped,
+                [&](std::size_t index, const report::CellReport& report) {
+                  const std::size_t number = numbers[index / modes];
+                  const KnownCase& one = cases[number];
+                  keep_worse(states[number], state_of(one, identity(kernel, cells[index].mode),
+                                                      without(not_counted(one), report.verdict)));
+                });
+  return states;
+}
+
+// Those of run::kKernelDefects.
+std::vector<DefectState> probe(const StockKernel& kernel, const run::RunnerOptions& runner,
+                               const std::function<bool()>& stopped) {
+  const std::vector<kernel::Question> questions = run::probe_questions();
+  const auto answers = kernel::ask(
+      {.vmlinux = kernel.vmlinux, .agent = runner.images / "linux-agent"}, questions, stopped);
+  std::vector<DefectState> states;
+  if (!answers) {
+    states.resize(run::kKernelDefects.size(),
+                  {.found = Found::could_not_run, .detail = answers.error().message});
+    return states;
+  }
+  for (const run::ProbeStory& story : run::probe_stories(answers.value(), kernel.asked.toc)) {
+    constexpr std::array kFound = {Found::there, Found::absent, Found::not_applicable,
+                                   Found::could_not_run};
+    states.push_back({kFound[static_cast<std::size_t>(story.shown)], story.detail});
+  }
+  return states;
 }
 
 std::string_view word(Found found) {
@@ -106,7 +180,9 @@ std::string_view word(Found found) {
 
 Result<DefectTable> find_defects(const std::filesystem::path& glue,
                                  std::span<const std::string> trees,
-                                 const run::RunnerOptions& runner) {
+                                 std::span<const StockKernel> kernels,
+                                 const run::RunnerOptions& runner,
+                                 const std::function<bool()>& stopped) {
   DefectTable table;
   std::vector<engine::Jit> jits;
   for (const std::string& tree : trees) {
@@ -118,11 +194,14 @@ Result<DefectTable> find_defects(const std::filesystem::path& glue,
   if (!files.errors.empty()) {
     return files.errors.front();
   }
+  std::vector<KnownCase> known_cases;
   for (const std::string& path : files.files) {
     FARCALL_TRY(one, read_known(path));
-    if (one.known.empty()) {
-      continue;
+    if (!one.known.empty()) {
+      known_cases.push_back(std::move(one));
     }
+  }
+  for (const KnownCase& one : known_cases) {
     Defect defect{.name = one.name, .summary = one.summary, .states = {}};
     const std::string variant = variant_of(one);
     for (std::size_t i = 0; i < jits.size(); ++i) {
@@ -132,6 +211,23 @@ Result<DefectTable> find_defects(const std::filesystem::path& glue,
                                   : DefectState{Found::not_applicable, jit.error().message});
     }
     table.defects.push_back(std::move(defect));
+  }
+  for (const run::KernelDefect& one : run::kKernelDefects) {
+    table.defects.push_back({.name = one.name,
+                             .summary = one.summary,
+                             .states = std::vector<DefectState>(
+                                 trees.size(), {.found = Found::not_applicable, .detail = {}})});
+  }
+  for (const StockKernel& kernel : kernels) {
+    table.jits.push_back(jit_name(kernel));
+    std::vector<DefectState> states = run_cases(known_cases, kernel, runner, stopped);
+    std::ranges::move(probe(kernel, runner, stopped), std::back_inserter(states));
+    for (std::size_t i = 0; i < states.size(); ++i) {
+      table.defects[i].states.push_back(std::move(states[i]));
+    }
+  }
+  if (stopped()) {
+    return Error{.code = ErrorCode::machine_lost, .message = "stopped before all was looked at"};
   }
   return table;
 }
@@ -143,19 +239,21 @@ std::string text(const DefectTable& table) {
   }
   std::string text = fmt::format("{:<{}}", "", wide);
   for (const std::string& jit : table.jits) {
-    text += fmt::format("  {:<16}", jit);
+    text += fmt::format("  {:<{}}", jit, std::max(jit.size(), kNarrowest));
   }
   text += '\n';
   for (const Defect& defect : table.defects) {
     std::string line = fmt::format("{:<{}}", defect.name, wide);
-    for (const DefectState& state : defect.states) {
-      line += fmt::format("  {:<16}", word(state.found));
+    for (std::size_t i = 0; i < defect.states.size(); ++i) {
+      line += fmt::format("  {:<{}}", word(defect.states[i].found),
+                          std::max(table.jits[i].size(), kNarrowest));
     }
     text += line.substr(0, line.find_last_not_of(' ') + 1) + '\n';
   }
   text +=
-      "\n-: absent   n/a: this JIT does not do such programs   gone: known, and absent   could "
-      "not: nothing was seen\n";
+      "\n-: absent   n/a: it does not do such programs   gone: known, and absent   could not: "
+      "nothing "
+      "was seen\n";
   for (const Defect& defect : table.defects) {
     text += fmt::format("\n{}: {}\n", defect.name, defect.summary);
     for (std::size_t i = 0; i < table.jits.size(); ++i) {

@@ -1,4 +1,5 @@
-// Which of the defects that cases know of (`-- known`) JITs really have.
+// Which of the defects that cases know of (`-- known`) JITs and stock kernels really have, and
+// which of run::kKernelDefects stock kernels have.
 #pragma once
 
 #include <filesystem>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "command/stock_kernel.hpp"
 #include "engine/jit.hpp"
 #include "run/runner.hpp"
 
@@ -33,7 +35,7 @@ struct Defect {
 };
 
 struct DefectTable {
-  std::vector<std::string> jits;  // what they are, see engine::Jit
+  std::vector<std::string> jits;  // what they are, see engine::Jit; after them, the kernels
   std::vector<Defect> defects;
 };
 
@@ -41,10 +43,14 @@ struct DefectTable {
 // `trees`, named as after `kernel:`. A case that knows of a variant (`kernel:6.12.*+pcrel`) is run
 // with that one; where a tree has none, it is not applicable. What some JITs do everywhere
 // (`code.size`, `code.data-misaligned`) is looked at in the cases that know of it, and nowhere else.
+// A stock kernel is booted, and runs their cells with the JIT on and off; where it is asked about
+// no cell of a case, that is not applicable.
 // What reading the cases fails with, and jit_named() of a tree.
 Result<DefectTable> find_defects(const std::filesystem::path& glue,
                                  std::span<const std::string> trees,
-                                 const run::RunnerOptions& runner);
+                                 std::span<const StockKernel> kernels,
+                                 const run::RunnerOptions& runner,
+                                 const std::function<bool()>& stopped);
 
 std::string text(const DefectTable& table);
 nlohmann::json to_json(const DefectTable& table);

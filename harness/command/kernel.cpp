@@ -13,6 +13,7 @@
 #include "base/files.hpp"
 #include "command/commands.hpp"
 #include "command/defects.hpp"
+#include "command/interruption.hpp"
 #include "command/kernel_distance.hpp"
 #include "command/kernel_selftest.hpp"
 #include "command/options.hpp"
@@ -157,34 +158,78 @@ ExitCode list() {
 }
 
 struct DefectsArguments {
-  std::vector<std::string> trees;  // none: all sources that were fetched
+  std::vector<std::string> names;  // of trees, versions, files of kernels; none: all that is there
   bool json = false;
   run::RunnerOptions runner;
 };
 
-Result<std::vector<std::string>> trees_of(const DefectsArguments& arguments) {
-  if (!arguments.trees.empty()) {
-    return arguments.trees;
-  }
-  FARCALL_TRY(store, kernel::Store::of_user());
+// What is looked at: the JITs of trees, and stock kernels.
+struct Suspects {
   std::vector<std::string> trees;
-  for (const kernel::Fetched& fetched : store.all()) {
-    if (fetched.kind == kernel::Kind::source) {
-      trees.push_back(fetched.folder.string());
+  std::vector<StockKernel> kernels;
+};
+
+// A folder is a tree, a file is a kernel, all else a version: its source, its image, or both.
+Result<void> add_suspects(const kernel::Store& store, const std::string& name, Suspects& suspects) {
+  if (std::filesystem::is_directory(name)) {
+    suspects.trees.push_back(name);
+    return success();
+  }
+  if (!std::filesystem::is_regular_file(name)) {
+    FARCALL_TRY(source, kernel::wanted(kernel::Kind::source, name));
+    FARCALL_TRY(image, kernel::wanted(kernel::Kind::image, name));
+    const auto tree = store.find(source);
+    const auto kernel = store.find(image);
+    if (tree) {
+      suspects.trees.push_back(tree->folder.string());
+    }
+    if (tree && !kernel) {
+      return success();
+    }
+    if (!tree && !kernel) {
+      return Error{
+          .code = ErrorCode::kernel_not_fetched,
+          .message = fmt::format("neither source nor image of Linux {} is in {}", name,
+                                 store.folder().string()),
+          .hint = fmt::format("farcall kernel fetch --source {0}, farcall kernel fetch {0}", name)};
     }
   }
-  if (trees.empty()) {
-    return Error{.code = ErrorCode::kernel_not_fetched,
-                 .message = fmt::format("no source of Linux is in {}", store.folder().string()),
-                 .hint = "farcall kernel fetch --source 6.1 6.12, or name a tree"};
+  FARCALL_TRY(kernel, stock_kernel(name));
+  suspects.kernels.push_back(std::move(kernel));
+  return success();
+}
+
+Result<Suspects> suspects_of(const DefectsArguments& arguments) {
+  FARCALL_TRY(store, kernel::Store::of_user());
+  Suspects suspects;
+  for (const std::string& name : arguments.names) {
+    FARCALL_TRYV(add_suspects(store, name, suspects));
   }
-  return trees;
+  if (arguments.names.empty()) {
+    for (const kernel::Fetched& fetched : store.all()) {
+      if (fetched.kind == kernel::Kind::source) {
+        suspects.trees.push_back(fetched.folder.string());
+      } else {
+        FARCALL_TRY(kernel, stock_kernel(version_name(fetched)));
+        suspects.kernels.push_back(std::move(kernel));
+      }
+    }
+  }
+  if (suspects.trees.empty() && suspects.kernels.empty()) {
+    return Error{.code = ErrorCode::kernel_not_fetched,
+                 .message = fmt::format("no source of Linux is in {}, and no image",
+                                        store.folder().string()),
+                 .hint = "farcall kernel fetch [--source] 6.1 6.12, or name a tree"};
+  }
+  return suspects;
 }
 
 Result<void> show_defects(const DefectsArguments& arguments) {
   const std::filesystem::path glue = arguments.runner.images / "kernel-jit";
-  FARCALL_TRY(trees, trees_of(arguments));
-  FARCALL_TRY(table, find_defects(glue, trees, arguments.runner));
+  FARCALL_TRY(suspects, suspects_of(arguments));
+  const Interruption interruption;
+  FARCALL_TRY(table, find_defects(glue, suspects.trees, suspects.kernels, arguments.runner,
+                                  [] { return Interruption::signal() != 0; }));
   fmt::print("{}", arguments.json ? to_json(table).dump(1) + "\n" : text(table));
   return success();
 }
@@ -213,8 +258,9 @@ Result<void> write_capture(const CaptureArguments& arguments) {
                                     .cpu = document.cell.axes.cpu,
                                     .mmu = document.cell.axes.mmu},
                                    std::span(&cell.question, 1)));
-  const run::Captured captured =
+  run::Captured captured =
       run::captured(cell, wire::KernelMode::jit, answers.front(), kernel.asked);
+  std::erase_if(captured.findings, is_of_every_kernel);
   if (captured.skipped) {
     return *captured.skipped;
   }
@@ -323,10 +369,11 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
   const auto arguments = std::make_shared<DefectsArguments>();
   arguments->runner = default_runner(invocation);
   CLI::App* const defects_app = kernel_app->add_subcommand(
-      "defects", "Show which known defects the JITs of Linux source trees have");
-  defects_app->add_option("DIR", arguments->trees,
-                          "Linux source trees, or versions, as for --jit kernel:DIR; without them, "
-                          "all sources that were fetched");
+      "defects", "Show which known defects Linux's JITs and stock kernels have");
+  defects_app->add_option("VERSION", arguments->names,
+                          "Versions: of each its source's JIT and its stock kernel, as they were "
+                          "fetched; or a source tree, or the file of a kernel; without any, all "
+                          "that was fetched");
   defects_app->add_flag("--json", arguments->json, "The table as JSON");
   defects_app->parse_complete_callback(
       [=] { *action = [arguments] { return defects(*arguments); }; });

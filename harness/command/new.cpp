@@ -26,6 +26,7 @@ struct NewArguments {
   std::string object;  // OBJECT or OBJECT:ENTRY
   std::string output;  // a file; empty: standard output
   std::string folder;  // instead: all entries, a file each, not run
+  std::string btf;     // of a kernel; empty: none
   run::RunnerOptions runner;
 };
 
@@ -45,6 +46,7 @@ constexpr std::array<std::string_view, 2> kNulls = {
 struct Draft {
   std::string head;          // sections up to the program
   std::string declarations;  // stubs and context
+  std::string kernel;        // whose types the object was made to fit; empty: none's
   bool has_result = true;
   cases::Case parsed;
 };
@@ -70,11 +72,19 @@ std::string stub_sections(const bpf::Program& program) {
 // What the interpreter comes to with these declarations, or what is in its way.
 Result<bpf::InterpreterRun> interpreted(const Draft& draft, const std::string& name);
 
-Result<Draft> draft_of(const std::string& object, const std::string& entry,
-                       const std::string& name) {
-  const std::string path = std::filesystem::absolute(object).lexically_normal().string();
-  Draft draft{
-      .head = fmt::format("-- elf \"{}\" {}\n", path, entry), .declarations = {}, .parsed = {}};
+std::string absolute(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
+
+Result<Draft> draft_of(const NewArguments& arguments, const std::string& object,
+                       const std::string& entry, const std::string& name) {
+  Draft draft{.head = fmt::format("-- elf \"{}\" {}\n", absolute(object), entry),
+              .declarations = {},
+              .kernel = arguments.btf,
+              .parsed = {}};
+  if (!arguments.btf.empty()) {
+    draft.head += fmt::format("-- btf \"{}\"\n", absolute(arguments.btf));
+  }
   // Calls through pointers are an extension, for an object always of this kind.
   Result<cases::Case> read = cases::parse_case(draft.head, name);
   if (!read && read.error().code == ErrorCode::bpf_unknown_opcode) {
@@ -115,9 +125,9 @@ std::string comment_on(const Draft& draft) {
   std::string text;
   if (draft.parsed.core_relocations != 0) {
     text += fmt::format(
-        "# {} places depend on how a kernel's types look (CO-RE): they stand as they were "
-        "compiled.\n",
-        draft.parsed.core_relocations);
+        "# {} places depend on how a kernel's types look (CO-RE): they {}.\n",
+        draft.parsed.core_relocations,
+        draft.kernel.empty() ? "stand as they were compiled" : fmt::format("fit {}", draft.kernel));
   }
   return text;
 }
@@ -138,8 +148,19 @@ std::string open_case(const Draft& draft) {
 
 // The lines of `-- calls`: what was called, and what was not.
 std::string call_lines(const model::Verdict& verdict) {
-  std::string text;
+  std::vector<model::SiteStory> lines;  // a jump has a story for each place that it goes to
   for (const model::SiteStory& site : verdict.sites) {
+    const auto known = std::ranges::find_if(lines, [&](const model::SiteStory& line) {
+      return line.site == site.site && line.callee == site.callee;
+    });
+    if (known == lines.end()) {
+      lines.push_back(site);
+    } else {
+      known->interpreted = known->interpreted.value_or(0) + site.interpreted.value_or(0);
+    }
+  }
+  std::string text;
+  for (const model::SiteStory& site : lines) {
     const std::uint64_t count = site.interpreted.value_or(0);
     text += fmt::format("{} {}{}\n", site.name, site.callee,
                         count == 1 ? "" : fmt::format(" *{}", count));
@@ -172,7 +193,7 @@ Result<model::Verdict> run_once(const std::string& text, const std::string& name
 Result<std::string> recorded_case(const NewArguments& arguments, const std::string& object,
                                   const std::string& entry) {
   const std::string name = "new.case";
-  FARCALL_TRY(draft, draft_of(object, entry, name));
+  FARCALL_TRY(draft, draft_of(arguments, object, entry, name));
   FARCALL_TRY(verdict, run_once(open_case(draft), name, arguments.runner));
   if (verdict.outcome != model::Outcome::pass || !verdict.result) {
     for (const model::Finding& finding : verdict.findings) {
@@ -198,7 +219,7 @@ ExitCode write_all(const NewArguments& arguments, const std::vector<std::string>
   ExitCode code = ExitCode::passed;
   for (const std::string& entry : entries) {
     const std::string name = fmt::format("{}.{}.case", stem, entry);
-    Result<Draft> draft = draft_of(arguments.object, entry, name);
+    Result<Draft> draft = draft_of(arguments, arguments.object, entry, name);
     if (!draft) {
       fmt::print(stderr, "{} {}: {}\n", arguments.object, entry, to_string(draft.error()));
       code = ExitCode::bad_input;
@@ -243,6 +264,12 @@ Command new_command(CLI::App& app, const Invocation& invocation) {
   auto* const output =
       new_app->add_option("--output,-o", arguments->output, "The case file; else standard output")
           ->type_name("FILE");
+  new_app
+      ->add_option("--btf", arguments->btf,
+                   "The types of a kernel, as /sys/kernel/btf/vmlinux, that CO-RE relocations are "
+                   "applied against")
+      ->type_name("FILE")
+      ->check(CLI::ExistingFile);
   new_app
       ->add_option("--all", arguments->folder,
                    "Write a case for each entry into this folder, and run none")

@@ -24,14 +24,7 @@ show::TagHash hash_of(const kernel::KernelFacts& facts) {
                                                                   : show::TagHash::sha256;
 }
 
-std::string jit_name(const StockKernel& kernel) {
-  return "linux:" + kernel.asked.name;
-}
-
-// What `-- known` calls who made or interpreted a cell's code: `linux:6.1.176-1/jit`.
-std::string identity(const StockKernel& kernel, wire::KernelMode mode) {
-  return jit_name(kernel) + (mode == wire::KernelMode::jit ? "/jit" : "/interpreter");
-}
+constexpr ErrorCode kOfEveryKernel = ErrorCode::line_mismatch;
 
 // The cell's verdict beside what its kernel is known for.
 model::Verdict with_known_failure(const model::Cell& cell, std::string_view identity,
@@ -48,12 +41,6 @@ struct Machine {
   model::Mmu mmu{};
 
   friend auto operator<=>(const Machine&, const Machine&) = default;
-};
-
-// A cell in one mode.
-struct ModeCell {
-  const run::LinuxCell* cell = nullptr;
-  wire::KernelMode mode{};
 };
 
 // What came of each: those of one machine are asked together. `stopped`: nobody waits any more.
@@ -140,6 +127,87 @@ Result<StockKernel> stock_kernel(const std::string& text) {
                      .asked = {.name = std::move(name), .toc = facts.toc, .hash = hash_of(facts)}};
 }
 
+bool is_of_every_kernel(const model::Finding& finding) {
+  return finding.code == kOfEveryKernel;
+}
+
+model::Verdict without(std::span<const ErrorCode> allowed, model::Verdict verdict) {
+  const auto rest =
+      std::ranges::stable_partition(verdict.findings, [&](const model::Finding& finding) {
+        return std::ranges::find(allowed, finding.code) == allowed.end();
+      });
+  verdict.allowed.insert(verdict.allowed.end(), rest.begin(), rest.end());
+  verdict.findings.erase(rest.begin(), rest.end());
+  if (verdict.outcome == model::Outcome::fail || verdict.outcome == model::Outcome::error) {
+    verdict.outcome =
+        verdict.findings.empty() ? model::Outcome::pass : outcome_of(verdict.findings.front());
+  }
+  return verdict;
+}
+
+std::string jit_name(const StockKernel& kernel) {
+  return "linux:" + kernel.asked.name;
+}
+
+std::string identity(const StockKernel& kernel, wire::KernelMode mode) {
+  return fmt::format("{}/{}", jit_name(kernel), kernel::name(mode));
+}
+
+std::vector<ModeCell> in_all_modes(std::span<const run::LinuxCell> linux_cells) {
+  std::vector<ModeCell> cells;
+  for (const run::LinuxCell& cell : linux_cells) {
+    for (const wire::KernelMode mode : kModes) {
+      cells.push_back({.cell = &cell, .mode = mode});
+    }
+  }
+  return cells;
+}
+
+void run_in_kernel(
+    const std::vector<ModeCell>& cells, const StockKernel& kernel, const run::RunnerOptions& runner,
+    const std::function<bool()>& stopped,
+    const std::function<void(std::size_t index, const report::CellReport& report)>& tell) {
+  const std::vector<run::Captured> all =
+      ask_all(cells, kernel, runner.images / "linux-agent", stopped);
+  std::vector<model::Document> with_code;
+  std::vector<std::size_t> indices;  // of those
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (all[i].document) {
+      with_code.push_back(*all[i].document);
+      // What is known is known of both runs together.
+      with_code.back().cell.expected.known.clear();
+      indices.push_back(i);
+    }
+  }
+  std::vector<ErrorCode> allowed = runner.allowed;
+  allowed.push_back(kOfEveryKernel);
+  const auto judged = [&](std::size_t index, model::Verdict verdict) {
+    return with_known_failure(all[index].cell, identity(kernel, cells[index].mode),
+                              without(allowed, std::move(verdict)));
+  };
+  std::size_t next = 0;
+  const auto tell_up_to = [&](std::size_t index) {
+    for (; next < index && !stopped(); ++next) {
+      const model::Verdict verdict = judged(next, verdict_of(all[next]));
+      tell(next, {.cell = all[next].cell, .verdict = verdict});
+    }
+  };
+  run::RunnerOptions options = runner;
+  options.stopped = stopped;
+  run_all(run::Documents(std::move(with_code)), options, [&](const run::FinishedCell& finished) {
+    const std::size_t index = indices[finished.index];
+    tell_up_to(index);
+    if (next != index) {
+      return;
+    }
+    run::FinishedCell joined = finished;
+    joined.verdict = judged(index, together(finished.verdict, all[index].findings));
+    tell(next, cell_report(joined, ""));
+    ++next;
+  });
+  tell_up_to(all.size());
+}
+
 ExitCode run_in_kernels(
     const std::vector<model::Document>& documents, const std::vector<run::BadFile>& bad,
     const std::vector<StockKernel>& kernels, const run::RunnerOptions& runner, report::Shard shard,
@@ -148,12 +216,7 @@ ExitCode run_in_kernels(
     const std::function<std::string(const run::BadFile&)>& replay_bad) {
   const Interruption interruption;
   const std::vector<run::LinuxCell> linux_cells = run::linux_cells(documents);
-  std::vector<ModeCell> cells;
-  for (const run::LinuxCell& cell : linux_cells) {
-    for (const wire::KernelMode mode : kModes) {
-      cells.push_back({.cell = &cell, .mode = mode});
-    }
-  }
+  const std::vector<ModeCell> cells = in_all_modes(linux_cells);
   reporting.begin(bad.size() + cells.size() * kernels.size(), shard);
   for (const run::BadFile& file : bad) {
     const model::Cell in_place_of_its_cells{.case_path = file.path,
@@ -161,53 +224,20 @@ ExitCode run_in_kernels(
     const model::Verdict verdict{.findings = {model::as_finding(file.error)}};
     reporting.cell({.cell = in_place_of_its_cells, .verdict = verdict, .replay = replay_bad(file)});
   }
-  const auto stopped = [] { return Interruption::signal() != 0; };
+  bool failed = false;
+  const auto is_over = [&] {
+    return Interruption::signal() != 0 || (failed && runner.stop_at_failure);
+  };
   for (const StockKernel& kernel : kernels) {
-    const std::vector<run::Captured> all =
-        ask_all(cells, kernel, runner.images / "linux-agent", stopped);
-    std::vector<model::Document> with_code;
-    std::vector<std::size_t> indices;  // of those
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      if (all[i].document) {
-        with_code.push_back(*all[i].document);
-        // What is known is known of both runs together.
-        with_code.back().cell.expected.known.clear();
-        indices.push_back(i);
-      }
-    }
-    std::size_t next = 0;
-    bool failed = false;
-    const auto tell = [&](report::CellReport report) {
-      const model::Outcome outcome = report.verdict.outcome;
-      failed = failed || (outcome != model::Outcome::pass && outcome != model::Outcome::skip);
-      report.jit = jit_name(kernel);
-      report.replay = replay(report.cell.case_path, cells[next].cell->origin) + " --kernel " +
-                      kernel.asked.name;
-      reporting.cell(report);
-      ++next;
-    };
-    const auto is_over = [&] { return stopped() || (failed && runner.stop_at_failure); };
-    const auto tell_up_to = [&](std::size_t index) {
-      while (next < index && !is_over()) {
-        const model::Verdict verdict = with_known_failure(
-            all[next].cell, identity(kernel, cells[next].mode), verdict_of(all[next]));
-        tell({.cell = all[next].cell, .verdict = verdict});
-      }
-    };
-    run::RunnerOptions options = runner;
-    options.stopped = is_over;
-    run_all(run::Documents(std::move(with_code)), options, [&](const run::FinishedCell& finished) {
-      const std::size_t index = indices[finished.index];
-      tell_up_to(index);
-      if (next != index) {
-        return;
-      }
-      run::FinishedCell joined = finished;
-      joined.verdict = with_known_failure(all[index].cell, identity(kernel, cells[index].mode),
-                                          together(finished.verdict, all[index].findings));
-      tell(cell_report(joined, ""));
-    });
-    tell_up_to(all.size());
+    run_in_kernel(
+        cells, kernel, runner, is_over, [&](std::size_t index, report::CellReport report) {
+          const model::Outcome outcome = report.verdict.outcome;
+          failed = failed || (outcome != model::Outcome::pass && outcome != model::Outcome::skip);
+          report.jit = jit_name(kernel);
+          report.replay = replay(report.cell.case_path, cells[index].cell->origin) + " --kernel " +
+                          kernel.asked.name;
+          reporting.cell(report);
+        });
     if (is_over()) {
       break;
     }

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,36 @@ struct StockKernel {
 // A version that was fetched, or the file of a kernel. kernel.unknown, kernel.not-fetched,
 // document.invalid.
 Result<StockKernel> stock_kernel(const std::string& text);
+
+// What ppc64 does in all these kernels, in every cell: line.mismatch. It does not count;
+// farcall kernel defects looks at it.
+bool is_of_every_kernel(const model::Finding& finding);
+
+// The verdict if these codes do not count: what was found of them is beside the rest.
+model::Verdict without(std::span<const ErrorCode> allowed, model::Verdict verdict);
+
+// Who makes a kernel's code, in reports: `linux:6.1.176-1`.
+std::string jit_name(const StockKernel& kernel);
+
+// What `-- known` calls who made or interpreted a cell's code: `linux:6.1.176-1/jit`.
+std::string identity(const StockKernel& kernel, wire::KernelMode mode);
+
+// A cell in one mode.
+struct ModeCell {
+  const run::LinuxCell* cell = nullptr;
+  wire::KernelMode mode{};
+};
+
+// With the JIT on and off; they refer to `linux_cells`.
+std::vector<ModeCell> in_all_modes(std::span<const run::LinuxCell> linux_cells);
+
+// Runs them in the kernel, and the code that it makes in the bare guest; `tell` is called for each
+// in order, unless `stopped`. What is_of_every_kernel(), and what the runner
+// allows, does not count.
+void run_in_kernel(
+    const std::vector<ModeCell>& cells, const StockKernel& kernel, const run::RunnerOptions& runner,
+    const std::function<bool()>& stopped,
+    const std::function<void(std::size_t index, const report::CellReport& report)>& tell);
 
 // Runs the cells of `documents` in each of these kernels, with the JIT on and off, and the code
 // that it makes in the bare guest; reports each. `replay` is the command that runs a case's cell

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <span>
 
+#include "base/byte_order.hpp"
 #include "check/findings.hpp"
 #include "run/machine_run.hpp"
 #include "run/pipeline.hpp"
@@ -72,7 +73,8 @@ Result<Trace> take_trace(const model::Document& document, const std::filesystem:
   }
   FARCALL_TRY(machine, vm::Machine::start(run::machine_spec(document.cell.axes, images), host));
   FARCALL_TRY(seen, run_steps(machine, *trace.testimony.job));
-  trace.testimony.observations = std::move(seen);
+  trace.testimony.observations = without_direct_branches(
+      *trace.testimony.job, byte_order(document.cell.axes.endian), std::move(seen));
   const model::CodeImage& image = *trace.testimony.image;
   const bool has_lines = document.cell.program && has_lines_of(*document.cell.program, image);
   if (has_lines && !image.bpf_registers.empty()) {

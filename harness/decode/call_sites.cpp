@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 
 #include "base/byte_order.hpp"
@@ -61,7 +62,7 @@ Condition condition(const Instruction& row, std::uint32_t word) {
           .changes_ctr = (bo & ppc64::kBoKeepsCtr) == 0};
 }
 
-// The addresses that direct branches of the image go to, sorted.
+// The addresses that branches of the image go to, directly or through a table, sorted.
 std::vector<GuestAddress> joins(const model::CodeImage& image) {
   std::vector<GuestAddress> found;
   for (const model::CodeFunction& function : image.functions) {
@@ -76,6 +77,8 @@ std::vector<GuestAddress> joins(const model::CodeImage& image) {
       }
     }
   }
+  std::ranges::transform(image.code_pointers, std::back_inserter(found),
+                         &model::PlacedPointer::address);
   std::ranges::sort(found);
   return found;
 }

@@ -3,7 +3,8 @@
 // It never matches patterns. It sweeps over the words of each function in address order, keeps what
 // is known of every register, and evaluates each branch-and-link where it stands. Of a register it
 // knows either its value on every way to this word, or nothing:
-//   - at a word that any direct branch of the image goes to, nothing is known;
+//   - at a word that any direct branch of the image goes to, or whose address is in a jump table,
+//     nothing is known;
 //   - after a branch that is always taken nothing is known, as the next word is reached otherwise;
 //   - after a call, what the calling convention preserves is still known;
 //   - a word that is not an instruction of the ppc64 tables makes everything unknown, and so does
@@ -16,7 +17,8 @@
 //     where it has that value at each branch and at each word that branches go to, it has it
 //     whenever it is not being changed, and is known there too. Code with a thread area is given no
 //     r2 and loads it from there, by r13, which is known where no word of the image writes it.
-// Indirect branches without link are taken to leave the function; those through CTR are tail calls.
+// Nothing is known after an indirect branch without link. One through CTR is a call site: a tail
+// call, or a jump through a table.
 //
 // Stubs at the end of a function, of which the JIT says so, are not looked at.
 // Every branch that sets LR is a call site, as every tail call is, conditional ones too (without a

@@ -80,6 +80,7 @@ Result<void> complete(const model::Cell& cell, model::CodeImage& image, HelperEn
     const auto call = std::ranges::find(image.calls, made.site, &model::CodeCall::site);
     if (call != image.calls.end() && made.slot < cell.program->slots.size()) {
       call->is_tail = is_tail_call(cell.program->slots[made.slot]);
+      call->is_jump = made.is_jump;
     }
   }
   jit::add_externals(cell, image);

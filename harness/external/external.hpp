@@ -114,6 +114,11 @@ Result<std::uint64_t> map_update_elem(bpf::Caller& caller, const bpf::Arguments&
 Words map_delete_elem(const Surroundings& surroundings);
 Result<std::uint64_t> map_delete_elem(bpf::Caller& caller, const bpf::Arguments& arguments);
 
+// unrelocated(): what stands for an instruction that depends on something that a kernel does not
+// have. It must not be reached.
+Words unrelocated(const Surroundings& surroundings);
+Result<std::uint64_t> unrelocated(bpf::Caller& caller, const bpf::Arguments& arguments);
+
 // What the public conformance suite's programs call: suite.cpp.
 //
 // gather_bytes(a, b, c, d, e): the low bytes of its arguments, a the most significant.

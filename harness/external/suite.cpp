@@ -126,6 +126,15 @@ Result<std::uint64_t> strcmp_ext(bpf::Caller& caller, const bpf::Arguments& argu
   }
 }
 
+Words unrelocated(const Surroundings& /*surroundings*/) {
+  return {encode<Op::tw>(31U, r0, r0), kBlr};
+}
+
+Result<std::uint64_t> unrelocated(bpf::Caller& /*caller*/, const bpf::Arguments& /*arguments*/) {
+  return Error{.code = ErrorCode::interpreter_bad_call,
+               .message = "it depends on a type, member or enumerator that the kernel's BTF lacks"};
+}
+
 Words unwind(const Surroundings& /*surroundings*/) {
   return {li(r11, 0), encode<Op::td>(kTrapIfEqual, r3, r11), kBlr};
 }

@@ -220,6 +220,7 @@ Result<model::CodeImage> compile(const model::LinkedProgram& linked,
         first_call = *made.linked + 1;
       }
       call.is_tail = made.is_tail;
+      call.is_jump = made.is_jump;
     }
     if (target.tail_calls && is_program(linked.program, i)) {
       code.tail_entry_words = kTailEntryWords;

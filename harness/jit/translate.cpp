@@ -286,6 +286,9 @@ class Translation {
           call_through(kRegisterOf[slot.dst]);
         }
         break;
+      case bpf::Form::pointer:
+        jump_through(kRegisterOf[slot.dst]);
+        break;
       case bpf::Form::nothing:  // exit
         if (slot_ + 1 != function_.end) {
           jump(function_.end - function_.begin);
@@ -333,6 +336,12 @@ class Translation {
   void jump(std::uint32_t target) {
     const Branch& branch = next_branch(target, false);
     emit<Op::b>(distance(branch.position, target));
+  }
+
+  void jump_through(Gpr pointer) {
+    emit<Op::mtctr>(pointer);
+    layout_.calls.push_back({.position = out_.position(), .linked = {}, .is_jump = true});
+    emit<Op::bcctr>(ppc64::kBranchAlways, ppc64::CrBit{0}, 0);
   }
 
   void may_goto(std::uint32_t target) {

@@ -90,6 +90,7 @@ struct CallCode {
   std::uint32_t position = 0;         // of the branch
   std::optional<std::size_t> linked;  // number in linked.calls; empty: through a register, or
   bool is_tail = false;               // a tail call
+  bool is_jump = false;               // a gotox
 };
 
 // Where everything is, as one pass found it. Positions are in words from the function's first.

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <span>
+#include <string_view>
 
 #include "base/byte_order.hpp"
 #include "bpf/codec.hpp"
@@ -70,6 +72,7 @@ Result<Answer> read_one(Taker& taker, const Question& question) {
                 .result = said.result,
                 .functions = {},
                 .program = {},
+                .lines = {},
                 .regions = {},
                 .log = {},
                 .kernel_log = {}};
@@ -96,6 +99,10 @@ Result<Answer> read_one(Taker& taker, const Question& question) {
   }
   FARCALL_TRY(slots, bpf::decode_slots(taker.take(said.program_bytes), std::endian::little));
   answer.program = std::move(slots);
+  for (std::uint32_t i = 0; i < said.line_count && !taker.is_short(); ++i) {
+    const auto line = taker.get<wire::KernelLine>();
+    answer.lines.push_back({.slot = line.slot, .address = {line.address}});
+  }
   for (std::uint32_t i = 0; i < said.region_count && !taker.is_short(); ++i) {
     const auto after = taker.get<wire::KernelRegionAfter>();
     const auto bytes = taker.take(after.byte_count);
@@ -115,6 +122,11 @@ Result<Answer> read_one(Taker& taker, const Question& question) {
 
 }  // namespace
 
+std::string_view name(wire::KernelMode mode) {
+  constexpr std::array<std::string_view, 3> kNames = {"jit", "interpreter", "hardened"};
+  return kNames[static_cast<std::size_t>(mode)];
+}
+
 std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t nonce) {
   std::vector<std::byte> bytes;
   put(bytes, wire::KernelBatch{.magic = wire::kKernelBatchMagic,
@@ -122,13 +134,25 @@ std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t 
                                .program_count = static_cast<std::uint32_t>(questions.size()),
                                .reserved = 0});
   for (const Question& question : questions) {
-    put(bytes,
-        wire::KernelProgram{.slot_count = static_cast<std::uint32_t>(question.slots.size()),
-                            .region_count = static_cast<std::uint32_t>(question.regions.size()),
-                            .mode = static_cast<std::uint32_t>(question.mode),
-                            .crowd_mebibytes = question.crowd_mebibytes});
+    const TypeInformation& types = question.types;
+    put(bytes, wire::KernelProgram{
+                   .slot_count = static_cast<std::uint32_t>(question.slots.size()),
+                   .region_count = static_cast<std::uint32_t>(question.regions.size()),
+                   .mode = static_cast<std::uint32_t>(question.mode),
+                   .crowd_mebibytes = question.crowd_mebibytes,
+                   .btf_bytes = static_cast<std::uint32_t>(types.btf.size()),
+                   .function_type_count = static_cast<std::uint32_t>(types.functions.size()),
+                   .line_count = static_cast<std::uint32_t>(types.lines.size()),
+                   .reserved = 0});
     const std::vector<std::byte> slots = bpf::encode(question.slots, std::endian::little);
     bytes.insert(bytes.end(), slots.begin(), slots.end());
+    bytes.insert(bytes.end(), types.btf.begin(), types.btf.end());
+    for (const wire::KernelFunctionType& function : types.functions) {
+      put(bytes, function);
+    }
+    for (const wire::KernelSourceLine& line : types.lines) {
+      put(bytes, line);
+    }
     for (const Region& region : question.regions) {
       put(bytes, wire::KernelRegion{.byte_count = static_cast<std::uint32_t>(region.bytes.size()),
                                     .read_only = region.writable ? 0U : 1U});

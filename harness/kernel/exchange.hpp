@@ -14,11 +14,34 @@
 
 namespace farcall::kernel {
 
+// As cells have it: `jit`, `interpreter`, `hardened`.
+std::string_view name(wire::KernelMode mode);
+
 // Memory of a program: an array of one value, in pages of its own.
 struct Region {
   std::vector<std::byte> bytes;
   bool writable = true;
 };
+
+// Says which function each begin of a program is, and that each instruction is a line: a program
+// with it is called by its functions' names, and the kernel says where the code of each line is.
+struct TypeInformation {
+  std::vector<std::byte> btf;
+  std::vector<wire::KernelFunctionType> functions;
+  std::vector<wire::KernelSourceLine> lines;
+};
+
+// `names` are those of the functions that begin at these slots; what C does not admit in a name is
+// an underscore.
+struct NamedFunction {
+  std::string name;
+  std::uint32_t begin = 0;  // in slots
+};
+TypeInformation type_information(std::span<const bpf::Slot> slots,
+                                 std::span<const NamedFunction> functions);
+
+// What the kernel is told that this function is called.
+std::string name_in_c(const std::string& name);
 
 // A program to load and run. A 64-bit immediate load with src 2 names a region by its number, and
 // with its second half a byte of it.
@@ -27,6 +50,7 @@ struct Question {
   std::vector<Region> regions;
   wire::KernelMode mode = wire::KernelMode::jit;
   std::uint32_t crowd_mebibytes = 0;  // of other maps; at most wire::kMostCrowdMebibytes
+  TypeInformation types = {};         // may be empty
 };
 
 struct JitedFunction {
@@ -35,6 +59,14 @@ struct JitedFunction {
   std::vector<std::uint32_t> words;
 
   friend bool operator==(const JitedFunction&, const JitedFunction&) = default;
+};
+
+// Where the kernel says that the code of an instruction begins.
+struct LineRow {
+  std::uint32_t slot = 0;  // of the program as the kernel has it
+  GuestAddress address;
+
+  friend bool operator==(const LineRow&, const LineRow&) = default;
 };
 
 struct RegionAfter {
@@ -50,6 +82,7 @@ struct Answer {
   std::uint32_t result = 0;              // r0, the lower half
   std::vector<JitedFunction> functions;  // in the program's order; none: it was interpreted
   std::vector<bpf::Slot> program;        // as the kernel has it
+  std::vector<LineRow> lines;            // of its code, in order
   std::vector<RegionAfter> regions;      // after the run
   std::string log;                       // the verifier's, if it rejected the program
   std::string kernel_log;                // the kernel's since the answer before

@@ -21,10 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A backstop for a guest that hangs; a boot takes 2 s of a core of its own. What QEMU waits for a CPU
-// does not count.
-constexpr auto kPatience = std::chrono::seconds(180);
-
 // How often somebody looks whether the user wants to stop.
 constexpr std::chrono::milliseconds kLookAtUser{50};
 
@@ -129,7 +125,7 @@ Result<GuestEnd> boot(const GuestSpec& spec, std::span<const InitramfsFile> brou
   FARCALL_TRY(machine, process::Process::start(
                            guest_command(qemu, spec, {inherited[0], inherited[1], inherited[2]}),
                            inherited));
-  process::Patience until_hung(kPatience, machine.id());
+  process::Patience until_hung(spec.patience, machine.id());
   bool has_ended = false;
   while (until_hung.left().count() > 0 && !(has_ended = machine.wait_for(kLookAtUser))) {
     if (stopped && stopped()) {
@@ -142,7 +138,7 @@ Result<GuestEnd> boot(const GuestSpec& spec, std::span<const InitramfsFile> brou
                  .has_ended = has_ended,
                  .how = {}};
   guest.how =
-      has_ended ? why_lost(guest.log) : fmt::format("no end within {} s", kPatience.count());
+      has_ended ? why_lost(guest.log) : fmt::format("no end within {} s", spec.patience.count());
   if (guest.reply.empty()) {
     if (const std::string trouble = trouble_in(guest.log); !trouble.empty()) {
       return error_of(ErrorCode::jit_warned, fmt::format("the kernel says: {}", trouble));
@@ -155,7 +151,7 @@ Result<GuestEnd> boot(const GuestSpec& spec, std::span<const InitramfsFile> brou
                : error_of(
                      ErrorCode::machine_timeout,
                      fmt::format("the Linux guest did not begin within {} s; its last line: {}",
-                                 kPatience.count(), last_line(guest.log)));
+                                 spec.patience.count(), last_line(guest.log)));
   }
   return guest;
 }

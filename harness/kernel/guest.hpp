@@ -2,6 +2,7 @@
 // kernel about a batch of programs and ends.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <span>
@@ -21,6 +22,9 @@ struct GuestSpec {
   std::filesystem::path agent;    // images/linux/agent.cpp, built
   model::Cpu cpu = model::Cpu::power9;
   model::Mmu mmu = model::Mmu::radix;
+  // A backstop for a guest that hangs; a boot takes 2 s of a core of its own. What QEMU waits for a
+  // CPU does not count.
+  std::chrono::seconds patience{180};
   unsigned log_level = 5;  // the kernel's records below it are shown on its console: 5, warnings
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstring>
 #include <regex>
 #include <sstream>
@@ -17,6 +18,8 @@ namespace {
 
 constexpr std::string_view kModule = "test_bpf: ";
 constexpr std::size_t kLastLines = 12;
+constexpr std::size_t kLinesBefore = 6;                // the line that tells of trouble
+constexpr auto kPatience = std::chrono::seconds(900);  // a suite takes up to 50 s
 
 // A line without what a console puts around it: the time, the caller, the carriage return.
 std::string_view bare(std::string_view line) {
@@ -74,7 +77,7 @@ KernelTest read_test(unsigned number, std::string words) {
   return test;
 }
 
-std::string last_lines(const std::string& log) {
+std::vector<std::string> lines_of(const std::string& log) {
   std::vector<std::string> lines;
   std::istringstream all(log);
   for (std::string line; std::getline(all, line);) {
@@ -82,9 +85,31 @@ std::string last_lines(const std::string& log) {
       lines.emplace_back(text);
     }
   }
-  const std::size_t first = lines.size() - std::min(lines.size(), kLastLines);
-  return fmt::format(
-      "{}", fmt::join(lines.begin() + static_cast<std::ptrdiff_t>(first), lines.end(), "\n"));
+  return lines;
+}
+
+// So many lines up to `end`, which is not one of them.
+std::string lines_up_to(const std::vector<std::string>& lines, std::size_t end, std::size_t most) {
+  const std::size_t first = end - std::min(end, most);
+  return fmt::format("{}", fmt::join(std::span(lines).subspan(first, end - first), "\n"));
+}
+
+std::string last_lines(const std::string& log) {
+  const std::vector<std::string> lines = lines_of(log);
+  return lines_up_to(lines, lines.size(), kLastLines);
+}
+
+// The line that tells of trouble, and what stands around it; empty: there is none.
+std::string trouble_with_lines(const std::string& log) {
+  const std::string trouble = trouble_in(log);
+  if (trouble.empty()) {
+    return {};
+  }
+  const std::vector<std::string> lines = lines_of(log);
+  const auto at = static_cast<std::size_t>(std::ranges::find(lines, bare(trouble)) - lines.begin());
+  const std::size_t end = std::min(lines.size(), at + kLastLines);
+  return fmt::format("{}; around it:\n{}", bare(trouble),
+                     lines_up_to(lines, end, kLinesBefore + kLastLines));
 }
 
 Error not_ours(std::string message) {
@@ -154,6 +179,7 @@ Result<SuiteRun> run_suite(const GuestSpec& spec, std::span<const std::string> m
   }
   GuestSpec talkative = spec;
   talkative.log_level = 7;  // the tests' records are of level 6
+  talkative.patience = kPatience;
   FARCALL_TRY(guest, boot(talkative, files, stopped));
   std::array<wire::KernelSelftestReply, 2> replies = {};
   const std::size_t size = guest.reply.size();
@@ -170,7 +196,7 @@ Result<SuiteRun> run_suite(const GuestSpec& spec, std::span<const std::string> m
   return SuiteRun{.log = read_suite(guest.log),
                   .has_ended = has_ended,
                   .error = replies[1].error,
-                  .trouble = trouble_in(guest.log),
+                  .trouble = trouble_with_lines(guest.log),
                   .last_lines = last_lines(guest.log)};
 }
 

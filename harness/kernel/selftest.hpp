@@ -54,7 +54,7 @@ struct SuiteRun {
   SuiteLog log;
   bool has_ended = false;   // the kernel came back from loading the module
   std::uint32_t error = 0;  // its errno
-  std::string trouble;      // the line of its log that tells of a defect; empty: none does
+  std::string trouble;      // what its log tells of a defect, with the lines around; or empty
   std::string last_lines;   // the end of its log
 };
 

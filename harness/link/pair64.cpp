@@ -37,10 +37,14 @@ bpf::Program grown(bpf::Program source, std::span<const bpf::SlotIndex> moved) {
   bpf::Program program{.functions = std::move(source.functions),
                        .callx = source.callx,
                        .externals = std::move(source.externals),
-                       .maps = std::move(source.maps)};
+                       .maps = std::move(source.maps),
+                       .code_pointers = std::move(source.code_pointers)};
   for (bpf::Function& function : program.functions) {
     function.begin = moved[function.begin];
     function.end = moved[function.end];
+  }
+  for (bpf::CodePointer& pointer : program.code_pointers) {
+    pointer.slot = moved[pointer.slot];
   }
   program.slots.resize(moved.back());
   for (std::size_t at = 0; at < source.slots.size(); ++at) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <span>
 
+#include "base/byte_order.hpp"
 #include "ppc64/disassembler.hpp"
 #include "ppc64/prefixed.hpp"
 
@@ -23,6 +24,17 @@ CodeCallee callee(const CodeImage& image, const CodeCall& call, std::uint32_t fu
   const CodeFunction& called = image.functions[function];
   const std::uint32_t left_out = call.is_tail ? called.tail_entry_words : called.local_entry_words;
   return {.function = function, .target = called.code() + std::uint64_t{left_out} * 4};
+}
+
+std::vector<std::byte> with_code_pointers(const CodeImage& image, const bpf::MemoryRegion& region,
+                                          std::endian order) {
+  std::vector<std::byte> bytes = region.bytes;
+  for (const PlacedPointer& pointer : image.code_pointers) {
+    if (pointer.region == region.name) {
+      store(bytes.data() + pointer.offset, pointer.address.value, order);
+    }
+  }
+  return bytes;
 }
 
 std::optional<Descriptor> descriptor_at(const CodeImage& image, GuestAddress address) {

@@ -1,6 +1,7 @@
 // CodeImage: ppc64 code at guest addresses, as a JIT made it — ours, or anyone else's.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "base/address.hpp"
+#include "bpf/address_space.hpp"
 #include "bpf/program.hpp"
 
 namespace farcall::model {
@@ -71,12 +73,15 @@ struct CodeCallee {
 };
 
 // Where the JIT says that it put a call: `at` is the address of the branch. Whom a call through a
-// register calls, and where a tail call goes, is for the run to say.
+// register calls, and where a tail call or a `gotox` goes, is for the run to say.
 struct CodeCall {
   bpf::CallSite site;
   GuestAddress at;
   std::optional<CodeCallee> callee;
   bool is_tail = false;  // a branch without link, after which the caller's frame is gone
+  bool is_jump = false;  // a `gotox`: a branch without link that stays in its function
+
+  bool links() const { return !is_tail && !is_jump; }
 
   friend bool operator==(const CodeCall&, const CodeCall&) = default;
 };
@@ -101,6 +106,16 @@ struct ProgramArray {
   friend bool operator==(const ProgramArray&, const ProgramArray&) = default;
 };
 
+// The address of an instruction's code that lies in memory before the code runs: eight bytes at
+// `offset` of the cell's region of that name.
+struct PlacedPointer {
+  std::string region;
+  std::uint64_t offset = 0;
+  GuestAddress address;
+
+  friend bool operator==(const PlacedPointer&, const PlacedPointer&) = default;
+};
+
 // Who said where the functions of an image lie: the cell's placement, or whoever made the image.
 enum class PlacedBy : std::uint8_t { cell, image };
 
@@ -113,6 +128,8 @@ struct CodeImage {
   PlacedBy placed_by = PlacedBy::cell;
   std::optional<ThreadArea> thread_area = {};     // absent: the code reads nothing at r13
   std::vector<ProgramArray> program_arrays = {};  // none: the code reads those of the cell
+  // One for each of the program's code pointers, in their order.
+  std::vector<PlacedPointer> code_pointers = {};
 
   friend bool operator==(const CodeImage&, const CodeImage&) = default;
 };
@@ -126,6 +143,10 @@ const CodeFunction* entry_function(const CodeImage& image);
 
 // Function number `function` called at `call`, with ELFv1 through its descriptor or straight.
 CodeCallee callee(const CodeImage& image, const CodeCall& call, std::uint32_t function);
+
+// The region's bytes with the addresses of instructions that the image has in it.
+std::vector<std::byte> with_code_pointers(const CodeImage& image, const bpf::MemoryRegion& region,
+                                          std::endian order);
 
 // What the descriptor at `address` holds; empty if no function of the image has its descriptor
 // there.

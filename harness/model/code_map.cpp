@@ -1,5 +1,7 @@
 #include "model/code_map.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <span>
 
@@ -66,6 +68,27 @@ CodeMap code_map(const bpf::Program& program, const CodeImage& image) {
                                 : std::nullopt);
   }
   return map;
+}
+
+Result<void> place_code_pointers(const bpf::Program& program, CodeImage& image) {
+  if (program.code_pointers.empty() || !image.code_pointers.empty()) {
+    return success();
+  }
+  const CodeMap map = code_map(program, image);
+  for (const bpf::CodePointer& pointer : program.code_pointers) {
+    const PlacedInstruction* const placed = map.of(pointer.slot);
+    if (placed == nullptr) {
+      const bpf::Function& function = program.functions[*bpf::function_at(program, pointer.slot)];
+      return Error{.code = ErrorCode::jit_bad_answer,
+                   .message = fmt::format(
+                       "{} jumps to {}+{} through a table: expected a line table that says where "
+                       "the code of that begins",
+                       function.name, function.name, pointer.slot - function.begin)};
+    }
+    image.code_pointers.push_back(
+        {.region = pointer.region, .offset = pointer.offset, .address = placed->begin});
+  }
+  return success();
 }
 
 std::optional<std::uint32_t> function_at(const CodeImage& image, GuestAddress address) {

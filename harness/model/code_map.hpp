@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/address.hpp"
+#include "base/error.hpp"
 #include "bpf/program.hpp"
 #include "model/code_image.hpp"
 
@@ -35,6 +36,11 @@ struct CodeMap {
 
 // Functions that the program lacks, or that have no line table, have no instructions in the map.
 CodeMap code_map(const bpf::Program& program, const CodeImage& image);
+
+// Sets the image's code pointers to where its line tables say that the program's instructions begin;
+// jit.bad-answer if a function that has such an instruction has no line for it. Only where the image
+// has none yet.
+Result<void> place_code_pointers(const bpf::Program& program, CodeImage& image);
 
 // Of a function of the image: the one that `address` lies in, descriptors included.
 std::optional<std::uint32_t> function_at(const CodeImage& image, GuestAddress address);

@@ -8,6 +8,7 @@
 #include "base/byte_order.hpp"
 #include "bpf/interpreter.hpp"
 #include "model/convention.hpp"
+#include "ppc64/instruction.hpp"
 
 namespace farcall::model {
 namespace {
@@ -120,6 +121,29 @@ std::vector<GuestAddress> frame_tops(const Cell& cell, const CodeImage& image,
   return tops;
 }
 
+Observations without_direct_branches(const Job& job, std::endian order, Observations seen) {
+  if (job.jumps != Jumps::where_ctr_points) {
+    return seen;
+  }
+  const auto is_direct = [&](const TakenBranch& branch) {
+    if (!branch.is_jump()) {
+      return false;
+    }
+    for (const JobRegion& region : job.regions) {
+      const std::uint64_t offset = branch.from.value - region.address.value;
+      if (region.access == Access::execute && offset < region.bytes.size()) {
+        const ppc64::Instruction* const row =
+            ppc64::find(load<std::uint32_t>(region.bytes.data() + offset, order));
+        return row != nullptr && (row->target == ppc64::BranchTarget::relative ||
+                                  row->target == ppc64::BranchTarget::absolute);
+      }
+    }
+    return false;
+  };
+  seen.trace_events -= std::erase_if(seen.trace, is_direct);
+  return seen;
+}
+
 Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed,
              std::span<const bpf::LeftFrame> frames) {
   const ppc64::CallingConvention& abi = convention(cell.axes.abi);
@@ -141,7 +165,7 @@ Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed,
     }
     job.regions.push_back({.address = memory.address,
                            .size_bytes = memory.bytes.size(),
-                           .bytes = memory.bytes,
+                           .bytes = with_code_pointers(image, memory, byte_order(cell.axes.endian)),
                            .access = memory.writable ? Access::read_write : Access::read,
                            .reported = true,
                            .name = memory.name});
@@ -191,8 +215,10 @@ Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed,
   job.fill = garbage();
   job.entry = marked_registers(garbage);
   job.entry.gpr[1] = stack_pointer.value;
-  if (image.thread_area) {
+  if (image.thread_area || !image.code_pointers.empty()) {
     job.jumps = Jumps::where_ctr_points;
+  }
+  if (image.thread_area) {
     // r2 keeps its mark: a damaged load of it shows.
     job.entry.gpr[static_cast<std::size_t>(abi.thread)] = image.thread_area->address.value;
   } else {

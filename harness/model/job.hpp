@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -42,7 +43,8 @@ struct JobRegion {
 enum class Watch : std::uint8_t { branches, instructions, nothing };
 
 // Where a branch that is neither call nor return leads for the guest to write it down: a tail call
-// of farcall's own code goes where r12 points, that of a kernel's where CTR does.
+// of farcall's own code goes where r12 points, that of a kernel's where CTR does, and so does any
+// `gotox`. A direct branch that leads there is written down, too.
 enum class Jumps : std::uint8_t { where_r12_points, where_ctr_points };
 
 struct Job {
@@ -132,6 +134,10 @@ struct Observations {
 
   friend bool operator==(const Observations&, const Observations&) = default;
 };
+
+// Without the jumps in the trace that are direct branches: where those by CTR are recorded, a direct
+// branch that leads there is, too, and is nobody's call. `order` is that of the job's code.
+Observations without_direct_branches(const Job& job, std::endian order, Observations seen);
 
 // Where r10 is in each of `functions`, the first of which a job begins with, and each of the others
 // is called by the one before: of as many as the image says it of, and the stack has room for.

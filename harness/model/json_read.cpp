@@ -224,6 +224,13 @@ bpf::Program read_program(const Json& json) {
                       .value_bytes = read_number<std::uint32_t>(one.at("value_bytes"))};
     });
   }
+  if (json.contains("code_pointers")) {
+    program.code_pointers = read_array(json.at("code_pointers"), [](const Json& one) {
+      return bpf::CodePointer{.region = one.at("region").get<std::string>(),
+                              .offset = read_number<std::uint64_t>(one.at("offset")),
+                              .slot = read_number<bpf::SlotIndex>(one.at("slot"))};
+    });
+  }
   for (const bpf::External& external : program.externals) {
     if (external.stub) {
       check_stub(program, *external.stub);
@@ -404,7 +411,8 @@ CodeImage read_image(const Json& json) {
     CodeCall call{.site = read_site(one.at("site")),
                   .at = read_address(one.at("at")),
                   .callee = {},
-                  .is_tail = one.value("is_tail", false)};
+                  .is_tail = one.value("is_tail", false),
+                  .is_jump = one.value("is_jump", false)};
     if (!one.at("callee").is_null() || !one.at("target").is_null()) {
       call.callee = {.function = read_number<std::uint32_t>(one.at("callee")),
                      .target = read_address(one.at("target"))};
@@ -418,6 +426,13 @@ CodeImage read_image(const Json& json) {
     const Json& area = json.at("thread_area");
     image.thread_area = {.address = read_address(area.at("address")),
                          .bytes = read_bytes(area.at("bytes"))};
+  }
+  if (json.contains("code_pointers")) {
+    image.code_pointers = read_array(json.at("code_pointers"), [](const Json& one) {
+      return PlacedPointer{.region = one.at("region").get<std::string>(),
+                           .offset = read_number<std::uint64_t>(one.at("offset")),
+                           .address = read_address(one.at("address"))};
+    });
   }
   if (json.contains("program_arrays")) {
     image.program_arrays = read_array(json.at("program_arrays"), [](const Json& one) {

@@ -218,6 +218,11 @@ Json to_json(const bpf::Program& program) {
       return Json{{"name", map.name}, {"value_bytes", map.value_bytes}};
     });
   }
+  if (!program.code_pointers.empty()) {
+    json["code_pointers"] = array_of(program.code_pointers, [](const bpf::CodePointer& pointer) {
+      return Json{{"region", pointer.region}, {"offset", pointer.offset}, {"slot", pointer.slot}};
+    });
+  }
   json["slots"] = array_of(program.slots, [](const bpf::Slot& slot) {
     return Json::array({slot.opcode, slot.dst, slot.src, slot.offset, slot.imm});
   });
@@ -312,12 +317,22 @@ Json to_json(const CodeImage& image) {
     if (call.is_tail) {
       one["is_tail"] = true;
     }
+    if (call.is_jump) {
+      one["is_jump"] = true;
+    }
     return one;
   });
   json["bpf_registers"] = image.bpf_registers;
   if (image.thread_area) {
     json["thread_area"] = {{"address", hex(image.thread_area->address)},
                            {"bytes", hex(image.thread_area->bytes)}};
+  }
+  if (!image.code_pointers.empty()) {
+    json["code_pointers"] = array_of(image.code_pointers, [](const PlacedPointer& pointer) {
+      return Json{{"region", pointer.region},
+                  {"offset", pointer.offset},
+                  {"address", hex(pointer.address)}};
+    });
   }
   if (!image.program_arrays.empty()) {
     json["program_arrays"] = array_of(image.program_arrays, [](const ProgramArray& array) {

@@ -38,6 +38,31 @@ Result<void> check_functions(const bpf::Program& program) {
   return success();
 }
 
+// Whether `pointer` is eight bytes of a region of the cell that nothing may write.
+template <typename Pointer>
+bool has_place(const Cell& cell, const Pointer& pointer) {
+  const auto region = std::ranges::find(cell.memory, pointer.region, &bpf::MemoryRegion::name);
+  return region != cell.memory.end() && !region->writable && region->bytes.size() >= 8 &&
+         pointer.offset <= region->bytes.size() - 8;
+}
+
+template <typename Pointer>
+Result<void> check_code_pointers(const Cell& cell, const std::vector<Pointer>& pointers) {
+  for (const Pointer& pointer : pointers) {
+    if (!has_place(cell, pointer)) {
+      return broken(
+          fmt::format("the address of an instruction, {}+{}, is not eight bytes of a region of the "
+                      "cell that is read-only",
+                      pointer.region, pointer.offset));
+    }
+  }
+  return success();
+}
+
+bool same_place(const bpf::CodePointer& pointer, const PlacedPointer& placed) {
+  return pointer.region == placed.region && pointer.offset == placed.offset;
+}
+
 Result<void> check_cell(const Cell& cell) {
   if (!cell.program) {
     return cell.expected.result || cell.expected.no_result
@@ -57,7 +82,7 @@ Result<void> check_cell(const Cell& cell) {
                                 map.name, map.value_bytes));
     }
   }
-  return success();
+  return check_code_pointers(cell, cell.program->code_pointers);
 }
 
 bool same_call(const bpf::PseudoCall& found, const LinkedCall& stated) {
@@ -178,6 +203,11 @@ Result<void> check_image(const CodeImage& image, const Cell& cell) {
                                 to_string(array.address)),
                     ErrorCode::place_unmappable);
     }
+  }
+  FARCALL_TRYV(check_code_pointers(cell, image.code_pointers));
+  if (cell.program && !image.code_pointers.empty() &&
+      !std::ranges::equal(cell.program->code_pointers, image.code_pointers, same_place)) {
+    return broken("the addresses of instructions in memory are not those of the program");
   }
   FARCALL_TRYV(check_overlaps(image));
   if (cell.program && !is_complete(image, *cell.program)) {

@@ -12,7 +12,9 @@
 #include "base/byte_order.hpp"
 #include "bpf/instruction.hpp"
 #include "check/branch_target.hpp"
+#include "check/kernel_dump_findings.hpp"
 #include "check/kernel_findings.hpp"
+#include "decode/call_sites.hpp"
 #include "engine/image.hpp"
 #include "run/pipeline.hpp"
 
@@ -168,11 +170,26 @@ std::vector<check::SymbolStory> symbol_stories(const LinuxCell& linux_cell,
   for (std::size_t i = 0; i < answer.functions.size(); ++i) {
     stories.push_back(
         {.function = loaded.functions[i].name,
-         .expected = i == 0 ? fmt::format("bpf_prog_{}_main", to_string(whole))
-                            : fmt::format("bpf_prog_{}_F", to_string(parts.functions[i])),
+         .expected = fmt::format("bpf_prog_{}_{}", to_string(i == 0 ? whole : parts.functions[i]),
+                                 kernel::name_in_c(loaded.functions[i].name)),
          .seen = answer.functions[i].symbol});
   }
   return stories;
+}
+
+// The calls of the dump, by function and number in it, beside those in the bytes. `program` is the
+// one that was asked about; it makes the same calls.
+std::vector<check::CallInCode> calls_in_code(const bpf::Program& program,
+                                             const bpf::Program& dumped,
+                                             std::span<const model::DecodedCall> decoded) {
+  std::vector<check::CallInCode> calls;
+  for (const bpf::PseudoCall& call : pseudo_calls(dumped)) {
+    const auto found = std::ranges::find(decoded, call.site, &model::DecodedCall::site);
+    if (found != decoded.end()) {
+      calls.push_back({.name = to_string(program, call.site), .slot = call.slot, .at = found->at});
+    }
+  }
+  return calls;
 }
 
 // The kernel's code of a cell that it has placed.
@@ -218,12 +235,42 @@ model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std:
   return image;
 }
 
+std::vector<model::Finding> dump_and_line_findings(const bpf::Program& program,
+                                                   const kernel::Answer& answer, GuestAddress toc) {
+  const auto dumped = as_source(answer.program);
+  if (!dumped || answer.functions.size() != program.functions.size() ||
+      census(*dumped) != census(program)) {
+    return {{ErrorCode::dump_mismatch, "",
+             "the calls in the kernel's dump are not those of the program"}};
+  }
+  std::vector<std::string> names;
+  for (const bpf::Function& function : program.functions) {
+    names.push_back(function.name);
+  }
+  std::vector<check::DumpedCall> calls;
+  for (const bpf::PseudoCall& call : pseudo_calls(*dumped)) {
+    calls.push_back({.name = to_string(program, call.site),
+                     .callee = call.callee,
+                     .imm = answer.program[call.slot].imm});
+  }
+  std::vector<model::Finding> findings = check::dump_findings(calls);
+  std::vector<check::KernelLine> lines;
+  for (const kernel::LineRow& line : answer.lines) {
+    lines.push_back({.slot = line.slot, .address = line.address});
+  }
+  const auto decoded = decode::call_sites(kernel_image(answer, names, toc),
+                                          {.endian = model::Endian::little, .toc = toc});
+  const auto of_lines = check::line_findings(lines, calls_in_code(program, *dumped, decoded));
+  findings.insert(findings.end(), of_lines.begin(), of_lines.end());
+  return findings;
+}
+
 Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
                   const kernel::Answered& answered, const AskedKernel& kernel) {
   Captured all{
       .cell = linux_cell.cell, .document = {}, .findings = {}, .skipped = linux_cell.skipped};
-  const bool jit = mode == wire::KernelMode::jit;
-  all.cell.name += jit ? "-jit" : "-interpreter";
+  const bool jit = mode != wire::KernelMode::interpreter;
+  all.cell.name += fmt::format("-{}", kernel::name(mode));
   if (all.skipped) {
     return all;
   }
@@ -277,11 +324,14 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
                          "it takes away what can never be reached");
       return all;
     }
-    run.symbols = symbol_stories(linux_cell, *dumped, answer, kernel.hash);
+    if (mode == wire::KernelMode::jit) {  // a hardened kernel has no symbols of such code
+      run.symbols = symbol_stories(linux_cell, *dumped, answer, kernel.hash);
+    }
     auto document = document_of(all.cell, answer, kernel.toc);
     if (document) {
       all.document = std::move(document).value();
       all.cell = all.document->cell;
+      all.findings = dump_and_line_findings(program, answer, kernel.toc);
     } else {
       all.findings.push_back(model::as_finding(document.error()));
     }

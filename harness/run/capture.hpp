@@ -31,6 +31,11 @@ struct AskedKernel {
 model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std::string> names,
                               GuestAddress toc);
 
+// What the kernel tells of a program that it has JITed, beside the program and the code, see
+// check/kernel_dump_findings.hpp: dump.mismatch, line.mismatch.
+std::vector<model::Finding> dump_and_line_findings(const bpf::Program& program,
+                                                   const kernel::Answer& answer, GuestAddress toc);
+
 struct Captured {
   model::Cell cell;  // placed by the kernel, if it ran
   // Its code, to be run in the bare guest; absent: the kernel interpreted the program, or did not
@@ -44,7 +49,7 @@ struct Captured {
 
 // What the kernel answered to the question of `linux_cell`, asked with that mode. The verifier
 // rejected the program, or has changed its calls: skipped. Findings are those of
-// check::kernel_findings(), and jit.crashed, jit.refused (no code with the JIT on, code with the
+// check::kernel_findings(), dump_and_line_findings(), and jit.crashed, jit.refused (no code with the JIT on, code with the
 // JIT off).
 Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
                   const kernel::Answered& answered, const AskedKernel& kernel);

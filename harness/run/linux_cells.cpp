@@ -17,6 +17,8 @@ namespace farcall::run {
 namespace {
 
 constexpr std::uint8_t kCallx = 0x8d;
+constexpr std::uint8_t kGotox = 0x0d;
+constexpr std::uint8_t kMayGoto = 0xe5;
 constexpr std::uint8_t kMov64Immediate = 0xb7;
 
 // Of farcall's own runs of the kernel's code: far from what the kernel places.
@@ -31,6 +33,12 @@ Error not_asked(std::string why) {
 std::string foreign(const bpf::Slot& slot) {
   if (slot.opcode == kCallx) {
     return "a call through a register";
+  }
+  if (slot.opcode == kGotox) {
+    return "a jump through a table";
+  }
+  if (slot.opcode == kMayGoto) {
+    return "may_goto, which the kernel lets go round as often as it likes";
   }
   if (slot.opcode == kCallOpcode && slot.src == bpf::kHelperCall) {
     return slot.imm == bpf::kTailCall
@@ -233,6 +241,11 @@ LinuxCell linux_cell(const model::Cell& cell) {
   for (const bpf::MemoryRegion& region : cell.memory) {
     linux.question.regions.push_back({.bytes = region.bytes, .writable = region.writable});
   }
+  std::vector<kernel::NamedFunction> names;
+  for (const bpf::Function& function : program.functions) {
+    names.push_back({.name = function.name, .begin = function.begin});
+  }
+  linux.question.types = kernel::type_information(linux.question.slots, names);
   linux.cell.program = std::make_shared<const bpf::Program>(std::move(program));
   return linux;
 }

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/byte_order.hpp"
 #include "faults/control.hpp"
 #include "run/garbage.hpp"
 #include "run/pipeline.hpp"
@@ -353,8 +354,9 @@ class MachineRun {
 
   void judge(FinishedCell&& cell, model::Job&& job, model::Observations&& observations) {
     check::Testimony& testimony = cell.testimony;
+    testimony.observations = without_direct_branches(
+        job, byte_order(cell.document->cell.axes.endian), std::move(observations));
     testimony.job = std::move(job);
-    testimony.observations = std::move(observations);
     cell.verdict = check::check(cell.document->cell, testimony, terms_of(cell.document->cell));
     model::Job given = *std::exchange(testimony.job, std::nullopt);
     if (cell.verdict.outcome == model::Outcome::pass) {
@@ -396,8 +398,9 @@ class MachineRun {
     Search& search = *pending.search;
     const model::Cell& cell = pending.cell.document->cell;
     check::Testimony testimony = pending.cell.testimony;
+    testimony.observations =
+        without_direct_branches(job, byte_order(cell.axes.endian), std::move(observations));
     testimony.job = std::move(job);
-    testimony.observations = std::move(observations);
     const model::Verdict verdict = check::check(cell, testimony, terms_of(cell));
     const bool same = end_of(cell, verdict, *testimony.observations) == search.end;
     if (!std::exchange(search.repeated, true)) {

@@ -7,6 +7,7 @@
 
 #include "bpf/instruction.hpp"
 #include "decode/call_sites.hpp"
+#include "model/code_map.hpp"
 #include "model/rules.hpp"
 
 namespace farcall::run {
@@ -20,6 +21,7 @@ constexpr std::uint64_t kGuestInstructionsAtLeast = 50'000;
 
 // Room in the trace for calls that should not be, so that they can be shown.
 constexpr std::size_t kSpareTraceEvents = 64;
+constexpr std::uint64_t kMostTraceEvents = std::uint64_t{1} << 16;
 
 Result<check::Interpretation> interpret(const bpf::Program& program, const model::Cell& cell,
                                         const bpf::InterpreterLimits& limits) {
@@ -74,7 +76,8 @@ void find_calls(const bpf::Program& program, const std::vector<model::DecodedCal
         .site = made.site,
         .at = found == decoded.end() ? image.functions[made.site.function].code() : found->at,
         .callee = {},
-        .is_tail = is_tail_call(program.slots[made.slot])};
+        .is_tail = is_tail_call(program.slots[made.slot]),
+        .is_jump = made.is_jump};
     if (made.callee) {
       call.callee = callee(image, call, *made.callee);
     }
@@ -94,6 +97,13 @@ void finish(const model::Document& document, std::uint64_t seed, check::Testimon
   if (!testimony.image) {
     return;
   }
+  if (cell.program) {
+    if (auto placed = place_code_pointers(*cell.program, *testimony.image); !placed) {
+      testimony.refusal = std::move(placed).error();
+      testimony.image.reset();
+      return;
+    }
+  }
   testimony.decoded =
       decode::call_sites(*testimony.image, {.endian = cell.axes.endian, .toc = cell.placement.toc});
   if (cell.program) {
@@ -105,8 +115,10 @@ void finish(const model::Document& document, std::uint64_t seed, check::Testimon
     testimony.job->budget_instructions =
         kGuestInstructionsAtLeast +
         (kGuestInstructionsEach * (run.instructions + testimony.source->value().accesses));
-    testimony.job->trace_events =
-        static_cast<std::uint32_t>((2 * run.calls.size()) + kSpareTraceEvents);
+    // Direct branches to where a `gotox` went are recorded too: a loop has as many as instructions.
+    const std::uint64_t direct = testimony.image->code_pointers.empty() ? 0 : run.instructions;
+    testimony.job->trace_events = static_cast<std::uint32_t>(std::min<std::uint64_t>(
+        (2 * run.calls.size()) + kSpareTraceEvents + direct, kMostTraceEvents));
   }
   const std::uint64_t times = std::max<std::uint64_t>(cell.budget / bpf::kDefaultBudget, 1);
   testimony.job->budget_instructions =

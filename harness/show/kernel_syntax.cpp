@@ -172,6 +172,8 @@ std::string text(const InstructionInfo& info, std::span<const Slot> slots, bpf::
       return fmt::format("call {}#{}", name.empty() ? "kernel-function" : name, slot.imm);
     case bpf::Form::callee:
       return fmt::format("callx r{}", slot.dst);
+    case bpf::Form::pointer:
+      return fmt::format("gotox r{}", slot.dst);
     case bpf::Form::nothing:
       break;
   }

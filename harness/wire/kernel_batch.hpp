@@ -3,12 +3,13 @@
 //
 // Freestanding: images/linux compiles this header too. Everything is little-endian.
 //
-//   /batch     KernelBatch, then for each program a KernelProgram, its slots, and each of its
-//              regions: KernelRegion, bytes
+//   /batch     KernelBatch, then for each program a KernelProgram, its slots, its BTF, as many
+//              KernelFunctionType and KernelSourceLine as it says, and each of its regions:
+//              KernelRegion, bytes
 //   terminal   KernelReply, then for each program a KernelAnswer, its functions, code, program as
-//              the kernel has it, regions (KernelRegionAfter, bytes), the verifier's log, the
-//              kernel's log
-//              since the answer before; then KernelReply once more, with kReplyEnd
+//              the kernel has it, lines (KernelLine), regions (KernelRegionAfter, bytes), the
+//              verifier's log, the kernel's log since the answer before; then KernelReply once
+//              more, with kReplyEnd
 //
 // A region is memory that the program has: an array map of one value. A 64-bit immediate load with
 // src 2 names it by its number in the first half of the imm, and a byte of it in the second.
@@ -35,8 +36,8 @@ struct KernelBatch {
 };
 static_assert(sizeof(KernelBatch) == 24);
 
-// Who runs a program.
-enum class KernelMode : std::uint32_t { jit = 0, interpreter = 1 };
+// Who runs a program; `hardened`: the JIT, with bpf_jit_harden = 2.
+enum class KernelMode : std::uint32_t { jit = 0, interpreter = 1, hardened = 2 };
 
 struct KernelProgram {
   ul32 slot_count;
@@ -45,8 +46,27 @@ struct KernelProgram {
   // So many maps of 1 MiB are there while it is loaded, in the area that the JIT has its memory of;
   // at most kMostCrowdMebibytes.
   ul32 crowd_mebibytes;
+  ul32 btf_bytes;  // 0: the program has none, and no function types and lines
+  ul32 function_type_count;
+  ul32 line_count;
+  ul32 reserved;
 };
-static_assert(sizeof(KernelProgram) == 16);
+static_assert(sizeof(KernelProgram) == 32);
+
+// As Linux's bpf_func_info and bpf_line_info have them.
+struct KernelFunctionType {
+  ul32 slot;
+  ul32 type;  // of the BTF
+};
+static_assert(sizeof(KernelFunctionType) == 8);
+
+struct KernelSourceLine {
+  ul32 slot;
+  ul32 file;  // in the BTF's strings
+  ul32 text;  // in the BTF's strings
+  ul32 line_and_column;
+};
+static_assert(sizeof(KernelSourceLine) == 16);
 
 inline constexpr std::uint32_t kMostCrowdMebibytes = 128;
 inline constexpr std::uint32_t kMostKernelRegions = 32;
@@ -86,7 +106,7 @@ struct KernelAnswer {
   ul32 region_count;
   ul32 log_bytes;
   ul32 kernel_log_bytes;
-  ul32 reserved;
+  ul32 line_count;
 };
 static_assert(sizeof(KernelAnswer) == 40);
 
@@ -96,9 +116,18 @@ struct KernelFunction {
   ul64 address;  // of the symbol
   ul32 code_bytes;
   ul32 reserved;
-  char symbol[kKernelSymbolBytes];  // what the kernel calls that address, up to a zero byte
+  // What the kernel calls that address, up to a zero byte; hardened, what /proc/kallsyms has there.
+  char symbol[kKernelSymbolBytes];
 };
 static_assert(sizeof(KernelFunction) == 16 + kKernelSymbolBytes);
+
+// A row of jited_line_info, with the slot that the same row of line_info has.
+struct KernelLine {
+  ul64 address;
+  ul32 slot;  // of the program as the kernel has it
+  ul32 reserved;
+};
+static_assert(sizeof(KernelLine) == 16);
 
 struct KernelRegionAfter {
   ul64 address;

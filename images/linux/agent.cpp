@@ -66,6 +66,8 @@ char batch[4 * kMostProgramBytes];
 char code[kMostCodeBytes];
 char program[kMostProgramBytes];
 bpf_insn slots[kMostProgramBytes / sizeof(bpf_insn)];
+bpf_line_info lines[kMostProgramBytes / sizeof(bpf_insn)];
+std::uint64_t line_addresses[kMostProgramBytes / sizeof(bpf_insn)];
 char region[wire::kMostKernelRegionBytes];
 char verifier_log[kMostLogBytes];
 char kernel_log[kMostKernelLogBytes];
@@ -214,8 +216,17 @@ class KernelLog {
   int file_;
 };
 
+// Of a program; without BTF, all are 0. The kernel reads the others from these addresses.
+struct Types {
+  long btf = -1;
+  const char* functions = nullptr;
+  std::uint32_t function_count = 0;
+  const char* lines = nullptr;
+  std::uint32_t line_count = 0;
+};
+
 // The file descriptor, or an errno below 0; then the verifier's words are in its log.
-long load(const bpf_insn* program_slots, std::uint32_t count) {
+long load(const bpf_insn* program_slots, std::uint32_t count, const Types& types = {}) {
   bpf_attr attributes;
   memset(&attributes, 0, sizeof attributes);
   // Of all types, this one is run without a packet, calls no hook, and may use most helpers.
@@ -225,6 +236,15 @@ long load(const bpf_insn* program_slots, std::uint32_t count) {
   attributes.insn_cnt = count;
   attributes.license = number("GPL");
   memcpy(attributes.prog_name, "main", 4);
+  if (types.btf >= 0) {
+    attributes.prog_btf_fd = static_cast<std::uint32_t>(types.btf);
+    attributes.func_info_rec_size = sizeof(wire::KernelFunctionType);
+    attributes.func_info = number(types.functions);
+    attributes.func_info_cnt = types.function_count;
+    attributes.line_info_rec_size = sizeof(wire::KernelSourceLine);
+    attributes.line_info = number(types.lines);
+    attributes.line_info_cnt = types.line_count;
+  }
   const long loaded = bpf(BPF_PROG_LOAD, attributes);
   if (loaded >= 0) {
     return loaded;
@@ -364,6 +384,51 @@ class Symbols {
   long values_;
 };
 
+std::uint64_t hexadecimal(const char* text, std::size_t size) {
+  std::uint64_t value = 0;
+  for (std::size_t i = 0; i < size; ++i) {
+    const char digit = text[i];
+    value = value * 16 + static_cast<std::uint64_t>(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+  }
+  return value;
+}
+
+// What /proc/kallsyms, which is what tools read, has at an address; nothing, if it has nothing.
+// Lines are `c000000000000000 T _stext`, maybe with a module after a tab. Takes 2 s.
+void listed_symbol(std::uint64_t address, char* symbol) {
+  constexpr std::size_t kAddress = 16;
+  constexpr std::size_t kName = kAddress + 3;
+  const int file = open_file("/proc/kallsyms", O_RDONLY);
+  char line[256];
+  std::size_t size = 0;
+  while (true) {
+    const long got =
+        system_call(__NR_read, static_cast<std::uint64_t>(file), number(region), sizeof region);
+    if (got < 0) {
+      give_up("/proc/kallsyms cannot be read");
+    }
+    if (got == 0) {
+      break;
+    }
+    for (long i = 0; i < got; ++i) {
+      if (region[i] != '\n') {
+        if (size < sizeof line) {
+          line[size++] = region[i];
+        }
+        continue;
+      }
+      if (size > kName && hexadecimal(line, kAddress) == address) {
+        for (std::size_t at = kName;
+             at < size && line[at] != '\t' && at - kName < wire::kKernelSymbolBytes - 1; ++at) {
+          symbol[at - kName] = line[at];
+        }
+      }
+      size = 0;
+    }
+  }
+  close_file(file);
+}
+
 long describe(long loaded, bpf_prog_info& info) {
   memset(&info, 0, sizeof info);
   info.nr_jited_ksyms = kMostFunctions;
@@ -374,6 +439,12 @@ long describe(long loaded, bpf_prog_info& info) {
   info.jited_prog_len = kMostCodeBytes;
   info.xlated_prog_insns = number(program);
   info.xlated_prog_len = kMostProgramBytes;
+  info.nr_line_info = sizeof lines / sizeof lines[0];
+  info.line_info = number(lines);
+  info.line_info_rec_size = sizeof lines[0];
+  info.nr_jited_line_info = sizeof line_addresses / sizeof line_addresses[0];
+  info.jited_line_info = number(line_addresses);
+  info.jited_line_info_rec_size = sizeof line_addresses[0];
   bpf_attr attributes;
   memset(&attributes, 0, sizeof attributes);
   attributes.info.bpf_fd = static_cast<std::uint32_t>(loaded);
@@ -413,7 +484,8 @@ void name_maps(std::uint32_t slot_count, const Regions& regions) {
   }
 }
 
-void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions, long no_memory) {
+void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions,
+            const Types& types, bool hardened, long no_memory) {
   wire::KernelAnswer said = {};
   std::uint32_t result = 0;
   bpf_prog_info info = {};
@@ -424,7 +496,7 @@ void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions
   long loaded = -1;
   if (no_memory < 0) {
     say(KernelOutcome::no_memory, no_memory);
-  } else if (loaded = load(slots, slot_count); loaded < 0) {
+  } else if (loaded = load(slots, slot_count, types); loaded < 0) {
     say(KernelOutcome::rejected, loaded);
     said.log_bytes = static_cast<std::uint32_t>(length(verifier_log));
   } else if (const long ran = run(loaded, result); ran < 0) {
@@ -437,6 +509,8 @@ void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions
     said.code_bytes = info.jited_prog_len;
     said.program_bytes = info.xlated_prog_len;
     said.region_count = regions.count;
+    // Both tables have the same rows, or one of them is not told.
+    said.line_count = info.nr_line_info == info.nr_jited_line_info ? info.nr_line_info : 0;
   }
   const Terminal& terminal = tools.terminal;
   said.kernel_log_bytes = tools.log.read();
@@ -444,11 +518,20 @@ void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions
   for (std::uint32_t i = 0; i < said.function_count; ++i) {
     wire::KernelFunction function{
         .address = addresses[i], .code_bytes = lengths[i], .reserved = 0, .symbol = {}};
-    tools.symbols.of(addresses[i], function.symbol);
+    if (hardened) {
+      listed_symbol(addresses[i], function.symbol);
+    } else {
+      tools.symbols.of(addresses[i], function.symbol);
+    }
     terminal.write(&function, sizeof function);
   }
   terminal.write(code, said.code_bytes);
   terminal.write(program, said.program_bytes);
+  for (std::uint32_t i = 0; i < said.line_count; ++i) {
+    const wire::KernelLine line{
+        .address = line_addresses[i], .slot = lines[i].insn_off, .reserved = 0};
+    terminal.write(&line, sizeof line);
+  }
   for (std::uint32_t i = 0; i < said.region_count; ++i) {
     const wire::KernelRegionAfter after{
         .address = regions.addresses[i], .byte_count = regions.sizes[i], .reserved = 0};
@@ -466,8 +549,10 @@ void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions
 }
 
 void switch_jit(std::uint32_t mode) {
-  const bool jit = mode == static_cast<std::uint32_t>(wire::KernelMode::jit);
+  const bool jit = mode != static_cast<std::uint32_t>(wire::KernelMode::interpreter);
+  const bool hardened = mode == static_cast<std::uint32_t>(wire::KernelMode::hardened);
   set("/proc/sys/net/core/bpf_jit_enable", jit ? "1" : "0", "the JIT cannot be switched");
+  set("/proc/sys/net/core/bpf_jit_harden", hardened ? "2" : "0", "bpf_jit_harden cannot be set");
 }
 
 // The modules' own tests run while they are loaded.
@@ -530,6 +615,27 @@ const char* take(std::size_t& at, std::size_t end, std::size_t size) {
   return taken;
 }
 
+Types take_types(std::size_t& at, std::size_t end, const wire::KernelProgram& wanted) {
+  const char* const btf = take(at, end, wanted.btf_bytes);
+  Types types{
+      .functions =
+          take(at, end, std::size_t{wanted.function_type_count} * sizeof(wire::KernelFunctionType)),
+      .function_count = wanted.function_type_count,
+      .lines = take(at, end, std::size_t{wanted.line_count} * sizeof(wire::KernelSourceLine)),
+      .line_count = wanted.line_count};
+  if (wanted.btf_bytes != 0) {
+    bpf_attr attributes;
+    memset(&attributes, 0, sizeof attributes);
+    attributes.btf = number(btf);
+    attributes.btf_size = wanted.btf_bytes;
+    types.btf = bpf(BPF_BTF_LOAD, attributes);
+    if (types.btf < 0) {
+      give_up("the BTF of a program is refused");
+    }
+  }
+  return types;
+}
+
 // The program at `at` of the batch, which goes past it.
 void answer_next(const Tools& tools, std::size_t& at, std::size_t end, std::uint32_t& mode) {
   wire::KernelProgram wanted;
@@ -547,6 +653,7 @@ void answer_next(const Tools& tools, std::size_t& at, std::size_t end, std::uint
     }
   }
   memcpy(slots, take(at, end, slot_bytes), slot_bytes);
+  const Types types = take_types(at, end, wanted);
   Regions regions;
   long status = 0;
   for (std::uint32_t i = 0; i < wanted.region_count; ++i) {
@@ -582,7 +689,11 @@ void answer_next(const Tools& tools, std::size_t& at, std::size_t end, std::uint
     switch_jit(mode);
   }
   tools.terminal.drain();  // whatever this program does to the kernel, the answers before are out
-  answer(tools, wanted.slot_count, regions, status);
+  const bool hardened = mode == static_cast<std::uint32_t>(wire::KernelMode::hardened);
+  answer(tools, wanted.slot_count, regions, types, hardened, status);
+  if (types.btf >= 0) {
+    close_file(types.btf);
+  }
   for (std::uint32_t i = 0; i < regions.count; ++i) {
     close_file(regions.maps[i]);
   }

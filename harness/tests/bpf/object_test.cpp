@@ -344,7 +344,7 @@ TEST(Object, RefusesWhatAProgramCannotSay) {
       {"__asm__(\".section .jumptables,\\\"\\\",@progbits\\n.globl "
        "BPF.JT.0.0\\nBPF.JT.0.0:\\n.quad 0\\n.text\");\n"
        "long f(void) { long p; __asm__(\"%0 = BPF.JT.0.0 ll\" : \"=r\"(p)); return p; }",
-       ErrorCode::elf_unsupported, "o:.text+0x0", "jump through a table (gotox)"},
+       ErrorCode::elf_malformed, "o:.text+0x0", "jump table 'BPF.JT.0.0' is 0 bytes from 0x0"},
       {"long f(void); long table[2] = {1, 2}; extern long missing;\n"
        "long *p = &missing; long f(void) { return *p; }",
        ErrorCode::elf_undefined_symbol, "o:.data+0x10", "address of 'missing'"},

@@ -79,6 +79,15 @@ TEST(CallSites, AnyWayToMakeTheAddress) {
             kLoaded);
 }
 
+// At a word that a jump table leads to, r12 may be anything.
+TEST(CallSites, WhereATableLeadsNothingIsKnown) {
+  model::CodeImage image;
+  image.functions.push_back({"f", {kAt}, kLoad + kCall, {}});
+  ASSERT_EQ(text(call_sites(image, {}).at(0).target), kLoaded);
+  image.code_pointers.push_back({.region = "t", .offset = 0, .address = {kAt + 16}});
+  EXPECT_EQ(text(call_sites(image, {}).at(0).target), "unknown");
+}
+
 // The CPU drops them, who reads the bytes does not: check/ compares.
 TEST(CallSites, TheLowestTwoBitsAreTold) {
   EXPECT_EQ(only_target(Words{encode<Op::addi>(r12, kZero, 0x1003)} + kCall), "0000000000001003");

@@ -428,6 +428,14 @@ TEST(Native, MeaningsByHand) {
   TestCaller caller;
   EXPECT_EQ(external::find("unwind")->meaning(caller, {0}).error().code,
             ErrorCode::interpreter_bad_call);
+  EXPECT_EQ(external::find("unrelocated")->meaning(caller, {}).error().code,
+            ErrorCode::interpreter_bad_call);
+}
+
+TEST_P(OnEveryMachine, UnrelocatedIsATrap) {
+  const auto seen = run(job("unrelocated", model::Abi::elfv2, {1}));
+  EXPECT_EQ(seen.ending, model::Ending::faulted);
+  EXPECT_EQ(seen.fault ? seen.fault->vector : 0, 0x700U);
 }
 
 TEST_P(OnEveryMachine, SqrtiIsItsMeaningAroundSquares) {

@@ -84,6 +84,24 @@ TEST(Compile, AFrameIsThereForWhatNeedsOne) {
   EXPECT_EQ(image.functions[1].frame_top_bytes, 0U);
 }
 
+// mtctr is mtspr 9 (Power ISA, 3.3.19): 31, RS = r5 or r27, spr = 9 with its halves exchanged, 467.
+TEST(Compile, AJumpThroughATableIsABranchByCtr) {
+  for (const auto& [text, move_word] :
+       {std::pair("gotox %r3\nexit\n", 0x7ca903a6U), {"gotox %r6\nexit\n", 0x7f6903a6U}}) {
+    const model::CodeImage image = compiled(linked(text, {{0x1000}}));
+    const std::vector<std::uint32_t>& words = image.functions[0].words;
+    const auto at = std::ranges::find(words, 0x4e800420U);  // bctr
+    ASSERT_NE(at, words.end());
+    EXPECT_EQ(*std::prev(at), move_word);
+    ASSERT_EQ(image.calls.size(), 1U);
+    EXPECT_TRUE(image.calls[0].is_jump);
+    EXPECT_FALSE(image.calls[0].links());
+    EXPECT_FALSE(image.calls[0].callee);
+    EXPECT_EQ(image.calls[0].at,
+              GuestAddress{0x1000} + static_cast<std::uint64_t>(at - words.begin()) * 4);
+  }
+}
+
 TEST(Compile, SavesWhatItUsesOfTheNonvolatileRegisters) {
   EXPECT_THAT(listing_of("mov %r7, %r1\nstxdw [%r10-8], %r7\nexit\n"),
               ElementsAre("mflr    r0", "std     r0,16(r1)", "stdu    r1,-592(r1)",

@@ -113,7 +113,7 @@ std::vector<std::byte> reply(std::uint64_t end_nonce = kNonce) {
                                 .region_count = 1,
                                 .log_bytes = 0,
                                 .kernel_log_bytes = 3,
-                                .reserved = 0});
+                                .line_count = 1});
   put(bytes, function(0xc0080000003b7c10, 8, "bpf_prog_0123456789abcdef_main"));
   put(bytes, function(0xc00800000041153c, 4, "bpf_prog_fedcba9876543210_F"));
   for (const std::uint32_t word : {0xe84d0010U, 0x60000000U, 0x4e800020U}) {
@@ -121,6 +121,7 @@ std::vector<std::byte> reply(std::uint64_t end_nonce = kNonce) {
   }
   const auto exit = bpf::encode(bpf::Slot{.opcode = 0x95}, std::endian::little);
   bytes.insert(bytes.end(), exit.begin(), exit.end());
+  put(bytes, wire::KernelLine{.address = 0xc0080000003b7c14, .slot = 0, .reserved = 0});
   put(bytes,
       wire::KernelRegionAfter{.address = 0xc008000000540000, .byte_count = 2, .reserved = 0});
   put(bytes, std::uint8_t{7});
@@ -146,6 +147,7 @@ TEST(Exchange, AReplyIsReadAsItWasWritten) {
               {0xc0080000003b7c10}, "bpf_prog_0123456789abcdef_main", {0xe84d0010, 0x60000000}},
           JitedFunction{{0xc00800000041153c}, "bpf_prog_fedcba9876543210_F", {0x4e800020}}));
   EXPECT_THAT(answer.program, ElementsAre(bpf::Slot{.opcode = 0x95}));
+  EXPECT_THAT(answer.lines, ElementsAre(LineRow{0, {0xc0080000003b7c14}}));
   EXPECT_THAT(answer.regions,
               ElementsAre(RegionAfter{{0xc008000000540000}, {std::byte{7}, std::byte{8}}}));
   EXPECT_EQ(answer.kernel_log, "log");
@@ -193,7 +195,8 @@ TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
   const std::vector<Question> questions = {
       {.slots = {{.opcode = 0x95}},
        .regions = {{.bytes = {std::byte{9}}, .writable = false}},
-       .mode = wire::KernelMode::interpreter}};
+       .mode = wire::KernelMode::interpreter,
+       .types = {.btf = {std::byte{5}}, .functions = {{1, 2}}, .lines = {{3, 4, 5, 6}}}}};
   const std::string bytes = text_of(batch(questions, kNonce));
   EXPECT_EQ(bytes, std::string("tabkcraf"
                                "\x21\x43\x65\x87\x78\x56\x34\x12"
@@ -203,11 +206,47 @@ TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
                                "\1\0\0\0"
                                "\1\0\0\0"
                                "\0\0\0\0"
+                               "\1\0\0\0"
+                               "\1\0\0\0"
+                               "\1\0\0\0"
+                               "\0\0\0\0"
                                "\x95\0\0\0\0\0\0\0"
+                               "\5"
+                               "\1\0\0\0\2\0\0\0"
+                               "\3\0\0\0\4\0\0\0\5\0\0\0\6\0\0\0"
                                "\1\0\0\0"
                                "\1\0\0\0"
                                "\x09",
-                               24 + 16 + 8 + 8 + 1));
+                               24 + 32 + 8 + 1 + 8 + 16 + 8 + 1));
+}
+
+// Documentation/bpf/btf.rst: header, int, prototype, two functions, strings.
+TEST(TypeInformation, IsBtfWithALineForEachInstruction) {
+  const std::vector<bpf::Slot> slots = {
+      {.opcode = 0x18}, {}, {.opcode = 0x95}, {.opcode = 0xb7}, {.opcode = 0x95}};
+  const std::vector<NamedFunction> functions = {{"main", 0}, {"2.go", 3}};
+  const TypeInformation types = type_information(slots, functions);
+  EXPECT_EQ(text_of(types.btf), std::string("\x9f\xeb\1\0"
+                                            "\x18\0\0\0"
+                                            "\0\0\0\0"
+                                            "\x34\0\0\0"
+                                            "\x34\0\0\0"
+                                            "\x10\0\0\0"
+                                            "\1\0\0\0\0\0\0\1\4\0\0\0"
+                                            "\x20\0\0\1"
+                                            "\0\0\0\0\0\0\0\x0d\1\0\0\0"
+                                            "\5\0\0\0\0\0\0\x0c\2\0\0\0"
+                                            "\x0a\0\0\0\0\0\0\x0c\2\0\0\0"
+                                            "\0int\0main\0_2_go\0",
+                                            24 + 0x34 + 0x10));
+  ASSERT_EQ(types.functions.size(), 2U);
+  EXPECT_EQ(types.functions[1].slot, 3U);
+  EXPECT_EQ(types.functions[1].type, 4U);
+  std::vector<std::uint32_t> lines;
+  for (const wire::KernelSourceLine& line : types.lines) {
+    lines.push_back(line.slot);
+  }
+  EXPECT_THAT(lines, ElementsAre(0U, 2U, 3U, 4U));  // not the second half of the first
 }
 
 TEST(KernelLog, TroubleIsFoundAndNothingElse) {

@@ -274,6 +274,18 @@ TEST(LinkPair64, ACallByAFunctionsFirstSlotOfItselfIsAnOrdinaryOne) {
   }
 }
 
+// Calls take two slots, and what lies after them moves.
+TEST(LinkPair64, TablesLeadToTheSameInstructions) {
+  const auto linked = link_program(
+      cell_of(".table t before, after\nbefore:\ncall local f\nafter:\nexit\nf:\nexit\n",
+              model::Endian::little, {{0x1000}, {0x2000}}));
+  ASSERT_TRUE(linked.has_value());
+  ASSERT_EQ(linked.value().program.code_pointers.size(), 2U);
+  EXPECT_EQ(linked.value().program.code_pointers[0].slot, 0U);
+  EXPECT_EQ(linked.value().program.code_pointers[1].slot, 2U);
+  EXPECT_EQ(linked.value().program.slots[2].opcode, 0x95);  // exit
+}
+
 // A jump over one call and `between` other slots.
 Result<model::LinkedProgram> jump_over(int between) {
   std::string text = "jeq %r1, 0, over\ncall local f\n";

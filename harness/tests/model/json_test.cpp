@@ -37,6 +37,43 @@ TEST(Json, DocumentsComeBackAsTheyWere) {
   EXPECT_EQ(document.image, samples::image());
 }
 
+Document with_table() {
+  Document document = samples::document();
+  bpf::Program program = *document.cell.program;
+  program.code_pointers = {{.region = "t", .offset = 8, .slot = 1}};
+  document.cell.program = std::make_shared<const bpf::Program>(std::move(program));
+  document.cell.memory.push_back({.name = "t",
+                                  .address = {0xc000'0000'0280'0000},
+                                  .bytes = std::vector<std::byte>(16),
+                                  .writable = false});
+  document.image->code_pointers = {{.region = "t", .offset = 8, .address = samples::kMain + 0x10}};
+  document.image->calls[0].is_jump = true;
+  return document;
+}
+
+TEST(Json, JumpTablesComeBackToo) {
+  const Document wanted = with_table();
+  const auto read = read_document(to_json(wanted, "image").dump(), "image.json");
+  ASSERT_TRUE(read.has_value()) << to_string(read.error());
+  EXPECT_EQ(*read.value().cell.program, *wanted.cell.program);
+  EXPECT_EQ(read.value().image, wanted.image);
+}
+
+TEST(Json, JumpTablesLieInReadOnlyMemoryOfTheCell) {
+  const auto refused = [](const auto& spoil) {
+    Document document = with_table();
+    spoil(document);
+    const auto read = read_document(to_json(document, "image").dump(), "image.json");
+    return read ? std::string("accepted") : std::string(read.error().message);
+  };
+  const auto at_place = HasSubstr("is not eight bytes of a region of the cell that is read-only");
+  EXPECT_THAT(refused([](Document& one) { one.cell.memory.back().writable = true; }), at_place);
+  EXPECT_THAT(refused([](Document& one) { one.cell.memory.back().bytes.resize(15); }), at_place);
+  EXPECT_THAT(refused([](Document& one) { one.cell.memory.pop_back(); }), at_place);
+  EXPECT_THAT(refused([](Document& one) { one.image->code_pointers[0].offset = 0; }),
+              HasSubstr("are not those of the program"));
+}
+
 TEST(Json, ExpectedFailuresComeBackToo) {
   Document wanted = samples::document();
   wanted.cell.expected = {};

@@ -1,0 +1,199 @@
+#include "run/kernel_probe.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "bpf/program.hpp"
+#include "run/capture.hpp"
+#include "run/linux_cells.hpp"
+
+namespace farcall::run {
+namespace {
+
+constexpr std::uint8_t kMove = 0xb7;  // of an immediate
+constexpr std::uint8_t kMoveRegister = 0xbf;
+constexpr std::uint8_t kAddRegister = 0x0f;
+constexpr std::uint8_t kExit = 0x95;
+constexpr std::uint32_t kNearResult = 5;
+constexpr std::uint32_t kFarResult = 7;
+constexpr std::uint32_t kFiller = 40'000;  // more than a signed off of 16 bits reaches
+
+bpf::Slot call(std::int32_t distance) {
+  return {.opcode = kCallOpcode, .src = bpf::kPseudoCall, .imm = distance};
+}
+
+// main calls f and g, and adds what they return.
+bpf::Program near_program() {
+  return {.slots = {call(5),
+                    {.opcode = kMoveRegister, .dst = 6, .src = 0},
+                    call(5),
+                    {.opcode = kAddRegister, .dst = 0, .src = 6},
+                    {.opcode = kMove, .dst = 1, .imm = 1},
+                    {.opcode = kExit},
+                    {.opcode = kMove, .dst = 0, .imm = 2},
+                    {.opcode = kExit},
+                    {.opcode = kMove, .dst = 0, .imm = 3},
+                    {.opcode = kExit}},
+          .functions = {{.name = "main", .begin = 0, .end = 6},
+                        {.name = "f", .begin = 6, .end = 8},
+                        {.name = "g", .begin = 8, .end = 10}}};
+}
+
+bpf::Program far_program() {
+  bpf::Program program{.slots = {call(kFiller + 1)}, .functions = {}};
+  program.slots.resize(1 + kFiller, {.opcode = kMove, .dst = 1, .imm = 1});
+  program.slots.push_back({.opcode = kExit});
+  program.slots.push_back({.opcode = kMove, .dst = 0, .imm = kFarResult});
+  program.slots.push_back({.opcode = kExit});
+  program.functions = {{.name = "main", .begin = 0, .end = kFiller + 2},
+                       {.name = "far", .begin = kFiller + 2, .end = kFiller + 4}};
+  return program;
+}
+
+// Goes round until may_goto ends it: it looks at the clock only after 65,535 rounds.
+bpf::Program may_goto_program() {
+  return {.slots = {{.opcode = kMove, .dst = 0, .imm = kNearResult},
+                    {.opcode = 0xe5, .offset = 1},   // may_goto
+                    {.opcode = 0x05, .offset = -2},  // ja
+                    {.opcode = kExit}},
+          .functions = {{.name = "main", .begin = 0, .end = 4}}};
+}
+
+kernel::Question question(const bpf::Program& program, wire::KernelMode mode) {
+  std::vector<kernel::NamedFunction> names;
+  for (const bpf::Function& function : program.functions) {
+    names.push_back({.name = function.name, .begin = function.begin});
+  }
+  return {.slots = program.slots,
+          .regions = {},
+          .mode = mode,
+          .types = kernel::type_information(program.slots, names)};
+}
+
+ProbeStory not_seen(std::string why) {
+  return {Shown::not_seen, std::move(why)};
+}
+
+// Why an answer shows nothing; nothing: it does.
+std::optional<ProbeStory> nothing_in(const kernel::Answered& answered) {
+  if (!answered) {
+    return not_seen(answered.error().message);
+  }
+  const kernel::Answer& answer = answered.value();
+  if (answer.outcome == wire::KernelOutcome::rejected) {
+    return ProbeStory{Shown::not_applicable, "the kernel's verifier rejects it: " + answer.log};
+  }
+  if (answer.outcome != wire::KernelOutcome::done) {
+    return not_seen(fmt::format("the kernel did not run the program: {}",
+                                std::strerror(static_cast<int>(answer.error))));
+  }
+  return std::nullopt;
+}
+
+ProbeStory dump_by_mode(const kernel::Answer& jit, const kernel::Answer& interpreter) {
+  const auto [one, other] = std::ranges::mismatch(jit.program, interpreter.program);
+  if (one == jit.program.end() && other == interpreter.program.end()) {
+    return {Shown::absent, {}};
+  }
+  if (one == jit.program.end() || other == interpreter.program.end()) {
+    return {Shown::there, fmt::format("it has {} slots with the JIT on, and {} with it off",
+                                      jit.program.size(), interpreter.program.size())};
+  }
+  return {Shown::there,
+          fmt::format("slot {} has off {}, imm {} with the JIT on, and off {}, imm {} with it off",
+                      one - jit.program.begin(), one->offset, one->imm, other->offset, other->imm)};
+}
+
+ProbeStory names_when_hardened(const kernel::Answer& hardened) {
+  if (hardened.functions.empty()) {
+    return not_seen("the kernel made no code");
+  }
+  for (const kernel::JitedFunction& function : hardened.functions) {
+    if (!function.symbol.starts_with("bpf_prog_")) {
+      return {Shown::there, fmt::format("/proc/kallsyms has {} at {}",
+                                        function.symbol.empty() ? "nothing" : function.symbol,
+                                        to_string(function.address))};
+    }
+  }
+  return {Shown::absent, {}};
+}
+
+ProbeStory line_info(const kernel::Answer& jit, GuestAddress toc) {
+  if (jit.lines.empty()) {
+    return not_seen("the kernel tells of no lines");
+  }
+  for (const model::Finding& finding : dump_and_line_findings(near_program(), jit, toc)) {
+    if (finding.code == ErrorCode::line_mismatch) {
+      return {Shown::there, finding.site + ": " + finding.text};
+    }
+    return not_seen(finding.text);
+  }
+  return {Shown::absent, {}};
+}
+
+ProbeStory far_dump(const kernel::Answer& jit) {
+  if (jit.program.empty()) {
+    return not_seen("there is no dump");
+  }
+  const bpf::Slot& slot = jit.program.front();
+  constexpr std::int32_t kDistance = kFiller + 1;
+  return {slot.imm == kDistance ? Shown::absent : Shown::there,
+          fmt::format("the call of {} slots is dumped with off {}, imm {}", kDistance, slot.offset,
+                      slot.imm)};
+}
+
+// One that is to return that, and may be the kernel's end.
+ProbeStory survived(const kernel::Answered& answered, std::uint32_t expected) {
+  if (!answered && answered.error().code == ErrorCode::jit_crashed) {
+    return {Shown::there, answered.error().message};
+  }
+  if (const auto nothing = nothing_in(answered)) {
+    return *nothing;
+  }
+  const std::uint32_t result = answered.value().result;
+  return result == expected
+             ? ProbeStory{Shown::absent, {}}
+             : ProbeStory{Shown::there,
+                          fmt::format("it returned {:#x} instead of {:#x}", result, expected)};
+}
+
+}  // namespace
+
+std::vector<kernel::Question> probe_questions() {
+  using enum wire::KernelMode;
+  const bpf::Program near = near_program();
+  const bpf::Program far = far_program();
+  return {question(near, jit),        question(near, interpreter),
+          question(near, hardened),   question(far, jit),
+          question(far, interpreter), question(may_goto_program(), interpreter)};
+}
+
+std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers, GuestAddress toc) {
+  // The answers that a row needs, and what it makes of them.
+  const auto with = [&](std::initializer_list<std::size_t> numbers, const auto& story) {
+    for (const std::size_t number : numbers) {
+      if (const auto nothing = nothing_in(answers[number])) {
+        return *nothing;
+      }
+      const std::uint32_t result = answers[number].value().result;
+      if (number < 3 && result != kNearResult) {
+        return not_seen(
+            fmt::format("its program returned {:#x} instead of {:#x}", result, kNearResult));
+      }
+    }
+    return story();
+  };
+  return {
+      with({0, 1}, [&] { return dump_by_mode(answers[0].value(), answers[1].value()); }),
+      with({3}, [&] { return far_dump(answers[3].value()); }),
+      survived(answers[4], kFarResult),
+      with({0}, [&] { return line_info(answers[0].value(), toc); }),
+      survived(answers[5], kNearResult),
+      with({2}, [&] { return names_when_hardened(answers[2].value()); }),
+  };
+}
+
+}  // namespace farcall::run

@@ -1,0 +1,47 @@
+// What stock kernels are known to do wrong beside their code: in the dump of a program, in the names
+// and lines of what they JIT, in the interpreter. No case shows it, for it is no single cell's.
+#pragma once
+
+#include <array>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernel/guest.hpp"
+
+namespace farcall::run {
+
+struct KernelDefect {
+  const char* name;
+  const char* summary;
+};
+
+inline constexpr std::array<KernelDefect, 6> kKernelDefects = {{
+    {"dump-by-mode",
+     "The dump of a program is another one when the JIT is off: the imm of its calls."},
+    {"far-call-in-the-dump",
+     "A call of more than 32767 instructions is dumped with an off that leads elsewhere."},
+    {"far-call-in-the-interpreter",
+     "A call of more than 32767 instructions goes elsewhere, or is the end of the kernel."},
+    {"line-info-one-early",
+     "jited_line_info has for an instruction where the code of the one before it begins."},
+    {"may-goto-in-the-interpreter",
+     "A loop with may_goto is the end of the kernel when the JIT is off."},
+    {"no-names-when-hardened",
+     "With bpf_jit_harden = 2 /proc/kallsyms has no names of JITed functions."},
+}};
+
+// What shows them, to be asked of one kernel in one go; the last ones may be its end.
+std::vector<kernel::Question> probe_questions();
+
+enum class Shown : std::uint8_t { there, absent, not_applicable, not_seen };
+
+struct ProbeStory {
+  Shown shown{};
+  std::string detail;  // what was seen, or why nothing was
+};
+
+// One for each of kKernelDefects. `answers` are those to probe_questions(); `toc` is the kernel's.
+std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers, GuestAddress toc);
+
+}  // namespace farcall::run

@@ -1,0 +1,122 @@
+#include "run/kernel_probe.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/run/farcall_process.hpp"
+
+namespace farcall::run::kernel_probe_test {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr GuestAddress kToc = {0xc000'0000'0200'0000};
+
+// The order of kKernelDefects.
+enum Row : std::size_t { dump_by_mode, far_dump, far_run, line_info, may_goto, names };
+
+kernel::Answer done(std::uint32_t result) {
+  kernel::Answer answer;
+  answer.outcome = wire::KernelOutcome::done;
+  answer.result = result;
+  return answer;
+}
+
+// What a kernel without any of these defects says; each test spoils one thing.
+std::vector<kernel::Answered> sound() {
+  kernel::Answer far = done(7);
+  far.program = {{.opcode = 0x85, .src = 1, .offset = 1, .imm = 40'001}};
+  kernel::Answer hardened = done(5);
+  hardened.functions = {{.address = {0xc008'0000'0000'1000}, .symbol = "bpf_prog_ab_main"}};
+  return {done(5), done(5), hardened, far, done(7), done(5)};
+}
+
+std::vector<ProbeStory> stories(const std::vector<kernel::Answered>& answers) {
+  return probe_stories(answers, kToc);
+}
+
+TEST(KernelProbe, ASoundKernelShowsNone) {
+  const auto all = stories(sound());
+  ASSERT_EQ(all.size(), kKernelDefects.size());
+  EXPECT_EQ(all[dump_by_mode].shown, Shown::absent);
+  EXPECT_EQ(all[far_dump].shown, Shown::absent);
+  EXPECT_EQ(all[far_run].shown, Shown::absent);
+  EXPECT_EQ(all[line_info].shown, Shown::not_seen);  // it tells of no lines
+  EXPECT_EQ(all[may_goto].shown, Shown::absent);
+  EXPECT_EQ(all[names].shown, Shown::absent);
+}
+
+TEST(KernelProbe, WhatIsSpoiltIsThere) {
+  auto answers = sound();
+  answers[0].value().program = {{.opcode = 0x85, .src = 1, .offset = 5, .imm = 1}};
+  answers[1].value().program = {{.opcode = 0x85, .src = 1, .offset = 5, .imm = 40208}};
+  answers[2].value().functions[0].symbol = "0xc008000000001000";
+  answers[3].value().program[0].imm = 1;
+  answers[4].value().result = 1;
+  const auto all = stories(answers);
+  EXPECT_EQ(all[dump_by_mode].shown, Shown::there);
+  EXPECT_THAT(all[dump_by_mode].detail, HasSubstr("imm 1 with the JIT on, and off 5, imm 40208"));
+  EXPECT_EQ(all[far_dump].shown, Shown::there);
+  EXPECT_EQ(all[far_run].shown, Shown::there);
+  EXPECT_EQ(all[names].shown, Shown::there);
+}
+
+TEST(KernelProbe, AKernelThatDoesNotSurviveTheCallHasIt) {
+  auto answers = sound();
+  answers[4] = Error{.code = ErrorCode::jit_crashed, .message = "Oops"};
+  EXPECT_EQ(stories(answers)[far_run].shown, Shown::there);
+  answers[4] = Error{.code = ErrorCode::machine_lost, .message = "killed"};
+  EXPECT_EQ(stories(answers)[far_run].shown, Shown::not_seen);
+}
+
+TEST(KernelProbe, WhereTheProgramDidNotRunNothingIsSaid) {
+  auto answers = sound();
+  answers[0].value().result = 6;  // what it says besides is not of the program that was asked about
+  answers[3].value().outcome = wire::KernelOutcome::not_run;
+  answers[5].value().outcome = wire::KernelOutcome::rejected;
+  const auto all = stories(answers);
+  EXPECT_EQ(all[dump_by_mode].shown, Shown::not_seen);
+  EXPECT_EQ(all[line_info].shown, Shown::not_seen);
+  EXPECT_EQ(all[far_dump].shown, Shown::not_seen);
+  EXPECT_EQ(all[may_goto].shown, Shown::not_applicable);
+  EXPECT_EQ(all[names].shown, Shown::absent);
+}
+
+// What is known of 6.1.
+TEST(KernelProbe, AStockKernelIsAColumnOfTheTable) {
+  const Finished path = run_farcall({"kernel", "path", "6.1"});
+  ASSERT_EQ(path.exit_code, 0) << path.err;
+  std::string vmlinux;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(path.out.substr(0, path.out.find('\n')) + "/boot")) {
+    if (entry.path().filename().string().starts_with("vmlinux-")) {
+      vmlinux = entry.path().string();
+    }
+  }
+  const Finished run = run_farcall({"kernel", "defects", vmlinux, "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto table = nlohmann::json::parse(run.out);
+  ASSERT_EQ(table.at("jits").size(), 1U);
+  const std::string kernel = table.at("jits").at(0);
+  std::map<std::string, std::string> found;
+  for (const auto& defect : table.at("defects")) {
+    found[defect.at("name")] = defect.at("states").at(kernel).at("state");
+  }
+  EXPECT_EQ(found["shift-by-more-than-the-width"], "there") << run.out;
+  EXPECT_EQ(found["dump-by-mode"], "there");
+  EXPECT_EQ(found["far-call-in-the-dump"], "there");
+  EXPECT_EQ(found["far-call-in-the-interpreter"], "there");
+  EXPECT_EQ(found["line-info-one-early"], "there");
+  EXPECT_EQ(found["may-goto-in-the-interpreter"], "not-applicable");
+  EXPECT_EQ(found["unaligned-sign-extending-load"], "not-applicable");
+  EXPECT_EQ(found["early-exit"], "could-not-run");
+}
+
+}  // namespace
+}  // namespace farcall::run::kernel_probe_test
