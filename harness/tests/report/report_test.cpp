@@ -158,10 +158,10 @@ TEST(JunitReport, HasOneTestCaseACellAndEscapesWhatItMust) {
     report->begin(2);
     report->cell({.cell = sample.cell, .verdict = sample.verdict, .replay = "farcall run it"});
     report->cell({.cell = sample.cell, .verdict = Sample().verdict});
-    report->end({.passed = 1, .failed = 1, .seconds = 0.5});
+    report->end({.passed = 3, .failed = 1, .seconds = 0.5});
   });
   EXPECT_THAT(text,
-              HasSubstr("<testsuite name=\"farcall\" tests=\"2\" failures=\"1\" errors=\"0\""));
+              HasSubstr("<testsuite name=\"farcall\" tests=\"4\" failures=\"1\" errors=\"0\""));
   EXPECT_THAT(text, HasSubstr("<testcase classname=\"far.case\" name=\"far@aux64\""));
   EXPECT_THAT(text, HasSubstr("type=\"call.decoded-elsewhere\" message=\"a &lt; b &amp; c\""));
   EXPECT_THAT(text, HasSubstr("replay: farcall run it"));
