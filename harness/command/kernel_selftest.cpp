@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <chrono>
 #include <utility>
 
@@ -13,8 +12,6 @@
 
 namespace farcall::command {
 namespace {
-
-constexpr std::array kModes = {wire::KernelMode::jit, wire::KernelMode::interpreter};
 
 struct Prepared {
   StockKernel kernel;
@@ -56,7 +53,7 @@ ExitCode kernel_selftest(const SelftestArguments& arguments) {
           ? std::vector<std::string>(kernel::kSelftestSuites.begin(), kernel::kSelftestSuites.end())
           : arguments.suites;
   std::vector<run::SelftestCell> cells;
-  for (const wire::KernelMode mode : kModes) {
+  for (const wire::KernelMode mode : kBothModes) {
     for (const std::string& suite : suites) {
       if (stopped()) {
         break;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <iterator>
 #include <map>
 #include <utility>
@@ -15,8 +14,6 @@
 
 namespace farcall::command {
 namespace {
-
-constexpr std::array kModes = {wire::KernelMode::jit, wire::KernelMode::interpreter};
 
 // Linux makes tags with SHA-256 since 6.18.
 show::TagHash hash_of(const kernel::KernelFacts& facts) {
@@ -156,7 +153,7 @@ std::string identity(const StockKernel& kernel, wire::KernelMode mode) {
 std::vector<ModeCell> in_all_modes(std::span<const run::LinuxCell> linux_cells) {
   std::vector<ModeCell> cells;
   for (const run::LinuxCell& cell : linux_cells) {
-    for (const wire::KernelMode mode : kModes) {
+    for (const wire::KernelMode mode : kBothModes) {
       cells.push_back({.cell = &cell, .mode = mode});
     }
   }

@@ -1,6 +1,7 @@
 // A stock kernel that the user names, and what is asked of it.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <functional>
 #include <span>
@@ -16,6 +17,9 @@
 #include "run/select.hpp"
 
 namespace farcall::command {
+
+// What one kernel is asked twice: with its JIT on, and off.
+inline constexpr std::array kBothModes = {wire::KernelMode::jit, wire::KernelMode::interpreter};
 
 inline constexpr const char* kDefaultKernel = "6.1";
 

@@ -17,7 +17,7 @@ namespace farcall::fuzz {
 namespace {
 
 constexpr std::uint32_t kNumber = 7;
-constexpr std::uint64_t kNonce = 0x1234'5678'0000'0000;
+constexpr std::uint64_t kGuestNonce = 0x1234'5678'0000'0000;
 
 // Two functions, one call.
 model::Cell small_cell(model::Endian endian, model::Abi abi) {
@@ -73,7 +73,7 @@ std::string kernel_reply() {
   std::string reply;
   const auto frame = [&reply](std::uint64_t magic) {
     put(reply,
-        wire::KernelReply{.magic = magic, .nonce = kNonce, .program_count = 2, .reserved = 0});
+        wire::KernelReply{.magic = magic, .nonce = kGuestNonce, .program_count = 2, .reserved = 0});
   };
   frame(wire::kReplyBegin);
   for (const kernel::Question& question : questions()) {
@@ -105,14 +105,14 @@ void run_jit(Bytes input) {
   }
   require(image.value().functions.size() == cell.program->functions.size(), "its functions");
   static_cast<void>(decode::call_sites(image.value(), {.endian = cell.axes.endian, .toc = {}}));
-  if (check_document({.cell = cell, .linked = {}, .image = image.value()}, "fuzz")) {
+  if (model::check_document({.cell = cell, .linked = {}, .image = image.value()}, "fuzz")) {
     static_cast<void>(make_job(cell, image.value(), 1));
   }
 }
 
 void run_kernel(Bytes reply) {
   static const std::vector<kernel::Question> kQuestions = questions();
-  const auto read = kernel::read_reply(reply, kQuestions, kNonce);
+  const auto read = kernel::read_reply(reply, kQuestions, kGuestNonce);
   if (!read) {
     require(name(read.error().code) == "machine.bad-answer", "machine.bad-answer");
     return;
