@@ -40,7 +40,12 @@ std::vector<ErrorCode> codes_of_witnesses() {
       ErrorCode::jit_timeout,
       ErrorCode::jit_bad_answer,
       ErrorCode::jit_warned,
-      ErrorCode::symbol_mismatch,  // a stock kernel's: harness/tests/run/kernel_test.cpp
+      ErrorCode::
+          symbol_mismatch,  // a stock kernel's: harness/tests/check, harness/tests/run/kernel_*
+      ErrorCode::dump_mismatch,
+      ErrorCode::line_mismatch,
+      ErrorCode::kernel_test_failed,
+      ErrorCode::kernel_test_missing,
   };
   std::vector<ErrorCode> codes = {ErrorCode::case_contradicts_interpreter,
                                   ErrorCode::machine_other_hardware};
