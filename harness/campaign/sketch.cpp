@@ -361,6 +361,11 @@ Result<model::Cell> cell_of(const Sketch& sketch, const std::string& name) {
 }
 
 Result<Sketch> sketch_of(const model::Cell& cell) {
+  if (cell.program && !cell.program->code_pointers.empty()) {
+    return Error{
+        .code = ErrorCode::case_unsupported,
+        .message = fmt::format("{} jumps through tables, which a sketch does not have", cell.name)};
+  }
   if (!cell.program) {
     return Error{.code = ErrorCode::case_unsupported,
                  .message = fmt::format("{} has code and no program", cell.name)};

@@ -98,7 +98,7 @@ Result<model::Cell> cell_of(const Sketch& sketch, const std::string& name = "ske
 
 // The sketch of a cell that has a program: everything stands where the cell has it.
 // case.unsupported for what no case file can say: a hash table of an object, a function to which
-// only data points.
+// only data points, a table that a jump goes through.
 Result<Sketch> sketch_of(const model::Cell& cell);
 
 // An address as `-- place` has it: `vmalloc+0x12a468`.

@@ -117,6 +117,9 @@ TEST(Generator, MakesProgramsThatMeanSomething) {
     }
   }
   for (const bpf::InstructionInfo& info : bpf::kInstructions) {
+    if (info.operation == bpf::Operation::jump_register) {
+      continue;  // it makes no tables
+    }
     EXPECT_TRUE(mnemonics.contains(std::string(info.mnemonic))) << info.mnemonic;
   }
   EXPECT_EQ(calls, (std::set{SiteKind::local, SiteKind::helper, SiteKind::kfunc,
