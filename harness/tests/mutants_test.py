@@ -29,7 +29,7 @@ class Mutant:
 MUTANTS = [
     # r0 is not compared; nor is memory, nor are frames, nor what the ABI preserves.
     Mutant("check/check.cpp", "if (expected && *expected != result) {", "if (expected && !expected) {"),
-    Mutant("check/check.cpp", "append(findings, memory_findings(memory, observed));", ""),
+    Mutant("check/check.cpp", "append(findings, memory_findings(memory, observed));\n      append(findings, frame_", "append(findings, frame_"),
     Mutant("check/check.cpp", "append(findings, frame_findings(cell, image, source->run, observed));", ""),
     Mutant("check/check.cpp", "append(findings, abi_findings(cell.axes.abi, image, observed, *testimony.job));", ""),
     # The linked program may return something else.
