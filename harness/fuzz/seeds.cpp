@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 // Large seeds, and cases of many cells, take their time and lead nowhere that small ones do not: the
 // document of a program of 60,000 instructions takes minutes under sanitizers.
 constexpr std::size_t kMostBytes = 4096;
-constexpr std::size_t kMostSlots = 256;
+constexpr std::size_t kMostSeedSlots = 256;
 constexpr std::size_t kMostCells = 16;
 
 std::string contents(const fs::path& path) {
@@ -89,7 +89,7 @@ void write_seeds(const fs::path& cases, const fs::path& folder) {
     const auto made =
         parsed ? cases::cells(parsed.value(), {.site = some_site, .sizes = {}}) : parsed.error();
     if (!made || made.value().size() > kMostCells ||
-        parsed.value().program->slots.size() > kMostSlots) {
+        parsed.value().program->slots.size() > kMostSeedSlots) {
       continue;
     }
     write(folder / "case" / name, contents(file));
