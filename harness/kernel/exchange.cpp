@@ -97,8 +97,11 @@ Result<Answer> read_one(Taker& taker, const Question& question) {
       answer.functions[i].words.push_back(load<std::uint32_t>(&bytes[at], std::endian::little));
     }
   }
-  FARCALL_TRY(slots, bpf::decode_slots(taker.take(said.program_bytes), std::endian::little));
-  answer.program = std::move(slots);
+  auto slots = bpf::decode_slots(taker.take(said.program_bytes), std::endian::little);
+  if (!slots) {
+    return bad_answer(fmt::format("a program in its reply: {}", slots.error().message));
+  }
+  answer.program = std::move(slots).value();
   for (std::uint32_t i = 0; i < said.line_count && !taker.is_short(); ++i) {
     const auto line = taker.get<wire::KernelLine>();
     answer.lines.push_back({.slot = line.slot, .address = {line.address}});

@@ -191,6 +191,16 @@ TEST(Exchange, LengthsThatDoNotAddUpAreRefused) {
   EXPECT_THAT(read.error().message, HasSubstr("its functions have 12 bytes, and their code 16"));
 }
 
+// Half an instruction: the agent's mistake, not the input's.
+TEST(Exchange, AProgramThatIsNoneIsTheAgentsMistake) {
+  std::vector<std::byte> bytes = reply();
+  bytes[sizeof(wire::KernelReply) + 20] = std::byte{4};  // program_bytes
+  const auto read = read_reply(bytes, kQuestions, kNonce);
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().code, ErrorCode::machine_bad_answer);
+  EXPECT_THAT(read.error().message, HasSubstr("a program in its reply"));
+}
+
 TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
   const std::vector<Question> questions = {
       {.slots = {{.opcode = 0x95}},
