@@ -221,6 +221,9 @@ class TextReport : public Report {
     if (report.verdict.known) {
       return fmt::format("{}, as is known of this JIT", name(*report.verdict.known));
     }
+    if (report.cell.expected.no_result) {
+      return "no result";  // what r0 holds then is nobody's
+    }
     if (report.verdict.result) {
       const bool by_image =
           report.image != nullptr && report.image->placed_by == model::PlacedBy::image;

@@ -26,6 +26,12 @@ TEST(TextReport, APassIsOneLineAndOneForEachCallSite) {
   EXPECT_THAT(text, Not(HasSubstr("\033")));
 }
 
+TEST(TextReport, AFunctionWithoutAResultShowsNone) {
+  Sample sample;
+  sample.cell.expected.no_result = true;
+  EXPECT_THAT(sample.text(), AllOf(HasSubstr("no result"), Not(HasSubstr("r0 ="))));
+}
+
 TEST(TextReport, AFailureShowsFindingsCodeAndReplay) {
   Sample sample;
   sample.fail();
