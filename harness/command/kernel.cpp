@@ -40,6 +40,13 @@ struct VersionArguments {
   kernel::Kind kind() const { return is_source ? kernel::Kind::source : kernel::Kind::image; }
 };
 
+void add_kernel(CLI::App& command, std::string& kernel) {
+  command
+      .add_option("--kernel", kernel,
+                  "A kernel that was fetched, 6.1 by default, or the file of one, vmlinux")
+      ->type_name("VERSION");
+}
+
 ExitCode worse(ExitCode left, ExitCode right) {
   return static_cast<int>(left) < static_cast<int>(right) ? right : left;
 }
@@ -319,10 +326,7 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
       "Boot a stock kernel, and write its code of a cell as a document for farcall run --from");
   capture_app->add_option("CELL", to_capture->cell, "FILE@CELL, as cases/reach/far.case@imm32")
       ->required();
-  capture_app
-      ->add_option("--kernel", to_capture->kernel,
-                   "A kernel that was fetched, 6.1 by default, or the file of one, vmlinux")
-      ->type_name("VERSION");
+  add_kernel(*capture_app, to_capture->kernel);
   capture_app->add_option("--output", to_capture->output, "Where to write it")->type_name("FILE");
   capture_app->parse_complete_callback(
       [=] { *action = [to_capture] { return capture(*to_capture); }; });
@@ -349,10 +353,7 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
   to_test->images = invocation.images;
   CLI::App* const selftest_app = kernel_app->add_subcommand(
       "selftest", "Run the kernel's own module test_bpf in its stock guest, JIT on and off");
-  selftest_app
-      ->add_option("--kernel", to_test->kernel,
-                   "A kernel that was fetched, 6.1 by default, or the file of one, vmlinux")
-      ->type_name("VERSION");
+  add_kernel(*selftest_app, to_test->kernel);
   selftest_app->add_option("--modules", to_test->modules, "Where the modules of that file are")
       ->type_name("DIR");
   selftest_app
