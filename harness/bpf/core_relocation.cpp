@@ -1,6 +1,5 @@
 #include "bpf/core_relocation.hpp"
 
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 
@@ -11,14 +10,15 @@
 #include <optional>
 #include <utility>
 
+#include "bpf/btf_type.hpp"
 #include "bpf/codec.hpp"
 #include "bpf/instruction.hpp"
 
 namespace farcall::bpf {
 namespace {
 
-constexpr int kMostLevels = 32;         // of types in types; as libbpf
 constexpr std::size_t kMostSteps = 64;  // of a way into a type
+constexpr int kMostNameless = 32;       // of members without a name in such members
 
 constexpr std::array<std::string_view, kCoreKinds> kKindNames = {
     "field_byte_offset", "field_byte_size", "field_exists",   "field_signed", "field_lshift_u64",
@@ -35,259 +35,8 @@ bool is_of_enum(CoreKind kind) {
   return kind == CoreKind::enumval_exists || kind == CoreKind::enumval_value;
 }
 
-// A name up to the last `___`, which begins a flavor of it.
-std::string_view essential(std::string_view name) {
-  const std::size_t flavor = name.rfind("___");
-  return flavor == std::string_view::npos || flavor == 0 ? name : name.substr(0, flavor);
-}
-
 Error malformed(std::string message) {
   return {.code = ErrorCode::elf_malformed, .message = std::move(message)};
-}
-
-// A type of one of the two BTFs.
-struct Type {
-  const ::btf* in = nullptr;
-  std::uint32_t id = 0;
-
-  const btf_type* row() const { return btf__type_by_id(in, id); }
-  Type at(std::uint32_t other) const { return {in, other}; }
-  std::string_view name_at(std::uint32_t offset) const {
-    const char* const text = btf__name_by_offset(in, offset);
-    return text == nullptr ? "" : text;
-  }
-  std::string_view name() const { return row() == nullptr ? "" : name_at(row()->name_off); }
-  // Without typedefs and the like; one that is not there has no row.
-  Type plain() const {
-    Type type = *this;
-    for (int depth = 0; depth < kMostLevels && type.row() != nullptr; ++depth) {
-      const btf_type* const row = type.row();
-      if (!btf_is_mod(row) && !btf_is_typedef(row) && !btf_is_type_tag(row)) {
-        return type;
-      }
-      type.id = row->type;
-    }
-    return {in, std::numeric_limits<std::uint32_t>::max()};
-  }
-  std::optional<std::uint32_t> bytes() const {
-    const std::int64_t size = btf__resolve_size(in, id);
-    return size < 0 || size > std::numeric_limits<std::uint32_t>::max()
-               ? std::nullopt
-               : std::optional(static_cast<std::uint32_t>(size));
-  }
-};
-
-bool same_kind(const btf_type* a, const btf_type* b) {
-  return btf_kind(a) == btf_kind(b) || (btf_is_any_enum(a) && btf_is_any_enum(b));
-}
-
-bool is_plain_int(const btf_type* type) {
-  return btf_int_offset(type) == 0;
-}
-
-bool is_signed(const btf_type* type) {
-  return btf_is_any_enum(type) ? btf_kflag(type)
-                               : btf_is_int(type) && (btf_int_encoding(type) & BTF_INT_SIGNED) != 0;
-}
-
-// Whether a field of type `theirs` may stand for one of type `own`.
-bool fields_compatible(Type own, Type theirs) {
-  for (int level = 0; level < kMostLevels; ++level) {
-    own = own.plain();
-    theirs = theirs.plain();
-    const btf_type* const a = own.row();
-    const btf_type* const b = theirs.row();
-    if (a == nullptr || b == nullptr) {
-      return false;
-    }
-    if (btf_is_composite(a) && btf_is_composite(b)) {
-      return true;
-    }
-    if (!same_kind(a, b)) {
-      return false;
-    }
-    switch (btf_kind(a)) {
-      case BTF_KIND_PTR:
-      case BTF_KIND_FLOAT:
-        return true;
-      case BTF_KIND_FWD:
-      case BTF_KIND_ENUM:
-      case BTF_KIND_ENUM64:
-        return own.name().empty() || theirs.name().empty() ||
-               essential(own.name()) == essential(theirs.name());
-      case BTF_KIND_INT:
-        return is_plain_int(a) && is_plain_int(b);
-      case BTF_KIND_ARRAY:
-        own.id = btf_array(a)->type;
-        theirs.id = btf_array(b)->type;
-        break;
-      default:
-        return false;
-    }
-  }
-  return false;
-}
-
-// Whether a type may stand for another of the same kind, as type_exists asks.
-bool types_compatible(Type own, Type theirs, int level = kMostLevels) {
-  if (own.row() == nullptr || theirs.row() == nullptr || !same_kind(own.row(), theirs.row())) {
-    return false;
-  }
-  for (; level > 0; --level) {
-    own = own.plain();
-    theirs = theirs.plain();
-    const btf_type* const a = own.row();
-    const btf_type* const b = theirs.row();
-    if (a == nullptr || b == nullptr || !same_kind(a, b)) {
-      return false;
-    }
-    switch (btf_kind(a)) {
-      case BTF_KIND_UNKN:
-      case BTF_KIND_STRUCT:
-      case BTF_KIND_UNION:
-      case BTF_KIND_ENUM:
-      case BTF_KIND_ENUM64:
-      case BTF_KIND_FWD:
-        return true;
-      case BTF_KIND_INT:
-        return is_plain_int(a) && is_plain_int(b);
-      case BTF_KIND_PTR:
-        own.id = a->type;
-        theirs.id = b->type;
-        break;
-      case BTF_KIND_ARRAY:
-        own.id = btf_array(a)->type;
-        theirs.id = btf_array(b)->type;
-        break;
-      case BTF_KIND_FUNC_PROTO: {
-        if (btf_vlen(a) != btf_vlen(b)) {
-          return false;
-        }
-        for (std::uint32_t i = 0; i < btf_vlen(a); ++i) {
-          const Type mine = own.at(btf_params(a)[i].type).plain();
-          const Type other = theirs.at(btf_params(b)[i].type).plain();
-          if (!types_compatible(mine, other, level - 1)) {
-            return false;
-          }
-        }
-        own.id = a->type;
-        theirs.id = b->type;
-        break;
-      }
-      default:
-        return false;
-    }
-  }
-  return false;
-}
-
-bool same_essential_name(Type own, std::uint32_t name, Type theirs, std::uint32_t other) {
-  return essential(own.name_at(name)) == essential(theirs.name_at(other));
-}
-
-template <typename Visit>
-bool any_enumerator(const Type& type, Visit visit) {
-  const btf_type* const row = type.row();
-  for (std::uint32_t i = 0; i < btf_vlen(row); ++i) {
-    if (visit(btf_is_enum(row) ? btf_enum(row)[i].name_off : btf_enum64(row)[i].name_off, i)) {
-      return true;
-    }
-  }
-  return false;
-}
-
-bool matches(Type own, Type theirs, bool behind_pointer, int level);
-
-// Each enumerator of the object's has one of that name in the kernel's.
-bool enums_match(const Type& own, const Type& theirs) {
-  return btf_vlen(own.row()) <= btf_vlen(theirs.row()) &&
-         !any_enumerator(own, [&](std::uint32_t name, std::uint32_t) {
-           return !any_enumerator(theirs, [&](std::uint32_t other, std::uint32_t) {
-             return same_essential_name(own, name, theirs, other);
-           });
-         });
-}
-
-// Each member of the object's has one of that name in the kernel's that matches.
-bool composites_match(const Type& own, const Type& theirs, bool behind_pointer, int level) {
-  const std::span mine(btf_members(own.row()), btf_vlen(own.row()));
-  const std::span others(btf_members(theirs.row()), btf_vlen(theirs.row()));
-  return mine.size() <= others.size() && std::ranges::all_of(mine, [&](const btf_member& member) {
-           return std::ranges::any_of(others, [&](const btf_member& other) {
-             return same_essential_name(own, member.name_off, theirs, other.name_off) &&
-                    matches(own.at(member.type), theirs.at(other.type), behind_pointer, level - 1);
-           });
-         });
-}
-
-bool forward_matches(const btf_type* own, const btf_type* theirs, bool behind_pointer) {
-  if (btf_kind(own) == btf_kind(theirs)) {
-    return btf_kflag(own) == btf_kflag(theirs);
-  }
-  return behind_pointer &&
-         ((btf_is_struct(theirs) && !btf_kflag(own)) || (btf_is_union(theirs) && btf_kflag(own)));
-}
-
-bool matches(Type own, Type theirs, bool behind_pointer, int level) {
-  for (; level > 0; --level) {
-    own = own.plain();
-    theirs = theirs.plain();
-    const btf_type* const a = own.row();
-    const btf_type* const b = theirs.row();
-    if (a == nullptr || b == nullptr ||
-        !same_essential_name(own, a->name_off, theirs, b->name_off)) {
-      return false;
-    }
-    if (btf_is_fwd(a)) {
-      return forward_matches(a, b, behind_pointer);
-    }
-    if (btf_is_any_enum(a)) {
-      return btf_is_any_enum(b) && enums_match(own, theirs);
-    }
-    if (btf_is_composite(a) && behind_pointer) {
-      return btf_kind(a) == btf_kind(b) || (btf_is_fwd(b) && btf_is_union(a) == btf_kflag(b));
-    }
-    if (btf_kind(a) != btf_kind(b)) {
-      return false;
-    }
-    switch (btf_kind(a)) {
-      case BTF_KIND_UNKN:
-        return true;
-      case BTF_KIND_STRUCT:
-      case BTF_KIND_UNION:
-        return composites_match(own, theirs, behind_pointer, level);
-      case BTF_KIND_INT:
-        return btf_int_bits(a) == btf_int_bits(b) && is_signed(a) == is_signed(b);
-      case BTF_KIND_PTR:
-        behind_pointer = true;
-        own.id = a->type;
-        theirs.id = b->type;
-        break;
-      case BTF_KIND_ARRAY:
-        if (btf_array(a)->nelems != btf_array(b)->nelems) {
-          return false;
-        }
-        own.id = btf_array(a)->type;
-        theirs.id = btf_array(b)->type;
-        break;
-      case BTF_KIND_FUNC_PROTO:
-        if (btf_vlen(a) != btf_vlen(b)) {
-          return false;
-        }
-        for (std::uint32_t i = 0; i < btf_vlen(a); ++i) {
-          if (!matches(own.at(btf_params(a)[i].type), theirs.at(btf_params(b)[i].type),
-                       behind_pointer, level - 1)) {
-            return false;
-          }
-        }
-        own.id = a->type;
-        theirs.id = b->type;
-        break;
-      default:
-        return false;
-    }
-  }
-  return false;
 }
 
 // A step of a way into a type: member `index` of `type` if it has a name, else element `index`,
@@ -301,13 +50,13 @@ struct Step {
 // A way into a type, and how many bits from its beginning it leads. Of an enum, `steps` has the
 // enumerator.
 struct Way {
-  Type root;
+  BtfType root;
   std::vector<Step> steps;
   std::uint64_t bits = 0;
 };
 
 // The last member of a structure may be an array of any length.
-bool is_flexible(const Type& in, const Step& before, const struct btf_array& array) {
+bool is_flexible(const BtfType& in, const Step& before, const struct btf_array& array) {
   const btf_type* const row = in.at(before.type).row();
   return !before.name.empty() && array.nelems == 0 && before.index + 1 == btf_vlen(row);
 }
@@ -337,7 +86,7 @@ std::optional<std::vector<std::uint32_t>> numbers_of(std::string_view access) {
 std::optional<Way> own_way(const ::btf& own, const CoreRelocation& relocation) {
   Way way{.root = {&own, relocation.type}, .steps = {}};
   const auto numbers = numbers_of(relocation.access);
-  Type type = way.root.plain();
+  BtfType type = way.root.plain();
   if (!numbers || way.root.row() == nullptr || type.row() == nullptr) {
     return std::nullopt;
   }
@@ -379,7 +128,7 @@ std::optional<Way> own_way(const ::btf& own, const CoreRelocation& relocation) {
       type.id = member.type;
     } else if (btf_is_array(row)) {
       const struct btf_array& array = *btf_array(row);
-      const Type element = type.at(array.type).plain();
+      const BtfType element = type.at(array.type).plain();
       const auto bytes = element.row() == nullptr ? std::nullopt : element.bytes();
       if (!bytes || (index >= array.nelems && !is_flexible(type, way.steps.back(), array))) {
         return std::nullopt;
@@ -395,19 +144,19 @@ std::optional<Way> own_way(const ::btf& own, const CoreRelocation& relocation) {
 }
 
 // Finds a member of that name in `type`, also in what it has without a name; goes on to its type.
-bool go_to_member(const Type& own, const Step& step, Type& type, Way& way, int level) {
+bool go_to_member(const BtfType& own, const Step& step, BtfType& type, Way& way, int level) {
   type = type.plain();
   const btf_type* const row = type.row();
   if (row == nullptr || !btf_is_composite(row) || level == 0) {
     return false;
   }
-  const Type composite = type;
+  const BtfType composite = type;
   for (std::uint32_t i = 0; i < btf_vlen(row); ++i) {
     const btf_member& member = btf_members(row)[i];
     const std::uint64_t offset = btf_member_bit_offset(row, i);
     const std::string_view name = composite.name_at(member.name_off);
     if (name.empty()) {
-      Type inner = composite.at(member.type);
+      BtfType inner = composite.at(member.type);
       way.bits += offset;
       if (go_to_member(own, step, inner, way, level - 1)) {
         type = inner;
@@ -429,13 +178,13 @@ bool go_to_member(const Type& own, const Step& step, Type& type, Way& way, int l
 }
 
 // The way `own` in a type of the kernel.
-std::optional<Way> same_field(const Way& own, Type root) {
+std::optional<Way> same_field(const Way& own, BtfType root) {
   Way way{.root = root, .steps = {}};
-  Type type = root;
+  BtfType type = root;
   for (std::size_t i = 0; i < own.steps.size(); ++i) {
     const Step& step = own.steps[i];
     if (!step.name.empty()) {
-      if (!go_to_member(own.root, step, type, way, kMostLevels)) {
+      if (!go_to_member(own.root, step, type, way, kMostNameless)) {
         return std::nullopt;
       }
       continue;
@@ -460,16 +209,16 @@ std::optional<Way> same_field(const Way& own, Type root) {
   return way;
 }
 
-std::optional<Way> same_way(CoreKind kind, const Way& own, Type root) {
+std::optional<Way> same_way(CoreKind kind, const Way& own, BtfType root) {
   if (is_of_field(kind)) {
     return same_field(own, root);
   }
   if (!is_of_enum(kind)) {
-    const bool fits = kind == CoreKind::type_matches ? matches(own.root, root, false, kMostLevels)
+    const bool fits = kind == CoreKind::type_matches ? types_match(own.root, root)
                                                      : types_compatible(own.root, root);
     return fits ? std::optional(Way{.root = root, .steps = {}}) : std::nullopt;
   }
-  const Type type = root.plain();
+  const BtfType type = root.plain();
   Way way{.root = root, .steps = {}};
   if (type.row() == nullptr || !btf_is_any_enum(type.row())) {
     return std::nullopt;
@@ -489,7 +238,7 @@ struct Measure {
   std::uint64_t value = 0;
   bool is_fixed = true;  // a compiler has no choice
   std::uint32_t bytes = 0;
-  Type type = {};
+  BtfType type = {};
 };
 
 Error no_measure(CoreKind kind, std::string_view why) {
@@ -503,7 +252,7 @@ Result<Measure> measure_field(CoreKind kind, const Way& way, std::endian order) 
   }
   const Step& last = way.steps.back();
   if (last.name.empty()) {
-    const Type type = way.root.at(last.type);
+    const BtfType type = way.root.at(last.type);
     const auto bytes = type.bytes();
     if (!bytes || (kind != CoreKind::field_byte_offset && kind != CoreKind::field_byte_size)) {
       return no_measure(kind, "an element of an array has none");
@@ -513,7 +262,7 @@ Result<Measure> measure_field(CoreKind kind, const Way& way, std::endian order) 
                : Measure{.value = way.bits / 8, .bytes = *bytes, .type = type};
   }
   const btf_type* const row = way.root.at(last.type).row();
-  const Type type = way.root.at(btf_members(row)[last.index].type).plain();
+  const BtfType type = way.root.at(btf_members(row)[last.index].type).plain();
   const auto size = type.row() == nullptr ? std::nullopt : type.bytes();
   if (!size || *size == 0) {
     return no_measure(kind, fmt::format("{} has no size", last.name));
@@ -612,7 +361,7 @@ Result<KernelTypes> KernelTypes::read(const std::string& path) {
                  .where = {.file = path}};
   }
   for (std::uint32_t id = 1; id < btf__type_cnt(kernel.types()); ++id) {
-    const std::string_view name = Type{kernel.types(), id}.name();
+    const std::string_view name = BtfType{kernel.types(), id}.name();
     if (!name.empty()) {
       kernel.by_name_[std::string(essential(name))].push_back(id);
     }
@@ -627,7 +376,7 @@ std::span<const std::uint32_t> KernelTypes::named(std::string_view essential_nam
 
 std::string describe(const ::btf& own, const CoreRelocation& relocation) {
   return fmt::format("{} of {}, {}", kKindNames[static_cast<std::size_t>(relocation.kind)],
-                     Type{&own, relocation.type}.name(), relocation.access);
+                     BtfType{&own, relocation.type}.name(), relocation.access);
 }
 
 Result<CoreValue> resolve(const ::btf& own, const CoreRelocation& relocation,
@@ -652,7 +401,7 @@ Result<CoreValue> resolve(const ::btf& own, const CoreRelocation& relocation,
   }
   std::optional<CoreValue> found;
   for (const std::uint32_t id : kernel.named(essential(name))) {
-    const Type candidate{kernel.types(), id};
+    const BtfType candidate{kernel.types(), id};
     if (!same_kind(candidate.row(), way->root.row())) {
       continue;
     }
@@ -668,7 +417,7 @@ Result<CoreValue> resolve(const ::btf& own, const CoreRelocation& relocation,
                           .original_bytes = is_access ? original.bytes : 0,
                           .bytes = is_access ? theirs.bytes : 0,
                           .can_resize = !is_access || can_resize(original, theirs)};
-    // Type ids of one type that is there twice differ, and either will do.
+    // BtfType ids of one type that is there twice differ, and either will do.
     if (found && found->value != value.value && kind != CoreKind::type_id_target) {
       return Error{.code = ErrorCode::elf_unsupported,
                    .message = fmt::format("{}: several types of the kernel fit, and say {} and {}",
