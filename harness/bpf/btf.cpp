@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/byte_order.hpp"
+#include "bpf/btf_type.hpp"
 
 namespace farcall::bpf {
 namespace {
@@ -84,19 +85,11 @@ class Reader {
 
   // Without typedefs and the like; null if there is no such type.
   const btf_type* plain_type(std::uint32_t id) const {
-    for (int depth = 0; depth < 32; ++depth) {
-      const btf_type* const type = btf__type_by_id(btf_.get(), id);
-      if (type == nullptr || !(btf_is_mod(type) || btf_is_typedef(type) || btf_is_type_tag(type))) {
-        return type;
-      }
-      id = type->type;
-    }
-    return nullptr;
+    return BtfType{btf_.get(), id}.plain().row();
   }
 
   std::uint32_t bytes_of(std::uint32_t id) const {
-    const std::int64_t size = btf__resolve_size(btf_.get(), id);
-    return size < 0 ? 0 : static_cast<std::uint32_t>(size);
+    return BtfType{btf_.get(), id}.bytes().value_or(0);
   }
 
   void read_context(const CodePlace& place, std::uint32_t prototype) {
