@@ -6,6 +6,7 @@
 #include <cstring>
 #include <optional>
 
+#include "bpf/assembler.hpp"
 #include "bpf/program.hpp"
 #include "run/capture.hpp"
 #include "run/linux_cells.hpp"
@@ -13,53 +14,41 @@
 namespace farcall::run {
 namespace {
 
-constexpr std::uint8_t kMove = 0xb7;  // of an immediate
-constexpr std::uint8_t kMoveRegister = 0xbf;
-constexpr std::uint8_t kAddRegister = 0x0f;
-constexpr std::uint8_t kExit = 0x95;
 constexpr std::uint32_t kNearResult = 5;
 constexpr std::uint32_t kFarResult = 7;
-constexpr std::uint32_t kFiller = 40'000;  // more than a signed off of 16 bits reaches
+constexpr std::int32_t kFiller = 40'000;  // more than a signed off of 16 bits reaches
 
-bpf::Slot call(std::int32_t distance) {
-  return {.opcode = kCallOpcode, .src = bpf::kPseudoCall, .imm = distance};
+bpf::Program program_of(std::string_view text) {
+  return bpf::assemble(text, {.file = "probe", .line = 1}).value();
 }
 
 // main calls f and g, and adds what they return.
 bpf::Program near_program() {
-  return {.slots = {call(5),
-                    {.opcode = kMoveRegister, .dst = 6, .src = 0},
-                    call(5),
-                    {.opcode = kAddRegister, .dst = 0, .src = 6},
-                    {.opcode = kMove, .dst = 1, .imm = 1},
-                    {.opcode = kExit},
-                    {.opcode = kMove, .dst = 0, .imm = 2},
-                    {.opcode = kExit},
-                    {.opcode = kMove, .dst = 0, .imm = 3},
-                    {.opcode = kExit}},
-          .functions = {{.name = "main", .begin = 0, .end = 6},
-                        {.name = "f", .begin = 6, .end = 8},
-                        {.name = "g", .begin = 8, .end = 10}}};
+  return program_of(
+      "call local f\n"
+      "mov %r6, %r0\n"
+      "call local g\n"
+      "add %r0, %r6\n"
+      "mov %r1, 1\n"
+      "exit\n"
+      "f: mov %r0, 2\n"
+      "exit\n"
+      "g: mov %r0, 3\n"
+      "exit\n");
 }
 
 bpf::Program far_program() {
-  bpf::Program program{.slots = {call(kFiller + 1)}, .functions = {}};
-  program.slots.resize(1 + kFiller, {.opcode = kMove, .dst = 1, .imm = 1});
-  program.slots.push_back({.opcode = kExit});
-  program.slots.push_back({.opcode = kMove, .dst = 0, .imm = kFarResult});
-  program.slots.push_back({.opcode = kExit});
-  program.functions = {{.name = "main", .begin = 0, .end = kFiller + 2},
-                       {.name = "far", .begin = kFiller + 2, .end = kFiller + 4}};
-  return program;
+  std::string text = "call local far\n";
+  for (std::int32_t i = 0; i < kFiller; ++i) {
+    text += "mov %r1, 1\n";
+  }
+  return program_of(text + fmt::format("exit\nfar: mov %r0, {}\nexit\n", kFarResult));
 }
 
 // Goes round until may_goto ends it: it looks at the clock only after 65,535 rounds.
 bpf::Program may_goto_program() {
-  return {.slots = {{.opcode = kMove, .dst = 0, .imm = kNearResult},
-                    {.opcode = 0xe5, .offset = 1},   // may_goto
-                    {.opcode = 0x05, .offset = -2},  // ja
-                    {.opcode = kExit}},
-          .functions = {{.name = "main", .begin = 0, .end = 4}}};
+  return program_of(
+      fmt::format("mov %r0, {}\nagain: may_goto done\nja again\ndone: exit\n", kNearResult));
 }
 
 kernel::Question question(const bpf::Program& program, wire::KernelMode mode) {
