@@ -138,25 +138,6 @@ std::string reason_in(std::string log, std::uint32_t error) {
                      : log.substr(line == std::string::npos ? 0 : line + 1);
 }
 
-// Why there is nothing to compare.
-std::optional<Error> skipped(const kernel::Answer& answer) {
-  const char* const errno_text = std::strerror(static_cast<int>(answer.error));
-  switch (answer.outcome) {
-    case wire::KernelOutcome::done:
-      return std::nullopt;
-    case wire::KernelOutcome::rejected:
-      return declined(
-          fmt::format("the kernel's verifier rejects it: {}", reason_in(answer.log, answer.error)));
-    case wire::KernelOutcome::not_run:
-      return declined(fmt::format("the kernel does not run it: {}", errno_text));
-    case wire::KernelOutcome::not_known:
-      return declined(fmt::format("the kernel does not tell of it: {}", errno_text));
-    case wire::KernelOutcome::no_memory:
-      return declined(fmt::format("the kernel has no map for its memory: {}", errno_text));
-  }
-  return declined("an outcome that nobody knows");
-}
-
 // The names of symbols: the program's is made of what was loaded, those of its other functions of
 // what the verifier made of it.
 std::vector<check::SymbolStory> symbol_stories(const LinuxCell& linux_cell,
@@ -210,6 +191,24 @@ Result<model::Document> document_of(const model::Cell& cell, const kernel::Answe
 }
 
 }  // namespace
+
+std::optional<Error> skipped(const kernel::Answer& answer) {
+  const char* const errno_text = std::strerror(static_cast<int>(answer.error));
+  switch (answer.outcome) {
+    case wire::KernelOutcome::done:
+      return std::nullopt;
+    case wire::KernelOutcome::rejected:
+      return declined(
+          fmt::format("the kernel's verifier rejects it: {}", reason_in(answer.log, answer.error)));
+    case wire::KernelOutcome::not_run:
+      return declined(fmt::format("the kernel does not run it: {}", errno_text));
+    case wire::KernelOutcome::not_known:
+      return declined(fmt::format("the kernel does not tell of it: {}", errno_text));
+    case wire::KernelOutcome::no_memory:
+      return declined(fmt::format("the kernel has no map for its memory: {}", errno_text));
+  }
+  return declined("an outcome that nobody knows");
+}
 
 model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std::string> names,
                               GuestAddress toc) {

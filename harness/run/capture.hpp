@@ -36,6 +36,10 @@ model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std:
 std::vector<model::Finding> dump_and_line_findings(const bpf::Program& program,
                                                    const kernel::Answer& answer, GuestAddress toc);
 
+// Why a kernel's answer tells nothing of a run: jit.declined. The verifier rejected the program, or the
+// kernel did not run it. Empty: it ran.
+std::optional<Error> skipped(const kernel::Answer& answer);
+
 struct Captured {
   model::Cell cell;  // placed by the kernel, if it ran
   // Its code, to be run in the bare guest; absent: the kernel interpreted the program, or did not
@@ -43,14 +47,14 @@ struct Captured {
   std::optional<model::Document> document;
   // Of the kernel's own run. Empty, and not skipped: interpreter and kernel agree.
   std::vector<model::Finding> findings;
-  std::optional<Error>
-      skipped;  // jit.declined: the verifier's words, or why the kernel is not asked
+  // jit.declined: the verifier's words, or why the kernel is not asked.
+  std::optional<Error> skipped;
 };
 
 // What the kernel answered to the question of `linux_cell`, asked with that mode. The verifier
 // rejected the program, or has changed its calls: skipped. Findings are those of
-// check::kernel_findings(), dump_and_line_findings(), and jit.crashed, jit.refused (no code with the JIT on, code with the
-// JIT off).
+// check::kernel_findings(), dump_and_line_findings(), and jit.crashed, jit.refused (no code with the
+// JIT on, code with the JIT off).
 Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
                   const kernel::Answered& answered, const AskedKernel& kernel);
 

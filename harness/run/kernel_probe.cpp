@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 
 #include "bpf/assembler.hpp"
@@ -71,15 +70,12 @@ std::optional<ProbeStory> nothing_in(const kernel::Answered& answered) {
   if (!answered) {
     return not_seen(answered.error().message);
   }
-  const kernel::Answer& answer = answered.value();
-  if (answer.outcome == wire::KernelOutcome::rejected) {
-    return ProbeStory{Shown::not_applicable, "the kernel's verifier rejects it: " + answer.log};
+  const auto why = skipped(answered.value());
+  if (!why) {
+    return std::nullopt;
   }
-  if (answer.outcome != wire::KernelOutcome::done) {
-    return not_seen(fmt::format("the kernel did not run the program: {}",
-                                std::strerror(static_cast<int>(answer.error))));
-  }
-  return std::nullopt;
+  const bool rejected = answered.value().outcome == wire::KernelOutcome::rejected;
+  return ProbeStory{rejected ? Shown::not_applicable : Shown::not_seen, why->message};
 }
 
 ProbeStory dump_by_mode(const kernel::Answer& jit, const kernel::Answer& interpreter) {
