@@ -3,14 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <memory>
 
 #include "base/byte_order.hpp"
 #include "bpf/assembler.hpp"
-#include "check/findings.hpp"
 #include "external/external.hpp"
-#include "external/stub.hpp"
+#include "tests/check/scene.hpp"
 
 namespace farcall::check::check_test {
 namespace {
@@ -19,73 +17,11 @@ using model::Outcome;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-constexpr GuestAddress kMain = {0xc000'0000'0001'0000};
-constexpr GuestAddress kCallee = {0xc008'0000'0012'a468};
-constexpr GuestAddress kSite = kMain + 0x20;  // the branch-and-link
-constexpr GuestAddress kMem = {0xc000'0000'0100'0000};
-
-// A cell whose program calls `callee` twice from main[0], and everything that a good run of it
-// shows. Each test spoils one thing.
-struct Scene {
-  model::Cell cell;
-  model::Job job;
-  Testimony testimony;
-
-  Scene() {
-    const auto program = bpf::assemble(
-        "mov %r6, 2\nagain: call local callee\nsub %r6, 1\njne %r6, 0, again\nexit\ncallee:\nmov "
-        "%r0, 41\nexit\n",
-        {"scene.case", 1, 1});
-    cell = {.case_path = "scene.case",
-            .name = "scene",
-            .program = std::make_shared<const bpf::Program>(program.value()),
-            .placement = {.functions = {kMain, kCallee}},
-            .memory = {{.name = "mem", .address = kMem, .bytes = {std::byte{1}, std::byte{2}}}}};
-    cell.expected.result = 41;
-
-    const bpf::PseudoCall call{.site = {0, 0}, .slot = 1, .callee = 1};
-    const Interpretation run{.run = {.r0 = 41, .instructions = 11, .calls = {call, call}},
-                             .memory = cell.memory};
-    testimony.source = run;
-    testimony.linked = run;
-    testimony.image = {
-        .functions = {{.name = "main", .address = kMain, .words = std::vector<std::uint32_t>(20)},
-                      {.name = "callee", .address = kCallee, .words = {0, 0}}},
-        .entry = kMain,
-        .calls = {{.site = {0, 0}, .at = kSite, .callee = model::CodeCallee{1, kCallee}}}};
-    testimony.decoded = {{.site = {0, 0}, .at = kSite, .target = kCallee}};
-
-    for (std::size_t i = 0; i < 32; ++i) {
-      job.entry.gpr[i] = 0x1000 + i;
-      job.entry.fpr[i] = 0x2000 + i;
-      job.entry.vr[i] = {0x3000 + i, 0x4000 + i};
-    }
-    job.entry.cr = 0x1234'5678;
-    job.gate = {0xc000'0000'0000'4000};
-    testimony.job = job;
-
-    model::Observations seen;
-    seen.hardware = {.processor = 0x004e'1200,
-                     .cpu = cell.axes.cpu,
-                     .mmu = cell.axes.mmu,
-                     .endian = cell.axes.endian};
-    seen.registers = job.entry;
-    seen.registers.gpr[3] = 41;
-    const model::TakenBranch there{.from = kSite, .to = kCallee, .link = kSite + 4};
-    const model::TakenBranch back{.from = kCallee + 4, .to = kSite + 4, .link = kSite + 4};
-    seen.trace = {there, back, there, back, {kMain + 0x4c, job.gate, job.gate}};
-    seen.trace_events = seen.trace.size();
-    seen.memory = {{.address = kMem, .size_bytes = 2, .bytes = cell.memory[0].bytes}};
-    testimony.observations = seen;
-  }
-  Scene(const Scene&) = delete;
-  Scene& operator=(const Scene&) = delete;
-  ~Scene() = default;
-
-  model::Observations& seen() { return *testimony.observations; }
-  model::Verdict verdict() const { return check(cell, testimony); }
-};
+using tests::kCallee;
+using tests::kMain;
+using tests::kMem;
+using tests::kSite;
+using tests::Scene;
 
 TEST(Check, PassesWhenAllWitnessesAgree) {
   const Scene scene;
@@ -101,103 +37,6 @@ TEST(Check, PassesWhenAllWitnessesAgree) {
   EXPECT_EQ(story.reached, std::vector<GuestAddress>{kCallee});
   EXPECT_EQ(story.interpreted, 2U);
   EXPECT_EQ(story.executed, 2U);
-}
-
-// `main` calls a stub with a pointer into its frame and a number; the scene's code has frames
-// elsewhere than the interpreter.
-struct StubScene {
-  static constexpr GuestAddress kLog = {0xc000'0000'0280'0000};
-  static constexpr GuestAddress kStackAt = {0xc000'0000'0200'0000};
-
-  model::Cell cell;
-  Interpretation source;
-  model::Observations seen;
-
-  StubScene() {
-    auto program = bpf::assemble(
-        "mov %r1, %r10\nadd %r1, -8\nmov %r2, 1\ncall 5\nmov %r1, %r10\nadd %r1, -16\ncall "
-        "5\nexit\n",
-        {"scene.case", 1, 1});
-    program.value().maps = {{.name = ".stubs", .value_bytes = external::kFirstBlock + 8}};
-    program.value().externals = {external::stub("unknown", bpf::ExternalKind::helper, 5,
-                                                {.argument_count = 2},
-                                                {.block = external::kFirstBlock})};
-    cell.program = std::make_shared<const bpf::Program>(program.value());
-    cell.placement.stack = kStackAt;
-    const bpf::PseudoCall first{.site = {0, 0}, .slot = 3, .callee = 1};
-    const bpf::PseudoCall second{.site = {0, 1}, .slot = 6, .callee = 1};
-    source.run.calls = {first, second};
-    const std::vector<std::byte> empty(external::kFirstBlock + 16);
-    source.memory = {{.name = ".stubs", .address = kLog, .bytes = empty}};
-    seen.memory = {{.address = kLog, .size_bytes = empty.size(), .bytes = empty, .name = ".stubs"}};
-    const std::uint64_t r10 = kStackAt.value + 0x4000;
-    const std::uint64_t r1 = kStackAt.value + 0x3000;
-    for (std::uint64_t call = 0; call < 2; ++call) {
-      const std::uint64_t below = 8 * (call + 1);
-      log(source.memory[0].bytes, call, {r10 - below, 1}, r10);
-      log(seen.memory[0].bytes, call, {r1 + 0x100 - below, 1}, r1);
-    }
-  }
-
-  static void log(std::vector<std::byte>& bytes, std::uint64_t call,
-                  std::array<std::uint64_t, 2> arguments, std::uint64_t stack) {
-    constexpr std::endian kOrder = std::endian::little;
-    std::byte* const entry = bytes.data() + external::kFirstEntry + call * external::kEntryBytes;
-    store(bytes.data() + 8, call + 1, kOrder);
-    store(entry, arguments[0], kOrder);
-    store(entry + 8, arguments[1], kOrder);
-    store(entry + 48, stack, kOrder);
-  }
-
-  Findings findings() const { return stub_findings(cell, source, seen); }
-};
-
-TEST(StubFindings, PointersIntoFramesAreTheSameWhereverFramesAre) {
-  EXPECT_TRUE(StubScene().findings().empty());
-}
-
-TEST(StubFindings, ANumberMustBeThatOfTheInterpreter) {
-  StubScene scene;
-  const std::uint64_t r1 = StubScene::kStackAt.value + 0x3000;
-  StubScene::log(scene.seen.memory[0].bytes, 1, {r1 + 0x100 - 16, 0xffff'ffff'0000'0001}, r1);
-  const Findings findings = scene.findings();
-  ASSERT_EQ(findings.size(), 1U);
-  EXPECT_EQ(findings[0].code, ErrorCode::call_argument_mismatch);
-  EXPECT_EQ(findings[0].site, "main[1]");
-  EXPECT_THAT(findings[0].text, HasSubstr("argument 2 of unknown"));
-  EXPECT_THAT(findings[0].text, HasSubstr("expected 0x1"));
-  EXPECT_THAT(findings[0].text, HasSubstr("passed 0xffffffff00000001"));
-}
-
-TEST(StubFindings, APointerIntoAFrameMustBeAsFarAsTheOthers) {
-  StubScene scene;
-  const std::uint64_t r1 = StubScene::kStackAt.value + 0x3000;
-  StubScene::log(scene.seen.memory[0].bytes, 1, {r1 + 0x100 - 24, 1}, r1);
-  const Findings findings = scene.findings();
-  ASSERT_EQ(findings.size(), 1U);
-  EXPECT_THAT(findings[0].text, HasSubstr("argument 1 of unknown"));
-}
-
-// What r10 points to may as well be the lowest byte of the caller's frame, which lies elsewhere.
-TEST(StubFindings, TheEndOfAFrameSaysNothingOfWhereItIs) {
-  StubScene scene;
-  const std::uint64_t r10 = StubScene::kStackAt.value + 0x4000;
-  const std::uint64_t r1 = StubScene::kStackAt.value + 0x3000;
-  StubScene::log(scene.source.memory[0].bytes, 0, {r10, 1}, r10);
-  StubScene::log(scene.seen.memory[0].bytes, 0, {r1 + 0x300, 1}, r1);
-  store(scene.source.memory[0].bytes.data() + 8, std::uint64_t{2}, std::endian::little);
-  store(scene.seen.memory[0].bytes.data() + 8, std::uint64_t{2}, std::endian::little);
-  EXPECT_TRUE(scene.findings().empty());
-}
-
-TEST(StubFindings, ThereMustBeAsManyCallsAndALog) {
-  StubScene scene;
-  store(scene.seen.memory[0].bytes.data() + 8, std::uint64_t{3}, std::endian::little);
-  ASSERT_EQ(scene.findings().size(), 1U);
-  EXPECT_THAT(scene.findings()[0].text, HasSubstr("expected 2 calls"));
-  scene.seen.memory.clear();
-  ASSERT_EQ(scene.findings().size(), 1U);
-  EXPECT_THAT(scene.findings()[0].text, HasSubstr("did not report"));
 }
 
 TEST(Check, NothingExecutedIsNoPass) {
@@ -275,163 +114,6 @@ TEST(CheckRegisterCall, WithoutAProgramTheCaseSaysWhomItCalls) {
   scene.cell.expected.calls = {{.site = {0, 0}, .callee = 0, .count = 2}};
   EXPECT_EQ(scene.verdict().findings.front().code, ErrorCode::call_reached_elsewhere);
 }
-
-// One thing is wrong, and the first finding must say which.
-struct Spoiled {
-  const char* what;
-  std::function<void(Scene&)> spoil;
-  ErrorCode code;
-  const char* site;
-  Outcome outcome = Outcome::fail;
-};
-
-void PrintTo(const Spoiled& spoiled, std::ostream* out) {
-  *out << spoiled.what;
-}
-
-class CheckSpoiled : public testing::TestWithParam<Spoiled> {};
-
-TEST_P(CheckSpoiled, IsFound) {
-  Scene scene;
-  GetParam().spoil(scene);
-  const model::Verdict verdict = scene.verdict();
-  EXPECT_EQ(verdict.outcome, GetParam().outcome);
-  ASSERT_FALSE(verdict.findings.empty());
-  EXPECT_EQ(name(verdict.findings[0].code), name(GetParam().code));
-  EXPECT_EQ(verdict.findings[0].site, GetParam().site);
-}
-
-// As an expected failure, the same thing is what the case wants.
-TEST_P(CheckSpoiled, IsAPassWhereTheCaseExpectsIt) {
-  if (GetParam().outcome == Outcome::error || blame(GetParam().code) == Blame::test) {
-    return;  // the case itself is wrong
-  }
-  Scene scene;
-  GetParam().spoil(scene);
-  scene.cell.expected = {};
-  scene.cell.expected.failure = {{GetParam().code, GetParam().site}};
-  EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
-  scene.cell.expected.failure->site = "other[7]";
-  EXPECT_EQ(scene.verdict().outcome, Outcome::fail);
-}
-
-INSTANTIATE_TEST_SUITE_P(
-    Everything, CheckSpoiled,
-    testing::Values(
-        Spoiled{"result", [](Scene& s) { s.seen().registers.gpr[3] = 40; },
-                ErrorCode::result_mismatch, ""},
-        Spoiled{"decoded target",
-                [](Scene& s) { s.testimony.decoded[0].target = kCallee + 0x1'0000'0000; },
-                ErrorCode::call_decoded_elsewhere, "main[0]"},
-        Spoiled{"undecidable target", [](Scene& s) { s.testimony.decoded[0].target.reset(); },
-                ErrorCode::call_unresolved, "main[0]"},
-        Spoiled{"call not in the bytes", [](Scene& s) { s.testimony.decoded.clear(); },
-                ErrorCode::call_not_decoded, "main[0]"},
-        Spoiled{"call at another word", [](Scene& s) { s.testimony.decoded[0].at = kSite + 4; },
-                ErrorCode::call_unexpected_site, "main[0]"},
-        Spoiled{"one call too many in the bytes",
-                [](Scene& s) {
-                  s.testimony.decoded.push_back({.site = {1, 0}, .at = kCallee, .target = kMain});
-                },
-                ErrorCode::call_unexpected_site, "callee[0]"},
-        Spoiled{"truncated by the CPU's way",
-                [](Scene& s) { s.seen().trace[2].to = {0xc000'0000'0012'a468}; },
-                ErrorCode::call_reached_elsewhere, "main[0]"},
-        Spoiled{"a call from nowhere",
-                [](Scene& s) { s.seen().trace[0] = {kMain, kCallee, kMain + 4}; },
-                ErrorCode::call_unexpected_site, ""},
-        Spoiled{"one call less",
-                [](Scene& s) {
-                  s.seen().trace.erase(s.seen().trace.begin(), s.seen().trace.begin() + 2);
-                  s.seen().trace_events -= 2;
-                },
-                ErrorCode::call_count, "main[0]"},
-        Spoiled{"an image that knows nothing of the call, and code that makes none",
-                [](Scene& s) {
-                  s.testimony.image->calls.clear();
-                  s.testimony.decoded.clear();
-                  s.seen().trace.erase(s.seen().trace.begin(), s.seen().trace.begin() + 4);
-                  s.seen().trace_events = 1;
-                },
-                ErrorCode::call_count, "main[0]"},
-        Spoiled{"return to elsewhere",
-                [](Scene& s) {
-                  s.seen().trace[1].to = kMain;
-                  s.seen().trace[1].link = kMain;
-                },
-                ErrorCode::call_returned_elsewhere, "main[0]"},
-        Spoiled{"a return that never came",
-                [](Scene& s) {
-                  s.seen().trace.pop_back();
-                  --s.seen().trace_events;
-                },
-                ErrorCode::call_returned_elsewhere, ""},
-        Spoiled{"trace too long", [](Scene& s) { s.seen().trace_events = 99; },
-                ErrorCode::trace_overflow, ""},
-        Spoiled{"fault",
-                [](Scene& s) {
-                  s.seen().ending = model::Ending::faulted;
-                  s.seen().fault = {.vector = 0x300, .address = kCallee};
-                  s.seen().trace = {{kSite, kCallee, kSite + 4}};
-                  s.seen().trace_events = 1;
-                },
-                ErrorCode::guest_fault, "main[0]"},
-        Spoiled{"endless loop",
-                [](Scene& s) {
-                  s.seen().ending = model::Ending::out_of_budget;
-                  s.seen().fault = {.vector = 0x900, .address = kCallee};
-                },
-                ErrorCode::guest_budget, ""},
-        Spoiled{"memory", [](Scene& s) { s.seen().memory[0].bytes[1] = std::byte{9}; },
-                ErrorCode::memory_mismatch, ""},
-        Spoiled{"stray write", [](Scene& s) { s.seen().stray_writes = {kMem + 2}; },
-                ErrorCode::memory_stray_write, ""},
-        Spoiled{"stack pointer", [](Scene& s) { ++s.seen().registers.gpr[1]; },
-                ErrorCode::abi_register, ""},
-        Spoiled{"TOC pointer", [](Scene& s) { ++s.seen().registers.gpr[2]; },
-                ErrorCode::abi_register, ""},
-        Spoiled{"r14", [](Scene& s) { ++s.seen().registers.gpr[14]; }, ErrorCode::abi_register, ""},
-        Spoiled{"r31", [](Scene& s) { ++s.seen().registers.gpr[31]; }, ErrorCode::abi_register, ""},
-        Spoiled{"f14", [](Scene& s) { ++s.seen().registers.fpr[14]; }, ErrorCode::abi_register, ""},
-        Spoiled{"v20", [](Scene& s) { ++s.seen().registers.vr[20][1]; }, ErrorCode::abi_register,
-                ""},
-        Spoiled{"CR4", [](Scene& s) { s.seen().registers.cr ^= 0x1000; }, ErrorCode::abi_register,
-                ""},
-        Spoiled{"linker refuses",
-                [](Scene& s) {
-                  s.testimony.image.reset();
-                  s.testimony.observations.reset();
-                  s.testimony.linked.reset();
-                  s.testimony.refusal = {
-                      .code = ErrorCode::call_out_of_range, .message = "far", .site = "main[0]"};
-                },
-                ErrorCode::call_out_of_range, "main[0]"},
-        Spoiled{"linked program returns something else",
-                [](Scene& s) { s.testimony.linked->value().run.r0 = 7; }, ErrorCode::linked_differs,
-                ""},
-        Spoiled{"linked program calls someone else",
-                [](Scene& s) { s.testimony.linked->value().run.calls[1].callee = 0; },
-                ErrorCode::linked_differs, ""},
-        Spoiled{"case and interpreter disagree on r0", [](Scene& s) { s.cell.expected.result = 1; },
-                ErrorCode::case_contradicts_interpreter, ""},
-        Spoiled{"case and interpreter disagree on a count",
-                [](Scene& s) { s.cell.expected.calls = {{{0, 0}, 1, 3}}; },
-                ErrorCode::case_contradicts_interpreter, "main[0]"},
-        Spoiled{"case and interpreter disagree on a callee",
-                [](Scene& s) { s.cell.expected.calls = {{{0, 0}, 0, 2}}; },
-                ErrorCode::case_contradicts_interpreter, "main[0]"},
-        Spoiled{"case and interpreter disagree on memory",
-                [](Scene& s) { s.cell.expected.memory = {{"mem", 0, {std::byte{7}}}}; },
-                ErrorCode::case_contradicts_interpreter, ""},
-        Spoiled{"a site that no run reaches",
-                [](Scene& s) { s.testimony.source->value().run.calls.clear(); },
-                ErrorCode::case_site_not_reached, "main[0]"},
-        Spoiled{"interpreter fails",
-                [](Scene& s) {
-                  s.testimony.source =
-                      Error{.code = ErrorCode::interpreter_bad_access, .message = "no"};
-                },
-                ErrorCode::interpreter_bad_access, ""}));
 
 // A walk over the stack stored an address in mem+8 that the interpreter could not know.
 struct WalkScene : Scene {

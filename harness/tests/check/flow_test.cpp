@@ -3,7 +3,7 @@
 
 #include "bpf/assembler.hpp"
 #include "check/findings.hpp"
-#include "words.hpp"
+#include "tests/check/words.hpp"
 
 namespace farcall::check::flow_test {
 namespace {

@@ -6,7 +6,7 @@
 #include "bpf/assembler.hpp"
 #include "check/findings.hpp"
 #include "ppc64/operand.hpp"
-#include "words.hpp"
+#include "tests/check/words.hpp"
 
 namespace farcall::check::layout_test {
 namespace {
