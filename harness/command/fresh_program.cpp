@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <iterator>
 #include <utility>
 
 #include "case/case_file.hpp"
@@ -10,7 +11,11 @@
 
 namespace farcall::command {
 
-std::string fresh_case(std::size_t number) {
+std::string fresh_case(std::size_t number, std::size_t instructions) {
+  std::string more;
+  for (std::size_t i = kFreshInstructions; i + 2 <= instructions; i += 2) {
+    fmt::format_to(std::back_inserter(more), "add %r0, {0}\nsub %r0, {0}\n", i + number % 1000);
+  }
   constexpr std::uint64_t kHalfOfVmalloc = std::uint64_t{1} << 48;
   const std::uint64_t spread = (number * 0x9e37'79b9'7f4a'7c15) >> 16;
   const std::uint64_t caller = (spread % (kHalfOfVmalloc >> 16)) << 16;
@@ -28,6 +33,7 @@ std::string fresh_case(std::size_t number) {
       "lsh %r0, 2\n"
       "xor %r0, {2}\n"
       "add32 %r0, 1\n"
+      "{6}"
       "exit\n"
       "-- place\n"
       "main = vmalloc+{3:#x}\n"
@@ -37,11 +43,13 @@ std::string fresh_case(std::size_t number) {
       number, number * 5 % 100'003, number & 0xffff, caller + (number % 512) * 4,
       callee + (number % 256) * 4,
       static_cast<std::uint32_t>(((number * 5 % 100'003 * 3) << 2 ^ (number & 0xffff)) + 1) +
-          number);
+          number,
+      more);
 }
 
-model::Document fresh_document(std::size_t number) {
-  const cases::Case parsed = cases::parse_case(fresh_case(number), "bench.case").value();
+model::Document fresh_document(std::size_t number, std::size_t instructions) {
+  const cases::Case parsed =
+      cases::parse_case(fresh_case(number, instructions), "bench.case").value();
   return {.cell = std::move(cases::cells(parsed).value().front())};
 }
 
