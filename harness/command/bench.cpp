@@ -141,7 +141,7 @@ ExitCode bench(std::size_t programs, bool as_json, const run::RunnerOptions& run
   return ending(figures);
 }
 
-// What `--picture` varies, from `first` on by factors, `last` at most.
+// What `--picture` varies, from `first` on by factors to `last`.
 struct Sweep {
   const char* title;
   std::size_t first;
@@ -150,6 +150,16 @@ struct Sweep {
   std::function<void(std::size_t, Load&, run::RunnerOptions&)> set;
 };
 
+// `last` is one of them, and there is nothing beyond it.
+std::vector<std::size_t> steps(const Sweep& sweep) {
+  std::vector<std::size_t> values;
+  for (std::size_t value = sweep.first; value < sweep.last; value *= sweep.factor) {
+    values.push_back(value);
+  }
+  values.push_back(sweep.last);
+  return values;
+}
+
 // Measures again and again, and writes the rates as a picture, or as a page with it.
 ExitCode draw(std::size_t programs, const run::RunnerOptions& given, const std::string& path) {
   const std::array sweeps = {
@@ -157,7 +167,7 @@ ExitCode draw(std::size_t programs, const run::RunnerOptions& given, const std::
             [](std::size_t value, Load&, run::RunnerOptions& runner) {
               runner.machines = static_cast<unsigned>(value);
             }},
-      Sweep{"instructions in a program", kFreshInstructions, 1000, 4,
+      Sweep{"instructions in a program", kFreshInstructions, 64 * kFreshInstructions, 4,
             [](std::size_t value, Load& load, run::RunnerOptions&) { load.instructions = value; }},
       Sweep{"programs, boots included", 100, programs, 10,
             [](std::size_t value, Load& load, run::RunnerOptions&) { load.programs = value; }}};
@@ -165,8 +175,7 @@ ExitCode draw(std::size_t programs, const run::RunnerOptions& given, const std::
   std::vector<RateCurve> curves;
   for (const Sweep& sweep : sweeps) {
     RateCurve& curve = curves.emplace_back(RateCurve{.title = sweep.title, .points = {}});
-    for (std::size_t value = sweep.first; value <= sweep.last || value == sweep.first;
-         value *= sweep.factor) {
+    for (const std::size_t value : steps(sweep)) {
       Load load{programs, kFreshInstructions};
       run::RunnerOptions runner = given;
       sweep.set(value, load, runner);

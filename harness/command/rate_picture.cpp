@@ -16,7 +16,7 @@ constexpr int kPlotHeight = 180;
 constexpr int kTop = 92;     // above the plots: titles
 constexpr int kBottom = 34;  // below them: what is varied
 constexpr int kMargin = 24;
-constexpr int kInset = 34;  // from a panel's side to its first and its last point
+constexpr int kInset = 54;  // from a panel's side to its first and its last point
 
 // The end of the scale: 1, 2 or 5 times a power of ten, at least `most`.
 double scale_for(double most) {
