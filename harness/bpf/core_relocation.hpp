@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,6 +35,8 @@ class KernelTypes {
   const ::btf* types() const { return btf_.get(); }
   // The numbers of the types that are called so, up to `___`, ascending.
   std::span<const std::uint32_t> named(std::string_view essential_name) const;
+  // How large the structure or union of that name is, its flavor aside; empty: there is none.
+  std::optional<std::uint32_t> structure_bytes(std::string_view name) const;
 
  private:
   std::shared_ptr<const ::btf> btf_;

@@ -3,7 +3,7 @@
 //
 // Every instruction of the table may occur, with operands that are likely to be edges; calls of
 // every kind: chains and recursion of local functions, pointers, callbacks, helpers, kfuncs, stubs
-// that log their arguments or fill memory, tail calls, maps. Functions call only those that were made
+// that log their arguments or fill memory, tail calls, maps, jumps through tables. Functions call only those that were made
 // before them, jumps lead forward, loops count down. The result depends on all registers in use.
 //
 // It sets up what a function uses and no more, and asks before each function and each piece whether

@@ -135,8 +135,8 @@ struct Observations {
   friend bool operator==(const Observations&, const Observations&) = default;
 };
 
-// Without the jumps in the trace that are direct branches: where those by CTR are recorded, a direct
-// branch that leads there is, too, and is nobody's call. `order` is that of the job's code.
+// Without the direct branches in the trace that are nobody's call, though they lead to where CTR or r12
+// points: within a function, or any if jumps by CTR are recorded. `order` is that of the job's code.
 Observations without_direct_branches(const Job& job, std::endian order, Observations seen);
 
 // Where r10 is in each of `functions`, the first of which a job begins with, and each of the others
