@@ -12,8 +12,10 @@
 #include "check/check.hpp"
 #include "command/fresh_program.hpp"
 #include "decode/call_sites.hpp"
+#include "engine/process_jit.hpp"
 #include "jit/compile.hpp"
 #include "link/link.hpp"
+#include "run/code_layout.hpp"
 #include "run/pipeline.hpp"
 #include "vm/batch.hpp"
 
@@ -99,12 +101,53 @@ void encode_job(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(layout.jobs.size()));
 }
 
+// An object of fifty functions that clang made, all up to its cell; and what then is to be done of it
+// before it can run.
+void read_object(benchmark::State& state) {
+  for (auto _ : state) {
+    const auto parsed = cases::read_case(FARCALL_CASES "/c/fifty-le.case");
+    benchmark::DoNotOptimize(cases::cells(parsed.value(), run::code_layout()).value());
+  }
+}
+
+void prepare_object(benchmark::State& state) {
+  const auto parsed = cases::read_case(FARCALL_CASES "/c/fifty-le.case");
+  const model::Document document{
+      .cell = cases::cells(parsed.value(), run::code_layout()).value().front()};
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(run::prepare(document, 0));
+  }
+}
+
+// Programs of two instructions, there and back through the pipes of a JIT in another process that
+// copies ready code.
+void exec_jit(benchmark::State& state) {
+  const cases::Case parsed =
+      cases::parse_case("-- asm\nmov %r0, 7\nexit\n-- result\n7\n", "bench.case").value();
+  const model::Document document{.cell = cases::cells(parsed, run::code_layout()).value().front()};
+  const auto compiler =
+      engine::process_jit("bench", {.program = FARCALL_EXAMPLE_JIT, .arguments = {}}).start();
+  const std::vector<const model::Document*> batch(compiler->batch(), &document);
+  for (auto _ : state) {
+    for (const engine::Compiled& one : compiler->compile(batch)) {
+      if (!one.image) {
+        state.SkipWithError(one.image.error().message.c_str());
+        return;
+      }
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(batch.size()));
+}
+
 BENCHMARK(read_case);
 BENCHMARK(link_program);
 BENCHMARK(compile);
 BENCHMARK(decode_calls);
 BENCHMARK(prepare);
 BENCHMARK(encode_job)->Unit(benchmark::kMicrosecond);
+BENCHMARK(read_object)->Unit(benchmark::kMicrosecond);
+BENCHMARK(prepare_object)->Unit(benchmark::kMicrosecond);
+BENCHMARK(exec_jit)->Unit(benchmark::kMicrosecond)->UseRealTime();
 
 }  // namespace
 }  // namespace farcall

@@ -374,6 +374,15 @@ std::span<const std::uint32_t> KernelTypes::named(std::string_view essential_nam
   return found == by_name_.end() ? std::span<const std::uint32_t>() : found->second;
 }
 
+std::optional<std::uint32_t> KernelTypes::structure_bytes(std::string_view name) const {
+  for (const std::uint32_t id : named(essential(name))) {
+    if (const btf_type* const row = BtfType{types(), id}.row(); btf_is_composite(row)) {
+      return row->size;
+    }
+  }
+  return std::nullopt;
+}
+
 std::string describe(const ::btf& own, const CoreRelocation& relocation) {
   return fmt::format("{} of {}, {}", kKindNames[static_cast<std::size_t>(relocation.kind)],
                      BtfType{&own, relocation.type}.name(), relocation.access);

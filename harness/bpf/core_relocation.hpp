@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,6 +35,8 @@ class KernelTypes {
   const ::btf* types() const { return btf_.get(); }
   // The numbers of the types that are called so, up to `___`, ascending.
   std::span<const std::uint32_t> named(std::string_view essential_name) const;
+  // How large the structure or union of that name is, its flavor aside; empty: there is none.
+  std::optional<std::uint32_t> structure_bytes(std::string_view name) const;
 
  private:
   std::shared_ptr<const ::btf> btf_;
@@ -86,9 +89,9 @@ inline constexpr std::int32_t kUnrelocated = 0xbad2310;
 Result<CoreValue> resolve(const ::btf& own, const CoreRelocation& relocation,
                           const KernelTypes& kernel);
 
-// Makes the instruction that begins with the first of these slots fit. elf.malformed: it is none
-// that depends on such a value, or has not the one that it should have. elf.unsupported: the value
-// does not fit.
+// Puts the value into the instruction that begins with the first of these slots. elf.malformed: the
+// instruction cannot hold such a value or, if `is_checked`, does not hold `original`.
+// elf.unsupported: the value does not fit.
 Result<void> fit(const CoreValue& value, std::span<Slot> slots);
 
 // `field_byte_offset of task_struct, 0:12`

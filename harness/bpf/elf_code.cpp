@@ -22,7 +22,7 @@ constexpr std::array<std::string_view, 2> kMapSections = {".maps", "maps"};
 constexpr std::string_view kJumpTables = ".jumptables";  // of LLVM 22; not SHF_ALLOC
 
 // What a guest takes with room to spare.
-constexpr std::uint64_t kLargestData = std::uint64_t{4} << 20;
+constexpr std::uint64_t kLargestData = std::uint64_t{32} << 20;
 
 using ElfHandle = std::unique_ptr<Elf, decltype(&elf_end)>;
 

@@ -28,6 +28,11 @@ constexpr std::uint64_t kStackBytes = 64;  // below the frame pointer that are u
 constexpr std::string_view kReload = "";   // stands in a function for what it loads there
 constexpr std::int16_t kCounter = -72;     // of a loop, in the frame
 constexpr std::int16_t kKey = -80;         // of a map's element
+constexpr std::int16_t kTables = -88;      // in main's frame, addresses of tables, downwards
+constexpr std::uint64_t kMostTables = 3;   // main gets them in r3, r4, r5
+constexpr std::uint64_t kTargets = 3;      // of a jump through a table
+constexpr std::uint8_t kTarget = 9;        // the register that it is made by
+constexpr std::uint8_t kTargetIndex = 8;
 
 constexpr auto kEdgeNumbers = std::to_array<std::int64_t>(
     {0,          1,        -1,        2,         31,          32,
@@ -124,7 +129,9 @@ class Generator {
       others.push_back(function(fmt::format("f{}", others.size() + 1)));
     }
     SketchProgram whole;
+    may_have_tables_ = beyond_rfc_ && options_.has_externals;
     whole.functions.push_back(function("main"));
+    may_have_tables_ = false;
     std::ranges::move(others, std::back_inserter(whole.functions));
     if (callback_) {
       whole.functions.push_back(callback());
@@ -140,7 +147,10 @@ class Generator {
     used_ |= 1U << reg;
     return reg;
   }
-  std::uint8_t any_register() { return used(choices_.of(kFreeRegisters)); }
+  std::uint8_t any_register() {
+    const std::uint8_t reg = choices_.of(kFreeRegisters);
+    return used(reg == kTarget && holds_target_ ? kTargetIndex : reg);
+  }
   void use_arguments(unsigned count) {
     for (unsigned reg = 1; reg <= count; ++reg) {
       used(static_cast<std::uint8_t>(reg));
@@ -278,6 +288,45 @@ class Generator {
     add(fmt::format("jne %r{}, 0, loop{}", counter, pieces_));
   }
 
+  // To one of a few places ahead. The register then has an address of code, which nothing may depend
+  // on, so that nobody else uses it until it is loaded anew.
+  void table_jump() {
+    const std::size_t number = tables_++;
+    const auto target = [this](std::uint64_t which) {
+      return fmt::format("t{}_{}", pieces_, which);
+    };
+    constexpr std::array<std::uint64_t, 3> kSizes = {2, 4, 8};
+    const std::uint64_t elements = choices_.of(kSizes);
+    std::string table = fmt::format(".table table{}", number);
+    for (std::uint64_t i = 0; i < elements; ++i) {
+      table += fmt::format("{} {}", i == 0 ? "" : ",", target(choices_.below(kTargets)));
+    }
+    add(std::move(table));
+    used(kTarget);
+    const auto frame = kTables - 8 * static_cast<int>(number);
+    add(fmt::format("ldxdw %r{}, [%r10{}]", kTarget, frame));
+    std::uint64_t offset = 0;
+    if (choices_.below(2) == 0) {
+      offset = 8 * choices_.below(elements);
+    } else {
+      used(kTargetIndex);
+      add(fmt::format("and %r{}, {}", kTargetIndex, elements - 1));
+      add(fmt::format("lsh %r{}, 3", kTargetIndex));
+      add(fmt::format("add %r{}, %r{}", kTarget, kTargetIndex));
+    }
+    add(fmt::format("ldxdw %r{0}, [%r{0}+{1}]", kTarget, offset));
+    add(fmt::format("gotox %r{}", kTarget));
+    holds_target_ = true;
+    for (std::uint64_t i = 0; i < kTargets; ++i) {
+      add(target(i) + ":");
+      if (i + 1 < kTargets) {
+        arithmetic();
+      }
+    }
+    holds_target_ = false;
+    load_constant(kTarget);
+  }
+
   void need(const SketchExternal& external) {
     if (std::ranges::find(sketch_.externals, external) == sketch_.externals.end()) {
       sketch_.externals.push_back(external);
@@ -399,6 +448,10 @@ class Generator {
   }
 
   void piece(std::size_t index) {
+    if (may_have_tables_ && tables_ < kMostTables && choices_.one_in(8)) {
+      table_jump();
+      return;
+    }
     const std::uint64_t kind = choices_.below(16);
     if (kind < 3) {  // the simplest: what the project is about
       local_call();
@@ -427,6 +480,10 @@ class Generator {
   void prologue(Made& made, bool is_main) {
     if (uses_memory_) {
       add("mov %r6, %r1");
+    }
+    for (std::size_t i = 0; made.name == "main" && i < tables_; ++i) {
+      add(fmt::format("stxdw [%r10{}], %r{}", kTables - 8 * static_cast<int>(i), 3 + i));
+      sketch_.registers[2 + i] = fmt::format("addr(table{})", i);
     }
     for (const std::uint8_t reg : kFreeRegisters) {
       if ((used_ >> reg & 1) == 0) {
@@ -612,7 +669,10 @@ class Generator {
   std::size_t pieces_ = 0;          // so many were made: for names of labels
   std::optional<std::uint8_t> helper_takes_;
   std::optional<std::uint8_t> kfunc_takes_;
-  bool leaf_ = false;  // it calls no function of its own program
+  std::size_t tables_ = 0;        // of main
+  bool may_have_tables_ = false;  // main is being made, and a case tells it where they are
+  bool holds_target_ = false;     // kTarget is nobody else's
+  bool leaf_ = false;             // it calls no function of its own program
   bool beyond_rfc_ = false;
   bool tail_calls_ = false;
   bool uses_jumps_ = false;

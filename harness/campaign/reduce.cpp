@@ -304,6 +304,12 @@ class Reducer {
     const bool is_jump =
         mnemonic.starts_with('j') && mnemonic != "ja" && comma != std::string::npos;
     const bool is_set = mnemonic == "mov" || mnemonic == "lddw";
+    if (is_table(text)) {  // an element less
+      if (comma != std::string::npos) {
+        simpler.push_back(text.substr(0, comma));
+      }
+      return simpler;
+    }
     if (is_jump) {
       simpler.push_back("ja " + text.substr(comma + 2));
     } else if (mnemonic == "call" || mnemonic == "callx") {

@@ -24,6 +24,7 @@ namespace {
 
 constexpr std::string_view kOpenOutcome = "-- result\nany\n-- calls\nrest *any\n";
 constexpr std::string_view kLog = ".stubs";  // the region that a case file makes for stubs
+constexpr std::string_view kTable = ".table ";
 constexpr std::size_t kBytesInLine = 16;
 
 std::string bytes_text(std::span<const std::byte> bytes) {
@@ -86,6 +87,40 @@ std::string array_text(const SketchArray& array) {
   return text;
 }
 
+// The labels of a table.
+std::vector<std::string_view> labels_of(std::string_view table) {
+  std::vector<std::string_view> labels;
+  std::string_view rest = table.substr(kTable.size());
+  rest = rest.substr(std::min(rest.size(), rest.find(' ')));
+  while (!rest.empty()) {
+    rest = rest.substr(std::min(rest.size(), rest.find_first_not_of(", ")));
+    const std::string_view label = rest.substr(0, rest.find(','));
+    rest = rest.substr(label.size());
+    if (!label.empty()) {
+      labels.push_back(label);
+    }
+  }
+  return labels;
+}
+
+// Tables come last in the text; here they stand in the function whose instructions they name.
+void put_tables(SketchProgram& program) {
+  std::vector<std::string> tables;
+  auto& last = program.functions.back().lines;
+  std::ranges::copy_if(last, std::back_inserter(tables), is_table);
+  std::erase_if(last, is_table);
+  for (std::string& table : tables) {
+    const std::vector<std::string_view> labels = labels_of(table);
+    const auto owner = std::ranges::find_if(program.functions, [&](const SketchFunction& one) {
+      return one.name == labels.front() ||
+             std::ranges::any_of(one.lines, [&](const std::string& line) {
+               return is_label(line) && line.substr(0, line.size() - 1) == labels.front();
+             });
+    });
+    owner->lines.insert(owner->lines.begin(), std::move(table));
+  }
+}
+
 // The functions of a program of which `first` is the first, as a program of its own.
 SketchProgram program_of(const bpf::Program& whole, std::size_t first, std::size_t end) {
   const bpf::SlotIndex begin = whole.functions[first].begin;
@@ -103,6 +138,12 @@ SketchProgram program_of(const bpf::Program& whole, std::size_t first, std::size
     function.end -= begin;
     part.functions.push_back(std::move(function));
   }
+  for (const bpf::CodePointer& pointer : whole.code_pointers) {
+    if (pointer.slot >= begin && pointer.slot - begin < part.slots.size()) {
+      part.code_pointers.push_back(pointer);
+      part.code_pointers.back().slot -= begin;
+    }
+  }
   SketchProgram program;
   const std::string text = bpf::disassemble(part);
   for (std::string_view rest = text; !rest.empty();) {
@@ -117,6 +158,7 @@ SketchProgram program_of(const bpf::Program& whole, std::size_t first, std::size
       program.functions.back().lines.emplace_back(line);
     }
   }
+  put_tables(program);
   return program;
 }
 
@@ -149,6 +191,11 @@ Result<void> refuse_hidden(const SketchProgram& program) {
     }
   }
   return success();
+}
+
+bool is_table_of(const bpf::Program& program, std::string_view region) {
+  return std::ranges::find(program.code_pointers, region, &bpf::CodePointer::region) !=
+         program.code_pointers.end();
 }
 
 const bpf::MemoryRegion* region_named(const model::Cell& cell, std::string_view name) {
@@ -252,6 +299,18 @@ bool is_called(const Sketch& sketch, const SketchExternal& external) {
   });
 }
 
+// Tables are for jumps.
+void drop_tables(SketchProgram& program) {
+  const bool jumps = std::ranges::any_of(program.functions, [](const SketchFunction& function) {
+    return std::ranges::any_of(function.lines,
+                               [](const std::string& line) { return line.starts_with("gotox "); });
+  });
+  for (SketchFunction& function : program.functions) {
+    std::erase_if(function.lines,
+                  [&](const std::string& line) { return is_table(line) && !jumps; });
+  }
+}
+
 // Drops functions that nothing in the program names, and labels that no jump does.
 void tidy_program(SketchProgram& program) {
   std::set<std::string, std::less<>> reached = {program.functions.front().name};
@@ -274,6 +333,11 @@ void tidy_program(SketchProgram& program) {
     std::set<std::string, std::less<>> words;
     for (const std::string& line : function.lines) {
       words.emplace(std::string_view(line).substr(line.rfind(' ') + 1));
+      if (is_table(line)) {
+        for (const std::string_view label : labels_of(line)) {
+          words.emplace(label);
+        }
+      }
     }
     std::erase_if(function.lines, [&](const std::string& line) {
       return is_label(line) && !words.contains(std::string_view(line).substr(0, line.size() - 1));
@@ -291,6 +355,10 @@ std::string place_text(model::Mmu mmu, GuestAddress address) {
 
 bool is_label(std::string_view line) {
   return line.ends_with(':');
+}
+
+bool is_table(std::string_view line) {
+  return line.starts_with(kTable);
 }
 
 std::string assembly(const SketchProgram& program) {
@@ -361,11 +429,6 @@ Result<model::Cell> cell_of(const Sketch& sketch, const std::string& name) {
 }
 
 Result<Sketch> sketch_of(const model::Cell& cell) {
-  if (cell.program && !cell.program->code_pointers.empty()) {
-    return Error{
-        .code = ErrorCode::case_unsupported,
-        .message = fmt::format("{} jumps through tables, which a sketch does not have", cell.name)};
-  }
   if (!cell.program) {
     return Error{.code = ErrorCode::case_unsupported,
                  .message = fmt::format("{} has code and no program", cell.name)};
@@ -385,7 +448,7 @@ Result<Sketch> sketch_of(const model::Cell& cell) {
       sketch.mem = region.bytes;
       defaults[0] = "addr(mem)";
       defaults[1] = fmt::format("{:#x}", region.bytes.size());
-    } else if (!is_map) {
+    } else if (!is_map && !is_table_of(program, region.name)) {
       // A section of that name is something else.
       const std::string name = region.name == "context" ? "ctx" : region.name;
       sketch.data.push_back({.name = name, .bytes = region.bytes, .writable = region.writable});
@@ -437,7 +500,8 @@ std::size_t instruction_count(const Sketch& sketch) {
   for (const SketchProgram& program : sketch.programs) {
     for (const SketchFunction& function : program.functions) {
       count += static_cast<std::size_t>(std::ranges::count_if(
-          function.lines, [](const std::string& line) { return !is_label(line); }));
+          function.lines,
+          [](const std::string& line) { return !is_label(line) && !is_table(line); }));
     }
   }
   return count;
@@ -446,6 +510,7 @@ std::size_t instruction_count(const Sketch& sketch) {
 Sketch tidied(Sketch sketch) {
   std::string all;
   for (SketchProgram& program : sketch.programs) {
+    drop_tables(program);
     tidy_program(program);
     all += assembly(program);
   }
@@ -488,6 +553,11 @@ Sketch tidied(Sketch sketch) {
   for (std::size_t i = 0; i < sketch.programs.size(); ++i) {
     const auto& functions = sketch.programs[i].functions;
     for (std::size_t k = 0; k < functions.size(); ++k) {
+      for (const std::string& line : functions[k].lines) {
+        if (is_table(line)) {
+          known.emplace(word_after(line, kTable));
+        }
+      }
       known.insert(i != 0 && k != 0 ? functions.front().name + "." + functions[k].name
                                     : functions[k].name);
     }
@@ -499,6 +569,12 @@ Sketch tidied(Sketch sketch) {
     }
   }
   std::erase_if(sketch.places, [&](const auto& place) { return !known.contains(place.first); });
+  for (auto& value : sketch.registers) {
+    const std::string_view name = word_after(value.value_or(""), "addr(");
+    if (!name.empty() && !known.contains(std::string(name))) {
+      value.reset();
+    }
+  }
   return sketch;
 }
 

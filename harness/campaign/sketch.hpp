@@ -1,7 +1,7 @@
 // Sketch: a case of one cell in pieces that can be taken away or changed, and its text.
 //
-// The generator makes sketches, the reducer takes them apart. Whether a sketch means anything is
-// for the reader of case files to say: whatever it refuses is not a case, and nothing else is.
+// The generator makes sketches, the reducer takes them apart. Whether a sketch is valid is decided
+// by the reader of case files alone.
 #pragma once
 
 #include <array>
@@ -21,7 +21,7 @@
 
 namespace farcall::campaign {
 
-// A function: lines of assembly, each an instruction, or a label with its colon.
+// A function: lines of assembly, each an instruction, a label with its colon, or a table.
 struct SketchFunction {
   std::string name;
   std::vector<std::string> lines;
@@ -98,7 +98,7 @@ Result<model::Cell> cell_of(const Sketch& sketch, const std::string& name = "ske
 
 // The sketch of a cell that has a program: everything stands where the cell has it.
 // case.unsupported for what no case file can say: a hash table of an object, a function to which
-// only data points, a table that a jump goes through.
+// only data points.
 Result<Sketch> sketch_of(const model::Cell& cell);
 
 // An address as `-- place` has it: `vmalloc+0x12a468`.
@@ -107,7 +107,10 @@ std::string place_text(model::Mmu mmu, GuestAddress address);
 // Whether a line of assembly is a label, and no instruction.
 bool is_label(std::string_view line);
 
-// How many instructions it has, labels left out.
+// Whether it is a table that jumps go through: `.table NAME LABEL, LABEL…`.
+bool is_table(std::string_view line);
+
+// How many instructions it has, labels and tables left out.
 std::size_t instruction_count(const Sketch& sketch);
 
 // Without what nothing names any more: labels, functions, externals, arrays, places.

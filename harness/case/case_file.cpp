@@ -132,7 +132,7 @@ std::string_view stem(std::string_view path) {
 }
 
 Result<Case> parse_text(std::string_view text, const std::string& path,
-                        const Undeclared& undeclared) {
+                        const Undeclared& undeclared, KernelFiles& kernels) {
   if (text.size() > kMaxCaseBytes) {
     return error_at({}, ErrorCode::file_too_large,
                     fmt::format("expected at most {} bytes", kMaxCaseBytes));
@@ -140,7 +140,7 @@ Result<Case> parse_text(std::string_view text, const std::string& path,
   if (text.empty()) {
     return error_at({}, ErrorCode::file_empty, "the file is empty: expected a case");
   }
-  Reader reader{.dialect = dialect_of(path), .undeclared = &undeclared};
+  Reader reader{.dialect = dialect_of(path), .undeclared = &undeclared, .kernels = &kernels};
   reader.result.path = path;
   reader.result.name = path == "-" ? "stdin" : stem(path);
   if (!is_plain_name(reader.result.name)) {
@@ -166,8 +166,9 @@ Result<Case> parse_text(std::string_view text, const std::string& path,
 }  // namespace
 
 Result<Case> parse_case(std::string_view text, const std::string& path,
-                        const Undeclared& undeclared) {
-  Result<Case> parsed = parse_text(text, path, undeclared);
+                        const Undeclared& undeclared, KernelFiles* kernels) {
+  KernelFiles own;
+  Result<Case> parsed = parse_text(text, path, undeclared, kernels == nullptr ? own : *kernels);
   if (!parsed && parsed.error().where.file.empty()) {
     parsed.error().where.file = path;
   }
@@ -197,13 +198,22 @@ Result<Case> case_of(const std::string& name, bpf::Object object,
   return std::move(reader.result);
 }
 
+Result<std::shared_ptr<const bpf::KernelTypes>> KernelFiles::types(const std::string& path) {
+  std::shared_ptr<const bpf::KernelTypes>& known = read_[path];
+  if (known == nullptr) {
+    FARCALL_TRY(types, bpf::KernelTypes::read(path));
+    known = std::make_shared<const bpf::KernelTypes>(std::move(types));
+  }
+  return known;
+}
+
 Result<std::string> read_text(const std::string& path) {
   return read_file(path, "", kMaxCaseBytes);
 }
 
-Result<Case> read_case(const std::string& path) {
+Result<Case> read_case(const std::string& path, KernelFiles* kernels) {
   FARCALL_TRY(text, read_text(path));
-  return parse_case(text, path);
+  return parse_case(text, path, {}, kernels);
 }
 
 }  // namespace farcall::cases

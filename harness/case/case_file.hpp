@@ -1,13 +1,14 @@
 // Case: a `.case` file as it was written, names resolved, before its matrix is multiplied out.
 //
-// The grammar is in DESIGN.md and, as far as it is supported now, in cases/README.md. Whatever is
-// not in it is refused with line and column: an unknown word never passes for a comment.
+// The grammar is in cases/README.md. Whatever is not in it is refused with line and column: an
+// unknown word is never taken for a comment.
 #pragma once
 
 #include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,7 +55,7 @@ struct Selected {
 // A number, or `addr(NAME)`: where something is placed.
 using Value = std::variant<std::uint64_t, Item>;
 
-// `-- result`: a value, and what of the file says it; `any`; or `none`, which is neither.
+// `-- result`: a value, and where in the file it stands; or `any`; or `none`.
 struct ResultLine {
   std::optional<Value> value = {};
   Extent text = {};
@@ -163,17 +164,28 @@ struct Undeclared {
   bpf::Callx callx = bpf::Callx::none;
 };
 
+// The types of kernels that the cases of a run name: each file is read once.
+class KernelFiles {
+ public:
+  // What KernelTypes::read() fails with.
+  Result<std::shared_ptr<const bpf::KernelTypes>> types(const std::string& path);
+
+ private:
+  std::map<std::string, std::shared_ptr<const bpf::KernelTypes>> read_;
+};
+
 // What is in the file `path`, at most one byte more than a case may have. file.unreadable.
 Result<std::string> read_text(const std::string& path);
 
 // Reads the file `path`. file.unreadable, and what parse_case() fails with.
-Result<Case> read_case(const std::string& path);
+Result<Case> read_case(const std::string& path, KernelFiles* kernels = nullptr);
 
 // `path` is for messages and names, and files that the case names are relative to its folder; with
 // the extension `.data` the text is in the suite's dialect.
+// `kernels`, if it is not null, keeps the types of kernels for other cases.
 // file.empty, file.too-large, case.*, and what assembler, object reader and validator fail with.
 Result<Case> parse_case(std::string_view text, const std::string& path,
-                        const Undeclared& undeclared = {});
+                        const Undeclared& undeclared = {}, KernelFiles* kernels = nullptr);
 
 // The case of a program that no file says anything of: what is expected of it is for its user to
 // judge. `name` stands in messages. What validator and object reader fail with.

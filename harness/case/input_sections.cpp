@@ -168,7 +168,7 @@ Result<void> read_btf(Reader& reader, const Section& section) {
                     "expected '-- btf FILE'; a name with blanks stands in quotes");
   }
   FARCALL_TRYV(expect_end(cursor, "the file"));
-  auto types = bpf::KernelTypes::read(path_of(reader, file));
+  auto types = reader.kernels->types(path_of(reader, file));
   if (!types) {
     return error_at(file.where, types.error().code,
                     fmt::format("{}: {}", path_of(reader, file), types.error().message));
@@ -193,7 +193,7 @@ Result<void> read_elf(Reader& reader, const Section& section) {
   const std::string path = path_of(reader, file);
   Result<bpf::Object> object =
       bpf::read_object_file(path, entry.text.empty() ? std::nullopt : std::optional{entry.text},
-                            more, reader.kernel_types ? &*reader.kernel_types : nullptr);
+                            more, reader.kernel_types.get());
   if (!object) {
     // What is wrong in an object is told where it is; what is wrong with the file, where it is
     // named.
@@ -385,9 +385,13 @@ Result<void> read_context(Reader& reader, const Section& section) {
   }
   FARCALL_TRYV(expect_end(cursor, "the type"));
   std::uint64_t bytes = 0;
+  const auto of_kernel = reader.kernel_types ? reader.kernel_types->structure_bytes(word.text)
+                                             : std::optional<std::uint32_t>();
   if (word.text.front() >= '0' && word.text.front() <= '9') {
     FARCALL_TRY(size, unsigned_number(word));
     bytes = size;
+  } else if (of_kernel) {
+    bytes = *of_kernel;
   } else if (const auto known = reader.structures.find(std::string{word.text});
              known != reader.structures.end()) {
     bytes = known->second;
@@ -448,7 +452,7 @@ Result<void> append_data(Reader& reader, Cursor line, std::vector<std::byte>& by
 
 Result<void> read_data(Reader& reader, const Section& section) {
   constexpr std::string_view kSize = "size=";
-  constexpr std::uint64_t kMostData = std::uint64_t{1} << 20;
+  constexpr std::uint64_t kMostData = std::uint64_t{32} << 20;
   Cursor cursor = section.arguments;
   const Word name = cursor.name();
   if (name.text.empty()) {

@@ -40,13 +40,14 @@ struct StubValues {
 // A case under construction, and what is needed only until it is done.
 struct Reader {
   Dialect dialect = Dialect::strict;
-  const Undeclared* undeclared;  // never null
+  const Undeclared* undeclared;    // never null
+  KernelFiles* kernels = nullptr;  // null: the case is not of a file
   Case result = {};
   SelectorScope scope = {};
   // The program under construction, and what is said of it elsewhere.
   std::optional<bpf::Program> program = {};
   bpf::Callx callx = bpf::Callx::none;
-  std::optional<bpf::KernelTypes> kernel_types = {};  // `-- btf`
+  std::shared_ptr<const bpf::KernelTypes> kernel_types = {};  // `-- btf`
   std::vector<bpf::External> externals = {};
   std::vector<bpf::Map> maps = {};                        // by `-- array`, in the file's order
   std::vector<bpf::ObjectAddress> object_addresses = {};  // that it and its data hold
@@ -56,7 +57,7 @@ struct Reader {
   std::vector<StubSection> stubs = {};
   std::vector<StubValues> stub_values = {};
 
-  // What the program is refused for: an error of the file, unless that expects one.
+  // What the program is refused for: an error of the file, unless the file expects an error.
   Result<void> refuse(Error error);
 };
 

@@ -87,8 +87,23 @@ class Layout {
     }
   }
 
+  // Whether a branch of the code leads to a stub. Stubs that none leads to are for what is attached
+  // to the function: a call of the stub then takes the place of the function's first word.
+  bool stubs_are_called() const {
+    for (std::size_t at = 0; at < code_.code_end(); ++at) {
+      const auto target = branch_target(code_, at);
+      if (target && *target >= static_cast<std::int64_t>(code_.code_end()) &&
+          *target < static_cast<std::int64_t>(code_.words.size())) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   // A stub that reads its own address finds its data from there.
   void stubs() {
+    const std::int64_t second_word = std::int64_t{code_.descriptor_words} + 1;
+    const bool called = code_.code_end() < code_.words.size() && stubs_are_called();
     std::optional<std::uint32_t> own;  // the register that holds an address in the stubs
     GuestAddress own_address;
     for (std::size_t at = code_.code_end(); at < code_.words.size(); ++at) {
@@ -118,6 +133,12 @@ class Layout {
                         "leads to {}",
                         place(at), code_.name,
                         to_string(code_.address + Displacement{*target * 4})));
+      } else if (target && !called && *target != second_word) {
+        add(ErrorCode::code_branch_elsewhere,
+            fmt::format("expected the branch of the stub at {} to lead to {}, after the first word "
+                        "of {}, whose place a call of the stub takes; it leads to {}",
+                        place(at), to_string(code_.address + Displacement{second_word * 4}),
+                        code_.name, to_string(code_.address + Displacement{*target * 4})));
       }
     }
   }

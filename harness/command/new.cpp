@@ -27,6 +27,8 @@ struct NewArguments {
   std::string output;  // a file; empty: standard output
   std::string folder;  // instead: all entries, a file each, not run
   std::string btf;     // of a kernel; empty: none
+  // The case is read several times until it stands.
+  std::shared_ptr<cases::KernelFiles> kernels = std::make_shared<cases::KernelFiles>();
   run::RunnerOptions runner;
 };
 
@@ -48,6 +50,7 @@ struct Draft {
   std::string declarations;  // stubs and context
   std::string kernel;        // whose types the object was made to fit; empty: none's
   bool has_result = true;
+  cases::KernelFiles* kernels = nullptr;
   cases::Case parsed;
 };
 
@@ -81,14 +84,18 @@ Result<Draft> draft_of(const NewArguments& arguments, const std::string& object,
   Draft draft{.head = fmt::format("-- elf \"{}\" {}\n", absolute(object), entry),
               .declarations = {},
               .kernel = arguments.btf,
+              .kernels = arguments.kernels.get(),
               .parsed = {}};
   if (!arguments.btf.empty()) {
     draft.head += fmt::format("-- btf \"{}\"\n", absolute(arguments.btf));
   }
   // Calls through pointers are an extension, for an object always of this kind.
-  Result<cases::Case> read = cases::parse_case(draft.head, name);
+  const auto parse = [&](const std::string& text) {
+    return cases::parse_case(text, name, {}, draft.kernels);
+  };
+  Result<cases::Case> read = parse(draft.head);
   if (!read && read.error().code == ErrorCode::bpf_unknown_opcode) {
-    if (auto again = cases::parse_case(std::string(kPointerCalls) + draft.head, name)) {
+    if (auto again = parse(std::string(kPointerCalls) + draft.head)) {
       draft.head.insert(0, kPointerCalls);
       read = std::move(again);
     }
@@ -168,19 +175,20 @@ std::string call_lines(const model::Verdict& verdict) {
   return text.empty() ? text : "-- calls\n" + text;
 }
 
-Result<std::vector<model::Cell>> cells_of(const std::string& text, const std::string& name) {
-  FARCALL_TRY(parsed, cases::parse_case(text, name));
+Result<std::vector<model::Cell>> cells_of(const std::string& text, const std::string& name,
+                                          cases::KernelFiles* kernels) {
+  FARCALL_TRY(parsed, cases::parse_case(text, name, {}, kernels));
   return cases::cells(parsed, run::code_layout());
 }
 
 Result<bpf::InterpreterRun> interpreted(const Draft& draft, const std::string& name) {
-  FARCALL_TRY(cells, cells_of(open_case(draft), name));
+  FARCALL_TRY(cells, cells_of(open_case(draft), name, draft.kernels));
   return run::interpreted(cells.front());
 }
 
-Result<model::Verdict> run_once(const std::string& text, const std::string& name,
+Result<model::Verdict> run_once(const Draft& draft, const std::string& name,
                                 const run::RunnerOptions& runner) {
-  FARCALL_TRY(cells, cells_of(text, name));
+  FARCALL_TRY(cells, cells_of(open_case(draft), name, draft.kernels));
   std::vector<model::Document> documents;
   documents.push_back({.cell = std::move(cells.front())});
   model::Verdict verdict;
@@ -194,7 +202,7 @@ Result<std::string> recorded_case(const NewArguments& arguments, const std::stri
                                   const std::string& entry) {
   const std::string name = "new.case";
   FARCALL_TRY(draft, draft_of(arguments, object, entry, name));
-  FARCALL_TRY(verdict, run_once(open_case(draft), name, arguments.runner));
+  FARCALL_TRY(verdict, run_once(draft, name, arguments.runner));
   if (verdict.outcome != model::Outcome::pass || !verdict.result) {
     for (const model::Finding& finding : verdict.findings) {
       fmt::print(stderr, "{}: {} [{}]\n", entry.empty() ? object : entry, finding.text,
@@ -225,7 +233,7 @@ ExitCode write_all(const NewArguments& arguments, const std::vector<std::string>
       code = ExitCode::bad_input;
       continue;
     }
-    if (auto cells = cells_of(open_case(draft.value()), name); !cells) {
+    if (auto cells = cells_of(open_case(draft.value()), name, draft.value().kernels); !cells) {
       fmt::print(stderr, "{} {}: {}\n", arguments.object, entry, to_string(cells.error()));
       code = ExitCode::bad_input;
       continue;

@@ -83,7 +83,14 @@ ExitCode run(const RunArguments& arguments) {
   if (!loaded) {
     return report_error(loaded.error());
   }
-  auto& [selected, bad] = loaded.value();
+  auto& [selected, bad, not_large] = loaded.value();
+  if (not_large != 0) {
+    fmt::print(
+        stderr,
+        "note: one program was made 32 MiB long, {} more were not: name a case alone to have "
+        "that of it\n",
+        not_large);
+  }
   for (model::Document& document : selected) {
     document.cell.budget = arguments.budget.value_or(document.cell.budget);
   }

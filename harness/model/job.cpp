@@ -122,9 +122,6 @@ std::vector<GuestAddress> frame_tops(const Cell& cell, const CodeImage& image,
 }
 
 Observations without_direct_branches(const Job& job, std::endian order, Observations seen) {
-  if (job.jumps != Jumps::where_ctr_points) {
-    return seen;
-  }
   const auto is_direct = [&](const TakenBranch& branch) {
     if (!branch.is_jump()) {
       return false;
@@ -134,8 +131,11 @@ Observations without_direct_branches(const Job& job, std::endian order, Observat
       if (region.access == Access::execute && offset < region.bytes.size()) {
         const ppc64::Instruction* const row =
             ppc64::find(load<std::uint32_t>(region.bytes.data() + offset, order));
-        return row != nullptr && (row->target == ppc64::BranchTarget::relative ||
-                                  row->target == ppc64::BranchTarget::absolute);
+        const bool may_be_a_call = job.jumps == Jumps::where_r12_points &&
+                                   branch.to.value - region.address.value >= region.bytes.size();
+        return row != nullptr && !may_be_a_call &&
+               (row->target == ppc64::BranchTarget::relative ||
+                row->target == ppc64::BranchTarget::absolute);
       }
     }
     return false;

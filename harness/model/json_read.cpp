@@ -26,8 +26,8 @@ struct BadDocument : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Larger than any honest document by an order of magnitude: 4 MiB of code or data.
-constexpr std::size_t kMaximumBytes = std::size_t{4} << 20;
+// More than a guest takes of code or data.
+constexpr std::size_t kMaximumBytes = std::size_t{48} << 20;
 
 std::uint64_t read_hex(const Json& json) {
   const auto text = json.get<std::string>();
@@ -48,7 +48,7 @@ GuestAddress read_address(const Json& json) {
 std::vector<std::byte> read_bytes(const Json& json) {
   const auto text = json.get<std::string>();
   if (text.size() % 2 != 0 || text.size() / 2 > kMaximumBytes) {
-    throw BadDocument("a string of bytes has an odd number of digits or is beyond 4 MiB");
+    throw BadDocument("a string of bytes has an odd number of digits or is beyond 48 MiB");
   }
   std::vector<std::byte> bytes(text.size() / 2);
   for (std::size_t i = 0; i < bytes.size(); ++i) {

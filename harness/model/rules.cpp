@@ -16,7 +16,7 @@ namespace farcall::model {
 namespace {
 
 // Larger than any honest image by an order of magnitude.
-constexpr std::size_t kMostCodeBytes = std::size_t{4} << 20;
+constexpr std::size_t kMostCodeBytes = std::size_t{40} << 20;
 
 Error broken(std::string message, ErrorCode code = ErrorCode::document_invalid) {
   return {.code = code, .message = std::move(message)};
@@ -184,7 +184,7 @@ Result<void> check_image(const CodeImage& image, const Cell& cell) {
     return call.site.function < functions && (!call.callee || call.callee->function < functions);
   });
   if (functions == 0 || words * 4 > kMostCodeBytes || !calls_fit) {
-    return broken("an image needs functions, at most 4 MiB of code, and calls among them");
+    return broken("an image needs functions, at most 40 MiB of code, and calls among them");
   }
   if (!image.bpf_registers.empty() && (image.bpf_registers.size() != bpf::kRegisterCount ||
                                        std::ranges::max(image.bpf_registers) > 31)) {
@@ -195,7 +195,7 @@ Result<void> check_image(const CodeImage& image, const Cell& cell) {
     if (own == cell.memory.end() || array.bytes.size() > kMostCodeBytes) {
       return broken(
           fmt::format("the image has an array of programs at {}: expected one of the "
-                      "cell's there, and at most 4 MiB",
+                      "cell's there, and at most 40 MiB",
                       to_string(array.address)));
     }
     if (!admits(cell.axes.mmu, array.address, array.bytes.size())) {

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "model/translation.hpp"
+#include "run/long_program.hpp"
 
 namespace farcall::run {
 namespace {
@@ -144,7 +146,7 @@ std::uint64_t page_of(GuestAddress address) {
   return address.value / model::kPageBytes;
 }
 
-bool lies_well(const model::Cell& cell) {
+bool lies_well(const model::Cell& cell, std::uint64_t entry_bytes = kLargestBytes) {
   struct Extent {
     GuestAddress first;
     std::uint64_t bytes;
@@ -152,7 +154,7 @@ bool lies_well(const model::Cell& cell) {
   };
   std::vector<Extent> extents;
   for (const GuestAddress function : cell.placement.functions) {
-    extents.push_back({function, kLargestBytes, true});
+    extents.push_back({function, extents.empty() ? entry_bytes : kLargestBytes, true});
   }
   for (const bpf::MemoryRegion& region : cell.memory) {
     extents.push_back({region.address, region.bytes.size()});
@@ -178,6 +180,35 @@ bool lies_well(const model::Cell& cell) {
   return true;
 }
 
+// The cell with its program in other lengths, or as many of them as may be made.
+Result<void> add_longer(const model::Cell& cell, std::size_t index, const Move& move,
+                        LargePrograms& large, std::vector<model::Cell>& all) {
+  Placement placement = cell.placement;
+  placement.functions.front() = kText;
+  FARCALL_TRY(moved, move(index, placement));
+  const auto& lengths = lengthenings();
+  const bool has_large = std::ranges::any_of(
+      lengths, [&](const Lengthening& by) { return by.is_large && suits(by, *cell.program); });
+  if (!moved) {
+    return success();
+  }
+  const bool may_be_large = has_large && large.made < large.most;
+  large.made += may_be_large ? 1 : 0;
+  large.left_out += has_large && !may_be_large ? 1 : 0;
+  for (const Lengthening& by : lengths) {
+    if (by.is_large && !may_be_large) {
+      continue;
+    }
+    model::Cell longer_cell = *moved;
+    longer_cell.program = std::make_shared<const bpf::Program>(longer(*moved->program, by));
+    longer_cell.name = by.name;
+    if (lies_well(longer_cell, by.is_large ? kLongestReachBytes : kLargestBytes)) {
+      all.push_back(std::move(longer_cell));
+    }
+  }
+  return success();
+}
+
 }  // namespace
 
 std::size_t edge_count() {
@@ -188,7 +219,8 @@ bool place_at_edge(std::size_t edge, const bpf::Program& program, Placement& pla
   return place_from_text(kEdges[edge], program, placement);
 }
 
-Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells, const Move& move) {
+Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells, const Move& move,
+                                          LargePrograms& large) {
   std::vector<model::Cell> all;
   std::set<std::pair<std::string, model::AxisValues>> done;
   for (std::size_t i = 0; i < cells.size(); ++i) {
@@ -203,6 +235,7 @@ Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells,
     if (!done.insert({case_name, axes}).second) {
       continue;
     }
+    std::vector<model::Cell> made;
     for (const Edge& edge : kEdges) {
       Placement placement = cell.placement;
       if (!place_from_text(edge, *cell.program, placement)) {
@@ -212,9 +245,15 @@ Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells,
       if (!moved || !lies_well(*moved)) {
         continue;
       }
-      moved->axes = axes;
-      moved->name += fmt::format("{}edge-{}", cell.name == case_name ? "@" : "-", edge.name);
-      all.push_back(std::move(*moved));
+      moved->name = edge.name;
+      made.push_back(std::move(*moved));
+    }
+    FARCALL_TRYV(add_longer(cell, i, move, large, made));
+    for (model::Cell& one : made) {
+      one.axes = axes;
+      one.name =
+          fmt::format("{}{}edge-{}", cell.name, cell.name == case_name ? "@" : "-", one.name);
+      all.push_back(std::move(one));
     }
   }
   return all;

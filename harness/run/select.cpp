@@ -32,12 +32,14 @@ bool returns_as_expected(const model::Cell& cell) {
   return run && cell.expected.result.value_or(run.value().r0) == run.value().r0;
 }
 
-Result<std::vector<model::Cell>> cells_of(const std::string& path, bool edges) {
-  FARCALL_TRY(parsed, cases::read_case(path));
+// `large`: the cells are wanted at edges.
+Result<std::vector<model::Cell>> cells_of(const std::string& path, LargePrograms* large,
+                                          cases::KernelFiles& kernels) {
+  FARCALL_TRY(parsed, cases::read_case(path, &kernels));
   FARCALL_TRY(placed, cases::placed_cells(parsed, code_layout()));
   std::vector<model::Cell> cells;
   cells.reserve(placed.size());
-  if (!edges) {
+  if (large == nullptr) {
     for (cases::PlacedCell& one : placed) {
       cells.push_back(std::move(one.cell));
     }
@@ -54,8 +56,12 @@ Result<std::vector<model::Cell>> cells_of(const std::string& path, bool edges) {
           return std::optional<model::Cell>();
         }
         return std::optional(std::move(moved));
-      });
+      },
+      *large);
 }
+
+// Of those that a run makes 32 MiB long: each takes seconds.
+constexpr std::size_t kMostLargePrograms = 1;
 
 // Whether `path` is FILE@CELL, and no file of that name.
 bool names_cell(const std::string& path) {
@@ -202,8 +208,10 @@ Result<Selected> select_cells(const Selection& selection) {
     const std::string path = error.where.file;
     add_bad(path, std::move(error));
   }
+  cases::KernelFiles kernels;
+  LargePrograms large{.most = kMostLargePrograms};
   const auto add_file = [&](const std::string& file) {
-    auto cells = cells_of(file, selection.edges);
+    auto cells = cells_of(file, selection.edges ? &large : nullptr, kernels);
     if (!cells) {
       add_bad(file, std::move(cells).error());
       return;
@@ -256,6 +264,7 @@ Result<Selected> select_cells(const Selection& selection) {
                                     : ""),
                  .hint = "farcall list PATH… shows the names"};
   }
+  selected.not_large = large.left_out;
   return selected;
 }
 
@@ -278,7 +287,9 @@ Result<model::Document> select_cell(std::string_view file_at_cell) {
   const auto at = file_at_cell.find('@', name_begin == std::string_view::npos ? 0 : name_begin);
   const std::string file(file_at_cell.substr(0, at));
   const bool edges = file_at_cell.find("edge-", at) != std::string_view::npos;
-  FARCALL_TRY(cells, cells_of(file, edges));
+  cases::KernelFiles kernels;
+  LargePrograms large{.most = kMostLargePrograms};
+  FARCALL_TRY(cells, cells_of(file, edges ? &large : nullptr, kernels));
   constexpr std::size_t kNamesShown = 12;
   std::string known;
   std::size_t count = 0;

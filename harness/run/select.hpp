@@ -50,6 +50,8 @@ struct BadFile {
 struct Selected {
   std::vector<model::Document> documents;
   std::vector<BadFile> bad;
+  // At edges: how many programs were not made 32 MiB long, as one of the run is.
+  std::size_t not_large = 0;
 };
 
 // The selected cells in the order of files and of the matrix. A file that cannot be understood does

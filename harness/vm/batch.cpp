@@ -16,6 +16,9 @@
 namespace farcall::vm {
 namespace {
 
+// A batch of several jobs is no larger, so that two of them stay in the host's caches.
+constexpr std::uint64_t kUsualBytes = std::uint64_t{8} << 20;
+
 constexpr std::uint32_t kSystemCallVector = 0xc00;
 constexpr std::uint32_t kDecrementerVector = 0x900;
 constexpr std::uint32_t kAlignmentVector = 0x600;
@@ -391,8 +394,9 @@ Result<void> encode_batch(const MachineSpec& spec, std::span<const model::Job> j
       }
       break;
     }
-    const bool fits =
-        plan.front_bytes(job) + plan.data_pages * wire::kPageBytes <= cursor.back - cursor.front;
+    const std::uint64_t needed = plan.front_bytes(job) + plan.data_pages * wire::kPageBytes;
+    const std::uint64_t free = cursor.back - cursor.front;
+    const bool fits = needed <= free && (index == 0 || area.size() - free + needed <= kUsualBytes);
     if (index == wire::kMaxJobs || !fits) {
       break;
     }

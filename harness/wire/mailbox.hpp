@@ -23,7 +23,7 @@
 
 namespace farcall::wire {
 
-inline constexpr std::uint32_t kVersion = 6;
+inline constexpr std::uint32_t kVersion = 7;
 inline constexpr std::uint64_t kControlMagic = 0x66617263'616c6c21;  // "farcall!"
 inline constexpr std::uint64_t kBatchMagic = 0x66617263'62617463;    // "farcbatc"
 
@@ -31,15 +31,19 @@ inline constexpr std::uint64_t kPageBytes = 4096;
 inline constexpr std::uint64_t kRamBytes = std::uint64_t{256}
                                            << 20;  // QEMU wants multiples of this
 inline constexpr std::uint64_t kControlAddress = std::uint64_t{1} << 20;
-inline constexpr std::uint64_t kAreasAddress = std::uint64_t{32} << 20;
-inline constexpr std::uint64_t kAreaBytes = std::uint64_t{8} << 20;
+inline constexpr std::uint64_t kAreasAddress = std::uint64_t{96} << 20;
+inline constexpr std::uint64_t kAreaBytes = std::uint64_t{64} << 20;
 inline constexpr std::uint64_t kAreaCount = 2;
 
-inline constexpr std::uint32_t kMaxJobs = 512;        // in a batch
-inline constexpr std::uint32_t kMaxPages = 1024;      // that a job maps, code and data together
-inline constexpr std::uint32_t kMaxSegments = 32;     // of hash translation, 256 MiB each: the SLB
-inline constexpr std::uint32_t kMaxCodePages = 1024;  // as many does the guest's code arena hold
-inline constexpr std::uint32_t kLastBranches = 16;    // the ring of branches of any kind
+inline constexpr std::uint32_t kMaxJobs = 512;  // in a batch
+// That a job maps, code and data together, the gate's too: 48 MiB, in so many pieces.
+inline constexpr std::uint32_t kMaxPages = 12288;
+inline constexpr std::uint32_t kMaxMappings = 1024;
+inline constexpr std::uint32_t kMaxSegments = 32;  // of hash translation, 256 MiB each: the SLB
+// As many does the guest's code arena hold: a function from end to end of a branch's reach, 32 MiB,
+// and more.
+inline constexpr std::uint32_t kMaxCodePages = 10240;
+inline constexpr std::uint32_t kLastBranches = 16;          // the ring of branches of any kind
 inline constexpr std::uint64_t kMaxBudget = 4'000'000'000;  // instructions; the decrementer's width
 
 // The instruction with which the guest's branch trace goes back to a job lies on this page of
@@ -169,7 +173,7 @@ struct JobRecord {
   ul32 steps;  // offset of Step[step_capacity], which the guest fills
   ul32 step_capacity;
   ul64 steps_skipped;  // so many are not recorded before the first one is
-  ul32 unstepped;      // offset of ul64[unstepped_count]: addresses, see below
+  ul32 unstepped;      // offset of ul64[unstepped_count]: addresses, see above
   ul32 unstepped_count;
   ul32 guarded_stores;  // offset of GuardedStore[guarded_store_count]
   ul32 guarded_store_count;

@@ -12,8 +12,11 @@ inline constexpr std::uint64_t kTranslationRoots = std::uint64_t{2} << 20;
 inline constexpr std::uint64_t kGatePage = std::uint64_t{3} << 20;
 inline constexpr std::uint64_t kCodeArena = std::uint64_t{4} << 20;
 inline constexpr std::uint64_t kCodeArenaBytes = wire::kMaxCodePages * wire::kPageBytes;
-inline constexpr std::uint64_t kTablePool = std::uint64_t{8} << 20;
-inline constexpr std::uint64_t kTablePoolBytes = 3 * wire::kMaxPages * wire::kPageBytes;
+inline constexpr std::uint64_t kTablePool = std::uint64_t{48} << 20;
+// Tables of radix translation: of each of three levels two for what a mapping may begin and end in,
+// and one more for each 512 pages.
+inline constexpr std::uint64_t kTablePoolBytes =
+    std::uint64_t{3} * (2 * wire::kMaxMappings + wire::kMaxPages / 512) * wire::kPageBytes;
 
 static_assert(wire::kControlAddress + wire::kPageBytes <= kTranslationRoots);
 static_assert(kGatePage + wire::kPageBytes <= kCodeArena);

@@ -117,9 +117,6 @@ TEST(Generator, MakesProgramsThatMeanSomething) {
     }
   }
   for (const bpf::InstructionInfo& info : bpf::kInstructions) {
-    if (info.operation == bpf::Operation::jump_register) {
-      continue;  // it makes no tables
-    }
     EXPECT_TRUE(mnemonics.contains(std::string(info.mnemonic))) << info.mnemonic;
   }
   EXPECT_EQ(calls, (std::set{SiteKind::local, SiteKind::helper, SiteKind::kfunc,
@@ -186,6 +183,33 @@ TEST(Sketch, SaysWhatACellIs) {
     ++count;
   }
   EXPECT_GT(count, 100U);
+}
+
+TEST(Sketch, HasTablesWhereTheirInstructionsAre) {
+  const auto parsed =
+      cases::read_case((tests::source_dir() / "cases/extensions/gotox.case").string());
+  ASSERT_TRUE(parsed);
+  const auto cells = cases::cells(parsed.value(), run::code_layout());
+  ASSERT_TRUE(cells);
+  const auto sketch = sketch_of(cells.value().front());
+  ASSERT_TRUE(sketch) << to_string(sketch.error());
+  const auto& functions = sketch.value().programs.front().functions;
+  ASSERT_EQ(functions.size(), 2U);
+  EXPECT_TRUE(functions[0].lines.front().starts_with(".table steps "));
+  EXPECT_TRUE(functions[1].lines.front().starts_with(".table signs "));
+  EXPECT_EQ(tidied(sketch.value()), sketch.value());  // a table's labels are named
+}
+
+TEST(Sketch, TidyingDropsTablesThatNothingJumpsThrough) {
+  Sketch sketch;
+  sketch.registers[2] = "addr(jumps)";
+  sketch.places = {{"jumps", "text+8K"}};
+  sketch.programs = {{{{"main", {".table jumps L1, L2", "L1:", "mov %r0, 0", "L2:", "exit"}}}}};
+  const Sketch tidy = tidied(sketch);
+  EXPECT_EQ(tidy.programs.front().functions.front().lines,
+            (std::vector<std::string>{"mov %r0, 0", "exit"}));
+  EXPECT_FALSE(tidy.registers[2]);
+  EXPECT_TRUE(tidy.places.empty());
 }
 
 TEST(Sketch, TidyingDropsWhatNothingNames) {

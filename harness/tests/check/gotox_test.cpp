@@ -77,7 +77,8 @@ TEST(GotoxTables, TheRunSaysCallByCallWhereAJumpGoes) {
   EXPECT_EQ(Callees(made, nullptr, {}).of_site(call).size(), 2U);
 }
 
-// The trace has direct branches to where CTR points too: they are nobody's calls.
+// The trace has direct branches to where CTR or r12 points too: they are nobody's calls, unless they
+// leave their function by r12.
 TEST(GotoxTables, DirectBranchesAreNotAmongTheJumps) {
   model::CodeImage made = image();
   model::Cell cell{.name = "c"};
@@ -92,6 +93,8 @@ TEST(GotoxTables, DirectBranchesAreNotAmongTheJumps) {
   EXPECT_EQ(kept.trace.at(0).from, kMain + 4);
   EXPECT_EQ(kept.trace_events, 1U);
   job.jumps = model::Jumps::where_r12_points;
+  EXPECT_EQ(without_direct_branches(job, std::endian::little, seen).trace.size(), 1U);
+  seen.trace[1].to = kMain + 0x1000;
   EXPECT_EQ(without_direct_branches(job, std::endian::little, seen).trace.size(), 2U);
 }
 

@@ -99,13 +99,21 @@ TEST(Layout, DataOfStubsIsAlignedWhereItLies) {
 
 TEST(Layout, AStubGoesBackIntoItsFunction) {
   model::CodeImage astray = with_stub(kMain + 4);
-  // To another word of the stubs, and to a word before the function.
-  for (const std::int32_t words : {-2, -9}) {
+  // To another word of the stubs, to a word before the function, and to words of the code that do not
+  // come after the one that a call of the stub takes the place of.
+  for (const std::int32_t words : {-2, -9, -8, -6}) {
     astray.functions[0].words.back() = branch(words);
     EXPECT_THAT(findings(astray),
                 ElementsAre(Field(&model::Finding::code, ErrorCode::code_branch_elsewhere)))
         << words;
   }
+}
+
+TEST(Layout, AStubThatCodeLeadsToMayGoAnywhereInItsFunction) {
+  model::CodeImage thunk = with_stub(kMain + 4);
+  thunk.functions[0].words[0] = branch(5);
+  thunk.functions[0].words.back() = branch(-6);
+  EXPECT_THAT(findings(thunk), IsEmpty());
 }
 
 }  // namespace

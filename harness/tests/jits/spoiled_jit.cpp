@@ -102,6 +102,10 @@ void spoil(const std::set<std::string>& defects, std::vector<std::uint32_t>& wor
     if (defects.contains("sth") && word >> 26 == 44 && (word & 1) != 0) {
       word -= 6U << 26;
     }
+    // A jump by CTR goes on instead.
+    if (defects.contains("gotox") && word == 0x4e800420) {
+      word = kNop;
+    }
     // A function that calls does not restore r29.
     if (defects.contains("restore") && calls && (word & 0xffff0003) == 0xeba10000) {
       word = kNop;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bpf/assembler.hpp"
+#include "bpf/validator.hpp"
 #include "run/pipeline.hpp"
 
 namespace farcall::run::edges_test {
@@ -32,14 +33,16 @@ model::Cell cell(const std::string& name, const std::string& assembly) {
 }
 
 // Nothing in these cells says where it is.
-std::vector<model::Cell> edges_of(const std::vector<model::Cell>& cells) {
-  return at_edges(cells,
-                  [&](std::size_t index,
-                      const model::Placement& to) -> Result<std::optional<model::Cell>> {
-                    model::Cell cell = cells[index];
-                    cell.placement = to;
-                    return std::optional(std::move(cell));
-                  })
+std::vector<model::Cell> edges_of(const std::vector<model::Cell>& cells, LargePrograms large = {}) {
+  return at_edges(
+             cells,
+             [&](std::size_t index,
+                 const model::Placement& to) -> Result<std::optional<model::Cell>> {
+               model::Cell cell = cells[index];
+               cell.placement = to;
+               return std::optional(std::move(cell));
+             },
+             large)
       .value();
 }
 
@@ -103,6 +106,48 @@ TEST(Edges, WhatIsExpectedToFailIsLeftOut) {
   model::Cell fails = cell("two", kTwoFunctions);
   fails.expected.failure = {.code = ErrorCode::call_out_of_range};
   EXPECT_THAT(edges_of({fails}), IsEmpty());
+}
+
+// Calls and addresses of the entry lead to where it begins, before the filler; all else is where it
+// was.
+TEST(Edges, AreProgramsAsLongAsBranchesReach) {
+  const auto cells = edges_of({cell("twice",
+                                    "mov %r0, 5\njeq %r1, 1, done\nmov %r1, 1\ncall local main\n"
+                                    "call local callee\ndone:\nexit\ncallee:\nadd %r0, 1\nexit\n")},
+                              {.most = 1});
+  std::size_t longer = 0;
+  for (const model::Cell& one : cells) {
+    if (one.name.find("-over-") == std::string::npos) {
+      continue;
+    }
+    ++longer;
+    SCOPED_TRACE(one.name);
+    ASSERT_TRUE(bpf::validate(*one.program));
+    EXPECT_GT(one.program->functions.front().end, 8000U);
+    const auto calls = bpf::pseudo_calls(*one.program);
+    ASSERT_EQ(calls.size(), 2U);
+    EXPECT_EQ(calls[0].callee, 0U);
+    EXPECT_EQ(calls[1].callee, 1U);
+  }
+  EXPECT_EQ(longer, 8U);
+}
+
+TEST(Edges, HaveFewProgramsOf32MiBAndCountTheOthers) {
+  LargePrograms large{.most = 1};
+  const auto made = at_edges(
+      {cell("a", kTwoFunctions), cell("b", kTwoFunctions)},
+      [](std::size_t, const model::Placement& to) {
+        model::Cell moved = cell("moved", kTwoFunctions);
+        moved.placement = to;
+        return Result<std::optional<model::Cell>>(std::move(moved));
+      },
+      large);
+  ASSERT_TRUE(made);
+  EXPECT_EQ(large.made, 1U);
+  EXPECT_EQ(large.left_out, 1U);
+  EXPECT_NE(named(made.value(), "a@edge-exit-over-931900-atomics"), nullptr);
+  EXPECT_EQ(named(made.value(), "b@edge-exit-over-931900-atomics"), nullptr);
+  EXPECT_NE(named(made.value(), "b@edge-jump-over-8188-words"), nullptr);
 }
 
 // Memory is at text+16M where a case does not say, and no edge is lost for it.

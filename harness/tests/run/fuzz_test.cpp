@@ -52,6 +52,28 @@ std::ptrdiff_t line_count(const std::string& text) {
   return std::ranges::count(text, '\n');
 }
 
+// Of two tables one is not needed, and of the other one element.
+TEST(Reduce, KeepsATableThatAJumpGoesThrough) {
+  const ScratchFolder folder;
+  const std::string large = folder.write(
+      "large.case",
+      "-- regs\nr3 = addr(used)\nr4 = addr(spare)\n-- asm\n.table spare right\n"
+      ".table used wrong, right, wrong\nmov %r0, 5\nmov %r7, 8\nmul %r0, %r7\nadd %r3, %r7\n"
+      "ldxdw %r3, [%r3+0]\ngotox %r3\nwrong:\nmov %r0, 3\nexit\nright:\nadd %r0, 1\nexit\n"
+      "-- result\n41\n");
+  const std::string small = folder.path() / "small.case";
+  const std::string jit = spoiled("gotox");
+  const Finished reduced = run_farcall({"reduce", large, "--jit", jit, "-o", small});
+  ASSERT_EQ(reduced.exit_code, 0) << reduced.out << reduced.err;
+  const std::string text = contents(small);
+  EXPECT_NE(text.find(".table used "), std::string::npos) << text;
+  EXPECT_EQ(text.find("spare"), std::string::npos) << text;
+  EXPECT_NE(text.find("gotox"), std::string::npos) << text;
+  EXPECT_EQ(text.find("mul"), std::string::npos) << text;
+  const Finished again = run_farcall({"run", small, "--jit", jit});
+  EXPECT_EQ(again.exit_code, 0) << again.out;
+}
+
 TEST(Reduce, ALargeProgramBecomesAFewLinesThatPass) {
   const ScratchFolder folder;
   const std::string large = folder.write("large.case", large_case());

@@ -231,6 +231,39 @@ TEST_F(Batch, TakesTheLongestPrefixThatFits) {
   EXPECT_EQ(header().job_count, wire::kMaxJobs);
 }
 
+TEST_F(Batch, OfALargeJobHasNoOther) {
+  model::Job large = code_job({kBlr});
+  large.regions.push_back(
+      {.address = kData, .size_bytes = 20 << 20, .bytes = {}, .access = Access::read_write});
+  ASSERT_TRUE(encode(std::vector{large, code_job({kBlr})}).has_value());
+  EXPECT_EQ(header().job_count, 1U);
+  ASSERT_TRUE(encode(std::vector{code_job({kBlr}), large}).has_value());
+  EXPECT_EQ(header().job_count, 1U);
+}
+
+TEST_F(Batch, RefusesMoreCodeThanTheGuestHasRoomFor) {
+  model::Job job = code_job({kBlr});
+  model::JobRegion& code = job.regions.front();
+  code.address = {0xc008'0000'0010'0000};
+  job.entry_point = code.address;
+  code.size_bytes = std::uint64_t{40} << 20;
+  code.bytes.resize(code.size_bytes);
+  EXPECT_TRUE(encode(std::span(&job, 1)).has_value());
+  code.size_bytes += 4;
+  code.bytes.resize(code.size_bytes);
+  EXPECT_EQ(refusal(job), ErrorCode::machine_job_too_large);
+}
+
+TEST_F(Batch, RefusesMorePiecesThanTheGuestHasTablesFor) {
+  model::Job job = code_job({kBlr});
+  for (std::uint64_t i = 0; i + 2 < wire::kMaxMappings; ++i) {
+    add_data(job, kData + i * 2 * wire::kPageBytes, std::vector<std::byte>(8));
+  }
+  EXPECT_TRUE(encode(std::span(&job, 1)).has_value());
+  add_data(job, kData + std::uint64_t{1} * 1024 * 1024 * 1024, std::vector<std::byte>(8));
+  EXPECT_EQ(refusal(job), ErrorCode::machine_job_too_large);
+}
+
 TEST_F(Batch, ABadJobEndsThePrefixAndIsNamedWhenItsTurnComes) {
   model::Job bad = code_job({kBlr});
   bad.gate = kGate + 2;
@@ -242,12 +275,12 @@ TEST_F(Batch, ABadJobEndsThePrefixAndIsNamedWhenItsTurnComes) {
 TEST_F(Batch, RefusesJobsThatCanNeverRun) {
   model::Job large = code_job({kBlr});
   large.regions.push_back(
-      {.address = kData, .size_bytes = 9 << 20, .bytes = {}, .access = Access::read_write});
+      {.address = kData, .size_bytes = 65 << 20, .bytes = {}, .access = Access::read_write});
   EXPECT_EQ(refusal(large), ErrorCode::machine_job_too_large);
-  large.regions.back().size_bytes = 5 << 20;  // fits, but is more pages than a job may map
+  large.regions.back().size_bytes = 49 << 20;  // fits, but is more pages than a job may map
   EXPECT_EQ(refusal(large), ErrorCode::machine_job_too_large);
   model::Job traced = code_job({kBlr});
-  traced.trace_events = 1'000'000;
+  traced.trace_events = 3'000'000;
   EXPECT_EQ(refusal(traced), ErrorCode::machine_job_too_large);
   model::Job patient = code_job({kBlr});
   patient.budget_instructions = 5'000'000'000;
