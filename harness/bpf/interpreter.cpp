@@ -41,10 +41,11 @@ Result<void> execute(Machine& machine) {
   const std::size_t depth = machine.frames.size();
   while (true) {
     if (machine.run.instructions == machine.limits.instructions) {
-      return located(machine, {.code = ErrorCode::interpreter_budget,
-                               .message = fmt::format("still running after {} instructions, the "
-                                                      "budget: `farcall run --budget N` is another",
-                                                      machine.limits.instructions)});
+      return located(machine,
+                     {.code = ErrorCode::interpreter_budget,
+                      .message = fmt::format("still running after {} instructions, the "
+                                             "budget: `farcall run --budget N` sets another",
+                                             machine.limits.instructions)});
     }
     ++machine.run.instructions;
     if (machine.limits.watch) {

@@ -220,7 +220,7 @@ Result<void> jump_register(Machine& machine) {
   const auto number = code_pointer_number(target);
   if (!number && opaque(target).undefined != 0) {
     Error error = undefined(machine, register_text("where it goes", dst), target);
-    error.hint = "a jump goes to an address as it is in a table";
+    error.hint = "a jump goes where an element of a table leads: add nothing to it";
     error.site = to_string(program, site);
     return error;
   }

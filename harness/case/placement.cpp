@@ -135,7 +135,8 @@ std::optional<Item> needed_for(const Expression& expression) {
 }
 
 Result<GuestAddress> nobody_knows() {
-  return Error{.code = ErrorCode::case_unsupported, .message = "no JIT is there to say it"};
+  return Error{.code = ErrorCode::case_unsupported,
+               .message = "where a call lies is not known without a JIT"};
 }
 
 Result<GuestAddress> evaluate(const Work& work, Item item, const Expression& expression) {
@@ -148,11 +149,12 @@ Result<GuestAddress> evaluate(const Work& work, Item item, const Expression& exp
     // The code of such loads is as long as their addresses make it.
     if (std::ranges::any_of(work.parsed.addresses,
                             [](const HeldAddress& held) { return !held.data; })) {
-      return error_at(where(work, item), ErrorCode::case_unsupported,
-                      fmt::format("the program loads addresses of its data: where its call {} lies "
-                                  "is not known before they are",
-                                  to_string(*work.parsed.program, *site)),
-                      "count from the function, or from another one's site");
+      return error_at(
+          where(work, item), ErrorCode::case_unsupported,
+          fmt::format("the program loads addresses of its data, and the length of those "
+                      "loads depends on them: where its call {} lies is not known yet",
+                      to_string(*work.parsed.program, *site)),
+          "count from the function, or from another one's site");
     }
     auto address = work.layout.site ? work.layout.site(*work.parsed.program, work.axes, *site,
                                                        work.items[site->function].address)

@@ -42,8 +42,8 @@ Findings decoder_findings(const model::CodeImage& image,
             *found->target != callee.target) {
           findings.push_back(
               {ErrorCode::call_low_bits, site,
-               fmt::format("expected the bytes to lead to {}; they make {}, whose two lowest bits "
-                           "the CPU drops, and who reads the bytes does not",
+               fmt::format("expected the bytes to lead to {}; they make {}: the CPU drops its two "
+                           "lowest bits, a reader of the bytes does not",
                            describe(image, callee.target), to_string(*found->target))});
         } else if (*found->target != callee.target) {
           findings.push_back(
@@ -54,9 +54,11 @@ Findings decoder_findings(const model::CodeImage& image,
         }
       }
     } else if (call.callee) {
-      findings.push_back({ErrorCode::call_unresolved, site,
-                          fmt::format("expected the bytes to lead to {}; they fix no address",
-                                      describe(image, call.callee->target))});
+      findings.push_back(
+          {ErrorCode::call_unresolved, site,
+           fmt::format(
+               "expected the bytes to lead to {}; the bytes alone do not say where they lead",
+               describe(image, call.callee->target))});
     }
   }
   for (const model::DecodedCall& call : decoded) {

@@ -122,7 +122,7 @@ class Layout {
           add(ErrorCode::code_data_misaligned,
               fmt::format(
                   "the stub at {} of {} reads a doubleword at {}; expected a multiple of {}: "
-                  "elsewhere it cannot be changed while it is read",
+                  "otherwise a change of it is not atomic",
                   place(at), code_.name, to_string(data), kDoublewordBytes));
         }
       } else if (const auto target = branch_target(code_, at);
@@ -136,7 +136,7 @@ class Layout {
       } else if (target && !called && *target != second_word) {
         add(ErrorCode::code_branch_elsewhere,
             fmt::format("expected the branch of the stub at {} to lead to {}, after the first word "
-                        "of {}, whose place a call of the stub takes; it leads to {}",
+                        "of {}, which a call of the stub replaces; it leads to {}",
                         place(at), to_string(code_.address + Displacement{second_word * 4}),
                         code_.name, to_string(code_.address + Displacement{*target * 4})));
       }

@@ -76,9 +76,8 @@ Findings toc_findings(const model::CodeImage& image, const model::Observations& 
                              [](const model::TakenBranch& branch) { return !branch.is_return(); });
     if (call != observed.trace.rend() && call->to == function.address &&
         function.descriptor_words == 0) {
-      text +=
-          fmt::format(": its global entry makes it of r12, which must be {} there; r12 is {:#x}",
-                      to_string(function.address), gpr[kEntry]);
+      text += fmt::format(": its global entry computes r2 from r12, which must be {}; r12 is {:#x}",
+                          to_string(function.address), gpr[kEntry]);
     }
     return {{ErrorCode::abi_toc, last_call_site(image, observed), std::move(text)}};
   }

@@ -22,7 +22,7 @@ void check_call(const model::CodeImage& image, const std::vector<model::DecodedC
   if (call == nullptr || call->links() == branch.is_jump()) {
     findings.push_back({ErrorCode::call_unexpected_site,
                         call == nullptr ? "" : site_name(image, call->site),
-                        fmt::format("the CPU {} {} from {}, where no such call was to be made",
+                        fmt::format("the CPU {} {} from {}, where no such call is expected",
                                     branch.is_jump() ? "jumped to" : "called",
                                     describe(image, branch.to), describe(image, branch.from))});
     return;
@@ -35,7 +35,7 @@ void check_call(const model::CodeImage& image, const std::vector<model::DecodedC
     findings.push_back(
         {ErrorCode::call_reached_elsewhere, site_name(image, call->site),
          expected.empty()
-             ? fmt::format("the CPU reached {}; nothing calls from here",
+             ? fmt::format("the CPU reached {}; no call from here is expected",
                            describe(image, branch.to))
              : fmt::format("expected the CPU to reach {}; it reached {}, {} off",
                            describe(image, expected.front().target), describe(image, branch.to),

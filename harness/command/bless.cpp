@@ -63,7 +63,7 @@ void look_at(BlessedFile& file, const cases::PlacedCell& placed,
   if (verdict.outcome != model::Outcome::pass) {
     if (file.objection.empty()) {
       file.objection = fmt::format(
-          "{} does not pass whatever is expected of it: {}", placed.cell.name,
+          "{} does not pass with any expectation: {}", placed.cell.name,
           verdict.findings.empty() ? "nothing was found" : verdict.findings.front().text);
     }
     return;
@@ -92,7 +92,7 @@ Result<void> expects_what_was_seen(const BlessedFile& file, const std::string& t
     const auto bad = [&placed](std::string what) {
       return Error{.code = ErrorCode::case_contradicts_interpreter,
                    .message = fmt::format("{}: {}", placed.cell.name, what),
-                   .hint = "cells that come to different things need sections of their own"};
+                   .hint = "cells with different results need sections of their own"};
     };
     if (expected.result && *expected.result != came.result) {
       return bad(

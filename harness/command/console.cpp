@@ -43,7 +43,8 @@ Command console_command(CLI::App& app, const Invocation& invocation) {
   arguments->images = invocation.images;
   CLI::App* const console_app =
       app.add_subcommand("console", "What the guest itself says while it runs a cell");
-  console_app->add_option("CELL", arguments->cell, "FILE@CELL, as cases/reach/far.case@imm32")
+  console_app
+      ->add_option("CELL", arguments->cell, "FILE@CELL, such as cases/scheme/beyond-2g.case@imm32")
       ->required();
   return {console_app, with_host(*console_app, arguments->host, [arguments] {
             const auto shown = show_console(*arguments);

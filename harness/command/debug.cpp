@@ -191,8 +191,8 @@ Command debug_command(CLI::App& app, const Invocation& invocation) {
   arguments->invocation = invocation;
   CLI::App* const debug_app =
       app.add_subcommand("debug", "Stop a cell's program in its guest, with gdb attached");
-  auto* const cell =
-      debug_app->add_option("CELL", arguments->cell, "FILE@CELL, as cases/reach/far.case@imm32");
+  auto* const cell = debug_app->add_option("CELL", arguments->cell,
+                                           "FILE@CELL, such as cases/scheme/beyond-2g.case@imm32");
   debug_app->add_option("--from", arguments->from, "A stage document instead of a cell")
       ->type_name("FILE")
       ->excludes(cell);

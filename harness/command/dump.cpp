@@ -263,13 +263,12 @@ ExitCode dump(const DumpArguments& arguments) {
     if (view.testimony().refusal) {
       return report_error(*view.testimony().refusal);
     }
-    return report_error(
-        {.code = view.finished.verdict.findings.empty()
-                     ? ErrorCode::case_no_outcome
-                     : view.finished.verdict.findings.front().code,
-         .message = fmt::format("the cell does not come to the stage {}", stage.name),
-         .where = {view.cell().case_path},
-         .hint = "farcall dump --stage=verdict says why"});
+    return report_error({.code = view.finished.verdict.findings.empty()
+                                     ? ErrorCode::case_no_outcome
+                                     : view.finished.verdict.findings.front().code,
+                         .message = fmt::format("the cell ends before the stage {}", stage.name),
+                         .where = {view.cell().case_path},
+                         .hint = "farcall dump --stage=verdict says why"});
   }
   if (arguments.json) {
     fmt::print("{}\n", stage.json(view).dump(1));
@@ -285,7 +284,8 @@ Command dump_command(CLI::App& app, const Invocation& invocation) {
   const auto arguments = std::make_shared<DumpArguments>();
   arguments->runner = default_runner(invocation);
   CLI::App* const dump_app = app.add_subcommand("dump", "Show one cell at one stage of its way");
-  dump_app->add_option("CELL", arguments->cell, "FILE@CELL, as cases/reach/far.case@imm32")
+  dump_app
+      ->add_option("CELL", arguments->cell, "FILE@CELL, such as cases/scheme/beyond-2g.case@imm32")
       ->required();
   dump_app->add_option("--stage", arguments->stage, "The stage")
       ->required()

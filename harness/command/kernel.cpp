@@ -324,7 +324,8 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
   CLI::App* const capture_app = kernel_app->add_subcommand(
       "capture",
       "Boot a stock kernel, and write its code of a cell as a document for farcall run --from");
-  capture_app->add_option("CELL", to_capture->cell, "FILE@CELL, as cases/reach/far.case@imm32")
+  capture_app
+      ->add_option("CELL", to_capture->cell, "FILE@CELL, such as cases/scheme/beyond-2g.case@imm32")
       ->required();
   add_kernel(*capture_app, to_capture->kernel);
   capture_app->add_option("--output", to_capture->output, "Where to write it")->type_name("FILE");

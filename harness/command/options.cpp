@@ -15,7 +15,7 @@ namespace farcall::command {
 void add_selection(CLI::App& command, run::Selection& selection) {
   command
       .add_option("--filter", selection.filters,
-                  "Only cells whose name matches this pattern, or another one of several")
+                  "Only cells whose name matches this pattern; may be given several times")
       ->type_name("GLOB")
       ->expected(1)
       ->allow_extra_args(false)

@@ -71,12 +71,14 @@ Command reduce_command(CLI::App& app, const Invocation& invocation) {
   CLI::App* const reduce_app =
       app.add_subcommand("reduce", "Write the smallest case that still fails in the same way");
   reduce_app
-      ->add_option("CELL", arguments->subject,
-                   "FILE@CELL, as cases/reach/far.case@imm32, or a stage document, FILE.json")
+      ->add_option(
+          "CELL", arguments->subject,
+          "FILE@CELL, such as cases/scheme/beyond-2g.case@imm32, or a stage document, FILE.json")
       ->required();
   add_jit(*reduce_app, arguments->jit);
   add_allow(*reduce_app, arguments->runner);
-  reduce_app->add_option("--seed", arguments->seed, "With which the cell fails; 0 by default");
+  reduce_app->add_option("--seed", arguments->seed,
+                         "The seed with which the cell fails; 0 by default");
   reduce_app->add_option("--output,-o", arguments->output, "The case file; else standard output")
       ->type_name("FILE");
   return {reduce_app, with_host(*reduce_app, arguments->runner.host,

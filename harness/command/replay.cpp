@@ -29,7 +29,7 @@ Result<report::Bundle> read_replayable(const std::string& path) {
   for (const report::Bundled& one : bundle.cells) {
     if (!cases::is_possible(one.document.cell.axes)) {
       return Error{.code = ErrorCode::json_malformed,
-                   .message = fmt::format("{}: there is no such machine", one.document.cell.name),
+                   .message = fmt::format("{}: no machine has such axes", one.document.cell.name),
                    .where = {path}};
     }
   }

@@ -88,7 +88,7 @@ ExitCode run(const RunArguments& arguments) {
     fmt::print(
         stderr,
         "note: one program was made 32 MiB long, {} more were not: name a case alone to have "
-        "that of it\n",
+        "its program made so long\n",
         not_large);
   }
   for (model::Document& document : selected) {
@@ -167,7 +167,7 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
   auto* const from =
       run_app
           ->add_option("--from", arguments->from,
-                       "Run from stages that `farcall dump --json` wrote, or another JIT")
+                       "Run from stage documents that `farcall dump --json` or another JIT wrote")
           ->type_name("FILE...")
           ->excludes(paths);
   run_app

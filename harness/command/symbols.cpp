@@ -118,7 +118,8 @@ Command symbols_command(CLI::App& app, const Invocation&) {
   const auto arguments = std::make_shared<SymbolsArguments>();
   CLI::App* const symbols_app =
       app.add_subcommand("symbols", "The symbols of a cell's JITed functions, for other tools");
-  symbols_app->add_option("CELL", arguments->cell, "FILE@CELL, as cases/reach/far.case@imm32")
+  symbols_app
+      ->add_option("CELL", arguments->cell, "FILE@CELL, such as cases/scheme/beyond-2g.case@imm32")
       ->required();
   symbols_app
       ->add_option("--format", arguments->format,

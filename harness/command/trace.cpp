@@ -260,8 +260,8 @@ Command trace_command(CLI::App& app, const Invocation& invocation) {
   arguments->images = invocation.images;
   CLI::App* const trace_app = app.add_subcommand(
       "trace", "A cell's run instruction by instruction, interpreter and CPU side by side");
-  auto* const cell =
-      trace_app->add_option("CELL", arguments->cell, "FILE@CELL, as cases/reach/far.case@imm32");
+  auto* const cell = trace_app->add_option("CELL", arguments->cell,
+                                           "FILE@CELL, such as cases/scheme/beyond-2g.case@imm32");
   trace_app->add_option("--from", arguments->from, "A stage document instead of a cell")
       ->type_name("FILE")
       ->excludes(cell);

@@ -49,7 +49,8 @@ Judgement against(const std::string& expected, const Error& seen, Judgement as_e
 Judgement unread(const Error& error) {
   if (error.code == ErrorCode::bpf_unknown_function) {
     return {Standing::not_applicable,
-            fmt::format("neither it nor the suite has it: {}", error.message), error.code};
+            fmt::format("neither farcall nor the suite has that function: {}", error.message),
+            error.code};
   }
   return of_error(error);
 }
@@ -146,7 +147,7 @@ std::array<Judgement, 2> judge(const File& file, const run::FinishedCell& finish
     return {both, both};
   }
   const Error found = verdict.findings.empty()
-                          ? Error{.message = "nothing was found and it did not pass"}
+                          ? Error{.message = "it did not pass, and no finding says why"}
                           : as_error(verdict.findings.front());
   if (is_harness_failure(verdict)) {
     return {of_error(found), of_error(found)};

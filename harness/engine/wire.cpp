@@ -250,7 +250,9 @@ Result<model::CodeImage> read_answer(std::span<const std::byte> answer, const mo
     case FARCALL_WARNED:
       return Error{.code = ErrorCode::jit_warned, .message = words_of(reader.take(reader.left()))};
     default:
-      return bad_answer(fmt::format("the answer has status {}; expected 0 to 3", status));
+      return bad_answer(fmt::format(
+          "the answer has status {}; expected 0 (done), 1 (unsupported), 2 (refused) or 3 (warned)",
+          status));
   }
   const bpf::Program& program = *cell.program;
   model::CodeImage image;

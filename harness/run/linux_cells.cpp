@@ -38,7 +38,7 @@ std::string foreign(const bpf::Slot& slot) {
     return "a jump through a table";
   }
   if (slot.opcode == kMayGoto) {
-    return "may_goto, which the kernel lets go round as often as it likes";
+    return "may_goto, whose number of rounds the kernel chooses";
   }
   if (slot.opcode == kCallOpcode && slot.src == bpf::kHelperCall) {
     return slot.imm == bpf::kTailCall
@@ -122,7 +122,7 @@ std::optional<Error> objection(const model::Cell& cell) {
   }
   if (std::ranges::any_of(pseudo_calls(program),
                           [](const bpf::PseudoCall& call) { return call.callee == 0; })) {
-    return not_asked("its first function is called, which the verifier has no stack for");
+    return not_asked("its first function is called, which the verifier refuses");
   }
   if (cell.expected.failure && !is_of_placement(cell.expected.failure->code)) {
     return not_asked(fmt::format("the case expects {}", name(cell.expected.failure->code)));

@@ -177,7 +177,7 @@ Error no_image(const model::Document& document, const check::Testimony& prepared
     return *prepared.refusal;
   }
   return {.code = ErrorCode::case_contradicts_interpreter,
-          .message = fmt::format("{} does not come to code", document.cell.name),
+          .message = fmt::format("{} ends before there is code", document.cell.name),
           .where = {document.cell.case_path},
           .hint = "farcall dump --stage=verdict says why"};
 }

@@ -317,7 +317,7 @@ Result<model::Document> read_document_file(const std::string& path) {
   FARCALL_TRY(document, model::read_document(text, path));
   if (!cases::is_possible(document.cell.axes)) {
     return Error{.code = ErrorCode::json_malformed,
-                 .message = "there is no such machine: expected axes that some hardware has",
+                 .message = "no machine has such axes: expected some that a CPU has together",
                  .where = {path},
                  .hint = "radix needs power9, pcrel power10, ELFv1 big-endian"};
   }

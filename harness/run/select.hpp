@@ -66,7 +66,7 @@ std::string case_name(const std::string& path);
 // Whether cells of this name are in the shard: so on every machine, whatever other cells there are.
 bool in_shard(std::string_view cell_name, report::Shard shard);
 
-// The one cell that `FILE@CELL` names: `cases/reach/far.case@imm32`, or the file alone if its case
+// The one cell that `FILE@CELL` names: `cases/scheme/beyond-2g.case@imm32`, or the file alone if its case
 // declares no axes.
 Result<model::Document> select_cell(std::string_view file_at_cell);
 

@@ -73,9 +73,10 @@ std::optional<Error> check_neighbours(const Part& before, const Part& after) {
                  fmt::format("{} and {} overlap", describe(before), describe(after))};
   }
   if (page_of(after.address) == page_of(before.last()) && after.access != before.access) {
-    return Error{ErrorCode::place_overlap,
-                 fmt::format("{} and {} share a page but not their access", describe(before),
-                             describe(after))};
+    return Error{
+        ErrorCode::place_overlap,
+        fmt::format("{} and {} are on one page, and need different access to it: move one of them",
+                    describe(before), describe(after))};
   }
   return std::nullopt;
 }

@@ -43,7 +43,7 @@ Result<LastWill> LastWill::write(const std::string& script, const std::string& a
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (failure != 0) {
-    return process::start_error("no shell to clean up after us");
+    return process::start_error("the shell that cleans up after farcall does not start");
   }
   return LastWill(std::move(ours));
 }

@@ -43,7 +43,8 @@ Result<std::string> monitor_says(const LibvirtConnection& connection, virDomainP
   const Libvirt& libvirt = connection.libvirt();
   char* text = nullptr;
   if (libvirt.virDomainQemuMonitorCommand(domain, command.c_str(), &text, flags) < 0) {
-    return libvirt.error(fmt::format("{} does not ask QEMU's monitor", connection.uri()));
+    return libvirt.error(
+        fmt::format("{} does not pass a command on to QEMU's monitor", connection.uri()));
   }
   const std::unique_ptr<char, decltype(&free)> owner(text, free);
   return std::string(text);
@@ -221,7 +222,7 @@ class LibvirtHost : public Host {
     memory.tell(spec);
     FARCALL_TRY(socket, connect_to(console));
     if (libvirt.virDomainResume(handle) < 0) {
-      return libvirt.error(fmt::format("{} does not let a machine run", connection_->uri()));
+      return libvirt.error(fmt::format("{} does not resume a machine", connection_->uri()));
     }
     return StartedQemu{std::move(memory), std::move(socket), std::move(qemu)};
   }

@@ -167,9 +167,11 @@ Result<void> Machine::State::wait_for(std::uint64_t batch, std::chrono::nanoseco
     }
   }
   if (control.magic != wire::kControlMagic || control.version != wire::kVersion) {
-    return give_up(Error{ErrorCode::machine_bad_answer,
-                         fmt::format("the image speaks version {} of the mailbox, this program {}",
-                                     std::uint32_t{control.version}, wire::kVersion)});
+    return give_up(
+        Error{ErrorCode::machine_bad_answer,
+              fmt::format(
+                  "the guest image has version {} of the mailbox, farcall has {}: build both anew",
+                  std::uint32_t{control.version}, wire::kVersion)});
   }
   return success();
 }

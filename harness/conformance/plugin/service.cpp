@@ -41,7 +41,7 @@ Result<std::uint64_t> Service::run(std::string_view memory, std::string_view pro
   FARCALL_TRYV(done);
   if (verdict.outcome != model::Outcome::pass || !verdict.result) {
     return verdict.findings.empty()
-               ? Error{.code = ErrorCode::machine_lost, .message = "no result came of the program"}
+               ? Error{.code = ErrorCode::machine_lost, .message = "the program gave no result"}
                : as_error(verdict.findings.front());
   }
   return *verdict.result;

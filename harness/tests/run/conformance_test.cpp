@@ -85,7 +85,9 @@ TEST(Conformance, NothingIsSkippedInSilence) {
   scratch.write("helper.data", "-- asm\nmov %r1, 1\n call 6\nexit\n-- result\n1\n");
   const Finished run = run_farcall({"conformance", scratch.path().string()});
   EXPECT_EQ(run.exit_code, 2);
-  EXPECT_THAT(run.out, HasSubstr("neither it nor the suite has it: main+1: there is no helper 6"));
+  EXPECT_THAT(
+      run.out,
+      HasSubstr("neither farcall nor the suite has that function: main+1: there is no helper 6"));
   EXPECT_THAT(run.out, HasSubstr("malformed.data:2:1: error: there is no instruction 'move'"));
   EXPECT_THAT(run.out, HasSubstr("no-outcome.data"));
   EXPECT_THAT(run.out, HasSubstr("not applicable  " + scratch.path().string() + "/matrix.data"));

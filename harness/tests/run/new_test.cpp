@@ -73,7 +73,7 @@ TEST(Budget, IsAnOptionThatItsMessageNames) {
   const tests::Finished little = run_farcall({"run", path, "--budget", "3"});
   EXPECT_EQ(little.exit_code, 1);
   EXPECT_THAT(little.out, HasSubstr("still running after 3 instructions, the budget: `farcall run "
-                                    "--budget N` is another"));
+                                    "--budget N` sets another"));
   EXPECT_THAT(little.out, HasSubstr("--filter far-2p --budget 3\n"));
   EXPECT_EQ(run_farcall({"run", path, "--budget", "100"}).exit_code, 0);
   EXPECT_EQ(run_farcall({"run", path, "--budget", "0"}).exit_code, 2);
