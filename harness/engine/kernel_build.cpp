@@ -206,7 +206,7 @@ struct Configured {
 
 Result<void> make(const Configured& configured, const std::string& target) {
   FARCALL_TRYV(run_tool("make", {"-s", "-C", configured.source.string(), "ARCH=powerpc",
-                                 fmt::format("CROSS_COMPILE={}", kCross),
+                                 fmt::format("CROSS_COMPILE={}", kCross), "HOSTCFLAGS=-O0",
                                  fmt::format("O={}", configured.build.string()), target}));
   return success();
 }
