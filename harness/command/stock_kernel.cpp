@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "check/known_failure.hpp"
+#include "command/commands.hpp"
 #include "command/interruption.hpp"
 #include "kernel/store.hpp"
 #include "kernel/version.hpp"
@@ -61,9 +62,12 @@ std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const Sto
       questions.push_back(cells[i].cell->question);
       questions.back().mode = cells[i].mode;
     }
-    auto said = kernel::ask(
-        {.vmlinux = kernel.vmlinux, .agent = agent, .cpu = machine.cpu, .mmu = machine.mmu},
-        questions, stopped);
+    auto said = kernel::ask({.vmlinux = kernel.vmlinux,
+                             .agent = agent,
+                             .cpu = machine.cpu,
+                             .mmu = machine.mmu,
+                             .fresh_boot = kernel.fresh_boot},
+                            questions, {.stopped = stopped, .tell = note});
     for (std::size_t i = 0; i < indices.size(); ++i) {
       if (said) {
         answers[indices[i]] = std::move(said.value()[i]);
@@ -101,7 +105,7 @@ model::Verdict together(model::Verdict bare, const std::vector<model::Finding>& 
 
 }  // namespace
 
-Result<StockKernel> stock_kernel(const std::string& text) {
+Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot) {
   std::filesystem::path vmlinux;
   std::filesystem::path modules;
   std::string name;
@@ -121,7 +125,8 @@ Result<StockKernel> stock_kernel(const std::string& text) {
   return StockKernel{.vmlinux = std::move(vmlinux),
                      .modules = std::move(modules),
                      .file = std::move(file),
-                     .asked = {.name = std::move(name), .toc = facts.toc, .hash = hash_of(facts)}};
+                     .asked = {.name = std::move(name), .toc = facts.toc, .hash = hash_of(facts)},
+                     .fresh_boot = fresh_boot};
 }
 
 bool is_of_every_kernel(const model::Finding& finding) {
