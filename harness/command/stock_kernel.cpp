@@ -12,6 +12,7 @@
 #include "command/interruption.hpp"
 #include "kernel/store.hpp"
 #include "kernel/version.hpp"
+#include "run/stack_walk.hpp"
 
 namespace farcall::command {
 namespace {
@@ -54,6 +55,7 @@ std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const Sto
   }
   std::vector<kernel::Answered> answers(
       cells.size(), Error{.code = ErrorCode::machine_lost, .message = "it was not asked"});
+  std::vector<std::vector<model::Finding>> of_walks(cells.size());
   for (auto& [machine, indices] : by_machine) {
     // The switch between JIT and interpreter is the guest's: once is enough.
     std::ranges::stable_sort(indices, {}, [&](std::size_t i) { return cells[i].mode; });
@@ -61,6 +63,16 @@ std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const Sto
     for (const std::size_t i : indices) {
       questions.push_back(cells[i].cell->question);
       questions.back().mode = cells[i].mode;
+    }
+    // After all the others: whatever comes of them, those have been answered.
+    std::vector<std::pair<std::size_t, run::WalkingCopy>> copies;
+    for (const std::size_t i : indices) {
+      if (cells[i].mode == wire::KernelMode::jit) {
+        if (auto copy = run::walking_copy(*cells[i].cell)) {
+          questions.push_back(copy.value().question);
+          copies.emplace_back(i, std::move(copy).value());
+        }
+      }
     }
     auto said = kernel::ask({.vmlinux = kernel.vmlinux,
                              .agent = agent,
@@ -75,10 +87,17 @@ std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const Sto
         answers[indices[i]] = said.error();
       }
     }
+    for (std::size_t i = 0; said && i < copies.size(); ++i) {
+      of_walks[copies[i].first] =
+          run::walk_findings(copies[i].second, said.value()[indices.size() + i], kernel.asked.toc);
+    }
   }
   std::vector<run::Captured> all;
   for (std::size_t i = 0; i < cells.size(); ++i) {
     all.push_back(captured(*cells[i].cell, cells[i].mode, answers[i], kernel.asked));
+    if (!all.back().skipped) {
+      all.back().findings.insert(all.back().findings.end(), of_walks[i].begin(), of_walks[i].end());
+    }
   }
   return all;
 }
