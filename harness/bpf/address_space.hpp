@@ -48,18 +48,18 @@ class AddressSpace {
   Result<Value> load_value(GuestAddress address, unsigned size) const;
   Result<void> store_value(GuestAddress address, unsigned size, const Value& value);
 
-  // Makes bytes of a region undefined, whoever may write them.
+  // Makes bytes of a region undefined, also of one that is read-only.
   void undefine(GuestAddress address, std::uint64_t size);
 
-  // Makes a frame, the `size` bytes below `top`, that nobody has written: the region `stack`, which
-  // is the last one then, or as many more bytes below it, or bytes that it has already.
+  // Makes the `size` bytes below `top` a frame whose bytes are undefined. The first frame becomes a
+  // region `stack`, the last region; later ones extend it downwards, or reuse bytes that it has.
   void add_frame(GuestAddress top, std::uint64_t size);
 
-  // The bytes of such a frame that are defined and no part of a pointer.
+  // The bytes of such a frame that are defined and do not belong to a pointer.
   std::vector<std::pair<GuestAddress, std::byte>> defined_in_frame(GuestAddress top,
                                                                    std::uint64_t size) const;
 
-  // The first byte of region number `region` that is undefined and no part of a pointer.
+  // The first byte of region number `region` that is undefined and does not belong to a pointer.
   std::optional<GuestAddress> first_undefined(std::size_t region) const;
   const std::vector<StoredPointer>& pointers(std::size_t region) const {
     return shadows_[region].pointers;

@@ -36,8 +36,8 @@ bool same_kind(const btf_type* a, const btf_type* b);
 // Of an integer or an enum.
 bool is_signed(const btf_type* type);
 
-// The first enumerator of `type`, an enum, for which visit(offset of its name, index) says so; false:
-// there is none.
+// Calls visit(offset of its name, index) for each enumerator of `type`, an enum, until that returns
+// true; false if it never does.
 template <typename Visit>
 bool any_enumerator(const BtfType& type, Visit visit) {
   const btf_type* const row = type.row();

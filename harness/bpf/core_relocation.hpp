@@ -89,9 +89,9 @@ inline constexpr std::int32_t kUnrelocated = 0xbad2310;
 Result<CoreValue> resolve(const ::btf& own, const CoreRelocation& relocation,
                           const KernelTypes& kernel);
 
-// Makes the instruction that begins with the first of these slots fit. elf.malformed: it is none
-// that depends on such a value, or has not the one that it should have. elf.unsupported: the value
-// does not fit.
+// Puts the value into the instruction that begins with the first of these slots. elf.malformed: the
+// instruction cannot hold such a value or, if `is_checked`, does not hold `original`.
+// elf.unsupported: the value does not fit.
 Result<void> fit(const CoreValue& value, std::span<Slot> slots);
 
 // `field_byte_offset of task_struct, 0:12`

@@ -8,9 +8,9 @@
 namespace farcall::bpf {
 
 // A program that validate() accepts, as text: a label for each function, `L1`, `L2`, … for jump
-// targets. assemble() makes the same program of it if the first function is called main, the others
-// have names that are labels, and each of them is called, or its address loaded, somewhere, as in
-// programs that assemble() made: in the text it is this that makes a label a function.
+// targets. assemble() makes the same program of the text if the first function is called main, the
+// others have names that can be labels, and each of these is called, or its address loaded: only
+// that makes a label a function. This holds for programs that assemble() made.
 std::string disassemble(const Program& program);
 
 // The instruction that begins at `slot`, for listings: jumps as `+2`, callees by name. Whatever is

@@ -61,8 +61,9 @@ class Caller {
   // How many calls are under way, the one of this external function included.
   virtual std::size_t depth() const = 0;
 
-  // Stores where the call number `level`, from 0 for the last, returns to: eight bytes. On the host
-  // there is no such address; zero stands for it, and the run says what belongs there.
+  // Stores the address that call number `level`, from 0 for the last call, returns to: eight bytes.
+  // The interpreter has no such address; it stores 0, and InterpreterRun::return_addresses says
+  // which address belongs there.
   virtual Result<void> store_return_address(GuestAddress to, std::size_t level) = 0;
 
  protected:

@@ -2,8 +2,8 @@
 //
 // Assembler, disassembler, validator, interpreter and JIT all read this table; nothing else in the
 // product knows an opcode byte. A row says which instruction an opcode is, how it is written, and
-// what each field of the slot is for. Instructions that share an opcode (be16 and be32; later div
-// and sdiv) are rows of their own, next to each other, told apart by a field that selects.
+// what each field of the slot is for. Instructions that share an opcode (be16 and be32; div and
+// sdiv) are rows of their own, next to each other, told apart by a field that selects.
 //
 // find() is how to get from a slot to its row. The meaning of the row:
 //   operation, width   what is done, on 32 or 64 bits. A 32-bit ALU operation zeroes the upper half
@@ -31,7 +31,8 @@
 //   load_acquire, store_release   atomic accesses that order all later, or all earlier
 //                      ones; aligned
 //   cast_kernel, cast_user, mov_percpu   pointers between address spaces, and to this
-//                      CPU's variables: here there is one address space and one CPU, so that the pointer stays
+//                      CPU's variables: here there is one address space and one CPU, so the
+//                      pointer stays as it is
 //   jump_register      to the instruction whose address dst holds. Where the code of an instruction
 //                      begins, the JIT says: such addresses come from Program::code_pointers alone.
 //   may_goto           goes on at first, all those of one call of a function kMayGotoLimit times
@@ -79,8 +80,8 @@ enum class Operation : std::uint8_t {
 };
 // clang-format on
 
-// What an engine does with an operation that it does not know, rather than something else: a bug of
-// ours, which is the error of one cell.
+// For an engine that does not know an operation: a bug of ours, which becomes the error of one
+// cell, instead of a wrong result.
 [[noreturn]] inline void not_implemented(std::string_view engine, Operation operation) {
   throw std::logic_error(std::string(engine) + " does not know operation " +
                          std::to_string(static_cast<int>(operation)));
@@ -206,7 +207,8 @@ struct InstructionInfo {
     return operation == Operation::call || operation == Operation::call_external ||
            operation == Operation::call_register;
   }
-  // Whether it is a call site: a branch that the code says nothing of but where it stands counts.
+  // Whether it is a call site. A jump through a register is one, too, as only a run shows its
+  // target.
   constexpr bool is_site() const { return is_call() || operation == Operation::jump_register; }
   // Whether it is a 64-bit immediate load, of whatever.
   constexpr bool loads64() const { return opcode == kLoadImmediate64; }

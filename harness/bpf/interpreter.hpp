@@ -19,7 +19,7 @@ namespace farcall::bpf {
 // The BPF stack frame of each function, in bytes, as in Linux.
 inline constexpr std::uint64_t kFrameBytes = 512;
 
-// So many frames may be there at the same time, the first included.
+// The most frames that may exist at the same time, the first included.
 inline constexpr std::uint32_t kMostFrames = 32;
 
 // The state before an instruction.
@@ -76,15 +76,16 @@ struct StackUse {
 
 struct InterpreterRun {
   std::uint64_t r0 = 0;
-  // Why r0 has no value of its own (case.undefined-value): for who looks at it.
+  // Why r0 is undefined (case.undefined-value): an error only if somebody needs r0.
   std::optional<Error> undefined_result;
   std::uint32_t r0_frame = 0;  // not 0: a pointer into that frame, as in StoredPointer
   // Pointers into the stack in other memory. Frames count from 1 in the order in which functions
   // begin; the first lies below `stack_top`.
   std::vector<StoredPointer> stack_pointers;
-  // What is left in frames at the end: that of the outermost function that ran last, that of the
-  // last function that it called, of the last one that that called, and so on. They end before the
-  // first whose place an external function was given later, and with the last that holds anything.
+  // What is left in frames at the end: in that of the outermost function that ran last, in that of
+  // the last function that it called, then of the last function called by that one, and so on. The
+  // list ends before the first frame whose place a later external function used, and after the last
+  // frame that holds anything.
   std::vector<LeftFrame> frames;
   std::uint64_t instructions = 0;
   // Every call executed, in the order of execution: tail calls too, if they go anywhere, and each
@@ -97,10 +98,11 @@ struct InterpreterRun {
 // Runs `program`, which validate() accepts, from its first slot with r1 … r5 = `arguments` until
 // the first function exits. `addresses` are what pointers to its functions are, one for each
 // function and each external; a program that neither loads nor calls through any needs none. Its
-// maps are the regions of `memory` that are called so.
+// maps are the regions of `memory` that have their names.
 // Function frames are taken downwards from `stack_top`, kFrameBytes each: r10 of the first function
-// is `stack_top`; they are the last region of `memory` afterwards. An access by a pointer into a
-// frame lies in that frame, which is still there. `memory` holds what is left of it afterwards.
+// is `stack_top`. Afterwards they are the last region of `memory`. An access by a pointer into a
+// frame must lie in that frame, and its function must not have returned. `memory` is changed by the
+// run.
 // Fails with interpreter.bad-access, interpreter.bad-call (through a register that holds no
 // function's address, or no helper's number), interpreter.budget, interpreter.call-depth.
 //
@@ -109,9 +111,9 @@ struct InterpreterRun {
 // undefined.
 //
 // Registers that nobody has written (r0 and r6 … r9 where a function begins, r1 … r5 after a call),
-// frames that nobody has written, and where the stack lies are not the program's to know. Such
-// values may be copied; case.undefined-value says which a branch, an address, an argument of an
-// external function or memory other than the stack depends on at last.
+// frames that nobody has written, and where the stack lies are undefined values. They may be
+// copied; if a branch, an address, an argument of an external function or memory other than the
+// stack depends on one, that is case.undefined-value, which names it.
 Result<InterpreterRun> interpret(const Program& program, std::span<const GuestAddress> addresses,
                                  const std::array<std::uint64_t, 5>& arguments,
                                  GuestAddress stack_top, AddressSpace& memory,

@@ -22,16 +22,16 @@
 // A jump table of `.jumptables`, which a function loads the address of, is a region of its symbol's
 // name; its elements are Program::code_pointers.
 //
-// Loads of the addresses of maps become loads of map number N of Object::maps, calls of functions
-// that are not in the object calls of kfunc number N of Object::externs: whoever knows what these
-// are gives them their numbers.
+// Loads of the addresses of maps become loads of map number N of Object::maps, and calls of
+// functions that are not in the object become calls of kfunc number N of Object::externs: the
+// reader of the case, who knows what these are, gives them their real numbers.
 //
-// What depends on how a kernel's types look (CO-RE) is made to fit `kernel`, if there is one; where
-// that has no such thing, a call of helper kUnrelocated stands for the instruction. Else it stays as
-// it was compiled.
+// What depends on how a kernel's types look (CO-RE) is made to fit `kernel`, if that is given. An
+// instruction that depends on something that `kernel` does not have is replaced by a call of helper
+// kUnrelocated. Without `kernel`, everything stays as it was compiled.
 //
-// An object of one function, which is all its code and wants no relocation, may have more of them
-// in it: whatever it calls is one.
+// An object whose code is one function without relocations may call slots within that function, as
+// the public suite's runner writes programs: then each slot that is called begins a function.
 //
 // What a program cannot say is refused: any other relocation, undefined variables. The result has
 // yet to go through validate().

@@ -37,10 +37,10 @@ inline constexpr std::uint8_t kHelperCall = 0;  // number of a helper
 inline constexpr std::uint8_t kPseudoCall = 1;  // callee's slot relative to the next slot
 inline constexpr std::uint8_t kKfuncCall = 2;   // id of a kfunc's type
 
-// The helper that is an instruction in truth: bpf_tail_call of Linux. With r1 = context, r2 = the
+// The helper that is really an instruction: bpf_tail_call of Linux. With r1 = context, r2 = the
 // address of a program array, r3 = an index of 32 bits, the program at that index runs in place of
-// the function that calls it, which it returns for. Where there is no such program, or this would
-// be one tail call too many, execution goes on after the call.
+// the calling function, and returns to that function's caller. If there is no such program, or this
+// would be one tail call too many, execution goes on after the call.
 inline constexpr std::int32_t kTailCall = 12;
 inline constexpr std::uint64_t kTailCallLimit = 33;  // of one run, as in Linux
 
@@ -53,8 +53,8 @@ inline constexpr std::uint8_t kPseudoMap = 1;       // the address of a map
 inline constexpr std::uint8_t kPseudoMapValue = 2;  // that of a byte of an array's values
 inline constexpr std::uint8_t kPseudoFunction = 4;  // the address of the function at a slot
 
-// A map that a program names by its number, which stands where Linux has a file descriptor. All
-// maps are arrays, each the memory region of that name.
+// A map that a program names by its number, which stands where Linux has a file descriptor. Its
+// contents are the memory region of that name: an array, or, of an object, also a hash table.
 struct Map {
   std::string name;
   std::uint32_t value_bytes = 0;  // of all its values together; 0: a program array, without any
@@ -77,7 +77,7 @@ struct Function {
   std::string name;
   SlotIndex begin = 0;
   SlotIndex end = 0;  // one past the last slot
-  // Nobody gave it its name (no label, no BTF): symbols do not have it either.
+  // Linux would not know its name, as there is no label and no BTF: symbols do not contain it.
   bool anonymous = false;
   bool begins_program = false;  // a tail call may go to it; to the first function it always may
 

@@ -1,10 +1,10 @@
 // What a register holds while the interpreter runs: its bits, and what is known of them.
 //
-// Three kinds of bits are nobody's: of registers that were never written or that a call has lost,
-// of memory that was never written, and of addresses in the stack, which is elsewhere on the CPU.
-// The first two may be copied and computed with, as compilers do with padding; the program's
-// meaning must not depend on them. The rules are those of Valgrind's memcheck: a bit is undefined
-// where it could be otherwise if an undefined bit of an operand were.
+// Three kinds of bits are undefined: those of registers that were never written or that a call has
+// changed, of memory that was never written, and of addresses in the stack, which lies elsewhere on
+// the CPU. The first two kinds may be copied and computed with, as compilers do with padding; the
+// program's meaning must not depend on them. The rules are those of Valgrind's memcheck: a bit of a
+// result is undefined if it could change with an undefined bit of an operand.
 //
 // A pointer into a frame stays one through moves, additions and subtractions of 64 bits; the
 // difference of two into the same frame is a number. After anything else its bits are undefined.

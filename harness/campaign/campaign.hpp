@@ -1,10 +1,11 @@
 // A campaign: programs by the block, each distinct finding reduced, what is new kept.
 //
 // Program number n of a seed is the same everywhere; block b holds the programs b × kBlockPrograms
-// and on, all for one kind of machine. Who runs which blocks, and in what order, changes nothing of
-// them. That a program shows something new is known only once it has run: mutants of those that did
-// come in blocks of their own, one of four, as long as there is time; so do programs that another
-// campaign or another JIT has kept. A mutant's number says whose and which it is.
+// and on, all for one kind of machine. It does not matter who runs which block, and in what order.
+// That a program shows something new is known only after it has run, so mutants of such programs
+// have blocks of their own: one block in four, as long as there is time. These blocks also run the
+// programs that another campaign or another JIT has kept. A mutant's number says which program it
+// comes from, and which of its mutants it is.
 #pragma once
 
 #include <chrono>

@@ -1,8 +1,8 @@
 // Choices: where a generator's decisions come from.
 //
-// A seed gives a stream without an end, the same on every machine. Bytes that somebody else chose
-// (libFuzzer) give as many as they have, and zeros after them; somebody who is asked each time
-// (Hypothesis) gives whatever is said. Each generator makes its simplest choice of 0, so that fewer
+// A seed gives an endless stream of choices, the same on every machine. Bytes from outside
+// (libFuzzer) are used up one by one, and are followed by zeros. A function that is asked each time
+// (Hypothesis) may return anything. Generators make their simplest decision for 0, so that fewer
 // and smaller choices give a simpler result.
 #pragma once
 
@@ -17,8 +17,8 @@ namespace farcall::campaign {
 
 class Choices {
  public:
-  // Stream number `number` of the seed, or a mutant of it: 0 is itself, of any other one choice of
-  // 16 is another one.
+  // Stream number `number` of the seed. If `mutant` is not 0, about one choice in 16 is replaced by
+  // another one.
   Choices(std::uint64_t seed, std::uint64_t number, std::uint64_t mutant = 0);
   explicit Choices(std::span<const std::byte> bytes);
   // `chosen(most)` is 0 … most.

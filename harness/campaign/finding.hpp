@@ -29,7 +29,7 @@ struct FindingKind {
 // `call.decoded-elsewhere of a local call`.
 std::string to_string(const FindingKind& kind);
 
-// Of the first finding, which explains the others; the verdict has one.
+// The kind of the first finding, which explains the others; the verdict has at least one finding.
 FindingKind kind_of(const model::Cell& cell, const model::Verdict& verdict);
 
 // What a program is made of: instruction and class of its operands, as `arsh32 %, 32…63`; sorted,
@@ -42,8 +42,8 @@ std::string trait(const bpf::Program& program, bpf::SlotIndex slot);
 // A number that is the same for instructions of one trait, within one process.
 std::uint64_t trait_key(const bpf::Program& program, bpf::SlotIndex slot);
 
-// The mnemonic of the row that a word is of, whatever its operands: `or` for `mr`, too; `.long` of
-// a word that is of none.
+// The mnemonic in the word's row of the instruction table, whatever its operands: `or` also for
+// `mr`; `.long` if there is no such row.
 std::string_view row_mnemonic(std::uint32_t word);
 
 // The mnemonics of the code in front of a branch, the branch included: what loads where it goes.

@@ -1,14 +1,15 @@
-// Programs for campaigns: valid, always at an end, with a result that depends on nothing that
-// nobody wrote.
+// Programs for campaigns. They are valid, always come to an end, and their result does not depend
+// on registers or memory that nobody has written.
 //
 // Every instruction of the table may occur, with operands that are likely to be edges; calls of
 // every kind: chains and recursion of local functions, pointers, callbacks, helpers, kfuncs, stubs
-// that log their arguments or fill memory, tail calls, maps, jumps through tables. Functions call only those that were made
-// before them, jumps lead forward, loops count down. The result depends on all registers in use.
+// that log their arguments or fill memory, tail calls, maps, jumps through tables. Functions call
+// only those that were made before them, jumps lead forward, loops count down. The result depends
+// on all registers in use.
 //
-// It sets up what a function uses and no more, and asks before each function and each piece whether
-// there is one: whoever takes choices away from the stream, as Hypothesis does, gets a smaller
-// program of the same kind.
+// The generator sets up only what a function uses, and asks before each function and each piece
+// whether there is one more: if choices are removed from the stream, as Hypothesis does, the
+// program gets smaller and stays of the same kind.
 #pragma once
 
 #include <cstddef>
@@ -29,11 +30,11 @@ struct GeneratorOptions {
 // What kind of machine the programs of one block are for.
 model::AxisValues machine_axes(Choices& choices);
 
-// `axes` says which machine; call scheme and reach are chosen.
+// Call scheme and reach are chosen; all other axes are those of `axes`.
 Sketch generate(Choices& choices, const model::AxisValues& axes,
                 const GeneratorOptions& options = {});
 
-// Local calls alone, nowhere in particular.
+// A program without places whose only calls are local ones.
 SketchProgram generate_program(Choices& choices, const GeneratorOptions& options);
 
 }  // namespace farcall::campaign

@@ -1,9 +1,9 @@
 // From a cell that fails to the smallest one that fails in the same way.
 //
 // A candidate is what is left of a sketch without some of it, or with something simpler in its
-// place. It counts if it is run and its first finding is of the same kind: code and kind of site.
-// Candidates go to the guest by the hundred; those that count are put together, as many as go
-// together.
+// place. It counts if its first finding, when it is run, is of the same kind (code, kind of site).
+// Candidates go to the guest by the hundred; changes that count are then combined, as many as
+// still fail in the same way together.
 #pragma once
 
 #include <cstdint>
@@ -42,8 +42,8 @@ struct ReducedDocument {
   std::uint64_t seed = 0;
 };
 
-// Of a document with given code: memory, arguments and what the JIT told go, as far as it fails in
-// the same way without. Errors as above.
+// Reduces a document that has its code: removes memory, arguments and what the JIT said about the
+// code, as long as it still fails in the same way. Errors as above.
 Result<ReducedDocument> reduce_document(Trial& trial, const model::Document& document,
                                         std::uint64_t seed);
 

@@ -13,8 +13,8 @@ struct DistinctFinding {
   std::uint64_t times = 0;
 };
 
-// By JIT and time. What was reduced before something simpler was known is left out, and counts as
-// that.
+// By JIT and time. A finding for which a simpler program was found later is left out, and counts as
+// the later one.
 std::vector<DistinctFinding> distinct_findings(const Store& store);
 
 nlohmann::ordered_json to_json(const Store& store);

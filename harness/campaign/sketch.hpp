@@ -1,7 +1,7 @@
 // Sketch: a case of one cell in pieces that can be taken away or changed, and its text.
 //
-// The generator makes sketches, the reducer takes them apart. Whether a sketch means anything is
-// for the reader of case files to say: whatever it refuses is not a case, and nothing else is.
+// The generator makes sketches, the reducer takes them apart. Whether a sketch is valid is decided
+// by the reader of case files alone.
 #pragma once
 
 #include <array>

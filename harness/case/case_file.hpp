@@ -1,7 +1,7 @@
 // Case: a `.case` file as it was written, names resolved, before its matrix is multiplied out.
 //
-// The grammar is in DESIGN.md and, as far as it is supported now, in cases/README.md. Whatever is
-// not in it is refused with line and column: an unknown word never passes for a comment.
+// The grammar is in cases/README.md. Whatever is not in it is refused with line and column: an
+// unknown word is never taken for a comment.
 #pragma once
 
 #include <array>
@@ -55,7 +55,7 @@ struct Selected {
 // A number, or `addr(NAME)`: where something is placed.
 using Value = std::variant<std::uint64_t, Item>;
 
-// `-- result`: a value, and what of the file says it; `any`; or `none`, which is neither.
+// `-- result`: a value, and where in the file it stands; or `any`; or `none`.
 struct ResultLine {
   std::optional<Value> value = {};
   Extent text = {};

@@ -43,8 +43,9 @@ struct PlacedCell {
 };
 Result<std::vector<PlacedCell>> placed_cells(const Case& parsed, const CodeLayout& layout = {});
 
-// The cell elsewhere: with everything in it that says where functions are, such as tables in its
-// data and results that are addresses. Nobody asks whether its parts lie well there.
+// The cell at another placement; everything in it that depends on where functions are, such as
+// tables in its data and results that are addresses, is changed with it. Whether its parts can lie
+// there is not checked.
 Result<model::Cell> moved(const Case& parsed, const PlacedCell& placed, model::Placement to);
 
 }  // namespace farcall::cases

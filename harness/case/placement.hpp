@@ -36,8 +36,8 @@ struct ResolvedPlacement {
 // By number of the item: the line that places it, or none for its default.
 using PlaceLines = std::vector<const Located<PlacedItem>*>;
 
-// What only a JIT knows of a program's code: whoever has one says it. None of it may depend on
-// where anything but the function itself lies.
+// What only a JIT knows of a program's code; the caller, who has a JIT, provides it. None of it may
+// depend on where anything but the function itself lies.
 struct CodeLayout {
   // Where the code of the call at `site` begins if its function lies at `function`: what
   // `site(main[0])` is.
@@ -48,20 +48,20 @@ struct CodeLayout {
   std::function<Result<std::vector<std::uint64_t>>(const bpf::Program& program,
                                                    const model::AxisValues& axes)>
       sizes;
-  // No fewer bytes than `sizes` says, whatever the axes, and found without making any code. Where
-  // the functions of a cell have that much room, nobody asks for `sizes`.
+  // An upper bound of `sizes`, whatever the axes, found without making any code. If the functions
+  // of a cell have that much room, `sizes` is not called.
   std::function<std::vector<std::uint64_t>(const bpf::Program& program)> at_most;
 };
 
-// What a function without a place has for itself after the one before it, at least.
+// The least distance from the begin of a function to the next one, if that has no place of its own.
 inline constexpr std::uint64_t kFunctionGap = std::uint64_t{64} << 10;
 
-// Functions must be word aligned and the stack page aligned; functions, mem and stack must lie
-// where the MMU can map them, and none of them may begin in what another one covers: mem and stack
-// their pages, a function its code, or its first word where `sizes` does not say how long that is.
-// place.misaligned, place.unmappable, place.overlap, place.cycle, place.unknown-region; the error
-// is where the item was placed, or where the program begins if all that matters are defaults.
-// `sweep` is added where a line has one. What `site` fails with is located too.
+// Functions must be word aligned and the stack aligned to model::kStackAlignment. Functions, mem,
+// data and stack must lie where the MMU can map them, and must not overlap: mem, data and stack
+// take whole pages; a function takes its code, or its first word if its size is not known.
+// place.misaligned, place.unmappable, place.overlap, place.cycle, place.unknown-region; an error is
+// located at the line that places the item, or where the program begins if only defaults are
+// involved. `sweep` is added where a line has one. What `site` fails with is located, too.
 Result<ResolvedPlacement> resolve_placement(const Case& parsed, const model::AxisValues& axes,
                                             const CodeLayout& layout,
                                             std::span<const std::uint64_t> sizes,

@@ -57,7 +57,7 @@ struct Reader {
   std::vector<StubSection> stubs = {};
   std::vector<StubValues> stub_values = {};
 
-  // What the program is refused for: an error of the file, unless that expects one.
+  // What the program is refused for: an error of the file, unless the file expects an error.
   Result<void> refuse(Error error);
 };
 

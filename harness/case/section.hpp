@@ -57,15 +57,14 @@ struct SectionedFile {
   std::vector<Section> sections;
 };
 
-// `text` has no carriage returns and no NULs. Every section has a body, except those that are all
-// said in their first line, which have none, `array`, which may have one, and `c` and `no register
-// offset`, whose bodies nobody reads. The sections that take no selector are there at most once.
+// `text` has no carriage returns and no NULs. Every section has a body, with these exceptions:
+// sections that consist of their first line have none, `array` may have one, and the bodies of `c`
+// and `no register offset` are not read. A section that takes no selector occurs at most once.
 // case.syntax, case.unknown-section, case.duplicate-section, case.missing-section.
 //
-// In the suite's dialect a header may be indented and written `--asm`, nobody reads what is above
-// the first section, a section without contents is not there, of several `mem` one goes on
-// where the one before ended, and the last of several `result` or `error` counts. Of `asm` and
-// `raw`, `raw` counts.
+// In the suite's dialect a header may be indented and written `--asm`; what is above the first
+// section, and sections without contents, are ignored; several `mem` are joined; of several
+// `result` or `error` the last one counts; and if there are `asm` and `raw`, `raw` counts.
 Result<SectionedFile> split_sections(std::string_view text, Dialect dialect = Dialect::strict);
 
 }  // namespace farcall::cases

@@ -54,8 +54,8 @@ Error error_at(Position where, ErrorCode code, std::string message, std::string 
 // `a, b, c`, for messages that say what is known.
 std::string list(std::span<const std::string_view> words);
 
-// Letters, digits, `-`, `_` and `.`, the first none of `-` and `.`: what may stand in a cell's
-// name.
+// Letters, digits, `-`, `_` and `.`, but neither `-` nor `.` at the start: what may stand in a
+// cell's name.
 bool is_plain_name(std::string_view text);
 
 // The lines of `text` from number `first` on, one by one. Lines that hold nothing but blanks or a

@@ -1,4 +1,4 @@
-// Where a branch without link leads by what is in its own word.
+// Where a direct branch that does not set LR leads: its target is in its own word.
 #pragma once
 
 #include <cstdint>
@@ -9,10 +9,10 @@
 
 namespace farcall::check {
 
-// The target of the word `at` of a function, counted in words from the function's first: of a
-// direct branch that does not come back. Nothing for all other words.
+// The target of the branch at word `at` of a function, in words from the function's first. Nothing
+// if that word is not a direct branch, or sets LR.
 std::optional<std::int64_t> branch_target(const model::CodeFunction& code, std::size_t at);
-// The same for whoever has the word's row of the instruction table; null: it has none.
+// The same for callers that have the word's row of the instruction table; null: there is no row.
 std::optional<std::int64_t> branch_target(const model::CodeFunction& code, std::size_t at,
                                           const ppc64::Instruction* row);
 

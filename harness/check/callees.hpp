@@ -1,7 +1,7 @@
-// Whom each call of an image calls, as far as others than the CPU know it.
+// Whom each call of an image calls, as far as that is known before the CPU runs it.
 //
-// Of a call through a register, or a jump (gotox), the image does not say it. The interpreter's run does, call by call;
-// without a program, what the case states does.
+// The image does not say where a call through a register, or a jump (gotox), goes. The
+// interpreter's run says it, call by call; if there is no program, the case's `-- calls` do.
 #pragma once
 
 #include <cstddef>
@@ -33,9 +33,10 @@ class Callees {
   std::uint64_t made(const model::CodeCall& call, const model::CodeCallee& callee) const;
 
  private:
-  // Where the `gotox` went that the interpreter made.
+  // Where `made`, a `gotox` of the interpreter's run, went.
   model::CodeCallee place_of(const bpf::PseudoCall& made) const;
-  // Where one goes in the run; without a program, all places that tables of its function name.
+  // Where the `gotox` at `call` goes in the run; without a program, all places that the tables of
+  // its function have.
   std::vector<model::CodeCallee> of_jump(const model::CodeCall& call) const;
 
   const model::CodeImage& image_;

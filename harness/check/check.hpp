@@ -1,8 +1,8 @@
 // The witnesses of a cell, and what they agree on.
 //
-// Pure: everything that was seen comes in, a Verdict comes out. The witnesses (DESIGN: independent
-// witnesses) are the expectation written in the case, the interpreter on the source program and on
-// the linked one, the decoder of the emitted bytes, the CPU's branch trace, and the ABI.
+// Pure: everything that was seen comes in, a Verdict comes out. The witnesses, which share no code,
+// are the expectation written in the case, the interpreter on the source program and on the linked
+// one, the decoder of the emitted bytes, the CPU's branch trace, and the ABI.
 #pragma once
 
 #include <optional>
@@ -60,8 +60,8 @@ struct Terms {
 model::Verdict check(const model::Cell& cell, const Testimony& testimony, const Terms& terms = {});
 
 // The verdict on a cell with a control: a pass if the control's code was found, and control.missed,
-// an error, if something else was, or nothing. What a machine or the input is to blame for stays.
-// Any other cell's verdict is returned as it is.
+// an error, if something else was, or nothing. A verdict that blames a machine or the input, and
+// that of a cell without a control, is returned as it is.
 model::Verdict against_control(const model::Cell& cell, model::Verdict verdict);
 
 // Whether the case itself is at odds with the interpreter, or leaves a call site unreached without

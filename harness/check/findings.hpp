@@ -19,7 +19,7 @@ struct StoredReturn {
   bpf::CallSite site;
   GuestAddress address;
 };
-// What the interpreter's run says of that; of one doubleword, only what was stored last.
+// Those of the interpreter's run; for each doubleword, only what was stored there last.
 std::vector<StoredReturn> stored_returns(const model::CodeImage& image,
                                          const bpf::InterpreterRun& run);
 
@@ -38,13 +38,14 @@ Findings flow_findings(const bpf::Program& program, const model::CodeImage& imag
 // that instruction begins, as far as its function's line table says it.
 Findings table_findings(const bpf::Program& program, const model::CodeImage& image);
 
-// How an image is made up, run or not: no word of a function's code is left over that neither its
-// line table nor a branch leads to, the last pass of the JIT had its size, and its stubs return to
-// it and read data that is aligned where it lies.
 // The index after the last word of a function that one of its BPF instructions leads to, by its
-// line table and its branches; without a line table, and where all are reached, where its code
-// ends.
+// line table and its branches; the end of the code if there is no line table, or if all words are
+// reached.
 std::size_t reached_end(const model::CodeFunction& code);
+
+// How an image is made up, whether it is run or not: no word of a function's code is left over that
+// neither the line table nor a branch leads to, the last pass of the JIT had the size of the code,
+// and stubs return to their function and read data that is aligned where it lies.
 Findings layout_findings(const bpf::Program& program, const model::CodeImage& image);
 
 // The CPU's branches: every call left from a known site, reached its callee, and came back to where
@@ -78,32 +79,33 @@ Findings ending_findings(const model::CodeImage& image, const model::Observation
 Findings abi_findings(model::Abi abi, const model::CodeImage& image,
                       const model::Observations& observed, const model::Job& job);
 
-// What a walk over the stack stored, beside where the calls that were under way return to, which
-// the interpreter cannot know. It is put into `memory`, what is to be there, as the CPU has it.
+// What a walk over the stack stored, compared with the return addresses of the calls that were
+// under way, which the interpreter cannot know. What the CPU stored is then put into `memory`, the
+// expected contents.
 Findings stack_findings(const model::CodeImage& image, const std::vector<StoredReturn>& stored,
                         const model::Observations& observed, std::endian order,
                         std::vector<bpf::MemoryRegion>& memory);
 
-// How stubs were called, beside the interpreter: the same arguments, call by call. Where a frame
-// lies is the code's business, so a pointer into the stack is the same if all pointers of a
-// function's calls into its own frame are as far from its stack pointer as the others.
+// How stubs were called, compared with the interpreter: the same arguments, call by call. The JIT
+// may put a frame anywhere, so of the pointers that a function passes into its own frame, each as a
+// distance from the stack pointer, all must differ from the interpreter's by the same number.
 Findings stub_findings(const model::Cell& cell, const Interpretation& source,
                        const model::Observations& observed);
 
-// The regions without the log of stubs, which stub_findings() looks at.
+// The regions but for the log of stubs, which stub_findings() checks.
 std::vector<bpf::MemoryRegion> memory_but_log(const bpf::Program& program,
                                               std::vector<bpf::MemoryRegion> memory);
 
-// What functions left in their frames, where the image says where those are.
+// What functions left in their frames, if the image says where the frames are.
 Findings frame_findings(const model::Cell& cell, const model::CodeImage& image,
                         const bpf::InterpreterRun& run, const model::Observations& observed);
 
-// Whether `address` is in the stack of a cell that is there, its end included.
+// Whether `address` is in the stack of a cell placed like this; the end of the stack counts, too.
 bool is_in_stack(const model::Placement& placement, GuestAddress address);
 
-// Pointers into the stack that are to be in `memory`, where the CPU has its frames elsewhere: each
-// must lead into the stack, and all into one frame must be as far apart as the interpreter has
-// them. Those that do are put into `memory` as the CPU has them.
+// Pointers into the stack that are expected in `memory`; the CPU's frames lie elsewhere than the
+// interpreter's. Each must lead into the stack, and pointers into one frame must be as far apart as
+// the interpreter's. Pointers for which that holds are put into `memory` as the CPU has them.
 Findings stack_pointer_findings(const model::Placement& placement,
                                 const std::vector<bpf::StoredPointer>& pointers,
                                 const model::Observations& observed, std::endian order,

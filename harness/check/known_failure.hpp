@@ -11,12 +11,12 @@ namespace farcall::check {
 // What the case says of the JIT with that identity; null: nothing.
 const model::KnownFailure* known_failure(const model::Cell& cell, std::string_view jit);
 
-// Not about a machine, the harness, or a JIT that could not be started: only such a verdict can be
-// held against what is known.
+// Whether the verdict is about the code: not about a machine, the harness, or a JIT that could not
+// be started. Only then is it compared with the known failure.
 bool is_about_code(const model::Verdict& verdict);
 
-// A pass, if the verdict begins with that failure. Else the known failure is missing, and that is a
-// failure, too: expected-failure.missing. So it is seen when a defect is mended.
+// A pass, if the first finding of the verdict is that failure. Else the known failure is missing,
+// which is a failure itself (expected-failure.missing): so a defect that was fixed is noticed.
 model::Verdict against_known_failure(const model::Cell& cell, const model::KnownFailure& known,
                                      model::Verdict verdict);
 

@@ -5,7 +5,7 @@
 
 namespace farcall::command {
 
-// 0: all cells passed. 1: some cell failed, be it that the case is at odds with itself. 2: bad
+// 0: all cells passed. 1: some cell failed, or a case contradicts its own program. 2: bad
 // usage or input, or nothing was run. 3: the harness or a machine of it failed. The greatest that
 // applies. 128 and the number of the signal that ended the run before its end, as shells have it.
 enum class ExitCode : int { passed = 0, failed = 1, bad_input = 2, harness_failed = 3 };

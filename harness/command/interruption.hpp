@@ -5,10 +5,10 @@
 
 namespace farcall::command {
 
-// As long as it lives, SIGINT, SIGTERM and SIGHUP are noted instead of ending the process, the
-// first of each: the second does. Writing where nobody reads is an error of that output, not a
-// SIGPIPE, from here to the end of the process, which writes what standard output still holds.
-// There is one at a time.
+// While it exists, the first SIGINT, SIGTERM and SIGHUP are noted instead of ending the process;
+// the second of the same kind ends it. SIGPIPE is ignored from the constructor to the end of the
+// process, which still flushes standard output: writing to a closed pipe is an error of that
+// output. There is one Interruption at a time.
 class Interruption {
  public:
   Interruption();

@@ -32,8 +32,8 @@ void add_reports(CLI::App& command, ReportOptions& options);
 // The first two of them.
 void add_formats(CLI::App& command, ReportOptions& options);
 
-// Who writes to the terminal if no format is meant for it: a report of cells, or the command
-// itself.
+// What is written to the terminal if no format is meant for it: the text report, or the command's
+// own output.
 enum class Terminal : std::uint8_t { text, somebody_else };
 
 // Whether the options, in their order on the command line, pair each --format with the --output
@@ -51,9 +51,9 @@ class Reporting {
                                 Terminal terminal = Terminal::text);
 
   // Runs all documents with each JIT and reports each, the bad files first; says at the end how
-  // the JITs differ if there are several. A signal that ends a process ends
-  // the run, and so does that nobody reads any report any more; what has ended until then is
-  // reported. `replay` says which command runs a cell again.
+  // the JITs differ if there are several. A signal that would end the process ends the run, and so
+  // does the failure of all outputs; the cells that have ended until then are reported. `replay`
+  // says which command runs a cell again.
   ExitCode run(const run::Documents& documents, run::RunnerOptions runner,
                std::span<const engine::Jit> jits, report::Shard shard,
                const std::vector<run::BadFile>& bad,

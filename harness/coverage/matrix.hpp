@@ -24,7 +24,7 @@ struct FaultRow {
   std::string first;                                  // the first cell that caught it, `FILE@CELL`
   std::string finding;                                // what it said
 
-  // The only witness that saw it in whatever cell; nothing if several did, or none.
+  // The witness that saw the fault in some cell, if it is the only one in all cells; else nothing.
   std::optional<Witness> only() const;
 };
 
@@ -33,8 +33,8 @@ struct FaultMatrix {
   bool is_whole = false;  // all faults are there
 
   std::vector<const FaultRow*> unseen() const;
-  // Of kMustBeAlone, those that are never the only one; nothing is said if not all faults are
-  // there.
+  // Those of kMustBeAlone that are never the only witness of a fault; empty if not all faults are
+  // in the matrix.
   std::vector<Witness> idle() const;
   bool good() const { return unseen().empty() && idle().empty(); }
 };

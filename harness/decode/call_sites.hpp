@@ -10,13 +10,14 @@
 //   - a word that is not an instruction of the ppc64 tables makes everything unknown, and so does
 //     an 8-byte instruction of power10 that the table does not have, whose second half is not
 //     looked at, or that crosses a 64-byte boundary, which the CPU refuses to execute;
-//   - a doubleword loaded from the image itself, a descriptor's, is what is in the image: nobody
-//     may write there;
+//   - a doubleword loaded from the image itself, from a descriptor, is what is in the image, which
+//     nobody may write to;
 //   - r2 is the TOC pointer on entry: that of the function's descriptor, else the one that is
-//     given. Callees leave it alone, and the slot of the frame where it is saved around a call; so
-//     where it has that value at each branch and at each word that branches go to, it has it
-//     whenever it is not being changed, and is known there too. Code with a thread area is given no
-//     r2 and loads it from there, by r13, which is known where no word of the image writes it.
+//     given. Callees preserve it, and the slot of the frame where it is saved around a call. So if
+//     r2 has that value at each branch and at each word that branches go to, it has that value
+//     everywhere except where it is being changed, and is known there. Code with a thread area is
+//     given no r2: it loads r2 from there, by r13, which is known if no word of the image writes
+//     it.
 // Nothing is known after an indirect branch without link. One through CTR is a call site: a tail
 // call, or a jump through a table.
 //

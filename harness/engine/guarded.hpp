@@ -15,9 +15,9 @@ namespace farcall::engine {
 
 // Runs `work` on this thread. If it crashes (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, a stack that
 // is used up), the thread goes on here, and what is returned says how, such as `signal 11
-// (Segmentation fault) at address 0x8`. What `work` had of memory is lost then, what it locked stays
-// locked, and where it wrote before nobody knows: its cell is an error of farcall's own, and with it
-// the whole run fails (exit 3). A crash outside of `work` ends the process, as ever.
+// (Segmentation fault) at address 0x8`. The memory that `work` had allocated is lost then, what it
+// locked stays locked, and it may have written anywhere: so its cell is an error of farcall's own,
+// and the whole run fails (exit 3). A crash outside of `work` ends the process, as usual.
 std::optional<std::string> crash_of(const std::function<void()>& work);
 
 inline Error defect(std::string_view what) {

@@ -10,8 +10,8 @@
 
 namespace farcall::engine {
 
-// How code of an image enters a helper: where its code for callers with the TOC in r2 begins, or at
-// its address.
+// Where code of an image enters a helper: at its local entry, for callers that have the TOC pointer
+// in r2, or at its address.
 enum class HelperEntry : std::uint8_t { local, global };
 
 // `image` has the functions of the cell's program, and calls if they are known. Its externals'

@@ -42,7 +42,7 @@ class Compiler {
 
 struct Jit {
   std::string name;  // as the command line has it: `farcall`, `exec:./my-jit`, `kernel:../linux`
-  // What it is, wherever it lies: `kernel:6.12.107` of a tree of that version, else its name.
+  // What it is, whatever its path: `kernel:6.12.107` for a tree of that version, else its name.
   std::string identity;
   std::function<std::unique_ptr<Compiler>()> start;
 };

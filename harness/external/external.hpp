@@ -9,11 +9,11 @@
 //          +8  the local entry: r2 is there already
 //   ELFv1: +0  the descriptor, +24 the code
 //
-// Behind its entry, each compares r2 with the TOC pointer that it was made for and traps if that is
-// not it: a call that leaves a wrong r2 behind is caught at the next helper.
+// After its entry, each compares r2 with the TOC pointer that it was made for and traps if they
+// differ: so a call that leaves a wrong r2 is caught at the next helper.
 //
-// Where the program's TOC pointer is too far for addis and addi, trap words are at the global
-// entry: nobody is to enter a helper there.
+// If the program's TOC pointer is too far for addis and addi, the global entry holds trap words:
+// a helper must not be entered there.
 #pragma once
 
 #include <bit>
@@ -28,7 +28,7 @@
 
 namespace farcall::external {
 
-// Behind the global entry: what ELFv2 calls the local entry.
+// From the global entry to what ELFv2 calls the local entry.
 inline constexpr std::uint32_t kLocalEntryBytes = 8;
 
 // From a module's function to the module's own TOC pointer. As in an object file, that is 32 KiB
@@ -58,11 +58,11 @@ struct Native {
 std::span<const Native> natives();
 const Native* find(std::string_view name);
 
-// The trap of a function that finds another TOC pointer in r2 than the one it was made for, which
-// is in r11 then.
+// The trap of a function that finds a wrong TOC pointer in r2. The one that it was made for is in
+// r11 then.
 std::uint32_t toc_trap();
 
-// It, as a program knows it.
+// The native function as an external of a program.
 bpf::External external(const Native& native, bpf::ExternalKind kind, std::int32_t id);
 
 // All words of a native function or a stub, from its descriptor or its global entry on. `log` is

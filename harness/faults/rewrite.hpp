@@ -15,8 +15,8 @@ namespace farcall::faults {
 
 using Instead = std::function<std::optional<std::vector<bpf::Slot>>(std::span<const bpf::Slot>)>;
 
-// Nothing if `instead` replaces nothing, or what comes of it cannot be linked or compiled. Lines
-// count the instructions of `right`, of whose code that of their replacements is part.
+// Nothing if `instead` replaces nothing, or if the new program cannot be linked or compiled. Lines
+// count the instructions of `right`: code of a replacement belongs to the instruction replaced.
 std::optional<model::CodeImage> compiled_otherwise(const model::Document& right,
                                                    const Instead& instead);
 

@@ -54,8 +54,8 @@ void set_fixed(model::CodeFunction& code, std::size_t lis, std::uint64_t value);
 using Address = std::function<std::uint64_t(const model::CodeCall& call, std::uint64_t address)>;
 bool each_absolute_call(model::CodeImage& image, const Address& change);
 
-// Puts `words` in front of the word at `at`, or takes `count` away, and mends nothing: branches,
-// lines and calls are as they were, as if the words before had been sized otherwise.
+// Puts `word` in front of the word at `at`, or removes the word at `at`, and adjusts nothing else:
+// branches, lines and calls stay as they were, as if code had been laid out for another size.
 void insert(model::CodeFunction& code, std::size_t at, std::uint32_t word);
 void erase(model::CodeFunction& code, std::size_t at);
 

@@ -14,7 +14,7 @@ namespace farcall::jit {
 
 // Compiles all functions of `linked.program`, which bpf::validate() accepts. A call goes to where
 // the scheme's encoding says (call_target()), not to where the callee is known to be. The
-// code of external functions comes from native/, and is put after that of the program's.
+// code of external functions comes from external/, and is put after that of the program's.
 //
 // Fails with
 //   place.misaligned   a function's address, or where a call goes, is not a multiple of 4

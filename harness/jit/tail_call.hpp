@@ -34,8 +34,9 @@ constexpr bool is_may_goto(const bpf::Slot& slot) {
 // The beginning of a program: kTailEntryWords words.
 void emit_tail_counter(Emitter& out, const Frame& frame);
 
-// r2 … r3 of BPF are the program array and the index. Goes on `words_behind` words after these if
-// there is nowhere to go; else with the entry in r12 and in CTR, and the call counted.
+// r2 and r3 of BPF are the program array and the index. If there is no program to go to, the code
+// skips the `words_behind` words that follow; else it falls into them, with the call counted and
+// the program's entry in r12 and in CTR.
 void emit_tail_call_checks(Emitter& out, const Target& target, std::uint32_t words_behind);
 
 }  // namespace farcall::jit

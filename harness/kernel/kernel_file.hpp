@@ -13,8 +13,8 @@
 
 namespace farcall::kernel {
 
-// r2 stands nowhere but in the code itself, where functions make it from their own address, all the
-// same.
+// What the file says of its kernel. The value of r2, `toc`, is not in a table: it is found in the
+// code, where each function computes it from its own address, all with the same result.
 struct KernelFacts {
   GuestAddress toc;
   unsigned major = 0;  // of its version: 6, 1

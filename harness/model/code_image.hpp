@@ -45,15 +45,15 @@ struct CodeFunction {
   std::vector<std::uint32_t> pass_words;  // its size after each pass of the JIT, in words
   std::uint32_t descriptor_words = 0;     // how many of `words` are its descriptor: 0, or 6
   std::vector<CodeLine> lines;            // both numbers ascending; empty: the JIT does not say
-  // How many words of its code who calls it by name leaves out (ELFv2: r2 is there already), and
-  // how many a tail call does (a program's beginning, which counts from 0).
+  // How many words of its code are skipped by a direct call (ELFv2: r2 is set already), and by a
+  // tail call (the words at the beginning of a program that start the count of tail calls).
   std::uint32_t local_entry_words = 0;
   std::uint32_t tail_entry_words = 0;
-  // How many words at its end are stubs for who attaches to it, and their data: nothing in the
-  // function leads there.
+  // How many words at its end are stubs and their data, for tracers that attach to the function:
+  // nothing in the function leads there.
   std::uint32_t stub_words = 0;
-  // How far BPF's r10 is below r1 at entry, in bytes; 0: the JIT does not say. And how far r1 is
-  // below it where the function calls others; 0: it is where it was, or the JIT does not say.
+  // In bytes, 0 if the JIT does not say: how far BPF's r10 is below r1 at entry; and how far r1 is
+  // below its value at entry when the function calls others (also 0 if it has no frame).
   std::uint32_t frame_top_bytes = 0;
   std::uint32_t frame_bytes = 0;
 

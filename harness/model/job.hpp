@@ -135,20 +135,21 @@ struct Observations {
   friend bool operator==(const Observations&, const Observations&) = default;
 };
 
-// Without the direct branches in the trace that are nobody's call, though they lead to where CTR or r12
-// points: within a function, or any if jumps by CTR are recorded. `order` is that of the job's code.
+// `seen` without direct branches that were recorded only because they happen to lead to where CTR
+// or r12 points, and that are not calls: branches within a function or, if jumps by CTR are recorded,
+// any direct branch. `order` is that of the job's code.
 Observations without_direct_branches(const Job& job, std::endian order, Observations seen);
 
-// Where r10 is in each of `functions`, the first of which a job begins with, and each of the others
-// is called by the one before: of as many as the image says it of, and the stack has room for.
+// Where r10 is in each of `functions`: the job begins with the first, and each of the others is
+// called by the one before. The list ends where the image does not say it, or at the stack's end.
 std::vector<GuestAddress> frame_tops(const Cell& cell, const CodeImage& image,
                                      std::span<const bpf::LeftFrame> functions);
 
 // The job for a cell and its code: code, gate, stack and memory at their places. What nobody has
 // written depends on `seed` and the cell's name and on nothing else: a distinct value in every
-// register, and the fill. Of an even seed and the next one, no bit of that is the same. With ELFv1,
+// register, and the fill. An even seed and the next one differ in every bit of these. With ELFv1,
 // the image's entry is a descriptor.
-// What is left in `frames` is reported: the part of the stack that they are in.
+// The part of the stack with `frames` is reported after the run.
 Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed,
              std::span<const bpf::LeftFrame> frames = {});
 

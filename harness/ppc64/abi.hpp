@@ -30,7 +30,7 @@ struct CallingConvention {
   std::uint16_t saved_lr = 0;
   std::uint16_t saved_toc = 0;
   std::uint16_t header_bytes = 0;
-  // Behind the header, room that every caller gives its callee to save arguments in.
+  // Room after the header, in which a callee may save its arguments; every caller provides it.
   std::uint16_t parameter_bytes = 0;
   std::uint16_t stack_alignment = 0;
 

@@ -6,8 +6,8 @@
 
 namespace farcall::report {
 
-// The line that the first finding names, or that of the call it is about; else the line where the
-// program begins; 1 if that is not known either, as of objects and of documents.
+// The line that the first finding names, or the line of the call that it is about; else the line
+// where the program begins; 1 if that is not known either, as in objects and documents.
 unsigned source_line(const model::Cell& cell, const model::Verdict& verdict);
 
 }  // namespace farcall::report

@@ -31,7 +31,7 @@ inline constexpr std::array<KernelDefect, 6> kKernelDefects = {{
      "With bpf_jit_harden = 2 /proc/kallsyms has no names of JITed functions."},
 }};
 
-// What shows them, to be asked of one kernel in one go; the last ones may be its end.
+// Programs that show these defects, all for one boot; the last ones may crash the kernel.
 std::vector<kernel::Question> probe_questions();
 
 enum class Shown : std::uint8_t { there, absent, not_applicable, not_seen };

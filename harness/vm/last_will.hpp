@@ -9,8 +9,8 @@
 
 namespace farcall::vm {
 
-// Is carried out once this object is gone, by its end or by that of the process, unless it was
-// revoked before.
+// Carried out when this object is destroyed or the process ends, whichever comes first, unless it
+// was revoked before.
 class LastWill {
  public:
   // `script` is for /bin/sh, `argument` its $1. Errors: machine.start.

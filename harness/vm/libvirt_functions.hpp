@@ -15,8 +15,9 @@
 
 namespace farcall::vm {
 
-// Writing to a daemon that is gone makes SIGPIPE in the thread that does it. The signal is for who
-// reads farcall's own output and goes away; while this lives it does not reach the thread.
+// Writing to a daemon that is gone raises SIGPIPE in the thread that writes. The signal should only
+// report that the reader of farcall's own output is gone; while this object exists, the thread does
+// not get it.
 class NoBrokenPipe {
  public:
   NoBrokenPipe();

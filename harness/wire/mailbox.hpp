@@ -173,7 +173,7 @@ struct JobRecord {
   ul32 steps;  // offset of Step[step_capacity], which the guest fills
   ul32 step_capacity;
   ul64 steps_skipped;  // so many are not recorded before the first one is
-  ul32 unstepped;      // offset of ul64[unstepped_count]: addresses, see below
+  ul32 unstepped;      // offset of ul64[unstepped_count]: addresses, see above
   ul32 unstepped_count;
   ul32 guarded_stores;  // offset of GuardedStore[guarded_store_count]
   ul32 guarded_store_count;

@@ -187,7 +187,7 @@ TEST(CasePlacement, AFunctionMayBeCalledSite) {
   EXPECT_EQ(functions(made[0]), (Addresses{0xc000000000010000, 0xc000000000000000}));
 }
 
-// FACTS section 4.
+// Which addresses each MMU translates.
 TEST(CaseRegion, RadixMapsTwoQuadrantsOf52Bits) {
   using model::Mmu;
   EXPECT_TRUE(admits(Mmu::radix, {0}, 1));

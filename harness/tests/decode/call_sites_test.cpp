@@ -50,7 +50,7 @@ const Words kLoad = {encode<Op::addis>(r12, kZero, -16376), encode<Op::rldicr>(r
 const Words kCall = {kMtctrR12, kBctrl};
 constexpr const char* kLoaded = "c00800000039626c";
 
-// The sequence of FACTS.md section 6, as Linux 6.1 emits it.
+// The sequence that Linux 6.1 emits for a call.
 TEST(CallSites, LinuxSequence) {
   const auto sites = sites_of(kLoad + Words{0x60000000} + kCall);
   ASSERT_EQ(sites.size(), 1U);

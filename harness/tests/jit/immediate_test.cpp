@@ -39,7 +39,7 @@ TEST(Immediate, AsShortAsTheValueAllows) {
       {0x0000ffffffffffff, 2},  // li -1, clrldi
       {0x7fffffffffffffff, 2},
       {0x8000000000000000, 2},
-      {0xc00800000012a468, 4},  // FACTS.md: by halves, one halfword is zero
+      {0xc00800000012a468, 4},  // by halves, one halfword is zero
       {0xc008000100120000, 4},  // lis, ori, sldi, oris
       {0xc00800010012a468, 5},
       {0x123456789abcdef0, 5},

@@ -26,7 +26,8 @@ constexpr std::string_view kCaller =
     "mov %r0, 1\n"
     "exit\n";
 
-// From FACTS.md section 3, apart from the table; in bytes from the origin, word aligned.
+// Worked out from the instructions' fields, not taken from the table; in bytes from the origin,
+// word aligned.
 struct Limits {
   Reach reach;
   std::int64_t lowest;
@@ -166,7 +167,7 @@ TEST(Reach, DistancesWrapAtTheEndOfTheAddressSpace) {
   EXPECT_EQ(decode::call_sites(image.value(), {}).at(0).target, GuestAddress{0xffffffffffff0000});
 }
 
-// The sequences word by word, as FACTS.md section 3 writes them.
+// The sequences word by word, written down by hand.
 TEST(Reach, Sequences) {
   const auto call_of = [](Reach reach, const Variant& variant, std::uint64_t at,
                           std::uint64_t callee) {

@@ -108,7 +108,7 @@ struct Word {
 // what brings r2 back after it, and the callee's descriptor if it is read.
 std::vector<Word> words_of_call(const model::CodeImage& image, const model::AxisValues& axes) {
   const bool reads_descriptor = axes.abi == model::Abi::elfv1 && axes.reach == model::Reach::abs64;
-  std::size_t before = 0;  // words before the branch-and-link: FACTS.md section 3
+  std::size_t before = 0;  // words before the branch-and-link
   switch (axes.reach) {
     case model::Reach::bl:
       break;

@@ -121,8 +121,8 @@ Tuples legal_pairs() {
 
 // Limits.
 
-// The lowest and the highest multiple of 4 that is in reach, in bytes from the origin: FACTS.md
-// section 3, apart from the product's tables.
+// The lowest and the highest multiple of 4 that is in reach, in bytes from the origin: written by
+// hand, not taken from the product's tables.
 struct Limit {
   std::string_view of;
   std::int64_t lowest;

@@ -29,7 +29,7 @@ std::string outcome(const Json& scheme, const char* trials, std::size_t number) 
   return scheme[trials][number]["outcome"];
 }
 
-// DESIGN's table of call schemes, and the limits of each, worked out from its encoding.
+// The call schemes, and the limits of each, worked out from its encoding by hand.
 TEST(Schemes, AreWhatTheirEncodingsAllow) {
   const Json& schemes = study()["schemes"];
   ASSERT_EQ(schemes.size(), 4U);

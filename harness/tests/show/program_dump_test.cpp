@@ -1,4 +1,5 @@
-// What a dump gives away under each scheme: DESIGN's table, scheme by scheme and mode by mode.
+// What a dump gives away under each scheme: a table written by hand, scheme by scheme and mode by
+// mode.
 #include "show/program_dump.hpp"
 
 #include <gmock/gmock.h>
