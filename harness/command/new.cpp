@@ -65,8 +65,9 @@ std::string stub_sections(const bpf::Program& program) {
   for (const bpf::External& external : program.externals) {
     if (external.stub) {
       const bool is_helper = external.kind == bpf::ExternalKind::helper;
-      text += fmt::format("-- stub {} {}\nreturns 0\n", is_helper ? "helper" : "kfunc",
-                          is_helper ? std::to_string(external.id) : external.name);
+      text += is_helper ? fmt::format("-- stub helper {}  # {}\n", external.id, external.name)
+                        : fmt::format("-- stub kfunc {}\n", external.name);
+      text += "returns 0\n";
     }
   }
   return text;
@@ -205,8 +206,7 @@ Result<std::string> recorded_case(const NewArguments& arguments, const std::stri
   FARCALL_TRY(verdict, run_once(draft, name, arguments.runner));
   if (verdict.outcome != model::Outcome::pass || !verdict.result) {
     for (const model::Finding& finding : verdict.findings) {
-      fmt::print(stderr, "{}: {} [{}]\n", entry.empty() ? object : entry, finding.text,
-                 farcall::name(finding.code));
+      fmt::print(stderr, "{}: {} [{}]\n", entry, finding.text, farcall::name(finding.code));
     }
     return fmt::format(
         "# recorded, not derived: it did not pass, so that nothing is said of what "
@@ -246,6 +246,21 @@ ExitCode write_all(const NewArguments& arguments, const std::vector<std::string>
   return code;
 }
 
+// The one function that an object's program can begin with, if nobody says which.
+Result<std::string> only_entry(const std::string& object) {
+  FARCALL_TRY(entries, bpf::object_entries(object));
+  if (entries.size() == 1) {
+    return std::move(entries.front());
+  }
+  return Error{.code = ErrorCode::elf_unknown_entry,
+               .message = entries.empty()
+                              ? "no function is global: expected one that a program begins with"
+                              : fmt::format("{} programs: expected '{}:ENTRY' with one of {}",
+                                            entries.size(), object, fmt::join(entries, ", ")),
+               .where = {.file = object},
+               .hint = "'--all FOLDER' writes a case for each"};
+}
+
 ExitCode make(const NewArguments& arguments) {
   if (!arguments.folder.empty()) {
     const auto entries = bpf::object_entries(arguments.object);
@@ -254,8 +269,12 @@ ExitCode make(const NewArguments& arguments) {
   const std::size_t colon = arguments.object.rfind(':');
   const bool has_entry = colon != std::string::npos && !std::filesystem::exists(arguments.object);
   const std::string object = arguments.object.substr(0, has_entry ? colon : std::string::npos);
-  const auto text = recorded_case(arguments, object,
-                                  has_entry ? arguments.object.substr(colon + 1) : std::string());
+  const auto entry =
+      has_entry ? Result<std::string>(arguments.object.substr(colon + 1)) : only_entry(object);
+  if (!entry) {
+    return report_error(entry.error());
+  }
+  const auto text = recorded_case(arguments, object, entry.value());
   return text ? write_or_report(arguments.output, text.value()) : report_error(text.error());
 }
 

@@ -45,7 +45,8 @@ struct JobState {
   const wire::GuardedStore* guarded_begin;
   const wire::GuardedStore* guarded_end;
   std::uint64_t ctr_jumps;  // which jumps are recorded: all bits set: to CTR; 0: to r12
-  std::uint64_t unused[2];
+  std::uint64_t r6;         // while the branch trace needs them
+  std::uint64_t r7;
   RingEntry ring[wire::kLastBranches];
 };
 
@@ -73,6 +74,8 @@ static_assert(offsetof(JobState, unstepped_end) == STATE_UNSTEPPED_END - JOB_STA
 static_assert(offsetof(JobState, guarded_begin) == STATE_GUARDED_BEGIN - JOB_STATE);
 static_assert(offsetof(JobState, guarded_end) == STATE_GUARDED_END - JOB_STATE);
 static_assert(offsetof(JobState, ctr_jumps) == STATE_CTR_JUMPS - JOB_STATE);
+static_assert(offsetof(JobState, r6) == STATE_R6 - JOB_STATE);
+static_assert(offsetof(JobState, r7) == STATE_R7 - JOB_STATE);
 static_assert(offsetof(JobState, ring) == STATE_RING - JOB_STATE);
 static_assert(wire::kResumePage == RESUME_PAGE);
 static_assert(sizeof(RingEntry) == 1 << RING_ENTRY_SHIFT);

@@ -222,18 +222,36 @@ trace_branch:
         ld      %r5, STATE_GUARDED_END(0)
         cmpld   %r4, %r5
         beq     3b
+        std     %r6, STATE_R6(0)
+        std     %r7, STATE_R7(0)
+        // They are sorted, and may be a million: the job's budget is for the job.
+        subf    %r5, %r4, %r5
+        li      %r6, GUARDED_BYTES
+        divdu   %r5, %r5, %r6           // so many from r4 on
         mfsrr0  %r3
-5:      ld      %r5, GUARDED_ADDRESS(%r4)
-        cmpld   %r3, %r5
-        beq     6f
-        addi    %r4, %r4, GUARDED_BYTES
-        ld      %r5, STATE_GUARDED_END(0)
-        cmpld   %r4, %r5
+5:      srdi    %r6, %r5, 1
+        mulli   %r6, %r6, GUARDED_BYTES
+        add     %r6, %r4, %r6           // the one in the middle
+        ld      %r7, GUARDED_ADDRESS(%r6)
+        cmpld   %r3, %r7
+        beq     1f
+        srdi    %r7, %r5, 1
+        blt     2f
+        addi    %r4, %r6, GUARDED_BYTES
+        subf    %r7, %r7, %r5
+        addi    %r7, %r7, -1
+2:      mr      %r5, %r7
+        cmpldi  %r5, 0
         bne     5b
+        ld      %r6, STATE_R6(0)
+        ld      %r7, STATE_R7(0)
         b       3b
+1:      mr      %r4, %r6
+        ld      %r6, STATE_R6(0)
+        ld      %r7, STATE_R7(0)
         // What ran last without a taken branch began where the last one went (or the job did). Only if
         // the reservation is part of it, there is one.
-6:      ld      %r3, STATE_TAKEN_BRANCHES(0)
+        ld      %r3, STATE_TAKEN_BRANCHES(0)
         addi    %r3, %r3, -1
         rlwinm  %r3, %r3, RING_ENTRY_SHIFT, 32 - RING_ENTRY_SHIFT - RING_ENTRIES_SHIFT, \
                 31 - RING_ENTRY_SHIFT

@@ -1,4 +1,5 @@
 // `farcall new`: from an object to a case that passes.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -30,6 +31,7 @@ TEST(New, WritesACaseThatPasses) {
     EXPECT_THAT(text, HasSubstr("-- elf \"" + object(name) + "\" stubs\n"));
     EXPECT_THAT(text, HasSubstr("-- context context\n"));
     EXPECT_THAT(text, HasSubstr("-- stub kfunc kernel_function\nreturns 0\n"));
+    EXPECT_THAT(text, HasSubstr("-- stub helper 5  # bpf_ktime_get_ns\nreturns 0\n"));
     // 100 + 111, and 0 from all stubs.
     EXPECT_THAT(text, HasSubstr("-- result\n0xd3\n"));
     EXPECT_THAT(text, HasSubstr("stubs[2] account\n"));
@@ -85,6 +87,16 @@ TEST(New, SaysWhatItCannotDo) {
   EXPECT_THAT(unknown.err, HasSubstr("there is no global function 'nobody'"));
   EXPECT_THAT(unknown.out, Not(HasSubstr("-- elf")));
   EXPECT_EQ(run_farcall({"new", "/nonexistent.o"}).exit_code, 2);
+  const tests::Finished which = run_farcall({"new", object("probe.bpf.o")});
+  EXPECT_EQ(which.exit_code, 2);
+  EXPECT_THAT(which.err, HasSubstr(fmt::format("3 programs: expected '{}:ENTRY' with one of ",
+                                               object("probe.bpf.o"))));
+}
+
+TEST(New, NamesTheEntryOfAnObjectThatHasOneAlone) {
+  const tests::Finished made = run_farcall({"new", object("fifty.bpf.o")});
+  EXPECT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_THAT(made.out, HasSubstr("-- elf \"" + object("fifty.bpf.o") + "\" fifty\n"));
 }
 
 }  // namespace
