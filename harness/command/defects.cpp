@@ -12,6 +12,7 @@
 #include "case/case_file.hpp"
 #include "case/find.hpp"
 #include "case/matrix.hpp"
+#include "command/commands.hpp"
 #include "kernel/guest.hpp"
 #include "run/code_layout.hpp"
 #include "run/kernel_probe.hpp"
@@ -154,8 +155,9 @@ std::vector<DefectState> run_cases(std::span<const KnownCase> cases, const Stock
 std::vector<DefectState> probe(const StockKernel& kernel, const run::RunnerOptions& runner,
                                const std::function<bool()>& stopped) {
   const std::vector<kernel::Question> questions = run::probe_questions();
-  const auto answers = kernel::ask(
-      {.vmlinux = kernel.vmlinux, .agent = runner.images / "linux-agent"}, questions, stopped);
+  const auto answers =
+      kernel::ask({.vmlinux = kernel.vmlinux, .agent = runner.images / "linux-agent"}, questions,
+                  {.stopped = stopped, .tell = note});
   std::vector<DefectState> states;
   if (!answers) {
     states.resize(run::kKernelDefects.size(),

@@ -250,6 +250,7 @@ struct CaptureArguments {
   std::string cell;                     // FILE@CELL
   std::string kernel = kDefaultKernel;  // a version that was fetched, or a file
   std::string output;                   // empty: standard output
+  bool fresh_boot = false;
   std::filesystem::path images;
 };
 
@@ -259,12 +260,13 @@ Result<void> write_capture(const CaptureArguments& arguments) {
   if (cell.skipped) {
     return *cell.skipped;
   }
-  FARCALL_TRY(kernel, stock_kernel(arguments.kernel));
+  FARCALL_TRY(kernel, stock_kernel(arguments.kernel, arguments.fresh_boot));
   FARCALL_TRY(answers, kernel::ask({.vmlinux = kernel.vmlinux,
                                     .agent = arguments.images / "linux-agent",
                                     .cpu = document.cell.axes.cpu,
-                                    .mmu = document.cell.axes.mmu},
-                                   std::span(&cell.question, 1)));
+                                    .mmu = document.cell.axes.mmu,
+                                    .fresh_boot = kernel.fresh_boot},
+                                   std::span(&cell.question, 1), {.tell = note}));
   run::Captured captured =
       run::captured(cell, wire::KernelMode::jit, answers.front(), kernel.asked);
   std::erase_if(captured.findings, is_of_every_kernel);
@@ -328,6 +330,7 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
       ->add_option("CELL", to_capture->cell, "FILE@CELL, such as cases/scheme/beyond-2g.case@imm32")
       ->required();
   add_kernel(*capture_app, to_capture->kernel);
+  add_fresh_boot(*capture_app, to_capture->fresh_boot);
   capture_app->add_option("--output", to_capture->output, "Where to write it")->type_name("FILE");
   capture_app->parse_complete_callback(
       [=] { *action = [to_capture] { return capture(*to_capture); }; });

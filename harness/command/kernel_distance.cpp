@@ -41,7 +41,8 @@ Result<void> add_boot(const StockKernel& kernel, model::Mmu mmu, unsigned boot,
   FARCALL_TRY(answers, kernel::ask({.vmlinux = kernel.vmlinux,
                                     .agent = images / "linux-agent",
                                     .cpu = model::Cpu::power9,
-                                    .mmu = mmu},
+                                    .mmu = mmu,
+                                    .fresh_boot = true},
                                    questions));
   for (std::size_t i = 0; i < questions.size(); ++i) {
     FARCALL_TRY(answer, answers[i]);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "command/interruption.hpp"
+#include "command/shell_word.hpp"
 #include "kernel/module.hpp"
 #include "kernel/selftest.hpp"
 #include "run/selftest.hpp"
@@ -66,13 +67,18 @@ ExitCode kernel_selftest(const SelftestArguments& arguments) {
       }
     }
   }
+  std::string replay =
+      "farcall kernel selftest --kernel " +
+      shell_word(kernel.modules.empty() ? kernel.vmlinux.string() : kernel.asked.name);
+  if (!arguments.modules.empty()) {
+    replay += " --modules " + shell_word(arguments.modules);
+  }
   reporting.begin(cells.size(), {});
   for (const run::SelftestCell& cell : cells) {
     const std::string suite = cell.cell.case_path.substr(cell.cell.case_path.find(':') + 1);
     reporting.cell({.cell = cell.cell,
                     .verdict = cell.verdict,
-                    .replay = fmt::format("farcall kernel selftest --kernel {} --suite {}",
-                                          kernel.asked.name, suite),
+                    .replay = fmt::format("{} --suite {}", replay, suite),
                     .jit = "linux:" + kernel.asked.name});
   }
   return reporting.end();

@@ -81,6 +81,12 @@ void add_allow(CLI::App& command, run::RunnerOptions& runner) {
       ->take_all();
 }
 
+CLI::Option* add_fresh_boot(CLI::App& command, bool& fresh_boot) {
+  return command.add_flag("--fresh-boot", fresh_boot,
+                          "Boot the stock kernel instead of restoring a snapshot of it: it places "
+                          "things anew");
+}
+
 void add_tag_hash(CLI::App& command, show::TagHash& hash) {
   static const std::map<std::string, show::TagHash> kHashes = {{"sha1", show::TagHash::sha1},
                                                                {"sha256", show::TagHash::sha256}};

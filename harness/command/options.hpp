@@ -44,6 +44,9 @@ void add_jit(CLI::App& command, std::string& jit);
 // --allow: codes of findings that do not make a cell fail.
 void add_allow(CLI::App& command, run::RunnerOptions& runner);
 
+// --fresh-boot: of a stock kernel.
+CLI::Option* add_fresh_boot(CLI::App& command, bool& fresh_boot);
+
 // --tag-hash; `hash` has its default.
 void add_tag_hash(CLI::App& command, show::TagHash& hash);
 

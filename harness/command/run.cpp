@@ -32,6 +32,7 @@ struct RunArguments {
   std::optional<std::uint64_t> budget;
   bool in_linux = false;
   std::vector<std::string> kernels = {kDefaultKernel};  // of the guest linux
+  bool fresh_boot = false;
   run::RunnerOptions runner;
 };
 
@@ -59,7 +60,7 @@ ExitCode run_in_linux(const RunArguments& arguments, const run::Selected& select
                       Reporting& reporting) {
   std::vector<StockKernel> kernels;
   for (const std::string& name : arguments.kernels) {
-    auto kernel = stock_kernel(name);
+    auto kernel = stock_kernel(name, arguments.fresh_boot);
     if (!kernel) {
       return report_error(kernel.error());
     }
@@ -213,6 +214,7 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
       ->expected(1)
       ->take_all()
       ->needs(guest);
+  add_fresh_boot(*run_app, arguments->fresh_boot)->needs(guest);
   run_app->add_option("--seed", arguments->seed,
                       "What registers and memory hold that nobody has written is made of this "
                       "number and the cell's name; 0 by default");

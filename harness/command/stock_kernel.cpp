@@ -8,9 +8,11 @@
 #include <utility>
 
 #include "check/known_failure.hpp"
+#include "command/commands.hpp"
 #include "command/interruption.hpp"
 #include "kernel/store.hpp"
 #include "kernel/version.hpp"
+#include "run/stack_walk.hpp"
 
 namespace farcall::command {
 namespace {
@@ -53,6 +55,7 @@ std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const Sto
   }
   std::vector<kernel::Answered> answers(
       cells.size(), Error{.code = ErrorCode::machine_lost, .message = "it was not asked"});
+  std::vector<std::vector<model::Finding>> of_walks(cells.size());
   for (auto& [machine, indices] : by_machine) {
     // The switch between JIT and interpreter is the guest's: once is enough.
     std::ranges::stable_sort(indices, {}, [&](std::size_t i) { return cells[i].mode; });
@@ -61,9 +64,22 @@ std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const Sto
       questions.push_back(cells[i].cell->question);
       questions.back().mode = cells[i].mode;
     }
-    auto said = kernel::ask(
-        {.vmlinux = kernel.vmlinux, .agent = agent, .cpu = machine.cpu, .mmu = machine.mmu},
-        questions, stopped);
+    // After all the others: whatever comes of them, those have been answered.
+    std::vector<std::pair<std::size_t, run::WalkingCopy>> copies;
+    for (const std::size_t i : indices) {
+      if (cells[i].mode == wire::KernelMode::jit) {
+        if (auto copy = run::walking_copy(*cells[i].cell)) {
+          questions.push_back(copy.value().question);
+          copies.emplace_back(i, std::move(copy).value());
+        }
+      }
+    }
+    auto said = kernel::ask({.vmlinux = kernel.vmlinux,
+                             .agent = agent,
+                             .cpu = machine.cpu,
+                             .mmu = machine.mmu,
+                             .fresh_boot = kernel.fresh_boot},
+                            questions, {.stopped = stopped, .tell = note});
     for (std::size_t i = 0; i < indices.size(); ++i) {
       if (said) {
         answers[indices[i]] = std::move(said.value()[i]);
@@ -71,10 +87,17 @@ std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const Sto
         answers[indices[i]] = said.error();
       }
     }
+    for (std::size_t i = 0; said && i < copies.size(); ++i) {
+      of_walks[copies[i].first] =
+          run::walk_findings(copies[i].second, said.value()[indices.size() + i], kernel.asked.toc);
+    }
   }
   std::vector<run::Captured> all;
   for (std::size_t i = 0; i < cells.size(); ++i) {
     all.push_back(captured(*cells[i].cell, cells[i].mode, answers[i], kernel.asked));
+    if (!all.back().skipped) {
+      all.back().findings.insert(all.back().findings.end(), of_walks[i].begin(), of_walks[i].end());
+    }
   }
   return all;
 }
@@ -101,7 +124,7 @@ model::Verdict together(model::Verdict bare, const std::vector<model::Finding>& 
 
 }  // namespace
 
-Result<StockKernel> stock_kernel(const std::string& text) {
+Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot) {
   std::filesystem::path vmlinux;
   std::filesystem::path modules;
   std::string name;
@@ -121,7 +144,8 @@ Result<StockKernel> stock_kernel(const std::string& text) {
   return StockKernel{.vmlinux = std::move(vmlinux),
                      .modules = std::move(modules),
                      .file = std::move(file),
-                     .asked = {.name = std::move(name), .toc = facts.toc, .hash = hash_of(facts)}};
+                     .asked = {.name = std::move(name), .toc = facts.toc, .hash = hash_of(facts)},
+                     .fresh_boot = fresh_boot};
 }
 
 bool is_of_every_kernel(const model::Finding& finding) {

@@ -28,11 +28,12 @@ struct StockKernel {
   std::filesystem::path modules;  // the folder of its package; empty: it is a file of the user's
   kernel::KernelFile file;
   run::AskedKernel asked;
+  bool fresh_boot = false;  // as GuestSpec has it
 };
 
 // A version that was fetched, or the file of a kernel. kernel.unknown, kernel.not-fetched,
 // document.invalid.
-Result<StockKernel> stock_kernel(const std::string& text);
+Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot = false);
 
 // What ppc64 does in all these kernels, in every cell: line.mismatch. It does not count;
 // farcall kernel defects looks at it.

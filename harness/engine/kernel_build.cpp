@@ -36,8 +36,7 @@ constexpr std::string_view kPackages =
 // What the tree is configured as.
 struct Configuration {
   std::string name;
-  std::string target;                 // of make
-  std::string settings;               // on top of that
+  std::string settings;               // on top of the default ones
   std::string option;                 // which must come of it
   std::vector<std::string> compiler;  // flags
   std::vector<std::string> linker;
@@ -48,14 +47,13 @@ Configuration configuration(model::Endian endian, Variant variant) {
   switch (endian) {
     case model::Endian::little:
       return {.name = is_pcrel ? "le-pcrel" : "le",
-              .target = "ppc64le_defconfig",
-              .settings = is_pcrel ? "CONFIG_POWER10_CPU=y\nCONFIG_PPC_KERNEL_PCREL=y\n" : "",
+              .settings = std::string("CONFIG_CPU_LITTLE_ENDIAN=y\n") +
+                          (is_pcrel ? "CONFIG_POWER10_CPU=y\nCONFIG_PPC_KERNEL_PCREL=y\n" : ""),
               .option = is_pcrel ? "CONFIG_PPC_KERNEL_PCREL" : "",
               .compiler = {"-mlittle-endian"},
               .linker = {"-EL", "-m", "elf64lppc"}};
     case model::Endian::big:
       return {.name = "be",
-              .target = "ppc64_defconfig",
               .settings = "CONFIG_PPC64_BIG_ENDIAN_ELF_ABI_V2=y\n",
               .option = "CONFIG_PPC64_BIG_ENDIAN_ELF_ABI_V2",
               .compiler = {"-mbig-endian"},
@@ -204,10 +202,12 @@ struct Configured {
   fs::path build;
 };
 
-Result<void> make(const Configured& configured, const std::string& target) {
-  FARCALL_TRYV(run_tool("make", {"-s", "-C", configured.source.string(), "ARCH=powerpc",
-                                 fmt::format("CROSS_COMPILE={}", kCross), "HOSTCFLAGS=-O0",
-                                 fmt::format("O={}", configured.build.string()), target}));
+// Configures the tree, as its `.config` says and by default: one pass, of which each takes seconds.
+Result<void> make(const Configured& configured) {
+  FARCALL_TRYV(run_tool(
+      "make", {"-s", "-C", configured.source.string(), "ARCH=powerpc",
+               fmt::format("CROSS_COMPILE={}", kCross), "HOSTCFLAGS=-O0",
+               fmt::format("O={}", configured.build.string()), "olddefconfig", "asm-generic"}));
   return success();
 }
 
@@ -219,14 +219,12 @@ Result<void> configure(const Configured& configured, const Configuration& config
     return success();
   }
   std::error_code error;
+  fs::remove_all(configured.build, error);  // what is there was not finished
   fs::create_directories(configured.build, error);
-  FARCALL_TRYV(make(configured, configuration.target));
-  if (!configuration.settings.empty()) {
-    std::ofstream(configured.build / ".config", std::ios::app) << configuration.settings;
-    FARCALL_TRYV(make(configured, "olddefconfig"));
-    FARCALL_TRYV(make(configured, "syncconfig"));
-  }
-  FARCALL_TRYV(make(configured, "asm-generic"));
+  std::ofstream(configured.build / ".config")
+      << contents(configured.tree / "arch/powerpc/configs/ppc64_defconfig")
+      << configuration.settings;
+  FARCALL_TRYV(make(configured));
   if (!fs::exists(configured.build / "include/generated/autoconf.h")) {
     return not_built(fmt::format("{} made no configuration", configured.source.string()));
   }

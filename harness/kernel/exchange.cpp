@@ -135,7 +135,7 @@ std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t 
   put(bytes, wire::KernelBatch{.magic = wire::kKernelBatchMagic,
                                .nonce = nonce,
                                .program_count = static_cast<std::uint32_t>(questions.size()),
-                               .reserved = 0});
+                               .byte_count = 0});
   for (const Question& question : questions) {
     const TypeInformation& types = question.types;
     put(bytes, wire::KernelProgram{
@@ -146,7 +146,7 @@ std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t 
                    .btf_bytes = static_cast<std::uint32_t>(types.btf.size()),
                    .function_type_count = static_cast<std::uint32_t>(types.functions.size()),
                    .line_count = static_cast<std::uint32_t>(types.lines.size()),
-                   .reserved = 0});
+                   .type = static_cast<std::uint32_t>(question.type)});
     const std::vector<std::byte> slots = bpf::encode(question.slots, std::endian::little);
     bytes.insert(bytes.end(), slots.begin(), slots.end());
     bytes.insert(bytes.end(), types.btf.begin(), types.btf.end());
@@ -162,6 +162,8 @@ std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t 
       bytes.insert(bytes.end(), region.bytes.begin(), region.bytes.end());
     }
   }
+  const auto size = static_cast<std::uint32_t>(bytes.size());
+  store<std::uint32_t>(&bytes[offsetof(wire::KernelBatch, byte_count)], size, std::endian::little);
   return bytes;
 }
 

@@ -51,6 +51,7 @@ struct Question {
   wire::KernelMode mode = wire::KernelMode::jit;
   std::uint32_t crowd_mebibytes = 0;  // of other maps; at most wire::kMostCrowdMebibytes
   TypeInformation types = {};         // may be empty
+  wire::KernelProgramType type = wire::KernelProgramType::syscall;
 };
 
 struct JitedFunction {
@@ -88,7 +89,7 @@ struct Answer {
   std::string kernel_log;                // the kernel's since the answer before
 };
 
-// The file /batch.
+// As wire/kernel_batch.hpp has it.
 std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t nonce);
 
 // What the agent wrote: answers to the first questions, to all of them if it is whole.

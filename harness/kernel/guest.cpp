@@ -1,36 +1,35 @@
 #include "kernel/guest.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
-#include <boost/process/search_path.hpp>
 #include <chrono>
-#include <fstream>
+#include <optional>
 #include <random>
 #include <sstream>
 #include <string_view>
 
 #include "base/files.hpp"
 #include "kernel/initramfs.hpp"
+#include "kernel/linux_qemu.hpp"
+#include "kernel/snapshot.hpp"
+#include "kernel/window.hpp"
 #include "process/patience.hpp"
 
 namespace farcall::kernel {
 namespace {
 
-namespace fs = std::filesystem;
-
 // How often somebody looks whether the user wants to stop.
 constexpr std::chrono::milliseconds kLookAtUser{50};
 
-constexpr std::size_t kMostAgentBytes = std::size_t{1} << 20;
+// A restored guest answers in milliseconds.
+constexpr std::chrono::seconds kMostToBegin{10};
 
-std::string contents(int descriptor) {
-  std::ostringstream text;
-  text << std::ifstream(fmt::format("/proc/self/fd/{}", descriptor), std::ios::binary).rdbuf();
-  return std::move(text).str();
-}
+constexpr std::size_t kMostAgentBytes = std::size_t{1} << 20;
 
 std::string last_line(const std::string& log) {
   const std::size_t end = log.find_last_not_of("\r\n");
@@ -54,28 +53,6 @@ Error error_of(ErrorCode code, std::string message, std::string hint = {}) {
 
 }  // namespace
 
-process::Command guest_command(const std::string& qemu, const GuestSpec& spec,
-                               const GuestFiles& files) {
-  const std::string_view cpu =
-      model::value_names(model::Axis::cpu)[static_cast<std::size_t>(spec.cpu)];
-  std::string append = fmt::format("console=hvc0 loglevel={} panic=-1", spec.log_level);
-  if (spec.mmu == model::Mmu::hash) {
-    append += " disable_radix";
-  }
-  return {.program = qemu,
-          .arguments = {
-              "-machine",
-              // Its own firmware would take 5 s; of the rest TCG has nothing.
-              "pseries,x-vof=on,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,"
-              "cap-ccf-assist=off",
-              "-cpu", std::string(cpu), "-m", "512M", "-nodefaults", "-nographic", "-no-reboot",
-              "-chardev", fmt::format("file,id=console,path=/proc/self/fd/{}", files.console),
-              "-serial", "chardev:console", "-chardev",
-              fmt::format("file,id=terminal,path=/proc/self/fd/{}", files.terminal), "-device",
-              "spapr-vty,chardev=terminal,reg=0x71000002", "-kernel", spec.vmlinux.string(),
-              "-initrd", fmt::format("/proc/self/fd/{}", files.initramfs), "-append", append}};
-}
-
 std::string trouble_in(const std::string& log) {
   constexpr std::array<std::string_view, 7> kTrouble = {"WARNING: CPU:",
                                                         "BUG:",
@@ -95,13 +72,11 @@ std::string trouble_in(const std::string& log) {
   return {};
 }
 
-Result<GuestEnd> boot(const GuestSpec& spec, std::span<const InitramfsFile> brought,
-                      const std::function<bool()>& stopped) {
-  const std::string qemu = boost::process::search_path("qemu-system-ppc64").string();
-  if (qemu.empty()) {
-    return error_of(ErrorCode::machine_no_qemu, "qemu-system-ppc64 is not on PATH",
-                    "apt-get install qemu-system-ppc");
-  }
+namespace {
+
+// The initramfs: the agent, and what is brought for it.
+Result<std::vector<std::byte>> archive_of(const GuestSpec& spec,
+                                          std::span<const InitramfsFile> brought) {
   const auto agent = read_file(spec.agent.string(), "", kMostAgentBytes);
   if (!agent) {
     return error_of(ErrorCode::machine_no_image,
@@ -113,47 +88,166 @@ Result<GuestEnd> boot(const GuestSpec& spec, std::span<const InitramfsFile> brou
       {.path = "init", .mode = S_IFREG | 0755, .bytes = std::as_bytes(std::span(agent.value()))},
   };
   files.insert(files.end(), brought.begin(), brought.end());
-  const std::vector<std::byte> archive = initramfs(files);
-  FARCALL_TRY(initrd, process::memory_file("farcall-initramfs", 0));
-  FARCALL_TRY(console, process::memory_file("farcall-console", 0));
-  FARCALL_TRY(terminal, process::memory_file("farcall-terminal", 0));
-  if (::write(initrd.number(), archive.data(), archive.size()) !=
-      static_cast<ssize_t>(archive.size())) {
-    return error_of(ErrorCode::machine_start, "the initramfs cannot be written to memory");
+  return initramfs(files);
+}
+
+// The next byte over the terminal; nothing: there is none yet, or QEMU has ended.
+std::optional<wire::WindowCall> next_call(int terminal) {
+  pollfd wait = {terminal, POLLIN, 0};
+  std::uint8_t call = 0;
+  if (::poll(&wait, 1, static_cast<int>(kLookAtUser.count())) <= 0 ||
+      ::recv(terminal, &call, 1, MSG_DONTWAIT) != 1) {
+    return std::nullopt;
   }
-  const std::array inherited = {initrd.number(), console.number(), terminal.number()};
-  FARCALL_TRY(machine, process::Process::start(
-                           guest_command(qemu, spec, {inherited[0], inherited[1], inherited[2]}),
-                           inherited));
+  return static_cast<wire::WindowCall>(call);
+}
+
+void go_on(int terminal) {
+  // If nobody listens, that is seen soon enough.
+  static_cast<void>(::send(terminal, &wire::kGoOn, 1, MSG_NOSIGNAL));
+}
+
+enum class Ending : std::uint8_t { said_so, by_itself, hung, no_begin, stopped };
+
+// Serves the agent until it or its guest has ended. A guest that was restored is ready and has
+// `most_to_begin` until there is something of a reply. `on_ready`: before it gets its batch.
+Result<Ending> serve(LinuxQemu& qemu, Window& window, const GuestSpec& spec, bool was_restored,
+                     const Watcher& watcher, const std::function<void()>& on_ready) {
+  process::Process& machine = qemu.process();
   process::Patience until_hung(spec.patience, machine.id());
-  bool has_ended = false;
-  while (until_hung.left().count() > 0 && !(has_ended = machine.wait_for(kLookAtUser))) {
-    if (stopped && stopped()) {
-      return error_of(ErrorCode::machine_lost, "the Linux guest was stopped");
+  process::Patience to_begin(kMostToBegin, machine.id());
+  bool is_ready = was_restored;
+  while (until_hung.left().count() > 0) {
+    if (watcher.stopped && watcher.stopped()) {
+      return Ending::stopped;
     }
+    if (was_restored && !window.has_begun() && to_begin.left().count() <= 0) {
+      return Ending::no_begin;
+    }
+    const auto call = next_call(qemu.terminal());
+    if (!call) {
+      if (!machine.running()) {
+        FARCALL_TRYV(window.take());
+        return Ending::by_itself;
+      }
+      continue;
+    }
+    if (call == wire::WindowCall::end) {
+      FARCALL_TRYV(window.take());
+      return Ending::said_so;
+    }
+    if (!is_ready && call == wire::WindowCall::give && on_ready) {
+      on_ready();
+    }
+    is_ready = true;
+    FARCALL_TRYV(window.serve(*call));
+    go_on(qemu.terminal());
   }
+  FARCALL_TRYV(window.take());
+  return Ending::hung;
+}
+
+// What a guest left.
+Result<GuestEnd> end_of(Ending ending, LinuxQemu& qemu, const Window& window,
+                        const GuestSpec& spec) {
+  process::Process& machine = qemu.process();
   machine.kill();
-  GuestEnd guest{.log = contents(console.number()),
-                 .reply = contents(terminal.number()),
-                 .has_ended = has_ended,
-                 .how = {}};
+  if (ending == Ending::stopped) {
+    return error_of(ErrorCode::machine_lost, "the Linux guest was stopped");
+  }
+  const bool has_ended = ending != Ending::hung;
+  GuestEnd guest{.log = qemu.log(), .reply = window.reply(), .has_ended = has_ended, .how = {}};
   guest.how =
       has_ended ? why_lost(guest.log) : fmt::format("no end within {} s", spec.patience.count());
-  if (guest.reply.empty()) {
-    if (const std::string trouble = trouble_in(guest.log); !trouble.empty()) {
-      return error_of(ErrorCode::jit_warned, fmt::format("the kernel says: {}", trouble));
-    }
-    return has_ended
-               ? error_of(
-                     ErrorCode::machine_lost,
-                     fmt::format("the Linux guest ended without a reply ({}): {}", machine.ending(),
-                                 guest.log.empty() ? machine.last_words() : guest.how))
-               : error_of(
-                     ErrorCode::machine_timeout,
-                     fmt::format("the Linux guest did not begin within {} s; its last line: {}",
-                                 spec.patience.count(), last_line(guest.log)));
+  if (!guest.reply.empty()) {
+    return guest;
   }
-  return guest;
+  if (const std::string trouble = trouble_in(guest.log); !trouble.empty()) {
+    return error_of(ErrorCode::jit_warned, fmt::format("the kernel says: {}", trouble));
+  }
+  return has_ended
+             ? error_of(
+                   ErrorCode::machine_lost,
+                   fmt::format("the Linux guest ended without a reply ({}): {}", machine.ending(),
+                               guest.log.empty() ? machine.last_words() : guest.how))
+             : error_of(ErrorCode::machine_timeout,
+                        fmt::format("the Linux guest did not begin within {} s; its last line: {}",
+                                    spec.patience.count(), last_line(guest.log)));
+}
+
+// Boots; a snapshot is taken for `keep`, if that is given.
+Result<GuestEnd> boot_with(const vm::Qemu& qemu, const GuestSpec& spec,
+                           std::span<const std::byte> archive, std::span<const std::byte> batch,
+                           const Watcher& watcher, const Snapshot* keep) {
+  FARCALL_TRY(window, Window::create(batch));
+  FARCALL_TRY(guest, LinuxQemu::start(qemu, spec, archive, window.descriptor(), std::nullopt));
+  std::function<void()> on_ready;
+  if (keep != nullptr) {
+    on_ready = [&] {
+      if (auto writer = SnapshotWriter::begin(*keep)) {
+        auto saved = guest.save(writer->descriptor());
+        if (saved) {
+          saved = writer->commit();
+        }
+        if (!saved && watcher.tell) {
+          watcher.tell(fmt::format("no snapshot of the Linux guest: {}", saved.error().message));
+        }
+      }
+    };
+  }
+  FARCALL_TRY(ending, serve(guest, window, spec, false, watcher, on_ready));
+  return end_of(ending, guest, window, spec);
+}
+
+// A guest that goes on from a snapshot; machine.lost and machine.timeout: it did not so much as
+// begin a reply.
+Result<GuestEnd> restore_with(const vm::Qemu& qemu, const GuestSpec& spec,
+                              std::span<const std::byte> archive, std::span<const std::byte> batch,
+                              const Watcher& watcher, int snapshot) {
+  FARCALL_TRY(window, Window::create(batch));
+  FARCALL_TRY(guest, LinuxQemu::start(qemu, spec, archive, window.descriptor(), snapshot));
+  if (const auto runs = guest.wait_until_restored(); !runs) {
+    guest.process().kill();
+    return error_of(runs.error().code,
+                    fmt::format("{} ({}) {}", runs.error().message, guest.process().ending(),
+                                guest.process().last_words()));
+  }
+  FARCALL_TRYV(window.serve(wire::WindowCall::give));
+  go_on(guest.terminal());
+  FARCALL_TRY(ending, serve(guest, window, spec, true, watcher, nullptr));
+  return end_of(ending, guest, window, spec);
+}
+
+}  // namespace
+
+Result<GuestEnd> boot(const GuestSpec& spec, std::span<const InitramfsFile> brought,
+                      const Watcher& watcher) {
+  FARCALL_TRY(qemu, find_qemu_for_linux());
+  FARCALL_TRY(archive, archive_of(spec, brought));
+  return boot_with(qemu, spec, archive, {}, watcher, nullptr);
+}
+
+Result<GuestEnd> hand_over(const GuestSpec& spec, std::span<const std::byte> batch,
+                           const Watcher& watcher) {
+  FARCALL_TRY(qemu, find_qemu_for_linux());
+  FARCALL_TRY(archive, archive_of(spec, {}));
+  const auto folder = snapshot_folder();
+  if (spec.fresh_boot || !folder) {
+    return boot_with(qemu, spec, archive, batch, watcher, nullptr);
+  }
+  const Snapshot snapshot(*folder, qemu, spec, archive);
+  if (const auto file = snapshot.open()) {
+    auto restored = restore_with(qemu, spec, archive, batch, watcher, file->number());
+    if (restored || (watcher.stopped && watcher.stopped())) {
+      return restored;
+    }
+    snapshot.remove();
+    if (watcher.tell) {
+      watcher.tell(fmt::format("a snapshot of a Linux guest cannot be restored, it boots: {}",
+                               restored.error().message));
+    }
+  }
+  return boot_with(qemu, spec, archive, batch, watcher, &snapshot);
 }
 
 std::uint64_t new_nonce() {
@@ -163,10 +257,10 @@ std::uint64_t new_nonce() {
 
 namespace {
 
-// What one boot came to.
+// What one guest came to.
 struct Boot {
   Reply reply;
-  std::string trouble;     // of the kernel's log while there was no reply; empty: none
+  std::string trouble;     // of the kernel's log; empty: none
   bool has_ended = false;  // by itself; else its time was up
   std::string end;         // how, in words
 };
@@ -185,12 +279,15 @@ Error unanswered(const Boot& boot) {
 }
 
 Result<Boot> ask_once(const GuestSpec& spec, std::span<const Question> questions,
-                      const std::function<bool()>& stopped) {
+                      const Watcher& watcher) {
   const std::uint64_t nonce = new_nonce();
   const std::vector<std::byte> programs = batch(questions, nonce);
-  const std::array files = {
-      InitramfsFile{.path = "batch", .mode = S_IFREG | 0644, .bytes = programs}};
-  FARCALL_TRY(guest, boot(spec, files, stopped));
+  if (programs.size() > wire::kMostBatchBytes) {
+    return error_of(ErrorCode::machine_job_too_large,
+                    fmt::format("the programs for a Linux guest have {} bytes, {} are the most",
+                                programs.size(), wire::kMostBatchBytes));
+  }
+  FARCALL_TRY(guest, hand_over(spec, programs, watcher));
   FARCALL_TRY(reply, read_reply(std::as_bytes(std::span(guest.reply)), questions, nonce));
   return Boot{.reply = std::move(reply),
               .trouble = trouble_in(guest.log),
@@ -201,14 +298,14 @@ Result<Boot> ask_once(const GuestSpec& spec, std::span<const Question> questions
 }  // namespace
 
 Result<std::vector<Answered>> ask(const GuestSpec& spec, std::span<const Question> questions,
-                                  const std::function<bool()>& stopped) {
+                                  const Watcher& watcher) {
   std::vector<Answered> all;
   bool is_second = false;  // boot after one that ended, and nobody said why
   while (all.size() < questions.size()) {
-    auto attempt = ask_once(spec, questions.subspan(all.size()), stopped);
+    auto attempt = ask_once(spec, questions.subspan(all.size()), watcher);
     if (!attempt) {
-      const bool was_lost =
-          attempt.error().code == ErrorCode::machine_lost && !(stopped && stopped());
+      const bool was_lost = attempt.error().code == ErrorCode::machine_lost &&
+                            !(watcher.stopped && watcher.stopped());
       if (is_second || !was_lost) {
         return std::move(attempt).error();
       }

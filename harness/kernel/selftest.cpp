@@ -180,7 +180,7 @@ Result<SuiteRun> run_suite(const GuestSpec& spec, std::span<const std::string> m
   GuestSpec talkative = spec;
   talkative.log_level = 7;  // the tests' records are of level 6
   talkative.patience = kPatience;
-  FARCALL_TRY(guest, boot(talkative, files, stopped));
+  FARCALL_TRY(guest, boot(talkative, files, {.stopped = stopped}));
   std::array<wire::KernelSelftestReply, 2> replies = {};
   const std::size_t size = guest.reply.size();
   if (size > sizeof replies || size % sizeof replies[0] != 0) {

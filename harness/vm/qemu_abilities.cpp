@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include <sstream>
 
 #include "base/cache_folder.hpp"
+#include "base/file_identity.hpp"
 #include "base/files.hpp"
 #include "process/process.hpp"
 
@@ -30,12 +30,8 @@ constexpr std::string_view kInSandbox = "sandbox\n";
 
 // A line that differs when the program is another, or the question; empty if there is no such file.
 std::string identity(const std::string& program) {
-  struct stat status = {};
-  if (::stat(program.c_str(), &status) != 0) {
-    return "";
-  }
-  return fmt::format("{} {} {}.{:09} {}", program, status.st_size, status.st_mtim.tv_sec,
-                     status.st_mtim.tv_nsec, kSandbox);
+  const std::string file = file_identity(program);
+  return file.empty() ? "" : fmt::format("{} {}", file, kSandbox);
 }
 
 // The file for the answers of this program, whatever version of it is there.

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 namespace farcall::vm {
@@ -20,6 +21,19 @@ Error lost() {
 
 Result<nlohmann::ordered_json> QmpClient::execute(std::string_view command,
                                                   const nlohmann::ordered_json& arguments) {
+  return execute_with(command, arguments, std::nullopt);
+}
+
+Result<void> QmpClient::give(std::string_view name, int descriptor) {
+  nlohmann::ordered_json arguments;
+  arguments["fdname"] = name;
+  FARCALL_TRYV(execute_with("getfd", arguments, descriptor));
+  return success();
+}
+
+Result<nlohmann::ordered_json> QmpClient::execute_with(std::string_view command,
+                                                       const nlohmann::ordered_json& arguments,
+                                                       std::optional<int> descriptor) {
   const auto deadline = std::chrono::steady_clock::now() + kAnswerPatience;
   if (!ready_) {
     FARCALL_TRY(greeting, receive(deadline));
@@ -32,7 +46,8 @@ Result<nlohmann::ordered_json> QmpClient::execute(std::string_view command,
     ready_ = true;
   }
   FARCALL_TRYV(send(fmt::format(R"({{"execute": {}, "arguments": {}}})",
-                                nlohmann::ordered_json(command).dump(), arguments.dump())));
+                                nlohmann::ordered_json(command).dump(), arguments.dump()),
+                    descriptor));
   return receive_answer(deadline);
 }
 
@@ -47,10 +62,25 @@ Result<std::string> QmpClient::monitor(std::string_view command_line) {
   return answer.get<std::string>();
 }
 
-Result<void> QmpClient::send(const std::string& text) {
-  for (std::size_t sent = 0; sent < text.size();) {
-    const ssize_t count =
-        ::send(socket_.number(), text.data() + sent, text.size() - sent, MSG_NOSIGNAL);
+// A descriptor goes with the first byte.
+Result<void> QmpClient::send(const std::string& text, std::optional<int> descriptor) {
+  for (std::size_t sent = 0; sent < text.size(); descriptor.reset()) {
+    std::string rest = text.substr(sent);
+    iovec bytes = {rest.data(), rest.size()};
+    msghdr message = {};
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control = {};
+    if (descriptor) {
+      message.msg_control = control.data();
+      message.msg_controllen = control.size();
+      cmsghdr* const header = CMSG_FIRSTHDR(&message);
+      header->cmsg_level = SOL_SOCKET;
+      header->cmsg_type = SCM_RIGHTS;
+      header->cmsg_len = CMSG_LEN(sizeof(int));
+      std::memcpy(CMSG_DATA(header), &*descriptor, sizeof(int));
+    }
+    const ssize_t count = ::sendmsg(socket_.number(), &message, MSG_NOSIGNAL);
     if (count <= 0) {
       return lost();
     }

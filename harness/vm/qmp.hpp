@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,13 +27,19 @@ class QmpClient {
       std::string_view command,
       const nlohmann::ordered_json& arguments = nlohmann::ordered_json::object());
 
+  // Gives QEMU a descriptor, which its commands know by that name from then on.
+  Result<void> give(std::string_view name, int descriptor);
+
   // What the monitor for people prints for `command_line`, such as `info registers`.
   Result<std::string> monitor(std::string_view command_line);
 
  private:
   using Deadline = std::chrono::steady_clock::time_point;
 
-  Result<void> send(const std::string& text);
+  Result<nlohmann::ordered_json> execute_with(std::string_view command,
+                                              const nlohmann::ordered_json& arguments,
+                                              std::optional<int> descriptor);
+  Result<void> send(const std::string& text, std::optional<int> descriptor = {});
   Result<nlohmann::ordered_json> receive(Deadline deadline);
   Result<nlohmann::ordered_json> receive_answer(Deadline deadline);
 

@@ -1,15 +1,20 @@
-// What host and the agent in a Linux guest exchange: one batch of BPF programs in a file of the
-// initramfs, /batch, and the kernel's answers through the guest's second terminal.
+// What host and the agent in a Linux guest exchange: a batch of BPF programs, and the kernel's
+// answers.
 //
 // Freestanding: images/linux compiles this header too. Everything is little-endian.
 //
-//   /batch     KernelBatch, then for each program a KernelProgram, its slots, its BTF, as many
-//              KernelFunctionType and KernelSourceLine as it says, and each of its regions:
-//              KernelRegion, bytes
-//   terminal   KernelReply, then for each program a KernelAnswer, its functions, code, program as
-//              the kernel has it, lines (KernelLine), regions (KernelRegionAfter, bytes), the
-//              verifier's log, the kernel's log since the answer before; then KernelReply once
-//              more, with kReplyEnd
+// Both pass through a window of memory that host and guest share, a piece at a time, and single
+// bytes over the guest's second terminal say whose turn it is. The agent sends a WindowCall; the
+// host does what it says and sends kGoOn, but for the last. What is said through the terminal alone
+// would take a second for a few hundred kilobytes.
+//
+//   batch    KernelBatch, then for each program a KernelProgram, its slots, its BTF, as many
+//            KernelFunctionType and KernelSourceLine as it says, and each of its regions:
+//            KernelRegion, bytes
+//   reply    KernelReply with kReplyBegin, then for each program a KernelAnswer, its functions,
+//            code, program as the kernel has it, lines (KernelLine), regions (KernelRegionAfter,
+//            bytes), the verifier's log, the kernel's log since the answer before; then
+//            KernelReply once more, with kReplyEnd
 //
 // A region is memory that the program has: an array map of one value. A 64-bit immediate load with
 // src 2 names it by its number in the first half of the imm, and a byte of it in the second.
@@ -28,16 +33,41 @@ inline constexpr std::uint64_t kKernelBatchMagic = 0x66617263'6b626174;  // "far
 inline constexpr std::uint64_t kReplyBegin = 0x66617263'72626567;        // "farcrbeg"
 inline constexpr std::uint64_t kReplyEnd = 0x66617263'72656e64;          // "farcrend"
 
+inline constexpr std::uint32_t kWindowBytes = std::uint32_t{4} << 20;
+
+// At the window's begin; the piece is after it.
+struct KernelWindow {
+  ul32 batch_bytes;  // of the piece, if it is one of the batch
+  // Of the piece, if it is one of the reply: it grows as the agent writes, so that nothing is lost of
+  // a guest that dies; the host sets it to 0 when it has taken the piece.
+  ul32 reply_bytes;
+};
+static_assert(sizeof(KernelWindow) == 8);
+inline constexpr std::uint32_t kPieceBytes = kWindowBytes - sizeof(KernelWindow);
+
+enum class WindowCall : std::uint8_t {
+  give = 'g',  // the agent wants the next piece of the batch; the first time, it is ready for one
+  take = 't',  // the window is full of the reply
+  end = 'e',   // the rest of the reply is there, and no more will come
+};
+inline constexpr std::uint8_t kGoOn = '.';
+
 struct KernelBatch {
   ul64 magic;
   ul64 nonce;
   ul32 program_count;
-  ul32 reserved;
+  ul32 byte_count;  // with this header; at most kMostBatchBytes
 };
 static_assert(sizeof(KernelBatch) == 24);
 
 // Who runs a program; `hardened`: the JIT, with bpf_jit_harden = 2.
 enum class KernelMode : std::uint32_t { jit = 0, interpreter = 1, hardened = 2 };
+
+// What a program is to the kernel.
+enum class KernelProgramType : std::uint32_t {
+  syscall = 0,         // of all types, it is run without a packet, and may use most helpers
+  raw_tracepoint = 1,  // may walk the stack
+};
 
 struct KernelProgram {
   ul32 slot_count;
@@ -49,7 +79,7 @@ struct KernelProgram {
   ul32 btf_bytes;  // 0: the program has none, and no function types and lines
   ul32 function_type_count;
   ul32 line_count;
-  ul32 reserved;
+  ul32 type;  // KernelProgramType
 };
 static_assert(sizeof(KernelProgram) == 32);
 
@@ -68,6 +98,7 @@ struct KernelSourceLine {
 };
 static_assert(sizeof(KernelSourceLine) == 16);
 
+inline constexpr std::uint32_t kMostBatchBytes = std::uint32_t{64} << 20;
 inline constexpr std::uint32_t kMostCrowdMebibytes = 128;
 inline constexpr std::uint32_t kMostKernelRegions = 32;
 inline constexpr std::uint32_t kMostKernelRegionBytes = std::uint32_t{1} << 20;

@@ -1,11 +1,11 @@
 // What host and the agent in a Linux guest exchange about a module of the kernel's own tests: the
 // file /selftest of the initramfs, beside the modules /module0, /module1 …, and a reply through the
-// guest's second terminal. What the tests say is in the kernel's log.
+// window of kernel_batch.hpp. What the tests say is in the kernel's log.
 //
 // Freestanding: images/linux compiles this header too. Everything is little-endian.
 //
-//   terminal   KernelSelftestReply with kSelftestBegins, before the first module is loaded;
-//              another with kSelftestEnds after the last one
+//   reply   KernelSelftestReply with kSelftestBegins, before the first module is loaded;
+//           another with kSelftestEnds after the last one
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
-// The first process of a Linux guest: has the kernel load, run and describe the programs of /batch,
-// and writes what it says to the second terminal; or loads the modules of /selftest. See
-// wire/kernel_batch.hpp and wire/kernel_selftest.hpp.
+// The first process of a Linux guest: has the kernel load, run and describe the programs of a batch
+// that comes through memory that it shares with the host, and writes there what it says; or loads
+// the modules of /selftest. See wire/kernel_batch.hpp and wire/kernel_selftest.hpp.
 //
 // Without a C library: it makes system calls by itself. Whatever goes wrong before there is an
 // answer ends it with a line on the kernel's console, and the machine with it.
@@ -10,6 +10,7 @@
 #include <linux/bpf.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
+#include <linux/mman.h>
 #include <linux/reboot.h>
 
 #include <cstddef>
@@ -55,6 +56,7 @@ namespace farcall {
 namespace {
 
 using wire::KernelOutcome;
+using wire::KernelProgramType;
 
 constexpr std::uint32_t kMostFunctions = 256;  // Linux's own limit for subprograms
 constexpr std::size_t kMostProgramBytes = std::size_t{16} << 20;
@@ -62,7 +64,7 @@ constexpr std::size_t kMostCodeBytes = std::size_t{64} << 20;
 constexpr std::size_t kMostKernelLogBytes = std::size_t{1} << 20;
 constexpr std::size_t kMostLogBytes = std::size_t{1} << 20;
 
-char batch[4 * kMostProgramBytes];
+char batch[wire::kMostBatchBytes];
 char code[kMostCodeBytes];
 char program[kMostProgramBytes];
 bpf_insn slots[kMostProgramBytes / sizeof(bpf_insn)];
@@ -132,11 +134,16 @@ void set(const char* path, const char* value, const char* what) {
   system_call(__NR_close, static_cast<std::uint64_t>(file));
 }
 
+void make_folder(const char* path) {
+  system_call(__NR_mkdirat, static_cast<std::uint64_t>(AT_FDCWD), number(path), 0755);
+}
+
 long bpf(int command, bpf_attr& attributes) {
   return system_call(__NR_bpf, static_cast<std::uint64_t>(command), number(&attributes),
                      sizeof attributes);
 }
 
+// The second terminal, for bytes that say whose turn it is.
 class Terminal {
  public:
   // Bytes pass as they are.
@@ -156,24 +163,104 @@ class Terminal {
     return Terminal(file);
   }
 
-  void write(const void* bytes, std::size_t size) const {
-    const char* at = static_cast<const char*>(bytes);
-    while (size != 0) {
-      const long written =
-          system_call(__NR_write, static_cast<std::uint64_t>(file_), number(at), size);
-      if (written <= 0) {
-        give_up("the second terminal cannot be written");
-      }
-      at += written;
-      size -= static_cast<std::size_t>(written);
+  void call(wire::WindowCall what) const {
+    const auto byte = static_cast<std::uint8_t>(what);
+    if (system_call(__NR_write, static_cast<std::uint64_t>(file_), number(&byte), 1) != 1) {
+      give_up("the second terminal cannot be written");
+    }
+    if (what == wire::WindowCall::end) {
+      system_call(__NR_ioctl, static_cast<std::uint64_t>(file_), TCSBRK, 1);  // it is out
+      return;
+    }
+    std::uint8_t answer = 0;
+    if (system_call(__NR_read, static_cast<std::uint64_t>(file_), number(&answer), 1) != 1 ||
+        answer != wire::kGoOn) {
+      give_up("the second terminal says something else than to go on");
     }
   }
-
-  void drain() const { system_call(__NR_ioctl, static_cast<std::uint64_t>(file_), TCSBRK, 1); }
 
  private:
   explicit Terminal(int file) : file_(file) {}
   int file_;
+};
+
+// What goes to the host and comes from it: through its memory, which a device of PCI shows.
+class Window {
+ public:
+  static Window open() {
+    make_folder("/sys");
+    system_call(__NR_mount, number("sys"), number("/sys"), number("sysfs"), 0, 0);
+    set("/sys/bus/pci/devices/0000:00:01.0/enable", "1", "there is no memory shared with the host");
+    const int file = open_file("/sys/bus/pci/devices/0000:00:01.0/resource2", O_RDWR);
+    const long mapped = system_call(__NR_mmap, 0, wire::kWindowBytes, PROT_READ | PROT_WRITE,
+                                    MAP_SHARED, static_cast<std::uint64_t>(file));
+    if (file < 0 || (mapped < 0 && mapped >= -4095)) {
+      give_up("the memory shared with the host cannot be mapped");
+    }
+    return {Terminal::open(), reinterpret_cast<char*>(mapped)};
+  }
+
+  void write(const void* bytes, std::size_t size) const {
+    const char* at = static_cast<const char*>(bytes);
+    while (size != 0) {
+      const std::size_t used = header().reply_bytes;
+      const std::size_t room = wire::kPieceBytes - used;
+      const std::size_t part = size < room ? size : room;
+      memcpy(piece() + used, at, part);
+      set_reply_bytes(used + part);
+      at += part;
+      size -= part;
+      if (used + part == wire::kPieceBytes) {
+        terminal_.call(wire::WindowCall::take);
+      }
+    }
+  }
+
+  // A whole batch, and how many bytes that is.
+  std::size_t read(char* bytes, std::size_t most) const {
+    std::size_t size = 0;
+    std::size_t wanted = sizeof(wire::KernelBatch);
+    while (size < wanted) {
+      terminal_.call(wire::WindowCall::give);
+      const std::size_t part = header().batch_bytes;
+      if (part > most - size || part > wire::kPieceBytes) {
+        give_up("the batch is too large");
+      }
+      memcpy(bytes + size, piece(), part);
+      size += part;
+      wire::KernelBatch begin;
+      memcpy(&begin, bytes, sizeof begin);
+      if (size < sizeof begin || begin.magic != wire::kKernelBatchMagic ||
+          begin.byte_count > most) {
+        give_up("the batch is not one of farcall's");
+      }
+      wanted = begin.byte_count;
+    }
+    return size;
+  }
+
+  void end() const { terminal_.call(wire::WindowCall::end); }
+
+ private:
+  Window(const Terminal& terminal, char* begin) : terminal_(terminal), begin_(begin) {}
+
+  wire::KernelWindow header() const {
+    asm volatile("" ::: "memory");  // the host writes it
+    wire::KernelWindow now;
+    memcpy(&now, begin_, sizeof now);
+    return now;
+  }
+  void set_reply_bytes(std::size_t count) const {
+    asm volatile("sync" ::: "memory");  // the piece first
+    const wire::KernelWindow now{.batch_bytes = 0,
+                                 .reply_bytes = static_cast<std::uint32_t>(count)};
+    memcpy(begin_, &now, sizeof now);
+    asm volatile("" ::: "memory");
+  }
+  char* piece() const { return begin_ + sizeof(wire::KernelWindow); }
+
+  Terminal terminal_;
+  char* begin_;
 };
 
 void close_file(long file) {
@@ -226,12 +313,16 @@ struct Types {
 };
 
 // The file descriptor, or an errno below 0; then the verifier's words are in its log.
-long load(const bpf_insn* program_slots, std::uint32_t count, const Types& types = {}) {
+long load(const bpf_insn* program_slots, std::uint32_t count, const Types& types = {},
+          KernelProgramType type = KernelProgramType::syscall) {
   bpf_attr attributes;
   memset(&attributes, 0, sizeof attributes);
-  // Of all types, this one is run without a packet, calls no hook, and may use most helpers.
-  attributes.prog_type = BPF_PROG_TYPE_SYSCALL;
-  attributes.prog_flags = BPF_F_SLEEPABLE;
+  if (type == KernelProgramType::syscall) {
+    attributes.prog_type = BPF_PROG_TYPE_SYSCALL;
+    attributes.prog_flags = BPF_F_SLEEPABLE;
+  } else {
+    attributes.prog_type = BPF_PROG_TYPE_RAW_TRACEPOINT;
+  }
   attributes.insns = number(program_slots);
   attributes.insn_cnt = count;
   attributes.license = number("GPL");
@@ -455,7 +546,7 @@ long describe(long loaded, bpf_prog_info& info) {
 
 // Programs and whatever else the agent needs of the guest.
 struct Tools {
-  Terminal terminal;
+  Window window;
   KernelLog log;
   Symbols symbols;
 };
@@ -485,7 +576,7 @@ void name_maps(std::uint32_t slot_count, const Regions& regions) {
 }
 
 void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions,
-            const Types& types, bool hardened, long no_memory) {
+            const Types& types, KernelProgramType type, bool hardened, long no_memory) {
   wire::KernelAnswer said = {};
   std::uint32_t result = 0;
   bpf_prog_info info = {};
@@ -496,7 +587,7 @@ void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions
   long loaded = -1;
   if (no_memory < 0) {
     say(KernelOutcome::no_memory, no_memory);
-  } else if (loaded = load(slots, slot_count, types); loaded < 0) {
+  } else if (loaded = load(slots, slot_count, types, type); loaded < 0) {
     say(KernelOutcome::rejected, loaded);
     said.log_bytes = static_cast<std::uint32_t>(length(verifier_log));
   } else if (const long ran = run(loaded, result); ran < 0) {
@@ -512,9 +603,9 @@ void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions
     // Both tables have the same rows, or one of them is not told.
     said.line_count = info.nr_line_info == info.nr_jited_line_info ? info.nr_line_info : 0;
   }
-  const Terminal& terminal = tools.terminal;
+  const Window& window = tools.window;
   said.kernel_log_bytes = tools.log.read();
-  terminal.write(&said, sizeof said);
+  window.write(&said, sizeof said);
   for (std::uint32_t i = 0; i < said.function_count; ++i) {
     wire::KernelFunction function{
         .address = addresses[i], .code_bytes = lengths[i], .reserved = 0, .symbol = {}};
@@ -523,14 +614,14 @@ void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions
     } else {
       tools.symbols.of(addresses[i], function.symbol);
     }
-    terminal.write(&function, sizeof function);
+    window.write(&function, sizeof function);
   }
-  terminal.write(code, said.code_bytes);
-  terminal.write(program, said.program_bytes);
+  window.write(code, said.code_bytes);
+  window.write(program, said.program_bytes);
   for (std::uint32_t i = 0; i < said.line_count; ++i) {
     const wire::KernelLine line{
         .address = line_addresses[i], .slot = lines[i].insn_off, .reserved = 0};
-    terminal.write(&line, sizeof line);
+    window.write(&line, sizeof line);
   }
   for (std::uint32_t i = 0; i < said.region_count; ++i) {
     const wire::KernelRegionAfter after{
@@ -538,11 +629,11 @@ void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions
     if (value_of_map(BPF_MAP_LOOKUP_ELEM, regions.maps[i], region) < 0) {
       give_up("a region cannot be read");
     }
-    terminal.write(&after, sizeof after);
-    terminal.write(region, regions.sizes[i]);
+    window.write(&after, sizeof after);
+    window.write(region, regions.sizes[i]);
   }
-  terminal.write(verifier_log, said.log_bytes);
-  terminal.write(kernel_log, said.kernel_log_bytes);
+  window.write(verifier_log, said.log_bytes);
+  window.write(kernel_log, said.kernel_log_bytes);
   if (loaded >= 0) {
     close_file(loaded);
   }
@@ -564,11 +655,10 @@ void switch_jit(std::uint32_t mode) {
     give_up("/selftest is not one of farcall's");
   }
   switch_jit(wanted.mode);
-  const Terminal terminal = Terminal::open();
+  const Window window = Window::open();
   wire::KernelSelftestReply reply{
       .magic = wire::kSelftestBegins, .nonce = wanted.nonce, .loaded_count = 0, .error = 0};
-  terminal.write(&reply, sizeof reply);
-  terminal.drain();
+  window.write(&reply, sizeof reply);
   std::uint32_t loaded = 0;
   long status = 0;
   for (; loaded < wanted.module_count; ++loaded) {
@@ -585,30 +675,15 @@ void switch_jit(std::uint32_t mode) {
   reply.magic = wire::kSelftestEnds;
   reply.loaded_count = loaded;
   reply.error = static_cast<std::uint32_t>(-status);
-  terminal.write(&reply, sizeof reply);
-  terminal.drain();
+  window.write(&reply, sizeof reply);
+  window.end();
   power_off();
-}
-
-// The bytes of /batch.
-std::size_t read_batch() {
-  const int file = open_file("/batch", O_RDONLY);
-  std::size_t size = 0;
-  while (size < sizeof batch) {
-    const long got = system_call(__NR_read, static_cast<std::uint64_t>(file), number(batch + size),
-                                 sizeof batch - size);
-    if (got <= 0) {
-      break;
-    }
-    size += static_cast<std::size_t>(got);
-  }
-  return size;
 }
 
 // `size` bytes of the batch from `at` on, which goes past them.
 const char* take(std::size_t& at, std::size_t end, std::size_t size) {
   if (size > end - at) {
-    give_up("/batch is too short");
+    give_up("a batch is too short");
   }
   const char* const taken = batch + at;
   at += size;
@@ -688,9 +763,9 @@ void answer_next(const Tools& tools, std::size_t& at, std::size_t end, std::uint
     mode = wanted.mode;
     switch_jit(mode);
   }
-  tools.terminal.drain();  // whatever this program does to the kernel, the answers before are out
   const bool hardened = mode == static_cast<std::uint32_t>(wire::KernelMode::hardened);
-  answer(tools, wanted.slot_count, regions, types, hardened, status);
+  answer(tools, wanted.slot_count, regions, types,
+         static_cast<KernelProgramType>(std::uint32_t{wanted.type}), hardened, status);
   if (types.btf >= 0) {
     close_file(types.btf);
   }
@@ -716,26 +791,22 @@ void agent_main() {
   if (const int selftest = open_file("/selftest", O_RDONLY); selftest >= 0) {
     run_selftest(selftest);
   }
-  const std::size_t end = read_batch();
+  const Tools tools{.window = Window::open(), .log = KernelLog::open(), .symbols = Symbols::make()};
+  const std::size_t end = tools.window.read(batch, sizeof batch);
   std::size_t at = 0;
   wire::KernelBatch header;
   memcpy(&header, take(at, end, sizeof header), sizeof header);
-  if (header.magic != wire::kKernelBatchMagic) {
-    give_up("/batch is not one of farcall's");
-  }
-  const Tools tools{
-      .terminal = Terminal::open(), .log = KernelLog::open(), .symbols = Symbols::make()};
   wire::KernelReply reply{.magic = wire::kReplyBegin,
                           .nonce = header.nonce,
                           .program_count = header.program_count,
                           .reserved = 0};
-  tools.terminal.write(&reply, sizeof reply);
+  tools.window.write(&reply, sizeof reply);
   auto mode = static_cast<std::uint32_t>(wire::KernelMode::jit);
   for (std::uint32_t i = 0; i < header.program_count; ++i) {
     answer_next(tools, at, end, mode);
   }
   reply.magic = wire::kReplyEnd;
-  tools.terminal.write(&reply, sizeof reply);
-  tools.terminal.drain();
+  tools.window.write(&reply, sizeof reply);
+  tools.window.end();
   power_off();
 }

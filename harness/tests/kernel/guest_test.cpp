@@ -13,6 +13,7 @@
 #include "kernel/exchange.hpp"
 #include "kernel/initramfs.hpp"
 #include "kernel/kernel_file.hpp"
+#include "kernel/linux_qemu.hpp"
 #include "tests/program.hpp"
 
 namespace farcall::kernel::guest_test {
@@ -211,7 +212,7 @@ TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
   EXPECT_EQ(bytes, std::string("tabkcraf"
                                "\x21\x43\x65\x87\x78\x56\x34\x12"
                                "\1\0\0\0"
-                               "\0\0\0\0"
+                               "\x62\0\0\0"  // 98 bytes
                                "\1\0\0\0"
                                "\1\0\0\0"
                                "\1\0\0\0"
@@ -270,14 +271,24 @@ TEST(KernelLog, TroubleIsFoundAndNothingElse) {
 }
 
 TEST(GuestCommand, SaysCpuAndTranslation) {
-  const process::Command command = guest_command("/usr/bin/qemu-system-ppc64",
-                                                 {.vmlinux = "/vmlinux",
-                                                  .agent = "/agent",
-                                                  .cpu = model::Cpu::power8,
-                                                  .mmu = model::Mmu::hash},
-                                                 {.initramfs = 3, .console = 4, .terminal = 5});
-  EXPECT_THAT(command.arguments, testing::IsSupersetOf({"power8", "/vmlinux", "/proc/self/fd/3"}));
+  const process::Command command =
+      guest_command({.program = "/usr/bin/qemu-system-ppc64", .abilities = {.sandbox = true}},
+                    {.vmlinux = "/vmlinux",
+                     .agent = "/agent",
+                     .cpu = model::Cpu::power8,
+                     .mmu = model::Mmu::hash},
+                    {.initramfs = 3, .console = 4, .terminal = 5, .window = 6, .control = 7});
+  EXPECT_THAT(command.arguments,
+              testing::IsSupersetOf({"power8", "/vmlinux", "/proc/self/fd/3", "-sandbox"}));
   EXPECT_THAT(command.arguments.back(), HasSubstr("disable_radix"));
+}
+
+TEST(GuestCommand, ASnapshotComesThroughADescriptorAndBringsItsKernel) {
+  const process::Command command =
+      guest_command({.program = "/usr/bin/qemu-system-ppc64"}, {.vmlinux = "/vmlinux"},
+                    {.initramfs = 3, .snapshot = 8});
+  EXPECT_THAT(command.arguments, testing::IsSupersetOf({"-incoming", "fd:8"}));
+  EXPECT_THAT(command.arguments, testing::Not(testing::Contains("/vmlinux")));
 }
 
 TEST(KernelFile, WhatIsNoKernelIsRefused) {

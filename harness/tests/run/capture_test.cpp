@@ -5,7 +5,10 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <system_error>
+#include <vector>
 
+#include "base/cache_folder.hpp"
 #include "model/json.hpp"
 #include "tests/run/farcall_process.hpp"
 
@@ -16,7 +19,7 @@ using model::Json;
 using testing::AllOf;
 using testing::HasSubstr;
 
-// ci/test has fetched it; it is booted for each of these.
+// ci/test has fetched it.
 constexpr const char* kKernel = "6.1";
 
 std::string path_in(const ScratchFolder& folder, const std::string& name) {
@@ -184,6 +187,71 @@ TEST(LinuxGuest, DistancesAreThoseOfEachBoot) {
     EXPECT_THAT(row.at("__bpf_call_base").get<std::string>(), testing::StartsWith("0xc00000000"));
     EXPECT_FALSE(row.at("fits 32 bits").get<bool>());
   }
+}
+
+// A cache of its own, with the kernels of the user's.
+class StockSnapshot : public testing::Test {
+ public:
+  StockSnapshot() {
+    namespace fs = std::filesystem;
+    fs::create_directories(cache_ / "farcall");
+    fs::create_symlink(*cache_folder() / "kernels", cache_ / "farcall/kernels");
+  }
+
+  Finished capture(const std::vector<std::string>& options = {}) const {
+    std::vector<std::string> arguments = {"kernel", "capture", case_, "--kernel", kKernel};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    return tests::run_program(farcall_binary(), arguments, {{"XDG_CACHE_HOME", cache_.string()}});
+  }
+  std::vector<std::filesystem::path> snapshots() const {
+    std::vector<std::filesystem::path> found;
+    std::error_code error;
+    for (const auto& entry :
+         std::filesystem::directory_iterator(cache_ / "farcall/snapshots", error)) {
+      if (entry.path().extension() == ".snapshot") {
+        found.push_back(entry.path());
+      }
+    }
+    return found;
+  }
+
+ private:
+  ScratchFolder folder_;
+  std::filesystem::path cache_ = folder_.path() / "cache";
+  std::string case_ = folder_.write("three.case", kThreeFunctions);
+};
+
+TEST_F(StockSnapshot, IsTakenOnceAndThenRestored) {
+  const Finished booted = capture();
+  ASSERT_EQ(booted.exit_code, 0) << booted.err;
+  EXPECT_EQ(booted.err, "");
+  ASSERT_EQ(snapshots().size(), 1U);
+  const auto taken = std::filesystem::last_write_time(snapshots().front());
+  const Finished restored = capture();
+  EXPECT_EQ(restored.exit_code, 0);
+  EXPECT_EQ(restored.err, "");
+  EXPECT_EQ(restored.out, booted.out);  // it places functions where it did before
+  EXPECT_EQ(std::filesystem::last_write_time(snapshots().front()), taken);
+}
+
+TEST_F(StockSnapshot, OneThatIsDamagedMeansABootAndANewOne) {
+  ASSERT_EQ(capture().exit_code, 0);
+  const auto size = std::filesystem::file_size(snapshots().front());
+  std::filesystem::resize_file(snapshots().front(), size / 2);
+  const Finished booted = capture();
+  EXPECT_EQ(booted.exit_code, 0) << booted.err;
+  EXPECT_THAT(booted.err, HasSubstr("a snapshot of a Linux guest cannot be restored, it boots"));
+  ASSERT_EQ(snapshots().size(), 1U);
+  EXPECT_GT(std::filesystem::file_size(snapshots().front()), size * 3 / 4);
+  const Finished restored = capture();
+  EXPECT_EQ(restored.exit_code, 0);
+  EXPECT_EQ(restored.err, "");
+}
+
+TEST_F(StockSnapshot, AFreshBootNeedsNone) {
+  const Finished booted = capture({"--fresh-boot"});
+  EXPECT_EQ(booted.exit_code, 0) << booted.err;
+  EXPECT_TRUE(snapshots().empty());
 }
 
 TEST(Capture, AKernelThatIsNoneIsRefused) {
