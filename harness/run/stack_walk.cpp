@@ -16,7 +16,7 @@
 namespace farcall::run {
 namespace {
 
-constexpr std::uint8_t kExit = 0x95;
+constexpr std::uint8_t kExitOpcode = 0x95;
 constexpr std::uint8_t kMov64 = 0xbf;
 constexpr std::uint8_t kMov64Number = 0xb7;
 constexpr std::uint8_t kAdd64Number = 0x07;
@@ -228,7 +228,7 @@ Result<WalkingCopy> walking_copy(const LinuxCell& linux_cell) {
       if (is_pseudo_call(slots[i])) {
         inserted[i].before = {
             {.opcode = kLoad64, .dst = kHandedOn, .src = kFrame, .offset = context}};
-      } else if (walks && slots[i].opcode == kExit) {
+      } else if (walks && slots[i].opcode == kExitOpcode) {
         inserted[i].before = walk(region, context);
       }
       i += slots[i].opcode == bpf::kLoadImmediate64 ? 1U : 0U;
