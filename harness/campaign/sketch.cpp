@@ -570,7 +570,8 @@ Sketch tidied(Sketch sketch) {
   }
   std::erase_if(sketch.places, [&](const auto& place) { return !known.contains(place.first); });
   for (auto& value : sketch.registers) {
-    const std::string_view name = word_after(value.value_or(""), "addr(");
+    const std::string text = value.value_or("");
+    const std::string_view name = word_after(text, "addr(");
     if (!name.empty() && !known.contains(std::string(name))) {
       value.reset();
     }
