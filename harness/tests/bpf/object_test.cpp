@@ -349,8 +349,8 @@ TEST(Object, RefusesWhatAProgramCannotSay) {
        "long *p = &missing; long f(void) { return *p; }",
        ErrorCode::elf_undefined_symbol, "o:.data+0x10", "address of 'missing'"},
       {"extern char missing[]; unsigned p = 1; long f(void) { return p; }\n"
-       "__attribute__((section(\".data.big\"))) char big[5 << 20] = {1};",
-       ErrorCode::elf_unsupported, "o:.data.big", "5242880 bytes of data: expected 4194304"},
+       "__attribute__((section(\".data.big\"))) char big[33 << 20] = {1};",
+       ErrorCode::elf_unsupported, "o:.data.big", "34603008 bytes of data: expected 33554432"},
   };
   for (const Refusal& refusal : refusals) {
     const Result<Program> program = program_in(compile(refusal.source), "o", "f");

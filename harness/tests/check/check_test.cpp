@@ -425,7 +425,7 @@ TEST(Check, AGlobalEntryWithAnotherR12SaysSo) {
   EXPECT_EQ(found->site, "main[0]");
   EXPECT_EQ(found->text,
             "callee was entered with r2 = 0x1234; expected its TOC pointer, 0x5678: its global "
-            "entry makes it of r12, which must be c00800000012a468 there; r12 is 0x42");
+            "entry computes r2 from r12, which must be c00800000012a468; r12 is 0x42");
 }
 
 // A pointer into the stack in `mem`, which the CPU has 0x3000 lower.

@@ -305,7 +305,8 @@ TEST(KernelMutants, AreEachNoticed) {
     const Finished run = run_farcall(
         {"run", (cases_folder() / "calls").string(), (cases_folder() / "helpers").string(),
          (cases_folder() / "pointers").string(), "--placements", "edges", "--where", "endian=le",
-         "--jit", "kernel:" + tree.string() + mutant.variant});
+         // Without programs that are made long: no mutant is about their branches.
+         "--filter", "*-edge-[!j]*", "--jit", "kernel:" + tree.string() + mutant.variant});
     std::filesystem::remove(file);
     std::filesystem::create_symlink(original, file);
     EXPECT_NE(run.exit_code, 0) << run.out << run.err;
