@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -180,9 +181,13 @@ bool lies_well(const model::Cell& cell, std::uint64_t entry_bytes = kLargestByte
   return true;
 }
 
+// Programs that were made longer, of programs that many cells share.
+using Longer = std::map<std::pair<std::shared_ptr<const bpf::Program>, const Lengthening*>,
+                        std::shared_ptr<const bpf::Program>>;
+
 // The cell with its program in other lengths, or as many of them as may be made.
 Result<void> add_longer(const model::Cell& cell, std::size_t index, const Move& move,
-                        LargePrograms& large, std::vector<model::Cell>& all) {
+                        LargePrograms& large, Longer& known, std::vector<model::Cell>& all) {
   Placement placement = cell.placement;
   placement.functions.front() = kText;
   FARCALL_TRY(moved, move(index, placement));
@@ -200,7 +205,11 @@ Result<void> add_longer(const model::Cell& cell, std::size_t index, const Move& 
       continue;
     }
     model::Cell longer_cell = *moved;
-    longer_cell.program = std::make_shared<const bpf::Program>(longer(*moved->program, by));
+    std::shared_ptr<const bpf::Program>& made = known[{moved->program, &by}];
+    if (!made) {
+      made = std::make_shared<const bpf::Program>(longer(*moved->program, by));
+    }
+    longer_cell.program = made;
     longer_cell.name = by.name;
     if (lies_well(longer_cell, by.is_large ? kLongestReachBytes : kLargestBytes)) {
       all.push_back(std::move(longer_cell));
@@ -223,6 +232,7 @@ Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells,
                                           LargePrograms& large) {
   std::vector<model::Cell> all;
   std::set<std::pair<std::string, model::AxisValues>> done;
+  Longer longer_programs;
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const model::Cell& cell = cells[i];
     if (!cell.program || cell.expected.failure || cell.control) {
@@ -248,7 +258,7 @@ Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells,
       moved->name = edge.name;
       made.push_back(std::move(*moved));
     }
-    FARCALL_TRYV(add_longer(cell, i, move, large, made));
+    FARCALL_TRYV(add_longer(cell, i, move, large, longer_programs, made));
     for (model::Cell& one : made) {
       one.axes = axes;
       one.name =
