@@ -6,6 +6,21 @@
 
 namespace farcall::process {
 
+// What the kernel tells of a process's threads and the CPUs, at one moment.
+struct CpuUse {
+  std::chrono::nanoseconds ran = {};  // all threads together
+  std::chrono::nanoseconds waited =
+      {};                  // for a CPU: the thread that waited longest; of a QEMU, the
+                           // one that runs the guest
+  bool wants_cpu = false;  // a thread runs, or could
+};
+
+// How long the process waited for a CPU between two looks that are `apart`. The kernel adds a wait to
+// `waited` only when it has ended: who wants a CPU and has not run at all has waited all the time. (A
+// kernel that does not count says 0 of `ran`.)
+std::chrono::nanoseconds waited_between(const CpuUse& before, const CpuUse& after,
+                                        std::chrono::nanoseconds apart);
+
 // Time runs out only while the process has a CPU, or wants none: what it spends waiting for one, on
 // a host that has more to do than it can, is not counted. A process that is stopped, that sleeps, or
 // that loops for ever runs out of it. The kernel says how long each of its threads waited
@@ -24,7 +39,11 @@ class Patience {
   int process_id_;
   Clock::time_point begin_ = Clock::now();
   Clock::time_point end_;
-  std::optional<std::chrono::nanoseconds> waited_ = {};  // for a CPU, as of the last look
+  struct Look {
+    Clock::time_point at;
+    CpuUse use;
+  };
+  std::optional<Look> last_ = {};
 };
 
 }  // namespace farcall::process

@@ -54,6 +54,18 @@ TEST(PatienceTest, EndsForAProcessThatNobodyKnows) {
   EXPECT_TRUE(is_over_within(patience, seconds(5)));
 }
 
+// The kernel has not yet added a wait that goes on: that of a process which never had a CPU.
+TEST(PatienceTest, WhoWantsACpuAndHasNotRunHasWaitedAllTheTime) {
+  const CpuUse before = {.ran = milliseconds(5), .waited = milliseconds(3), .wants_cpu = true};
+  EXPECT_EQ(waited_between(before, before, milliseconds(700)), milliseconds(700));
+  const CpuUse asleep = {.ran = milliseconds(5), .waited = milliseconds(3), .wants_cpu = false};
+  EXPECT_EQ(waited_between(before, asleep, milliseconds(700)), milliseconds(0));
+  const CpuUse ran = {.ran = milliseconds(6), .waited = milliseconds(40), .wants_cpu = true};
+  EXPECT_EQ(waited_between(before, ran, milliseconds(700)), milliseconds(37));
+  const CpuUse uncounted = {.wants_cpu = true};
+  EXPECT_EQ(waited_between(uncounted, uncounted, milliseconds(700)), milliseconds(0));
+}
+
 // On the same CPU, somebody who is 68 times as important.
 TEST(PatienceTest, LastsForAProcessThatWaitsForACpu) {
   auto child = busy_child();
