@@ -55,7 +55,7 @@ std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const Sto
   }
   std::vector<kernel::Answered> answers(
       cells.size(), Error{.code = ErrorCode::machine_lost, .message = "it was not asked"});
-  std::vector<std::vector<model::Finding>> of_walks(cells.size());
+  std::vector<run::StackWalk> walks(cells.size());
   for (auto& [machine, indices] : by_machine) {
     // The switch between JIT and interpreter is the guest's: once is enough.
     std::ranges::stable_sort(indices, {}, [&](std::size_t i) { return cells[i].mode; });
@@ -67,12 +67,17 @@ std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const Sto
     // After all the others: whatever comes of them, those have been answered.
     std::vector<std::pair<std::size_t, run::WalkingCopy>> copies;
     for (const std::size_t i : indices) {
-      if (cells[i].mode == wire::KernelMode::jit) {
-        if (auto copy = run::walking_copy(*cells[i].cell)) {
-          questions.push_back(copy.value().question);
-          copies.emplace_back(i, std::move(copy).value());
-        }
+      if (cells[i].mode != wire::KernelMode::jit ||
+          cells[i].cell->cell.program->functions.size() < 2) {
+        continue;
       }
+      auto copy = run::walking_copy(*cells[i].cell);
+      if (!copy) {
+        walks[i].unseen = copy.error().message;
+        continue;
+      }
+      questions.push_back(copy.value().question);
+      copies.emplace_back(i, std::move(copy).value());
     }
     auto said = kernel::ask({.vmlinux = kernel.vmlinux,
                              .agent = agent,
@@ -88,15 +93,19 @@ std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const Sto
       }
     }
     for (std::size_t i = 0; said && i < copies.size(); ++i) {
-      of_walks[copies[i].first] =
-          run::walk_findings(copies[i].second, said.value()[indices.size() + i], kernel.asked.toc);
+      walks[copies[i].first] =
+          run::stack_walk(copies[i].second, said.value()[indices.size() + i], kernel.asked.toc);
     }
   }
   std::vector<run::Captured> all;
   for (std::size_t i = 0; i < cells.size(); ++i) {
     all.push_back(captured(*cells[i].cell, cells[i].mode, answers[i], kernel.asked));
-    if (!all.back().skipped) {
-      all.back().findings.insert(all.back().findings.end(), of_walks[i].begin(), of_walks[i].end());
+    run::Captured& one = all.back();
+    if (!one.skipped) {
+      one.findings.insert(one.findings.end(), walks[i].findings.begin(), walks[i].findings.end());
+      if (!walks[i].unseen.empty()) {
+        one.notes.push_back(std::move(walks[i].unseen));
+      }
     }
   }
   return all;
@@ -107,18 +116,21 @@ model::Verdict verdict_of(const run::Captured& captured) {
   if (captured.skipped) {
     return {.outcome = model::Outcome::skip, .findings = {model::as_finding(*captured.skipped)}};
   }
-  if (captured.findings.empty()) {
-    return {.outcome = model::Outcome::pass};
+  model::Verdict verdict{.outcome = model::Outcome::pass, .findings = captured.findings};
+  verdict.notes = captured.notes;
+  if (!captured.findings.empty()) {
+    verdict.outcome = outcome_of(captured.findings.front());
   }
-  return {.outcome = outcome_of(captured.findings.front()), .findings = captured.findings};
+  return verdict;
 }
 
 // What the bare guest found, and what the kernel's own run did.
-model::Verdict together(model::Verdict bare, const std::vector<model::Finding>& findings) {
-  if (bare.outcome == model::Outcome::pass && !findings.empty()) {
-    bare.outcome = outcome_of(findings.front());
+model::Verdict together(model::Verdict bare, const run::Captured& captured) {
+  if (bare.outcome == model::Outcome::pass && !captured.findings.empty()) {
+    bare.outcome = outcome_of(captured.findings.front());
   }
-  bare.findings.insert(bare.findings.end(), findings.begin(), findings.end());
+  bare.findings.insert(bare.findings.end(), captured.findings.begin(), captured.findings.end());
+  bare.notes.insert(bare.notes.end(), captured.notes.begin(), captured.notes.end());
   return bare;
 }
 
@@ -222,7 +234,7 @@ void run_in_kernel(
       return;
     }
     run::FinishedCell joined = finished;
-    joined.verdict = judged(index, together(finished.verdict, all[index].findings));
+    joined.verdict = judged(index, together(finished.verdict, all[index]));
     tell(next, cell_report(joined, ""));
     ++next;
   });

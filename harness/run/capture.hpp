@@ -49,6 +49,7 @@ struct Captured {
   std::vector<model::Finding> findings;
   // jit.declined: the verifier's words, or why the kernel is not asked.
   std::optional<Error> skipped;
+  std::vector<std::string> notes = {};  // what is worth knowing, and changes nothing
 };
 
 // What the kernel answered to the question of `linux_cell`, asked with that mode. The verifier

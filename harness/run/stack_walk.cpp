@@ -31,8 +31,10 @@ constexpr std::uint8_t kHandedOn = 5;  // the register
 constexpr std::uint32_t kWalkBytes = 512;
 constexpr std::uint32_t kWalkRegionBytes = kWalkBytes + 8;
 
-Error no_copy(std::string why) {
-  return {.code = ErrorCode::jit_declined, .message = "no walk over the stack: " + std::move(why)};
+constexpr std::string_view kNoWalk = "no walk over the stack: ";
+
+Error no_copy(std::string_view why) {
+  return {.code = ErrorCode::jit_declined, .message = fmt::format("{}{}", kNoWalk, why)};
 }
 
 bool is_jump(const bpf::Slot& slot) {
@@ -197,6 +199,60 @@ model::Finding mismatch(const std::string& what) {
           fmt::format("the kernel's stack walk, in {}: {}", kWalkingCopy, what)};
 }
 
+// Why the answer tells of no walk; empty: it does.
+std::string why_unseen(const WalkingCopy& copy, const kernel::Answered& answered) {
+  if (!answered) {
+    return answered.error().message;
+  }
+  const kernel::Answer& answer = answered.value();
+  if (const auto reason = skipped(answer)) {
+    return reason->message;
+  }
+  if (answer.functions.size() != copy.functions.size() ||
+      answer.regions.size() != copy.question.regions.size()) {
+    return "the kernel's verifier has taken a function away";
+  }
+  return returned(answer) == 0 ? "no function that calls no other has returned" : "";
+}
+
+// What the answer of a copy that walked has wrong.
+std::vector<model::Finding> walk_findings(const WalkingCopy& copy, const kernel::Answer& answer,
+                                          GuestAddress toc) {
+  if (returned(answer) < 0) {
+    return {mismatch(fmt::format("bpf_get_stack fails with {}", returned(answer)))};
+  }
+  const model::CodeImage image = kernel_image(answer, copy.functions, toc);
+  const std::vector<GuestAddress> addresses = shown(answer, image);
+  if (addresses.empty()) {
+    return {mismatch("it shows no function of the program")};
+  }
+  const auto sites = decode::call_sites(image, {.endian = model::Endian::little, .toc = toc});
+  std::optional<std::size_t> callee;  // the function that was shown before; empty: the helper
+  for (const GuestAddress address : addresses) {
+    const auto site = std::ranges::find_if(
+        sites, [&](const model::DecodedCall& call) { return call.at.value + 4 == address.value; });
+    if (site == sites.end()) {
+      return {mismatch(fmt::format("it shows {}, which no call returns to", to_string(address)))};
+    }
+    const bool calls_it =
+        site->target && (callee ? is_in(image.functions[*callee], *site->target)
+                                : std::ranges::none_of(image.functions, [&](const auto& function) {
+                                    return is_in(function, *site->target);
+                                  }));
+    if (!calls_it) {
+      return {mismatch(fmt::format("it shows {} in {}, where a call returns that is not of {}",
+                                   to_string(address), image.functions[site->site.function].name,
+                                   callee ? image.functions[*callee].name : "bpf_get_stack"))};
+    }
+    callee = site->site.function;
+  }
+  if (*callee != 0) {
+    return {mismatch(fmt::format("it ends in {}, and not in the first function",
+                                 image.functions[*callee].name))};
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<WalkingCopy> walking_copy(const LinuxCell& linux_cell) {
@@ -244,56 +300,16 @@ Result<WalkingCopy> walking_copy(const LinuxCell& linux_cell) {
   return copy;
 }
 
-bool has_walked(const WalkingCopy& copy, const kernel::Answered& answered) {
-  return answered && answered.value().outcome == wire::KernelOutcome::done &&
-         answered.value().functions.size() == copy.functions.size() &&
-         answered.value().regions.size() == copy.question.regions.size() &&
-         returned(answered.value()) != 0;
-}
-
-std::vector<model::Finding> walk_findings(const WalkingCopy& copy, const kernel::Answered& answered,
-                                          GuestAddress toc) {
+StackWalk stack_walk(const WalkingCopy& copy, const kernel::Answered& answered, GuestAddress toc) {
   if (!answered && answered.error().code == ErrorCode::jit_crashed) {
-    return {{ErrorCode::jit_crashed, "",
-             fmt::format("{}: {}", kWalkingCopy, answered.error().message)}};
+    return {.findings = {{ErrorCode::jit_crashed, "",
+                          fmt::format("{}: {}", kWalkingCopy, answered.error().message)}},
+            .unseen = {}};
   }
-  if (!has_walked(copy, answered)) {
-    return {};
+  if (std::string why = why_unseen(copy, answered); !why.empty()) {
+    return {.findings = {}, .unseen = fmt::format("{}{}", kNoWalk, why)};
   }
-  const kernel::Answer& answer = answered.value();
-  if (returned(answer) < 0) {
-    return {mismatch(fmt::format("bpf_get_stack fails with {}", returned(answer)))};
-  }
-  const model::CodeImage image = kernel_image(answer, copy.functions, toc);
-  const std::vector<GuestAddress> addresses = shown(answer, image);
-  if (addresses.empty()) {
-    return {mismatch("it shows no function of the program")};
-  }
-  const auto sites = decode::call_sites(image, {.endian = model::Endian::little, .toc = toc});
-  std::optional<std::size_t> callee;  // the function that was shown before; empty: the helper
-  for (const GuestAddress address : addresses) {
-    const auto site = std::ranges::find_if(
-        sites, [&](const model::DecodedCall& call) { return call.at.value + 4 == address.value; });
-    if (site == sites.end()) {
-      return {mismatch(fmt::format("it shows {}, which no call returns to", to_string(address)))};
-    }
-    const bool calls_it =
-        site->target && (callee ? is_in(image.functions[*callee], *site->target)
-                                : std::ranges::none_of(image.functions, [&](const auto& function) {
-                                    return is_in(function, *site->target);
-                                  }));
-    if (!calls_it) {
-      return {mismatch(fmt::format("it shows {} in {}, where a call returns that is not of {}",
-                                   to_string(address), image.functions[site->site.function].name,
-                                   callee ? image.functions[*callee].name : "bpf_get_stack"))};
-    }
-    callee = site->site.function;
-  }
-  if (*callee != 0) {
-    return {mismatch(fmt::format("it ends in {}, and not in the first function",
-                                 image.functions[*callee].name))};
-  }
-  return {};
+  return {.findings = walk_findings(copy, answered.value(), toc), .unseen = {}};
 }
 
 }  // namespace farcall::run

@@ -20,7 +20,8 @@ namespace farcall::run {
 
 // The copy, in words, as reports name it.
 inline constexpr const char* kWalkingCopy =
-    "a copy of the program that walks the stack where functions return that call none";
+    "a copy of the program, in which each function that calls no other walks the stack before it "
+    "returns";
 
 struct WalkingCopy {
   kernel::Question question;
@@ -31,12 +32,13 @@ struct WalkingCopy {
 // an r5 of its own, or a jump would be too long.
 Result<WalkingCopy> walking_copy(const LinuxCell& linux_cell);
 
-// What is wrong in the answer of a kernel that ran it, whose r2 is `toc`: stack.mismatch,
-// jit.crashed. Nothing, too, where the kernel did not take the copy, or no such function returned.
-std::vector<model::Finding> walk_findings(const WalkingCopy& copy, const kernel::Answered& answered,
-                                          GuestAddress toc);
+// What came of it: what is wrong in the walk (stack.mismatch, jit.crashed), or why none was seen.
+struct StackWalk {
+  std::vector<model::Finding> findings;
+  std::string unseen;  // empty: there was a walk, or the kernel's end in place of one
+};
 
-// Whether the answer tells of a walk.
-bool has_walked(const WalkingCopy& copy, const kernel::Answered& answered);
+// The walk in the answer of a kernel whose r2 is `toc`.
+StackWalk stack_walk(const WalkingCopy& copy, const kernel::Answered& answered, GuestAddress toc);
 
 }  // namespace farcall::run

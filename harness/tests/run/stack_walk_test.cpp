@@ -122,32 +122,55 @@ kernel::Answer answer(const std::vector<std::uint64_t>& stored, std::int64_t ret
   return said;
 }
 
-std::string found(const std::vector<std::uint64_t>& stored, std::int64_t returned = 48) {
+std::string found(const std::vector<std::uint64_t>& stored) {
   const auto copy = walking_copy(three_functions());
-  const auto findings = walk_findings(copy.value(), answer(stored, returned), {});
-  return findings.empty() ? "" : findings.front().text;
+  const StackWalk walk = stack_walk(copy.value(), answer(stored, 48), {});
+  EXPECT_EQ(walk.unseen, "");
+  return walk.findings.empty() ? "" : walk.findings.front().text;
 }
 
 constexpr std::uint64_t kKernel = 0xc000000000b88f38;
 
-TEST(WalkFindings, ExactlyTheCallsUnderWay) {
+TEST(StackWalk, ExactlyTheCallsUnderWay) {
   EXPECT_EQ(found({kLeaf + 4, 0, kOuter + 4, kMain + 4, kKernel}), "");
   EXPECT_THAT(found({kLeaf + 4, 0, kMain + 4, kKernel}), HasSubstr("that is not of leaf"));
   EXPECT_THAT(found({kOuter + 4, kMain + 4, kKernel}), HasSubstr("that is not of bpf_get_stack"));
   EXPECT_THAT(found({kLeaf + 4, 0, kOuter + 4, kKernel}), HasSubstr("it ends in outer"));
   EXPECT_THAT(found({kLeaf + 4, 0, kOuter, kMain + 4}), HasSubstr("which no call returns to"));
   EXPECT_THAT(found({kKernel}), HasSubstr("no function of the program"));
-  EXPECT_THAT(found({}, -14), HasSubstr("fails with -14"));
-  EXPECT_EQ(found({}, 0), "");  // no leaf returned
 }
 
-TEST(WalkFindings, ACopyThatIsTheEndOfTheKernelIsTheCodes) {
+TEST(StackWalk, AHelperThatFailsIsAFinding) {
   const auto copy = walking_copy(three_functions());
-  const auto findings =
-      walk_findings(copy.value(), Error{.code = ErrorCode::jit_crashed, .message = "Oops"}, {});
-  ASSERT_EQ(findings.size(), 1U);
-  EXPECT_EQ(findings.front().code, ErrorCode::jit_crashed);
-  EXPECT_THAT(walk_findings(copy.value(), Error{.code = ErrorCode::machine_lost}, {}), IsEmpty());
+  const StackWalk walk = stack_walk(copy.value(), answer({}, -14), {});
+  ASSERT_EQ(walk.findings.size(), 1U);
+  EXPECT_THAT(walk.findings.front().text, HasSubstr("fails with -14"));
+}
+
+TEST(StackWalk, ACopyThatIsTheEndOfTheKernelIsTheCodes) {
+  const auto copy = walking_copy(three_functions());
+  const StackWalk walk =
+      stack_walk(copy.value(), Error{.code = ErrorCode::jit_crashed, .message = "Oops"}, {});
+  ASSERT_EQ(walk.findings.size(), 1U);
+  EXPECT_EQ(walk.findings.front().code, ErrorCode::jit_crashed);
+}
+
+// A walk that nobody saw is no agreement: it says so.
+TEST(StackWalk, WhereNoneIsSeenItSaysWhy) {
+  const auto copy = walking_copy(three_functions());
+  const auto unseen = [&](const kernel::Answered& answered) {
+    const StackWalk walk = stack_walk(copy.value(), answered, {});
+    EXPECT_THAT(walk.findings, IsEmpty());
+    return walk.unseen;
+  };
+  EXPECT_THAT(unseen(Error{.code = ErrorCode::machine_lost, .message = "the machine is lost"}),
+              HasSubstr("the machine is lost"));
+  kernel::Answer said = answer({}, 0);
+  EXPECT_THAT(unseen(said), HasSubstr("has returned"));
+  said.functions.pop_back();
+  EXPECT_THAT(unseen(said), HasSubstr("has taken a function away"));
+  said.outcome = wire::KernelOutcome::rejected;
+  EXPECT_THAT(unseen(said), HasSubstr("verifier rejects it"));
 }
 
 }  // namespace
