@@ -6,7 +6,7 @@ namespace farcall {
 namespace {
 
 struct Row {
-  ErrorCode code;
+  ErrorCode code{};
   Explanation explanation;
 };
 

@@ -18,6 +18,7 @@ const Explanation& explanation(ErrorCode code);
 
 // The number of codes.
 inline constexpr std::size_t kErrorCodeCount = 0
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a term of the sum
 #define FARCALL_ERROR_CODE_ONE(name, text, blame) +1
     FARCALL_ERROR_CODES(FARCALL_ERROR_CODE_ONE)
 #undef FARCALL_ERROR_CODE_ONE

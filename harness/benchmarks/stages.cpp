@@ -52,7 +52,7 @@ template <typename Stage>
 void each_program(benchmark::State& state, Stage stage) {
   inputs();
   std::size_t number = 0;
-  for (auto _ : state) {
+  for ([[maybe_unused]] const auto _ : state) {
     benchmark::DoNotOptimize(stage(number));
     number = (number + 1) % kPrograms;
   }
@@ -95,7 +95,7 @@ void prepare(benchmark::State& state) {
 void encode_job(benchmark::State& state) {
   std::vector<std::byte> area(std::size_t{32} << 20);
   vm::BatchLayout layout;
-  for (auto _ : state) {
+  for ([[maybe_unused]] const auto _ : state) {
     benchmark::DoNotOptimize(vm::encode_batch({}, inputs().jobs, 1, area, layout));
   }
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(layout.jobs.size()));
@@ -104,7 +104,7 @@ void encode_job(benchmark::State& state) {
 // An object of fifty functions that clang made, all up to its cell; and what then is to be done of it
 // before it can run.
 void read_object(benchmark::State& state) {
-  for (auto _ : state) {
+  for ([[maybe_unused]] const auto _ : state) {
     const auto parsed = cases::read_case(FARCALL_CASES "/c/fifty-le.case");
     benchmark::DoNotOptimize(cases::cells(parsed.value(), run::code_layout()).value());
   }
@@ -114,7 +114,7 @@ void prepare_object(benchmark::State& state) {
   const auto parsed = cases::read_case(FARCALL_CASES "/c/fifty-le.case");
   const model::Document document{
       .cell = cases::cells(parsed.value(), run::code_layout()).value().front()};
-  for (auto _ : state) {
+  for ([[maybe_unused]] const auto _ : state) {
     benchmark::DoNotOptimize(run::prepare(document, 0));
   }
 }
@@ -128,7 +128,7 @@ void exec_jit(benchmark::State& state) {
   const auto compiler =
       engine::process_jit("bench", {.program = FARCALL_EXAMPLE_JIT, .arguments = {}}).start();
   const std::vector<const model::Document*> batch(compiler->batch(), &document);
-  for (auto _ : state) {
+  for ([[maybe_unused]] const auto _ : state) {
     for (const engine::Compiled& one : compiler->compile(batch)) {
       if (!one.image) {
         state.SkipWithError(one.image.error().message.c_str());

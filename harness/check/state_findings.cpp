@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ranges>
 #include <span>
 #include <string_view>
 
@@ -41,12 +42,12 @@ std::string_view vector_text(std::uint32_t vector) {
 
 // The site of the last call under way: where to begin looking.
 std::string last_call_site(const model::CodeImage& image, const model::Observations& observed) {
-  for (auto branch = observed.trace.rbegin(); branch != observed.trace.rend(); ++branch) {
-    if (branch->is_call()) {
-      const auto call = std::ranges::find(image.calls, branch->from, &model::CodeCall::at);
+  for (const model::TakenBranch& branch : std::views::reverse(observed.trace)) {
+    if (branch.is_call()) {
+      const auto call = std::ranges::find(image.calls, branch.from, &model::CodeCall::at);
       return call == image.calls.end() ? "" : site_name(image, call->site);
     }
-    if (branch->is_return()) {
+    if (branch.is_return()) {
       break;  // that call is over
     }
   }

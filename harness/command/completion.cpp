@@ -19,7 +19,7 @@ const std::map<std::string, Script> kShells = {
 
 }  // namespace
 
-Command completion_command(CLI::App& app, const Invocation&) {
+Command completion_command(CLI::App& app, const Invocation& /*unused*/) {
   const auto shell = std::make_shared<std::string>();
   CLI::App* const completion_app = app.add_subcommand(
       "completion", "Print what lets a shell complete farcall's commands and options");
@@ -32,7 +32,7 @@ Command completion_command(CLI::App& app, const Invocation&) {
           }};
 }
 
-Command manual_command(CLI::App& app, const Invocation&) {
+Command manual_command(CLI::App& app, const Invocation& /*unused*/) {
   CLI::App* const manual_app =
       app.add_subcommand("manual", "Print the manual page: farcall manual | man -l -");
   return {manual_app, [&app] {

@@ -134,7 +134,7 @@ Result<void> explain(const ExplainArguments& arguments) {
 
 }  // namespace
 
-Command explain_command(CLI::App& app, const Invocation&) {
+Command explain_command(CLI::App& app, const Invocation& /*unused*/) {
   const auto arguments = std::make_shared<ExplainArguments>();
   CLI::App* const explain_app = app.add_subcommand(
       "explain", "What an error code means and what to do; the assembly language");

@@ -119,8 +119,8 @@ Result<ExitCode> fuzz(FuzzArguments& arguments) {
     note(fmt::format("{} [{}]; these programs run once more on a new machine", error.message,
                      name(error.code)));
   };
-  const bool runs = !(options.programs && *options.programs == 0);
-  const auto done = runs ? campaign::run_campaign(store, options) : Result<void>(success());
+  const bool runs = !options.programs || *options.programs != 0;
+  auto done = runs ? campaign::run_campaign(store, options) : Result<void>(success());
   if (keeps) {
     FARCALL_TRYV(write_reports(folder, store, false));
   }

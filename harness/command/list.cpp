@@ -29,7 +29,7 @@ ExitCode list(const run::Selection& selection) {
 
 }  // namespace
 
-Command list_command(CLI::App& app, const Invocation&) {
+Command list_command(CLI::App& app, const Invocation& /*unused*/) {
   const auto selection = std::make_shared<run::Selection>();
   CLI::App* const list_app = app.add_subcommand("list", "Print the names of cells");
   list_app->add_option("PATH", selection->paths, "Case files, folders, FILE@CELL, or -")

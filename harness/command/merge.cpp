@@ -44,7 +44,7 @@ ExitCode merge(const MergeArguments& arguments) {
 
 }  // namespace
 
-Command merge_command(CLI::App& app, const Invocation&) {
+Command merge_command(CLI::App& app, const Invocation& /*unused*/) {
   const auto arguments = std::make_shared<MergeArguments>();
   CLI::App* const merge_app =
       app.add_subcommand("merge", "Join the reports of shards, and end as one run of all would");

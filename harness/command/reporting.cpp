@@ -61,7 +61,7 @@ void write_to(const std::vector<std::unique_ptr<report::Report>>& reports, Write
   for (const auto& report : reports) {
     try {
       write(*report);
-    } catch (const std::system_error&) {
+    } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch)
     }
   }
 }

@@ -39,7 +39,7 @@ class Lookup {
   explicit Lookup(const std::vector<show::Symbol>& symbols)
       : resolver_(symbols), truncating_(symbols) {}
 
-  void print_head() const {
+  static void print_head() {
     fmt::print("{:<16}  {:<44} {}\n", "address", "symbol", "a comparator that truncates says");
   }
 
@@ -72,7 +72,7 @@ void compare(const std::vector<show::Symbol>& symbols, const Lookup& lookup) {
     missing += is_missing ? 1U : 0U;
     if ((is_wrong || is_missing) && wrong + missing <= kShown) {
       if (wrong + missing == 1) {
-        lookup.print_head();
+        Lookup::print_head();
       }
       lookup.print(symbol.address);
     }
@@ -105,7 +105,7 @@ ExitCode resolve(const ResolveArguments& arguments) {
     compare(symbols.value(), lookup);
     return ExitCode::passed;
   }
-  lookup.print_head();
+  Lookup::print_head();
   for (const GuestAddress address : addresses) {
     lookup.print(address);
   }
@@ -114,7 +114,7 @@ ExitCode resolve(const ResolveArguments& arguments) {
 
 }  // namespace
 
-Command resolve_command(CLI::App& app, const Invocation&) {
+Command resolve_command(CLI::App& app, const Invocation& /*unused*/) {
   const auto arguments = std::make_shared<ResolveArguments>();
   CLI::App* const resolve_app = app.add_subcommand(
       "resolve", "Names of addresses, beside what a comparator makes of them that truncates");

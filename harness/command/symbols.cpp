@@ -114,7 +114,7 @@ ExitCode write_symbols(const SymbolsArguments& arguments) {
 
 }  // namespace
 
-Command symbols_command(CLI::App& app, const Invocation&) {
+Command symbols_command(CLI::App& app, const Invocation& /*unused*/) {
   const auto arguments = std::make_shared<SymbolsArguments>();
   CLI::App* const symbols_app =
       app.add_subcommand("symbols", "The symbols of a cell's JITed functions, for other tools");

@@ -18,7 +18,7 @@ using ppc64::Gpr;
 using ppc64::Op;
 using ppc64::Operand;
 
-Misemits absolute(Address change) {
+Misemits absolute(const Address& change) {
   return {
       [change](const Document&, CodeImage& image) { return each_absolute_call(image, change); }};
 }

@@ -95,7 +95,7 @@ std::vector<Fault> dump_faults() {
          using ppc64::Gpr;
          using ppc64::Op;
          constexpr ppc64::CrBit kNone{0};
-         const std::uint32_t before = static_cast<std::uint32_t>(code.words.size());
+         const auto before = static_cast<std::uint32_t>(code.words.size());
          const bool odd = (code.address.value / 4 + before) % 2 != 0;  // of the stub's first word
          const std::int64_t data = odd ? 20 : 16;                      // from `mflr`: not 8-aligned
          for (const std::uint32_t word :

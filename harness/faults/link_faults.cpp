@@ -210,7 +210,7 @@ std::vector<Fault> link_faults() {
          return each_call(linked, CallScheme::aux64,
                           [&](const LinkedCall&, bpf::Slot& slot, std::size_t call) {
                             linked.side_table[call] =
-                                linked.call_base + static_cast<std::uint64_t>(4 * slot.imm);
+                                linked.call_base + 4 * static_cast<std::uint64_t>(slot.imm);
                             return true;
                           });
        }}},

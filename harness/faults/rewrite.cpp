@@ -162,9 +162,10 @@ Instead taken_for(std::string_view from, std::string_view to,
     if (info == nullptr || info->mnemonic != from || (applies && !applies(one.front()))) {
       return std::nullopt;
     }
-    const auto row = std::ranges::find_if(bpf::kInstructions, [&](const InstructionInfo& other) {
-      return other.mnemonic == to && other.form == info->form && other.source == info->source;
-    });
+    const auto* const row =
+        std::ranges::find_if(bpf::kInstructions, [&](const InstructionInfo& other) {
+          return other.mnemonic == to && other.form == info->form && other.source == info->source;
+        });
     if (row == bpf::kInstructions.end()) {
       throw std::logic_error("no instruction " + std::string(to));
     }
@@ -187,9 +188,10 @@ Instead taken_for(std::string_view from, std::string_view to) {
 namespace {
 
 const InstructionInfo& row_of(std::string_view mnemonic, bool immediate) {
-  const auto row = std::ranges::find_if(bpf::kInstructions, [&](const InstructionInfo& info) {
-    return info.mnemonic == mnemonic && (info.source == bpf::Source::immediate) == immediate;
-  });
+  const auto* const row =
+      std::ranges::find_if(bpf::kInstructions, [&](const InstructionInfo& info) {
+        return info.mnemonic == mnemonic && (info.source == bpf::Source::immediate) == immediate;
+      });
   if (row == bpf::kInstructions.end()) {
     throw std::logic_error("no instruction " + std::string(mnemonic));
   }

@@ -50,6 +50,7 @@ std::string_view text_of(Bytes bytes) {
 
 }  // namespace farcall::fuzz
 
+// NOLINTNEXTLINE(readability-non-const-parameter): as libFuzzer declares it
 extern "C" int LLVMFuzzerInitialize(int* count, char*** arguments) {
   using namespace farcall::fuzz;
   const std::string_view first = *count > 1 ? (*arguments)[1] : "";

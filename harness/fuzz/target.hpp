@@ -26,7 +26,7 @@ void run_program(Bytes input);   // slots: validator, assembly and back, interpr
 void run_answer(Bytes patches);  // what a guest leaves in a batch's memory
 void run_bundle(Bytes text);     // what `replay`, `merge` and `run --rerun-failed` read
 void run_tags(Bytes text);       // /proc/kallsyms, and what bpftool lists
-void run_jit(Bytes answer);      // what the process of `--jit exec:` answers
+void run_jit(Bytes input);       // a byte for the cell; what the process of `--jit exec:` answers
 void run_kernel(Bytes reply);    // what the agent in a Linux guest answers
 void run_plugin(Bytes call);     // what comes over the plugin's socket
 

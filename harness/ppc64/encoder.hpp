@@ -49,12 +49,13 @@ constexpr std::uint32_t field(Value value) {
       }
     }
     const auto number = static_cast<std::int64_t>(value);
-    bool good = fits(info, number);
-    if constexpr (std::integral<Value>) {
-      good = good && std::in_range<std::int64_t>(value);
-    }
-    if (!good) {
+    if (!fits(info, number)) {
       operand_does_not_fit(op, operand, number);
+    }
+    if constexpr (std::integral<Value>) {
+      if (!std::in_range<std::int64_t>(value)) {
+        operand_does_not_fit(op, operand, number);
+      }
     }
     return insert(info, number);
   }

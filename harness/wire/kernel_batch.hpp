@@ -148,7 +148,7 @@ struct KernelFunction {
   ul32 code_bytes;
   ul32 reserved;
   // What the kernel calls that address, up to a zero byte; hardened, what /proc/kallsyms has there.
-  char symbol[kKernelSymbolBytes];
+  char symbol[kKernelSymbolBytes] = {};
 };
 static_assert(sizeof(KernelFunction) == 16 + kKernelSymbolBytes);
 

@@ -154,7 +154,9 @@ void start_server(const char* server, const char* socket_path, int argc, char** 
     arguments[0] = const_cast<char*>(server);
     arguments[1] = const_cast<char*>(socket_path);
     arguments[2] = descriptor;
-    memcpy(arguments + 3, argv, static_cast<std::size_t>(argc) * sizeof(char*));
+    for (int i = 0; i < argc; ++i) {
+      arguments[3 + i] = argv[i];
+    }
     execv(server, arguments);
     dprintf(ready[1], "%s cannot be started: %s", server, strerror(errno));
     _exit(kFailed);
