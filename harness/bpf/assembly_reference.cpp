@@ -171,7 +171,7 @@ AssemblyEntry entry(const InstructionInfo& like) {
     add(operands, std::move(all));
   }
   const bool words = std::ranges::any_of(
-      mnemonics, [](const std::string& one) { return one.find(" ") != std::string::npos; });
+      mnemonics, [](const std::string& one) { return one.find(' ') != std::string::npos; });
   return {.mnemonics = fmt::format("{}", fmt::join(mnemonics, words ? ", " : " ")),
           .operands = fmt::format("{}", fmt::join(operands, "; ")),
           .meaning = std::string(moves_address(like)

@@ -237,7 +237,7 @@ Result<void> jump_register(Machine& machine) {
                                name_of(program, to)));
   }
   machine.run.calls.push_back(
-      {.site = site, .slot = machine.pc, .callee = site.function, .pointer = *number});
+      {.site = site, .slot = machine.pc, .callee = site.function, .pointer = number});
   machine.pc = to;
   return success();
 }

@@ -122,7 +122,7 @@ class ObjectReader {
   }
   SourceLocation location(ElfAddress at) const {
     // Each slot has one: a large object has too many for a general formatter.
-    std::array<char, 16> digits;
+    std::array<char, 16> digits{};
     const auto end = std::to_chars(digits.begin(), digits.end(), at.offset, 16);
     std::string file = code_.file;
     file.append(":").append(section_name(at.section)).append("+0x");

@@ -396,8 +396,8 @@ class Campaign {
   }
 
   // Those that fail in another way than by `finding`; the others are counted.
-  std::vector<Failing> others(Trial& trial, StoredBlock& block, const StoredFinding& finding,
-                              std::vector<Failing> failing) {
+  static std::vector<Failing> others(Trial& trial, StoredBlock& block, const StoredFinding& finding,
+                                     std::vector<Failing> failing) {
     const std::vector<std::string> culprit = lines_of(finding.culprit);
     std::vector<Failing> left;
     std::vector<Failing> suspects;

@@ -170,7 +170,7 @@ std::uint64_t trait_key(const bpf::Program& program, bpf::SlotIndex at) {
   if (info == nullptr) {
     return slot.opcode;
   }
-  std::uint64_t hash = static_cast<std::uint64_t>(info - bpf::kInstructions.data());
+  auto hash = static_cast<std::uint64_t>(info - bpf::kInstructions.data());
   const auto mix = [&hash](std::uint64_t value) {
     hash = (hash ^ value) * 0x9e37'79b9'7f4a'7c15;
     hash ^= hash >> 29;

@@ -36,11 +36,11 @@ FindingKind kind_of(const model::Cell& cell, const model::Verdict& verdict);
 // each once. What every program has (mov, exit) is left out.
 std::vector<std::string> traits(const bpf::Program& program);
 
-// `arsh32 %, 32…63` of the instruction at `slot`.
-std::string trait(const bpf::Program& program, bpf::SlotIndex slot);
+// `arsh32 %, 32…63` of the instruction at `at`.
+std::string trait(const bpf::Program& program, bpf::SlotIndex at);
 
 // A number that is the same for instructions of one trait, within one process.
-std::uint64_t trait_key(const bpf::Program& program, bpf::SlotIndex slot);
+std::uint64_t trait_key(const bpf::Program& program, bpf::SlotIndex at);
 
 // The mnemonic in the word's row of the instruction table, whatever its operands: `or` also for
 // `mr`; `.long` if there is no such row.

@@ -380,9 +380,8 @@ class Reducer {
         edits.emplace_back([i](Sketch& sketch) { sketch.registers[i].reset(); });
       }
     }
-    for (std::size_t i = 0; i < sketch_.externals.size(); ++i) {
+    for (const SketchExternal& item : sketch_.externals) {
       const auto change = [&](auto how) {
-        const SketchExternal item = sketch_.externals[i];
         edits.emplace_back([item, how](Sketch& sketch) {
           const auto found = std::ranges::find(sketch.externals, item);
           if (found != sketch.externals.end()) {

@@ -301,7 +301,7 @@ Result<std::vector<FoundDomain>> list_domains(const std::string& uri) {
       found.push_back(found_domain(name, owner_of(name), uri));
     }
   }
-  free(domains);  // NOLINT(cppcoreguidelines-no-malloc): libvirt's contract
+  free(static_cast<void*>(domains));  // NOLINT(cppcoreguidelines-no-malloc): libvirt's contract
   return found;
 }
 

@@ -188,10 +188,10 @@ Result<Machine> Machine::start(const MachineSpec& spec, Host& host) {
                  SourceLocation{}, std::string{}, "build the target farcall_images"};
   }
   FARCALL_TRY(started, host.start(absolute));
-  return Machine(std::unique_ptr<State>(new State{.spec = std::move(absolute),
-                                                  .memory = std::move(started.memory),
-                                                  .console = std::move(started.console),
-                                                  .qemu = std::move(started.qemu)}));
+  return Machine(std::make_unique<State>(State{.spec = std::move(absolute),
+                                               .memory = std::move(started.memory),
+                                               .console = std::move(started.console),
+                                               .qemu = std::move(started.qemu)}));
 }
 
 Machine::Machine(std::unique_ptr<State> state) : state_(std::move(state)) {}
