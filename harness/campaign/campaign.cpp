@@ -10,10 +10,10 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <unordered_set>
 #include <utility>
 
+#include "base/parallel.hpp"
 #include "bpf/instruction.hpp"
 #include "campaign/choices.hpp"
 #include "campaign/finding.hpp"
@@ -133,12 +133,7 @@ class Campaign {
   }
 
   Result<void> run() {
-    std::vector<std::jthread> others(std::max(options_.runner.machines, 1U) - 1);
-    for (std::jthread& other : others) {
-      other = std::jthread([&] { work(); });
-    }
-    work();
-    others.clear();
+    on_threads(options_.runner.machines, [this] { work(); });
     if (failure_) {
       return *failure_;
     }

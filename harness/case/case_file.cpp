@@ -199,6 +199,7 @@ Result<Case> case_of(const std::string& name, bpf::Object object,
 }
 
 Result<std::shared_ptr<const bpf::KernelTypes>> KernelFiles::types(const std::string& path) {
+  const std::lock_guard lock(mutex_);
   std::shared_ptr<const bpf::KernelTypes>& known = read_[path];
   if (known == nullptr) {
     FARCALL_TRY(types, bpf::KernelTypes::read(path));

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -164,13 +165,14 @@ struct Undeclared {
   bpf::Callx callx = bpf::Callx::none;
 };
 
-// The types of kernels that the cases of a run name: each file is read once.
+// The types of kernels that the cases of a run name: each file is read once, whoever asks first.
 class KernelFiles {
  public:
   // What KernelTypes::read() fails with.
   Result<std::shared_ptr<const bpf::KernelTypes>> types(const std::string& path);
 
  private:
+  std::mutex mutex_;
   std::map<std::string, std::shared_ptr<const bpf::KernelTypes>> read_;
 };
 

@@ -3,13 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <map>
 #include <memory>
 #include <set>
-#include <thread>
 #include <utility>
 
+#include "base/parallel.hpp"
 #include "model/rules.hpp"
 
 namespace farcall::coverage {
@@ -22,22 +21,6 @@ struct Trial {
   std::size_t fault = 0;
   std::size_t document = 0;
 };
-
-// Calls `work` for each number below `count`, on `threads` threads.
-template <typename Work>
-void in_parallel(std::size_t count, unsigned threads, Work work) {
-  std::atomic<std::size_t> next = 0;
-  const auto run = [&] {
-    for (std::size_t i = next++; i < count; i = next++) {
-      work(i);
-    }
-  };
-  std::vector<std::jthread> others(threads - 1);
-  for (std::jthread& other : others) {
-    other = std::jthread(run);
-  }
-  run();
-}
 
 bool is_about_dump(const Fault& fault) {
   return fault.part == faults::Part::dump;
@@ -170,11 +153,11 @@ std::vector<Witness> FaultMatrix::idle() const {
 
 Result<FaultMatrix> try_faults(std::span<const Fault* const> faults,
                                std::vector<model::Document> documents, run::RunnerOptions runner) {
-  in_parallel(documents.size(), runner.machines,
-              [&](std::size_t i) { faults::compile(documents[i]); });
+  for_each_index(documents.size(), runner.machines,
+                 [&](std::size_t i) { faults::compile(documents[i]); });
   std::vector<std::vector<std::size_t>> touched(faults.size());
-  in_parallel(faults.size(), runner.machines,
-              [&](std::size_t i) { touched[i] = chosen(*faults[i], documents); });
+  for_each_index(faults.size(), runner.machines,
+                 [&](std::size_t i) { touched[i] = chosen(*faults[i], documents); });
   std::vector<Trial> trials;
   std::set<std::size_t> wanted;
   for (std::size_t fault = 0; fault < faults.size(); ++fault) {

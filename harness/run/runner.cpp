@@ -5,11 +5,11 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include "base/parallel.hpp"
 #include "run/machine_run.hpp"
 
 namespace farcall::run {
@@ -190,12 +190,8 @@ RunSummary run_all(const Documents& documents, const RunnerOptions& options,
   InOrder results(options, sink, ended);
   Schedule schedule(documents);
   // A guest dies with the thread that started it, so each worker ends its machine before itself.
-  std::vector<std::jthread> others(std::min<std::size_t>(options.machines, documents.size()) - 1);
-  for (std::jthread& other : others) {
-    other = std::jthread([&] { work(documents, options, schedule, results); });
-  }
-  work(documents, options, schedule, results);
-  others.clear();  // all have ended
+  on_threads(std::min<std::size_t>(options.machines, documents.size()),
+             [&] { work(documents, options, schedule, results); });
   return results.end();
 }
 

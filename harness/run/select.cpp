@@ -9,9 +9,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include "base/files.hpp"
+#include "base/parallel.hpp"
 #include "case/case_file.hpp"
 #include "case/find.hpp"
 #include "case/hardware.hpp"
@@ -210,16 +212,24 @@ Result<Selected> select_cells(const Selection& selection) {
   }
   cases::KernelFiles kernels;
   LargePrograms large{.most = kMostLargePrograms};
-  const auto add_file = [&](const std::string& file) {
-    auto cells = cells_of(file, selection.edges ? &large : nullptr, kernels);
-    if (!cells) {
-      add_bad(file, std::move(cells).error());
-      return;
-    }
-    for (model::Cell& cell : cells.value()) {
-      add(std::move(cell));
+  const auto add_files = [&](const std::vector<std::string>& files) {
+    std::vector<Result<std::vector<model::Cell>>> read(files.size(), std::vector<model::Cell>());
+    // At edges one file after the other: which program is made large depends on it.
+    for_each_index(files.size(), selection.edges ? 1 : std::thread::hardware_concurrency(),
+                   [&](std::size_t i) {
+                     read[i] = cells_of(files[i], selection.edges ? &large : nullptr, kernels);
+                   });
+    for (std::size_t i = 0; i < files.size(); ++i) {
+      if (!read[i]) {
+        add_bad(files[i], std::move(read[i]).error());
+        continue;
+      }
+      for (model::Cell& cell : read[i].value()) {
+        add(std::move(cell));
+      }
     }
   };
+  std::vector<std::string> wanted_files;
   std::vector<std::string> passed_over;
   for (const std::string& file : found.files) {
     const bool may_be_wanted =
@@ -227,15 +237,12 @@ Result<Selected> select_cells(const Selection& selection) {
         std::ranges::any_of(selection.filters, [&](const std::string& filter) {
           return file == "-" || may_match(filter, case_name(file));
         });
-    if (may_be_wanted) {
-      add_file(file);
-    } else {
-      passed_over.push_back(file);
-    }
+    (may_be_wanted ? wanted_files : passed_over).push_back(file);
   }
+  add_files(wanted_files);
   if (cells_wanted == 0 && bad_files == 0 &&
       cells_named.empty()) {  // of how many: who asks should know
-    std::ranges::for_each(passed_over, add_file);
+    add_files(passed_over);
   }
   // A cell is run once, however often it is named.
   std::set<std::pair<std::string, std::string>> known;

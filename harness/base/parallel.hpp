@@ -1,0 +1,34 @@
+// Work that several threads share.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <thread>
+#include <vector>
+
+namespace farcall {
+
+// Calls `work` on so many threads at once, but at least one, of which this is one; returns when all
+// calls have.
+template <typename Work>
+void on_threads(std::size_t threads, const Work& work) {
+  std::vector<std::jthread> others(std::max<std::size_t>(threads, 1) - 1);
+  for (std::jthread& other : others) {
+    other = std::jthread([&work] { work(); });
+  }
+  work();
+}
+
+// Calls `work` once with each number below `count`, on `threads` threads.
+template <typename Work>
+void for_each_index(std::size_t count, std::size_t threads, const Work& work) {
+  std::atomic<std::size_t> next = 0;
+  on_threads(std::min(count, threads), [&] {
+    for (std::size_t i = next++; i < count; i = next++) {
+      work(i);
+    }
+  });
+}
+
+}  // namespace farcall
