@@ -57,7 +57,8 @@ TEST(New, WritesWhatAProgramOfAKernelLacks) {
   const std::string path = (folder.path() / "recorded.case").string();
   for (const auto& [entry, result, null] :
        {std::tuple("nothing", " none", Not(HasSubstr("-- data null"))),
-        std::tuple("wake", "\n0x1", Not(HasSubstr("-- data null ro")))}) {
+        std::tuple("wake", "\n0x1", Not(HasSubstr("-- data null ro"))),
+        std::tuple("draw", "\n0x2a", Not(HasSubstr("-- data null")))}) {
     const tests::Finished made =
         run_farcall({"new", object("probe.bpf.o") + ":" + entry, "-o", path});
     ASSERT_EQ(made.exit_code, 0) << made.err;
@@ -67,6 +68,16 @@ TEST(New, WritesWhatAProgramOfAKernelLacks) {
     EXPECT_THAT(text, null);
     EXPECT_EQ(run_farcall({"run", path}).exit_code, 0);
   }
+}
+
+TEST(New, GivesAContextThatHasNoEndRoomForMore) {
+  const tests::ScratchFolder folder;
+  const std::string path = (folder.path() / "recorded.case").string();
+  ASSERT_EQ(run_farcall({"new", object("probe.bpf.o") + ":enter", "-o", path}).exit_code, 0);
+  const std::string text = tests::contents(path);
+  EXPECT_THAT(text, HasSubstr("-- context 104  # enter and what follows it\n"));
+  EXPECT_THAT(text, HasSubstr("-- result\n0x3\n"));
+  EXPECT_EQ(run_farcall({"run", path}).exit_code, 0);
 }
 
 // The default lets a program take a million instructions; this one takes 6.
@@ -89,7 +100,7 @@ TEST(New, SaysWhatItCannotDo) {
   EXPECT_EQ(run_farcall({"new", "/nonexistent.o"}).exit_code, 2);
   const tests::Finished which = run_farcall({"new", object("probe.bpf.o")});
   EXPECT_EQ(which.exit_code, 2);
-  EXPECT_THAT(which.err, HasSubstr(fmt::format("3 programs: expected '{}:ENTRY' with one of ",
+  EXPECT_THAT(which.err, HasSubstr(fmt::format("5 programs: expected '{}:ENTRY' with one of ",
                                                object("probe.bpf.o"))));
 }
 
