@@ -6,6 +6,7 @@
 #include <array>
 
 #include "bpf/instruction.hpp"
+#include "bpf/stack_argument.hpp"
 
 namespace farcall::bpf {
 
@@ -141,6 +142,13 @@ std::vector<PseudoCall> pseudo_calls(const Program& program) {
     }
   }
   return calls;
+}
+
+bool has_stack_arguments(const Program& program) {
+  return std::ranges::any_of(program.slots, [](const Slot& slot) {
+    const InstructionInfo* const info = find(slot);
+    return info != nullptr && stack_argument(slot, *info).has_value();
+  });
 }
 
 }  // namespace farcall::bpf
