@@ -12,6 +12,7 @@
 
 #include "bpf/helpers.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/source_line.hpp"
 #include "bpf/stack_argument.hpp"
 
 namespace farcall::bpf {
@@ -33,7 +34,8 @@ struct Examined {
 Error error_at(const Examined& examined, SlotIndex slot, ErrorCode code, std::string_view message) {
   const Function& function = examined.program.functions[examined.function];
   Error error{.code = code,
-              .message = fmt::format("{}+{}: {}", function.name, slot - function.begin, message)};
+              .message = fmt::format("{}+{}{}: {}", function.name, slot - function.begin,
+                                     source_line(examined.program, slot), message)};
   if (slot < examined.program.origins.size()) {
     error.where = examined.program.origins[slot];
   }

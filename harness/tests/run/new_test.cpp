@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "farcall_process.hpp"
@@ -78,6 +79,18 @@ TEST(New, GivesAContextThatHasNoEndRoomForMore) {
   EXPECT_THAT(text, HasSubstr("-- context 104  # enter and what follows it\n"));
   EXPECT_THAT(text, HasSubstr("-- result\n0x3\n"));
   EXPECT_EQ(run_farcall({"run", path}).exit_code, 0);
+}
+
+// What the program does wrong is told with the line of its source.
+TEST(New, AFailureNamesTheSourceLine) {
+  const tests::ScratchFolder folder;
+  const std::string path = (folder.path() / "wake.case").string();
+  std::ofstream(path) << "-- elf \"" << object("probe.bpf.o")
+                      << "\" wake\n-- context 96\n-- result\nany\n";
+  const tests::Finished run = run_farcall({"run", path});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.out, testing::ContainsRegex("wake\\+[0-9]+, [^ ]*probe\\.c:[0-9]+:[0-9]+: "
+                                              "`\twaiter->next = 0;`: store of 8 bytes"));
 }
 
 // The default lets a program take a million instructions; this one takes 6.
