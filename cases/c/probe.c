@@ -48,3 +48,49 @@ SEC("raw_tracepoint") u64 wake(u64 *context)
 	waiter->next = 0;
 	return waiter->wakeups;
 }
+
+// What follows the number is not part of the type: as many arguments as the system call has.
+struct enter {
+	u64 number;
+	u64 arguments[];
+};
+
+SEC("tracepoint") u64 enter(struct enter *context)
+{
+	return context->arguments[5] + 3;
+}
+
+struct picture {
+	u64 pixels[128 * 1024 + 1];
+};
+
+// Whoever loads it says how many elements it has.
+struct {
+	int (*type)[2]; /* an array */
+	u32 *key;
+	u64 *value;
+} sized_later SEC(".maps");
+
+struct {
+	int (*type)[2];
+	u32 *key;
+	struct picture *value;
+	int (*max_entries)[1];
+} pictures SEC(".maps");
+
+static void *(*lookup)(void *map, const void *key) = (void *)1;
+static long (*update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
+
+SEC("raw_tracepoint") u64 draw(void)
+{
+	const u32 first = 0, tenth = 9;
+	const u64 number = 20;
+	struct picture *picture = lookup(&pictures, &first);
+	u64 *later;
+
+	if (!picture || update(&sized_later, &tenth, &number, 0))
+		return 1;
+	picture->pixels[128 * 1024] = 22;
+	later = lookup(&sized_later, &tenth);
+	return later ? *later + picture->pixels[128 * 1024] : 2;
+}

@@ -24,6 +24,28 @@ Error bad_access(const char* what, GuestAddress address, unsigned size, const st
                                  to_string(address), why)};
 }
 
+// What an address may have been meant to be in: the region that ends or begins closest to it.
+std::string neighbour(const std::vector<MemoryRegion>& regions, GuestAddress address) {
+  constexpr std::uint64_t kNear = std::uint64_t{64} * 1024;
+  std::uint64_t nearest = kNear;
+  std::string text;
+  for (const MemoryRegion& region : regions) {
+    const bool is_after = address.value >= region.address.value;
+    const std::uint64_t offset = address.value - region.address.value;
+    const std::uint64_t before = region.address.value - address.value;
+    if (is_after && offset - region.bytes.size() < nearest) {
+      nearest = offset - region.bytes.size();
+      text = fmt::format(": it is byte {} of {}, which has {}", offset, region.name,
+                         region.bytes.size());
+    } else if (!is_after && before < nearest) {
+      nearest = before;
+      text =
+          fmt::format(": it is {} byte{} before {}", before, before == 1 ? "" : "s", region.name);
+    }
+  }
+  return text;
+}
+
 std::string outside(const std::vector<MemoryRegion>& regions, GuestAddress address) {
   for (const MemoryRegion& region : regions) {
     if (offset_in(region, address, 1) < region.bytes.size()) {
@@ -31,7 +53,7 @@ std::string outside(const std::vector<MemoryRegion>& regions, GuestAddress addre
                          to_string(region.address + region.bytes.size()));
     }
   }
-  return "lies in no region";
+  return "lies in no region" + neighbour(regions, address);
 }
 
 std::uint64_t read_number(const std::byte* bytes, unsigned size, std::endian order) {

@@ -102,8 +102,17 @@ class Reader {
         pointer != nullptr && btf_is_ptr(pointer) ? plain_type(pointer->type) : nullptr;
     if (pointee != nullptr && (btf_is_composite(pointee) || btf_is_int(pointee))) {
       info_.contexts.emplace(place, Pointee{.type = btf_is_int(pointee) ? "" : name_of(pointee),
-                                            .bytes = pointee->size});
+                                            .bytes = pointee->size,
+                                            .is_open = is_open(*pointee)});
     }
+  }
+
+  bool is_open(const btf_type& type) const {
+    if (!btf_is_composite(&type) || btf_vlen(&type) == 0) {
+      return false;
+    }
+    const btf_type* const last = plain_type(btf_members(&type)[btf_vlen(&type) - 1].type);
+    return last != nullptr && btf_is_array(last) && btf_array(last)->nelems == 0;
   }
 
   // Variables and functions by the sections that the compiler sorted them into.

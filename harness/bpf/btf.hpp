@@ -51,6 +51,7 @@ struct ExternDeclaration {
 struct Pointee {
   std::string type;
   std::uint32_t bytes = 0;
+  bool is_open = false;  // its last member is an array that does not say how long it is
 };
 
 // A place that depends on how a kernel's types look: what comes of it, or why nothing does.

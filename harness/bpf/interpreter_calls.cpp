@@ -21,7 +21,9 @@ Result<void> enter(Machine& machine, CallSite site, std::uint32_t function) {
   machine.run.calls.push_back({.site = site, .slot = machine.pc, .callee = function});
   Frame& frame = machine.frames.emplace_back(Frame{.site = site, .resume = machine.pc + 1});
   std::copy_n(machine.registers.begin() + kFirstSaved, kSavedCount, frame.saved.begin());
+  std::vector<Value> passed = std::exchange(machine.stack.back().passed, {});
   begin_function(machine, {machine.stack.back().top.value - kFrameBytes}, function);
+  machine.stack.back().arguments = std::move(passed);
   return success();
 }
 
@@ -115,6 +117,7 @@ Result<void> call_external(Machine& machine, CallSite site, std::uint32_t callee
                : result.error();
   }
   machine.frames.pop_back();
+  machine.stack.back().passed.clear();
   machine.left.resize(std::min(machine.left.size(), machine.stack.size()));
   lose_arguments(machine, machine.pc);
   machine.registers[0] = from_external(machine, result.value());

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "bpf/disassembler.hpp"
+#include "bpf/source_line.hpp"
 
 namespace farcall::bpf::interpreter {
 
@@ -19,16 +20,8 @@ namespace {
 
 // `main+2 (call local f)`, with the line of the source that a compiler made it of.
 std::string describe_slot(const Program& program, SlotIndex slot) {
-  std::string text =
-      fmt::format("{} ({})", name_of(program, slot), disassemble_instruction(program, slot));
-  const auto after = std::ranges::upper_bound(program.lines, slot, {}, &SourceLine::slot);
-  if (after != program.lines.begin()) {
-    const SourceLine& line = *std::prev(after);
-    if (line.slot >= program.functions[function_at(program, slot).value_or(0)].begin) {
-      text += fmt::format(", {}: `{}`", to_string(line.where), line.text);
-    }
-  }
-  return text;
+  return fmt::format("{} ({}){}", name_of(program, slot), disassemble_instruction(program, slot),
+                     source_line(program, slot));
 }
 
 std::string describe_origin(const Program& program, const Origin& origin) {
@@ -133,7 +126,8 @@ Error located(const Machine& machine, Error error) {
   if (machine.pc < machine.program.origins.size()) {
     error.where = machine.program.origins[machine.pc];
   }
-  error.message = fmt::format("{}: {}", name_of(machine.program, machine.pc), error.message);
+  error.message = fmt::format("{}{}: {}", name_of(machine.program, machine.pc),
+                              source_line(machine.program, machine.pc), error.message);
   return error;
 }
 

@@ -36,6 +36,8 @@ struct Frame {
 struct StackFrame {
   std::uint32_t number = 0;
   GuestAddress top;
+  std::vector<Value> arguments = {};        // the sixth and those after it
+  std::vector<Value> passed = {};           // such that the next call gets
   std::uint32_t may_gotos = kMayGotoLimit;  // how often may_goto goes on yet
   std::uint32_t bytes = kStackUnit;         // what StackUse counts of it
 };

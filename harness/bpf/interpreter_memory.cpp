@@ -9,6 +9,7 @@
 #include "base/bits.hpp"
 #include "bpf/interpreter_values.hpp"
 #include "bpf/operation_result.hpp"
+#include "bpf/stack_argument.hpp"
 
 namespace farcall::bpf::interpreter {
 namespace {
@@ -125,6 +126,25 @@ Result<void> store_value(Machine& machine, GuestAddress address, unsigned size,
   return success();
 }
 
+// An argument beyond the fifth, which is loaded or passed on.
+void access_argument(Machine& machine, StackArgument argument, const InstructionInfo& info,
+                     const Slot& slot) {
+  const Value unwritten = undefined_value({.kind = Origin::Kind::memory, .slot = machine.pc});
+  StackFrame& frame = machine.stack.back();
+  if (argument.is_own) {
+    const bool is_given = argument.number < frame.arguments.size();
+    machine.registers[slot.dst] = is_given ? frame.arguments[argument.number] : unwritten;
+    return;
+  }
+  if (argument.number >= frame.passed.size()) {
+    frame.passed.resize(argument.number + 1, unwritten);
+  }
+  frame.passed[argument.number] =
+      info.source == Source::immediate
+          ? Value{.bits = static_cast<std::uint64_t>(std::int64_t{slot.imm})}
+          : machine.registers[slot.src];
+}
+
 Result<void> check_alignment(const InstructionInfo& info, GuestAddress address) {
   if (address.value % info.memory_bytes != 0) {
     return access_error(fmt::format("{} at {}: an atomic access must be aligned to its size",
@@ -167,6 +187,10 @@ Result<void> find_code_pointers(Machine& machine) {
 }
 
 Result<void> access_memory(Machine& machine, const InstructionInfo& info, const Slot& slot) {
+  if (const auto argument = stack_argument(slot, info)) {
+    access_argument(machine, *argument, info, slot);
+    return success();
+  }
   if (info.form == Form::load) {
     FARCALL_TRY(address, checked_address(machine, info, slot, slot.src));
     if (info.orders()) {

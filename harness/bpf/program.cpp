@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 #include "bpf/instruction.hpp"
+#include "bpf/source_line.hpp"
+#include "bpf/stack_argument.hpp"
 
 namespace farcall::bpf {
 
@@ -141,6 +144,25 @@ std::vector<PseudoCall> pseudo_calls(const Program& program) {
     }
   }
   return calls;
+}
+
+std::string source_line(const Program& program, SlotIndex slot) {
+  const auto after = std::ranges::upper_bound(program.lines, slot, {}, &SourceLine::slot);
+  if (after == program.lines.begin()) {
+    return {};
+  }
+  const SourceLine& line = *std::prev(after);
+  const auto function = function_at(program, slot);
+  return function && line.slot >= program.functions[*function].begin
+             ? fmt::format(", {}: `{}`", to_string(line.where), line.text)
+             : std::string{};
+}
+
+bool has_stack_arguments(const Program& program) {
+  return std::ranges::any_of(program.slots, [](const Slot& slot) {
+    const InstructionInfo* const info = find(slot);
+    return info != nullptr && stack_argument(slot, *info).has_value();
+  });
 }
 
 }  // namespace farcall::bpf

@@ -12,6 +12,8 @@
 
 #include "bpf/helpers.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/source_line.hpp"
+#include "bpf/stack_argument.hpp"
 
 namespace farcall::bpf {
 namespace {
@@ -32,7 +34,8 @@ struct Examined {
 Error error_at(const Examined& examined, SlotIndex slot, ErrorCode code, std::string_view message) {
   const Function& function = examined.program.functions[examined.function];
   Error error{.code = code,
-              .message = fmt::format("{}+{}: {}", function.name, slot - function.begin, message)};
+              .message = fmt::format("{}+{}{}: {}", function.name, slot - function.begin,
+                                     source_line(examined.program, slot), message)};
   if (slot < examined.program.origins.size()) {
     error.where = examined.program.origins[slot];
   }
@@ -151,11 +154,21 @@ Problem check_fields(const Examined& examined, const InstructionInfo& info) {
 
 Problem check_registers(const Examined& examined, const InstructionInfo& info) {
   const Slot& slot = examined.slot();
-  for (const std::uint8_t number : {slot.dst, slot.src}) {
+  const auto argument = stack_argument(slot, info);
+  const std::array<std::uint8_t, 2> named = {argument && !argument->is_own ? slot.src : slot.dst,
+                                             argument && argument->is_own ? slot.dst : slot.src};
+  for (const std::uint8_t number : named) {
     if (number >= kRegisterCount) {
-      return error_at(
-          examined, ErrorCode::bpf_bad_register,
-          fmt::format("{} names register r{}: expected r0 to r10", info.mnemonic, number));
+      Error error =
+          error_at(examined, ErrorCode::bpf_bad_register,
+                   fmt::format("{} names register r{}: expected r0 to r10", info.mnemonic, number));
+      if (number == kArgumentBase) {
+        error.hint = fmt::format(
+            "r11 is there for arguments six and more: 'stxdw [%r11-8], %r1' passes the sixth, "
+            "'ldxdw %r1, [%r11+8]' loads it, and so on in steps of 8 up to {}",
+            8 * kMostStackArguments);
+      }
+      return error;
     }
   }
   if ((info.writes_dst() && slot.dst == kFramePointer) ||

@@ -209,7 +209,7 @@ Result<void> read_elf(Reader& reader, const Section& section) {
   reader.result.entry_has_result = object.value().has_result;
   reader.structures = std::move(object.value().structures);
   FARCALL_TRYV(declare_callees(reader, object.value()));
-  declare_maps(reader, object.value());
+  FARCALL_TRYV(declare_maps(reader, object.value()));
   FARCALL_TRYV(keep_data(reader, file, object.value()));
   keep_program(reader, section, std::move(object.value().program));
   return success();

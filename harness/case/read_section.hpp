@@ -98,7 +98,7 @@ Result<void> read_array(Reader& reader, const Section& section);
 // object that is read get their numbers, and whatever has no declaration becomes a stub.
 Result<void> declare_callees(Reader& reader, bpf::Object& object);
 // Its maps likewise: those without `-- array` become regions.
-void declare_maps(Reader& reader, bpf::Object& object);
+Result<void> declare_maps(Reader& reader, bpf::Object& object);
 // Makes the log of all stubs, before the program is done.
 Result<void> add_stub_log(Reader& reader);
 // What stubs return, when all that has a name is known.

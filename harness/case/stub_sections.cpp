@@ -35,10 +35,11 @@ constexpr std::array<std::string_view, 3> kMapHelpers = {"map_lookup_elem", "map
 
 // A map that nobody described has as many elements as fit, one at least.
 constexpr std::uint32_t kMostMapBytes = 64 * 1024;
+constexpr std::uint32_t kMostTableBytes = 16 * 1024 * 1024;
 constexpr std::uint32_t kMostSlots = 16;         // of a hash table
 constexpr std::uint32_t kTableHeaderBytes = 16;  // external/map_elem.cpp
-constexpr std::uint32_t kLargestKey = 4096;
-constexpr std::uint32_t kLargestValue = 1024 * 1024;
+constexpr std::uint32_t kLargestKey = 64 * 1024;
+constexpr std::uint32_t kLargestValue = 16 * 1024 * 1024;
 
 Result<std::vector<Word>> read_values(Cursor cursor) {
   std::vector<Word> values;
@@ -235,22 +236,36 @@ std::string region_name(const Reader& reader, const bpf::Object& object, std::st
   return name;
 }
 
+// As many of `most` as the definition admits. Without a number there the program's loader sets it.
+std::uint32_t entries(const bpf::MapDefinition& definition, std::uint32_t most) {
+  const std::uint32_t at_least_one = std::max(most, 1U);
+  return definition.max_entries == 0 ? at_least_one
+                                     : std::min(definition.max_entries, at_least_one);
+}
+
 // Makes the region of a map.
-void add_map(Reader& reader, const std::string& name, const bpf::MapDefinition& definition) {
+Result<void> add_map(Reader& reader, const std::string& name,
+                     const bpf::MapDefinition& definition) {
+  if (definition.value_bytes > kLargestValue || definition.key_bytes > kLargestKey) {
+    return error_at(reader.result.program_where, ErrorCode::case_unsupported,
+                    fmt::format("map '{}' has keys of {} bytes and values of {}: expected {} and "
+                                "{} at most",
+                                name, definition.key_bytes, definition.value_bytes, kLargestKey,
+                                kLargestValue));
+  }
   const bool holds_programs = definition.type == kProgramArrayMap;
   const bool is_array =
       holds_programs || definition.type == kArrayMap || definition.type == kPerCpuArrayMap;
   const bool is_table = std::ranges::find(kHashMaps, definition.type) != kHashMaps.end();
-  const std::uint32_t value_bytes =
-      holds_programs ? 8 : std::clamp(definition.value_bytes, 1U, kLargestValue);
-  const std::uint32_t elements =
-      is_array ? std::min(definition.max_entries, std::max(kMostMapBytes / value_bytes, 1U)) : 0;
-  const std::uint32_t key_bytes = std::clamp(definition.key_bytes, 1U, kLargestKey);
-  const std::uint32_t slots = is_table ? std::min(definition.max_entries, kMostSlots) : 0;
-  const std::size_t bytes =
-      is_array
-          ? bpf::kArrayHeaderBytes + std::size_t{elements} * value_bytes
-          : kTableHeaderBytes + slots * (8 + align_up(key_bytes, 8) + align_up(value_bytes, 8));
+  const std::uint32_t value_bytes = holds_programs ? 8 : std::max(definition.value_bytes, 1U);
+  const std::uint32_t elements = is_array ? entries(definition, kMostMapBytes / value_bytes) : 0;
+  const std::uint32_t key_bytes = std::max(definition.key_bytes, 1U);
+  const auto slot_bytes =
+      static_cast<std::uint32_t>(8 + align_up(key_bytes, 8) + align_up(value_bytes, 8));
+  const std::uint32_t slots =
+      is_table ? entries(definition, std::min(kMostSlots, kMostTableBytes / slot_bytes)) : 0;
+  const std::size_t bytes = is_array ? bpf::kArrayHeaderBytes + std::size_t{elements} * value_bytes
+                                     : kTableHeaderBytes + std::size_t{slots} * slot_bytes;
   const std::size_t region = reader.result.data.size();
   reader.maps.push_back({.name = name, .value_bytes = holds_programs ? 0 : elements * value_bytes});
   reader.result.arrays.push_back({.region = region,
@@ -264,6 +279,7 @@ void add_map(Reader& reader, const std::string& name, const bpf::MapDefinition& 
                                 .address = {},
                                 .bytes = std::vector<std::byte>(bytes),
                                 .writable = !holds_programs});
+  return success();
 }
 
 }  // namespace
@@ -330,7 +346,7 @@ Result<void> declare_callees(Reader& reader, bpf::Object& object) {
   return success();
 }
 
-void declare_maps(Reader& reader, bpf::Object& object) {
+Result<void> declare_maps(Reader& reader, bpf::Object& object) {
   std::vector<std::int32_t> numbers;
   for (const bpf::ObjectMap& map : object.maps) {
     const auto known = std::ranges::find(reader.maps, map.name, &bpf::Map::name);
@@ -339,7 +355,7 @@ void declare_maps(Reader& reader, bpf::Object& object) {
       continue;  // `-- array`
     }
     const std::string name = region_name(reader, object, map.name);
-    add_map(reader, name, map.definition);
+    FARCALL_TRYV(add_map(reader, name, map.definition));
   }
   each_instruction(object.program, [&](bpf::Slot& slot, const bpf::InstructionInfo& info) {
     // One that is beyond is in the code as a number: nobody relocated it.
@@ -348,6 +364,7 @@ void declare_maps(Reader& reader, bpf::Object& object) {
       slot.imm = numbers[number];
     }
   });
+  return success();
 }
 
 Result<void> add_stub_log(Reader& reader) {

@@ -55,9 +55,14 @@ struct Draft {
 };
 
 std::string context_section(const bpf::Pointee& context) {
-  const bool is_number = context.type.empty() || context.bytes == 0;
-  return is_number ? fmt::format("-- context {}\n", kContextBytes)
-                   : fmt::format("-- context {}\n", context.type);
+  if (context.type.empty() || context.bytes == 0) {
+    return fmt::format("-- context {}\n", kContextBytes);
+  }
+  if (context.is_open) {
+    return fmt::format("-- context {}  # {} and what follows it\n", context.bytes + kContextBytes,
+                       context.type);
+  }
+  return fmt::format("-- context {}\n", context.type);
 }
 
 std::string stub_sections(const bpf::Program& program) {

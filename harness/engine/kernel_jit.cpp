@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "bpf/stack_argument.hpp"
 #include "engine/kernel_build.hpp"
 #include "engine/process_jit.hpp"
 
@@ -88,6 +89,9 @@ std::string declined(const model::Cell& cell, Variant variant) {
   }
   if (variant == Variant::probed && has_user_memory(cell)) {
     return "memory at a user's address, from where a load that may fault gets 0";
+  }
+  if (bpf::has_stack_arguments(*cell.program)) {
+    return "arguments six and more, which Linux does not have on ppc64";
   }
   if (cell.expected.failure) {
     return "the case expects a failure, of farcall's own linker or JIT";

@@ -117,7 +117,8 @@ Target target_of(const model::LinkedProgram& linked, const model::AxisValues& ax
           .endian = axes.endian,
           .abi = axes.abi,
           .tail_calls = std::ranges::any_of(linked.program.slots, bpf::is_tail_call),
-          .may_goto = std::ranges::any_of(linked.program.slots, is_may_goto)};
+          .may_goto = std::ranges::any_of(linked.program.slots, is_may_goto),
+          .stack_arguments = bpf::has_stack_arguments(linked.program)};
 }
 
 // Where a program's externals and maps are, by their numbers, and the externals' r2.

@@ -4,8 +4,10 @@
 #include <array>
 #include <cstdint>
 
+#include "base/bits.hpp"
 #include "bpf/instruction.hpp"
 #include "bpf/interpreter.hpp"
+#include "bpf/stack_argument.hpp"
 #include "model/cell.hpp"
 #include "model/convention.hpp"
 #include "ppc64/abi.hpp"
@@ -31,6 +33,7 @@ inline constexpr ppc64::Gpr kStack = ppc64::kElfv2.stack;
 
 // The frame: offsets from kStack in bytes, and its size.
 struct Frame {
+  std::uint16_t arguments = 0;  // where a callee finds the sixth, if there are such
   std::uint16_t bpf_stack = 0;
   std::uint16_t swap_buffer = 0;  // the end of the BPF stack
   std::uint16_t saved = 0;
@@ -41,9 +44,16 @@ struct Frame {
 };
 
 constexpr Frame frame_of(const ppc64::CallingConvention& abi, bool tail_calls = false,
-                         bool may_goto = false) {
+                         bool may_goto = false, bool stack_arguments = false) {
   Frame frame;
+  // Where the ABI has room for five arguments before it, or at the beginning of that room.
+  frame.arguments =
+      static_cast<std::uint16_t>(abi.header_bytes + (abi.parameter_bytes == 0 ? 0 : 5 * 8));
   frame.bpf_stack = static_cast<std::uint16_t>(abi.header_bytes + abi.parameter_bytes);
+  if (stack_arguments) {
+    frame.bpf_stack = static_cast<std::uint16_t>(align_up(
+        std::uint64_t{frame.arguments} + 8 * bpf::kMostStackArguments, abi.stack_alignment));
+  }
   frame.swap_buffer = static_cast<std::uint16_t>(frame.bpf_stack + bpf::kFrameBytes);
   frame.saved = static_cast<std::uint16_t>(frame.swap_buffer + 8);
   frame.size =
@@ -62,7 +72,7 @@ constexpr Frame frame_of(const ppc64::CallingConvention& abi, bool tail_calls = 
 
 static_assert(frame_of(ppc64::kElfv2).size == 592 && frame_of(ppc64::kElfv1).size == 672);
 static_assert(592 % ppc64::kElfv2.stack_alignment == 0 && 672 % ppc64::kElfv1.stack_alignment == 0);
-static_assert(bpf::kMostFrames * std::uint64_t{frame_of(ppc64::kElfv1, true).size} <=
+static_assert(bpf::kMostFrames * std::uint64_t{frame_of(ppc64::kElfv1, true, true, true).size} <=
               model::kStackBytes);
 
 // What the code is for: the CPU, the order that it runs in, and the ABI with its frame.
@@ -72,8 +82,9 @@ struct Target {
   model::Abi abi = model::Abi::elfv2;
   bool tail_calls = false;
   bool may_goto = false;
+  bool stack_arguments = false;
   const ppc64::CallingConvention& convention = model::convention(abi);
-  Frame frame = frame_of(convention, tail_calls, may_goto);
+  Frame frame = frame_of(convention, tail_calls, may_goto, stack_arguments);
 };
 
 }  // namespace farcall::jit

@@ -166,10 +166,15 @@ class Translation {
   bool begins_program() const { return is_program(program_, source_.function); }
 
   // Whether the code of an instruction needs a frame: what calls, and what swaps bytes in memory.
+  // And what passes arguments: they are in the frame.
   static bool needs_frame(const Slot& slot) {
     const InstructionInfo* const info = bpf::find(slot);
-    return info == nullptr || info->is_call() || info->swap_bits != 0 ||
-           info->operation == Operation::may_goto;
+    if (info == nullptr || info->is_call() || info->swap_bits != 0 ||
+        info->operation == Operation::may_goto) {
+      return true;
+    }
+    const auto argument = bpf::stack_argument(slot, *info);
+    return argument && !argument->is_own;
   }
   bool has_frame() const {
     bool wanted = saved_ != 0 || keeps_counter_;
@@ -227,10 +232,29 @@ class Translation {
     return static_cast<std::uint32_t>(std::popcount(saved_)) + 3;
   }
 
+  // Arguments beyond the fifth are in the caller's frame.
+  void stack_argument(bpf::StackArgument argument, const InstructionInfo& info, const Slot& slot) {
+    const auto at = static_cast<std::int64_t>(frame_.arguments + 8 * argument.number);
+    if (argument.is_own) {
+      const std::int64_t own_frame = layout_.has_frame ? frame_.size : 0;
+      return emit<Op::ld>(kRegisterOf[slot.dst], own_frame + at, kStack);
+    }
+    Gpr value = kRegisterOf[slot.src];
+    if (info.source == bpf::Source::immediate) {
+      value = kOtherScratch;
+      load_immediate(out_, value, static_cast<std::uint64_t>(std::int64_t{slot.imm}));
+    }
+    emit<Op::std_>(value, at, kStack);
+  }
+
   Result<void> instruction() {
     const Slot& slot = program_.slots[slot_];
     const InstructionInfo* const info = bpf::find(slot);
     slots_taken_ = slots_at(source_.linked, slot_);
+    if (const auto argument = info == nullptr ? std::nullopt : bpf::stack_argument(slot, *info)) {
+      stack_argument(*argument, *info, slot);
+      return success();
+    }
     if (info == nullptr || slot.dst >= bpf::kRegisterCount || slot.src >= bpf::kRegisterCount) {
       return unsupported(slot);
     }

@@ -26,6 +26,9 @@
 //    552   632   r27 … r31 of the caller, as far as this function writes them
 //    592   672   = the caller's frame, where LR is saved at 16
 //
+// In a program that passes more than five arguments, the sixth to twelfth of the next call are at
+// 32 or 88, and what follows is 64 or 32 bytes further on. The callee loads them from there.
+//
 // With ELFv1, a function begins with its descriptor: three doublewords {code, TOC pointer, 0}. Its
 // address is the descriptor's, its code is 24 bytes further on.
 //

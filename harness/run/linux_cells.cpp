@@ -12,6 +12,7 @@
 
 #include "base/byte_order.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/stack_argument.hpp"
 
 namespace farcall::run {
 namespace {
@@ -39,6 +40,10 @@ std::string foreign(const bpf::Slot& slot) {
   }
   if (slot.opcode == kMayGoto) {
     return "may_goto, whose number of rounds the kernel chooses";
+  }
+  if (slot.opcode != kCallOpcode &&
+      (slot.dst == bpf::kArgumentBase || slot.src == bpf::kArgumentBase)) {
+    return "arguments six and more, which Linux does not have on ppc64";
   }
   if (slot.opcode == kCallOpcode && slot.src == bpf::kHelperCall) {
     return slot.imm == bpf::kTailCall

@@ -217,6 +217,13 @@ TEST(Validator, Registers) {
                  "main+0: be16 writes r10, the frame pointer, which is read-only", 1);
 }
 
+TEST(Validator, NamesTheSourceLine) {
+  Program program = program_of("mov %r0, 0\nmov %r10, 1\nexit\n");
+  program.lines = {{.slot = 0, .where = {.file = "a.c", .line = 3, .column = 5}, .text = "x = y;"}};
+  EXPECT_EQ(validate(program).error().message,
+            "main+1, a.c:3:5: `x = y;`: mov writes r10, the frame pointer, which is read-only");
+}
+
 TEST(Validator, JumpTargets) {
   expect_refused("ja +1\nexit\n", ErrorCode::bpf_jump_target,
                  "main+0: ja leads to slot 2, outside its function (0 to 1)", 1);

@@ -153,6 +153,7 @@ TEST_P(KernelJit, SkipsOnlyWhatIsRefusedByName) {
       "a function at address 0, which stands for one that has no address yet",
       "a division by the constant 0, which Linux's verifier refuses",
       "may_goto, which Linux's verifier rewrites",
+      "arguments six and more, which Linux does not have on ppc64",
       "an address of per-CPU data, which this JIT does not support",
       "an instruction that this kernel does not know",
       "a call of a kfunc, which this JIT does not support",

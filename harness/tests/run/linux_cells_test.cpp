@@ -73,6 +73,7 @@ TEST(LinuxCells, WhatTheKernelIsNotAskedAboutIsNamed) {
        {std::pair{"-- helper 7 no_op\n-- asm\ncall 7\n" + end, "helper 7 is the case's own"},
         std::pair{"-- asm\nmov %r0, 0\nlddw %r1, local f\nexit\nf:\nmov %r0, 1\n" + end,
                   "a function pointer"},
+        std::pair{"-- asm\nstdw [%r11-8], 1\nmov %r0, 0\n" + end, "arguments six and more"},
         std::pair{"-- matrix\nendian be\n-- asm\nmov %r0, 0\n" + end, "a big-endian cell"},
         std::pair{"-- data e\n01\n-- data d\naddr(e)\n-- asm\nmov %r0, 0\n" + end,
                   "d holds addresses"}}) {

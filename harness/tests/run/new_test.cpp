@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "farcall_process.hpp"
@@ -57,7 +58,8 @@ TEST(New, WritesWhatAProgramOfAKernelLacks) {
   const std::string path = (folder.path() / "recorded.case").string();
   for (const auto& [entry, result, null] :
        {std::tuple("nothing", " none", Not(HasSubstr("-- data null"))),
-        std::tuple("wake", "\n0x1", Not(HasSubstr("-- data null ro")))}) {
+        std::tuple("wake", "\n0x1", Not(HasSubstr("-- data null ro"))),
+        std::tuple("draw", "\n0x2a", Not(HasSubstr("-- data null")))}) {
     const tests::Finished made =
         run_farcall({"new", object("probe.bpf.o") + ":" + entry, "-o", path});
     ASSERT_EQ(made.exit_code, 0) << made.err;
@@ -67,6 +69,28 @@ TEST(New, WritesWhatAProgramOfAKernelLacks) {
     EXPECT_THAT(text, null);
     EXPECT_EQ(run_farcall({"run", path}).exit_code, 0);
   }
+}
+
+TEST(New, GivesAContextThatHasNoEndRoomForMore) {
+  const tests::ScratchFolder folder;
+  const std::string path = (folder.path() / "recorded.case").string();
+  ASSERT_EQ(run_farcall({"new", object("probe.bpf.o") + ":enter", "-o", path}).exit_code, 0);
+  const std::string text = tests::contents(path);
+  EXPECT_THAT(text, HasSubstr("-- context 104  # enter and what follows it\n"));
+  EXPECT_THAT(text, HasSubstr("-- result\n0x3\n"));
+  EXPECT_EQ(run_farcall({"run", path}).exit_code, 0);
+}
+
+// What the program does wrong is told with the line of its source.
+TEST(New, AFailureNamesTheSourceLine) {
+  const tests::ScratchFolder folder;
+  const std::string path = (folder.path() / "wake.case").string();
+  std::ofstream(path) << "-- elf \"" << object("probe.bpf.o")
+                      << "\" wake\n-- context 96\n-- result\nany\n";
+  const tests::Finished run = run_farcall({"run", path});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.out, testing::ContainsRegex("wake\\+[0-9]+, [^ ]*probe\\.c:[0-9]+:[0-9]+: "
+                                              "`\twaiter->next = 0;`: store of 8 bytes"));
 }
 
 // The default lets a program take a million instructions; this one takes 6.
@@ -89,7 +113,7 @@ TEST(New, SaysWhatItCannotDo) {
   EXPECT_EQ(run_farcall({"new", "/nonexistent.o"}).exit_code, 2);
   const tests::Finished which = run_farcall({"new", object("probe.bpf.o")});
   EXPECT_EQ(which.exit_code, 2);
-  EXPECT_THAT(which.err, HasSubstr(fmt::format("3 programs: expected '{}:ENTRY' with one of ",
+  EXPECT_THAT(which.err, HasSubstr(fmt::format("5 programs: expected '{}:ENTRY' with one of ",
                                                object("probe.bpf.o"))));
 }
 
