@@ -22,6 +22,20 @@ struct Trial {
   std::size_t document = 0;
 };
 
+// What is larger costs time and memory, and most of it is the same again: a fault is tried in such a
+// cell only where no smaller one has a place for it.
+constexpr std::size_t kSmallSlots = 16384;
+constexpr std::size_t kSmallMemoryBytes = std::size_t{1} << 20;
+
+bool is_small(const model::Document& document) {
+  std::size_t bytes = 0;
+  for (const bpf::MemoryRegion& region : document.cell.memory) {
+    bytes += region.bytes.size();
+  }
+  return bytes <= kSmallMemoryBytes &&
+         (document.cell.program == nullptr || document.cell.program->slots.size() <= kSmallSlots);
+}
+
 bool is_about_dump(const Fault& fault) {
   return fault.part == faults::Part::dump;
 }
@@ -153,11 +167,24 @@ std::vector<Witness> FaultMatrix::idle() const {
 
 Result<FaultMatrix> try_faults(std::span<const Fault* const> faults,
                                std::vector<model::Document> documents, run::RunnerOptions runner) {
-  for_each_index(documents.size(), runner.machines,
+  const auto first_large = std::ranges::stable_partition(documents, is_small).begin();
+  const auto small_count = static_cast<std::size_t>(first_large - documents.begin());
+  for_each_index(small_count, runner.machines,
                  [&](std::size_t i) { faults::compile(documents[i]); });
   std::vector<std::vector<std::size_t>> touched(faults.size());
-  for_each_index(faults.size(), runner.machines,
-                 [&](std::size_t i) { touched[i] = chosen(*faults[i], documents); });
+  for_each_index(faults.size(), runner.machines, [&](std::size_t i) {
+    touched[i] = chosen(*faults[i], std::span(documents).first(small_count));
+  });
+  if (std::ranges::any_of(touched, &std::vector<std::size_t>::empty)) {
+    for_each_index(documents.size() - small_count, runner.machines,
+                   [&](std::size_t i) { faults::compile(documents[small_count + i]); });
+    for_each_index(faults.size(), runner.machines, [&](std::size_t i) {
+      if (touched[i].empty()) {
+        touched[i] = chosen(*faults[i], std::span(documents).subspan(small_count));
+        std::ranges::for_each(touched[i], [&](std::size_t& index) { index += small_count; });
+      }
+    });
+  }
   std::vector<Trial> trials;
   std::set<std::size_t> wanted;
   for (std::size_t fault = 0; fault < faults.size(); ++fault) {
