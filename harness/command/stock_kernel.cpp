@@ -44,7 +44,7 @@ struct Machine {
 
 // What came of each: those of one machine are asked together. `stopped`: nobody waits any more.
 std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const StockKernel& kernel,
-                                   const std::filesystem::path& agent,
+                                   const run::RunnerOptions& runner,
                                    const std::function<bool()>& stopped) {
   std::map<Machine, std::vector<std::size_t>> by_machine;
   for (std::size_t i = 0; i < cells.size(); ++i) {
@@ -80,11 +80,11 @@ std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const Sto
       copies.emplace_back(i, std::move(copy).value());
     }
     auto said = kernel::ask({.vmlinux = kernel.vmlinux,
-                             .agent = agent,
+                             .agent = runner.images / "linux-agent",
                              .cpu = machine.cpu,
                              .mmu = machine.mmu,
                              .fresh_boot = kernel.fresh_boot},
-                            questions, {.stopped = stopped, .tell = note});
+                            questions, {.stopped = stopped, .tell = note}, runner.machines);
     for (std::size_t i = 0; i < indices.size(); ++i) {
       if (said) {
         answers[indices[i]] = std::move(said.value()[i]);
@@ -200,8 +200,7 @@ void run_in_kernel(
     const std::vector<ModeCell>& cells, const StockKernel& kernel, const run::RunnerOptions& runner,
     const std::function<bool()>& stopped,
     const std::function<void(std::size_t index, const report::CellReport& report)>& tell) {
-  const std::vector<run::Captured> all =
-      ask_all(cells, kernel, runner.images / "linux-agent", stopped);
+  const std::vector<run::Captured> all = ask_all(cells, kernel, runner, stopped);
   std::vector<model::Document> with_code;
   std::vector<std::size_t> indices;  // of those
   for (std::size_t i = 0; i < all.size(); ++i) {

@@ -12,6 +12,7 @@
 #include <random>
 #include <sstream>
 #include <string_view>
+#include <thread>
 
 #include "base/files.hpp"
 #include "kernel/initramfs.hpp"
@@ -28,6 +29,9 @@ constexpr std::chrono::milliseconds kLookAtUser{50};
 
 // A restored guest answers in milliseconds.
 constexpr std::chrono::seconds kMostToBegin{10};
+
+// So many questions take longer than to restore one more guest.
+constexpr std::size_t kWorthAGuest = 100;
 
 constexpr std::size_t kMostAgentBytes = std::size_t{1} << 20;
 
@@ -295,10 +299,10 @@ Result<Boot> ask_once(const GuestSpec& spec, std::span<const Question> questions
               .end = guest.how};
 }
 
-}  // namespace
-
-Result<std::vector<Answered>> ask(const GuestSpec& spec, std::span<const Question> questions,
-                                  const Watcher& watcher) {
+// One after the other, in one guest if all goes well.
+Result<std::vector<Answered>> ask_in_turn(const GuestSpec& spec,
+                                          std::span<const Question> questions,
+                                          const Watcher& watcher) {
   std::vector<Answered> all;
   bool is_second = false;  // boot after one that ended, and nobody said why
   while (all.size() < questions.size()) {
@@ -330,6 +334,54 @@ Result<std::vector<Answered>> ask(const GuestSpec& spec, std::span<const Questio
     }
     all.emplace_back(unanswered(booted));
     is_second = false;
+  }
+  return all;
+}
+
+bool can_be_restored(const GuestSpec& spec) {
+  const auto folder = snapshot_folder();
+  const auto qemu = find_qemu_for_linux();
+  const auto archive = archive_of(spec, {});
+  return !spec.fresh_boot && folder && qemu && archive &&
+         Snapshot(*folder, qemu.value(), spec, archive.value()).open();
+}
+
+// Which questions one of several guests is asked: as many of each kind as the others.
+struct Share {
+  std::vector<Question> questions;
+  Result<std::vector<Answered>> answers = std::vector<Answered>{};
+};
+
+std::vector<Share> dealt(std::span<const Question> questions, std::size_t guests) {
+  std::vector<Share> shares(guests);
+  for (std::size_t i = 0; i < questions.size(); ++i) {
+    shares[i % guests].questions.push_back(questions[i]);
+  }
+  return shares;
+}
+
+}  // namespace
+
+Result<std::vector<Answered>> ask(const GuestSpec& spec, std::span<const Question> questions,
+                                  const Watcher& watcher, std::size_t most_guests) {
+  const std::size_t guests = std::min(most_guests, questions.size() / kWorthAGuest);
+  if (guests <= 1 || !can_be_restored(spec)) {
+    return ask_in_turn(spec, questions, watcher);
+  }
+  std::vector<Share> shares = dealt(questions, guests);
+  {
+    std::vector<std::jthread> threads;  // a guest ends with the thread that started it
+    for (Share& share : shares) {
+      threads.emplace_back([&] { share.answers = ask_in_turn(spec, share.questions, watcher); });
+    }
+  }
+  std::vector<Answered> all;
+  for (std::size_t i = 0; i < questions.size(); ++i) {
+    Result<std::vector<Answered>>& answers = shares[i % guests].answers;
+    if (!answers) {
+      return answers.error();
+    }
+    all.push_back(std::move(answers.value()[i / guests]));
   }
   return all;
 }

@@ -55,9 +55,10 @@ std::uint64_t new_nonce();
 // twice and its log does not say why.
 using Answered = Result<Answer>;
 
-// One for each question, from one guest if all goes well: a program that ends the guest is told of,
-// and the rest is asked of another. The errors of boot(), and machine.job-too-large.
+// One for each question. Many questions are asked of up to `most_guests` at the same time, if they
+// are restored. A program that ends its guest is told of, and the rest is asked of another. The
+// watcher is called by several threads. The errors of boot(), and machine.job-too-large.
 Result<std::vector<Answered>> ask(const GuestSpec& spec, std::span<const Question> questions,
-                                  const Watcher& watcher = {});
+                                  const Watcher& watcher = {}, std::size_t most_guests = 1);
 
 }  // namespace farcall::kernel

@@ -4,12 +4,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
-#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/address.hpp"
 #include "base/error.hpp"
+#include "base/mapped_file.hpp"
 
 namespace farcall::kernel {
 
@@ -38,12 +39,14 @@ class KernelFile {
     std::size_t size = 0;
   };
 
-  explicit KernelFile(std::string bytes) : bytes_(std::move(bytes)) {}
+  explicit KernelFile(MappedFile file) : file_(std::move(file)) {}
   Result<void> find_segments(const std::filesystem::path& vmlinux);
   // The r2 that the two words at this offset of the file make, if they are a global entry.
   std::optional<GuestAddress> toc_made_at(const Segment& segment, std::size_t at) const;
 
-  std::string bytes_;
+  std::string_view bytes() const { return file_.bytes(); }
+
+  MappedFile file_;
   std::vector<Segment> code_;
   KernelFacts facts_;
 };

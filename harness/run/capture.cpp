@@ -6,6 +6,8 @@
 #include <bit>
 #include <cstring>
 #include <optional>
+#include <sstream>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -129,8 +131,27 @@ std::optional<std::uint32_t> toc_displacement(const model::CodeImage& image) {
   return std::nullopt;
 }
 
-// The verifier's reason: its last line counts what it did; before it stands why.
+// The paragraph after `heading`, as one line; empty: there is none.
+std::string paragraph(const std::string& log, std::string_view heading) {
+  const std::size_t at = log.rfind(heading);
+  if (at == std::string::npos) {
+    return {};
+  }
+  std::istringstream lines(log.substr(at + heading.size()));
+  std::string text;
+  for (std::string line; std::getline(lines, line) && !line.empty();) {
+    text +=
+        (text.empty() ? "" : " ") + line.substr(std::min(line.size(), line.find_first_not_of(' ')));
+  }
+  return text;
+}
+
+// The verifier's reason: its last line counts what it did; before it stands why. Since 7.3 advice is
+// between them, and the reason has a paragraph of its own.
 std::string reason_in(std::string log, std::uint32_t error) {
+  if (const std::string reason = paragraph(log, "\nReason:\n"); !reason.empty()) {
+    return reason;
+  }
   log = log.substr(0, log.rfind("processed "));
   log.resize(log.find_last_not_of('\n') + 1);
   const std::size_t line = log.rfind('\n');

@@ -35,17 +35,32 @@ _start:
 )");
 
 extern "C" {
+// Eight bytes at a time: a guest that is emulated copies as many words a second as bytes.
+struct [[gnu::packed, gnu::may_alias]] Eight {
+  std::uint64_t value;
+};
+
 void* memcpy(void* to, const void* from, std::size_t size) {
   auto* out = static_cast<char*>(to);
   const auto* in = static_cast<const char*>(from);
-  for (std::size_t i = 0; i < size; ++i) {
+  std::size_t i = 0;
+  for (; i + sizeof(Eight) <= size; i += sizeof(Eight)) {
+    reinterpret_cast<Eight*>(out + i)->value = reinterpret_cast<const Eight*>(in + i)->value;
+  }
+  for (; i < size; ++i) {
     out[i] = in[i];
   }
   return to;
 }
 void* memset(void* to, int value, std::size_t size) {
-  for (std::size_t i = 0; i < size; ++i) {
-    static_cast<char*>(to)[i] = static_cast<char>(value);
+  constexpr std::uint64_t kEachByte = 0x0101010101010101;
+  auto* out = static_cast<char*>(to);
+  std::size_t i = 0;
+  for (; i + sizeof(Eight) <= size; i += sizeof(Eight)) {
+    reinterpret_cast<Eight*>(out + i)->value = static_cast<std::uint8_t>(value) * kEachByte;
+  }
+  for (; i < size; ++i) {
+    out[i] = static_cast<char>(value);
   }
   return to;
 }
@@ -70,7 +85,7 @@ char program[kMostProgramBytes];
 bpf_insn slots[kMostProgramBytes / sizeof(bpf_insn)];
 bpf_line_info lines[kMostProgramBytes / sizeof(bpf_insn)];
 std::uint64_t line_addresses[kMostProgramBytes / sizeof(bpf_insn)];
-char region[wire::kMostKernelRegionBytes];
+char listing[1 << 16];
 char verifier_log[kMostLogBytes];
 char kernel_log[kMostKernelLogBytes];
 std::uint64_t addresses[kMostFunctions];
@@ -107,6 +122,10 @@ std::size_t length(const char* text) {
 int open_file(const char* path, std::uint64_t flags) {
   return static_cast<int>(
       system_call(__NR_openat, static_cast<std::uint64_t>(AT_FDCWD), number(path), flags, 0));
+}
+
+void close_file(long file) {
+  system_call(__NR_close, static_cast<std::uint64_t>(file));
 }
 
 [[noreturn]] void power_off() {
@@ -263,10 +282,6 @@ class Window {
   char* begin_;
 };
 
-void close_file(long file) {
-  system_call(__NR_close, static_cast<std::uint64_t>(file));
-}
-
 // What the kernel has logged since the last time.
 class KernelLog {
  public:
@@ -357,7 +372,7 @@ long run(long loaded, std::uint32_t& result) {
   return status;
 }
 
-// An array of one value.
+// An array of one value, an errno below 0 if the kernel has none.
 long make_map(std::uint32_t byte_count, std::uint32_t flags) {
   bpf_attr attributes;
   memset(&attributes, 0, sizeof attributes);
@@ -369,14 +384,83 @@ long make_map(std::uint32_t byte_count, std::uint32_t flags) {
   return bpf(BPF_MAP_CREATE, attributes);
 }
 
-long value_of_map(int command, long map, const void* value) {
+long set_value(long map, const void* value) {
   const std::uint32_t key = 0;
   bpf_attr attributes;
   memset(&attributes, 0, sizeof attributes);
   attributes.map_fd = static_cast<std::uint32_t>(map);
   attributes.key = number(&key);
   attributes.value = number(value);
-  return bpf(command, attributes);
+  return bpf(BPF_MAP_UPDATE_ELEM, attributes);
+}
+
+// An array of one value that lies in pages of its own, which are the agent's, too: it is read without
+// a system call, and written without one unless it is read-only.
+struct Memory {
+  long map = -1;  // an errno below 0, if there is none
+  char* bytes = nullptr;
+  std::uint32_t size = 0;
+  bool read_only = false;     // for programs
+  std::uint64_t address = 0;  // for programs; 0: not known yet
+  bool is_in_use = false;
+};
+
+Memory make_memory(std::uint32_t size, bool read_only) {
+  const std::uint32_t flags = BPF_F_MMAPABLE | (read_only ? std::uint32_t{BPF_F_RDONLY_PROG} : 0U);
+  const long map = make_map(size, flags);
+  if (map < 0) {
+    return {.map = map};
+  }
+  // What programs may not write, nobody may have mapped for that.
+  const std::uint64_t protection = PROT_READ | (read_only ? 0U : std::uint64_t{PROT_WRITE});
+  const long mapped =
+      system_call(__NR_mmap, 0, size, protection, MAP_SHARED, static_cast<std::uint64_t>(map));
+  if (mapped < 0 && mapped >= -4095) {
+    give_up("the memory of a map cannot be mapped");
+  }
+  return {
+      .map = map, .bytes = reinterpret_cast<char*>(mapped), .size = size, .read_only = read_only};
+}
+
+void write(const Memory& memory, const char* bytes) {
+  if (!memory.read_only) {
+    memcpy(memory.bytes, bytes, memory.size);
+  } else if (set_value(memory.map, bytes) < 0) {
+    give_up("a region cannot be written");
+  }
+}
+
+void remove(Memory& memory) {
+  if (memory.map >= 0) {
+    system_call(__NR_munmap, number(memory.bytes), memory.size);
+    close_file(memory.map);
+  }
+  memory = {};
+}
+
+// What programs had before is had again: to make a map, and to find out where its value is, takes as
+// long as a program.
+Memory memories[wire::kMostKernelRegions];
+
+// One that no other region of this program has, in use from now on.
+Memory& take_memory(std::uint32_t size, bool read_only) {
+  Memory* unused = nullptr;
+  for (Memory& memory : memories) {
+    if (memory.is_in_use) {
+      continue;
+    }
+    if (memory.map >= 0 && memory.size == size && memory.read_only == read_only) {
+      memory.is_in_use = true;
+      return memory;
+    }
+    if (unused == nullptr || unused->map >= 0) {
+      unused = &memory;
+    }
+  }
+  remove(*unused);  // a program has no more regions than there are memories
+  *unused = make_memory(size, read_only);
+  unused->is_in_use = true;
+  return *unused;
 }
 
 constexpr std::uint8_t kLoad64 = 0x18;
@@ -397,13 +481,13 @@ bpf_insn* put_end(bpf_insn* at) {
   return at + 2;
 }
 
-// Where the values of maps are: a program stores their addresses.
-void find_values(const long* maps, std::uint32_t count, std::uint64_t* found) {
-  const long table = make_map(8 * wire::kMostKernelRegions, 0);
+// Where the values of maps are that have just been made: a program stores their addresses.
+void find_values(Memory* const* found, std::uint32_t count) {
+  Memory table = make_memory(8 * wire::kMostKernelRegions, false);
   bpf_insn probe[4 * wire::kMostKernelRegions + 4];
-  bpf_insn* at = put_map_value(probe, 1, table, 0);
+  bpf_insn* at = put_map_value(probe, 1, table.map, 0);
   for (std::uint32_t i = 0; i < count; ++i) {
-    at = put_map_value(at, 2, maps[i], 0);
+    at = put_map_value(at, 2, found[i]->map, 0);
     *at++ = {.code = 0x7b,
              .dst_reg = 1,
              .src_reg = 2,  // stxdw [r1 + 8 i], r2
@@ -413,14 +497,14 @@ void find_values(const long* maps, std::uint32_t count, std::uint64_t* found) {
   at = put_end(at);
   const long loaded = load(probe, static_cast<std::uint32_t>(at - probe));
   std::uint32_t result = 0;
-  std::uint64_t all[wire::kMostKernelRegions] = {};
-  if (table < 0 || loaded < 0 || run(loaded, result) < 0 ||
-      value_of_map(BPF_MAP_LOOKUP_ELEM, table, all) < 0) {
+  if (table.map < 0 || loaded < 0 || run(loaded, result) < 0) {
     give_up("the addresses of maps cannot be found");
   }
-  memcpy(found, all, count * sizeof *found);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    memcpy(&found[i]->address, table.bytes + std::size_t{8} * i, 8);
+  }
   close_file(loaded);
-  close_file(table);
+  remove(table);
 }
 
 // What the kernel calls an address, by the helper snprintf: /proc/kallsyms would take seconds.
@@ -434,45 +518,61 @@ class Symbols {
     bpf_attr freeze;
     memset(&freeze, 0, sizeof freeze);
     freeze.map_fd = static_cast<std::uint32_t>(format);
-    const long values = make_map(8 + wire::kKernelSymbolBytes, 0);
-    if (format < 0 || values < 0 || value_of_map(BPF_MAP_UPDATE_ELEM, format, text) < 0 ||
-        bpf(BPF_MAP_FREEZE, freeze) < 0) {
-      give_up("the maps for symbols cannot be made");
+    if (format < 0 || set_value(format, text) < 0 || bpf(BPF_MAP_FREEZE, freeze) < 0) {
+      give_up("the map of a format cannot be made");
     }
-    bpf_insn ask[16];
-    bpf_insn* at = put_map_value(ask, 1, values, 8);
-    *at++ = {.code = 0xb7, .dst_reg = 2, .src_reg = 0, .off = 0, .imm = wire::kKernelSymbolBytes};
-    at = put_map_value(at, 3, format, 0);
-    at = put_map_value(at, 4, values, 0);
-    *at++ = {.code = 0xb7, .dst_reg = 5, .src_reg = 0, .off = 0, .imm = 8};
-    *at++ = {.code = 0x85, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = BPF_FUNC_snprintf};
+    const Memory values = make_memory(kAtOnce * sizeof(Asked), false);
+    constexpr std::size_t kRowSlots = 11;
+    bpf_insn ask[kAtOnce * kRowSlots + 2];
+    bpf_insn* at = ask;
+    for (std::uint32_t i = 0; i < kAtOnce; ++i) {
+      const std::size_t row = i * sizeof(Asked);
+      const auto rest = static_cast<std::int16_t>((kAtOnce - i) * kRowSlots - 4);
+      at = put_map_value(at, 4, values.map,
+                         static_cast<std::int32_t>(row + offsetof(Asked, address)));
+      *at++ = {.code = 0x79, .dst_reg = 0, .src_reg = 4, .off = 0, .imm = 0};     // ldxdw r0, [r4]
+      *at++ = {.code = 0x15, .dst_reg = 0, .src_reg = 0, .off = rest, .imm = 0};  // jeq r0, 0, end
+      at = put_map_value(at, 1, values.map,
+                         static_cast<std::int32_t>(row + offsetof(Asked, symbol)));
+      *at++ = {.code = 0xb7, .dst_reg = 2, .src_reg = 0, .off = 0, .imm = wire::kKernelSymbolBytes};
+      at = put_map_value(at, 3, format, 0);
+      *at++ = {.code = 0xb7, .dst_reg = 5, .src_reg = 0, .off = 0, .imm = 8};
+      *at++ = {.code = 0x85, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = BPF_FUNC_snprintf};
+    }
     at = put_end(at);
     const long loaded = load(ask, static_cast<std::uint32_t>(at - ask));
-    if (loaded < 0) {
+    if (values.map < 0 || loaded < 0) {
       give_up("the program for symbols cannot be loaded");
     }
-    return Symbols(loaded, values);
+    return Symbols(loaded, reinterpret_cast<Asked*>(values.bytes));
   }
 
-  void of(std::uint64_t address, char* symbol) const {
-    struct {
-      std::uint64_t address;
-      char symbol[wire::kKernelSymbolBytes];
-    } value = {};
-    value.address = address;
-    std::uint32_t result = 0;
-    if (value_of_map(BPF_MAP_UPDATE_ELEM, values_, &value) < 0 || run(loaded_, result) < 0 ||
-        value_of_map(BPF_MAP_LOOKUP_ELEM, values_, &value) < 0) {
-      give_up("a symbol cannot be asked for");
+  // At most kAtOnce.
+  void ask(const std::uint64_t* asked_about, std::uint32_t count) const {
+    memset(asked_, 0, kAtOnce * sizeof *asked_);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      asked_[i].address = asked_about[i];
     }
-    value.symbol[wire::kKernelSymbolBytes - 1] = '\0';
-    memcpy(symbol, value.symbol, wire::kKernelSymbolBytes);
+    std::uint32_t result = 0;
+    if (run(loaded_, result) < 0) {
+      give_up("symbols cannot be asked for");
+    }
   }
+  // Of the i-th address that was asked about.
+  void copy(std::uint32_t i, char* symbol) const {
+    memcpy(symbol, asked_[i].symbol, wire::kKernelSymbolBytes - 1);
+  }
+
+  static constexpr std::uint32_t kAtOnce = 8;
 
  private:
-  Symbols(long loaded, long values) : loaded_(loaded), values_(values) {}
+  struct Asked {
+    std::uint64_t address;
+    char symbol[wire::kKernelSymbolBytes];
+  };
+  Symbols(long loaded, Asked* asked) : loaded_(loaded), asked_(asked) {}
   long loaded_;
-  long values_;
+  Asked* asked_;  // the program's memory
 };
 
 std::uint64_t hexadecimal(const char* text, std::size_t size) {
@@ -494,7 +594,7 @@ void listed_symbol(std::uint64_t address, char* symbol) {
   std::size_t size = 0;
   while (true) {
     const long got =
-        system_call(__NR_read, static_cast<std::uint64_t>(file), number(region), sizeof region);
+        system_call(__NR_read, static_cast<std::uint64_t>(file), number(listing), sizeof listing);
     if (got < 0) {
       give_up("/proc/kallsyms cannot be read");
     }
@@ -502,9 +602,9 @@ void listed_symbol(std::uint64_t address, char* symbol) {
       break;
     }
     for (long i = 0; i < got; ++i) {
-      if (region[i] != '\n') {
+      if (listing[i] != '\n') {
         if (size < sizeof line) {
-          line[size++] = region[i];
+          line[size++] = listing[i];
         }
         continue;
       }
@@ -553,9 +653,7 @@ struct Tools {
 
 struct Regions {
   std::uint32_t count = 0;
-  long maps[wire::kMostKernelRegions] = {};
-  std::uint32_t sizes[wire::kMostKernelRegions] = {};
-  std::uint64_t addresses[wire::kMostKernelRegions] = {};
+  Memory* all[wire::kMostKernelRegions] = {};
 };
 
 // The loads that name a region name its map.
@@ -569,7 +667,7 @@ void name_maps(std::uint32_t slot_count, const Regions& regions) {
       if (region_number >= regions.count) {
         give_up("a program names a region that it does not have");
       }
-      slots[i].imm = static_cast<std::int32_t>(regions.maps[region_number]);
+      slots[i].imm = static_cast<std::int32_t>(regions.all[region_number]->map);
     }
     ++i;
   }
@@ -612,7 +710,12 @@ void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions
     if (hardened) {
       listed_symbol(addresses[i], function.symbol);
     } else {
-      tools.symbols.of(addresses[i], function.symbol);
+      constexpr std::uint32_t kAtOnce = Symbols::kAtOnce;
+      if (i % kAtOnce == 0) {
+        const std::uint32_t left = said.function_count - i;
+        tools.symbols.ask(addresses + i, left < kAtOnce ? left : kAtOnce);
+      }
+      tools.symbols.copy(i % kAtOnce, function.symbol);
     }
     window.write(&function, sizeof function);
   }
@@ -624,13 +727,11 @@ void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions
     window.write(&line, sizeof line);
   }
   for (std::uint32_t i = 0; i < said.region_count; ++i) {
+    const Memory& memory = *regions.all[i];
     const wire::KernelRegionAfter after{
-        .address = regions.addresses[i], .byte_count = regions.sizes[i], .reserved = 0};
-    if (value_of_map(BPF_MAP_LOOKUP_ELEM, regions.maps[i], region) < 0) {
-      give_up("a region cannot be read");
-    }
+        .address = memory.address, .byte_count = memory.size, .reserved = 0};
     window.write(&after, sizeof after);
-    window.write(region, regions.sizes[i]);
+    window.write(memory.bytes, memory.size);
   }
   window.write(verifier_log, said.log_bytes);
   window.write(kernel_log, said.kernel_log_bytes);
@@ -730,33 +831,31 @@ void answer_next(const Tools& tools, std::size_t& at, std::size_t end, std::uint
   memcpy(slots, take(at, end, slot_bytes), slot_bytes);
   const Types types = take_types(at, end, wanted);
   Regions regions;
+  Memory* not_found[wire::kMostKernelRegions];
+  std::uint32_t not_found_count = 0;
   long status = 0;
   for (std::uint32_t i = 0; i < wanted.region_count; ++i) {
     wire::KernelRegion one;
     memcpy(&one, take(at, end, sizeof one), sizeof one);
-    const std::uint32_t size = one.byte_count;
-    const char* const bytes = take(at, end, size);
-    if (size > sizeof region) {
+    const char* const bytes = take(at, end, one.byte_count);
+    if (one.byte_count > wire::kMostKernelRegionBytes) {
       give_up("a region is too large");
     }
-    memcpy(region, bytes, size);
-    // One that can be mapped has pages of its own.
-    const std::uint32_t flags =
-        BPF_F_MMAPABLE | (one.read_only != 0 ? std::uint32_t{BPF_F_RDONLY_PROG} : 0U);
-    const long map = status < 0 ? status : make_map(size, flags);
-    if (map < 0) {
-      status = map;
+    Memory& memory = take_memory(one.byte_count, one.read_only != 0);
+    regions.all[regions.count++] = &memory;
+    if (memory.map < 0) {
+      status = memory.map;
       continue;
     }
-    regions.maps[i] = map;
-    regions.sizes[i] = size;
-    regions.count = i + 1;
-    if (value_of_map(BPF_MAP_UPDATE_ELEM, map, region) < 0) {
-      give_up("a region cannot be written");
+    write(memory, bytes);
+    if (memory.address == 0) {
+      not_found[not_found_count++] = &memory;
     }
   }
-  if (status == 0 && regions.count != 0) {
-    find_values(regions.maps, regions.count, regions.addresses);
+  if (status == 0 && not_found_count != 0) {
+    find_values(not_found, not_found_count);
+  }
+  if (status == 0) {
     name_maps(wanted.slot_count, regions);
   }
   if (wanted.mode != mode) {
@@ -770,7 +869,7 @@ void answer_next(const Tools& tools, std::size_t& at, std::size_t end, std::uint
     close_file(types.btf);
   }
   for (std::uint32_t i = 0; i < regions.count; ++i) {
-    close_file(regions.maps[i]);
+    regions.all[i]->is_in_use = false;
   }
   for (std::uint32_t i = 0; i < wanted.crowd_mebibytes; ++i) {
     close_file(crowd[i]);

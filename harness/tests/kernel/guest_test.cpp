@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -301,6 +302,14 @@ TEST(KernelFile, WhatIsNoKernelIsRefused) {
                 .code,
             ErrorCode::document_invalid);
   EXPECT_THAT(KernelFile::read("/bin/true").error().message, HasSubstr("ELF header is another's"));
+}
+
+// To read a kernel of 45 MB takes longer than to restore a guest of it.
+TEST(KernelFile, OnlyWhatIsLookedAtIsRead) {
+  const tests::ScratchFolder folder;
+  const std::string path = folder.write("large", "no kernel");
+  std::filesystem::resize_file(path, std::uintmax_t{16} << 30);  // it has no blocks
+  EXPECT_THAT(KernelFile::read(path).error().message, HasSubstr("ELF header is another's"));
 }
 
 }  // namespace

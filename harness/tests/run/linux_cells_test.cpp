@@ -1,5 +1,6 @@
 #include "run/linux_cells.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -131,6 +132,66 @@ exit
   EXPECT_EQ(of_both.exit_code, 1);
   EXPECT_THAT(of_both.out, HasSubstr("1 passed, 1 failed"));
   EXPECT_THAT(of_both.out, HasSubstr("expected-failure.missing"));
+}
+
+// Programs have memory one after another that others had before.
+TEST(LinuxGuest, MemoryIsAsItsCaseSaysWhoeverHadItBefore) {
+  const ScratchFolder folder;
+  const std::string writes =
+      "-- asm\nldxdw %r0, [%r1]\nstdw [%r1], 77\nexit\n"
+      "-- mem\n01 00 00 00 00 00 00 00\n-- place\nmain = text+64K\n-- result\n1\n";
+  std::vector<std::string> arguments = {"run"};
+  for (const char* const name : {"a.case", "b.case", "c.case"}) {
+    arguments.push_back(folder.write(name, writes));
+  }
+  arguments.insert(arguments.end(), {"--guest", "linux"});
+  const Finished run = run_farcall(arguments);
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  EXPECT_THAT(run.out, HasSubstr("6 passed"));
+}
+
+// Ten functions: the kernel is asked for more of their names than go into one question.
+TEST(LinuxGuest, EachOfManyFunctionsHasItsName) {
+  const ScratchFolder folder;
+  std::string program = "-- asm\nmov %r6, 0\n";
+  std::string functions;
+  for (int i = 0; i < 9; ++i) {
+    program += fmt::format("call local f{}\nadd %r6, %r0\n", i);
+    functions += fmt::format("f{}:\nmov %r0, {}\nexit\n", i, i);
+  }
+  program += "mov %r0, %r6\nexit\n" + functions + "-- place\nmain = text+64K\n-- result\n36\n";
+  const Finished run = run_farcall({"run", folder.write("ten.case", program), "--guest", "linux"});
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  EXPECT_THAT(run.out, HasSubstr("2 passed"));
+}
+
+// Two guests are restored at the same time, and each program gets its own answer.
+TEST(LinuxGuest, ManyProgramsAreSharedOutAmongGuests) {
+  const ScratchFolder folder;
+  const std::filesystem::path starts = folder.path() / "starts";
+  std::filesystem::permissions(
+      folder.write(
+          "qemu-system-ppc64",
+          fmt::format("#!/bin/bash\ncase \"$*\" in *-incoming*) echo >>'{}' ;; esac\n"
+                      "exec {} \"$@\"\n",
+                      starts.string(), boost::process::search_path("qemu-system-ppc64").string())),
+      std::filesystem::perms::owner_all);
+  std::filesystem::create_directory(folder.path() / "cases");
+  for (int i = 0; i < 110; ++i) {
+    folder.write(fmt::format("cases/p{:03}.case", i),
+                 fmt::format("-- asm\nmov %r0, {0}\nexit\n-- place\nmain = text+64K\n"
+                             "-- result\n{0}\n",
+                             i));
+  }
+  const std::string path = folder.path().string() + ":/usr/bin:/bin";
+  const std::string first = (folder.path() / "cases/p000.case").string();
+  ASSERT_EQ(run_farcall({"run", first, "--guest", "linux"}, path).exit_code, 0);  // may boot
+  std::filesystem::remove(starts);
+  const Finished run = run_farcall(
+      {"run", (folder.path() / "cases").string(), "--guest", "linux", "--jobs", "2"}, path);
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  EXPECT_THAT(run.out, HasSubstr("220 passed"));
+  EXPECT_EQ(contents(starts.string()), "\n\n");
 }
 
 }  // namespace
