@@ -81,7 +81,7 @@ std::optional<fs::path> snapshot_folder() {
   return cache ? std::optional(*cache / "snapshots") : std::nullopt;
 }
 
-Snapshot::Snapshot(fs::path folder, const vm::Qemu& qemu, const GuestSpec& spec,
+Snapshot::Snapshot(const fs::path& folder, const vm::Qemu& qemu, const GuestSpec& spec,
                    std::span<const std::byte> initramfs) {
   // Without descriptors, whose numbers are of this run.
   const std::vector<std::string> options = guest_command(qemu, spec, {}).arguments;

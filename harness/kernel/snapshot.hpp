@@ -24,7 +24,7 @@ std::optional<std::filesystem::path> snapshot_folder();
 class Snapshot {
  public:
   // Of such a guest, in that folder.
-  Snapshot(std::filesystem::path folder, const vm::Qemu& qemu, const GuestSpec& spec,
+  Snapshot(const std::filesystem::path& folder, const vm::Qemu& qemu, const GuestSpec& spec,
            std::span<const std::byte> initramfs);
 
   // The file, which stands where the guest begins in it; none: there is none of this key that is
