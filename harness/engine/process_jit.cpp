@@ -17,6 +17,7 @@
 #include "base/byte_order.hpp"
 #include "engine/image.hpp"
 #include "engine/wire.hpp"
+#include "process/patience.hpp"
 
 namespace farcall::engine {
 namespace {
@@ -88,15 +89,20 @@ class Exchange {
     const NoPipeSignal guard;
     std::size_t sent = 0;
     std::size_t answered = 0;
+    process::Patience until_hung(patience_, child_.process.id());
     while (answered < count) {
       std::array<pollfd, 2> ends = {
           {{child_.from.number(), POLLIN, 0},
            {sent < requests.size() ? child_.to.number() : -1, POLLOUT, 0}}};
-      const int ready = ::poll(ends.data(), ends.size(), static_cast<int>(patience_.count()));
-      if (ready == 0) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until_hung.left());
+      if (left.count() == 0) {
         return Error{.code = ErrorCode::jit_timeout,
                      .message = fmt::format("no answer after {} ms", patience_.count())};
       }
+      if (::poll(ends.data(), ends.size(), static_cast<int>(left.count())) <= 0) {
+        continue;
+      }
+      until_hung = process::Patience(patience_, child_.process.id());
       if ((ends[1].revents & (POLLOUT | POLLERR)) != 0) {
         const ssize_t wrote =
             ::write(child_.to.number(), requests.data() + sent, requests.size() - sent);

@@ -66,7 +66,8 @@ std::chrono::nanoseconds Patience::left() {
     use.waited = std::max(use.waited, last_->use.waited + waited);
     last_ = {.at = now, .use = use};
   }
-  return std::max(std::chrono::nanoseconds(0), std::chrono::nanoseconds(end_ - now));
+  const auto until = last_ ? end_ : std::min(end_, begin_ + kFree);  // a first look is due then
+  return std::max(std::chrono::nanoseconds(0), std::chrono::nanoseconds(until - now));
 }
 
 }  // namespace farcall::process

@@ -32,7 +32,8 @@ class Patience {
   // `process_id` may be 0: nobody knows it, and all time counts.
   Patience(std::chrono::nanoseconds most, int process_id);
 
-  // At most this long; zero: it is over. Free of cost in the first half second.
+  // Wait at most this long, and ask again; zero: it is over. It has to be asked to know what the
+  // process waited for since. Free of cost in the first half second.
   std::chrono::nanoseconds left();
 
  private:

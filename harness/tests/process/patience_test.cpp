@@ -33,6 +33,14 @@ bool is_over_within(Patience& patience, milliseconds most) {
   return false;
 }
 
+// Else who waits as long as it says would have asked once, at the end.
+TEST(PatienceTest, IsToBeAskedAgainSoon) {
+  auto child = busy_child();
+  ASSERT_TRUE(child.has_value());
+  Patience patience(seconds(10), child.value().id());
+  EXPECT_LE(patience.left(), milliseconds(500));
+}
+
 TEST(PatienceTest, EndsForAProcessThatLoops) {
   auto child = busy_child();
   ASSERT_TRUE(child.has_value());
