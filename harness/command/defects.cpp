@@ -113,7 +113,7 @@ DefectState run_case(const KnownCase& one, const engine::Jit& jit, run::RunnerOp
   return state;
 }
 
-// A guest of 512 MiB does not take all that a verifier needs for more.
+// A guest of 512 MiB does not take all that a verifier needs for more, see run::large_question().
 constexpr std::size_t kMostStockSlots = 100'000;
 
 // The states of the cases in a stock kernel, which boots once for all of their cells.
@@ -131,7 +131,7 @@ std::vector<DefectState> run_cases(std::span<const KnownCase> cases, const Stock
     }
     const model::Cell& first = cases[i].documents.front().cell;
     if (first.program && first.program->slots.size() > kMostStockSlots) {
-      states[i] = {Found::could_not_run, "its program is too large for the guest's memory"};
+      states[i].detail = "its program is too large for the guest's memory";
       continue;
     }
     for (run::LinuxCell& cell : run::linux_cells(cases[i].documents)) {
@@ -155,9 +155,18 @@ std::vector<DefectState> run_cases(std::span<const KnownCase> cases, const Stock
 std::vector<DefectState> probe(const StockKernel& kernel, const run::RunnerOptions& runner,
                                const std::function<bool()>& stopped) {
   const std::vector<kernel::Question> questions = run::probe_questions();
-  const auto answers =
-      kernel::ask({.vmlinux = kernel.vmlinux, .agent = runner.images / "linux-agent"}, questions,
-                  {.stopped = stopped, .tell = note});
+  const kernel::Watcher watcher{.stopped = stopped, .tell = note};
+  kernel::GuestSpec spec{.vmlinux = kernel.vmlinux, .agent = runner.images / "linux-agent"};
+  auto answers = kernel::ask(spec, questions, watcher);
+  if (answers) {
+    // A snapshot of so much memory would be taken for this program alone.
+    spec.fresh_boot = true;
+    spec.memory_mebibytes = run::kMebibytesForLarge;
+    const std::vector<kernel::Question> large = {run::large_question()};
+    auto answered = kernel::ask(spec, large, watcher);
+    answers.value().push_back(answered ? std::move(answered.value().front())
+                                       : kernel::Answered(answered.error()));
+  }
   std::vector<DefectState> states;
   if (!answers) {
     states.resize(run::kKernelDefects.size(),

@@ -18,6 +18,7 @@ struct GuestSpec {
   // A backstop for a guest that hangs; a boot takes 2 s of a core of its own. What QEMU waits for a
   // CPU does not count.
   std::chrono::seconds patience{180};
+  unsigned memory_mebibytes = 512;
   unsigned log_level = 5;  // the kernel's records below it are shown on its console: 5, warnings
 };
 

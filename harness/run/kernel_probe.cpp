@@ -50,6 +50,30 @@ bpf::Program may_goto_program() {
       fmt::format("mov %r0, {}\nagain: may_goto done\nja again\ndone: exit\n", kNearResult));
 }
 
+// An early exit lies more than 32 MiB before the end of its function, if each lddw is counted at its
+// longest. What decides between the two ways is in memory, where the verifier does not know it.
+bpf::Program early_exit_program() {
+  constexpr std::int32_t kLoads = 2'000;
+  constexpr std::int32_t kAtomics = 838'250;
+  std::string text =
+      "lddw %r6, 0\n"
+      "ldxdw %r6, [%r6]\n"
+      "mov %r7, 1\n"
+      "mov %r3, 0\n"
+      "stxdw [%r10-8], %r3\n"
+      "mov %r0, 1\n"
+      "jne %r6, 1, long\n"
+      "exit\n";
+  text += fmt::format("long: mov %r7, {}\n", kFarResult);
+  for (std::int32_t i = 0; i < kLoads; ++i) {
+    text += "lddw %r2, 1\n";
+  }
+  for (std::int32_t i = 0; i < kAtomics; ++i) {
+    text += "lock cmpxchg [%r10-8], %r3\n";
+  }
+  return program_of(text + "mov %r0, %r7\nexit\n");
+}
+
 kernel::Question question(const bpf::Program& program, wire::KernelMode mode) {
   std::vector<kernel::NamedFunction> names;
   for (const bpf::Function& function : program.functions) {
@@ -156,6 +180,13 @@ std::vector<kernel::Question> probe_questions() {
           question(far, interpreter), question(may_goto_program(), interpreter)};
 }
 
+kernel::Question large_question() {
+  kernel::Question large = question(early_exit_program(), wire::KernelMode::jit);
+  large.slots.front().src = bpf::kPseudoMapValue;  // of the region below
+  large.regions = {{.bytes = std::vector<std::byte>(8)}};
+  return large;
+}
+
 std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers, GuestAddress toc) {
   // The answers that a row needs, and what it makes of them.
   const auto with = [&](std::initializer_list<std::size_t> numbers, const auto& story) {
@@ -178,6 +209,7 @@ std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers,
       with({0}, [&] { return line_info(answers[0].value(), toc); }),
       survived(answers[5], kNearResult),
       with({2}, [&] { return names_when_hardened(answers[2].value()); }),
+      survived(answers[6], kFarResult),
   };
 }
 

@@ -16,7 +16,7 @@ struct KernelDefect {
   const char* summary;
 };
 
-inline constexpr std::array<KernelDefect, 6> kKernelDefects = {{
+inline constexpr std::array<KernelDefect, 7> kKernelDefects = {{
     {"dump-by-mode",
      "The dump of a program is another one when the JIT is off: the imm of its calls."},
     {"far-call-in-the-dump",
@@ -29,10 +29,17 @@ inline constexpr std::array<KernelDefect, 6> kKernelDefects = {{
      "A loop with may_goto is the end of the kernel when the JIT is off."},
     {"no-names-when-hardened",
      "With bpf_jit_harden = 2 /proc/kallsyms has no names of JITed functions."},
+    {"early-exit-in-the-kernel",
+     "An early exit lies more than 32 MiB before the end: the way past it skips what follows."},
 }};
 
-// Programs that show these defects, all for one boot; the last ones may crash the kernel.
+// Programs that show these defects, all but the last, for one boot; the last ones may crash the kernel.
 std::vector<kernel::Question> probe_questions();
+
+// The program that shows the last one, of 842,000 instructions: to verify it takes a guest with so much
+// memory half a minute.
+kernel::Question large_question();
+inline constexpr unsigned kMebibytesForLarge = 3072;
 
 enum class Shown : std::uint8_t { there, absent, not_applicable, not_seen };
 
@@ -41,7 +48,8 @@ struct ProbeStory {
   std::string detail;  // what was seen, or why nothing was
 };
 
-// One for each of kKernelDefects. `answers` are those to probe_questions(); `toc` is the kernel's.
+// One for each of kKernelDefects. `answers` are those to probe_questions() and, after them, to
+// large_question(); `toc` is the kernel's.
 std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers, GuestAddress toc);
 
 }  // namespace farcall::run

@@ -84,8 +84,8 @@ std::string on_terminal(const std::string& variables, const std::string& path) {
 TEST(Run, ATerminalHasColoursUnlessTheUserWantsNone) {
   const ScratchFolder folder;
   const std::string path = folder.write("far.case", kFarCase);
-  EXPECT_THAT(on_terminal("-u NO_COLOR", path), HasSubstr("\033[32mpass"));
-  const std::string plain = on_terminal("NO_COLOR=1", path);
+  EXPECT_THAT(on_terminal("-u NO_COLOR TERM=xterm", path), HasSubstr("\033[32mpass"));
+  const std::string plain = on_terminal("NO_COLOR=1 TERM=xterm", path);
   EXPECT_THAT(plain, HasSubstr("pass   far"));
   EXPECT_THAT(plain, testing::Not(HasSubstr("\033[32m")));
 }

@@ -19,7 +19,7 @@ using testing::HasSubstr;
 constexpr GuestAddress kToc = {0xc000'0000'0200'0000};
 
 // The order of kKernelDefects.
-enum Row : std::size_t { dump_by_mode, far_dump, far_run, line_info, may_goto, names };
+enum Row : std::size_t { dump_by_mode, far_dump, far_run, line_info, may_goto, names, early_exit };
 
 kernel::Answer done(std::uint32_t result) {
   kernel::Answer answer;
@@ -34,7 +34,7 @@ std::vector<kernel::Answered> sound() {
   far.program = {{.opcode = 0x85, .src = 1, .offset = 1, .imm = 40'001}};
   kernel::Answer hardened = done(5);
   hardened.functions = {{.address = {0xc008'0000'0000'1000}, .symbol = "bpf_prog_ab_main"}};
-  return {done(5), done(5), hardened, far, done(7), done(5)};
+  return {done(5), done(5), hardened, far, done(7), done(5), done(7)};
 }
 
 std::vector<ProbeStory> stories(const std::vector<kernel::Answered>& answers) {
@@ -50,6 +50,7 @@ TEST(KernelProbe, ASoundKernelShowsNone) {
   EXPECT_EQ(all[line_info].shown, Shown::not_seen);  // it tells of no lines
   EXPECT_EQ(all[may_goto].shown, Shown::absent);
   EXPECT_EQ(all[names].shown, Shown::absent);
+  EXPECT_EQ(all[early_exit].shown, Shown::absent);
 }
 
 TEST(KernelProbe, WhatIsSpoiltIsThere) {
@@ -59,12 +60,14 @@ TEST(KernelProbe, WhatIsSpoiltIsThere) {
   answers[2].value().functions[0].symbol = "0xc008000000001000";
   answers[3].value().program[0].imm = 1;
   answers[4].value().result = 1;
+  answers[6].value().result = 1;
   const auto all = stories(answers);
   EXPECT_EQ(all[dump_by_mode].shown, Shown::there);
   EXPECT_THAT(all[dump_by_mode].detail, HasSubstr("imm 1 with the JIT on, and off 5, imm 40208"));
   EXPECT_EQ(all[far_dump].shown, Shown::there);
   EXPECT_EQ(all[far_run].shown, Shown::there);
   EXPECT_EQ(all[names].shown, Shown::there);
+  EXPECT_EQ(all[early_exit].shown, Shown::there);
 }
 
 TEST(KernelProbe, AKernelThatDoesNotSurviveTheCallHasIt) {
@@ -115,7 +118,8 @@ TEST(KernelProbe, AStockKernelIsAColumnOfTheTable) {
   EXPECT_EQ(found["line-info-one-early"], "there");
   EXPECT_EQ(found["may-goto-in-the-interpreter"], "not-applicable");
   EXPECT_EQ(found["unaligned-sign-extending-load"], "not-applicable");
-  EXPECT_EQ(found["early-exit"], "could-not-run");
+  EXPECT_EQ(found["early-exit"], "not-applicable");
+  EXPECT_EQ(found["early-exit-in-the-kernel"], "absent");
 }
 
 }  // namespace
