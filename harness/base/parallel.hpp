@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <exception>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -20,15 +22,27 @@ void on_threads(std::size_t threads, const Work& work) {
   work();
 }
 
-// Calls `work` once with each number below `count`, on `threads` threads.
+// Calls `work` once with each number below `count`, on `threads` threads. What it throws ends the
+// work, and is thrown to the caller.
 template <typename Work>
 void for_each_index(std::size_t count, std::size_t threads, const Work& work) {
   std::atomic<std::size_t> next = 0;
+  std::mutex mutex;
+  std::exception_ptr thrown;
   on_threads(std::min(count, threads), [&] {
-    for (std::size_t i = next++; i < count; i = next++) {
-      work(i);
+    try {
+      for (std::size_t i = next++; i < count; i = next++) {
+        work(i);
+      }
+    } catch (...) {
+      next = count;
+      const std::lock_guard lock(mutex);
+      thrown = std::current_exception();
     }
   });
+  if (thrown) {
+    std::rethrow_exception(thrown);
+  }
 }
 
 }  // namespace farcall

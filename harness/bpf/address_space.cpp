@@ -35,7 +35,7 @@ std::string neighbour(const std::vector<MemoryRegion>& regions, GuestAddress add
     const std::uint64_t before = region.address.value - address.value;
     if (is_after && offset - region.bytes.size() < nearest) {
       nearest = offset - region.bytes.size();
-      text = fmt::format(": it is byte {} of {}, which has {}", offset, region.name,
+      text = fmt::format(": it is at offset {} of {}, which has {} bytes", offset, region.name,
                          region.bytes.size());
     } else if (!is_after && before < nearest) {
       nearest = before;

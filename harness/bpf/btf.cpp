@@ -11,6 +11,7 @@
 
 #include "base/byte_order.hpp"
 #include "bpf/btf_type.hpp"
+#include "bpf/quiet_libbpf.hpp"
 
 namespace farcall::bpf {
 namespace {
@@ -30,7 +31,7 @@ class Reader {
   Reader(const ElfCode& code, const KernelTypes* kernel) : code_(code), kernel_(kernel) {}
 
   Result<DebugInfo> run() {
-    libbpf_set_print(nullptr);  // what it would print is said by errors here
+    quiet_libbpf();
     btf_.reset(btf__new(code_.btf.data(), static_cast<std::uint32_t>(code_.btf.size())));
     if (btf_ == nullptr) {
       return malformed(".BTF", "libbpf cannot read it");

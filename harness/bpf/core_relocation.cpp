@@ -13,6 +13,7 @@
 #include "bpf/btf_type.hpp"
 #include "bpf/codec.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/quiet_libbpf.hpp"
 
 namespace farcall::bpf {
 namespace {
@@ -351,7 +352,7 @@ CoreValue missing(CoreKind kind, std::uint64_t original) {
 }  // namespace
 
 Result<KernelTypes> KernelTypes::read(const std::string& path) {
-  libbpf_set_print(nullptr);  // what it would print is said by errors here
+  quiet_libbpf();
   KernelTypes kernel;
   kernel.btf_.reset(btf__parse(path.c_str(), nullptr),
                     [](const ::btf* parsed) { btf__free(const_cast<::btf*>(parsed)); });

@@ -69,7 +69,8 @@ class SectionReader {
   }
 
   Result<void> open() {
-    elf_version(EV_CURRENT);
+    // Once: it writes to a plain variable of libelf, and objects are read by several threads.
+    [[maybe_unused]] static const unsigned version = elf_version(EV_CURRENT);
     // libelf does not write to the image, though its type says that it may.
     auto* const image = const_cast<char*>(reinterpret_cast<const char*>(object_.data()));
     elf_.reset(elf_memory(image, object_.size()));

@@ -107,6 +107,7 @@ Result<void> call_external(Machine& machine, CallSite site, std::uint32_t callee
   }
   machine.run.calls.push_back({.site = site, .slot = machine.pc, .callee = callee});
   machine.frames.push_back({.site = site});
+  machine.stack.back().passed.clear();  // neither it nor whom it calls back sees them
   ExternalCall call(machine, callee);
   const Result<std::uint64_t> result = external.meaning(call, arguments);
   if (!result) {
@@ -117,7 +118,6 @@ Result<void> call_external(Machine& machine, CallSite site, std::uint32_t callee
                : result.error();
   }
   machine.frames.pop_back();
-  machine.stack.back().passed.clear();
   machine.left.resize(std::min(machine.left.size(), machine.stack.size()));
   lose_arguments(machine, machine.pc);
   machine.registers[0] = from_external(machine, result.value());

@@ -9,9 +9,8 @@ namespace farcall::process {
 // What the kernel tells of a process's threads and the CPUs, at one moment.
 struct CpuUse {
   std::chrono::nanoseconds ran = {};  // all threads together
-  std::chrono::nanoseconds waited =
-      {};                  // for a CPU: the thread that waited longest; of a QEMU, the
-                           // one that runs the guest
+  // For a CPU: the thread that waited longest; of a QEMU, the one that runs the guest.
+  std::chrono::nanoseconds waited = {};
   bool wants_cpu = false;  // a thread runs, or could
 };
 

@@ -97,17 +97,18 @@ std::uint64_t number(const void* pointer) {
 
 // The result, or an errno below 0.
 long system_call(long which, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0,
-                 std::uint64_t d = 0, std::uint64_t e = 0) {
+                 std::uint64_t d = 0, std::uint64_t e = 0, std::uint64_t f = 0) {
   register long r0 asm("r0") = which;
   register std::uint64_t r3 asm("r3") = a;
   register std::uint64_t r4 asm("r4") = b;
   register std::uint64_t r5 asm("r5") = c;
   register std::uint64_t r6 asm("r6") = d;
   register std::uint64_t r7 asm("r7") = e;
+  register std::uint64_t r8 asm("r8") = f;
   asm volatile("sc\n\tbns+ 1f\n\tneg %1,%1\n1:"
-               : "+r"(r0), "+r"(r3), "+r"(r4), "+r"(r5), "+r"(r6), "+r"(r7)
+               : "+r"(r0), "+r"(r3), "+r"(r4), "+r"(r5), "+r"(r6), "+r"(r7), "+r"(r8)
                :
-               : "cr0", "ctr", "memory", "r8", "r9", "r10", "r11", "r12");
+               : "cr0", "ctr", "memory", "r9", "r10", "r11", "r12");
   return static_cast<long>(r3);
 }
 

@@ -360,8 +360,8 @@ TEST(Interpreter, RefusesBadAccesses) {
        "main+1: load of 1 byte at 0000000000000fff: lies in no region: it is 1 byte before data",
        2},
       {"mov %r0, 0\nldxb %r0, [%r1+10]\nexit\n",
-       "main+1: load of 1 byte at 000000000000100a: lies in no region: it is byte 10 of data, "
-       "which has 8",
+       "main+1: load of 1 byte at 000000000000100a: lies in no region: it is at offset 10 of "
+       "data, which has 8 bytes",
        2},
       {"mov %r1, 0x2000\nldxh %r0, [%r1]\nstb [%r1+1], 1\nexit\n",
        "main+2: store of 1 byte at 0000000000002001: table is read-only", 3},
