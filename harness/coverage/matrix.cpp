@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <ranges>
 #include <set>
 #include <utility>
 
@@ -175,11 +176,14 @@ Result<FaultMatrix> try_faults(std::span<const Fault* const> faults,
   for_each_index(faults.size(), runner.machines, [&](std::size_t i) {
     touched[i] = chosen(*faults[i], std::span(documents).first(small_count));
   });
-  if (std::ranges::any_of(touched, &std::vector<std::size_t>::empty)) {
+  const auto has_no_place = [&](std::size_t i) {
+    return touched[i].empty() && !std::holds_alternative<faults::Misanswers>(faults[i]->transform);
+  };
+  if (std::ranges::any_of(std::views::iota(std::size_t{0}, faults.size()), has_no_place)) {
     for_each_index(documents.size() - small_count, runner.machines,
                    [&](std::size_t i) { faults::compile(documents[small_count + i]); });
     for_each_index(faults.size(), runner.machines, [&](std::size_t i) {
-      if (touched[i].empty()) {
+      if (has_no_place(i)) {
         touched[i] = chosen(*faults[i], std::span(documents).subspan(small_count));
         std::ranges::for_each(touched[i], [&](std::size_t& index) { index += small_count; });
       }

@@ -245,7 +245,10 @@ Result<GuestEnd> hand_over(const GuestSpec& spec, std::span<const std::byte> bat
     if (restored || (watcher.stopped && watcher.stopped())) {
       return restored;
     }
-    snapshot.remove();
+    // On a host with too much to do, a good one may take too long as well.
+    if (restored.error().code != ErrorCode::machine_timeout) {
+      snapshot.remove();
+    }
     if (watcher.tell) {
       watcher.tell(fmt::format("a snapshot of a Linux guest cannot be restored, it boots: {}",
                                restored.error().message));

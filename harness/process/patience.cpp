@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <system_error>
+#include <utility>
 
 namespace farcall::process {
 namespace {
@@ -24,30 +26,38 @@ bool is_runnable(const std::filesystem::path& task) {
   return name_end != std::string::npos && line.compare(name_end, 3, ") R") == 0;
 }
 
-CpuUse look_at(int process_id) {
-  CpuUse use;
+CpuUses look_at(int process_id) {
+  CpuUses uses;
   std::error_code error;
   for (const auto& task :
        std::filesystem::directory_iterator(fmt::format("/proc/{}/task", process_id), error)) {
     std::int64_t ran = 0;
     std::int64_t waited = 0;
     if (std::ifstream(task.path() / "schedstat") >> ran >> waited) {
-      use.ran += std::chrono::nanoseconds(ran);
-      use.waited = std::max(use.waited, std::chrono::nanoseconds(waited));
+      const int number = std::atoi(task.path().filename().c_str());
+      uses[number] = {.ran = std::chrono::nanoseconds(ran),
+                      .waited = std::chrono::nanoseconds(waited),
+                      .wants_cpu = is_runnable(task.path())};
     }
-    use.wants_cpu = use.wants_cpu || is_runnable(task.path());
   }
-  return use;
+  return uses;
 }
 
 }  // namespace
 
-std::chrono::nanoseconds waited_between(const CpuUse& before, const CpuUse& after,
-                                        std::chrono::nanoseconds apart) {
-  if (after.wants_cpu && after.ran == before.ran && after.ran.count() > 0) {
-    return apart;
+std::chrono::nanoseconds count_wait(const CpuUses& before, CpuUses& after,
+                                    std::chrono::nanoseconds apart) {
+  std::chrono::nanoseconds longest{0};
+  for (auto& [number, use] : after) {
+    const auto known = before.find(number);
+    const CpuUse last = known == before.end() ? CpuUse{} : known->second;
+    const bool waits = use.wants_cpu && use.ran == last.ran && use.ran.count() > 0;
+    const auto waited =
+        waits ? apart : std::max(use.waited - last.waited, std::chrono::nanoseconds(0));
+    use.waited = std::max(use.waited, last.waited + waited);
+    longest = std::max(longest, waited);
   }
-  return std::max(std::chrono::nanoseconds(0), after.waited - before.waited);
+  return longest;
 }
 
 Patience::Patience(std::chrono::nanoseconds most, int process_id)
@@ -56,15 +66,12 @@ Patience::Patience(std::chrono::nanoseconds most, int process_id)
 std::chrono::nanoseconds Patience::left() {
   const auto now = Clock::now();
   if (!last_ && now - begin_ >= kFree) {
-    last_ = {.at = now, .use = look_at(process_id_)};
+    last_ = {.at = now, .uses = look_at(process_id_)};
   }
   if (last_ && now >= end_) {
-    CpuUse use = look_at(process_id_);
-    const auto waited = waited_between(last_->use, use, now - last_->at);
-    end_ += std::chrono::ceil<Clock::duration>(waited);
-    // A wait that goes on is counted once, and not again when the kernel adds it up.
-    use.waited = std::max(use.waited, last_->use.waited + waited);
-    last_ = {.at = now, .use = use};
+    CpuUses uses = look_at(process_id_);
+    end_ += std::chrono::ceil<Clock::duration>(count_wait(last_->uses, uses, now - last_->at));
+    last_ = {.at = now, .uses = std::move(uses)};
   }
   const auto until = last_ ? end_ : std::min(end_, begin_ + kFree);  // a first look is due then
   return std::max(std::chrono::nanoseconds(0), std::chrono::nanoseconds(until - now));

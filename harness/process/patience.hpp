@@ -2,23 +2,28 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <optional>
 
 namespace farcall::process {
 
-// What the kernel tells of a process's threads and the CPUs, at one moment.
+// What the kernel tells of a thread and the CPUs, at one moment.
 struct CpuUse {
-  std::chrono::nanoseconds ran = {};  // all threads together
-  // For a CPU: the thread that waited longest; of a QEMU, the one that runs the guest.
-  std::chrono::nanoseconds waited = {};
-  bool wants_cpu = false;  // a thread runs, or could
+  std::chrono::nanoseconds ran = {};
+  std::chrono::nanoseconds waited = {};  // for a CPU
+  bool wants_cpu = false;                // it runs, or could
 };
 
-// How long the process waited for a CPU between two looks that are `apart`. The kernel adds a wait to
-// `waited` only when it has ended: who wants a CPU and has not run at all has waited all the time. (A
-// kernel that does not count says 0 of `ran`.)
-std::chrono::nanoseconds waited_between(const CpuUse& before, const CpuUse& after,
-                                        std::chrono::nanoseconds apart);
+// Of a process, by the numbers of its threads.
+using CpuUses = std::map<int, CpuUse>;
+
+// How long a process waited for a CPU between two looks that are `apart`: the thread that waited
+// longest, which in a QEMU is the one that runs the guest. The kernel adds a wait to `waited` only
+// when it has ended: a thread that wants a CPU and has not run at all has waited all the time. (A
+// kernel that does not count says 0 of `ran`.) What was counted so is added to `after`, where the
+// kernel will add it later.
+std::chrono::nanoseconds count_wait(const CpuUses& before, CpuUses& after,
+                                    std::chrono::nanoseconds apart);
 
 // Time runs out only while the process has a CPU, or wants none: what it spends waiting for one, on
 // a host that has more to do than it can, is not counted. A process that is stopped, that sleeps, or
@@ -41,7 +46,7 @@ class Patience {
   Clock::time_point end_;
   struct Look {
     Clock::time_point at;
-    CpuUse use;
+    CpuUses uses;
   };
   std::optional<Look> last_ = {};
 };

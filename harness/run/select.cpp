@@ -65,6 +65,9 @@ Result<std::vector<model::Cell>> cells_of(const std::string& path, LargePrograms
 // Of those that a run makes 32 MiB long: each takes seconds.
 constexpr std::size_t kMostLargePrograms = 1;
 
+// Read before the cells of the first are looked at: those that nobody wants are not kept.
+constexpr std::size_t kFilesAThread = 16;
+
 // Whether `path` is FILE@CELL, and no file of that name.
 bool names_cell(const std::string& path) {
   std::error_code unknown;
@@ -213,19 +216,23 @@ Result<Selected> select_cells(const Selection& selection) {
   cases::KernelFiles kernels;
   LargePrograms large{.most = kMostLargePrograms};
   const auto add_files = [&](const std::vector<std::string>& files) {
-    std::vector<Result<std::vector<model::Cell>>> read(files.size(), std::vector<model::Cell>());
     // At edges one file after the other: which program is made large depends on it.
-    for_each_index(files.size(), selection.edges ? 1 : std::thread::hardware_concurrency(),
-                   [&](std::size_t i) {
-                     read[i] = cells_of(files[i], selection.edges ? &large : nullptr, kernels);
-                   });
-    for (std::size_t i = 0; i < files.size(); ++i) {
-      if (!read[i]) {
-        add_bad(files[i], std::move(read[i]).error());
-        continue;
-      }
-      for (model::Cell& cell : read[i].value()) {
-        add(std::move(cell));
+    const std::size_t threads = selection.edges ? 1 : std::thread::hardware_concurrency();
+    const std::size_t at_once = kFilesAThread * threads;
+    for (std::size_t begin = 0; begin < files.size(); begin += at_once) {
+      std::vector<Result<std::vector<model::Cell>>> read(std::min(at_once, files.size() - begin),
+                                                         std::vector<model::Cell>());
+      for_each_index(read.size(), threads, [&](std::size_t i) {
+        read[i] = cells_of(files[begin + i], selection.edges ? &large : nullptr, kernels);
+      });
+      for (std::size_t i = 0; i < read.size(); ++i) {
+        if (!read[i]) {
+          add_bad(files[begin + i], std::move(read[i]).error());
+          continue;
+        }
+        for (model::Cell& cell : read[i].value()) {
+          add(std::move(cell));
+        }
       }
     }
   };

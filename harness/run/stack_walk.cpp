@@ -208,6 +208,9 @@ std::string why_unseen(const WalkingCopy& copy, const kernel::Answered& answered
   if (const auto reason = skipped(answer)) {
     return reason->message;
   }
+  if (answer.functions.empty()) {
+    return "the kernel's JIT made no code of it";
+  }
   if (answer.functions.size() != copy.functions.size() ||
       answer.regions.size() != copy.question.regions.size()) {
     return "the kernel's verifier has taken a function away";

@@ -65,13 +65,28 @@ TEST(PatienceTest, EndsForAProcessThatNobodyKnows) {
 // The kernel has not yet added a wait that goes on: that of a process which never had a CPU.
 TEST(PatienceTest, WhoWantsACpuAndHasNotRunHasWaitedAllTheTime) {
   const CpuUse before = {.ran = milliseconds(5), .waited = milliseconds(3), .wants_cpu = true};
-  EXPECT_EQ(waited_between(before, before, milliseconds(700)), milliseconds(700));
-  const CpuUse asleep = {.ran = milliseconds(5), .waited = milliseconds(3), .wants_cpu = false};
-  EXPECT_EQ(waited_between(before, asleep, milliseconds(700)), milliseconds(0));
-  const CpuUse ran = {.ran = milliseconds(6), .waited = milliseconds(40), .wants_cpu = true};
-  EXPECT_EQ(waited_between(before, ran, milliseconds(700)), milliseconds(37));
-  const CpuUse uncounted = {.wants_cpu = true};
-  EXPECT_EQ(waited_between(uncounted, uncounted, milliseconds(700)), milliseconds(0));
+  // Beside it a thread that runs now and then: it is not the one who waits.
+  const CpuUses looked = {{1, before}, {2, {.ran = milliseconds(9)}}};
+  const auto counted = [&](const CpuUse& after) {
+    CpuUses uses = {{1, after}, {2, {.ran = milliseconds(10)}}};
+    return count_wait(looked, uses, milliseconds(700));
+  };
+  EXPECT_EQ(counted(before), milliseconds(700));
+  EXPECT_EQ(counted({.ran = milliseconds(5), .waited = milliseconds(3), .wants_cpu = false}),
+            milliseconds(0));
+  EXPECT_EQ(counted({.ran = milliseconds(6), .waited = milliseconds(40), .wants_cpu = true}),
+            milliseconds(37));
+  CpuUses uncounted = {{1, {.wants_cpu = true}}};
+  EXPECT_EQ(count_wait(uncounted, uncounted, milliseconds(700)), milliseconds(0));
+}
+
+TEST(PatienceTest, AWaitThatGoesOnIsCountedOnce) {
+  const CpuUse starved = {.ran = milliseconds(5), .waited = milliseconds(3), .wants_cpu = true};
+  const CpuUses first = {{1, starved}};
+  CpuUses second = {{1, starved}};
+  EXPECT_EQ(count_wait(first, second, milliseconds(700)), milliseconds(700));
+  CpuUses third = {{1, {.ran = milliseconds(6), .waited = milliseconds(703), .wants_cpu = true}}};
+  EXPECT_EQ(count_wait(second, third, milliseconds(10)), milliseconds(0));
 }
 
 // On the same CPU, somebody who is 68 times as important.
