@@ -86,8 +86,9 @@ std::vector<Fault> dump_faults() {
        })},
       {"frame-told-too-low", dump, "r10 is told to be 8 bytes lower than it is", "ours",
        each_function([](CodeFunction& code) {
-         code.frame_top_bytes += 8;
-         return true;
+         const bool is_told = code.frame_top_bytes != 0;
+         code.frame_top_bytes += is_told ? 8 : 0;
+         return is_told;
        })},
       {"stub-data-misaligned", dump,
        "the data of a stub after the code is aligned for the buffer, not for where it lies",

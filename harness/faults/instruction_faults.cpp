@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "bpf/instruction.hpp"
+#include "bpf/stack_argument.hpp"
 #include "faults/fault.hpp"
 #include "faults/rewrite.hpp"
 #include "faults/words.hpp"
@@ -206,6 +207,26 @@ std::vector<Fault> instruction_faults() {
        }}},
 
       // Our own.
+      {"sixth-argument-one-doubleword-off", jit,
+       "the sixth argument is stored where the callee looks for the seventh", "ours",
+       slot_for([](Slot slot, const InstructionInfo& info) -> std::optional<Slot> {
+         const auto argument = bpf::stack_argument(slot, info);
+         if (!argument || argument->is_own || argument->number != 0) {
+           return std::nullopt;
+         }
+         slot.offset = static_cast<std::int16_t>(slot.offset - 8);
+         return slot;
+       })},
+      {"seventh-argument-for-the-sixth", jit,
+       "a callee loads its seventh argument where it asks for its sixth", "ours",
+       slot_for([](Slot slot, const InstructionInfo& info) -> std::optional<Slot> {
+         const auto argument = bpf::stack_argument(slot, info);
+         if (!argument || !argument->is_own || argument->number != 0) {
+           return std::nullopt;
+         }
+         slot.offset = static_cast<std::int16_t>(slot.offset + 8);
+         return slot;
+       })},
       {"sub-exchanged", jit, "32-bit subtraction of registers with its operands exchanged", "ours",
        Misemits{[](const model::Document& right, model::CodeImage& image) {
          return each_word(right, image, [](const Word& word) {
