@@ -262,7 +262,7 @@ std::optional<Witness> FaultRow::only() const {
 std::vector<const FaultRow*> FaultMatrix::placed() const {
   std::vector<const FaultRow*> found;
   for (const FaultRow& row : rows) {
-    if (row.only_ours.empty() && row.cells != 0) {
+    if (row.not_applicable.empty() && row.cells != 0) {
       found.push_back(&row);
     }
   }
@@ -272,7 +272,7 @@ std::vector<const FaultRow*> FaultMatrix::placed() const {
 std::vector<const FaultRow*> FaultMatrix::unseen() const {
   std::vector<const FaultRow*> found;
   for (const FaultRow& row : rows) {
-    if (row.only_ours.empty() && row.caught == 0 && (is_ours || row.cells != 0)) {
+    if (row.not_applicable.empty() && row.caught == 0 && (is_ours || row.cells != 0)) {
       found.push_back(&row);
     }
   }
@@ -299,7 +299,7 @@ Result<FaultMatrix> try_faults(std::span<const Fault* const> faults,
   matrix.is_whole = matrix.is_ours && faults.size() == faults::all_faults().size();
   for (std::size_t i = 0; i < faults.size(); ++i) {
     matrix.rows[i].fault = faults[i];
-    matrix.rows[i].only_ours = matrix.is_ours ? std::string_view() : only_ours(*faults[i]);
+    matrix.rows[i].not_applicable = not_applicable(*faults[i], matrix.jit);
     if (const auto* const answer = std::get_if<faults::Misanswers>(&faults[i]->transform)) {
       count(faults::refused_answer(*answer), matrix.rows[i]);
     }
@@ -316,7 +316,7 @@ Result<FaultMatrix> try_faults(std::span<const Fault* const> faults,
   FARCALL_TRYV(right.make(small, 0));
   std::vector<std::vector<std::size_t>> touched(faults.size());
   const auto wants_place = [&](std::size_t i) {
-    return touched[i].empty() && matrix.rows[i].only_ours.empty() &&
+    return touched[i].empty() && matrix.rows[i].not_applicable.empty() &&
            !std::holds_alternative<faults::Misanswers>(faults[i]->transform);
   };
   for_each_index(faults.size(), runner.machines, [&](std::size_t i) {

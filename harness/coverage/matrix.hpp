@@ -18,9 +18,9 @@ namespace farcall::coverage {
 
 struct FaultRow {
   const faults::Fault* fault = nullptr;
-  std::string_view only_ours = {};  // why it cannot be put into this JIT; empty: it can
-  std::size_t cells = 0;            // that it was put into
-  std::size_t caught = 0;           // of these
+  std::string_view not_applicable = {};  // why it cannot be put into this JIT; empty: it can
+  std::size_t cells = 0;                 // that it was put into
+  std::size_t caught = 0;                // of these
   std::array<std::size_t, kWitnessCount> seen = {};   // cells in which this witness spoke
   std::array<std::size_t, kWitnessCount> alone = {};  // and no other
   std::string first;                                  // the first cell that caught it, `FILE@CELL`

@@ -42,7 +42,7 @@ std::string problems(const FaultMatrix& matrix) {
 
 // Whether nothing was to be caught: there is no place for the fault in this JIT's code.
 bool has_no_place(const FaultMatrix& matrix, const FaultRow& row) {
-  return !matrix.is_ours && row.only_ours.empty() && row.cells == 0;
+  return !matrix.is_ours && row.not_applicable.empty() && row.cells == 0;
 }
 
 // The faults that were not put into another JIT than ours, and why.
@@ -51,8 +51,8 @@ std::string left_out(const FaultMatrix& matrix) {
   for (const FaultRow& row : matrix.rows) {
     if (has_no_place(matrix, row)) {
       names["no place for it in the code of these cells"].push_back(row.fault->name);
-    } else if (!row.only_ours.empty()) {
-      names[row.only_ours].push_back(row.fault->name);
+    } else if (!row.not_applicable.empty()) {
+      names[row.not_applicable].push_back(row.fault->name);
     }
   }
   std::string text;
@@ -78,10 +78,11 @@ std::string summary(const FaultMatrix& matrix) {
       std::ranges::count_if(placed, [](const FaultRow* row) { return row->caught != 0; });
   std::string text = fmt::format("{}: {} of {} faults caught", matrix.jit, caught, placed.size());
   if (matrix.rows.size() != placed.size()) {
-    const auto ours = std::ranges::count_if(
-        matrix.rows, [](const FaultRow& row) { return !row.only_ours.empty(); });
+    const auto foreign = std::ranges::count_if(
+        matrix.rows, [](const FaultRow& row) { return !row.not_applicable.empty(); });
     text += fmt::format("; {} have no place, {} are not applicable",
-                        matrix.rows.size() - placed.size() - static_cast<std::size_t>(ours), ours);
+                        matrix.rows.size() - placed.size() - static_cast<std::size_t>(foreign),
+                        foreign);
   }
   return text + "\n";
 }
@@ -95,7 +96,7 @@ std::string matrix_text(const FaultMatrix& matrix) {
   }
   text += "  first\n";
   for (const FaultRow& row : matrix.rows) {
-    if (!row.only_ours.empty() || has_no_place(matrix, row)) {
+    if (!row.not_applicable.empty() || has_no_place(matrix, row)) {
       continue;
     }
     text += fmt::format("{:{}}  {:>11}", row.fault->name, wide,
@@ -119,7 +120,7 @@ std::string matrix_markdown(const FaultMatrix& matrix) {
   }
   text += "\n" + line + "\n";
   for (const FaultRow& row : matrix.rows) {
-    if (!row.only_ours.empty() || has_no_place(matrix, row)) {
+    if (!row.not_applicable.empty() || has_no_place(matrix, row)) {
       continue;
     }
     text += fmt::format("| `{}` | {} | {} | {} |", row.fault->name, name(row.fault->part),
@@ -163,7 +164,7 @@ model::Json matrix_json(const FaultMatrix& matrix) {
                               {"witnesses", std::move(witnesses)},
                               {"first", row.first},
                               {"finding", row.finding},
-                              {"not_applicable", row.only_ours}});
+                              {"not_applicable", row.not_applicable}});
   }
   return json;
 }

@@ -48,6 +48,9 @@ std::vector<Fault> dump_faults() {
        })},
       {"size-of-the-sizing-run", dump, "the length of the code is that of an earlier, longer pass",
        "6.12: jited_len", each_function([](CodeFunction& code) {
+         if (code.lines.empty()) {
+           return false;  // then where code ends is not known either
+         }
          code.words.push_back(ppc64::encode<ppc64::Op::ori>(ppc64::Gpr::r3, ppc64::Gpr::r3, 0));
          code.pass_words.clear();
          return true;

@@ -96,8 +96,9 @@ std::vector<Fault> guest_faults();
 std::vector<Fault> answer_faults();
 std::vector<Fault> dump_faults();
 
-// Why the fault can be put into our own JIT only; empty: it can be put into any.
-std::string_view only_ours(const Fault& fault);
+// Why the fault cannot be put into the JIT of that name, as the command line has it; empty: it can,
+// wherever its code has a place for it.
+std::string_view not_applicable(const Fault& fault, std::string_view jit);
 
 // Links the document's cell and compiles it with our JIT: without any fault, all stages. What does
 // not come to code, as its case expects, stays without.

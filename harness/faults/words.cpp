@@ -83,6 +83,11 @@ bool first_word(const model::Document& right, model::CodeImage& image, const Cha
   return changed;
 }
 
+bool any_word(const model::Document& right, const Change& holds) {
+  model::CodeImage image = *right.image;
+  return first_word(right, image, holds);
+}
+
 std::optional<std::uint64_t> fixed_at(const model::CodeFunction& code, std::size_t lis) {
   constexpr std::array kOps = {Op::addis, Op::ori, Op::rldicr, Op::oris, Op::ori};
   if (lis + kOps.size() > code.words.size()) {

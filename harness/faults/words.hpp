@@ -47,6 +47,9 @@ using Change = std::function<bool(const Word&)>;
 bool each_word(const model::Document& right, model::CodeImage& image, const Change& change);
 bool first_word(const model::Document& right, model::CodeImage& image, const Change& change);
 
+// Whether `holds` does for any word of the image of `right`.
+bool any_word(const model::Document& right, const Change& holds);
+
 // An address that five words load, `lis` to `ori`, which the word at `lis` of `code` begins.
 std::optional<std::uint64_t> fixed_at(const model::CodeFunction& code, std::size_t lis);
 void set_fixed(model::CodeFunction& code, std::size_t lis, std::uint64_t value);
