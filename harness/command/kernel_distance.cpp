@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
@@ -26,12 +27,55 @@ namespace {
 // Idle, and with other allocations where the JIT's are.
 constexpr std::array kCrowdMebibytes = {0U, wire::kMostCrowdMebibytes};
 
+void print_head() {
+  fmt::print("{:<7} {:<16} {:<7} {:>4} {:>9}  {:<16}  {:<16}  {:>10}  {:>10}  {}\n", "arch",
+             "kernel", "setting", "boot", "MiB taken", "JITed, farthest", "__bpf_call_base",
+             "distance", "at most", "signed 32 bits");
+}
+
+void print(const DistanceRow& row) {
+  fmt::print("{:<7} {:<16} {:<7} {:>4} ", row.architecture, row.kernel, row.setting, row.boot);
+  if (!row.has_jit) {
+    fmt::print("{:>9}  this kernel has no JIT for BPF\n", "");
+  } else {
+    const auto at_most = row.at_most();
+    fmt::print("{:>9}  {}  {}  {:>10}  {:>10}  {}\n",
+               fmt::format("{}{}", row.crowd_mebibytes, row.is_full ? " full" : ""),
+               to_string(row.farthest()), to_string(row.call_base),
+               to_string(row.farthest() - row.call_base),
+               at_most ? to_string(*at_most) : "not known",
+               row.fit_32_bits() ? "fits" : "does not fit");
+  }
+  std::fflush(stdout);
+}
+
+// What was measured. A boot may take a minute: the table shows each row at once.
+class Rows {
+ public:
+  explicit Rows(bool as_table) : as_table_(as_table) {}
+
+  void add(DistanceRow row) {
+    if (as_table_) {
+      if (all_.empty()) {
+        print_head();
+      }
+      print(row);
+    }
+    all_.push_back(std::move(row));
+  }
+  const std::vector<DistanceRow>& all() const { return all_; }
+
+ private:
+  bool as_table_;
+  std::vector<DistanceRow> all_;
+};
+
 std::string_view mmu_name(model::Mmu mmu) {
   return model::value_names(model::Axis::mmu)[static_cast<std::size_t>(mmu)];
 }
 
 Result<void> add_boot(const StockKernel& kernel, model::Mmu mmu, unsigned boot,
-                      const std::filesystem::path& images, std::vector<DistanceRow>& rows) {
+                      const std::filesystem::path& images, Rows& rows) {
   std::vector<kernel::Question> questions;
   for (const unsigned crowd : kCrowdMebibytes) {
     questions.push_back(run::distance_question(crowd));
@@ -45,21 +89,21 @@ Result<void> add_boot(const StockKernel& kernel, model::Mmu mmu, unsigned boot,
   for (std::size_t i = 0; i < questions.size(); ++i) {
     FARCALL_TRY(answer, answers[i]);
     FARCALL_TRY(distance, run::distance(answer, kernel.file));
-    rows.push_back({.architecture = std::string(kernel::kPpc64el),
-                    .kernel = kernel.asked.name,
-                    .setting = std::string(mmu_name(mmu)),
-                    .boot = boot,
-                    .crowd_mebibytes = kCrowdMebibytes[i],
-                    .call_base = distance.call_base,
-                    .functions = {distance.function},
-                    .area = std::pair(run::begin_of_area(distance.function),
-                                      run::end_of_area(distance.function))});
+    rows.add({.architecture = std::string(kernel::kPpc64el),
+              .kernel = kernel.asked.name,
+              .setting = std::string(mmu_name(mmu)),
+              .boot = boot,
+              .crowd_mebibytes = kCrowdMebibytes[i],
+              .call_base = distance.call_base,
+              .functions = {distance.function},
+              .area = std::pair(run::begin_of_area(distance.function),
+                                run::end_of_area(distance.function))});
   }
   return success();
 }
 
 Result<void> add_ppc64el(const std::vector<std::string>& kernels,
-                         const DistanceArguments& arguments, std::vector<DistanceRow>& rows) {
+                         const DistanceArguments& arguments, Rows& rows) {
   for (const std::string& name : kernels) {
     FARCALL_TRY(kernel, stock_kernel(name));
     for (const model::Mmu mmu : {model::Mmu::radix, model::Mmu::hash}) {
@@ -90,8 +134,7 @@ std::optional<std::pair<GuestAddress, GuestAddress>> area_of(
 }
 
 void add_report(const kernel::Architecture& architecture, const kernel::Fetched& fetched,
-                std::string setting, unsigned boot, const kernel::ProbeReport& said,
-                std::vector<DistanceRow>& rows) {
+                std::string setting, unsigned boot, const kernel::ProbeReport& said, Rows& rows) {
   DistanceRow row{.architecture = std::string(architecture.name),
                   .kernel = version_name(fetched),
                   .setting = std::move(setting),
@@ -100,18 +143,18 @@ void add_report(const kernel::Architecture& architecture, const kernel::Fetched&
                   .call_base = said.call_base,
                   .functions = said.idle,
                   .area = area_of(architecture, fetched.version, said)};
-  rows.push_back(row);
+  rows.add(row);
   if (said.has_jit) {
     row.crowd_mebibytes = static_cast<unsigned>(said.crowd_bytes >> 20U);
     row.is_full = said.is_full;
     row.functions = said.crowded;
-    rows.push_back(std::move(row));
+    rows.add(std::move(row));
   }
 }
 
 Result<void> add_other(const kernel::Architecture& architecture,
                        const std::vector<std::string>& kernels, const DistanceArguments& arguments,
-                       std::vector<DistanceRow>& rows) {
+                       Rows& rows) {
   FARCALL_TRY(tools, kernel::find_probe_tools(architecture));
   FARCALL_TRY(store, kernel::Store::of_user(architecture.name));
   FARCALL_TRY(probe,
@@ -132,7 +175,7 @@ Result<void> add_other(const kernel::Architecture& architecture,
   return success();
 }
 
-Result<std::vector<DistanceRow>> measure(const DistanceArguments& arguments) {
+Result<void> measure(const DistanceArguments& arguments, Rows& rows) {
   std::vector<const kernel::Architecture*> architectures;
   for (const std::string& name : arguments.architectures) {
     FARCALL_TRY(architecture, kernel::architecture(name));
@@ -141,7 +184,6 @@ Result<std::vector<DistanceRow>> measure(const DistanceArguments& arguments) {
     }
     architectures.push_back(architecture);
   }
-  std::vector<DistanceRow> rows;
   for (const kernel::Architecture* const architecture : architectures) {
     std::vector<std::string> kernels = arguments.kernels;
     if (kernels.empty()) {
@@ -151,7 +193,7 @@ Result<std::vector<DistanceRow>> measure(const DistanceArguments& arguments) {
                      ? add_ppc64el(kernels, arguments, rows)
                      : add_other(*architecture, kernels, arguments, rows));
   }
-  return rows;
+  return success();
 }
 
 model::Json to_json(const DistanceRow& row) {
@@ -188,40 +230,19 @@ std::string to_json(const std::vector<DistanceRow>& rows) {
   return model::Json{{"distances", all}}.dump(1) + "\n";
 }
 
-void print(const std::vector<DistanceRow>& rows) {
-  fmt::print("{:<7} {:<16} {:<7} {:>4} {:>9}  {:<16}  {:<16}  {:>10}  {:>10}  {}\n", "arch",
-             "kernel", "setting", "boot", "MiB taken", "JITed, farthest", "__bpf_call_base",
-             "distance", "at most", "signed 32 bits");
-  for (const DistanceRow& row : rows) {
-    fmt::print("{:<7} {:<16} {:<7} {:>4} ", row.architecture, row.kernel, row.setting, row.boot);
-    if (!row.has_jit) {
-      fmt::print("{:>9}  this kernel has no JIT for BPF\n", "");
-      continue;
-    }
-    const auto at_most = row.at_most();
-    fmt::print("{:>9}  {}  {}  {:>10}  {:>10}  {}\n",
-               fmt::format("{}{}", row.crowd_mebibytes, row.is_full ? " full" : ""),
-               to_string(row.farthest()), to_string(row.call_base),
-               to_string(row.farthest() - row.call_base),
-               at_most ? to_string(*at_most) : "not known",
-               row.fit_32_bits() ? "fits" : "does not fit");
-  }
-}
-
 }  // namespace
 
 ExitCode kernel_distance(const DistanceArguments& arguments) {
-  const auto rows = measure(arguments);
-  if (!rows) {
-    return report_error(rows.error());
+  Rows rows(!arguments.json);
+  const auto measured = measure(arguments, rows);
+  if (!measured) {
+    return report_error(measured.error());
   }
   if (arguments.json) {
-    fmt::print("{}", to_json(rows.value()));
-  } else {
-    print(rows.value());
+    fmt::print("{}", to_json(rows.all()));
   }
   return arguments.picture.empty() ? ExitCode::passed
-                                   : write_or_report(arguments.picture, distance_svg(rows.value()));
+                                   : write_or_report(arguments.picture, distance_svg(rows.all()));
 }
 
 }  // namespace farcall::command
