@@ -12,14 +12,14 @@
 #include "base/files.hpp"
 #include "command/distance_picture.hpp"
 #include "command/options.hpp"
-#include "command/stock_kernel.hpp"
 #include "kernel/architecture.hpp"
 #include "kernel/distance_probe.hpp"
 #include "kernel/guest.hpp"
 #include "kernel/store.hpp"
 #include "model/axes.hpp"
 #include "model/json.hpp"
-#include "run/distance.hpp"
+#include "stock/distance.hpp"
+#include "stock/kernel.hpp"
 
 namespace farcall::command {
 namespace {
@@ -74,11 +74,11 @@ std::string_view mmu_name(model::Mmu mmu) {
   return model::value_names(model::Axis::mmu)[static_cast<std::size_t>(mmu)];
 }
 
-Result<void> add_boot(const StockKernel& kernel, model::Mmu mmu, unsigned boot,
+Result<void> add_boot(const stock::StockKernel& kernel, model::Mmu mmu, unsigned boot,
                       const std::filesystem::path& images, Rows& rows) {
   std::vector<kernel::Question> questions;
   for (const unsigned crowd : kCrowdMebibytes) {
-    questions.push_back(run::distance_question(crowd));
+    questions.push_back(stock::distance_question(crowd));
   }
   FARCALL_TRY(answers, kernel::ask({.vmlinux = kernel.vmlinux,
                                     .agent = images / "linux-agent",
@@ -88,7 +88,7 @@ Result<void> add_boot(const StockKernel& kernel, model::Mmu mmu, unsigned boot,
                                    questions));
   for (std::size_t i = 0; i < questions.size(); ++i) {
     FARCALL_TRY(answer, answers[i]);
-    FARCALL_TRY(distance, run::distance(answer, kernel.file));
+    FARCALL_TRY(distance, stock::distance(answer, kernel.file));
     rows.add({.architecture = std::string(kernel::kPpc64el),
               .kernel = kernel.asked.name,
               .setting = std::string(mmu_name(mmu)),
@@ -96,8 +96,8 @@ Result<void> add_boot(const StockKernel& kernel, model::Mmu mmu, unsigned boot,
               .crowd_mebibytes = kCrowdMebibytes[i],
               .call_base = distance.call_base,
               .functions = {distance.function},
-              .area = std::pair(run::begin_of_area(distance.function),
-                                run::end_of_area(distance.function))});
+              .area = std::pair(stock::begin_of_area(distance.function),
+                                stock::end_of_area(distance.function))});
   }
   return success();
 }
@@ -105,7 +105,7 @@ Result<void> add_boot(const StockKernel& kernel, model::Mmu mmu, unsigned boot,
 Result<void> add_ppc64el(const std::vector<std::string>& kernels,
                          const DistanceArguments& arguments, Rows& rows) {
   for (const std::string& name : kernels) {
-    FARCALL_TRY(kernel, stock_kernel(name));
+    FARCALL_TRY(kernel, stock::stock_kernel(name));
     for (const model::Mmu mmu : {model::Mmu::radix, model::Mmu::hash}) {
       for (unsigned boot = 1; boot <= arguments.boots; ++boot) {
         FARCALL_TRYV(add_boot(kernel, mmu, boot, arguments.images, rows));

@@ -1,6 +1,6 @@
 // `farcall kernel distance`: what comes of the measured addresses, and of what is missing. That it
 // measures ppc64el is in capture_test.cpp; other architectures need emulators that few have.
-#include "run/distance.hpp"
+#include "stock/distance.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -47,10 +47,10 @@ TEST(Distance, ItFitsIfAllFunctionsDo) {
 }
 
 TEST(Distance, TheAreaOfPpc64IsAllOfVmalloc) {
-  EXPECT_EQ(run::begin_of_area({0xc008'0000'0033'f43c}), GuestAddress{0xc008'0000'0000'0000});
-  EXPECT_EQ(run::end_of_area({0xc008'0000'0033'f43c}), GuestAddress{0xc00a'0000'0000'0000});
-  EXPECT_EQ(run::begin_of_area({0xc000'3d00'0000'6a58}), GuestAddress{0xc000'3d00'0000'0000});
-  EXPECT_EQ(run::end_of_area({0xc000'3d00'0000'6a58}), GuestAddress{0xc000'3e00'0000'0000});
+  EXPECT_EQ(stock::begin_of_area({0xc008'0000'0033'f43c}), GuestAddress{0xc008'0000'0000'0000});
+  EXPECT_EQ(stock::end_of_area({0xc008'0000'0033'f43c}), GuestAddress{0xc00a'0000'0000'0000});
+  EXPECT_EQ(stock::begin_of_area({0xc000'3d00'0000'6a58}), GuestAddress{0xc000'3d00'0000'0000});
+  EXPECT_EQ(stock::end_of_area({0xc000'3d00'0000'6a58}), GuestAddress{0xc000'3e00'0000'0000});
 }
 
 std::size_t count(const std::string& text, const std::string& what) {

@@ -9,7 +9,7 @@
 #include "kernel/exchange.hpp"
 #include "kernel/kernel_file.hpp"
 
-namespace farcall::run {
+namespace farcall::stock {
 
 // A program whose answer tells both addresses, loaded beside so much other memory, see
 // kernel::Question.
@@ -32,4 +32,4 @@ Result<Distance> distance(const kernel::Answer& answer, const kernel::KernelFile
 GuestAddress begin_of_area(GuestAddress function);
 GuestAddress end_of_area(GuestAddress function);
 
-}  // namespace farcall::run
+}  // namespace farcall::stock
