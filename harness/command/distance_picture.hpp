@@ -21,11 +21,11 @@ struct DistanceRow {
   bool has_jit = true;  // if not, the rest is empty
   unsigned crowd_mebibytes = 0;
   bool is_full = false;  // the area had no room for more of the crowd
-  GuestAddress call_base;
-  std::vector<GuestAddress> functions;
+  GuestAddress call_base{};
+  std::vector<GuestAddress> functions{};
   // The ends of the area that the JIT puts code in, the lower one first. Nothing: not known, or a
   // function lies outside.
-  std::optional<std::pair<GuestAddress, GuestAddress>> area;
+  std::optional<std::pair<GuestAddress, GuestAddress>> area{};
 
   // Of the function that is farthest away. There is one at least.
   GuestAddress farthest() const;
