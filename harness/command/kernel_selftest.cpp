@@ -55,7 +55,7 @@ ExitCode kernel_selftest(const SelftestArguments& arguments) {
           ? std::vector<std::string>(kernel::kSelftestSuites.begin(), kernel::kSelftestSuites.end())
           : arguments.suites;
   std::vector<stock::SelftestCell> cells;
-  for (const wire::KernelMode mode : stock::kBothModes) {
+  for (const wire::KernelMode mode : {wire::KernelMode::jit, wire::KernelMode::interpreter}) {
     for (const std::string& suite : suites) {
       if (stopped()) {
         break;

@@ -146,7 +146,8 @@ std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t 
                    .btf_bytes = static_cast<std::uint32_t>(types.btf.size()),
                    .function_type_count = static_cast<std::uint32_t>(types.functions.size()),
                    .line_count = static_cast<std::uint32_t>(types.lines.size()),
-                   .type = static_cast<std::uint32_t>(question.type)});
+                   .type = static_cast<std::uint32_t>(question.type),
+                   .as_listed = question.as_listed ? 1U : 0U});
     const std::vector<std::byte> slots = bpf::encode(question.slots, std::endian::little);
     bytes.insert(bytes.end(), slots.begin(), slots.end());
     bytes.insert(bytes.end(), types.btf.begin(), types.btf.end());

@@ -52,11 +52,12 @@ struct Question {
   std::uint32_t crowd_mebibytes = 0;  // of other maps; at most wire::kMostCrowdMebibytes
   TypeInformation types = {};         // may be empty
   wire::KernelProgramType type = wire::KernelProgramType::syscall;
+  bool as_listed = false;  // symbols as /proc/kallsyms has them, which takes 2 s for each function
 };
 
 struct JitedFunction {
   GuestAddress address;
-  std::string symbol;  // what the kernel calls it
+  std::string symbol;  // what the kernel calls it; as_listed: empty if it is not listed
   std::vector<std::uint32_t> words;
 
   friend bool operator==(const JitedFunction&, const JitedFunction&) = default;

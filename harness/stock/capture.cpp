@@ -13,6 +13,7 @@
 
 #include "base/byte_order.hpp"
 #include "bpf/instruction.hpp"
+#include "check/blinding_findings.hpp"
 #include "check/branch_target.hpp"
 #include "check/kernel_dump_findings.hpp"
 #include "check/kernel_findings.hpp"
@@ -194,6 +195,45 @@ std::vector<check::CallInCode> calls_in_code(const bpf::Program& program,
   return calls;
 }
 
+// What a hardened kernel made of the functions, beside what the same kernel makes of them otherwise.
+// jit.declined: of that there is nothing to compare with.
+Result<std::vector<check::BlindedFunction>> blinded_functions(const bpf::Program& program,
+                                                              const kernel::Answer& hardened,
+                                                              const kernel::Answered* unhardened) {
+  if (unhardened == nullptr || !*unhardened || unhardened->value().functions.empty()) {
+    return declined(
+        "whether its constants are blinded cannot be seen: without hardening there is "
+        "no code to compare it with");
+  }
+  const kernel::Answer& plain = unhardened->value();
+  const auto dumped = as_source(plain.program);
+  if (!dumped || census(*dumped) != census(program) ||
+      plain.functions.size() != hardened.functions.size()) {
+    return declined(
+        "whether its constants are blinded cannot be seen: without hardening the kernel "
+        "has other functions");
+  }
+  const auto slots_of = [](const bpf::Program& of, std::size_t i) {
+    const bpf::Function& function = of.functions[i];
+    return std::vector(of.slots.begin() + function.begin, of.slots.begin() + function.end);
+  };
+  std::vector<check::BlindedFunction> functions;
+  for (std::size_t i = 0; i < hardened.functions.size(); ++i) {
+    functions.push_back({.name = program.functions[i].name,
+                         .source = slots_of(program, i),
+                         .dumped = slots_of(*dumped, i),
+                         .plain = plain.functions[i].words,
+                         .blinded = hardened.functions[i].words});
+  }
+  return functions;
+}
+
+bool blinds_anything(std::span<const check::BlindedFunction> functions) {
+  return std::ranges::any_of(functions, [](const check::BlindedFunction& function) {
+    return check::blindable(function.dumped) != 0;
+  });
+}
+
 // The kernel's code of a cell that it has placed.
 Result<model::Document> document_of(const model::Cell& cell, const kernel::Answer& answer,
                                     GuestAddress toc) {
@@ -229,6 +269,18 @@ std::optional<Error> skipped(const kernel::Answer& answer) {
       return declined(fmt::format("the kernel has no map for its memory: {}", errno_text));
   }
   return declined("an outcome that nobody knows");
+}
+
+std::optional<Error> why_not_asked(const LinuxCell& linux_cell, wire::KernelMode mode) {
+  constexpr std::size_t kMostBlindedSlots = 10'000;
+  const std::size_t count = linux_cell.question.slots.size();
+  if (linux_cell.skipped || mode != wire::KernelMode::hardened || count <= kMostBlindedSlots) {
+    return linux_cell.skipped;
+  }
+  return declined(
+      fmt::format("not for a hardened kernel: its {} slots; blinding goes through all of "
+                  "them again for each constant, and {} are the most that are asked about",
+                  count, kMostBlindedSlots));
 }
 
 model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std::string> names,
@@ -286,10 +338,12 @@ std::vector<model::Finding> dump_and_line_findings(const bpf::Program& program,
 }
 
 Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
-                  const kernel::Answered& answered, const AskedKernel& kernel) {
-  Captured all{
-      .cell = linux_cell.cell, .document = {}, .findings = {}, .skipped = linux_cell.skipped};
+                  const kernel::Answered& answered, const AskedKernel& kernel,
+                  const kernel::Answered* unhardened) {
+  Captured all{.cell = linux_cell.cell, .document = {}, .findings = {}, .skipped = {}};
+  all.skipped = why_not_asked(linux_cell, mode);
   const bool jit = mode != wire::KernelMode::interpreter;
+  const bool hardened = mode == wire::KernelMode::hardened;
   all.cell.name += fmt::format("-{}", kernel::name(mode));
   if (all.skipped) {
     return all;
@@ -338,23 +392,44 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
     if (!dumped || answer.functions.size() != program.functions.size() ||
         census(*dumped) != census(program)) {
       all.skipped =
-          program.slots.size() > kMostDumpedDistance
+          std::max(program.slots.size(), answer.program.size()) > kMostDumpedDistance
               ? declined("a call may be further than the 16 bits that the kernel's dump has for it")
               : declined("the kernel's verifier has changed which calls the program makes",
                          "it takes away what can never be reached");
       return all;
     }
-    if (mode == wire::KernelMode::jit) {  // a hardened kernel has no symbols of such code
-      run.symbols = symbol_stories(linux_cell, *dumped, answer, kernel.hash);
+    std::vector<check::BlindedFunction> blinded;
+    if (hardened) {
+      auto functions = blinded_functions(program, answer, unhardened);
+      if (!functions) {
+        all.skipped = functions.error();
+        return all;
+      }
+      blinded = std::move(functions).value();
+      if (!blinds_anything(blinded)) {
+        all.notes.emplace_back("the program has no constant that bpf_jit_harden=2 blinds");
+      }
     }
+    run.symbols = symbol_stories(linux_cell, *dumped, answer, kernel.hash);
     auto document = document_of(all.cell, answer, kernel.toc);
     if (document) {
       all.document = std::move(document).value();
       all.cell = all.document->cell;
-      all.findings = dump_and_line_findings(program, answer, kernel.toc);
+      const bool knows_lines =
+          !hardened || check::is_blinded_dump(answer.program) || !blinds_anything(blinded);
+      kernel::Answer told = answer;
+      if (!knows_lines) {
+        told.lines.clear();
+        all.notes.emplace_back(
+            "jited_line_info is not checked: this kernel dumps the program as it was before "
+            "blinding, and its lines count the slots afterwards");
+      }
+      all.findings = dump_and_line_findings(program, told, kernel.toc);
     } else {
       all.findings.push_back(model::as_finding(document.error()));
     }
+    const auto open = check::blinding_findings(blinded);
+    all.findings.insert(all.findings.end(), open.begin(), open.end());
   }
   const auto found = check::kernel_findings(all.cell, source.value(), run);
   all.findings.insert(all.findings.end(), found.begin(), found.end());

@@ -34,6 +34,11 @@ std::vector<model::Finding> dump_and_line_findings(const bpf::Program& program,
 // kernel did not run it. Empty: it ran.
 std::optional<Error> skipped(const kernel::Answer& answer);
 
+// Why the kernel is not asked about that cell in that mode: jit.declined. Besides what
+// linux_cell.skipped says, a hardened kernel is not asked about large programs: for each constant that
+// it blinds it goes through the whole program, which takes minutes in an emulator.
+std::optional<Error> why_not_asked(const LinuxCell& linux_cell, wire::KernelMode mode);
+
 struct Captured {
   model::Cell cell;  // placed by the kernel, if it ran
   // Its code, to be run in the bare guest; absent: the kernel interpreted the program, or did not
@@ -48,9 +53,12 @@ struct Captured {
 
 // What the kernel answered to the question of `linux_cell`, asked with that mode. The verifier
 // rejected the program, or has changed its calls: skipped. Findings are those of
-// check::kernel_findings(), dump_and_line_findings(), and jit.crashed, jit.refused (no code with the
-// JIT on, code with the JIT off).
+// check::kernel_findings(), dump_and_line_findings(), check::blinding_findings() of a hardened
+// kernel, and jit.crashed, jit.refused (no code with the JIT on, code with the JIT off).
+// `unhardened` is what the kernel answered to the same question with its JIT on; a hardened answer
+// without it is skipped, as nothing shows that constants are blinded.
 Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
-                  const kernel::Answered& answered, const AskedKernel& kernel);
+                  const kernel::Answered& answered, const AskedKernel& kernel,
+                  const kernel::Answered* unhardened = nullptr);
 
 }  // namespace farcall::stock

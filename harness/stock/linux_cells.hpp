@@ -1,8 +1,8 @@
 // Cells of the `linux` guest: what a stock kernel is asked of the cells that cases have.
 //
 // The kernel places functions and memory itself, links and JITs itself: so of a case's cells only
-// those with another CPU or MMU are other cells to it, and each is run twice, with the JIT on and
-// off. A program gets its registers by a prologue, for the kernel gives it no others than r1 and
+// those with another CPU or MMU are other cells to it, and each is run three times, with the JIT
+// on, off, and hardened. A program gets its registers by a prologue, for the kernel gives it no others than r1 and
 // r10.
 #pragma once
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "bpf/assembler.hpp"
 #include "bpf/program.hpp"
@@ -175,8 +176,10 @@ std::vector<kernel::Question> probe_questions() {
   using enum wire::KernelMode;
   const bpf::Program near = near_program();
   const bpf::Program far = far_program();
+  kernel::Question listed = question(near, hardened);
+  listed.as_listed = true;
   return {question(near, jit),        question(near, interpreter),
-          question(near, hardened),   question(far, jit),
+          std::move(listed),          question(far, jit),
           question(far, interpreter), question(may_goto_program(), interpreter)};
 }
 

@@ -37,7 +37,7 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
                               const run::RunnerOptions& runner, const Listener& listener) {
   std::map<Machine, std::vector<std::size_t>> by_machine;
   for (std::size_t i = 0; i < cells.size(); ++i) {
-    if (!cells[i].cell->skipped) {
+    if (!why_not_asked(*cells[i].cell, cells[i].mode)) {
       const model::AxisValues& axes = cells[i].cell->cell.axes;
       by_machine[{axes.cpu, axes.mmu}].push_back(i);
     }
@@ -87,9 +87,17 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
           stack_walk(copies[i].second, said.value()[indices.size() + i], kernel.asked.toc);
     }
   }
+  std::map<const LinuxCell*, const kernel::Answered*> unhardened;
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    if (cells[i].mode == wire::KernelMode::jit) {
+      unhardened[cells[i].cell] = &answers[i];
+    }
+  }
   std::vector<Captured> all;
   for (std::size_t i = 0; i < cells.size(); ++i) {
-    all.push_back(captured(*cells[i].cell, cells[i].mode, answers[i], kernel.asked));
+    const auto plain = unhardened.find(cells[i].cell);
+    all.push_back(captured(*cells[i].cell, cells[i].mode, answers[i], kernel.asked,
+                           plain == unhardened.end() ? nullptr : plain->second));
     Captured& one = all.back();
     if (!one.skipped) {
       one.findings.insert(one.findings.end(), walks[i].findings.begin(), walks[i].findings.end());
@@ -147,7 +155,8 @@ model::Verdict without(std::span<const ErrorCode> allowed, model::Verdict verdic
 std::vector<ModeCell> in_all_modes(std::span<const LinuxCell> linux_cells) {
   std::vector<ModeCell> cells;
   for (const LinuxCell& cell : linux_cells) {
-    for (const wire::KernelMode mode : kBothModes) {
+    using enum wire::KernelMode;
+    for (const wire::KernelMode mode : {jit, interpreter, hardened}) {
       cells.push_back({.cell = &cell, .mode = mode});
     }
   }

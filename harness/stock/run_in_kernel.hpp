@@ -1,7 +1,6 @@
 // Runs cells in a stock kernel, and the code that it makes in the bare guest.
 #pragma once
 
-#include <array>
 #include <functional>
 #include <span>
 #include <string_view>
@@ -17,9 +16,6 @@
 
 namespace farcall::stock {
 
-// What one kernel is asked twice: with its JIT on, and off.
-inline constexpr std::array kBothModes = {wire::KernelMode::jit, wire::KernelMode::interpreter};
-
 // What ppc64 does in all these kernels, in every cell: line.mismatch. It does not count;
 // farcall kernel defects looks at it.
 bool is_of_every_kernel(const model::Finding& finding);
@@ -33,7 +29,7 @@ struct ModeCell {
   wire::KernelMode mode{};
 };
 
-// With the JIT on and off; they refer to `linux_cells`.
+// With the JIT on, off, and hardened; they refer to `linux_cells`.
 std::vector<ModeCell> in_all_modes(std::span<const LinuxCell> linux_cells);
 
 // What is told while cells run.

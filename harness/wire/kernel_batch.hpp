@@ -80,8 +80,10 @@ struct KernelProgram {
   ul32 function_type_count;
   ul32 line_count;
   ul32 type;  // KernelProgramType
+  // 1: its symbols are those of /proc/kallsyms, which takes 2 s for each function.
+  ul32 as_listed;
 };
-static_assert(sizeof(KernelProgram) == 32);
+static_assert(sizeof(KernelProgram) == 36);
 
 // As Linux's bpf_func_info and bpf_line_info have them.
 struct KernelFunctionType {
@@ -147,7 +149,7 @@ struct KernelFunction {
   ul64 address;  // of the symbol
   ul32 code_bytes;
   ul32 reserved;
-  // What the kernel calls that address, up to a zero byte; hardened, what /proc/kallsyms has there.
+  // What the kernel calls that address, up to a zero byte; as_listed, what /proc/kallsyms has there.
   char symbol[kKernelSymbolBytes] = {};
 };
 static_assert(sizeof(KernelFunction) == 16 + kKernelSymbolBytes);

@@ -675,7 +675,7 @@ void name_maps(std::uint32_t slot_count, const Regions& regions) {
 }
 
 void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions,
-            const Types& types, KernelProgramType type, bool hardened, long no_memory) {
+            const Types& types, KernelProgramType type, bool as_listed, long no_memory) {
   wire::KernelAnswer said = {};
   std::uint32_t result = 0;
   bpf_prog_info info = {};
@@ -708,7 +708,7 @@ void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions
   for (std::uint32_t i = 0; i < said.function_count; ++i) {
     wire::KernelFunction function{
         .address = addresses[i], .code_bytes = lengths[i], .reserved = 0, .symbol = {}};
-    if (hardened) {
+    if (as_listed) {
       listed_symbol(addresses[i], function.symbol);
     } else {
       constexpr std::uint32_t kAtOnce = Symbols::kAtOnce;
@@ -863,9 +863,8 @@ void answer_next(const Tools& tools, std::size_t& at, std::size_t end, std::uint
     mode = wanted.mode;
     switch_jit(mode);
   }
-  const bool hardened = mode == static_cast<std::uint32_t>(wire::KernelMode::hardened);
   answer(tools, wanted.slot_count, regions, types,
-         static_cast<KernelProgramType>(std::uint32_t{wanted.type}), hardened, status);
+         static_cast<KernelProgramType>(std::uint32_t{wanted.type}), wanted.as_listed != 0, status);
   if (types.btf >= 0) {
     close_file(types.btf);
   }

@@ -13,6 +13,7 @@
 
 #include "base/cache_folder.hpp"
 #include "model/json.hpp"
+#include "run/select.hpp"
 #include "tests/stock/farcall_process.hpp"
 
 namespace farcall::stock::capture_test {
@@ -195,16 +196,60 @@ TEST(LinuxGuest, EachCellHasItsVerdictAndAPanicCostsOne) {
   EXPECT_THAT(seen,
               testing::UnorderedElementsAre(testing::Pair("a-three@linux-jit", "pass"),
                                             testing::Pair("a-three@linux-interpreter", "pass"),
+                                            testing::Pair("a-three@linux-hardened", "pass"),
                                             testing::Pair("b-far@linux-jit", "skip"),
                                             testing::Pair("b-far@linux-interpreter", "fail"),
+                                            testing::Pair("b-far@linux-hardened", "skip"),
                                             testing::Pair("c-memory@linux-jit", "pass"),
                                             testing::Pair("c-memory@linux-interpreter", "pass"),
+                                            testing::Pair("c-memory@linux-hardened", "pass"),
                                             testing::Pair("d-rejected@linux-jit", "skip"),
-                                            testing::Pair("d-rejected@linux-interpreter", "skip")))
+                                            testing::Pair("d-rejected@linux-interpreter", "skip"),
+                                            testing::Pair("d-rejected@linux-hardened", "skip")))
       << run.out;
   EXPECT_THAT(run.out, HasSubstr("jit.crashed"));
   EXPECT_THAT(run.out, HasSubstr("further than the 16 bits"));
+  EXPECT_THAT(run.out, HasSubstr("not for a hardened kernel"));
   EXPECT_THAT(run.out, HasSubstr("linux:6.1."));
+}
+
+TEST(LinuxGuest, AHardenedCellSaysWhatCouldNotBeChecked) {
+  const ScratchFolder folder;
+  (void)folder.write("constant.case", "-- asm\nmov %r0, 0x12345678\nexit\n-- result\n0x12345678\n");
+  (void)folder.write("three.case", kThreeFunctions);
+  const Finished run =
+      run_farcall({"run", folder.path().string(), "--guest", "linux", "--kernel", kKernel});
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  EXPECT_THAT(run.out, HasSubstr("6 passed"));
+  EXPECT_THAT(run.out, HasSubstr("jited_line_info is not checked"));
+  EXPECT_THAT(run.out, testing::Not(HasSubstr("no constant that bpf_jit_harden=2 blinds")));
+}
+
+// A kernel's unhardened answer in the place of a hardened one: it has done nothing of what was asked.
+TEST(Hardened, CodeThatIsNotBlindedIsFound) {
+  const ScratchFolder folder;
+  const auto selected = run::select_cells(
+      {.paths = {folder.write("constant.case",
+                              "-- asm\nmov %r0, 0x12345678\nexit\n-- result\n0x12345678\n")}});
+  ASSERT_TRUE(selected);
+  const LinuxCell cell = linux_cells(selected.value().documents).front();
+  const std::vector<bpf::Slot> slots = cell.question.slots;
+  kernel::Answer plain;
+  plain.outcome = wire::KernelOutcome::done;
+  plain.result = 0x12345678;
+  plain.program = slots;
+  plain.functions = {{.address = {0xc008'0000'0010'0000},
+                      .symbol = {},
+                      .words = {0x3d001234, 0x61085678, 0x7d034378, 0x4e800020}}};
+  const kernel::Answered answered = plain;
+  const Captured same =
+      captured(cell, wire::KernelMode::hardened, answered, {.name = "k"}, &answered);
+  EXPECT_FALSE(same.skipped);
+  EXPECT_THAT(same.findings, testing::Contains(testing::Field(
+                                 &model::Finding::text, HasSubstr("0x12345678 is in its code"))));
+  const Captured alone = captured(cell, wire::KernelMode::hardened, answered, {.name = "k"});
+  ASSERT_TRUE(alone.skipped);
+  EXPECT_THAT(std::string(alone.skipped->message), HasSubstr("cannot be seen"));
 }
 
 TEST(LinuxGuest, DistancesAreThoseOfEachBoot) {
