@@ -36,8 +36,14 @@ constexpr double kMebibyte = 1 << 20;
 struct VersionArguments {
   std::vector<std::string> versions;
   bool is_source = false;
+  bool is_bpftool = false;
 
-  kernel::Kind kind() const { return is_source ? kernel::Kind::source : kernel::Kind::image; }
+  kernel::Kind kind() const {
+    if (is_bpftool) {
+      return kernel::Kind::bpftool;
+    }
+    return is_source ? kernel::Kind::source : kernel::Kind::image;
+  }
 };
 
 void add_kernel(CLI::App& command, std::string& kernel) {
@@ -303,6 +309,10 @@ void add_version_command(CLI::App& app, const std::string& name, const std::stri
       ->required();
   command->add_flag("--source", arguments->is_source,
                     "The source, for --jit kernel:VERSION, and not the ppc64el kernel");
+  command
+      ->add_flag("--bpftool", arguments->is_bpftool,
+                 "The bpftool of that source, for farcall kernel listing")
+      ->excludes("--source");
   command->parse_complete_callback([=] { *action = [arguments, act] { return act(*arguments); }; });
 }
 

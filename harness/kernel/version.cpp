@@ -34,7 +34,15 @@ std::string trimmed(const std::string& text) {
 }  // namespace
 
 std::string_view name(Kind kind) {
-  return kind == Kind::image ? "image" : "source";
+  switch (kind) {
+    case Kind::image:
+      return "image";
+    case Kind::source:
+      return "source";
+    case Kind::bpftool:
+      break;
+  }
+  return "bpftool";
 }
 
 Result<Wanted> wanted(Kind kind, std::string_view text) {
@@ -67,6 +75,9 @@ std::string series_of(std::string_view version) {
 }
 
 bool matches(const Wanted& wanted, std::string_view version) {
+  if (wanted.kind == Kind::bpftool) {
+    version.remove_prefix(std::min(version.size(), version.find('+') + 1));
+  }
   if (wanted.is_series) {
     return series_of(version) == wanted.version;
   }
@@ -98,6 +109,9 @@ bool is_part(const Wanted& wanted, std::string_view package) {
   const std::string series = series_of(wanted.version);
   if (wanted.kind == Kind::source) {
     return package == "linux-source-" + series;
+  }
+  if (wanted.kind == Kind::bpftool) {
+    return package == "bpftool";
   }
   const std::string flavour =
       std::string("-powerpc64le") + std::string(wanted.has_64k_pages ? k64k : "");
