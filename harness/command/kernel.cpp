@@ -15,6 +15,7 @@
 #include "command/defects.hpp"
 #include "command/interruption.hpp"
 #include "command/kernel_distance.hpp"
+#include "command/kernel_listing.hpp"
 #include "command/kernel_selftest.hpp"
 #include "command/options.hpp"
 #include "command/stock_kernel.hpp"
@@ -379,6 +380,24 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
   selftest_app->parse_complete_callback([=] {
     check_pairs(*selftest_app);
     *action = [to_test] { return kernel_selftest(*to_test); };
+  });
+
+  const auto to_list = std::make_shared<ListingArguments>();
+  to_list->runner = default_runner(invocation);
+  CLI::App* const listing_app = kernel_app->add_subcommand(
+      "listing", "Compare what Debian's bpftool prints of programs in stock kernels with farcall");
+  listing_app
+      ->add_option("VERSION", to_list->kernels,
+                   "Kernels that were fetched, 6.1 by default, or files of kernels; of each series "
+                   "the bpftool, too: farcall kernel fetch --bpftool 6.1")
+      ->type_name("VERSION...");
+  listing_app->add_option("--cases", to_list->cases, "Whose programs: `cases` by default")
+      ->type_name("PATH");
+  listing_app->parse_complete_callback([=] {
+    if (to_list->kernels.empty()) {
+      to_list->kernels.emplace_back(kDefaultKernel);
+    }
+    *action = [to_list] { return kernel_listing(*to_list); };
   });
 
   const auto arguments = std::make_shared<DefectsArguments>();
