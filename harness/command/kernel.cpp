@@ -383,7 +383,7 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
   });
 
   const auto to_list = std::make_shared<ListingArguments>();
-  to_list->runner = default_runner(invocation);
+  to_list->images = invocation.images;
   CLI::App* const listing_app = kernel_app->add_subcommand(
       "listing", "Compare what Debian's bpftool prints of programs in stock kernels with farcall");
   listing_app

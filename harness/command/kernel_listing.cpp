@@ -2,46 +2,119 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <utility>
+
 #include "command/interruption.hpp"
 #include "command/stock_kernel.hpp"
 #include "kernel/bpftool.hpp"
 #include "kernel/store.hpp"
-#include "run/linux_cells.hpp"
+#include "run/listing.hpp"
 #include "run/select.hpp"
 
 namespace farcall::command {
+namespace {
 
-ExitCode kernel_listing(const ListingArguments& arguments) {
-  auto kernel = stock_kernel(arguments.kernels.front()).value();
-  auto store = kernel::Store::of_user().value();
-  auto wanted = kernel::wanted(kernel::Kind::bpftool,
-                               fmt::format("{}.{}", kernel.file.facts().major, kernel.file.facts().minor)).value();
-  auto tool = store.get(wanted);
-  if (!tool) return report_error(tool.error());
-  auto files = kernel::bpftool_files(tool.value().folder);
-  if (!files) return report_error(files.error());
-  auto selected = run::select_cells({.paths = {arguments.cases.string()}});
-  if (!selected) return report_error(selected.error());
-  std::vector<kernel::Question> questions;
-  for (auto& cell : run::linux_cells(selected.value().documents)) {
-    if (!cell.skipped) {
-      questions.push_back(cell.question);
-      questions.push_back(cell.question);
-      questions.back().types = {};
+constexpr std::array<std::string_view, 3> kReaders = {"JIT on", "JIT off", "restricted"};
+
+// Fewer would not be what this command promises.
+constexpr std::size_t kFewest = 200;
+
+constexpr std::size_t kMostShownOfNew = 10;  // of what is new
+
+std::string series_of(const StockKernel& kernel) {
+  const kernel::KernelFacts& facts = kernel.file.facts();
+  return fmt::format("{}.{}", facts.major, facts.minor);
+}
+
+// Whether all differences are known.
+bool print(const StockKernel& kernel, std::string_view reader,
+           const run::ListingComparison& found) {
+  std::array<std::size_t, run::kListingDifferences.size()> counts = {};
+  std::size_t fresh = 0;
+  for (const run::ListingDifference& difference : found.differences) {
+    if (difference.known) {
+      ++counts[*difference.known];
+      continue;
+    }
+    if (++fresh <= kMostShownOfNew) {
+      fmt::print("new, program {}\n  ours    {}\n  bpftool {}\n", difference.program,
+                 difference.ours.empty() ? "nothing" : difference.ours,
+                 difference.theirs.empty() ? "nothing" : difference.theirs);
     }
   }
-  fmt::print("{} questions\n", questions.size());
-  for (auto reader : {wire::ListingReader::jit_on, wire::ListingReader::jit_off, wire::ListingReader::restricted}) {
-    auto got = kernel::list_programs({.vmlinux = kernel.vmlinux, .agent = arguments.runner.images / "linux-agent", .fresh_boot = true},
-                                     files.value(), questions, reader, {});
-    if (!got) return report_error(got.error());
-    auto& l = got.value();
-    fmt::print("== reader {} trouble '{}'\n", (int)reader, l.trouble);
-    for (auto& o : l.outputs) fmt::print("-- {} bytes, ok {}\n{}\n", o.text.size(), o.succeeded, o.text);
-    for (auto id : l.ids) fmt::print("{} ", id);
-    fmt::print("\n");
+  fmt::print("{:<20} {:<10} {} programs, {} lines, {} new differences\n", jit_name(kernel), reader,
+             found.programs, found.lines, fresh);
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i] != 0) {
+      fmt::print("  known: {:<16} {:>4}  {}\n", run::kListingDifferences[i].name, counts[i],
+                 run::kListingDifferences[i].summary);
+    }
   }
-  return ExitCode::passed;
+  return fresh == 0;
+}
+
+Result<bool> compare(const StockKernel& kernel, std::span<const run::ListedProgram> programs,
+                     const std::filesystem::path& images) {
+  FARCALL_TRY(store, kernel::Store::of_user());
+  FARCALL_TRY(wanted, kernel::wanted(kernel::Kind::bpftool, series_of(kernel)));
+  FARCALL_TRY(fetched, store.get(wanted));
+  FARCALL_TRY(bpftool, kernel::bpftool_files(fetched.folder));
+  note(fmt::format("bpftool {}", version_name(fetched)));
+  std::vector<kernel::Question> questions;
+  for (const run::ListedProgram& program : programs) {
+    questions.push_back(program.question);
+  }
+  bool all_known = true;
+  for (std::size_t i = 0; i < kReaders.size(); ++i) {
+    const auto reader = static_cast<wire::ListingReader>(i);
+    FARCALL_TRY(
+        listings,
+        kernel::list_programs(
+            {.vmlinux = kernel.vmlinux, .agent = images / "linux-agent"}, bpftool, questions,
+            reader, {.stopped = [] { return Interruption::signal() != 0; }, .tell = note}));
+    if (!listings.trouble.empty()) {
+      return Error{.code = ErrorCode::jit_warned,
+                   .message = "the kernel's log says: " + listings.trouble};
+    }
+    const auto found = run::compare_listings(programs, listings, reader, kernel.asked.hash);
+    if (found.programs < kFewest) {
+      return Error{
+          .code = ErrorCode::usage_nothing_selected,
+          .message = fmt::format("{} takes {} of {} programs; {} are to be there at once",
+                                 kernel.asked.name, found.programs, programs.size(), kFewest),
+          .hint = "--cases: all built-in cases are enough"};
+    }
+    all_known = print(kernel, kReaders[i], found) && all_known;
+  }
+  return all_known;
+}
+
+Result<bool> compare_all(const ListingArguments& arguments) {
+  FARCALL_TRY(selected, run::select_cells({.paths = {arguments.cases.string()}}));
+  if (!selected.bad.empty()) {
+    return selected.bad.front().error;
+  }
+  const std::vector<run::ListedProgram> programs = run::listed_programs(selected.documents);
+  bool all_known = true;
+  for (const std::string& name : arguments.kernels) {
+    FARCALL_TRY(kernel, stock_kernel(name));
+    FARCALL_TRY(known, compare(kernel, programs, arguments.images));
+    all_known = known && all_known;
+  }
+  return all_known;
+}
+
+}  // namespace
+
+ExitCode kernel_listing(const ListingArguments& arguments) {
+  const Interruption interruption;
+  const auto all_known = compare_all(arguments);
+  if (!all_known) {
+    return report_error(all_known.error());
+  }
+  return all_known.value() ? ExitCode::passed : ExitCode::failed;
 }
 
 }  // namespace farcall::command

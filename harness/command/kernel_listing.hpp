@@ -6,14 +6,13 @@
 #include <vector>
 
 #include "command/commands.hpp"
-#include "run/runner.hpp"
 
 namespace farcall::command {
 
 struct ListingArguments {
   std::vector<std::string> kernels;  // versions that were fetched, or files
-  run::RunnerOptions runner;         // its images
   std::filesystem::path cases = "cases";
+  std::filesystem::path images;
 };
 
 // In each kernel, as each reader. Fails if one difference is not known.

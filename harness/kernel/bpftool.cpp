@@ -140,9 +140,8 @@ Result<Listings> list_programs(const GuestSpec& spec, std::span<const GuestFile>
       {.path = "lib", .mode = S_IFDIR | 0755, .bytes = {}},
       {.path = "lib64", .mode = S_IFDIR | 0755, .bytes = {}}};
   for (const GuestFile& file : bpftool) {
-    files.push_back({.path = file.path,
-                     .mode = S_IFREG | 0755,
-                     .bytes = std::as_bytes(std::span(file.bytes))});
+    files.push_back(
+        {.path = file.path, .mode = S_IFREG | 0755, .bytes = std::as_bytes(std::span(file.bytes))});
   }
   FARCALL_TRY(guest, boot(spec, files, watcher, batch(questions, wanted.nonce)));
   Listings listings{.outputs = {}, .ids = {}, .answers = {}, .trouble = trouble_in(guest.log)};
