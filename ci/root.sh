@@ -24,6 +24,7 @@ make_root() {
   for folder in proc sys dev; do
     mount --rbind "/$folder" "$root/$folder"
   done
+  inside apt-get -qq update  # mmdebstrap leaves no list of what there is
   (($# == 0)) || inside apt-get -qq install -y --no-install-recommends "$@" >/dev/null
 }
 

@@ -3,8 +3,6 @@
 //   ninja -C build farcall_stock_kernel && build/harness/farcall_stock_kernel 6.1 cases 40
 //
 // asks about the cells of these files that a stock kernel takes, each so many times.
-#include "command/stock_kernel.hpp"
-
 #include <fmt/format.h>
 
 #include <chrono>
@@ -13,8 +11,10 @@
 #include <thread>
 #include <vector>
 
-#include "run/linux_cells.hpp"
+#include "kernel/guest.hpp"
 #include "run/select.hpp"
+#include "stock/kernel.hpp"
+#include "stock/linux_cells.hpp"
 
 namespace farcall {
 namespace {
@@ -22,8 +22,8 @@ namespace {
 // Those that the kernel takes, with the JIT on.
 std::vector<kernel::Question> questions_of(const std::string& path) {
   std::vector<kernel::Question> questions;
-  for (const run::LinuxCell& cell :
-       run::linux_cells(run::select_cells({.paths = {path}}).value().documents)) {
+  for (const stock::LinuxCell& cell :
+       stock::linux_cells(run::select_cells({.paths = {path}}).value().documents)) {
     if (!cell.skipped) {
       questions.push_back(cell.question);
     }
@@ -44,7 +44,7 @@ Asked timed(const kernel::GuestSpec& spec, const std::vector<kernel::Question>& 
 }
 
 void measure(const std::string& version, const std::string& path, unsigned times) {
-  const auto kernel = command::stock_kernel(version).value();
+  const auto kernel = stock::stock_kernel(version).value();
   const kernel::GuestSpec spec{.vmlinux = kernel.vmlinux, .agent = FARCALL_LINUX_AGENT};
   const std::vector<kernel::Question> all = questions_of(path);
   std::vector<kernel::Question> taken;

@@ -15,8 +15,9 @@
 #include "command/commands.hpp"
 #include "kernel/guest.hpp"
 #include "run/code_layout.hpp"
-#include "run/kernel_probe.hpp"
-#include "run/linux_cells.hpp"
+#include "stock/linux_cells.hpp"
+#include "stock/probe.hpp"
+#include "stock/run_in_kernel.hpp"
 
 namespace farcall::command {
 namespace {
@@ -113,15 +114,16 @@ DefectState run_case(const KnownCase& one, const engine::Jit& jit, run::RunnerOp
   return state;
 }
 
-// A guest of 512 MiB does not take all that a verifier needs for more, see run::large_question().
+// A guest of 512 MiB does not take all that a verifier needs for more, see stock::large_question().
 constexpr std::size_t kMostStockSlots = 100'000;
 
 // The states of the cases in a stock kernel, which boots once for all of their cells.
-std::vector<DefectState> run_cases(std::span<const KnownCase> cases, const StockKernel& kernel,
+std::vector<DefectState> run_cases(std::span<const KnownCase> cases,
+                                   const stock::StockKernel& kernel,
                                    const run::RunnerOptions& runner,
                                    const std::function<bool()>& stopped) {
   std::vector<DefectState> states(cases.size(), {.found = Found::not_applicable, .detail = {}});
-  std::vector<run::LinuxCell> linux_cells;
+  std::vector<stock::LinuxCell> linux_cells;
   std::vector<std::size_t> numbers;  // of their cases
   for (std::size_t i = 0; i < cases.size(); ++i) {
     if (!variant_of(cases[i]).empty()) {
@@ -134,46 +136,46 @@ std::vector<DefectState> run_cases(std::span<const KnownCase> cases, const Stock
       states[i].detail = "its program is too large for the guest's memory";
       continue;
     }
-    for (run::LinuxCell& cell : run::linux_cells(cases[i].documents)) {
+    for (stock::LinuxCell& cell : stock::linux_cells(cases[i].documents)) {
       linux_cells.push_back(std::move(cell));
       numbers.push_back(i);
     }
   }
-  const std::vector<ModeCell> cells = in_all_modes(linux_cells);
+  const std::vector<stock::ModeCell> cells = stock::in_all_modes(linux_cells);
   const std::size_t modes = linux_cells.empty() ? 1 : cells.size() / linux_cells.size();
-  run_in_kernel(cells, kernel, runner, stopped,
-                [&](std::size_t index, const report::CellReport& report) {
-                  const std::size_t number = numbers[index / modes];
-                  const KnownCase& one = cases[number];
-                  keep_worse(states[number], state_of(one, identity(kernel, cells[index].mode),
-                                                      without(not_counted(one), report.verdict)));
-                });
+  const auto keep = [&](std::size_t index, const report::CellReport& report) {
+    const std::size_t number = numbers[index / modes];
+    const KnownCase& one = cases[number];
+    keep_worse(states[number], state_of(one, stock::identity(kernel, cells[index].mode),
+                                        stock::without(not_counted(one), report.verdict)));
+  };
+  stock::run_in_kernel(cells, kernel, runner, {.stopped = stopped, .tell = keep, .note = note});
   return states;
 }
 
-// Those of run::kKernelDefects.
-std::vector<DefectState> probe(const StockKernel& kernel, const run::RunnerOptions& runner,
+// Those of stock::kKernelDefects.
+std::vector<DefectState> probe(const stock::StockKernel& kernel, const run::RunnerOptions& runner,
                                const std::function<bool()>& stopped) {
-  const std::vector<kernel::Question> questions = run::probe_questions();
+  const std::vector<kernel::Question> questions = stock::probe_questions();
   const kernel::Watcher watcher{.stopped = stopped, .tell = note};
   kernel::GuestSpec spec{.vmlinux = kernel.vmlinux, .agent = runner.images / "linux-agent"};
   auto answers = kernel::ask(spec, questions, watcher);
   if (answers) {
     // A snapshot of so much memory would be taken for this program alone.
     spec.fresh_boot = true;
-    spec.memory_mebibytes = run::kMebibytesForLarge;
-    const std::vector<kernel::Question> large = {run::large_question()};
+    spec.memory_mebibytes = stock::kMebibytesForLarge;
+    const std::vector<kernel::Question> large = {stock::large_question()};
     auto answered = kernel::ask(spec, large, watcher);
     answers.value().push_back(answered ? std::move(answered.value().front())
                                        : kernel::Answered(answered.error()));
   }
   std::vector<DefectState> states;
   if (!answers) {
-    states.resize(run::kKernelDefects.size(),
+    states.resize(stock::kKernelDefects.size(),
                   {.found = Found::could_not_run, .detail = answers.error().message});
     return states;
   }
-  for (const run::ProbeStory& story : run::probe_stories(answers.value(), kernel.asked.toc)) {
+  for (const stock::ProbeStory& story : stock::probe_stories(answers.value(), kernel.asked.toc)) {
     constexpr std::array kFound = {Found::there, Found::absent, Found::not_applicable,
                                    Found::could_not_run};
     states.push_back({kFound[static_cast<std::size_t>(story.shown)], story.detail});
@@ -191,7 +193,7 @@ std::string_view word(Found found) {
 
 Result<DefectTable> find_defects(const std::filesystem::path& glue,
                                  std::span<const std::string> trees,
-                                 std::span<const StockKernel> kernels,
+                                 std::span<const stock::StockKernel> kernels,
                                  const run::RunnerOptions& runner,
                                  const std::function<bool()>& stopped) {
   DefectTable table;
@@ -223,14 +225,14 @@ Result<DefectTable> find_defects(const std::filesystem::path& glue,
     }
     table.defects.push_back(std::move(defect));
   }
-  for (const run::KernelDefect& one : run::kKernelDefects) {
+  for (const stock::KernelDefect& one : stock::kKernelDefects) {
     table.defects.push_back({.name = one.name,
                              .summary = one.summary,
                              .states = std::vector<DefectState>(
                                  trees.size(), {.found = Found::not_applicable, .detail = {}})});
   }
-  for (const StockKernel& kernel : kernels) {
-    table.jits.push_back(jit_name(kernel));
+  for (const stock::StockKernel& kernel : kernels) {
+    table.jits.push_back(stock::jit_name(kernel));
     std::vector<DefectState> states = run_cases(known_cases, kernel, runner, stopped);
     std::ranges::move(probe(kernel, runner, stopped), std::back_inserter(states));
     for (std::size_t i = 0; i < states.size(); ++i) {

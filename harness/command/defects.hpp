@@ -1,5 +1,5 @@
 // Which of the defects that cases know of (`-- known`) JITs and stock kernels really have, and
-// which of run::kKernelDefects stock kernels have.
+// which of stock::kKernelDefects stock kernels have.
 #pragma once
 
 #include <filesystem>
@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "command/stock_kernel.hpp"
 #include "engine/jit.hpp"
 #include "run/runner.hpp"
+#include "stock/kernel.hpp"
 
 namespace farcall::command {
 
@@ -48,7 +48,7 @@ struct DefectTable {
 // What reading the cases fails with, and jit_named() of a tree.
 Result<DefectTable> find_defects(const std::filesystem::path& glue,
                                  std::span<const std::string> trees,
-                                 std::span<const StockKernel> kernels,
+                                 std::span<const stock::StockKernel> kernels,
                                  const run::RunnerOptions& runner,
                                  const std::function<bool()>& stopped);
 

@@ -1,3 +1,5 @@
+#include "stock/kernel.hpp"
+
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -18,7 +20,6 @@
 #include "command/kernel_listing.hpp"
 #include "command/kernel_selftest.hpp"
 #include "command/options.hpp"
-#include "command/stock_kernel.hpp"
 #include "engine/jit.hpp"
 #include "kernel/fetch.hpp"
 #include "kernel/guest.hpp"
@@ -26,8 +27,9 @@
 #include "kernel/store.hpp"
 #include "kernel/version.hpp"
 #include "model/json.hpp"
-#include "run/capture.hpp"
 #include "run/select.hpp"
+#include "stock/capture.hpp"
+#include "stock/run_in_kernel.hpp"
 
 namespace farcall::command {
 namespace {
@@ -180,7 +182,7 @@ struct DefectsArguments {
 // What is looked at: the JITs of trees, and stock kernels.
 struct Suspects {
   std::vector<std::string> trees;
-  std::vector<StockKernel> kernels;
+  std::vector<stock::StockKernel> kernels;
 };
 
 // A folder is a tree, a file is a kernel, all else a version: its source, its image, or both.
@@ -208,7 +210,7 @@ Result<void> add_suspects(const kernel::Store& store, const std::string& name, S
           .hint = fmt::format("farcall kernel fetch --source {0}, farcall kernel fetch {0}", name)};
     }
   }
-  FARCALL_TRY(kernel, stock_kernel(name));
+  FARCALL_TRY(kernel, stock::stock_kernel(name));
   suspects.kernels.push_back(std::move(kernel));
   return success();
 }
@@ -224,7 +226,7 @@ Result<Suspects> suspects_of(const DefectsArguments& arguments) {
       if (fetched.kind == kernel::Kind::source) {
         suspects.trees.push_back(fetched.folder.string());
       } else {
-        FARCALL_TRY(kernel, stock_kernel(version_name(fetched)));
+        FARCALL_TRY(kernel, stock::stock_kernel(version_name(fetched)));
         suspects.kernels.push_back(std::move(kernel));
       }
     }
@@ -254,29 +256,29 @@ ExitCode defects(const DefectsArguments& arguments) {
 }
 
 struct CaptureArguments {
-  std::string cell;                     // FILE@CELL
-  std::string kernel = kDefaultKernel;  // a version that was fetched, or a file
-  std::string output;                   // empty: standard output
+  std::string cell;                            // FILE@CELL
+  std::string kernel = stock::kDefaultKernel;  // a version that was fetched, or a file
+  std::string output;                          // empty: standard output
   bool fresh_boot = false;
   std::filesystem::path images;
 };
 
 Result<void> write_capture(const CaptureArguments& arguments) {
   FARCALL_TRY(document, run::select_cell(arguments.cell));
-  const run::LinuxCell cell = run::linux_cell(document.cell);
+  const stock::LinuxCell cell = stock::linux_cell(document.cell);
   if (cell.skipped) {
     return *cell.skipped;
   }
-  FARCALL_TRY(kernel, stock_kernel(arguments.kernel, arguments.fresh_boot));
+  FARCALL_TRY(kernel, stock::stock_kernel(arguments.kernel, arguments.fresh_boot));
   FARCALL_TRY(answers, kernel::ask({.vmlinux = kernel.vmlinux,
                                     .agent = arguments.images / "linux-agent",
                                     .cpu = document.cell.axes.cpu,
                                     .mmu = document.cell.axes.mmu,
                                     .fresh_boot = kernel.fresh_boot},
                                    std::span(&cell.question, 1), {.tell = note}));
-  run::Captured captured =
-      run::captured(cell, wire::KernelMode::jit, answers.front(), kernel.asked);
-  std::erase_if(captured.findings, is_of_every_kernel);
+  stock::Captured captured =
+      stock::captured(cell, wire::KernelMode::jit, answers.front(), kernel.asked);
+  std::erase_if(captured.findings, stock::is_of_every_kernel);
   if (captured.skipped) {
     return *captured.skipped;
   }
@@ -359,7 +361,7 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
   distance_app->add_flag("--json", to_measure->json, "The same as one JSON document");
   distance_app->parse_complete_callback([=] {
     if (to_measure->kernels.empty()) {
-      to_measure->kernels.emplace_back(kDefaultKernel);
+      to_measure->kernels.emplace_back(stock::kDefaultKernel);
     }
     *action = [to_measure] { return kernel_distance(*to_measure); };
   });

@@ -8,11 +8,11 @@
 #include <utility>
 
 #include "command/options.hpp"
-#include "command/stock_kernel.hpp"
 #include "kernel/guest.hpp"
 #include "model/axes.hpp"
 #include "model/json.hpp"
-#include "run/distance.hpp"
+#include "stock/distance.hpp"
+#include "stock/kernel.hpp"
 
 namespace farcall::command {
 namespace {
@@ -25,18 +25,18 @@ struct Row {
   model::Mmu mmu{};
   unsigned boot = 0;
   unsigned crowd_mebibytes = 0;
-  run::Distance distance;
+  stock::Distance distance;
 };
 
 std::string_view mmu_name(model::Mmu mmu) {
   return model::value_names(model::Axis::mmu)[static_cast<std::size_t>(mmu)];
 }
 
-Result<void> add_boot(const StockKernel& kernel, model::Mmu mmu, unsigned boot,
+Result<void> add_boot(const stock::StockKernel& kernel, model::Mmu mmu, unsigned boot,
                       const std::filesystem::path& images, std::vector<Row>& rows) {
   std::vector<kernel::Question> questions;
   for (const unsigned crowd : kCrowdMebibytes) {
-    questions.push_back(run::distance_question(crowd));
+    questions.push_back(stock::distance_question(crowd));
   }
   FARCALL_TRY(answers, kernel::ask({.vmlinux = kernel.vmlinux,
                                     .agent = images / "linux-agent",
@@ -46,7 +46,7 @@ Result<void> add_boot(const StockKernel& kernel, model::Mmu mmu, unsigned boot,
                                    questions));
   for (std::size_t i = 0; i < questions.size(); ++i) {
     FARCALL_TRY(answer, answers[i]);
-    FARCALL_TRY(distance, run::distance(answer, kernel.file));
+    FARCALL_TRY(distance, stock::distance(answer, kernel.file));
     rows.push_back({.kernel = kernel.asked.name,
                     .mmu = mmu,
                     .boot = boot,
@@ -59,7 +59,7 @@ Result<void> add_boot(const StockKernel& kernel, model::Mmu mmu, unsigned boot,
 Result<std::vector<Row>> measure(const DistanceArguments& arguments) {
   std::vector<Row> rows;
   for (const std::string& name : arguments.kernels) {
-    FARCALL_TRY(kernel, stock_kernel(name));
+    FARCALL_TRY(kernel, stock::stock_kernel(name));
     for (const model::Mmu mmu : {model::Mmu::radix, model::Mmu::hash}) {
       for (unsigned boot = 1; boot <= arguments.boots; ++boot) {
         FARCALL_TRYV(add_boot(kernel, mmu, boot, arguments.images, rows));
@@ -80,7 +80,7 @@ std::string to_json(const std::vector<Row>& rows) {
                    {"function", "0x" + to_string(row.distance.function)},
                    {"__bpf_call_base", "0x" + to_string(row.distance.call_base)},
                    {"distance", row.distance.bytes()},
-                   {"end of the area", "0x" + to_string(run::end_of_area(row.distance.function))},
+                   {"end of the area", "0x" + to_string(stock::end_of_area(row.distance.function))},
                    {"fits 32 bits", row.distance.fits_32_bits()}});
   }
   return model::Json{{"distances", all}}.dump(1) + "\n";
@@ -91,7 +91,7 @@ void print(const std::vector<Row>& rows) {
              "boot", "MiB taken", "JITed function", "__bpf_call_base", "distance", "at most",
              "signed 32 bits");
   for (const Row& row : rows) {
-    const GuestAddress end = run::end_of_area(row.distance.function);
+    const GuestAddress end = stock::end_of_area(row.distance.function);
     fmt::print("{:<16} {:<5} {:>4} {:>9}  {}  {}  {:>10}  {:>10}  {}\n", row.kernel,
                mmu_name(row.mmu), row.boot, row.crowd_mebibytes, to_string(row.distance.function),
                to_string(row.distance.call_base),

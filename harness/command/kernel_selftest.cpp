@@ -9,19 +9,20 @@
 #include "command/shell_word.hpp"
 #include "kernel/module.hpp"
 #include "kernel/selftest.hpp"
-#include "run/selftest.hpp"
+#include "stock/run_in_kernel.hpp"
+#include "stock/selftest.hpp"
 
 namespace farcall::command {
 namespace {
 
 struct Prepared {
-  StockKernel kernel;
+  stock::StockKernel kernel;
   std::vector<std::string> modules;
   Reporting reporting;
 };
 
 Result<Prepared> prepare(const SelftestArguments& arguments) {
-  FARCALL_TRY(kernel, stock_kernel(arguments.kernel));
+  FARCALL_TRY(kernel, stock::stock_kernel(arguments.kernel));
   const std::filesystem::path folder =
       arguments.modules.empty() ? kernel.modules : std::filesystem::path(arguments.modules);
   if (folder.empty()) {
@@ -53,8 +54,8 @@ ExitCode kernel_selftest(const SelftestArguments& arguments) {
       arguments.suites.empty()
           ? std::vector<std::string>(kernel::kSelftestSuites.begin(), kernel::kSelftestSuites.end())
           : arguments.suites;
-  std::vector<run::SelftestCell> cells;
-  for (const wire::KernelMode mode : kBothModes) {
+  std::vector<stock::SelftestCell> cells;
+  for (const wire::KernelMode mode : stock::kBothModes) {
     for (const std::string& suite : suites) {
       if (stopped()) {
         break;
@@ -62,7 +63,7 @@ ExitCode kernel_selftest(const SelftestArguments& arguments) {
       note(fmt::format("{}, {} {}: {}", kernel.asked.name, "JIT",
                        mode == wire::KernelMode::jit ? "on" : "off", suite));
       const auto ran = kernel::run_suite(spec, modules, suite, mode, stopped);
-      for (run::SelftestCell& cell : run::selftest_cells(suite, mode, ran)) {
+      for (stock::SelftestCell& cell : stock::selftest_cells(suite, mode, ran)) {
         cells.push_back(std::move(cell));
       }
     }
@@ -74,7 +75,7 @@ ExitCode kernel_selftest(const SelftestArguments& arguments) {
     replay += " --modules " + shell_word(arguments.modules);
   }
   reporting.begin(cells.size(), {});
-  for (const run::SelftestCell& cell : cells) {
+  for (const stock::SelftestCell& cell : cells) {
     const std::string suite = cell.cell.case_path.substr(cell.cell.case_path.find(':') + 1);
     reporting.cell({.cell = cell.cell,
                     .verdict = cell.verdict,

@@ -7,12 +7,12 @@
 
 #include "command/commands.hpp"
 #include "command/reporting.hpp"
-#include "command/stock_kernel.hpp"
+#include "stock/kernel.hpp"
 
 namespace farcall::command {
 
 struct SelftestArguments {
-  std::string kernel = kDefaultKernel;
+  std::string kernel = stock::kDefaultKernel;
   std::string modules;              // folder; empty: that of the kernel's package
   std::vector<std::string> suites;  // empty: all
   ReportOptions reports;

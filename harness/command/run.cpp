@@ -11,8 +11,8 @@
 #include "command/commands.hpp"
 #include "command/options.hpp"
 #include "command/reporting.hpp"
+#include "command/run_in_kernels.hpp"
 #include "command/shell_word.hpp"
-#include "command/stock_kernel.hpp"
 #include "run/runner.hpp"
 #include "run/select.hpp"
 
@@ -31,7 +31,7 @@ struct RunArguments {
   std::size_t seeds = 1;   // all cells with each
   std::optional<std::uint64_t> budget;
   bool in_linux = false;
-  std::vector<std::string> kernels = {kDefaultKernel};  // of the guest linux
+  std::vector<std::string> kernels = {stock::kDefaultKernel};  // of the guest linux
   bool fresh_boot = false;
   run::RunnerOptions runner;
 };
@@ -58,9 +58,9 @@ Result<run::Selected> load(const RunArguments& arguments) {
 // In stock kernels, of which each has a JIT of its own.
 ExitCode run_in_linux(const RunArguments& arguments, const run::Selected& selected,
                       Reporting& reporting) {
-  std::vector<StockKernel> kernels;
+  std::vector<stock::StockKernel> kernels;
   for (const std::string& name : arguments.kernels) {
-    auto kernel = stock_kernel(name, arguments.fresh_boot);
+    auto kernel = stock::stock_kernel(name, arguments.fresh_boot);
     if (!kernel) {
       return report_error(kernel.error());
     }

@@ -1,28 +1,19 @@
-// Runs the real farcall binary as a user would.
+// What end-to-end tests of this folder run programs with.
 #pragma once
 
-#include <filesystem>
-#include <string>
-#include <vector>
-
-#include "tests/program.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run {
 
+using tests::cases_folder;
 using tests::children_of;
 using tests::contents;
 using tests::eventually;
+using tests::farcall_binary;
 using tests::Finished;
 using tests::has_ended;
+using tests::run_farcall;
 using tests::run_program;
 using tests::ScratchFolder;
-
-std::filesystem::path farcall_binary();
-std::filesystem::path cases_folder();
-
-// Runs farcall with `arguments` until it ends. `path` replaces the PATH that it searches for QEMU,
-// if not empty; `input` is what it finds on its standard input.
-Finished run_farcall(const std::vector<std::string>& arguments, const std::string& path = "",
-                     const std::string& input = "");
 
 }  // namespace farcall::run

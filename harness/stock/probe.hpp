@@ -9,7 +9,7 @@
 
 #include "kernel/guest.hpp"
 
-namespace farcall::run {
+namespace farcall::stock {
 
 struct KernelDefect {
   const char* name;
@@ -52,4 +52,4 @@ struct ProbeStory {
 // large_question(); `toc` is the kernel's.
 std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers, GuestAddress toc);
 
-}  // namespace farcall::run
+}  // namespace farcall::stock

@@ -1,6 +1,4 @@
-#include "command/stock_kernel.hpp"
-
-#include <fmt/format.h>
+#include "stock/run_in_kernel.hpp"
 
 #include <algorithm>
 #include <iterator>
@@ -8,20 +6,12 @@
 #include <utility>
 
 #include "check/known_failure.hpp"
-#include "command/commands.hpp"
-#include "command/interruption.hpp"
-#include "kernel/store.hpp"
-#include "kernel/version.hpp"
-#include "run/stack_walk.hpp"
+#include "kernel/guest.hpp"
+#include "stock/capture.hpp"
+#include "stock/stack_walk.hpp"
 
-namespace farcall::command {
+namespace farcall::stock {
 namespace {
-
-// Linux makes tags with SHA-256 since 6.18.
-show::TagHash hash_of(const kernel::KernelFacts& facts) {
-  return std::pair(facts.major, facts.minor) < std::pair(6U, 18U) ? show::TagHash::sha1
-                                                                  : show::TagHash::sha256;
-}
 
 constexpr ErrorCode kOfEveryKernel = ErrorCode::line_mismatch;
 
@@ -42,10 +32,9 @@ struct Machine {
   friend auto operator<=>(const Machine&, const Machine&) = default;
 };
 
-// What came of each: those of one machine are asked together. `stopped`: nobody waits any more.
-std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const StockKernel& kernel,
-                                   const run::RunnerOptions& runner,
-                                   const std::function<bool()>& stopped) {
+// What came of each: those of one machine are asked together.
+std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKernel& kernel,
+                              const run::RunnerOptions& runner, const Listener& listener) {
   std::map<Machine, std::vector<std::size_t>> by_machine;
   for (std::size_t i = 0; i < cells.size(); ++i) {
     if (!cells[i].cell->skipped) {
@@ -55,7 +44,7 @@ std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const Sto
   }
   std::vector<kernel::Answered> answers(
       cells.size(), Error{.code = ErrorCode::machine_lost, .message = "it was not asked"});
-  std::vector<run::StackWalk> walks(cells.size());
+  std::vector<StackWalk> walks(cells.size());
   for (auto& [machine, indices] : by_machine) {
     // The switch between JIT and interpreter is the guest's: once is enough.
     std::ranges::stable_sort(indices, {}, [&](std::size_t i) { return cells[i].mode; });
@@ -65,13 +54,13 @@ std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const Sto
       questions.back().mode = cells[i].mode;
     }
     // After all the others: whatever comes of them, those have been answered.
-    std::vector<std::pair<std::size_t, run::WalkingCopy>> copies;
+    std::vector<std::pair<std::size_t, WalkingCopy>> copies;
     for (const std::size_t i : indices) {
       if (cells[i].mode != wire::KernelMode::jit ||
           cells[i].cell->cell.program->functions.size() < 2) {
         continue;
       }
-      auto copy = run::walking_copy(*cells[i].cell);
+      auto copy = walking_copy(*cells[i].cell);
       if (!copy) {
         walks[i].unseen = copy.error().message;
         continue;
@@ -84,7 +73,8 @@ std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const Sto
                              .cpu = machine.cpu,
                              .mmu = machine.mmu,
                              .fresh_boot = kernel.fresh_boot},
-                            questions, {.stopped = stopped, .tell = note}, runner.machines);
+                            questions, {.stopped = listener.stopped, .tell = listener.note},
+                            runner.machines);
     for (std::size_t i = 0; i < indices.size(); ++i) {
       if (said) {
         answers[indices[i]] = std::move(said.value()[i]);
@@ -94,13 +84,13 @@ std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const Sto
     }
     for (std::size_t i = 0; said && i < copies.size(); ++i) {
       walks[copies[i].first] =
-          run::stack_walk(copies[i].second, said.value()[indices.size() + i], kernel.asked.toc);
+          stack_walk(copies[i].second, said.value()[indices.size() + i], kernel.asked.toc);
     }
   }
-  std::vector<run::Captured> all;
+  std::vector<Captured> all;
   for (std::size_t i = 0; i < cells.size(); ++i) {
     all.push_back(captured(*cells[i].cell, cells[i].mode, answers[i], kernel.asked));
-    run::Captured& one = all.back();
+    Captured& one = all.back();
     if (!one.skipped) {
       one.findings.insert(one.findings.end(), walks[i].findings.begin(), walks[i].findings.end());
       if (!walks[i].unseen.empty()) {
@@ -112,7 +102,7 @@ std::vector<run::Captured> ask_all(const std::vector<ModeCell>& cells, const Sto
 }
 
 // What a cell comes to whose code did not run in the bare guest.
-model::Verdict verdict_of(const run::Captured& captured) {
+model::Verdict verdict_of(const Captured& captured) {
   if (captured.skipped) {
     return {.outcome = model::Outcome::skip, .findings = {model::as_finding(*captured.skipped)}};
   }
@@ -125,7 +115,7 @@ model::Verdict verdict_of(const run::Captured& captured) {
 }
 
 // What the bare guest found, and what the kernel's own run did.
-model::Verdict together(model::Verdict bare, const run::Captured& captured) {
+model::Verdict together(model::Verdict bare, const Captured& captured) {
   if (bare.outcome == model::Outcome::pass && !captured.findings.empty()) {
     bare.outcome = outcome_of(captured.findings.front());
   }
@@ -135,30 +125,6 @@ model::Verdict together(model::Verdict bare, const run::Captured& captured) {
 }
 
 }  // namespace
-
-Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot) {
-  std::filesystem::path vmlinux;
-  std::filesystem::path modules;
-  std::string name;
-  if (std::filesystem::is_regular_file(text)) {
-    vmlinux = std::filesystem::absolute(text);
-    name = vmlinux.filename().string();
-  } else {
-    FARCALL_TRY(wanted, kernel::wanted(kernel::Kind::image, text));
-    FARCALL_TRY(store, kernel::Store::of_user());
-    FARCALL_TRY(fetched, store.get(wanted));
-    vmlinux = fetched.vmlinux;
-    modules = fetched.folder;
-    name = version_name(fetched);
-  }
-  FARCALL_TRY(file, kernel::KernelFile::read(vmlinux));
-  const kernel::KernelFacts facts = file.facts();
-  return StockKernel{.vmlinux = std::move(vmlinux),
-                     .modules = std::move(modules),
-                     .file = std::move(file),
-                     .asked = {.name = std::move(name), .toc = facts.toc, .hash = hash_of(facts)},
-                     .fresh_boot = fresh_boot};
-}
 
 bool is_of_every_kernel(const model::Finding& finding) {
   return finding.code == kOfEveryKernel;
@@ -178,17 +144,9 @@ model::Verdict without(std::span<const ErrorCode> allowed, model::Verdict verdic
   return verdict;
 }
 
-std::string jit_name(const StockKernel& kernel) {
-  return "linux:" + kernel.asked.name;
-}
-
-std::string identity(const StockKernel& kernel, wire::KernelMode mode) {
-  return fmt::format("{}/{}", jit_name(kernel), kernel::name(mode));
-}
-
-std::vector<ModeCell> in_all_modes(std::span<const run::LinuxCell> linux_cells) {
+std::vector<ModeCell> in_all_modes(std::span<const LinuxCell> linux_cells) {
   std::vector<ModeCell> cells;
-  for (const run::LinuxCell& cell : linux_cells) {
+  for (const LinuxCell& cell : linux_cells) {
     for (const wire::KernelMode mode : kBothModes) {
       cells.push_back({.cell = &cell, .mode = mode});
     }
@@ -196,11 +154,9 @@ std::vector<ModeCell> in_all_modes(std::span<const run::LinuxCell> linux_cells) 
   return cells;
 }
 
-void run_in_kernel(
-    const std::vector<ModeCell>& cells, const StockKernel& kernel, const run::RunnerOptions& runner,
-    const std::function<bool()>& stopped,
-    const std::function<void(std::size_t index, const report::CellReport& report)>& tell) {
-  const std::vector<run::Captured> all = ask_all(cells, kernel, runner, stopped);
+void run_in_kernel(const std::vector<ModeCell>& cells, const StockKernel& kernel,
+                   const run::RunnerOptions& runner, const Listener& listener) {
+  const std::vector<Captured> all = ask_all(cells, kernel, runner, listener);
   std::vector<model::Document> with_code;
   std::vector<std::size_t> indices;  // of those
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -219,13 +175,13 @@ void run_in_kernel(
   };
   std::size_t next = 0;
   const auto tell_up_to = [&](std::size_t index) {
-    for (; next < index && !stopped(); ++next) {
+    for (; next < index && !listener.stopped(); ++next) {
       const model::Verdict verdict = judged(next, verdict_of(all[next]));
-      tell(next, {.cell = all[next].cell, .verdict = verdict});
+      listener.tell(next, {.cell = all[next].cell, .verdict = verdict});
     }
   };
   run::RunnerOptions options = runner;
-  options.stopped = stopped;
+  options.stopped = listener.stopped;
   run_all(run::Documents(std::move(with_code)), options, [&](const run::FinishedCell& finished) {
     const std::size_t index = indices[finished.index];
     tell_up_to(index);
@@ -234,47 +190,10 @@ void run_in_kernel(
     }
     run::FinishedCell joined = finished;
     joined.verdict = judged(index, together(finished.verdict, all[index]));
-    tell(next, cell_report(joined, ""));
+    listener.tell(next, cell_report(joined, ""));
     ++next;
   });
   tell_up_to(all.size());
 }
 
-ExitCode run_in_kernels(
-    const std::vector<model::Document>& documents, const std::vector<run::BadFile>& bad,
-    const std::vector<StockKernel>& kernels, const run::RunnerOptions& runner, report::Shard shard,
-    Reporting& reporting,
-    const std::function<std::string(const std::string& path, const std::string& cell)>& replay,
-    const std::function<std::string(const run::BadFile&)>& replay_bad) {
-  const Interruption interruption;
-  const std::vector<run::LinuxCell> linux_cells = run::linux_cells(documents);
-  const std::vector<ModeCell> cells = in_all_modes(linux_cells);
-  reporting.begin(bad.size() + cells.size() * kernels.size(), shard);
-  for (const run::BadFile& file : bad) {
-    const model::Cell in_place_of_its_cells{.case_path = file.path,
-                                            .name = run::case_name(file.path)};
-    const model::Verdict verdict{.findings = {model::as_finding(file.error)}};
-    reporting.cell({.cell = in_place_of_its_cells, .verdict = verdict, .replay = replay_bad(file)});
-  }
-  bool failed = false;
-  const auto is_over = [&] {
-    return Interruption::signal() != 0 || (failed && runner.stop_at_failure);
-  };
-  for (const StockKernel& kernel : kernels) {
-    run_in_kernel(
-        cells, kernel, runner, is_over, [&](std::size_t index, report::CellReport report) {
-          const model::Outcome outcome = report.verdict.outcome;
-          failed = failed || (outcome != model::Outcome::pass && outcome != model::Outcome::skip);
-          report.jit = jit_name(kernel);
-          report.replay = replay(report.cell.case_path, cells[index].cell->origin) + " --kernel " +
-                          kernel.asked.name;
-          reporting.cell(report);
-        });
-    if (is_over()) {
-      break;
-    }
-  }
-  return reporting.end();
-}
-
-}  // namespace farcall::command
+}  // namespace farcall::stock

@@ -1,4 +1,4 @@
-#include "run/distance.hpp"
+#include "stock/distance.hpp"
 
 #include <algorithm>
 #include <array>
@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "decode/call_sites.hpp"
-#include "run/capture.hpp"
+#include "stock/capture.hpp"
 
-namespace farcall::run {
+namespace farcall::stock {
 namespace {
 
 constexpr std::int32_t kKtimeGetNs = 5;
@@ -56,4 +56,4 @@ GuestAddress end_of_area(GuestAddress function) {
   return end == kEnds.end() ? GuestAddress{~std::uint64_t{0}} : *end;
 }
 
-}  // namespace farcall::run
+}  // namespace farcall::stock

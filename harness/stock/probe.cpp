@@ -1,4 +1,4 @@
-#include "run/kernel_probe.hpp"
+#include "stock/probe.hpp"
 
 #include <fmt/format.h>
 
@@ -7,10 +7,10 @@
 
 #include "bpf/assembler.hpp"
 #include "bpf/program.hpp"
-#include "run/capture.hpp"
-#include "run/linux_cells.hpp"
+#include "stock/capture.hpp"
+#include "stock/linux_cells.hpp"
 
-namespace farcall::run {
+namespace farcall::stock {
 namespace {
 
 constexpr std::uint32_t kNearResult = 5;
@@ -213,4 +213,4 @@ std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers,
   };
 }
 
-}  // namespace farcall::run
+}  // namespace farcall::stock

@@ -1,4 +1,4 @@
-#include "run/selftest.hpp"
+#include "stock/selftest.hpp"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 #include <map>
 #include <optional>
 
-namespace farcall::run {
+namespace farcall::stock {
 namespace {
 
 using kernel::KernelTest;
@@ -142,4 +142,4 @@ std::vector<SelftestCell> selftest_cells(const std::string& suite, wire::KernelM
   return cells;
 }
 
-}  // namespace farcall::run
+}  // namespace farcall::stock

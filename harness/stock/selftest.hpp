@@ -11,7 +11,7 @@
 #include "model/verdict.hpp"
 #include "wire/kernel_batch.hpp"
 
-namespace farcall::run {
+namespace farcall::stock {
 
 struct SelftestCell {
   model::Cell cell;  // a name and no program: `test_bpf-12-ALU_MOV_X-dst-2@linux-jit`
@@ -25,4 +25,4 @@ struct SelftestCell {
 std::vector<SelftestCell> selftest_cells(const std::string& suite, wire::KernelMode mode,
                                          const Result<kernel::SuiteRun>& ran);
 
-}  // namespace farcall::run
+}  // namespace farcall::stock

@@ -1,4 +1,4 @@
-#include "run/stack_walk.hpp"
+#include "stock/stack_walk.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 
 #include "base/byte_order.hpp"
 
-namespace farcall::run::stack_walk_test {
+namespace farcall::stock::stack_walk_test {
 namespace {
 
 using bpf::Slot;
@@ -174,4 +174,4 @@ TEST(StackWalk, WhereNoneIsSeenItSaysWhy) {
 }
 
 }  // namespace
-}  // namespace farcall::run::stack_walk_test
+}  // namespace farcall::stock::stack_walk_test

@@ -1,4 +1,4 @@
-#include "run/selftest.hpp"
+#include "stock/selftest.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "tests/run/farcall_process.hpp"
+#include "tests/stock/farcall_process.hpp"
 
-namespace farcall::run::selftest_test {
+namespace farcall::stock::selftest_test {
 namespace {
 
 using kernel::KernelTest;
@@ -119,4 +119,4 @@ TEST(Selftest, AKernelOfTheUsersNeedsItsModules) {
 }
 
 }  // namespace
-}  // namespace farcall::run::selftest_test
+}  // namespace farcall::stock::selftest_test

@@ -16,7 +16,7 @@
 #include "kernel/exchange.hpp"
 #include "model/document.hpp"
 
-namespace farcall::run {
+namespace farcall::stock {
 
 // Of every call: src says of what kind.
 inline constexpr std::uint8_t kCallOpcode = 0x85;
@@ -49,4 +49,4 @@ LinuxCell linux_cell(const model::Cell& cell);
 // The cell with its memory where the kernel has put it.
 model::Cell placed_by_kernel(const LinuxCell& linux_cell, const kernel::Answer& answer);
 
-}  // namespace farcall::run
+}  // namespace farcall::stock

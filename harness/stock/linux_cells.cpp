@@ -1,4 +1,4 @@
-#include "run/linux_cells.hpp"
+#include "stock/linux_cells.hpp"
 
 #include <fmt/format.h>
 
@@ -14,7 +14,7 @@
 #include "bpf/instruction.hpp"
 #include "bpf/stack_argument.hpp"
 
-namespace farcall::run {
+namespace farcall::stock {
 namespace {
 
 constexpr std::uint8_t kCallx = 0x8d;
@@ -300,4 +300,4 @@ model::Cell placed_by_kernel(const LinuxCell& linux_cell, const kernel::Answer& 
   return cell;
 }
 
-}  // namespace farcall::run
+}  // namespace farcall::stock

@@ -1,4 +1,4 @@
-#include "run/stack_walk.hpp"
+#include "stock/stack_walk.hpp"
 
 #include <fmt/format.h>
 
@@ -11,9 +11,9 @@
 #include "base/byte_order.hpp"
 #include "bpf/program.hpp"
 #include "decode/call_sites.hpp"
-#include "run/capture.hpp"
+#include "stock/capture.hpp"
 
-namespace farcall::run {
+namespace farcall::stock {
 namespace {
 
 constexpr std::uint8_t kExitOpcode = 0x95;
@@ -315,4 +315,4 @@ StackWalk stack_walk(const WalkingCopy& copy, const kernel::Answered& answered, 
   return {.findings = walk_findings(copy, answered.value(), toc), .unseen = {}};
 }
 
-}  // namespace farcall::run
+}  // namespace farcall::stock

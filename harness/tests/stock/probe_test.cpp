@@ -1,4 +1,4 @@
-#include "run/kernel_probe.hpp"
+#include "stock/probe.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "tests/run/farcall_process.hpp"
+#include "tests/stock/farcall_process.hpp"
 
-namespace farcall::run::kernel_probe_test {
+namespace farcall::stock::probe_test {
 namespace {
 
 using testing::HasSubstr;
@@ -123,4 +123,4 @@ TEST(KernelProbe, AStockKernelIsAColumnOfTheTable) {
 }
 
 }  // namespace
-}  // namespace farcall::run::kernel_probe_test
+}  // namespace farcall::stock::probe_test

@@ -15,17 +15,11 @@
 #include "kernel/guest.hpp"
 #include "model/document.hpp"
 #include "model/verdict.hpp"
-#include "run/linux_cells.hpp"
 #include "show/tag.hpp"
+#include "stock/kernel.hpp"
+#include "stock/linux_cells.hpp"
 
-namespace farcall::run {
-
-// The kernel that was asked.
-struct AskedKernel {
-  std::string name;  // as `6.1.176-1`
-  GuestAddress toc;  // its r2
-  show::TagHash hash{};
-};
+namespace farcall::stock {
 
 // The code that it made, without what a cell adds; `names` are those of its functions.
 model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std::string> names,
@@ -63,4 +57,4 @@ struct Captured {
 Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
                   const kernel::Answered& answered, const AskedKernel& kernel);
 
-}  // namespace farcall::run
+}  // namespace farcall::stock

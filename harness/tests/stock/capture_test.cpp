@@ -1,4 +1,4 @@
-#include "run/capture.hpp"
+#include "stock/capture.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,9 +13,9 @@
 
 #include "base/cache_folder.hpp"
 #include "model/json.hpp"
-#include "tests/run/farcall_process.hpp"
+#include "tests/stock/farcall_process.hpp"
 
-namespace farcall::run::capture_test {
+namespace farcall::stock::capture_test {
 namespace {
 
 using model::Json;
@@ -297,4 +297,4 @@ TEST(Capture, AKernelThatIsNoneIsRefused) {
 }
 
 }  // namespace
-}  // namespace farcall::run::capture_test
+}  // namespace farcall::stock::capture_test

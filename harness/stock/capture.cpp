@@ -1,4 +1,4 @@
-#include "run/capture.hpp"
+#include "stock/capture.hpp"
 
 #include <fmt/format.h>
 
@@ -20,7 +20,7 @@
 #include "engine/image.hpp"
 #include "run/pipeline.hpp"
 
-namespace farcall::run {
+namespace farcall::stock {
 namespace {
 
 // Where Linux's JIT for ppc64 has BPF's r0 … r10.
@@ -315,7 +315,7 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
                                 : "the kernel's JIT made code, and it is off"});
     return all;
   }
-  const auto source = interpretation(all.cell);
+  const auto source = run::interpretation(all.cell);
   if (!source) {
     all.findings.push_back(model::as_finding(source.error()));
     return all;
@@ -329,7 +329,7 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
     run.memory[i].bytes = answer.regions[i].bytes;
   }
   if (!jit) {  // else the run in the bare guest looks at it
-    all.findings = objections(all.cell, source.value());
+    all.findings = check::objections(all.cell, source.value());
   } else {
     const auto dumped = as_source(answer.program);
     const bpf::Program& program = *all.cell.program;
@@ -359,4 +359,4 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
   return all;
 }
 
-}  // namespace farcall::run
+}  // namespace farcall::stock

@@ -9,7 +9,7 @@
 #include "kernel/exchange.hpp"
 #include "kernel/kernel_file.hpp"
 
-namespace farcall::run {
+namespace farcall::stock {
 
 // A program whose answer tells both addresses, loaded beside so much other memory, see
 // kernel::Question.
@@ -30,4 +30,4 @@ Result<Distance> distance(const kernel::Answer& answer, const kernel::KernelFile
 // The end of the area of ppc64 that `function` lies in: the JIT may put code up to there.
 GuestAddress end_of_area(GuestAddress function);
 
-}  // namespace farcall::run
+}  // namespace farcall::stock

@@ -14,9 +14,9 @@
 #include "kernel/exchange.hpp"
 #include "kernel/guest.hpp"
 #include "model/verdict.hpp"
-#include "run/linux_cells.hpp"
+#include "stock/linux_cells.hpp"
 
-namespace farcall::run {
+namespace farcall::stock {
 
 // The copy, in words, as reports name it.
 inline constexpr const char* kWalkingCopy =
@@ -41,4 +41,4 @@ struct StackWalk {
 // The walk in the answer of a kernel whose r2 is `toc`.
 StackWalk stack_walk(const WalkingCopy& copy, const kernel::Answered& answered, GuestAddress toc);
 
-}  // namespace farcall::run
+}  // namespace farcall::stock

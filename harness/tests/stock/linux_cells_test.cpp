@@ -1,4 +1,4 @@
-#include "run/linux_cells.hpp"
+#include "stock/linux_cells.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -9,9 +9,9 @@
 
 #include "run/pipeline.hpp"
 #include "run/select.hpp"
-#include "tests/run/farcall_process.hpp"
+#include "tests/stock/farcall_process.hpp"
 
-namespace farcall::run::linux_cells_test {
+namespace farcall::stock::linux_cells_test {
 namespace {
 
 using testing::ElementsAre;
@@ -19,7 +19,7 @@ using testing::HasSubstr;
 
 std::vector<LinuxCell> cells_of(const std::string& text) {
   const ScratchFolder folder;
-  const auto selected = select_cells({.paths = {folder.write("one.case", text)}});
+  const auto selected = run::select_cells({.paths = {folder.write("one.case", text)}});
   EXPECT_TRUE(selected && selected.value().bad.empty()) << text;
   return selected ? linux_cells(selected.value().documents) : std::vector<LinuxCell>{};
 }
@@ -51,7 +51,7 @@ TEST(LinuxCells, WhereTheKernelPutsMemoryIsWhereTheProgramFindsIt) {
   answer.regions = {{.address = {0xc008'0000'0123'0000}, .bytes = {}}};
   const model::Cell placed = placed_by_kernel(cells[0], answer);
   EXPECT_EQ(placed.memory[0].address.value, 0xc008'0000'0123'0000);
-  const auto run = interpretation(placed);
+  const auto run = run::interpretation(placed);
   ASSERT_TRUE(run) << run.error().message;
   EXPECT_EQ(run.value().run.r0, 13U);
 }
@@ -195,4 +195,4 @@ TEST(LinuxGuest, ManyProgramsAreSharedOutAmongGuests) {
 }
 
 }  // namespace
-}  // namespace farcall::run::linux_cells_test
+}  // namespace farcall::stock::linux_cells_test

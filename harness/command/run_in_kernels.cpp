@@ -1,0 +1,46 @@
+#include "command/run_in_kernels.hpp"
+
+#include "command/commands.hpp"
+#include "command/interruption.hpp"
+#include "stock/run_in_kernel.hpp"
+
+namespace farcall::command {
+
+ExitCode run_in_kernels(
+    const std::vector<model::Document>& documents, const std::vector<run::BadFile>& bad,
+    const std::vector<stock::StockKernel>& kernels, const run::RunnerOptions& runner,
+    report::Shard shard, Reporting& reporting,
+    const std::function<std::string(const std::string& path, const std::string& cell)>& replay,
+    const std::function<std::string(const run::BadFile&)>& replay_bad) {
+  const Interruption interruption;
+  const std::vector<stock::LinuxCell> linux_cells = stock::linux_cells(documents);
+  const std::vector<stock::ModeCell> cells = stock::in_all_modes(linux_cells);
+  reporting.begin(bad.size() + cells.size() * kernels.size(), shard);
+  for (const run::BadFile& file : bad) {
+    const model::Cell in_place_of_its_cells{.case_path = file.path,
+                                            .name = run::case_name(file.path)};
+    const model::Verdict verdict{.findings = {model::as_finding(file.error)}};
+    reporting.cell({.cell = in_place_of_its_cells, .verdict = verdict, .replay = replay_bad(file)});
+  }
+  bool failed = false;
+  const auto is_over = [&] {
+    return Interruption::signal() != 0 || (failed && runner.stop_at_failure);
+  };
+  for (const stock::StockKernel& kernel : kernels) {
+    const auto tell = [&](std::size_t index, report::CellReport report) {
+      const model::Outcome outcome = report.verdict.outcome;
+      failed = failed || (outcome != model::Outcome::pass && outcome != model::Outcome::skip);
+      report.jit = stock::jit_name(kernel);
+      report.replay = replay(report.cell.case_path, cells[index].cell->origin) + " --kernel " +
+                      kernel.asked.name;
+      reporting.cell(report);
+    };
+    stock::run_in_kernel(cells, kernel, runner, {.stopped = is_over, .tell = tell, .note = note});
+    if (is_over()) {
+      break;
+    }
+  }
+  return reporting.end();
+}
+
+}  // namespace farcall::command

@@ -1,0 +1,42 @@
+// A stock kernel that the user names.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "base/address.hpp"
+#include "base/error.hpp"
+#include "kernel/kernel_file.hpp"
+#include "show/tag.hpp"
+#include "wire/kernel_batch.hpp"
+
+namespace farcall::stock {
+
+inline constexpr const char* kDefaultKernel = "6.1";
+
+// The kernel that was asked.
+struct AskedKernel {
+  std::string name;  // as `6.1.176-1`
+  GuestAddress toc;  // its r2
+  show::TagHash hash{};
+};
+
+struct StockKernel {
+  std::filesystem::path vmlinux;
+  std::filesystem::path modules;  // the folder of its package; empty: it is a file of the user's
+  kernel::KernelFile file;
+  AskedKernel asked;
+  bool fresh_boot = false;  // as GuestSpec has it
+};
+
+// A version that was fetched, or the file of a kernel. kernel.unknown, kernel.not-fetched,
+// document.invalid.
+Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot = false);
+
+// Who makes a kernel's code, in reports: `linux:6.1.176-1`.
+std::string jit_name(const StockKernel& kernel);
+
+// What `-- known` calls who made or interpreted a cell's code: `linux:6.1.176-1/jit`.
+std::string identity(const StockKernel& kernel, wire::KernelMode mode);
+
+}  // namespace farcall::stock
