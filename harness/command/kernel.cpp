@@ -397,7 +397,7 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
       ->type_name("PATH");
   listing_app->parse_complete_callback([=] {
     if (to_list->kernels.empty()) {
-      to_list->kernels.emplace_back(kDefaultKernel);
+      to_list->kernels.emplace_back(stock::kDefaultKernel);
     }
     *action = [to_list] { return kernel_listing(*to_list); };
   });

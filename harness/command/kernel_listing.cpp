@@ -7,11 +7,11 @@
 #include <utility>
 
 #include "command/interruption.hpp"
-#include "command/stock_kernel.hpp"
 #include "kernel/bpftool.hpp"
 #include "kernel/store.hpp"
-#include "run/listing.hpp"
 #include "run/select.hpp"
+#include "stock/kernel.hpp"
+#include "stock/listing.hpp"
 
 namespace farcall::command {
 namespace {
@@ -23,17 +23,17 @@ constexpr std::size_t kFewest = 200;
 
 constexpr std::size_t kMostShownOfNew = 10;  // of what is new
 
-std::string series_of(const StockKernel& kernel) {
+std::string series_of(const stock::StockKernel& kernel) {
   const kernel::KernelFacts& facts = kernel.file.facts();
   return fmt::format("{}.{}", facts.major, facts.minor);
 }
 
 // Whether all differences are known.
-bool print(const StockKernel& kernel, std::string_view reader,
-           const run::ListingComparison& found) {
-  std::array<std::size_t, run::kListingDifferences.size()> counts = {};
+bool print(const stock::StockKernel& kernel, std::string_view reader,
+           const stock::ListingComparison& found) {
+  std::array<std::size_t, stock::kListingDifferences.size()> counts = {};
   std::size_t fresh = 0;
-  for (const run::ListingDifference& difference : found.differences) {
+  for (const stock::ListingDifference& difference : found.differences) {
     if (difference.known) {
       ++counts[*difference.known];
       continue;
@@ -44,18 +44,19 @@ bool print(const StockKernel& kernel, std::string_view reader,
                  difference.theirs.empty() ? "nothing" : difference.theirs);
     }
   }
-  fmt::print("{:<20} {:<10} {} programs, {} lines, {} new differences\n", jit_name(kernel), reader,
-             found.programs, found.lines, fresh);
+  fmt::print("{:<20} {:<10} {} programs, {} lines, {} new differences\n", stock::jit_name(kernel),
+             reader, found.programs, found.lines, fresh);
   for (std::size_t i = 0; i < counts.size(); ++i) {
     if (counts[i] != 0) {
-      fmt::print("  known: {:<16} {:>4}  {}\n", run::kListingDifferences[i].name, counts[i],
-                 run::kListingDifferences[i].summary);
+      fmt::print("  known: {:<16} {:>4}  {}\n", stock::kListingDifferences[i].name, counts[i],
+                 stock::kListingDifferences[i].summary);
     }
   }
   return fresh == 0;
 }
 
-Result<bool> compare(const StockKernel& kernel, std::span<const run::ListedProgram> programs,
+Result<bool> compare(const stock::StockKernel& kernel,
+                     std::span<const stock::ListedProgram> programs,
                      const std::filesystem::path& images) {
   FARCALL_TRY(store, kernel::Store::of_user());
   FARCALL_TRY(wanted, kernel::wanted(kernel::Kind::bpftool, series_of(kernel)));
@@ -63,7 +64,7 @@ Result<bool> compare(const StockKernel& kernel, std::span<const run::ListedProgr
   FARCALL_TRY(bpftool, kernel::bpftool_files(fetched.folder));
   note(fmt::format("bpftool {}", version_name(fetched)));
   std::vector<kernel::Question> questions;
-  for (const run::ListedProgram& program : programs) {
+  for (const stock::ListedProgram& program : programs) {
     questions.push_back(program.question);
   }
   bool all_known = true;
@@ -78,7 +79,7 @@ Result<bool> compare(const StockKernel& kernel, std::span<const run::ListedProgr
       return Error{.code = ErrorCode::jit_warned,
                    .message = "the kernel's log says: " + listings.trouble};
     }
-    const auto found = run::compare_listings(programs, listings, reader, kernel.asked.hash);
+    const auto found = stock::compare_listings(programs, listings, reader, kernel.asked.hash);
     if (found.programs < kFewest) {
       return Error{
           .code = ErrorCode::usage_nothing_selected,
@@ -96,10 +97,10 @@ Result<bool> compare_all(const ListingArguments& arguments) {
   if (!selected.bad.empty()) {
     return selected.bad.front().error;
   }
-  const std::vector<run::ListedProgram> programs = run::listed_programs(selected.documents);
+  const std::vector<stock::ListedProgram> programs = stock::listed_programs(selected.documents);
   bool all_known = true;
   for (const std::string& name : arguments.kernels) {
-    FARCALL_TRY(kernel, stock_kernel(name));
+    FARCALL_TRY(kernel, stock::stock_kernel(name));
     FARCALL_TRY(known, compare(kernel, programs, arguments.images));
     all_known = known && all_known;
   }

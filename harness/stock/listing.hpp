@@ -23,7 +23,7 @@
 #include "kernel/exchange.hpp"
 #include "show/tag.hpp"
 
-namespace farcall::run {
+namespace farcall::stock {
 
 // A program to be listed, and what its functions are called.
 struct ListedProgram {
@@ -40,7 +40,7 @@ struct KnownListingDifference {
   const char* summary;
 };
 
-inline constexpr std::array<KnownListingDifference, 4> kListingDifferences = {{
+inline constexpr std::array<KnownListingDifference, 5> kListingDifferences = {{
     {"no-disassembler",
      "bpftool prints no listing of machine code: Debian builds it without libbfd and LLVM."},
     {"far-call",
@@ -51,6 +51,8 @@ inline constexpr std::array<KnownListingDifference, 4> kListingDifferences = {{
      "none of its own for an instruction without code."},
     {"rewritten",
      "The verifier has added or changed instructions: both list what it made of the program."},
+    {"not-ours",
+     "The verifier has removed functions: nobody tells us which, and the program is not compared."},
 }};
 
 struct ListingDifference {
@@ -71,4 +73,4 @@ ListingComparison compare_listings(std::span<const ListedProgram> programs,
                                    const kernel::Listings& listings, wire::ListingReader reader,
                                    show::TagHash hash);
 
-}  // namespace farcall::run
+}  // namespace farcall::stock

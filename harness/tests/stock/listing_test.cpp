@@ -1,4 +1,4 @@
-#include "run/listing.hpp"
+#include "stock/listing.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-namespace farcall::run::listing_test {
+namespace farcall::stock::listing_test {
 namespace {
 
 using testing::IsEmpty;
@@ -106,4 +106,4 @@ TEST(Listing, LinesThatAreRefusedWithoutAReasonAreNew) {
 }
 
 }  // namespace
-}  // namespace farcall::run::listing_test
+}  // namespace farcall::stock::listing_test

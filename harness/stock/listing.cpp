@@ -1,4 +1,4 @@
-#include "run/listing.hpp"
+#include "stock/listing.hpp"
 
 #include <fmt/format.h>
 
@@ -9,14 +9,14 @@
 #include <sstream>
 
 #include "bpf/instruction.hpp"
-#include "run/capture.hpp"
-#include "run/linux_cells.hpp"
 #include "show/listing.hpp"
+#include "stock/capture.hpp"
+#include "stock/linux_cells.hpp"
 
-namespace farcall::run {
+namespace farcall::stock {
 namespace {
 
-enum KnownRow : std::size_t { no_disassembler, far_call, lines_refused, rewritten };
+enum KnownRow : std::size_t { no_disassembler, far_call, lines_refused, rewritten, not_ours };
 
 using Lines = std::vector<std::string>;
 
@@ -220,8 +220,6 @@ class Comparison {
     if (theirs.size() > 1 && theirs[1] == kRefused) {
       theirs.erase(theirs.begin() + 1);
       add(lines_taken ? std::nullopt : std::optional<std::size_t>(lines_refused), id, "", kRefused);
-    } else if (!lines_taken) {
-      add(std::nullopt, id, kRefused, "");
     }
     for (std::size_t i = 0; i < std::max(ours.size(), theirs.size()); ++i) {
       const std::string one = i < ours.size() ? ours[i] : "";
@@ -306,7 +304,11 @@ ListingComparison compare_listings(std::span<const ListedProgram> programs,
     }
     const bool lines_taken = programs[i].question.types.btf.empty() ||
                              reader != wire::ListingReader::jit_on || are_lines_taken(answer);
-    comparison.compare(id, ours.lines, of(all_listed, id), answer, lines_taken);
+    if (ours.lines.size() > 1) {
+      comparison.compare(id, ours.lines, of(all_listed, id), answer, lines_taken);
+    } else {
+      comparison.add(not_ours, id, "", "");
+    }
     all_shown.erase(id);
     all_listed.erase(id);
   }
@@ -325,4 +327,4 @@ ListingComparison compare_listings(std::span<const ListedProgram> programs,
   return comparison.result;
 }
 
-}  // namespace farcall::run
+}  // namespace farcall::stock
