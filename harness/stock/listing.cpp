@@ -168,7 +168,7 @@ OurListing listed(const ListedProgram& program, const kernel::Answer& answer, st
       ours.lines.push_back(fmt::format("int {}():", source->functions[i].name));
     }
     for (const show::XlatedLine& line : functions[i].lines) {
-      ours.lines.push_back(fmt::format("{: 4}: {}", std::int64_t{line.slot}, line.text));
+      ours.lines.push_back(fmt::format("{}: {}", line.slot, line.text));
     }
   }
   return ours;
@@ -244,7 +244,8 @@ class Comparison {
 
  private:
   static std::string normalized_if_needed(const std::string& line) {
-    return line.starts_with('\t') ? normalized(line) : line;
+    return line.starts_with('\t') ? normalized(line)
+                                  : line.substr(std::min(line.size(), line.find_first_not_of(' ')));
   }
 };
 

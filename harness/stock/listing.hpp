@@ -7,6 +7,7 @@
 // Left out of bpftool's lines before they are compared, and nothing else is:
 //   - when it was loaded, how much memory it takes, the number of its BTF, the numbers of its maps
 //     (how many maps there are stays)
+//   - the spaces before the number of a slot, of which 7.1 has one more than 7.5
 //   - `;` lines without a text: the programs come with line info, and without a source text
 // A function is headed by its C signature in bpftool's listing, if the program has BTF, and by its
 // symbol in ours: the name is compared.
