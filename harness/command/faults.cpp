@@ -31,6 +31,7 @@ struct FaultsArguments {
   FaultsFormat format = FaultsFormat::text;
   std::string output;
   run::Selection selection;
+  std::vector<std::string> jits = {"farcall"};
   run::RunnerOptions runner;
 };
 
@@ -66,6 +67,24 @@ std::string fault_list(const std::vector<const faults::Fault*>& all) {
   return text;
 }
 
+// The matrix of each JIT, and at the end the number of each.
+std::string text_of(const std::vector<coverage::FaultMatrix>& matrices, FaultsFormat format) {
+  if (format == FaultsFormat::json) {
+    model::Json json = {{"jits", model::Json::array()}};
+    for (const coverage::FaultMatrix& matrix : matrices) {
+      json["jits"].push_back(matrix_json(matrix));
+    }
+    return json.dump(1) + "\n";
+  }
+  std::string text;
+  std::string numbers;
+  for (const coverage::FaultMatrix& matrix : matrices) {
+    text += (format == FaultsFormat::text ? matrix_text(matrix) : matrix_markdown(matrix)) + "\n";
+    numbers += summary(matrix);
+  }
+  return text + numbers;
+}
+
 ExitCode run_faults(const FaultsArguments& arguments) {
   const auto wanted = faults_named(arguments.names);
   if (!wanted) {
@@ -73,6 +92,14 @@ ExitCode run_faults(const FaultsArguments& arguments) {
   }
   if (arguments.list) {
     return write_or_report(arguments.output, fault_list(wanted.value()));
+  }
+  std::vector<engine::Jit> jits;
+  for (const std::string& name : arguments.jits) {
+    auto jit = engine::jit_named(name, arguments.runner.images / "kernel-jit");
+    if (!jit) {
+      return report_error(jit.error());
+    }
+    jits.push_back(std::move(jit).value());
   }
   auto selected = run::select_cells(arguments.selection);
   if (!selected) {
@@ -84,21 +111,23 @@ ExitCode run_faults(const FaultsArguments& arguments) {
   // Some have a fault already.
   std::erase_if(selected.value().documents,
                 [](const model::Document& document) { return document.cell.control.has_value(); });
-  const auto matrix =
-      coverage::try_faults(wanted.value(), std::move(selected.value().documents), arguments.runner);
-  if (!matrix) {
-    note(to_string(matrix.error()));
-    return ExitCode::harness_failed;
+  std::vector<coverage::FaultMatrix> matrices;
+  for (const engine::Jit& jit : jits) {
+    run::RunnerOptions runner = arguments.runner;
+    runner.jit = jit;
+    auto matrix = coverage::try_faults(wanted.value(), selected.value().documents, runner);
+    if (!matrix) {
+      note(to_string(matrix.error()));
+      return ExitCode::harness_failed;
+    }
+    matrices.push_back(std::move(matrix).value());
   }
-  const std::string text = arguments.format == FaultsFormat::text ? matrix_text(matrix.value())
-                           : arguments.format == FaultsFormat::json
-                               ? matrix_json(matrix.value()).dump(1) + "\n"
-                               : matrix_markdown(matrix.value());
-  const auto written = write_output(arguments.output, text);
+  const auto written = write_output(arguments.output, text_of(matrices, arguments.format));
   if (!written) {
     return report_error(written.error());
   }
-  return matrix.value().good() ? ExitCode::passed : ExitCode::failed;
+  return std::ranges::all_of(matrices, &coverage::FaultMatrix::good) ? ExitCode::passed
+                                                                     : ExitCode::failed;
 }
 
 }  // namespace
@@ -109,6 +138,14 @@ Command faults_command(CLI::App& app, const Invocation& invocation) {
   CLI::App* const faults_app = app.add_subcommand(
       "faults",
       "Put known faults into linker, JIT, guest and dump, and say which witness sees each");
+  faults_app
+      ->add_option("--jit", arguments->jits,
+                   "Whose code they are put into, as `run --jit` has it: farcall (the default), "
+                   "exec:COMMAND, kernel:VERSION or kernel:DIR; several, one matrix each")
+      ->type_name("JIT")
+      ->expected(1)
+      ->take_all();
+  add_allow(*faults_app, arguments->runner);
   faults_app->add_option("NAME", arguments->names, "Only these faults");
   faults_app->add_flag("--list", arguments->list, "Show them, and run nothing");
   faults_app

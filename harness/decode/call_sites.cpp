@@ -306,4 +306,33 @@ std::vector<model::DecodedCall> call_sites(const model::CodeImage& image,
   return found;
 }
 
+void find_calls(const bpf::Program& program, const std::vector<model::DecodedCall>& decoded,
+                model::CodeImage& image) {
+  const std::size_t functions = program.functions.size();
+  const auto is_told = [functions](const model::CodeCall& call) {
+    return call.site.function < functions;
+  };
+  if (std::ranges::any_of(image.calls, is_told)) {
+    return;
+  }
+  std::vector<model::CodeCall> calls;
+  for (const bpf::CallInstruction& made : call_instructions(program)) {
+    if (made.site.function >= functions) {
+      break;
+    }
+    const auto found = std::ranges::find(decoded, made.site, &model::DecodedCall::site);
+    model::CodeCall call{
+        .site = made.site,
+        .at = found == decoded.end() ? image.functions[made.site.function].code() : found->at,
+        .callee = {},
+        .is_tail = is_tail_call(program.slots[made.slot]),
+        .is_jump = made.is_jump};
+    if (made.callee) {
+      call.callee = callee(image, call, *made.callee);
+    }
+    calls.push_back(call);
+  }
+  image.calls.insert(image.calls.begin(), calls.begin(), calls.end());
+}
+
 }  // namespace farcall::decode

@@ -29,6 +29,7 @@
 #include <optional>
 #include <vector>
 
+#include "bpf/program.hpp"
 #include "model/axes.hpp"
 #include "model/code_image.hpp"
 #include "model/decoded_call.hpp"
@@ -44,5 +45,10 @@ struct Surroundings {
 // In the order of the image's functions, and of addresses within one. Any words will do.
 std::vector<model::DecodedCall> call_sites(const model::CodeImage& image,
                                            const Surroundings& surroundings);
+
+// A JIT need not say where it put its calls: then those of the program's functions become calls of
+// the image, in program order, as `decoded` has them. Nothing changes if it does say.
+void find_calls(const bpf::Program& program, const std::vector<model::DecodedCall>& decoded,
+                model::CodeImage& image);
 
 }  // namespace farcall::decode

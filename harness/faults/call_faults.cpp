@@ -19,8 +19,9 @@ using ppc64::Op;
 using ppc64::Operand;
 
 Misemits absolute(const Address& change) {
-  return {
-      [change](const Document&, CodeImage& image) { return each_absolute_call(image, change); }};
+  return {[change](const Document& right, CodeImage& image) {
+    return each_absolute_call(right, image, change);
+  }};
 }
 
 // Words of code that are `op`, in a call of the program.
@@ -101,7 +102,7 @@ std::vector<Fault> call_faults() {
          // Of a descriptor they would matter, and to a module's function that makes its r2 of r12.
          const std::size_t functions = right.cell.program->functions.size();
          return right.cell.axes.abi == model::Abi::elfv2 &&
-                each_absolute_call(image, [&](const CodeCall& call, std::uint64_t address) {
+                each_absolute_call(right, image, [&](const CodeCall& call, std::uint64_t address) {
                   return call.callee->function < functions ? address | 1 : address;
                 });
        }}},
@@ -110,9 +111,9 @@ std::vector<Fault> call_faults() {
        in_calls(Op::mtctr, [](const Word& word) { word.set(Operand::rs, 20); })},
       {"call-left-out", jit, "a call has all that leads to it, and no branch", "ours",
        Misemits{[](const Document& right, CodeImage& image) {
-         return each_word(right, image, [](const Word& word) {
-           const bool calls = std::ranges::find(word.image.calls, word.address(), &CodeCall::at) !=
-                              word.image.calls.end();
+         const std::vector<CodeCall> all = calls_of(right);
+         return each_word(right, image, [&all](const Word& word) {
+           const bool calls = std::ranges::find(all, word.address(), &CodeCall::at) != all.end();
            word.word() = calls ? kNop : word.word();
            return calls;
          });
@@ -124,7 +125,7 @@ std::vector<Fault> call_faults() {
       {"halfwords-swapped", jit, "the two low halfwords of an address are exchanged on big endian",
        "ours", Misemits{[](const Document& right, CodeImage& image) {
          return right.cell.axes.endian == model::Endian::big &&
-                each_absolute_call(image, [](const CodeCall&, std::uint64_t address) {
+                each_absolute_call(right, image, [](const CodeCall&, std::uint64_t address) {
                   return (address & ~std::uint64_t{0xffffffff}) | (address & 0xffff) << 16 |
                          (address >> 16 & 0xffff);
                 });

@@ -48,6 +48,9 @@ std::vector<Fault> dump_faults() {
        })},
       {"size-of-the-sizing-run", dump, "the length of the code is that of an earlier, longer pass",
        "6.12: jited_len", each_function([](CodeFunction& code) {
+         if (code.lines.empty()) {
+           return false;  // then where code ends is not known either
+         }
          code.words.push_back(ppc64::encode<ppc64::Op::ori>(ppc64::Gpr::r3, ppc64::Gpr::r3, 0));
          code.pass_words.clear();
          return true;
@@ -86,8 +89,9 @@ std::vector<Fault> dump_faults() {
        })},
       {"frame-told-too-low", dump, "r10 is told to be 8 bytes lower than it is", "ours",
        each_function([](CodeFunction& code) {
-         code.frame_top_bytes += 8;
-         return true;
+         const bool is_told = code.frame_top_bytes != 0;
+         code.frame_top_bytes += is_told ? 8 : 0;
+         return is_told;
        })},
       {"stub-data-misaligned", dump,
        "the data of a stub after the code is aligned for the buffer, not for where it lies",

@@ -27,10 +27,32 @@ std::optional<model::CodeImage> compiled(const model::LinkedProgram& linked,
   }
 }
 
+bool has_same_code(const model::CodeImage& one, const model::CodeImage& other) {
+  return one.functions == other.functions && one.calls == other.calls && one.entry == other.entry;
+}
+
+// Whether it changes the program that our linker made, which other JITs are not given.
+bool is_before_jit(const Fault& fault) {
+  return std::holds_alternative<Mislinks>(fault.transform) ||
+         std::holds_alternative<Misreads>(fault.transform);
+}
+
+// What no program shows that a JIT is given.
+struct NotShown {
+  std::string_view fault;
+  std::string_view jit;  // what its name begins with
+  std::string_view why;
+};
+constexpr std::string_view kVerifier = "Linux's verifier lets no divisor of 0 come to the JIT";
+constexpr std::array kNotShown = {
+    NotShown{"division-by-zero", "kernel:", kVerifier},
+    NotShown{"both-division-by-zero", "kernel:", kVerifier},
+};
+
 // Witnesses do not need the linked program where nothing is wrong with it.
 std::optional<model::Document> with_image(const model::Document& right,
                                           std::optional<model::CodeImage> image) {
-  if (!image || *image == *right.image) {
+  if (!image || has_same_code(*image, *right.image)) {
     return std::nullopt;
   }
   return model::Document{.cell = right.cell, .linked = {}, .image = std::move(image)};
@@ -56,6 +78,22 @@ std::vector<Fault> both_faults() {
 }
 
 }  // namespace
+
+std::string_view not_applicable(const Fault& fault, std::string_view jit) {
+  if (jit == "farcall") {
+    return {};
+  }
+  if (is_before_jit(fault)) {
+    return "in how farcall's linker hands calls and addresses to farcall's JIT";
+  }
+  if (std::holds_alternative<Accepts>(fault.transform)) {
+    return "in the range checks of farcall's own reaches";
+  }
+  const auto* const found = std::ranges::find_if(kNotShown, [&](const NotShown& one) {
+    return one.fault == fault.name && jit.starts_with(one.jit);
+  });
+  return found == kNotShown.end() ? std::string_view() : found->why;
+}
 
 std::string_view name(Part part) {
   constexpr std::array<std::string_view, 5> kNames = {"linker", "jit", "both", "guest", "dump"};
@@ -92,7 +130,13 @@ void compile(model::Document& document) {
   }
 }
 
-std::optional<model::Document> with_fault(const Fault& fault, const model::Document& right) {
+std::optional<model::CodeImage> our_code(const model::Cell& cell) {
+  const auto linked = link::link_program(cell);
+  return linked ? compiled(linked.value(), cell.axes) : std::nullopt;
+}
+
+std::optional<model::Document> with_fault(const Fault& fault, const model::Document& right,
+                                          const CodeOf& code_of) {
   if (std::holds_alternative<Misanswers>(fault.transform)) {
     return std::nullopt;
   }
@@ -103,7 +147,7 @@ std::optional<model::Document> with_fault(const Fault& fault, const model::Docum
     return std::nullopt;
   }
   if (const auto* const translation = std::get_if<Mistranslates>(&fault.transform)) {
-    return with_image(right, compiled_otherwise(right, translation->instead));
+    return with_image(right, compiled_otherwise(right, translation->instead, code_of));
   }
   if (const auto* const reading = std::get_if<Misunderstands>(&fault.transform)) {
     auto program = rewritten_program(*right.cell.program, reading->instead);
@@ -113,6 +157,9 @@ std::optional<model::Document> with_fault(const Fault& fault, const model::Docum
     model::Document wrong{.cell = right.cell, .linked = {}, .image = {}};
     wrong.cell.program = std::make_shared<const bpf::Program>(std::move(*program));
     return wrong;
+  }
+  if (!right.linked && is_before_jit(fault)) {
+    return std::nullopt;
   }
   if (const auto* const link = std::get_if<Mislinks>(&fault.transform)) {
     model::Document wrong = right;

@@ -96,13 +96,24 @@ std::vector<Fault> guest_faults();
 std::vector<Fault> answer_faults();
 std::vector<Fault> dump_faults();
 
+// Why the fault cannot be put into the JIT of that name, as the command line has it; empty: it can,
+// wherever its code has a place for it.
+std::string_view not_applicable(const Fault& fault, std::string_view jit);
+
 // Links the document's cell and compiles it with our JIT: without any fault, all stages. What does
 // not come to code, as its case expects, stays without.
 void compile(model::Document& document);
 
+// The code that the JIT under test makes of a cell; nothing if it makes none. From any thread.
+using CodeOf = std::function<std::optional<model::CodeImage>(const model::Cell& cell)>;
+std::optional<model::CodeImage> our_code(const model::Cell& cell);
+
 // `right` with the fault, ready to be run; nothing if the fault does not touch it. What the guest
 // says is altered later: then it is `right` itself. How a batch is answered is about no cell.
-std::optional<model::Document> with_fault(const Fault& fault, const model::Document& right);
+// `right` has the image that the JIT under test made, which makes those of other programs, too; and
+// the linked program, if that JIT is ours.
+std::optional<model::Document> with_fault(const Fault& fault, const model::Document& right,
+                                          const CodeOf& code_of = our_code);
 
 // What is made of the answer to a batch that has this fault: the error, or nothing if it is taken.
 std::optional<Error> refused_answer(const Misanswers& fault);

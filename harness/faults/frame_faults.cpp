@@ -11,8 +11,8 @@ using ppc64::Gpr;
 using ppc64::Op;
 using ppc64::Operand;
 
-constexpr std::int64_t kStack = 1;  // r1
-constexpr std::int64_t kTailCounter = 26;
+constexpr std::int64_t kStack = 1;      // r1
+constexpr std::int64_t kTailCount = 9;  // within a tail call, in our code and in Linux's
 
 bool is_load_of_saved(const Word& word) {
   return word.is(Op::ld) && word.get(Operand::ra0) == kStack && word.get(Operand::rt) >= 14;
@@ -35,6 +35,18 @@ Misemits each(Edit edit) {
 
 bool is_tail_call(const Word& word) {
   return word.place == Place::body && bpf::is_tail_call(*word.slot);
+}
+
+// What a tail call adds to its target's address: right before it goes to CTR, in any register, or
+// to r12.
+bool leaves_out_words(const Word& word) {
+  if (!is_tail_call(word) || !word.is(Op::addi)) {
+    return false;
+  }
+  const std::int64_t gpr = word.get(Operand::rt);
+  const ppc64::Instruction* const next = ppc64::find(word.word(1));
+  return gpr == 12 || (word.get(Operand::ra0) == gpr && next != nullptr && next->op == Op::mtctr &&
+                       ppc64::extract(Operand::rs, word.word(1)) == gpr);
 }
 
 }  // namespace
@@ -115,7 +127,10 @@ std::vector<Fault> frame_faults() {
        })},
       {"frame-pointer-too-low", jit, "r10 is 8 bytes below the end of the frame", "ours",
        each([](const Word& word) {
-         if (word.place == Place::prologue && word.is(Op::addi) && word.get(Operand::rt) == 31) {
+         // Of code that does not say where r10 lies, nobody knows that it is wrong: the frame has
+         // room for it.
+         if (word.place == Place::prologue && word.is(Op::addi) && word.get(Operand::rt) == 31 &&
+             word.code().frame_top_bytes != 0) {
            word.set(Operand::si, word.get(Operand::si) - 8);
          }
        })},
@@ -144,8 +159,13 @@ std::vector<Fault> frame_faults() {
        }}},
       {"descriptor-without-toc", jit, "a descriptor holds no TOC pointer", "ours",
        Misemits{[](const Document& right, CodeImage& image) {
+         // Code that does not look at r2 has no use for it.
          bool changed = false;
-         for (std::size_t i = 0; i < right.cell.program->functions.size(); ++i) {
+         const bool needs_toc = any_word(right, [](const Word& word) {
+           return (word.is(Op::addis) || word.is(Op::addi) || word.is(Op::ld)) &&
+                  word.get(Operand::ra0) == 2;
+         });
+         for (std::size_t i = 0; needs_toc && i < right.cell.program->functions.size(); ++i) {
            model::CodeFunction& code = image.functions[i];
            if (code.descriptor_words != 0) {
              code.words[2] = 0;
@@ -159,13 +179,13 @@ std::vector<Fault> frame_faults() {
       // Tail calls.
       {"tail-call-skips-too-much", jit, "a tail call leaves out one word too many", "2ecfe59cd7de",
        each([](const Word& word) {
-         if (is_tail_call(word) && word.is(Op::addi) && word.get(Operand::rt) == 12) {
+         if (leaves_out_words(word)) {
            word.set(Operand::si, word.get(Operand::si) + 4);
          }
        })},
       {"tail-call-begins-anew", jit, "a tail call leaves out nothing, and the count begins anew",
        "ours", each([](const Word& word) {
-         if (is_tail_call(word) && word.is(Op::addi) && word.get(Operand::rt) == 12) {
+         if (leaves_out_words(word)) {
            word.set(Operand::si, 0);
          }
        })},
@@ -173,6 +193,8 @@ std::vector<Fault> frame_faults() {
        each([](const Word& word) {
          if (is_tail_call(word) && word.is(Op::rldicl)) {
            word.word() = ppc64::encode<Op::or_>(Gpr::r10, Gpr::r5, Gpr::r5);
+         } else if (is_tail_call(word) && word.is(Op::rlwinm)) {
+           word.word() = kNop;
          }
        })},
       {"tail-count-of-empty-slots", jit, "a tail call to an empty slot counts", "521bd39d9d28",
@@ -204,13 +226,13 @@ std::vector<Fault> frame_faults() {
       {"tail-count-lost-in-subprogram", jit, "a subprogram counts tail calls from 0",
        "2b5dcb31a19a, 116e04ba1459", each([](const Word& word) {
          if (is_tail_call(word) && !word.is_entry() && word.is(Op::ld) &&
-             word.get(Operand::ra0) == kTailCounter) {
+             word.get(Operand::rt) == kTailCount) {
            word.word() = ppc64::encode<Op::addi>(Gpr::r9, ppc64::kZero, 0);
          }
        })},
       {"tail-count-not-written-back", jit, "the count of tail calls is not written back",
        "c861a6b14713", each([](const Word& word) {
-         if (is_tail_call(word) && word.is(Op::std_) && word.get(Operand::ra0) == kTailCounter) {
+         if (is_tail_call(word) && word.is(Op::std_) && word.get(Operand::rs) == kTailCount) {
            word.word() = kNop;
          }
        })},

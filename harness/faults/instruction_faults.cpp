@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "bpf/instruction.hpp"
+#include "bpf/stack_argument.hpp"
 #include "faults/fault.hpp"
 #include "faults/rewrite.hpp"
 #include "faults/words.hpp"
@@ -106,6 +107,10 @@ Misemits without(Op op, Applies applies) {
   });
 }
 
+bool is_comparison(const Word& word) {
+  return word.is(Op::cmpw) || word.is(Op::cmpd) || word.is(Op::cmplw) || word.is(Op::cmpld);
+}
+
 auto is_one_of(Operation operation) {
   return [operation](const InstructionInfo& info) { return info.operation == operation; };
 }
@@ -206,6 +211,26 @@ std::vector<Fault> instruction_faults() {
        }}},
 
       // Our own.
+      {"sixth-argument-one-doubleword-off", jit,
+       "the sixth argument is stored where the callee looks for the seventh", "ours",
+       slot_for([](Slot slot, const InstructionInfo& info) -> std::optional<Slot> {
+         const auto argument = bpf::stack_argument(slot, info);
+         if (!argument || argument->is_own || argument->number != 0) {
+           return std::nullopt;
+         }
+         slot.offset = static_cast<std::int16_t>(slot.offset - 8);
+         return slot;
+       })},
+      {"seventh-argument-for-the-sixth", jit,
+       "a callee loads its seventh argument where it asks for its sixth", "ours",
+       slot_for([](Slot slot, const InstructionInfo& info) -> std::optional<Slot> {
+         const auto argument = bpf::stack_argument(slot, info);
+         if (!argument || !argument->is_own || argument->number != 0) {
+           return std::nullopt;
+         }
+         slot.offset = static_cast<std::int16_t>(slot.offset + 8);
+         return slot;
+       })},
       {"sub-exchanged", jit, "32-bit subtraction of registers with its operands exchanged", "ours",
        Misemits{[](const model::Document& right, model::CodeImage& image) {
          return each_word(right, image, [](const Word& word) {
@@ -221,10 +246,15 @@ std::vector<Fault> instruction_faults() {
        }}},
       {"mul32-leaves-high-bits", jit, "32-bit multiplication leaves the upper half of the product",
        "ours",
-       without(Op::rldicl,
-               [](const InstructionInfo& info) {
-                 return info.operation == Operation::mul && info.width == 32;
-               })},
+       words(
+           [](const InstructionInfo& info) {
+             return info.operation == Operation::mul && info.width == 32;
+           },
+           [](const Word& word) {
+             if (word.is(Op::rldicl) || word.is(Op::rlwinm)) {
+               word.word() = kNop;
+             }
+           })},
       {"neg32-wide", jit, "neg32 negates 64 bits", "ours", wide(Operation::neg)},
       {"xor32-leaves-high-bits", jit, "32-bit exclusive or leaves the upper half", "ours",
        wide(Operation::bit_xor)},
@@ -376,21 +406,31 @@ std::vector<Fault> instruction_faults() {
       {"fetch-of-the-new-value", jit, "a fetching addition returns the sum", "ours",
        Misemits{[](const model::Document& right, model::CodeImage& image) {
          return each_word(right, image, [](const Word& word) {
+           // In our code r11 is what was there and r9 the sum, in Linux's r0 and r10.
+           const bool is_linux = word.right.image->thread_area.has_value();
            if (word.place != Place::body || !word.is(Op::or_) ||
                word.info().operation != Operation::atomic_add || !word.info().fetches ||
-               word.get(Operand::rs) != 11) {
+               word.get(Operand::rs) != (is_linux ? 0 : 11)) {
              return false;
            }
-           word.set(Operand::rs, 9);  // the sum
-           word.set(Operand::rb, 9);
+           word.set(Operand::rs, is_linux ? 10 : 9);
+           word.set(Operand::rb, is_linux ? 10 : 9);
            return true;
          });
        }}},
       {"cmpxchg-always-stores", jit, "compare-exchange stores whether equal or not", "ours",
        Misemits{[](const model::Document& right, model::CodeImage& image) {
          return each_word(right, image, [](const Word& word) {
-           if (word.place != Place::body || !word.is(Op::isel) ||
-               word.info().operation != Operation::compare_exchange) {
+           if (word.place != Place::body || word.info().operation != Operation::compare_exchange) {
+             return false;
+           }
+           if (is_comparison(word)) {  // and a branch right after it, over the store
+             const ppc64::Instruction* const next = ppc64::find(word.word(1));
+             const bool branches = next != nullptr && next->op == Op::bc;
+             word.word(1) = branches ? kNop : word.word(1);
+             return branches;
+           }
+           if (!word.is(Op::isel)) {
              return false;
            }
            word.set(Operand::rb, word.get(Operand::ra0));
@@ -400,7 +440,7 @@ std::vector<Fault> instruction_faults() {
       {"cmpxchg32-compares-64", jit, "32-bit compare-exchange compares 64 bits of r0", "ours",
        Misemits{[](const model::Document& right, model::CodeImage& image) {
          return each_word(right, image, [](const Word& word) {
-           if (word.place != Place::body || !word.is(Op::cmplw) ||
+           if (word.place != Place::body || (!word.is(Op::cmplw) && !word.is(Op::cmpw)) ||
                word.info().operation != Operation::compare_exchange) {
              return false;
            }

@@ -10,8 +10,6 @@
 
 #include "base/bits.hpp"
 #include "bpf/instruction.hpp"
-#include "jit/compile.hpp"
-#include "link/link.hpp"
 
 namespace farcall::faults {
 namespace {
@@ -109,19 +107,28 @@ void tell_lines(const bpf::Program& source, const Rewritten& rewritten, model::C
     std::vector<model::CodeLine>& lines = image.functions[i].lines;
     lines.clear();
     std::uint32_t number = 0;
+    const auto tell = [&](SlotIndex at) {
+      const SlotIndex in_function = rewritten.moved[at] - rewritten.moved[function.begin];
+      const std::uint32_t now = number_of[in_function];
+      const auto line = std::ranges::lower_bound(all, now, {}, &model::CodeLine::instruction);
+      if (line != all.end() &&
+          line->instruction == now) {  // what the JIT does not say, nobody knows
+        lines.push_back({.instruction = number, .word = line->word});
+      }
+      ++number;
+    };
     for (SlotIndex at = function.begin; at < function.end;
          at += bpf::slots_of(source.slots[at].opcode)) {
-      const SlotIndex in_function = rewritten.moved[at] - rewritten.moved[function.begin];
-      lines.push_back({.instruction = number++, .word = all[number_of[in_function]].word});
+      tell(at);
     }
-    lines.push_back({.instruction = number, .word = all.back().word});
+    tell(function.end);
   }
 }
 
 }  // namespace
 
 std::optional<model::CodeImage> compiled_otherwise(const model::Document& right,
-                                                   const Instead& instead) {
+                                                   const Instead& instead, const CodeOf& code_of) {
   const auto other = rewritten(*right.cell.program, instead);
   if (!other) {
     return std::nullopt;
@@ -129,16 +136,11 @@ std::optional<model::CodeImage> compiled_otherwise(const model::Document& right,
   model::Cell cell = right.cell;
   cell.program = std::make_shared<const bpf::Program>(other->program);
   try {
-    const auto linked = link::link_program(cell);
-    if (!linked) {
-      return std::nullopt;
+    auto image = code_of(cell);
+    if (image) {
+      tell_lines(*right.cell.program, *other, *image);
     }
-    auto image = jit::compile(linked.value(), cell.axes);
-    if (!image) {
-      return std::nullopt;
-    }
-    tell_lines(*right.cell.program, *other, image.value());
-    return std::move(image).value();
+    return image;
   } catch (const std::exception&) {  // operands that no instruction has
     return std::nullopt;
   }

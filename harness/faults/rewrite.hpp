@@ -1,4 +1,4 @@
-// The code that our JIT makes of a program in which some instructions are others, told as if it
+// The code that a JIT makes of a program in which some instructions are others, told as if it
 // were that of the program itself.
 #pragma once
 
@@ -9,16 +9,17 @@
 #include <vector>
 
 #include "bpf/program.hpp"
+#include "faults/fault.hpp"
 #include "model/document.hpp"
 
 namespace farcall::faults {
 
 using Instead = std::function<std::optional<std::vector<bpf::Slot>>(std::span<const bpf::Slot>)>;
 
-// Nothing if `instead` replaces nothing, or if the new program cannot be linked or compiled. Lines
+// Nothing if `instead` replaces nothing, or if the JIT makes no code of the new program. Lines
 // count the instructions of `right`: code of a replacement belongs to the instruction replaced.
 std::optional<model::CodeImage> compiled_otherwise(const model::Document& right,
-                                                   const Instead& instead);
+                                                   const Instead& instead, const CodeOf& code_of);
 
 // The program itself, with the replacements in it.
 std::optional<bpf::Program> rewritten_program(const bpf::Program& source, const Instead& instead);

@@ -4,6 +4,7 @@
 #include <array>
 #include <vector>
 
+#include "decode/call_sites.hpp"
 #include "ppc64/prefixed.hpp"
 
 namespace farcall::faults {
@@ -39,15 +40,17 @@ void walk(const model::Document& right, model::CodeImage& image,
       if (row == nullptr) {
         continue;
       }
-      const Place place = line == 0             ? Place::prologue
-                          : line > slots.size() ? Place::epilogue
-                                                : Place::body;
+      const std::size_t number = line == 0 ? 0 : code.lines[line - 1].instruction;
+      const Place place = code.lines.empty()       ? Place::nowhere
+                          : line == 0              ? Place::prologue
+                          : number >= slots.size() ? Place::epilogue
+                                                   : Place::body;
       if (!visit({.right = right,
                   .image = image,
                   .function = i,
                   .at = at,
                   .place = place,
-                  .slot = place == Place::body ? slots[line - 1] : nullptr,
+                  .slot = place == Place::body ? slots[number] : nullptr,
                   .row = *row})) {
         return;
       }
@@ -80,6 +83,11 @@ bool first_word(const model::Document& right, model::CodeImage& image, const Cha
   return changed;
 }
 
+bool any_word(const model::Document& right, const Change& holds) {
+  model::CodeImage image = *right.image;
+  return first_word(right, image, holds);
+}
+
 std::optional<std::uint64_t> fixed_at(const model::CodeFunction& code, std::size_t lis) {
   constexpr std::array kOps = {Op::addis, Op::ori, Op::rldicr, Op::oris, Op::ori};
   if (lis + kOps.size() > code.words.size()) {
@@ -108,12 +116,106 @@ void set_fixed(model::CodeFunction& code, std::size_t lis, std::uint64_t value) 
   put(4, 0);
 }
 
-bool each_absolute_call(model::CodeImage& image, const Address& change) {
+namespace {
+
+// The words up to the `mtctr` of a call that load its callee's address, with what is left out where
+// a halfword of it is zero: `lis`, `ori`, `sldi`, `oris`, `ori`, and nops that pad them.
+struct Load {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  std::uint64_t value = 0;
+};
+
+std::optional<Load> shorter_load(const model::CodeFunction& code, std::size_t branch) {
+  const auto op_at = [&](std::size_t at) {
+    const ppc64::Instruction* const row = ppc64::find(code.words[at]);
+    return row == nullptr ? std::nullopt : std::optional(row->op);
+  };
+  if (branch == 0 || op_at(branch - 1) != Op::mtctr) {
+    return std::nullopt;
+  }
+  const std::size_t end = branch - 1;
+  constexpr std::size_t kMostWords = 5;
+  for (std::size_t begin = end; begin-- > 0 && end - begin <= kMostWords;) {
+    const std::uint32_t first = code.words[begin];
+    if (op_at(begin) != Op::addis || ppc64::extract(Operand::ra0, first) != 0) {
+      continue;
+    }
+    if (fixed_at(code, begin)) {
+      return std::nullopt;  // all five
+    }
+    const std::int64_t gpr = ppc64::extract(Operand::rt, first);
+    Load load{.begin = begin,
+              .end = end,
+              .value = static_cast<std::uint64_t>(ppc64::extract(Operand::si, first)) << 16};
+    for (std::size_t at = begin + 1; at < end; ++at) {
+      const std::uint32_t word = code.words[at];
+      const bool is_own =
+          ppc64::extract(Operand::ra_dest, word) == gpr && ppc64::extract(Operand::rs, word) == gpr;
+      if (word == kNop) {
+        continue;
+      }
+      if (!is_own || (op_at(at) != Op::ori && op_at(at) != Op::oris && op_at(at) != Op::rldicr)) {
+        return std::nullopt;
+      }
+      load.value = op_at(at) == Op::rldicr ? load.value << 32
+                   : op_at(at) == Op::oris ? load.value | std::uint64_t{word & 0xffff} << 16
+                                           : load.value | (word & 0xffff);
+    }
+    return load;
+  }
+  return std::nullopt;
+}
+
+// Loads another value in the same words; false if it is the same one, or has no room there.
+bool set_shorter(model::CodeFunction& code, const Load& load, std::uint64_t value) {
+  const auto gpr = static_cast<ppc64::Gpr>(ppc64::extract(Operand::rt, code.words[load.begin]));
+  const auto half = [value](unsigned shift) {
+    return static_cast<std::int64_t>(value >> shift & 0xffff);
+  };
+  std::vector<std::uint32_t> words = {
+      ppc64::encode<Op::addis>(gpr, ppc64::kZero, static_cast<std::int16_t>(half(48)))};
+  const auto add_nonzero = [&](std::int64_t part, auto encoded) {
+    if (part != 0) {
+      words.push_back(encoded);
+    }
+  };
+  add_nonzero(half(32), ppc64::encode<Op::ori>(gpr, gpr, half(32)));
+  words.push_back(ppc64::encode<Op::rldicr>(gpr, gpr, 32, 31));
+  add_nonzero(half(16), ppc64::encode<Op::oris>(gpr, gpr, half(16)));
+  add_nonzero(half(0), ppc64::encode<Op::ori>(gpr, gpr, half(0)));
+  if (value == load.value || words.size() > load.end - load.begin) {
+    return false;
+  }
+  words.resize(load.end - load.begin, kNop);
+  std::ranges::copy(words, code.words.begin() + static_cast<std::ptrdiff_t>(load.begin));
+  return true;
+}
+
+}  // namespace
+
+std::vector<model::CodeCall> calls_of(const model::Document& right) {
+  model::CodeImage image = *right.image;
+  const model::Cell& cell = right.cell;
+  decode::find_calls(
+      *cell.program,
+      decode::call_sites(image, {.endian = cell.axes.endian, .toc = cell.placement.toc}), image);
+  return std::move(image.calls);
+}
+
+bool each_absolute_call(const model::Document& right, model::CodeImage& image,
+                        const Address& change) {
   constexpr std::size_t kMostWords = 9;  // with a descriptor
+  const bool is_told = !image.calls.empty() &&
+                       image.calls.front().site.function < right.cell.program->functions.size();
   bool changed = false;
-  for (const model::CodeCall& call : image.calls) {
+  for (const model::CodeCall& call : is_told ? image.calls : calls_of(right)) {
     model::CodeFunction& code = image.functions[call.site.function];
     const std::size_t at = (call.at.value - code.address.value) / 4;
+    if (const auto load = call.callee ? shorter_load(code, at) : std::nullopt) {
+      changed = set_shorter(code, *load, change(call, load->value)) || changed;
+      continue;
+    }
     for (std::size_t back = 6; call.callee && back <= kMostWords && back <= at; ++back) {
       if (const auto address = fixed_at(code, at - back)) {
         const std::uint64_t other = change(call, *address);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <vector>
 
 #include "bpf/instruction.hpp"
 #include "model/document.hpp"
@@ -11,7 +12,8 @@
 
 namespace farcall::faults {
 
-enum class Place : std::uint8_t { prologue, body, epilogue };
+// Nowhere: in code without a line table.
+enum class Place : std::uint8_t { nowhere, prologue, body, epilogue };
 
 inline constexpr std::uint32_t kNop =
     ppc64::encode<ppc64::Op::ori>(ppc64::Gpr::r0, ppc64::Gpr::r0, 0);
@@ -45,14 +47,21 @@ using Change = std::function<bool(const Word&)>;
 bool each_word(const model::Document& right, model::CodeImage& image, const Change& change);
 bool first_word(const model::Document& right, model::CodeImage& image, const Change& change);
 
+// Whether `holds` does for any word of the image of `right`.
+bool any_word(const model::Document& right, const Change& holds);
+
 // An address that five words load, `lis` to `ori`, which the word at `lis` of `code` begins.
 std::optional<std::uint64_t> fixed_at(const model::CodeFunction& code, std::size_t lis);
 void set_fixed(model::CodeFunction& code, std::size_t lis, std::uint64_t value);
 
-// Calls of which five words load the callee's address, or that of its descriptor: `change` is given
+// Calls of which immediates load the callee's address, or that of its descriptor: `change` is given
 // that and returns another one, or the same.
 using Address = std::function<std::uint64_t(const model::CodeCall& call, std::uint64_t address)>;
-bool each_absolute_call(model::CodeImage& image, const Address& change);
+bool each_absolute_call(const model::Document& right, model::CodeImage& image,
+                        const Address& change);
+
+// The calls of the image of `right`, found in its bytes if its JIT does not say where they are.
+std::vector<model::CodeCall> calls_of(const model::Document& right);
 
 // Puts `word` in front of the word at `at`, or removes the word at `at`, and adjusts nothing else:
 // branches, lines and calls stay as they were, as if code had been laid out for another size.

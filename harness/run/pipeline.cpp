@@ -55,37 +55,6 @@ bool interpret_source(const model::Document& document, check::Testimony& testimo
   return !document.image;
 }
 
-// A JIT need not say where it put its calls: then they are those that the decoder finds in the
-// program's functions, in program order.
-void find_calls(const bpf::Program& program, const std::vector<model::DecodedCall>& decoded,
-                model::CodeImage& image) {
-  const std::size_t functions = program.functions.size();
-  const auto is_told = [functions](const model::CodeCall& call) {
-    return call.site.function < functions;
-  };
-  if (std::ranges::any_of(image.calls, is_told)) {
-    return;
-  }
-  std::vector<model::CodeCall> calls;
-  for (const bpf::CallInstruction& made : call_instructions(program)) {
-    if (made.site.function >= functions) {
-      break;
-    }
-    const auto found = std::ranges::find(decoded, made.site, &model::DecodedCall::site);
-    model::CodeCall call{
-        .site = made.site,
-        .at = found == decoded.end() ? image.functions[made.site.function].code() : found->at,
-        .callee = {},
-        .is_tail = is_tail_call(program.slots[made.slot]),
-        .is_jump = made.is_jump};
-    if (made.callee) {
-      call.callee = callee(image, call, *made.callee);
-    }
-    calls.push_back(call);
-  }
-  image.calls.insert(image.calls.begin(), calls.begin(), calls.end());
-}
-
 // What is left once there is an image, or a reason why there is none.
 void finish(const model::Document& document, std::uint64_t seed, check::Testimony& testimony) {
   const model::Cell& cell = document.cell;
@@ -107,7 +76,7 @@ void finish(const model::Document& document, std::uint64_t seed, check::Testimon
   testimony.decoded =
       decode::call_sites(*testimony.image, {.endian = cell.axes.endian, .toc = cell.placement.toc});
   if (cell.program) {
-    find_calls(*cell.program, testimony.decoded, *testimony.image);
+    decode::find_calls(*cell.program, testimony.decoded, *testimony.image);
   }
   testimony.job = make_job(cell, *testimony.image, seed, check::left_frames(testimony));
   if (testimony.source) {

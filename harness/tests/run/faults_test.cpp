@@ -17,7 +17,7 @@ TEST(FaultsCommand, NamesTheWitnessAndTheCell) {
   const Finished finished = run_farcall({"faults", "truncated-address", "--format=json", "--cases",
                                          (cases_folder() / "reach/far-2p.case").string()});
   EXPECT_EQ(finished.exit_code, 0) << finished.err;
-  const auto fault = nlohmann::json::parse(finished.out)["faults"][0];
+  const auto fault = nlohmann::json::parse(finished.out)["jits"][0]["faults"][0];
   EXPECT_EQ(fault["cells"], fault["caught"]);
   EXPECT_THAT(fault["first"].get<std::string>(), HasSubstr("far-2p.case@far-2p"));
   EXPECT_THAT(fault["finding"].get<std::string>(),
@@ -32,6 +32,52 @@ TEST(FaultsCommand, FailsWhereNoCellShowsAFault) {
                                          (cases_folder() / "reach/far-2p.case").string()});
   EXPECT_EQ(finished.exit_code, 1);
   EXPECT_THAT(finished.out, HasSubstr("arsh32-wrong-register: no cell shows it"));
+}
+
+// The other JIT is a process, whose code differs from that of ours in one instruction.
+TEST(FaultsCommand, PutsFaultsIntoOtherJits) {
+  const std::string jit =
+      fmt::format("exec:{} srawi", (tests::build_dir() / "harness/tests/spoiled_jit").string());
+  const Finished finished =
+      run_farcall({"faults", "register-not-restored", "arsh-as-rsh", "side-table-shifted",
+                   "carry-forgotten", "--jit", jit, "--jit", "farcall", "--format=json", "--cases",
+                   (cases_folder() / "instructions").string(), (cases_folder() / "calls").string(),
+                   (cases_folder() / "reach").string()});
+  const auto jits = nlohmann::json::parse(finished.out)["jits"];
+  ASSERT_EQ(jits.size(), 2U);
+  const auto& other = jits[0];
+  EXPECT_EQ(other["jit"], jit);
+  EXPECT_GT(other["cells"]["failing"], 0);  // srawi is wrong without any fault
+  EXPECT_EQ(other["applicable"], 2);
+  EXPECT_EQ(other["caught"], 2);
+  EXPECT_GT(other["faults"][0]["caught"], 0);
+  EXPECT_TRUE(other["faults"][0]["witnesses"].contains("registers"));
+  EXPECT_THAT(other["faults"][2]["not_applicable"].get<std::string>(), HasSubstr("linker"));
+  EXPECT_EQ(other["faults"][3]["cells"], 0);
+  EXPECT_EQ(jits[1]["jit"], "farcall");
+  EXPECT_EQ(jits[1]["caught"], jits[1]["applicable"]);
+}
+
+TEST(FaultsCommand, NeedsACellThatTheJitPasses) {
+  const Finished finished = run_farcall(
+      {"faults", "result-bit", "side-table-shifted", "--jit",
+       fmt::format("exec:{}", (tests::build_dir() / "harness/tests/example_jit").string()),
+       "--cases", (cases_folder() / "instructions").string()});
+  EXPECT_EQ(finished.exit_code, 3) << finished.out;  // it makes code of two instructions
+  EXPECT_THAT(finished.err, HasSubstr("none is left to put one into"));
+}
+
+TEST(FaultsCommand, SaysTheNumberOfTheJitLast) {
+  const ScratchFolder folder;
+  folder.write("two.case", "# Two.\n-- asm\nmov %r0, 2\nexit\n-- result\n2\n");
+  const std::string jit =
+      fmt::format("exec:{}", (tests::build_dir() / "harness/tests/example_jit").string());
+  const Finished finished = run_farcall({"faults", "result-bit", "side-table-shifted", "--jit", jit,
+                                         "--cases", (folder.path() / "two.case").string()});
+  EXPECT_EQ(finished.exit_code, 0) << finished.out << finished.err;
+  EXPECT_TRUE(finished.out.ends_with(
+      jit + ": 1 of 1 faults caught; 0 have no place, 1 are not applicable\n"))
+      << finished.out;
 }
 
 TEST(FaultsCommand, KnowsItsNames) {
