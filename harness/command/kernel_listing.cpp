@@ -23,9 +23,15 @@ constexpr std::size_t kFewest = 200;
 
 constexpr std::size_t kMostShownOfNew = 10;  // of what is new
 
-std::string series_of(const stock::StockKernel& kernel) {
+stock::Series series_of(const stock::StockKernel& kernel) {
   const kernel::KernelFacts& facts = kernel.file.facts();
-  return fmt::format("{}.{}", facts.major, facts.minor);
+  return {.major = facts.major, .minor = facts.minor};
+}
+
+void print(const stock::ListingDifference& difference) {
+  fmt::print("  new, program {}\n    ours    {}\n    bpftool {}\n", difference.program,
+             difference.ours.empty() ? "nothing" : difference.ours,
+             difference.theirs.empty() ? "nothing" : difference.theirs);
 }
 
 // Whether all differences are known.
@@ -36,21 +42,29 @@ bool print(const stock::StockKernel& kernel, std::string_view reader,
   for (const stock::ListingDifference& difference : found.differences) {
     if (difference.known) {
       ++counts[*difference.known];
-      continue;
-    }
-    if (++fresh <= kMostShownOfNew) {
-      fmt::print("new, program {}\n  ours    {}\n  bpftool {}\n", difference.program,
-                 difference.ours.empty() ? "nothing" : difference.ours,
-                 difference.theirs.empty() ? "nothing" : difference.theirs);
+    } else {
+      ++fresh;
     }
   }
-  fmt::print("{:<20} {:<10} {} programs, {} lines, {} new differences\n", stock::jit_name(kernel),
-             reader, found.programs, found.lines, fresh);
+  fmt::print(
+      "{:<20} {:<10} {} programs, {} of them instruction by instruction; {} lines, {} new "
+      "differences\n",
+      stock::jit_name(kernel), reader, found.programs, found.listed, found.lines, fresh);
   for (std::size_t i = 0; i < counts.size(); ++i) {
     if (counts[i] != 0) {
-      fmt::print("  known: {:<16} {:>4}  {}\n", stock::kListingDifferences[i].name, counts[i],
-                 stock::kListingDifferences[i].summary);
+      const stock::KnownListingDifference& known = stock::kListingDifferences[i];
+      fmt::print("  known: {:<17} {:>4} {:<11} {}\n", known.name, counts[i],
+                 fmt::format("{}{}", known.counted, counts[i] == 1 ? "" : "s"), known.summary);
     }
+  }
+  std::size_t shown = 0;
+  for (const stock::ListingDifference& difference : found.differences) {
+    if (!difference.known && ++shown <= kMostShownOfNew) {
+      print(difference);
+    }
+  }
+  if (fresh > kMostShownOfNew) {
+    fmt::print("  and {} more\n", fresh - kMostShownOfNew);
   }
   return fresh == 0;
 }
@@ -58,8 +72,10 @@ bool print(const stock::StockKernel& kernel, std::string_view reader,
 Result<bool> compare(const stock::StockKernel& kernel,
                      std::span<const stock::ListedProgram> programs,
                      const std::filesystem::path& images) {
+  const stock::Series series = series_of(kernel);
   FARCALL_TRY(store, kernel::Store::of_user());
-  FARCALL_TRY(wanted, kernel::wanted(kernel::Kind::bpftool, series_of(kernel)));
+  FARCALL_TRY(wanted, kernel::wanted(kernel::Kind::bpftool,
+                                     fmt::format("{}.{}", series.major, series.minor)));
   FARCALL_TRY(fetched, store.get(wanted));
   FARCALL_TRY(bpftool, kernel::bpftool_files(fetched.folder));
   note(fmt::format("bpftool {}", version_name(fetched)));
@@ -79,7 +95,8 @@ Result<bool> compare(const stock::StockKernel& kernel,
       return Error{.code = ErrorCode::jit_warned,
                    .message = "the kernel's log says: " + listings.trouble};
     }
-    const auto found = stock::compare_listings(programs, listings, reader, kernel.asked.hash);
+    const auto found =
+        stock::compare_listings(programs, listings, reader, series, kernel.asked.hash);
     if (found.programs < kFewest) {
       return Error{
           .code = ErrorCode::usage_nothing_selected,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 #include <regex>
 #include <set>
@@ -16,7 +17,15 @@
 namespace farcall::stock {
 namespace {
 
-enum KnownRow : std::size_t { no_disassembler, far_call, lines_refused, rewritten, not_ours };
+// Of kListingDifferences, in its order.
+enum KnownRow : std::size_t {
+  no_disassembler,
+  far_call_cut_off,
+  far_call_zero,
+  lines_refused,
+  rewritten,
+  functions_removed
+};
 
 using Lines = std::vector<std::string>;
 
@@ -92,7 +101,8 @@ Lines shown(const ListedProgram& program, const kernel::Answer& answer, std::uin
 
 struct OurListing {
   Lines lines;
-  bool is_rewritten = false;  // by the verifier
+  bool is_rewritten = false;       // by the verifier
+  bool removed_functions = false;  // the verifier did, and there are no lines of instructions
 };
 
 bool is_call(const bpf::Slot& slot) {
@@ -119,47 +129,59 @@ bool is_as_loaded(std::span<const bpf::Slot> loaded, std::span<const bpf::Slot> 
   return true;
 }
 
+// The program that the kernel's dump is of, with calls that lead to where they did when it was
+// loaded, if the verifier has changed nothing: those of a dump may be too far for it. Nothing: a
+// call of a changed program leads to no function.
+std::optional<bpf::Program> dumped_program(const ListedProgram& program,
+                                           const kernel::Answer& answer, bool is_rewritten) {
+  if (is_rewritten) {
+    return as_source(answer.program);
+  }
+  bpf::Program source{.slots = answer.program, .functions = {}};
+  for (std::size_t i = 0; i < source.slots.size(); ++i) {
+    const bpf::Slot& loaded = program.question.slots[i];
+    if (is_call(loaded)) {
+      source.slots[i] = loaded;
+    }
+    i += loaded.opcode == bpf::kLoadImmediate64 ? 1U : 0U;
+  }
+  for (std::size_t i = 0; i < program.functions.size(); ++i) {
+    source.functions.push_back({.name = {},
+                                .begin = program.functions[i].begin,
+                                .end = i + 1 < program.functions.size()
+                                           ? program.functions[i + 1].begin
+                                           : static_cast<bpf::SlotIndex>(source.slots.size())});
+  }
+  return source;
+}
+
 // `bpftool prog dump xlated` as we print it: of the kernel's dump, with names and tags of our own.
 OurListing listed(const ListedProgram& program, const kernel::Answer& answer, std::uint32_t id,
                   show::Tag tag, wire::ListingReader reader, show::TagHash hash) {
   const bool has_btf = !program.question.types.btf.empty();
   OurListing ours{.lines = {head(id, tag)},
                   .is_rewritten = !is_as_loaded(program.question.slots, answer.program)};
-  auto source = as_source(answer.program);
+  auto source = dumped_program(program, answer, ours.is_rewritten);
   if (!source || source->functions.size() != program.functions.size()) {
-    // A call is too far for the dump to say where it leads: what was loaded says it.
-    if (ours.is_rewritten) {
-      return ours;
-    }
-    source = bpf::Program{.slots = program.question.slots, .functions = {}};
-    for (std::size_t i = 0; i < program.functions.size(); ++i) {
-      source->functions.push_back(
-          {.name = {},
-           .begin = program.functions[i].begin,
-           .end = i + 1 < program.functions.size()
-                      ? program.functions[i + 1].begin
-                      : static_cast<bpf::SlotIndex>(program.question.slots.size())});
-    }
+    ours.removed_functions = source && source->functions.size() < program.functions.size();
+    return ours;
   }
   for (std::size_t i = 0; i < program.functions.size(); ++i) {
     source->functions[i].name =
         has_btf ? kernel::name_in_c(program.functions[i].name) : wire::kListedName;
     source->functions[i].anonymous = !has_btf && i != 0;
   }
-  model::LinkedProgram linked{.scheme = model::CallScheme::table,
-                              .endian = model::Endian::little,
-                              .program = *source,
-                              .addresses = std::vector<GuestAddress>(source->functions.size()),
-                              .maps = {},
-                              .call_base = {},
-                              .toc = {},
-                              .calls = {},
-                              .side_table = {}};
-  for (const bpf::PseudoCall& call : pseudo_calls(*source)) {
-    bpf::Slot& slot = linked.program.slots[call.slot];
-    slot.offset = static_cast<std::int16_t>(slot.imm);
-    slot.imm = static_cast<std::int32_t>(call.callee);
-  }
+  // Of the schemes, the one that leaves a program as it is, with distances of 32 bits.
+  const model::LinkedProgram linked{
+      .scheme = model::CallScheme::aux64,
+      .endian = model::Endian::little,
+      .program = *source,
+      .addresses = std::vector<GuestAddress>(source->functions.size()),
+      .maps = {},
+      .call_base = {},
+      .toc = {},
+      .calls = {},
+      .side_table = {}};
   constexpr std::array kModes = {show::JitMode::on, show::JitMode::off, show::JitMode::restricted};
   const auto functions = show::xlated(linked, *source, kModes[static_cast<std::size_t>(reader)],
                                       show::CallNames::kernel, hash);
@@ -174,65 +196,113 @@ OurListing listed(const ListedProgram& program, const kernel::Answer& answer, st
   return ours;
 }
 
-// Which row of what is known explains that the two lines differ.
+std::optional<std::size_t> if_in(Series series, KnownRow row) {
+  const KnownListingDifference& known = kListingDifferences[row];
+  const bool is_in = series >= known.since && (!known.until || series <= *known.until);
+  return is_in ? std::optional<std::size_t>(row) : std::nullopt;
+}
+
+// Which row of what is known explains that the two lines of a program differ: that of a call that
+// is too far, if bpftool's line is the one that such a call has in this series.
+//
+// Up to 6.12 the verifier looks for the callee where the cut distance leads, and where no function
+// begins there, its number is -ENOENT: no address of jited_ksyms, but one before __bpf_call_base.
 std::optional<std::size_t> known_row(const std::string& ours, const std::string& theirs,
-                                     const kernel::Answer& answer) {
-  static const std::regex kCall(" *([0-9]+): \\(85\\) call pc([+-][0-9]+)#.*");
+                                     const ListedProgram& program, const kernel::Answer& answer,
+                                     Series series) {
+  static const std::regex kCall("([0-9]+): \\(85\\) call pc[+-][0-9]+#(.*)");
   std::smatch match;
-  if (std::regex_match(theirs, match, kCall) && ours.find(" call pc") != std::string::npos) {
-    const std::size_t slot = std::stoul(match[1]);
-    const std::int64_t target = static_cast<std::int64_t>(slot) + 1 + std::stoll(match[2]);
-    const bool leads_nowhere =
-        target < 0 || target >= static_cast<std::int64_t>(answer.program.size());
-    return leads_nowhere ? std::optional<std::size_t>(far_call) : std::nullopt;
+  if (!std::regex_match(ours, match, kCall) ||
+      answer.program.size() != program.question.slots.size()) {
+    return std::nullopt;
+  }
+  const std::size_t at = std::stoul(match[1]);
+  const std::int32_t distance = program.question.slots[at].imm;
+  const auto cut = static_cast<std::int16_t>(distance);
+  if (cut == distance) {
+    return std::nullopt;
+  }
+  const auto line = [&](std::int16_t shown, const std::string& callee) {
+    return fmt::format("{}: (85) call pc{:+}#{}", at, shown, callee);
+  };
+  const std::string callee = match[2];
+  if (theirs == line(0, callee)) {
+    return if_in(series, far_call_zero);
+  }
+  const bool has_no_callee = answer.program[at].imm == -ENOENT;
+  const std::string without_callee = line(cut, "0x");
+  if (theirs == line(cut, callee) ||
+      (has_no_callee && theirs.starts_with(without_callee) &&
+       theirs.find_first_not_of("0123456789abcdef", without_callee.size()) == std::string::npos)) {
+    return if_in(series, far_call_cut_off);
   }
   return std::nullopt;
 }
 
-// Whether libbpf, which bpftool reads them with, takes the addresses of lines: within a function they
-// ascend, and each function begins with one (dissect_jited_func() in tools/lib/bpf/bpf_prog_linfo.c).
+// Whether libbpf, which bpftool reads them with, takes the addresses of lines: what
+// dissect_jited_func() in tools/lib/bpf/bpf_prog_linfo.c asks of them, and no more. A line at the
+// beginning of the next function opens that; any other one is after the line before it; the last
+// line of a function is within its code. When the last function has begun, nothing is asked any more.
 bool are_lines_taken(const kernel::Answer& answer) {
-  std::size_t function = 0;
-  const auto end = [&] {
-    const kernel::JitedFunction& one = answer.functions[function];
-    return one.address.value + one.words.size() * 4;
-  };
-  for (std::size_t i = 0; i < answer.lines.size(); ++i) {
-    const GuestAddress at = answer.lines[i].address;
-    if (i == 0 ? at == answer.functions[0].address
-               : function + 1 < answer.functions.size() &&
-                     at == answer.functions[function + 1].address) {
-      function += i == 0 ? 0U : 1U;
-    } else if (i == 0 || at.value <= answer.lines[i - 1].address.value || at.value > end()) {
+  const std::vector<kernel::LineRow>& lines = answer.lines;
+  const std::vector<kernel::JitedFunction>& functions = answer.functions;
+  if (lines.front().address != functions.front().address) {
+    return false;
+  }
+  std::size_t found = 1;
+  for (std::size_t i = 1; i < lines.size() && found < functions.size(); ++i) {
+    const GuestAddress before = lines[i - 1].address;
+    if (lines[i].address == functions[found].address) {
+      const kernel::JitedFunction& ended = functions[found - 1];
+      if (before.value - ended.address.value >= ended.words.size() * 4) {
+        return false;
+      }
+      ++found;
+    } else if (lines[i].address.value <= before.value) {
       return false;
     }
   }
-  return function + 1 == answer.functions.size();
+  return found == functions.size();
 }
 
 class Comparison {
  public:
+  explicit Comparison(Series series) : series_(series) {}
+
   // Line by line: what differs is shown once for a place.
-  // `lines_taken`: bpftool is to read the lines of the source.
-  void compare(std::uint32_t id, const Lines& ours, Lines theirs, const kernel::Answer& answer,
-               bool lines_taken = true) {
-    constexpr const char* kRefused = "error in processing bpf_line_info.  continue without it.";
-    if (theirs.size() > 1 && theirs[1] == kRefused) {
-      theirs.erase(theirs.begin() + 1);
-      add(lines_taken ? std::nullopt : std::optional<std::size_t>(lines_refused), id, "", kRefused);
-    }
+  void compare(std::uint32_t id, const Lines& ours, const Lines& theirs,
+               const ListedProgram& program, const kernel::Answer& answer) {
     for (std::size_t i = 0; i < std::max(ours.size(), theirs.size()); ++i) {
       const std::string one = i < ours.size() ? ours[i] : "";
       const std::string other = i < theirs.size() ? normalized_if_needed(theirs[i]) : "";
       ++result.lines;
       if (one != other) {
-        const auto row = known_row(one, other, answer);
+        const auto row = known_row(one, other, program, answer, series_);
         add(row, id, one, other);
         if (!row && ours.size() != theirs.size()) {
           return;  // the rest is only shifted
         }
       }
     }
+  }
+
+  // Takes the line out of a listing that says that lines of the source are refused, which is to be
+  // there if they are not to be taken, and only then.
+  void take_refusal(std::uint32_t id, Lines& theirs, bool taken) {
+    const bool refused = theirs.size() > 1 && theirs[1] == kRefused;
+    if (refused) {
+      theirs.erase(theirs.begin() + 1);
+    }
+    if (refused && !taken) {
+      add_known(lines_refused, id, "", kRefused);
+    } else if (refused == taken) {
+      add({}, id, refused ? "" : kRefused, refused ? kRefused : "");
+    }
+  }
+
+  // If it is known in this series.
+  void add_known(KnownRow row, std::uint32_t id, std::string ours, std::string theirs) {
+    add(if_in(series_, row), id, std::move(ours), std::move(theirs));
   }
   void add(std::optional<std::size_t> known, std::uint32_t id, std::string ours,
            std::string theirs) {
@@ -243,10 +313,15 @@ class Comparison {
   ListingComparison result;
 
  private:
+  static constexpr const char* kRefused =
+      "error in processing bpf_line_info.  continue without it.";
+
   static std::string normalized_if_needed(const std::string& line) {
     return line.starts_with('\t') ? normalized(line)
                                   : line.substr(std::min(line.size(), line.find_first_not_of(' ')));
   }
+
+  Series series_;
 };
 
 Lines of(const std::map<std::uint32_t, Lines>& all, std::uint32_t id) {
@@ -259,8 +334,12 @@ void compare_jited(const kernel::ToolOutput& output, Comparison& comparison) {
   const bool says_so =
       !output.succeeded && (output.text.find("No libbfd support") != std::string::npos ||
                             output.text.find("No JIT disassembly support") != std::string::npos);
-  comparison.add(says_so ? std::optional<std::size_t>(no_disassembler) : std::nullopt, 0, "",
-                 output.text.substr(0, output.text.find('\n')));
+  const std::string first = output.text.substr(0, output.text.find('\n'));
+  if (says_so) {
+    comparison.add_known(no_disassembler, 0, "", first);
+  } else {
+    comparison.add({}, 0, "", first);
+  }
 }
 
 }  // namespace
@@ -284,8 +363,8 @@ std::vector<ListedProgram> listed_programs(std::span<const model::Document> docu
 
 ListingComparison compare_listings(std::span<const ListedProgram> programs,
                                    const kernel::Listings& listings, wire::ListingReader reader,
-                                   show::TagHash hash) {
-  Comparison comparison;
+                                   Series series, show::TagHash hash) {
+  Comparison comparison(series);
   const auto& [show_output, xlated_output, jited_output] = listings.outputs;
   auto all_shown = by_program(show_output.text);
   auto all_listed = by_program(xlated_output.text);
@@ -298,17 +377,22 @@ ListingComparison compare_listings(std::span<const ListedProgram> programs,
     const kernel::Answer& answer = listings.answers[i];
     bpf::Program loaded{.slots = programs[i].question.slots, .functions = {}};
     const show::Tag tag = show::tags(loaded, std::endian::little, hash).program;
-    comparison.compare(id, shown(programs[i], answer, id, tag), of(all_shown, id), answer);
+    comparison.compare(id, shown(programs[i], answer, id, tag), of(all_shown, id), programs[i],
+                       answer);
     const OurListing ours = listed(programs[i], answer, id, tag, reader, hash);
     if (ours.is_rewritten) {
-      comparison.add(rewritten, id, "", "");
+      comparison.add_known(rewritten, id, "", "");
     }
-    const bool lines_taken = programs[i].question.types.btf.empty() ||
-                             reader != wire::ListingReader::jit_on || are_lines_taken(answer);
+    const bool has_jited_lines = reader == wire::ListingReader::jit_on && !answer.lines.empty();
+    Lines theirs = of(all_listed, id);
+    comparison.take_refusal(id, theirs, !has_jited_lines || are_lines_taken(answer));
     if (ours.lines.size() > 1) {
-      comparison.compare(id, ours.lines, of(all_listed, id), answer, lines_taken);
+      ++comparison.result.listed;
+      comparison.compare(id, ours.lines, theirs, programs[i], answer);
+    } else if (ours.removed_functions) {
+      comparison.add_known(functions_removed, id, "", "");
     } else {
-      comparison.add(not_ours, id, "", "");
+      comparison.add({}, id, "", "a call of the dump leads to no function of the program");
     }
     all_shown.erase(id);
     all_listed.erase(id);

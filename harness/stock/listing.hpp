@@ -14,6 +14,7 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -35,25 +36,58 @@ struct ListedProgram {
 // All of `documents` that a stock kernel has a counterpart of, each with BTF and without.
 std::vector<ListedProgram> listed_programs(std::span<const model::Document> documents);
 
-// A way in which bpftool's listings are known to differ from ours.
+// Of a kernel, and of the bpftool of its source: 6.12.
+struct Series {
+  unsigned major = 0;
+  unsigned minor = 0;
+
+  friend auto operator<=>(const Series&, const Series&) = default;
+};
+
+// A way in which bpftool's listings are known to differ from ours. In a series that is not from
+// `since` to `until` it is new.
 struct KnownListingDifference {
   const char* name;
+  const char* counted;  // of what there may be several
+  Series since;
+  std::optional<Series> until;  // nothing: nobody is expected to change it
   const char* summary;
 };
 
-inline constexpr std::array<KnownListingDifference, 5> kListingDifferences = {{
+inline constexpr std::array<KnownListingDifference, 6> kListingDifferences = {{
     {"no-disassembler",
-     "bpftool prints no listing of machine code: Debian builds it without libbfd and LLVM."},
-    {"far-call",
-     "A call of more than 32767 instructions: the kernel's dump has 16 bits for its distance."},
+     "listing",
+     {6, 1},
+     {},
+     "bpftool prints no machine code: Debian builds it without libbfd and LLVM."},
+    {"far-call-cut-off",
+     "line",
+     {6, 1},
+     Series{6, 12},
+     "The distance of a call of more than 32767 slots is cut to 16 bits, and leads to another "
+     "place."},
+    {"far-call-zero",
+     "line",
+     {7, 2},
+     Series{7, 3},
+     "The distance of a call of more than 32767 slots is 0."},
     {"lines-refused",
-     "bpftool refuses the lines of a JITed program: libbpf wants addresses that ascend, and ppc64 "
-     "has "
-     "none of its own for an instruction without code."},
+     "program",
+     {6, 1},
+     {},
+     "libbpf refuses jited_line_info: in a function that is not the last, an address is no greater "
+     "than that before it."},
     {"rewritten",
+     "program",
+     {6, 1},
+     {},
      "The verifier has added or changed instructions: both list what it made of the program."},
-    {"not-ours",
-     "The verifier has removed functions: nobody tells us which, and the program is not compared."},
+    {"functions-removed",
+     "program",
+     {6, 1},
+     {},
+     "The verifier has removed functions, and does not tell which: the instructions are not "
+     "compared."},
 }};
 
 struct ListingDifference {
@@ -65,13 +99,15 @@ struct ListingDifference {
 
 struct ListingComparison {
   std::size_t programs = 0;  // loaded at once
+  std::size_t listed = 0;    // of these, whose instructions were compared
   std::size_t lines = 0;     // compared
   std::vector<ListingDifference> differences;
 };
 
-// `listings` are of `programs`, for that reader.
+// `listings` are of `programs`, for that reader, in a kernel of `series` whose tags are made with
+// `hash`.
 ListingComparison compare_listings(std::span<const ListedProgram> programs,
                                    const kernel::Listings& listings, wire::ListingReader reader,
-                                   show::TagHash hash);
+                                   Series series, show::TagHash hash);
 
 }  // namespace farcall::stock
