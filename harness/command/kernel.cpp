@@ -21,6 +21,7 @@
 #include "command/kernel_selftest.hpp"
 #include "command/options.hpp"
 #include "engine/jit.hpp"
+#include "kernel/architecture.hpp"
 #include "kernel/fetch.hpp"
 #include "kernel/guest.hpp"
 #include "kernel/selftest.hpp"
@@ -38,6 +39,7 @@ constexpr double kMebibyte = 1 << 20;
 
 struct VersionArguments {
   std::vector<std::string> versions;
+  std::string architecture{kernel::kPpc64el};
   bool is_source = false;
   bool is_bpftool = false;
 
@@ -64,13 +66,13 @@ ExitCode worse(ExitCode left, ExitCode right) {
 ExitCode for_each_version(
     const VersionArguments& arguments,
     const std::function<Result<void>(const kernel::Store&, const kernel::Wanted&)>& action) {
-  const auto store = kernel::Store::of_user();
+  const auto store = kernel::Store::of_user(arguments.architecture);
   if (!store) {
     return report_error(store.error());
   }
   ExitCode code = ExitCode::passed;
   for (const std::string& version : arguments.versions) {
-    const auto wanted = kernel::wanted(arguments.kind(), version);
+    const auto wanted = kernel::wanted(arguments.kind(), version, arguments.architecture);
     const auto done = wanted ? action(store.value(), wanted.value()) : wanted.error();
     if (!done) {
       code = worse(code, report_error(done.error()));
@@ -163,12 +165,14 @@ ExitCode remove(const VersionArguments& arguments) {
 }
 
 ExitCode list() {
-  const auto store = kernel::Store::of_user();
-  if (!store) {
-    return report_error(store.error());
-  }
-  for (const kernel::Fetched& fetched : store.value().all()) {
-    show(fetched);
+  for (const kernel::Architecture& architecture : kernel::architectures()) {
+    const auto store = kernel::Store::of_user(architecture.name);
+    if (!store) {
+      return report_error(store.error());
+    }
+    for (const kernel::Fetched& fetched : store.value().all()) {
+      show(fetched);
+    }
   }
   return ExitCode::passed;
 }
@@ -299,6 +303,14 @@ ExitCode capture(const CaptureArguments& arguments) {
   return blame(written.error().code) == Blame::code ? ExitCode::failed : code;
 }
 
+std::vector<std::string> architecture_names() {
+  std::vector<std::string> names;
+  for (const kernel::Architecture& architecture : kernel::architectures()) {
+    names.emplace_back(architecture.name);
+  }
+  return names;
+}
+
 // Adds a command with versions, which sets `action` when it is the one that was asked for.
 void add_version_command(CLI::App& app, const std::string& name, const std::string& summary,
                          ExitCode (*act)(const VersionArguments&),
@@ -310,12 +322,19 @@ void add_version_command(CLI::App& app, const std::string& name, const std::stri
                    "A series, as 6.12, or a version, as 6.12.107-1; -64k after it for pages of 64 "
                    "KiB")
       ->required();
-  command->add_flag("--source", arguments->is_source,
-                    "The source, for --jit kernel:VERSION, and not the ppc64el kernel");
+  CLI::Option* const source =
+      command->add_flag("--source", arguments->is_source,
+                        "The source, for --jit kernel:VERSION, and not the ppc64el kernel");
+  CLI::Option* const bpftool = command->add_flag(
+      "--bpftool", arguments->is_bpftool, "The bpftool of that source, for farcall kernel listing");
+  bpftool->excludes(source);
   command
-      ->add_flag("--bpftool", arguments->is_bpftool,
-                 "The bpftool of that source, for farcall kernel listing")
-      ->excludes("--source");
+      ->add_option("--arch", arguments->architecture,
+                   "The kernel for another architecture, for farcall kernel distance")
+      ->check(CLI::IsMember(architecture_names()))
+      ->type_name("NAME")
+      ->excludes(source)
+      ->excludes(bpftool);
   command->parse_complete_callback([=] { *action = [arguments, act] { return act(*arguments); }; });
 }
 
@@ -351,17 +370,27 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
   const auto to_measure = std::make_shared<DistanceArguments>();
   to_measure->images = invocation.images;
   CLI::App* const distance_app = kernel_app->add_subcommand(
-      "distance", "How far from __bpf_call_base stock ppc64el kernels put JITed code");
+      "distance", "How far from __bpf_call_base stock kernels put JITed code");
   distance_app
       ->add_option("VERSION", to_measure->kernels,
-                   "Kernels that were fetched, 6.1 by default, or files of kernels")
+                   "Kernels that were fetched, 6.1 by default (6.12 of riscv64), or files of "
+                   "ppc64el kernels")
       ->type_name("VERSION...");
+  distance_app
+      ->add_option("--arch", to_measure->architectures,
+                   "Architectures: ppc64el, which is the default, arm64, amd64, riscv64, s390x; "
+                   "each other than ppc64el needs an emulator and a cross compiler")
+      ->check(CLI::IsMember(architecture_names()))
+      ->type_name("NAME...");
   distance_app->add_option("--boots", to_measure->boots, "How often each is booted, 3 by default")
       ->check(CLI::Range(1U, 100U));
   distance_app->add_flag("--json", to_measure->json, "The same as one JSON document");
+  distance_app
+      ->add_option("--picture", to_measure->picture, "Draw them as well, beside the table (.svg)")
+      ->type_name("FILE");
   distance_app->parse_complete_callback([=] {
-    if (to_measure->kernels.empty()) {
-      to_measure->kernels.emplace_back(stock::kDefaultKernel);
+    if (to_measure->architectures.empty()) {
+      to_measure->architectures.emplace_back(kernel::kPpc64el);
     }
     *action = [to_measure] { return kernel_distance(*to_measure); };
   });

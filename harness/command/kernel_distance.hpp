@@ -10,9 +10,11 @@
 namespace farcall::command {
 
 struct DistanceArguments {
-  std::vector<std::string> kernels;  // empty: the default one
-  unsigned boots = 3;                // of each kernel with each MMU
+  std::vector<std::string> architectures;
+  std::vector<std::string> kernels;  // empty: the default one of each architecture
+  unsigned boots = 3;                // of each kernel in each setting
   bool json = false;
+  std::string picture;  // a file; empty: none
   std::filesystem::path images;
 };
 

@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "base/files.hpp"
+#include "kernel/architecture.hpp"
 #include "process/process.hpp"
 
 namespace farcall::kernel {
@@ -88,7 +89,8 @@ std::string package_of(const Download& download) {
 // apt, in a folder of its own.
 class Apt {
  public:
-  static Result<Apt> open(const fs::path& folder, const Listener& listener) {
+  static Result<Apt> open(const fs::path& folder, const std::string& architecture,
+                          const Listener& listener) {
     if (!fs::exists(kKeyring)) {
       return fetch_failed(fmt::format("{} is not there, so that apt could trust nothing", kKeyring),
                           "apt-get install debian-archive-keyring");
@@ -98,13 +100,12 @@ class Apt {
     fs::create_directories(folder / "archives" / "partial", error);
     std::string sources;
     for (const char* const suite : kSuites) {
-      sources +=
-          fmt::format("deb [arch=ppc64el signed-by={}] http://deb.debian.org/debian {} main\n",
-                      kKeyring, suite);
+      sources += fmt::format("deb [arch={} signed-by={}] http://deb.debian.org/debian {} main\n",
+                             architecture, kKeyring, suite);
     }
     FARCALL_TRYV(write_output((folder / "sources.list").string(), sources));
     FARCALL_TRYV(write_output((folder / "status").string(), ""));
-    return Apt(folder, listener);
+    return Apt(folder, architecture, listener);
   }
 
   // What apt complains of: an index that it does not get, it leaves as it was.
@@ -204,8 +205,8 @@ class Apt {
     return names;
   }
 
-  Apt(fs::path folder, const Listener& listener)
-      : folder_(std::move(folder)), listener_(&listener) {}
+  Apt(fs::path folder, std::string architecture, const Listener& listener)
+      : folder_(std::move(folder)), architecture_(std::move(architecture)), listener_(&listener) {}
 
   static std::uint64_t bytes_there(const std::vector<Download>& downloads, const fs::path& folder) {
     std::uint64_t sum = 0;
@@ -227,8 +228,8 @@ class Apt {
              "Dir::State::lists=" + folder + "/lists",
              "Dir::State::status=" + folder + "/status",
              "Dir::Cache=" + folder,
-             std::string("APT::Architecture=ppc64el"),
-             std::string("APT::Architectures::=ppc64el"),
+             "APT::Architecture=" + architecture_,
+             "APT::Architectures::=" + architecture_,
              std::string("APT::Get::AllowUnauthenticated=false"),
              std::string("Acquire::AllowInsecureRepositories=false"),
              std::string("Acquire::Languages=none"),
@@ -242,6 +243,7 @@ class Apt {
   }
 
   fs::path folder_;
+  std::string architecture_;
   const Listener* listener_;
 };
 
@@ -317,11 +319,22 @@ Result<Fetched> unpack(const Choice& choice, const std::vector<Download>& downlo
   }
   fetched.vmlinux = find_file(fetched.folder, [](const fs::path& file) {
     const std::string name = file.filename().string();
-    return name.starts_with("vmlinux-") || name == "vmlinuz";
+    return name.starts_with("vmlinux-") || name.starts_with("vmlinuz");
   });
-  if (fetched.vmlinux.empty() || !is_ppc64(fetched.vmlinux)) {
-    return fetch_failed(fmt::format("{} {} holds no kernel for ppc64",
-                                    fmt::join(choice.packages, ", "), choice.version));
+  const bool is_ppc64el = wanted.architecture == kPpc64el;
+  if (fetched.vmlinux.empty() || (is_ppc64el && !is_ppc64(fetched.vmlinux))) {
+    return fetch_failed(fmt::format("{} {} holds no kernel for {}",
+                                    fmt::join(choice.packages, ", "), choice.version,
+                                    is_ppc64el ? "ppc64" : wanted.architecture));
+  }
+  if (!is_ppc64el) {  // nobody loads modules into these, and they take ten times the kernel's room
+    std::error_code removed;
+    const fs::path kernel = fetched.folder / fetched.vmlinux.filename();
+    fs::rename(fetched.vmlinux, kernel, removed);
+    for (const char* const folder : {"boot", "lib", "usr"}) {
+      fs::remove_all(fetched.folder / folder, removed);
+    }
+    fetched.vmlinux = kernel;
   }
   return fetched;
 }
@@ -345,8 +358,8 @@ Result<std::optional<Fetched>> bring(const Store& store, const Apt& apt, const C
 
 Error unknown(const Wanted& wanted, const std::vector<std::string>& names) {
   return {.code = ErrorCode::kernel_unknown,
-          .message = fmt::format("Debian has no {} of Linux {} for ppc64el", name(wanted.kind),
-                                 to_string(wanted)),
+          .message = fmt::format("Debian has no {} of Linux {} for {}", name(wanted.kind),
+                                 to_string(wanted), wanted.architecture),
           .hint = fmt::format("it has the series {}", series_there(names))};
 }
 
@@ -379,7 +392,7 @@ Result<Fetched> fetch(const Store& store, const Wanted& wanted, const Listener& 
     listener.note(fmt::format("{} {} is there already", name(wanted.kind), version_name(*found)));
     return std::move(*found);
   }
-  FARCALL_TRY(apt, Apt::open(store.folder() / "apt", listener));
+  FARCALL_TRY(apt, Apt::open(store.folder() / "apt", wanted.architecture, listener));
   FARCALL_TRY(complaints_of_update, apt.update());
   FARCALL_TRY(names, apt.package_names());
   std::vector<std::string> parts;

@@ -1,7 +1,7 @@
 // Brings Debian's kernels, by apt.
 //
-// apt works in a folder of its own, with Debian's archive as its only source and ppc64el as its
-// only architecture, so that the user's system keeps what it has. It trusts what Debian's keyring
+// apt works in a folder of its own, with Debian's archive as its only source and one
+// architecture, so that the user's system keeps what it has. It trusts what Debian's keyring
 // has signed and nothing else. How it reaches the network is as the user has set it up.
 #pragma once
 

@@ -14,6 +14,7 @@
 
 #include "base/cache_folder.hpp"
 #include "base/files.hpp"
+#include "kernel/architecture.hpp"
 
 namespace farcall::kernel {
 namespace {
@@ -106,12 +107,13 @@ std::string version_name(const Fetched& fetched) {
   return fetched.version + (fetched.has_64k_pages ? "-64k" : "");
 }
 
-Result<Store> Store::of_user() {
+Result<Store> Store::of_user(std::string_view architecture) {
   const auto cache = cache_folder();
   if (!cache) {
     return fetch_failed("there is no folder for kernels: neither XDG_CACHE_HOME nor HOME is set");
   }
-  return Store(*cache / "kernels");
+  const fs::path kernels = *cache / "kernels";
+  return Store(architecture == kPpc64el ? kernels : kernels / architecture);
 }
 
 std::vector<Fetched> Store::all() const {
@@ -147,13 +149,15 @@ std::optional<Fetched> Store::find(const Wanted& wanted) const {
 Result<Fetched> Store::get(const Wanted& wanted) const {
   auto found = find(wanted);
   if (!found) {
-    return Error{.code = ErrorCode::kernel_not_fetched,
-                 .message = fmt::format("the {} of Linux {} is not in {}", name(wanted.kind),
-                                        to_string(wanted), folder_.string()),
-                 .hint = fmt::format(
-                     "farcall kernel fetch {}{}",
-                     wanted.kind == Kind::image ? "" : fmt::format("--{} ", name(wanted.kind)),
-                     to_string(wanted))};
+    return Error{
+        .code = ErrorCode::kernel_not_fetched,
+        .message = fmt::format("the {} of Linux {} is not in {}", name(wanted.kind),
+                               to_string(wanted), folder_.string()),
+        .hint = fmt::format(
+            "farcall kernel fetch {}{}{}",
+            wanted.kind == Kind::image ? "" : fmt::format("--{} ", name(wanted.kind)),
+            wanted.architecture == kPpc64el ? "" : fmt::format("--arch {} ", wanted.architecture),
+            to_string(wanted))};
   }
   return std::move(*found);
 }

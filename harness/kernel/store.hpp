@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.hpp"
@@ -32,7 +33,7 @@ struct Fetched {
   std::vector<Package> packages;
   std::uint64_t byte_count = 0;  // unpacked
   std::filesystem::path folder;  // of a source: the tree itself
-  // Of an image: the kernel, an ELF file, in the folder. Empty for a source.
+  // Of an image: the kernel, for ppc64el an ELF file, in the folder. Empty for a source.
   std::filesystem::path vmlinux;
 
   friend bool operator==(const Fetched&, const Fetched&) = default;
@@ -43,8 +44,9 @@ class Store {
  public:
   // In `folder`, which is made when something is put there.
   explicit Store(std::filesystem::path folder) : folder_(std::move(folder)) {}
-  // That of the user: `kernels` in the cache. kernel.fetch-failed if there is no cache.
-  static Result<Store> of_user();
+  // That of the user: `kernels` in the cache, and a folder in it for each other architecture than
+  // ppc64el. kernel.fetch-failed if there is no cache.
+  static Result<Store> of_user(std::string_view architecture = "ppc64el");
 
   const std::filesystem::path& folder() const { return folder_; }
 

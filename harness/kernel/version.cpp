@@ -11,6 +11,8 @@
 #include <string_view>
 #include <utility>
 
+#include "kernel/architecture.hpp"
+
 namespace farcall::kernel {
 namespace {
 
@@ -45,11 +47,14 @@ std::string_view name(Kind kind) {
   return "bpftool";
 }
 
-Result<Wanted> wanted(Kind kind, std::string_view text) {
+Result<Wanted> wanted(Kind kind, std::string_view text, std::string_view architecture_name) {
   static const std::regex kSeries("[0-9]+\\.[0-9]+");
   static const std::regex kVersion("[0-9]+\\.[0-9]+[-.~][0-9A-Za-z.+~-]*");
-  Wanted wanted{.kind = kind, .version = std::string(text)};
-  if (kind == Kind::image && text.ends_with(k64k)) {
+  FARCALL_TRYV(architecture(architecture_name));
+  Wanted wanted{
+      .kind = kind, .version = std::string(text), .architecture = std::string(architecture_name)};
+  const bool is_ppc64el = architecture_name == kPpc64el;
+  if (kind == Kind::image && is_ppc64el && text.ends_with(k64k)) {
     wanted.has_64k_pages = true;
     wanted.version.resize(text.size() - k64k.size());
   }
@@ -113,8 +118,13 @@ bool is_part(const Wanted& wanted, std::string_view package) {
   if (wanted.kind == Kind::bpftool) {
     return package == "bpftool";
   }
-  const std::string flavour =
-      std::string("-powerpc64le") + std::string(wanted.has_64k_pages ? k64k : "");
+  const auto of = architecture(wanted.architecture);
+  const std::string flavour = fmt::format("-{}{}", of ? of.value()->flavour : "",
+                                          wanted.has_64k_pages ? k64k : std::string_view());
+  // Flavours of their own, whose names end with that of the plain one.
+  if (package.ends_with("-cloud" + flavour) || package.ends_with("-rt" + flavour)) {
+    return false;
+  }
   constexpr std::array<std::string_view, 3> kBegins = {"linux-image-", "linux-binary-",
                                                        "linux-modules-"};
   return package.ends_with(flavour) && std::ranges::any_of(kBegins, [&](std::string_view begin) {

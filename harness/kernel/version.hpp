@@ -12,7 +12,7 @@
 namespace farcall::kernel {
 
 enum class Kind : std::uint8_t {
-  image,    // the kernel for ppc64el and its modules
+  image,    // the kernel; for ppc64el, its modules, too
   source,   // the tree that it was built from, with Debian's patches
   bpftool,  // of the same source, for ppc64el, with the libraries that it needs
 };
@@ -27,11 +27,12 @@ struct Wanted {
   std::string version;
   bool is_series = false;
   bool has_64k_pages = false;
+  std::string architecture = "ppc64el";  // of an image
 
   friend bool operator==(const Wanted&, const Wanted&) = default;
 };
 // usage.bad-argument.
-Result<Wanted> wanted(Kind kind, std::string_view text);
+Result<Wanted> wanted(Kind kind, std::string_view text, std::string_view architecture = "ppc64el");
 std::string to_string(const Wanted& wanted);  // as the user names it
 
 // `6.12` of `6.12.107-1`, `7.3` of `7.3~rc7-1~exp1`.

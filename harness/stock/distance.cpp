@@ -48,6 +48,14 @@ Result<Distance> distance(const kernel::Answer& answer, const kernel::KernelFile
       .call_base = {helper.value - static_cast<std::uint64_t>(std::int64_t{call->imm})}};
 }
 
+GuestAddress begin_of_area(GuestAddress function) {
+  // As with end_of_area(): 4K pages and hash, else.
+  constexpr std::array kBegins = {GuestAddress{0xc000'3d00'0000'0000},
+                                  GuestAddress{0xc008'0000'0000'0000}};
+  const auto* const next = std::ranges::upper_bound(kBegins, function);
+  return next == kBegins.begin() ? GuestAddress{0} : *std::prev(next);
+}
+
 GuestAddress end_of_area(GuestAddress function) {
   // Where an area of vmalloc ends, and the next begins: with 4K pages and hash 1 TiB, else 512 TiB.
   constexpr std::array kEnds = {GuestAddress{0xc000'3e00'0000'0000},

@@ -27,7 +27,9 @@ struct Distance {
 // code does not say where the helper is that it calls.
 Result<Distance> distance(const kernel::Answer& answer, const kernel::KernelFile& file);
 
-// The end of the area of ppc64 that `function` lies in: the JIT may put code up to there.
+// The area of ppc64 that `function` lies in, all of vmalloc: the JIT may put code from here up to
+// there (arch/powerpc/include/asm/book3s/64/{radix,hash-4k,hash-64k}.h).
+GuestAddress begin_of_area(GuestAddress function);
 GuestAddress end_of_area(GuestAddress function);
 
 }  // namespace farcall::stock

@@ -208,16 +208,23 @@ TEST(LinuxGuest, EachCellHasItsVerdictAndAPanicCostsOne) {
 }
 
 TEST(LinuxGuest, DistancesAreThoseOfEachBoot) {
-  const Finished run = run_farcall({"kernel", "distance", kKernel, "--boots", "1", "--json"});
+  const tests::ScratchFolder folder;
+  const std::string picture = (folder.path() / "distance.svg").string();
+  const Finished run =
+      run_farcall({"kernel", "distance", kKernel, "--boots", "1", "--json", "--picture", picture});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const Json rows = Json::parse(run.out).at("distances");
   ASSERT_EQ(rows.size(), 4U);  // radix and hash, idle and crowded
   for (const Json& row : rows) {
     // The beginning of vmalloc, and the kernel's text.
-    EXPECT_THAT(row.at("function").get<std::string>(), testing::StartsWith("0xc0080"));
+    ASSERT_EQ(row.at("functions").size(), 1U);
+    EXPECT_THAT(row.at("functions")[0].at("address").get<std::string>(),
+                testing::StartsWith("0xc0080"));
+    EXPECT_EQ(row.at("area").at("begin"), "0xc008000000000000");
     EXPECT_THAT(row.at("__bpf_call_base").get<std::string>(), testing::StartsWith("0xc00000000"));
     EXPECT_FALSE(row.at("fits 32 bits").get<bool>());
   }
+  EXPECT_THAT(tests::contents(picture), HasSubstr("ppc64el 6.1.176-1, hash, 128 MiB taken"));
 }
 
 // A cache of its own, with the kernels of the user's.
