@@ -68,6 +68,18 @@ bool divides(const InstructionInfo& info) {
          info.operation == signed_mod;
 }
 
+// Those that go with what `axes` has else, in the order of their enum.
+std::vector<model::Reach> possible_reaches(model::AxisValues axes) {
+  std::vector<model::Reach> possible;
+  for (std::size_t i = 0; i < model::value_names(model::Axis::reach).size(); ++i) {
+    axes.reach = static_cast<model::Reach>(i);
+    if (cases::is_possible(axes)) {
+      possible.push_back(axes.reach);
+    }
+  }
+  return possible;
+}
+
 // A function, as far as its callers care.
 struct Made {
   std::string name;
@@ -645,8 +657,7 @@ class Generator {
         break;
       case 1: {
         sketch_.axes.call = static_cast<CallScheme>(choices_.below(model::kCallSchemeCount));
-        const std::size_t reaches = sketch_.axes.cpu == model::Cpu::power10 ? 4 : 3;
-        sketch_.axes.reach = static_cast<Reach>(choices_.below(reaches));
+        sketch_.axes.reach = choices_.of(possible_reaches(sketch_.axes));
         near_place();
         break;
       }

@@ -14,11 +14,11 @@ namespace farcall::command {
 namespace {
 
 // In pixels.
-constexpr int kNames = 330;  // left of the plot: what a line is of
-constexpr int kHalf = 360;   // of the plot, from __bpf_call_base to either side
-constexpr int kLine = 22;
-constexpr int kHead = 96;
-constexpr int kEdge = 24;
+constexpr int kNameWidth = 330;  // left of the plot: what a line is of
+constexpr int kHalfWidth = 360;  // of the plot, from __bpf_call_base to either side
+constexpr int kLineHeight = 22;
+constexpr int kHeadHeight = 96;
+constexpr int kEdgeWidth = 24;
 
 // What a distance is cut off at: all below the first is at __bpf_call_base, all beyond the last at the
 // end.
@@ -42,8 +42,8 @@ std::int64_t signed_distance(GuestAddress to, GuestAddress from) {
 double x_of(std::int64_t distance) {
   const double size = std::abs(static_cast<double>(distance));
   const double bits = std::clamp(std::log2(std::max(size, 1.0)), kFirstBit, kLastBit);
-  const double part = (bits - kFirstBit) / (kLastBit - kFirstBit) * kHalf;
-  return kNames + kHalf + (distance < 0 ? -part : part);
+  const double part = (bits - kFirstBit) / (kLastBit - kFirstBit) * kHalfWidth;
+  return kNameWidth + kHalfWidth + (distance < 0 ? -part : part);
 }
 
 auto line_of(const DistanceRow& row) {
@@ -87,7 +87,7 @@ std::string distance_svg(std::span<const DistanceRow> rows) {
       lines.push_back(&row);
     }
   }
-  const int bottom = kHead + static_cast<int>(lines.size()) * kLine;
+  const int bottom = kHeadHeight + static_cast<int>(lines.size()) * kLineHeight;
   std::string svg = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
       "height=\"{1}\" role=\"img\" aria-label=\"distances from __bpf_call_base\" "
@@ -97,14 +97,14 @@ std::string distance_svg(std::span<const DistanceRow> rows) {
       "__bpf_call_base stock kernels put JITed functions</text>\n"
       "<text x=\"{2}\" y=\"48\" fill=\"#555\">points: functions of all boots; bars: where the JIT "
       "may put them; a signed 32-bit distance ends at 2 GiB; scale logarithmic</text>\n",
-      kNames + 2 * kHalf + kEdge, bottom + kEdge, kEdge);
+      kNameWidth + 2 * kHalfWidth + kEdgeWidth, bottom + kEdgeWidth, kEdgeWidth);
   const auto out = std::back_inserter(svg);
   const auto add_mark = [&](double x, const std::string& name, const char* colour) {
     fmt::format_to(out,
                    "<line x1=\"{0:.1f}\" y1=\"{1}\" x2=\"{0:.1f}\" y2=\"{2}\" stroke=\"{3}\"/>\n"
                    "<text x=\"{0:.1f}\" y=\"{4}\" text-anchor=\"middle\" fill=\"#555\" "
                    "font-size=\"11\">{5}</text>\n",
-                   x, kHead - 14, bottom, colour, kHead - 18, name);
+                   x, kHeadHeight - 14, bottom, colour, kHeadHeight - 18, name);
   };
   add_mark(x_of(0), "0", "#888");
   for (const Mark& mark : kMarks) {
@@ -116,14 +116,14 @@ std::string distance_svg(std::span<const DistanceRow> rows) {
   }
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const DistanceRow& line = *lines[i];
-    const int y = kHead + static_cast<int>(i) * kLine + kLine / 2;
+    const int y = kHeadHeight + static_cast<int>(i) * kLineHeight + kLineHeight / 2;
     std::string what = fmt::format("{} {}, {}", line.architecture, line.kernel, line.setting);
     if (!line.has_jit) {
       what += ": no JIT for BPF";
     } else if (line.crowd_mebibytes != 0) {
       what += fmt::format(", {} MiB taken{}", line.crowd_mebibytes, line.is_full ? " (full)" : "");
     }
-    fmt::format_to(out, "<text x=\"{}\" y=\"{}\">{}</text>\n", kEdge, y + 4, what);
+    fmt::format_to(out, "<text x=\"{}\" y=\"{}\">{}</text>\n", kEdgeWidth, y + 4, what);
     for (const DistanceRow& row : rows) {
       if (number_of(row) == static_cast<std::ptrdiff_t>(i) && row.area) {
         const double left = x_of(signed_distance(row.area->first, row.call_base));

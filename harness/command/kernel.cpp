@@ -17,6 +17,7 @@
 #include "command/defects.hpp"
 #include "command/interruption.hpp"
 #include "command/kernel_distance.hpp"
+#include "command/kernel_listing.hpp"
 #include "command/kernel_selftest.hpp"
 #include "command/options.hpp"
 #include "engine/jit.hpp"
@@ -40,8 +41,14 @@ struct VersionArguments {
   std::vector<std::string> versions;
   std::string architecture{kernel::kPpc64el};
   bool is_source = false;
+  bool is_bpftool = false;
 
-  kernel::Kind kind() const { return is_source ? kernel::Kind::source : kernel::Kind::image; }
+  kernel::Kind kind() const {
+    if (is_bpftool) {
+      return kernel::Kind::bpftool;
+    }
+    return is_source ? kernel::Kind::source : kernel::Kind::image;
+  }
 };
 
 void add_kernel(CLI::App& command, std::string& kernel) {
@@ -318,12 +325,16 @@ void add_version_command(CLI::App& app, const std::string& name, const std::stri
   CLI::Option* const source =
       command->add_flag("--source", arguments->is_source,
                         "The source, for --jit kernel:VERSION, and not the ppc64el kernel");
+  CLI::Option* const bpftool = command->add_flag(
+      "--bpftool", arguments->is_bpftool, "The bpftool of that source, for farcall kernel listing");
+  bpftool->excludes(source);
   command
       ->add_option("--arch", arguments->architecture,
                    "The kernel for another architecture, for farcall kernel distance")
       ->check(CLI::IsMember(architecture_names()))
       ->type_name("NAME")
-      ->excludes(source);
+      ->excludes(source)
+      ->excludes(bpftool);
   command->parse_complete_callback([=] { *action = [arguments, act] { return act(*arguments); }; });
 }
 
@@ -400,6 +411,24 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
   selftest_app->parse_complete_callback([=] {
     check_pairs(*selftest_app);
     *action = [to_test] { return kernel_selftest(*to_test); };
+  });
+
+  const auto to_list = std::make_shared<ListingArguments>();
+  to_list->images = invocation.images;
+  CLI::App* const listing_app = kernel_app->add_subcommand(
+      "listing", "Compare what Debian's bpftool prints of programs in stock kernels with farcall");
+  listing_app
+      ->add_option("VERSION", to_list->kernels,
+                   "Kernels that were fetched, 6.1 by default, or files of kernels; of each series "
+                   "the bpftool, too: farcall kernel fetch --bpftool 6.1")
+      ->type_name("VERSION...");
+  listing_app->add_option("--cases", to_list->cases, "Whose programs: `cases` by default")
+      ->type_name("PATH");
+  listing_app->parse_complete_callback([=] {
+    if (to_list->kernels.empty()) {
+      to_list->kernels.emplace_back(stock::kDefaultKernel);
+    }
+    *action = [to_list] { return kernel_listing(*to_list); };
   });
 
   const auto arguments = std::make_shared<DefectsArguments>();

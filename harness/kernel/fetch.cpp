@@ -82,6 +82,10 @@ std::string first_of(const std::vector<std::string>& lines, const std::string& o
   return lines.empty() ? otherwise : lines.front();
 }
 
+std::string package_of(const Download& download) {
+  return download.file.substr(0, download.file.find('_'));
+}
+
 // apt, in a folder of its own.
 class Apt {
  public:
@@ -116,7 +120,7 @@ class Apt {
   }
 
   Result<std::vector<std::string>> package_names() const {
-    FARCALL_TRY(ran, run("apt-cache", arguments({"pkgnames", "linux-"}), [] {}));
+    FARCALL_TRY(ran, run("apt-cache", arguments({"pkgnames"}), [] {}));
     std::istringstream words(ran.output);
     std::vector<std::string> names;
     for (std::string word; words >> word;) {
@@ -136,11 +140,18 @@ class Apt {
     bool is_gone = false;  // the index has it, and the archive has not
     std::vector<Download> downloads;
   };
-  // Into the folder `to`. kernel.fetch-failed for all reasons but one.
-  Result<Gone> download(const Choice& choice, const fs::path& to) const {
+  // Into the folder `to`, if `with_needed` with all packages that they need. kernel.fetch-failed for
+  // all reasons but one.
+  Result<Gone> download(const Choice& choice, const fs::path& to, bool with_needed) const {
     std::vector<std::string> packages;
     for (const std::string& package : choice.packages) {
       packages.push_back(fmt::format("{}={}", package, choice.version));
+    }
+    if (with_needed) {
+      FARCALL_TRY(needed, needed_by(packages));
+      std::ranges::copy_if(needed, std::back_inserter(packages), [&](const std::string& name) {
+        return std::ranges::find(choice.packages, name) == choice.packages.end();
+      });
     }
     const auto with = [&](std::vector<std::string> words) {
       words.insert(words.end(), packages.begin(), packages.end());
@@ -175,6 +186,25 @@ class Apt {
   }
 
  private:
+  // These packages and what they depend on, on a system that has nothing.
+  Result<std::vector<std::string>> needed_by(const std::vector<std::string>& packages) const {
+    std::vector<std::string> words = {"install", "--no-install-recommends", "--print-uris"};
+    words.insert(words.end(), packages.begin(), packages.end());
+    std::vector<std::string> all = arguments(std::move(words));
+    all.insert(all.begin(), {"-o", "Acquire::ForceHash=SHA256"});
+    FARCALL_TRY(ran, run("apt-get", std::move(all), [] {}));
+    std::vector<std::string> names;
+    for (const Download& download : read_uris(ran.output)) {
+      names.push_back(package_of(download));
+    }
+    if (!ran.succeeded || names.empty()) {
+      return fetch_failed(fmt::format("apt does not know what {} need: {}",
+                                      fmt::join(packages, ", "),
+                                      first_of(complaints(ran.errors), "it does not say why")));
+    }
+    return names;
+  }
+
   Apt(fs::path folder, std::string architecture, const Listener& listener)
       : folder_(std::move(folder)), architecture_(std::move(architecture)), listener_(&listener) {}
 
@@ -263,8 +293,7 @@ Result<Fetched> unpack(const Choice& choice, const std::vector<Download>& downlo
   fs::create_directories(fetched.folder, error);
   const auto tick = [&] { listener.progress(fmt::format("unpacking {}", choice.version), 0, 0); };
   for (const Download& download : downloads) {
-    fetched.packages.push_back(
-        {.name = download.file.substr(0, download.file.find('_')), .sha256 = download.sha256});
+    fetched.packages.push_back({.name = package_of(download), .sha256 = download.sha256});
     FARCALL_TRY(ran,
                 run("dpkg-deb", {"-x", (from / download.file).string(), packages.string()}, tick));
     if (!ran.succeeded) {
@@ -283,6 +312,9 @@ Result<Fetched> unpack(const Choice& choice, const std::vector<Download>& downlo
       return fetch_failed(
           fmt::format("the source of {} cannot be unpacked: {}", choice.version, ran.errors));
     }
+    return fetched;
+  }
+  if (wanted.kind == Kind::bpftool) {
     return fetched;
   }
   fetched.vmlinux = find_file(fetched.folder, [](const fs::path& file) {
@@ -314,7 +346,7 @@ Result<std::optional<Fetched>> bring(const Store& store, const Apt& apt, const C
   const fs::path packages = partial / "packages";
   std::error_code error;
   fs::create_directories(packages, error);
-  FARCALL_TRY(result, apt.download(choice, packages));
+  FARCALL_TRY(result, apt.download(choice, packages, wanted.kind == Kind::bpftool));
   if (result.is_gone) {
     return std::optional<Fetched>();
   }

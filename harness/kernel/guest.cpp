@@ -225,10 +225,10 @@ Result<GuestEnd> restore_with(const vm::Qemu& qemu, const GuestSpec& spec,
 }  // namespace
 
 Result<GuestEnd> boot(const GuestSpec& spec, std::span<const InitramfsFile> brought,
-                      const Watcher& watcher) {
+                      const Watcher& watcher, std::span<const std::byte> batch) {
   FARCALL_TRY(qemu, find_qemu_for_linux());
   FARCALL_TRY(archive, archive_of(spec, brought));
-  return boot_with(qemu, spec, archive, {}, watcher, nullptr);
+  return boot_with(qemu, spec, archive, batch, watcher, nullptr);
 }
 
 Result<GuestEnd> hand_over(const GuestSpec& spec, std::span<const std::byte> batch,

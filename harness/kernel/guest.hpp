@@ -35,12 +35,13 @@ struct Watcher {
   std::function<void(std::string_view)> tell = nullptr;  // what went another way than it should
 };
 
-// One boot, with these files beside the agent, which says what to do with them. machine.no-qemu,
+// One boot, with these files beside the agent, which say what it is to do, and a batch if they ask
+// for one. machine.no-qemu,
 // machine.no-image (no agent), machine.start, machine.timeout, machine.lost (the guest ended
 // without a reply, or `stopped`), machine.bad-answer; jit.warned where there is no reply and the
 // kernel's log tells of trouble.
 Result<GuestEnd> boot(const GuestSpec& spec, std::span<const InitramfsFile> brought,
-                      const Watcher& watcher);
+                      const Watcher& watcher, std::span<const std::byte> batch = {});
 
 // The same with a batch, in a guest that is restored from a snapshot, if there is one; if not, it is
 // taken of the guest that boots. One that cannot be restored is told of, and removed.

@@ -28,6 +28,15 @@ std::string folder_name(const Fetched& fetched) {
   return fmt::format("linux-{}-{}", name(fetched.kind), version_name(fetched));
 }
 
+std::optional<Kind> kind_of(std::string_view text) {
+  for (const Kind kind : {Kind::image, Kind::source, Kind::bpftool}) {
+    if (text == name(kind)) {
+      return kind;
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<Fetched> read_record(const fs::path& folder) {
   const auto text = read_file((folder / kRecord).string(), "", kMostDocumentBytes);
   if (!text) {
@@ -35,8 +44,12 @@ std::optional<Fetched> read_record(const fs::path& folder) {
   }
   try {
     const nlohmann::json json = nlohmann::json::parse(text.value());
+    const auto kind = kind_of(json.at("kind").get<std::string>());
+    if (!kind) {
+      return std::nullopt;
+    }
     Fetched fetched{
-        .kind = json.at("kind") == name(Kind::source) ? Kind::source : Kind::image,
+        .kind = *kind,
         .version = json.at("version"),
         .has_64k_pages = json.at("pages-64k"),
         .packages = {},
@@ -141,7 +154,8 @@ Result<Fetched> Store::get(const Wanted& wanted) const {
         .message = fmt::format("the {} of Linux {} is not in {}", name(wanted.kind),
                                to_string(wanted), folder_.string()),
         .hint = fmt::format(
-            "farcall kernel fetch {}{}{}", wanted.kind == Kind::source ? "--source " : "",
+            "farcall kernel fetch {}{}{}",
+            wanted.kind == Kind::image ? "" : fmt::format("--{} ", name(wanted.kind)),
             wanted.architecture == kPpc64el ? "" : fmt::format("--arch {} ", wanted.architecture),
             to_string(wanted))};
   }

@@ -36,7 +36,15 @@ std::string trimmed(const std::string& text) {
 }  // namespace
 
 std::string_view name(Kind kind) {
-  return kind == Kind::image ? "image" : "source";
+  switch (kind) {
+    case Kind::image:
+      return "image";
+    case Kind::source:
+      return "source";
+    case Kind::bpftool:
+      break;
+  }
+  return "bpftool";
 }
 
 Result<Wanted> wanted(Kind kind, std::string_view text, std::string_view architecture_name) {
@@ -72,6 +80,9 @@ std::string series_of(std::string_view version) {
 }
 
 bool matches(const Wanted& wanted, std::string_view version) {
+  if (wanted.kind == Kind::bpftool) {
+    version.remove_prefix(std::min(version.size(), version.find('+') + 1));
+  }
   if (wanted.is_series) {
     return series_of(version) == wanted.version;
   }
@@ -103,6 +114,9 @@ bool is_part(const Wanted& wanted, std::string_view package) {
   const std::string series = series_of(wanted.version);
   if (wanted.kind == Kind::source) {
     return package == "linux-source-" + series;
+  }
+  if (wanted.kind == Kind::bpftool) {
+    return package == "bpftool";
   }
   const auto of = architecture(wanted.architecture);
   const std::string flavour = fmt::format("-{}{}", of ? of.value()->flavour : "",

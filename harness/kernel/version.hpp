@@ -12,8 +12,9 @@
 namespace farcall::kernel {
 
 enum class Kind : std::uint8_t {
-  image,   // the kernel; for ppc64el, its modules, too
-  source,  // the tree that it was built from, with Debian's patches
+  image,    // the kernel; for ppc64el, its modules, too
+  source,   // the tree that it was built from, with Debian's patches
+  bpftool,  // of the same source, for ppc64el, with the libraries that it needs
 };
 std::string_view name(Kind kind);
 
@@ -37,7 +38,8 @@ std::string to_string(const Wanted& wanted);  // as the user names it
 // `6.12` of `6.12.107-1`, `7.3` of `7.3~rc7-1~exp1`.
 std::string series_of(std::string_view version);
 
-// Whether the package version `version` is one that is wanted.
+// Whether the package version `version` is one that is wanted. bpftool's has its own in front:
+// `7.1.0+6.1.176-1`.
 bool matches(const Wanted& wanted, std::string_view version);
 
 // Whether the package version `left` is older than `right`, as dpkg orders those of kernels.

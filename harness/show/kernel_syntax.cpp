@@ -102,7 +102,8 @@ std::string change_of_one(const InstructionInfo& info, const Slot& slot) {
     return fmt::format("{0} = -{0}", dst);
   }
   // The kernel's names: le16, be16, bswap16.
-  return fmt::format("r{0} = {1} r{0}", slot.dst, info.mnemonic);
+  return fmt::format("r{0} = {1}{2} r{0}", slot.dst, info.operation == Operation::swap ? "b" : "",
+                     info.mnemonic);
 }
 
 std::string atomic(const InstructionInfo& info, const Slot& slot) {

@@ -44,43 +44,6 @@ Census census(const bpf::Program& program) {
   return all;
 }
 
-// A program as the kernel dumps it, as one whose calls are pc-relative again: their `off` leads to
-// the callee. Nothing: a call leads to no function.
-std::optional<bpf::Program> as_source(const std::vector<bpf::Slot>& dumped) {
-  std::vector<std::int64_t> begins = {0};
-  const auto calls = [&](std::size_t i) {
-    return dumped[i].opcode == kCallOpcode && dumped[i].src == bpf::kPseudoCall;
-  };
-  const auto callee = [&](std::size_t i) {
-    return static_cast<std::int64_t>(i) + 1 + dumped[i].offset;
-  };
-  for (std::size_t i = 0; i < dumped.size(); ++i) {
-    if (calls(i)) {
-      begins.push_back(callee(i));
-    }
-  }
-  std::ranges::sort(begins);
-  begins.erase(std::ranges::unique(begins).begin(), begins.end());
-  if (begins.front() < 0 || begins.back() >= static_cast<std::int64_t>(dumped.size())) {
-    return std::nullopt;
-  }
-  bpf::Program program{.slots = dumped, .functions = {}};
-  for (std::size_t i = 0; i < begins.size(); ++i) {
-    const std::int64_t end =
-        i + 1 < begins.size() ? begins[i + 1] : static_cast<std::int64_t>(dumped.size());
-    program.functions.push_back({.name = fmt::format("f{}", i),
-                                 .begin = static_cast<bpf::SlotIndex>(begins[i]),
-                                 .end = static_cast<bpf::SlotIndex>(end)});
-  }
-  for (std::size_t i = 0; i < dumped.size(); ++i) {
-    if (calls(i)) {
-      program.slots[i].imm = dumped[i].offset;
-      program.slots[i].offset = 0;
-    }
-  }
-  return program;
-}
-
 // Whether execution never goes on after this word: b, blr, bctr, without a condition and a link.
 bool ends_a_path(std::uint32_t word) {
   constexpr std::uint32_t kAlways = 20;  // of the field BO
@@ -252,6 +215,41 @@ Result<model::Document> document_of(const model::Cell& cell, const kernel::Answe
 }
 
 }  // namespace
+
+std::optional<bpf::Program> as_source(std::span<const bpf::Slot> dumped) {
+  std::vector<std::int64_t> begins = {0};
+  const auto calls = [&](std::size_t i) {
+    return dumped[i].opcode == kCallOpcode && dumped[i].src == bpf::kPseudoCall;
+  };
+  const auto callee = [&](std::size_t i) {
+    return static_cast<std::int64_t>(i) + 1 + dumped[i].offset;
+  };
+  for (std::size_t i = 0; i < dumped.size(); ++i) {
+    if (calls(i)) {
+      begins.push_back(callee(i));
+    }
+  }
+  std::ranges::sort(begins);
+  begins.erase(std::ranges::unique(begins).begin(), begins.end());
+  if (begins.front() < 0 || begins.back() >= static_cast<std::int64_t>(dumped.size())) {
+    return std::nullopt;
+  }
+  bpf::Program program{.slots = {dumped.begin(), dumped.end()}, .functions = {}};
+  for (std::size_t i = 0; i < begins.size(); ++i) {
+    const std::int64_t end =
+        i + 1 < begins.size() ? begins[i + 1] : static_cast<std::int64_t>(dumped.size());
+    program.functions.push_back({.name = fmt::format("f{}", i),
+                                 .begin = static_cast<bpf::SlotIndex>(begins[i]),
+                                 .end = static_cast<bpf::SlotIndex>(end)});
+  }
+  for (std::size_t i = 0; i < dumped.size(); ++i) {
+    if (calls(i)) {
+      program.slots[i].imm = dumped[i].offset;
+      program.slots[i].offset = 0;
+    }
+  }
+  return program;
+}
 
 std::optional<Error> skipped(const kernel::Answer& answer) {
   const char* const errno_text = std::strerror(static_cast<int>(answer.error));

@@ -25,6 +25,10 @@ namespace farcall::stock {
 model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std::string> names,
                               GuestAddress toc);
 
+// A program as the kernel dumps it, as one whose calls are pc-relative again: their `off` leads to
+// the callee. Nothing: a call leads to no function.
+std::optional<bpf::Program> as_source(std::span<const bpf::Slot> dumped);
+
 // What the kernel tells of a program that it has JITed, beside the program and the code, see
 // check/kernel_dump_findings.hpp: dump.mismatch, line.mismatch.
 std::vector<model::Finding> dump_and_line_findings(const bpf::Program& program,

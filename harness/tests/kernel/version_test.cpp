@@ -44,6 +44,15 @@ TEST(Version, SeriesAreNotPrefixes) {
   EXPECT_TRUE(matches(source("7.3"), "7.3~rc7-1~exp1"));
 }
 
+TEST(Version, BpftoolHasAVersionOfItsOwnInFront) {
+  const Wanted tool = wanted(Kind::bpftool, "6.1").value();
+  EXPECT_TRUE(matches(tool, "7.1.0+6.1.176-1"));
+  EXPECT_FALSE(matches(tool, "7.5.0+6.12.95-1~bpo12+1"));
+  EXPECT_FALSE(matches(wanted(Kind::bpftool, "7.1").value(), "7.1.0+6.1.176-1"));
+  EXPECT_TRUE(is_part(tool, "bpftool"));
+  EXPECT_FALSE(is_part(tool, "linux-image-6.1.0-1-powerpc64le"));
+}
+
 TEST(Version, AnExactOneIsAPackagesOrLinuxsOwn) {
   EXPECT_TRUE(matches(source("6.12.95"), "6.12.95-1~bpo12+1"));
   EXPECT_TRUE(matches(source("6.12.95-1~bpo12+1"), "6.12.95-1~bpo12+1"));
