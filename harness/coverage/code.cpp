@@ -16,8 +16,8 @@ Code::Code(engine::Jit jit) : jit_(std::move(jit)), number_(++code_count) {}
 std::vector<engine::Compiled> Code::compile(
     std::span<const model::Document* const> documents) const {
   // A process dies with the thread that asked it first, and so must what talks to it.
-  thread_local std::uint64_t number = 0;
-  thread_local std::unique_ptr<engine::Compiler> compiler;
+  static thread_local std::uint64_t number = 0;
+  static thread_local std::unique_ptr<engine::Compiler> compiler;
   if (number != number_) {
     compiler = jit_.start();
     number = number_;

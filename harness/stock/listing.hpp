@@ -47,11 +47,11 @@ struct Series {
 // A way in which bpftool's listings are known to differ from ours. In a series that is not from
 // `since` to `until` it is new.
 struct KnownListingDifference {
-  const char* name;
-  const char* counted;  // of what there may be several
+  const char* name = nullptr;
+  const char* counted = nullptr;  // of what there may be several
   Series since;
   std::optional<Series> until;  // nothing: nobody is expected to change it
-  const char* summary;
+  const char* summary = nullptr;
 };
 
 inline constexpr std::array<KnownListingDifference, 6> kListingDifferences = {{
