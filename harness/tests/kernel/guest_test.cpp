@@ -208,12 +208,13 @@ TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
       {.slots = {{.opcode = 0x95}},
        .regions = {{.bytes = {std::byte{9}}, .writable = false}},
        .mode = wire::KernelMode::interpreter,
-       .types = {.btf = {std::byte{5}}, .functions = {{1, 2}}, .lines = {{3, 4, 5, 6}}}}};
+       .types = {.btf = {std::byte{5}}, .functions = {{1, 2}}, .lines = {{3, 4, 5, 6}}},
+       .as_listed = true}};
   const std::string bytes = text_of(batch(questions, kNonce));
   EXPECT_EQ(bytes, std::string("tabkcraf"
                                "\x21\x43\x65\x87\x78\x56\x34\x12"
                                "\1\0\0\0"
-                               "\x62\0\0\0"  // 98 bytes
+                               "\x66\0\0\0"  // 102 bytes
                                "\1\0\0\0"
                                "\1\0\0\0"
                                "\1\0\0\0"
@@ -222,6 +223,7 @@ TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
                                "\1\0\0\0"
                                "\1\0\0\0"
                                "\0\0\0\0"
+                               "\1\0\0\0"
                                "\x95\0\0\0\0\0\0\0"
                                "\5"
                                "\1\0\0\0\2\0\0\0"
@@ -229,7 +231,7 @@ TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
                                "\1\0\0\0"
                                "\1\0\0\0"
                                "\x09",
-                               24 + 32 + 8 + 1 + 8 + 16 + 8 + 1));
+                               24 + 36 + 8 + 1 + 8 + 16 + 8 + 1));
 }
 
 // Documentation/bpf/btf.rst: header, int, prototype, two functions, strings.
