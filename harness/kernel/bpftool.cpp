@@ -1,12 +1,14 @@
 #include "kernel/bpftool.hpp"
 
-#include <elf.h>
 #include <fmt/format.h>
+#include <gelf.h>
+#include <libelf.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <string_view>
 
 #include "base/files.hpp"
@@ -18,61 +20,50 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMostLibraryBytes = std::size_t{64} << 20;
 
-// A value of an ELF file; zeros where the file has not that much.
+// A value of what the guest said; zeros where that has not so much.
 template <typename T>
-T at(std::string_view file, std::uint64_t offset) {
+T at(std::string_view said, std::uint64_t offset) {
   T value = {};
-  if (offset <= file.size() && sizeof(T) <= file.size() - offset) {
-    std::memcpy(&value, file.data() + offset, sizeof(T));
+  if (offset <= said.size() && sizeof(T) <= said.size() - offset) {
+    std::memcpy(&value, said.data() + offset, sizeof(T));
   }
   return value;
 }
 
-std::string text_at(std::string_view file, std::uint64_t offset) {
-  const std::string_view rest = file.substr(std::min<std::size_t>(offset, file.size()));
-  return std::string(rest.substr(0, rest.find('\0')));
-}
-
 // The names of the libraries that an ELF file for ppc64el needs, and of the dynamic linker that it
 // asks for.
-Result<std::vector<std::string>> needed_by(const fs::path& path, std::string_view file) {
-  const auto header = at<Elf64_Ehdr>(file, 0);
-  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_machine != EM_PPC64) {
+Result<std::vector<std::string>> needed_by(const fs::path& path, std::string file) {
+  ::elf_version(EV_CURRENT);
+  const std::unique_ptr<Elf, int (*)(Elf*)> elf(::elf_memory(file.data(), file.size()), ::elf_end);
+  GElf_Ehdr header;
+  if (elf == nullptr || ::gelf_getehdr(elf.get(), &header) == nullptr ||
+      header.e_machine != EM_PPC64) {
     return Error{.code = ErrorCode::document_invalid,
                  .message = fmt::format("{} is not an ELF file for ppc64", path.string())};
   }
-  std::vector<Elf64_Phdr> segments;
-  for (std::uint64_t i = 0; i < header.e_phnum; ++i) {
-    segments.push_back(at<Elf64_Phdr>(file, header.e_phoff + i * sizeof(Elf64_Phdr)));
-  }
-  const auto offset_of = [&](std::uint64_t address) {
-    for (const Elf64_Phdr& segment : segments) {
-      if (segment.p_type == PT_LOAD && address - segment.p_vaddr < segment.p_filesz) {
-        return segment.p_offset + (address - segment.p_vaddr);
-      }
-    }
-    return file.size();
-  };
   std::vector<std::string> names;
-  for (const Elf64_Phdr& segment : segments) {
-    if (segment.p_type == PT_INTERP) {
-      names.push_back(fs::path(text_at(file, segment.p_offset)).filename().string());
-    }
-    if (segment.p_type != PT_DYNAMIC) {
+  for (Elf_Scn* section = nullptr; (section = ::elf_nextscn(elf.get(), section)) != nullptr;) {
+    GElf_Shdr about;
+    if (::gelf_getshdr(section, &about) == nullptr) {
       continue;
     }
-    std::uint64_t strings = file.size();
-    std::vector<std::uint64_t> offsets;
-    for (std::uint64_t i = 0; i < segment.p_filesz; i += sizeof(Elf64_Dyn)) {
-      const auto entry = at<Elf64_Dyn>(file, segment.p_offset + i);
-      if (entry.d_tag == DT_STRTAB) {
-        strings = offset_of(entry.d_un.d_ptr);
-      } else if (entry.d_tag == DT_NEEDED) {
-        offsets.push_back(entry.d_un.d_val);
-      }
+    Elf_Data* const data = ::elf_getdata(section, nullptr);
+    const char* const name = ::elf_strptr(elf.get(), header.e_shstrndx, about.sh_name);
+    if (data != nullptr && name != nullptr && std::string_view(name) == ".interp") {
+      const std::string linker(static_cast<const char*>(data->d_buf), data->d_size);
+      names.push_back(fs::path(linker.c_str()).filename().string());
     }
-    for (const std::uint64_t offset : offsets) {
-      names.push_back(text_at(file, strings + offset));
+    if (data == nullptr || about.sh_type != SHT_DYNAMIC) {
+      continue;
+    }
+    GElf_Dyn entry;
+    for (int i = 0; ::gelf_getdyn(data, i, &entry) != nullptr && entry.d_tag != DT_NULL; ++i) {
+      const char* const library = entry.d_tag == DT_NEEDED
+                                      ? ::elf_strptr(elf.get(), about.sh_link, entry.d_un.d_val)
+                                      : nullptr;
+      if (library != nullptr) {
+        names.emplace_back(library);
+      }
     }
   }
   return names;
