@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
-#include <iterator>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -13,14 +13,12 @@
 namespace farcall::bpf {
 namespace {
 
-using Text = fmt::memory_buffer;
-
 // A label for each slot that needs one, else empty.
 using Labels = std::vector<std::string>;
 
 template <typename... Arguments>
-void append(Text& text, fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-  fmt::format_to(std::back_inserter(text), format, std::forward<Arguments>(arguments)...);
+void append(std::string& text, fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+  text += fmt::format(format, std::forward<Arguments>(arguments)...);
 }
 
 std::int64_t target_of(SlotIndex slot, std::int32_t displacement) {
@@ -28,12 +26,13 @@ std::int64_t target_of(SlotIndex slot, std::int32_t displacement) {
 }
 
 // `[%r1+8]`
-void append_memory(Text& text, std::uint8_t base, std::int16_t offset) {
+void append_memory(std::string& text, std::uint8_t base, std::int16_t offset) {
   append(text, "[%r{}{:+}]", base, offset);
 }
 
 // The label at `displacement` from `slot`, or the displacement where there is none.
-void append_target(Text& text, const Labels& labels, SlotIndex slot, std::int32_t displacement) {
+void append_target(std::string& text, const Labels& labels, SlotIndex slot,
+                   std::int32_t displacement) {
   const std::int64_t target = target_of(slot, displacement);
   const bool inside = target >= 0 && target < std::ssize(labels);
   if (inside && !labels[static_cast<std::size_t>(target)].empty()) {
@@ -49,7 +48,7 @@ std::string map_name(const Program& program, std::int32_t number) {
   return known ? program.maps[static_cast<std::size_t>(number)].name : fmt::format("{}", number);
 }
 
-void append_operand(Text& text, const Program& program, const Labels& labels, SlotIndex at,
+void append_operand(std::string& text, const Program& program, const Labels& labels, SlotIndex at,
                     const InstructionInfo& info, Operand operand) {
   const Slot& slot = program.slots[at];
   switch (operand) {
@@ -99,7 +98,8 @@ void append_operand(Text& text, const Program& program, const Labels& labels, Sl
   }
 }
 
-void append_instruction(Text& text, const Program& program, const Labels& labels, SlotIndex at) {
+void append_instruction(std::string& text, const Program& program, const Labels& labels,
+                        SlotIndex at) {
   const Slot& slot = program.slots[at];
   const InstructionInfo* info = find(slot);
   if (info == nullptr || at + slots_of(slot.opcode) > program.slots.size()) {
@@ -163,7 +163,7 @@ void add_jump_labels(const Program& program, Labels& labels) {
 }
 
 // `.table jumps L1, L2`, for each region that has addresses of instructions.
-void append_tables(Text& text, const Program& program, const Labels& labels) {
+void append_tables(std::string& text, const Program& program, const Labels& labels) {
   std::string_view table;
   for (const CodePointer& pointer : program.code_pointers) {
     const bool is_first = table != pointer.region;
@@ -184,7 +184,7 @@ void append_tables(Text& text, const Program& program, const Labels& labels) {
 std::string disassemble(const Program& program) {
   Labels labels = function_labels(program);
   add_jump_labels(program, labels);
-  Text text;
+  std::string text;
   for_each_instruction(program, [&](SlotIndex at) {
     if (!labels[at].empty()) {
       append(text, "{}:\n", labels[at]);
@@ -193,15 +193,15 @@ std::string disassemble(const Program& program) {
     append(text, "\n");
   });
   append_tables(text, program, labels);
-  return fmt::to_string(text);
+  return text;
 }
 
 std::string disassemble_instruction(const Program& program, SlotIndex slot) {
   const InstructionInfo* info = find(program.slots[slot]);
   const bool names_function = info != nullptr && info->names_function();
-  Text text;
+  std::string text;
   append_instruction(text, program, names_function ? function_labels(program) : Labels{}, slot);
-  return fmt::to_string(text);
+  return text;
 }
 
 }  // namespace farcall::bpf

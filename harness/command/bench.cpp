@@ -65,7 +65,7 @@ void print_json(const Figures& figures) {
       {"cpu_seconds", {{"farcall", figures.cpu.own}, {"machines", figures.cpu.machines}}},
       {"resident_bytes_at_most", memory(figures.resident.peak())},
       {"resident_bytes_grown_over_last_80_percent", memory(figures.resident.growth())}};
-  fmt::print("{}\n", json.dump(2));
+  fmt::print("{}\n", model::json_text(json, 2));
 }
 
 void print_text(const Figures& figures) {

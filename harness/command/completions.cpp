@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <iterator>
 #include <string_view>
 
 #include "command/command_tree.hpp"
@@ -64,15 +63,13 @@ std::string bash_completion(const std::vector<CommandHelp>& commands) {
   std::string options;
   for (const CommandHelp& command : commands) {
     all += (all.empty() ? "" : " ") + command.name;
-    fmt::format_to(std::back_inserter(options), "    {}) words='{}' ;;\n", command.name,
-                   names_of(command));
+    options += fmt::format("    {}) words='{}' ;;\n", command.name, names_of(command));
     for (const OptionHelp& option : command.options) {
       if (!option.choices.empty()) {
-        fmt::format_to(std::back_inserter(values), "    '{} {}') words='{}' ;;\n", command.name,
-                       option.positional ? "" : option.name, fmt::join(option.choices, " "));
+        values += fmt::format("    '{} {}') words='{}' ;;\n", command.name,
+                              option.positional ? "" : option.name, fmt::join(option.choices, " "));
       } else if (!option.value.empty() && !option.positional) {
-        fmt::format_to(std::back_inserter(values), "    '{} {}') return ;;\n", command.name,
-                       option.name);
+        values += fmt::format("    '{} {}') return ;;\n", command.name, option.name);
       }
     }
   }
@@ -109,12 +106,11 @@ std::string zsh_completion(const std::vector<CommandHelp>& commands) {
   std::string all;
   std::string options;
   for (const CommandHelp& command : commands) {
-    fmt::format_to(
-        std::back_inserter(all), "    {}\n",
-        single_quoted(fmt::format("{}:{}", command.name, escaped(command.description, ":\\"))));
-    fmt::format_to(std::back_inserter(options), "    {})\n      _arguments", command.name);
+    all += fmt::format("    {}\n", single_quoted(fmt::format("{}:{}", command.name,
+                                                             escaped(command.description, ":\\"))));
+    options += fmt::format("    {})\n      _arguments", command.name);
     for (const OptionHelp& option : command.options) {
-      fmt::format_to(std::back_inserter(options), " \\\n        {}", zsh_option(option));
+      options += fmt::format(" \\\n        {}", zsh_option(option));
     }
     options += "\n      ;;\n";
   }
@@ -142,10 +138,9 @@ std::string fish_completion(const std::vector<CommandHelp>& commands) {
   // In fish's single quotes, a backslash escapes itself and the quote.
   const auto word = [](std::string_view text) { return "'" + escaped(text, "\\'") + "'"; };
   std::string script = "# fish completion for farcall; made by `farcall completion fish`.\n";
-  const auto out = std::back_inserter(script);
   for (const CommandHelp& command : commands) {
-    fmt::format_to(out, "complete -c farcall -f -n __fish_use_subcommand -a {} -d {}\n",
-                   command.name, word(command.description));
+    script += fmt::format("complete -c farcall -f -n __fish_use_subcommand -a {} -d {}\n",
+                          command.name, word(command.description));
     for (const OptionHelp& option : command.options) {
       if (option.positional && option.choices.empty()) {
         continue;  // fish completes files by itself
@@ -157,8 +152,8 @@ std::string fish_completion(const std::vector<CommandHelp>& commands) {
               ? fmt::format("{} -a {}", option.positional ? "" : " -x",
                             word(fmt::format("{}", fmt::join(option.choices, " "))))
               : (option.value.empty() ? "" : " -r");
-      fmt::format_to(out, "complete -c farcall -n '__fish_seen_subcommand_from {}' {}{} -d {}\n",
-                     command.name, name, value, word(option.description));
+      script += fmt::format("complete -c farcall -n '__fish_seen_subcommand_from {}' {}{} -d {}\n",
+                            command.name, name, value, word(option.description));
     }
   }
   return script;

@@ -279,12 +279,12 @@ std::string text(const DefectTable& table) {
   return text;
 }
 
-nlohmann::json to_json(const DefectTable& table) {
-  nlohmann::json json = {{"jits", table.jits}, {"defects", nlohmann::json::array()}};
+model::Json to_json(const DefectTable& table) {
+  model::Json json = {{"jits", table.jits}, {"defects", model::Json::array()}};
   constexpr std::array<std::string_view, 6> kNames = {
       "there", "gone", "absent", "not-applicable", "could-not-run", "otherwise"};
   for (const Defect& defect : table.defects) {
-    nlohmann::json states = nlohmann::json::object();
+    model::Json states = model::Json::object();
     for (std::size_t i = 0; i < table.jits.size(); ++i) {
       states[table.jits[i]] = {{"state", kNames[static_cast<std::size_t>(defect.states[i].found)]},
                                {"detail", defect.states[i].detail}};

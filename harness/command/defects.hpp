@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "engine/jit.hpp"
+#include "model/json.hpp"
 #include "run/runner.hpp"
 #include "stock/kernel.hpp"
 
@@ -52,6 +53,6 @@ Result<DefectTable> find_defects(std::span<const std::string> trees,
                                  const std::function<bool()>& stopped);
 
 std::string text(const DefectTable& table);
-nlohmann::json to_json(const DefectTable& table);
+model::Json to_json(const DefectTable& table);
 
 }  // namespace farcall::command

@@ -98,13 +98,12 @@ std::string distance_svg(std::span<const DistanceRow> rows) {
       "<text x=\"{2}\" y=\"48\" fill=\"#555\">points: functions of all boots; bars: where the JIT "
       "may put them; a signed 32-bit distance ends at 2 GiB; scale logarithmic</text>\n",
       kNameWidth + 2 * kHalfWidth + kEdgeWidth, bottom + kEdgeWidth, kEdgeWidth);
-  const auto out = std::back_inserter(svg);
   const auto add_mark = [&](double x, const std::string& name, const char* colour) {
-    fmt::format_to(out,
-                   "<line x1=\"{0:.1f}\" y1=\"{1}\" x2=\"{0:.1f}\" y2=\"{2}\" stroke=\"{3}\"/>\n"
-                   "<text x=\"{0:.1f}\" y=\"{4}\" text-anchor=\"middle\" fill=\"#555\" "
-                   "font-size=\"11\">{5}</text>\n",
-                   x, kHeadHeight - 14, bottom, colour, kHeadHeight - 18, name);
+    svg += fmt::format(
+        "<line x1=\"{0:.1f}\" y1=\"{1}\" x2=\"{0:.1f}\" y2=\"{2}\" stroke=\"{3}\"/>\n"
+        "<text x=\"{0:.1f}\" y=\"{4}\" text-anchor=\"middle\" fill=\"#555\" "
+        "font-size=\"11\">{5}</text>\n",
+        x, kHeadHeight - 14, bottom, colour, kHeadHeight - 18, name);
   };
   add_mark(x_of(0), "0", "#888");
   for (const Mark& mark : kMarks) {
@@ -123,15 +122,15 @@ std::string distance_svg(std::span<const DistanceRow> rows) {
     } else if (line.crowd_mebibytes != 0) {
       what += fmt::format(", {} MiB taken{}", line.crowd_mebibytes, line.is_full ? " (full)" : "");
     }
-    fmt::format_to(out, "<text x=\"{}\" y=\"{}\">{}</text>\n", kEdgeWidth, y + 4, what);
+    svg += fmt::format("<text x=\"{}\" y=\"{}\">{}</text>\n", kEdgeWidth, y + 4, what);
     for (const DistanceRow& row : rows) {
       if (number_of(row) == static_cast<std::ptrdiff_t>(i) && row.area) {
         const double left = x_of(signed_distance(row.area->first, row.call_base));
         const double right = x_of(signed_distance(row.area->second, row.call_base));
-        fmt::format_to(out,
-                       "<rect x=\"{:.1f}\" y=\"{}\" width=\"{:.1f}\" height=\"8\" "
-                       "fill=\"#dbe7f5\"/>\n",
-                       left, y - 4, std::max(right - left, 1.0));
+        svg += fmt::format(
+            "<rect x=\"{:.1f}\" y=\"{}\" width=\"{:.1f}\" height=\"8\" "
+            "fill=\"#dbe7f5\"/>\n",
+            left, y - 4, std::max(right - left, 1.0));
       }
     }
     for (const DistanceRow& row : rows) {
@@ -139,11 +138,11 @@ std::string distance_svg(std::span<const DistanceRow> rows) {
         continue;
       }
       for (const GuestAddress function : row.functions) {
-        fmt::format_to(out,
-                       "<circle cx=\"{:.1f}\" cy=\"{}\" r=\"3.5\" fill=\"{}\" "
-                       "fill-opacity=\"0.6\"/>\n",
-                       x_of(signed_distance(function, row.call_base)), y,
-                       row.crowd_mebibytes == 0 ? "#1f5fbf" : "#b9770e");
+        svg += fmt::format(
+            "<circle cx=\"{:.1f}\" cy=\"{}\" r=\"3.5\" fill=\"{}\" "
+            "fill-opacity=\"0.6\"/>\n",
+            x_of(signed_distance(function, row.call_base)), y,
+            row.crowd_mebibytes == 0 ? "#1f5fbf" : "#b9770e");
       }
     }
   }

@@ -271,7 +271,7 @@ ExitCode dump(const DumpArguments& arguments) {
                          .hint = "farcall dump --stage=verdict says why"});
   }
   if (arguments.json) {
-    fmt::print("{}\n", stage.json(view).dump(1));
+    fmt::print("{}\n", model::json_text(stage.json(view), 1));
   } else {
     stage.print(view);
   }

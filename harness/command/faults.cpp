@@ -15,6 +15,7 @@
 #include "command/nearest.hpp"
 #include "command/options.hpp"
 #include "coverage/matrix.hpp"
+#include "model/json.hpp"
 
 namespace farcall::command {
 namespace {
@@ -74,7 +75,7 @@ std::string text_of(const std::vector<coverage::FaultMatrix>& matrices, FaultsFo
     for (const coverage::FaultMatrix& matrix : matrices) {
       json["jits"].push_back(matrix_json(matrix));
     }
-    return json.dump(1) + "\n";
+    return model::json_text(json, 1) + "\n";
   }
   std::string text;
   std::string numbers;

@@ -14,7 +14,7 @@ namespace farcall::command {
 std::string fresh_case(std::size_t number, std::size_t instructions) {
   std::string more;
   for (std::size_t i = kFreshInstructions; i + 2 <= instructions; i += 2) {
-    fmt::format_to(std::back_inserter(more), "add %r0, {0}\nsub %r0, {0}\n", i + number % 1000);
+    more += fmt::format("add %r0, {0}\nsub %r0, {0}\n", i + number % 1000);
   }
   constexpr std::uint64_t kHalfOfVmalloc = std::uint64_t{1} << 48;
   const std::uint64_t spread = (number * 0x9e37'79b9'7f4a'7c15) >> 16;

@@ -18,6 +18,7 @@
 #include "command/commands.hpp"
 #include "command/interruption.hpp"
 #include "command/options.hpp"
+#include "model/json.hpp"
 
 namespace farcall::command {
 namespace {
@@ -63,7 +64,8 @@ Result<void> write_case(const std::filesystem::path& folder,
 Result<void> write_reports(const std::filesystem::path& folder, const campaign::Store& store,
                            bool running) {
   FARCALL_TRYV(write_output((folder / "report.html").string(), campaign::html(store, running)));
-  return write_output((folder / "report.json").string(), campaign::to_json(store).dump(1) + "\n");
+  return write_output((folder / "report.json").string(),
+                      model::json_text(campaign::to_json(store), 1) + "\n");
 }
 
 Result<ExitCode> fuzz(FuzzArguments& arguments) {

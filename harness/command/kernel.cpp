@@ -249,7 +249,7 @@ Result<void> show_defects(const DefectsArguments& arguments) {
   const Interruption interruption;
   FARCALL_TRY(table, find_defects(suspects.trees, suspects.kernels, arguments.runner,
                                   [] { return Interruption::signal() != 0; }));
-  fmt::print("{}", arguments.json ? to_json(table).dump(1) + "\n" : text(table));
+  fmt::print("{}", arguments.json ? model::json_text(to_json(table), 1) + "\n" : text(table));
   return success();
 }
 
@@ -290,7 +290,8 @@ Result<void> write_capture(const CaptureArguments& arguments) {
   }
   model::Document written = *captured.document;
   written.cell.name = fmt::format("{}-{}", cell.cell.name, kernel.asked.name);
-  return write_output(arguments.output, model::to_json(written, "image").dump(1) + "\n");
+  return write_output(arguments.output,
+                      model::json_text(model::to_json(written, "image"), 1) + "\n");
 }
 
 ExitCode capture(const CaptureArguments& arguments) {

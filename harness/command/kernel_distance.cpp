@@ -227,7 +227,7 @@ std::string to_json(const std::vector<DistanceRow>& rows) {
   for (const DistanceRow& row : rows) {
     all.push_back(to_json(row));
   }
-  return model::Json{{"distances", all}}.dump(1) + "\n";
+  return model::json_text(model::Json{{"distances", all}}, 1) + "\n";
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <iterator>
 #include <string_view>
 
 #include "command/command_tree.hpp"
@@ -42,12 +41,11 @@ void add_option(std::string& page, const OptionHelp& option) {
   const std::string value = option.positional || option.value.empty()
                                 ? ""
                                 : fmt::format(" \\fI{}\\fR", roff(option.value));
-  fmt::format_to(std::back_inserter(page), ".TP\n{}{}{}{}\n{}", option.positional ? "\\fI" : "\\fB",
-                 roff(option.name), "\\fR", value, roff(option.description));
+  page += fmt::format(".TP\n{}{}{}{}\n{}", option.positional ? "\\fI" : "\\fB", roff(option.name),
+                      "\\fR", value, roff(option.description));
   if (!option.choices.empty() &&
       option.description.find(option.choices.front()) == std::string::npos) {
-    fmt::format_to(std::back_inserter(page), ": {}",
-                   roff(fmt::format("{}", fmt::join(option.choices, ", "))));
+    page += fmt::format(": {}", roff(fmt::format("{}", fmt::join(option.choices, ", "))));
   }
   page += ".\n";
 }
@@ -101,10 +99,9 @@ std::string manual_page(const std::vector<CommandHelp>& commands) {
       std::string title = purpose;
       std::ranges::transform(title, title.begin(),
                              [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-      fmt::format_to(std::back_inserter(page), ".SH {}\n", roff(title));
+      page += fmt::format(".SH {}\n", roff(title));
     }
-    fmt::format_to(std::back_inserter(page), ".SS {}\n{}.\n", synopsis(command),
-                   roff(command.description));
+    page += fmt::format(".SS {}\n{}.\n", synopsis(command), roff(command.description));
     for (const OptionHelp& option : command.options) {
       add_option(page, option);
     }

@@ -41,16 +41,15 @@ double most_of(std::span<const RateCurve> curves) {
 
 // A panel, its left side at `left`.
 void add_panel(std::string& svg, const RateCurve& curve, int left, double scale) {
-  const auto out = std::back_inserter(svg);
   constexpr int kBase = kTop + kPlotHeight;
-  fmt::format_to(out, "<text x=\"{}\" y=\"{}\" font-weight=\"bold\">{}</text>\n", left, kTop - 16,
-                 curve.title);
+  svg += fmt::format("<text x=\"{}\" y=\"{}\" font-weight=\"bold\">{}</text>\n", left, kTop - 16,
+                     curve.title);
   for (const double part : {0.0, 0.5, 1.0}) {
     const double y = kBase - (part * kPlotHeight);
-    fmt::format_to(out,
-                   "<line x1=\"{}\" y1=\"{:.1f}\" x2=\"{}\" y2=\"{:.1f}\" stroke=\"#ddd\"/>\n"
-                   "<text x=\"{}\" y=\"{:.1f}\" fill=\"#555\" font-size=\"11\">{:.0f}</text>\n",
-                   left, y, left + kPanelWidth, y, left + 2, y - 3, part * scale);
+    svg += fmt::format(
+        "<line x1=\"{}\" y1=\"{:.1f}\" x2=\"{}\" y2=\"{:.1f}\" stroke=\"#ddd\"/>\n"
+        "<text x=\"{}\" y=\"{:.1f}\" fill=\"#555\" font-size=\"11\">{:.0f}</text>\n",
+        left, y, left + kPanelWidth, y, left + 2, y - 3, part * scale);
   }
   const auto steps = static_cast<double>(std::max<std::size_t>(curve.points.size() - 1, 1));
   std::string line;
@@ -61,17 +60,16 @@ void add_panel(std::string& svg, const RateCurve& curve, int left, double scale)
         left + kInset +
         (static_cast<double>(i) / steps * static_cast<double>(kPanelWidth - 2 * kInset));
     const double y = kBase - (point.programs_per_second / scale * kPlotHeight);
-    fmt::format_to(std::back_inserter(line), "{:.1f},{:.1f} ", x, y);
-    fmt::format_to(
-        std::back_inserter(marks),
+    line += fmt::format("{:.1f},{:.1f} ", x, y);
+    marks += fmt::format(
         "<circle cx=\"{0:.1f}\" cy=\"{1:.1f}\" r=\"4\" fill=\"#1f5fbf\"/>\n"
         "<text x=\"{0:.1f}\" y=\"{2:.1f}\" text-anchor=\"middle\">{3:.0f}</text>\n"
         "<text x=\"{0:.1f}\" y=\"{4}\" text-anchor=\"middle\" fill=\"#555\">{5}</text>\n",
         x, y, y - 9, point.programs_per_second, kBase + 18, point.at);
   }
-  fmt::format_to(
-      out, "<polyline points=\"{}\" fill=\"none\" stroke=\"#1f5fbf\" stroke-width=\"2\"/>\n{}",
-      line, marks);
+  svg += fmt::format(
+      "<polyline points=\"{}\" fill=\"none\" stroke=\"#1f5fbf\" stroke-width=\"2\"/>\n{}", line,
+      marks);
 }
 
 }  // namespace
@@ -101,8 +99,8 @@ std::string rate_page(std::span<const RateCurve> curves, const std::string& subt
   std::string rows;
   for (const RateCurve& curve : curves) {
     for (const RatePoint& point : curve.points) {
-      fmt::format_to(std::back_inserter(rows), "<tr><td>{}<td>{}<td>{:.0f}\n", curve.title,
-                     point.at, point.programs_per_second);
+      rows += fmt::format("<tr><td>{}<td>{}<td>{:.0f}\n", curve.title, point.at,
+                          point.programs_per_second);
     }
   }
   return fmt::format(

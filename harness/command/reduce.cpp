@@ -40,7 +40,8 @@ Result<std::string> reduced_text(const ReduceArguments& arguments) {
   if (document.image || document.linked) {
     FARCALL_TRY(reduced, campaign::reduce_document(trial, document, arguments.seed));
     note(fmt::format("{}", to_string(reduced.kind)));
-    return model::to_json(reduced.document, reduced.document.image ? "image" : "linked").dump(1) +
+    return model::json_text(
+               model::to_json(reduced.document, reduced.document.image ? "image" : "linked"), 1) +
            "\n";
   }
   FARCALL_TRY(sketch, campaign::sketch_of(document.cell));

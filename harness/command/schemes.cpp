@@ -14,6 +14,7 @@
 #include "base/files.hpp"
 #include "command/commands.hpp"
 #include "command/options.hpp"
+#include "model/json.hpp"
 #include "scheme/measure.hpp"
 #include "scheme/policy.hpp"
 
@@ -75,7 +76,7 @@ std::string contents(const SchemesArguments& arguments, const scheme::SchemeStud
   }
   switch (arguments.format) {
     case SchemesFormat::json:
-      return scheme_json(study).dump(1) + "\n";
+      return model::json_text(scheme_json(study), 1) + "\n";
     case SchemesFormat::html:
       return scheme_html(study);
     case SchemesFormat::text:

@@ -235,7 +235,7 @@ Result<ExitCode> trace(const TraceArguments& arguments) {
                             {"text", trace.comparison->difference->what}};
     }
     json["ending"] = ending(trace);
-    fmt::print("{}\n", json.dump(1));
+    fmt::print("{}\n", model::json_text(json, 1));
   } else {
     fmt::print("{}\n", document.cell.name);
     if (arguments.branches) {

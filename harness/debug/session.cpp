@@ -9,6 +9,7 @@
 #include "base/files.hpp"
 #include "bpf/disassembler.hpp"
 #include "model/code_map.hpp"
+#include "model/json.hpp"
 #include "model/region.hpp"
 #include "show/symbol.hpp"
 #include "show/symbol_file.hpp"
@@ -134,7 +135,7 @@ Result<SessionFiles> SessionFiles::write(const std::filesystem::path& folder,
   session["guest"] = (images / guest).replace_extension(".elf").string();
   session["symbols"] = (folder / "symbols.elf").string();
   session["socket"] = socket;
-  FARCALL_TRYV(write_output(folder / "session.json", session.dump(1) + "\n"));
+  FARCALL_TRYV(write_output(folder / "session.json", model::json_text(session, 1) + "\n"));
   const std::string script =
       fmt::format("source {}\nfarcall session {}\nfarcall start\n",
                   (images / "farcall_gdb.py").string(), (folder / "session.json").string());

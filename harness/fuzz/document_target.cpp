@@ -14,10 +14,10 @@ void run_document(Bytes text) {
     return;
   }
   const model::Document& document = read.value();
-  const std::string written = to_json(document, "image").dump();
+  const std::string written = model::json_text(to_json(document, "image"));
   const auto again = model::read_document(written, "again.json");
   require(again.has_value(), "a document that was read to be written as one that can be read");
-  require(to_json(again.value(), "image").dump() == written, "it to say the same");
+  require(model::json_text(to_json(again.value(), "image")) == written, "it to say the same");
   if (document.linked) {
     static_cast<void>(jit::compile(*document.linked, document.cell.axes));
   }

@@ -13,7 +13,7 @@ void run_bundle(Bytes text) {
   if (read) {
     require(!read.value().cells.empty(), "cells or an error");
     for (const report::Bundled& one : read.value().cells) {
-      const std::string written = to_json(one.document, "image").dump();
+      const std::string written = model::json_text(to_json(one.document, "image"));
       require(model::read_document(written, "again.json").has_value(),
               "a document that was read to be written as one that can be read");
     }

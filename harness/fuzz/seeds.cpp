@@ -50,17 +50,17 @@ std::string document_of(const model::Cell& cell) {
     }
     document.linked = std::move(linked).value();
   }
-  return to_json(document, "image").dump();
+  return model::json_text(to_json(document, "image"));
 }
 
 std::string bundle_of(const model::Cell& cell) {
-  const model::Json document = model::Json::parse(document_of(cell));
+  const model::Json document = model::parse_json(document_of(cell));
   const model::Json json = {
       {"farcall", {{"format", model::kJsonFormat}, {"version", "0"}}},
       {"qemu", "0"},
       {"cells",
        {{{"document", document}, {"seed", 1}, {"verdict", {{"findings", model::Json::array()}}}}}}};
-  return json.dump();
+  return model::json_text(json);
 }
 
 // A program as the suite's runner hands it over, without memory.

@@ -15,6 +15,7 @@
 #include "base/cache_folder.hpp"
 #include "base/files.hpp"
 #include "kernel/architecture.hpp"
+#include "model/json.hpp"
 
 namespace farcall::kernel {
 namespace {
@@ -43,7 +44,7 @@ std::optional<Fetched> read_record(const fs::path& folder) {
     return std::nullopt;
   }
   try {
-    const nlohmann::json json = nlohmann::json::parse(text.value());
+    const model::Json json = model::parse_json(text.value());
     const auto kind = kind_of(json.at("kind").get<std::string>());
     if (!kind) {
       return std::nullopt;
@@ -64,15 +65,15 @@ std::optional<Fetched> read_record(const fs::path& folder) {
       fetched.vmlinux = folder / json.at("vmlinux").get<std::string>();
     }
     return fetched;
-  } catch (const nlohmann::json::exception&) {  // not of this version of farcall
+  } catch (const model::Json::exception&) {  // not of this version of farcall
     return std::nullopt;
   }
 }
 
 std::string record(const Fetched& fetched) {
-  nlohmann::json json = {
+  model::Json json = {
       {"kind", name(fetched.kind)},         {"version", fetched.version},
-      {"pages-64k", fetched.has_64k_pages}, {"packages", nlohmann::json::array()},
+      {"pages-64k", fetched.has_64k_pages}, {"packages", model::Json::array()},
       {"bytes", fetched.byte_count},
   };
   for (const Package& package : fetched.packages) {
@@ -81,7 +82,7 @@ std::string record(const Fetched& fetched) {
   if (fetched.kind == Kind::image) {
     json["vmlinux"] = fetched.vmlinux.lexically_relative(fetched.folder).string();
   }
-  return json.dump(1) + "\n";
+  return model::json_text(json, 1) + "\n";
 }
 
 std::uint64_t byte_count(const fs::path& folder) {

@@ -33,6 +33,18 @@ inline constexpr int kJsonFormat = 1;
 // or reads one includes nlohmann/json.hpp: that takes the compiler seconds.
 using Json = nlohmann::ordered_json;
 
+// The text of `json`; in lines, if `indent` is not negative. These three are Json's own, compiled once:
+// a reader or a writer takes the compiler seconds in each unit that has one.
+std::string json_text(const Json& json, int indent = -1);
+
+// What the text says; throws Json::parse_error. What is nested deeper than anything in a document is
+// left out: walking over it, as Json does to write it, is recursive, and a file from elsewhere could
+// use up the stack.
+Json parse_json(std::string_view text);
+
+// The same, discarded (Json::is_discarded()) if the text is no JSON.
+Json json_or_discarded(std::string_view text);
+
 Json to_json(const bpf::Program& program);
 Json to_json(const Cell& cell);
 Json to_json(const LinkedProgram& linked);

@@ -17,10 +17,13 @@ std::string hex(GuestAddress address) {
 }
 
 std::string hex(std::span<const std::byte> bytes) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
   std::string text;
   text.reserve(bytes.size() * 2);
   for (const std::byte byte : bytes) {
-    fmt::format_to(std::back_inserter(text), "{:02x}", std::to_integer<unsigned>(byte));
+    const auto value = std::to_integer<unsigned>(byte);
+    text += kDigits[value >> 4U];
+    text += kDigits[value & 0xfU];
   }
   return text;
 }

@@ -56,7 +56,7 @@ class BundleReport : public Report {
     json["of_cells"] = totals.cells();
     json["complete"] = totals.interrupted.empty();
     json["cells"] = std::move(cells_);
-    fmt::print(out_, "{}\n", json.dump(1));
+    fmt::print(out_, "{}\n", model::json_text(json, 1));
   }
 
  private:
@@ -74,11 +74,11 @@ std::unique_ptr<Report> bundle_report(std::FILE* out, std::string qemu) {
 Result<Bundle> read_bundle(std::string_view text, const std::string& path) {
   Bundle bundle;
   try {
-    const model::Json json = model::Json::parse(text, model::is_shallow);
+    const model::Json json = model::parse_json(text);
     bundle.farcall = json.at("farcall").at("version").get<std::string>();
     bundle.qemu = json.at("qemu").get<std::string>();
     for (const model::Json& cell : json.at("cells")) {
-      FARCALL_TRY(document, model::read_document(cell.at("document").dump(), path));
+      FARCALL_TRY(document, model::read_document(model::json_text(cell.at("document")), path));
       const model::Json& findings = cell.at("verdict").at("findings");
       bundle.cells.push_back(
           {.document = std::move(document),

@@ -56,7 +56,7 @@ class HtmlReport : public Report {
     data["cells"] = std::move(cells_);
     const std::string_view page = kPage;
     const std::size_t at = page.find(kDataMark);
-    fmt::print(out_, "{}{}{}", page.substr(0, at), in_script(data.dump()),
+    fmt::print(out_, "{}{}{}", page.substr(0, at), in_script(model::json_text(data)),
                page.substr(at + kDataMark.size()));
   }
 

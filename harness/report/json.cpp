@@ -31,7 +31,7 @@ class JsonReport : public Report {
     if (report.verdict.outcome != model::Outcome::pass && report.observations != nullptr) {
       json["observations"] = model::to_json(*report.observations);
     }
-    fmt::print(out_, "{}\n{}", first_ ? "" : ",", json.dump(1));
+    fmt::print(out_, "{}\n{}", first_ ? "" : ",", model::json_text(json, 1));
     first_ = false;
   }
 
@@ -46,7 +46,7 @@ class JsonReport : public Report {
     }
     json["totals"] = to_json(totals);
     // The cells are members of the same object: what follows its brace ends both.
-    fmt::print(out_, "\n],{}\n", json.dump(1).substr(1));
+    fmt::print(out_, "\n],{}\n", model::json_text(json, 1).substr(1));
   }
 
  private:

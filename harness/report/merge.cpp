@@ -138,7 +138,7 @@ Result<Merged> merge_json(const std::vector<Part>& parts) {
   for (std::size_t number = 0; number < parts.size(); ++number) {
     const Part& part = parts[number];
     try {
-      model::Json report = model::Json::parse(part.text, model::is_shallow);
+      model::Json report = model::parse_json(part.text);
       const Totals totals = read_totals(report);
       if (report.at("report") != "run" || !report.at("cells").is_array() ||
           !is_sound(totals.shard)) {
@@ -172,7 +172,7 @@ Result<Merged> merge_json(const std::vector<Part>& parts) {
   }
   json["totals"] = to_json(merged.totals);
   json["cells"] = std::move(cells);
-  merged.text = json.dump(1) + "\n";
+  merged.text = model::json_text(json, 1) + "\n";
   std::ranges::move(shards.trouble(), std::back_inserter(merged.trouble));
   cells_of_parts.append_trouble(merged.trouble);
   return merged;

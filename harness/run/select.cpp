@@ -21,7 +21,6 @@
 #include "edges/edges.hpp"
 #include "faults/control.hpp"
 #include "model/json.hpp"
-#include "model/json_error.hpp"
 #include "run/code_layout.hpp"
 #include "run/pipeline.hpp"
 
@@ -105,7 +104,7 @@ Result<AxisCondition> read_condition(std::string_view text) {
 Result<std::set<std::string>> failed_cells(const std::string& path) {
   constexpr std::string_view kHint = "farcall run PATH… --format json --output FILE writes one";
   FARCALL_TRY(text, read_file(path, kHint));
-  const model::Json report = model::Json::parse(text, model::is_shallow, false);
+  const model::Json report = model::json_or_discarded(text);
   if (!report.is_object() || !report.contains("cells") || !report["cells"].is_array()) {
     return Error{.code = ErrorCode::json_malformed,
                  .message = "this is not a report of farcall run",

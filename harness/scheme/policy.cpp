@@ -161,12 +161,11 @@ Result<Policy> read_policy(std::string_view text) {
 
 std::string policy_text(std::span<const Policy> policies) {
   std::string text;
-  const auto out = std::back_inserter(text);
   std::vector<std::size_t> widths;
-  fmt::format_to(out, "{:<11} {:<24} {:>12}  {:<14}", "", "kernel", "distance", "within 2 GiB");
+  text += fmt::format("{:<11} {:<24} {:>12}  {:<14}", "", "kernel", "distance", "within 2 GiB");
   for (const Policy& policy : policies) {
     widths.push_back(std::max<std::size_t>(policy.text.size(), 20) + 2);
-    fmt::format_to(out, "{:<{}}", policy.text, widths.back());
+    text += fmt::format("{:<{}}", policy.text, widths.back());
   }
   const auto end_line = [&text] {
     text.resize(text.find_last_not_of(' ') + 1);
@@ -174,17 +173,17 @@ std::string policy_text(std::span<const Policy> policies) {
   };
   end_line();
   for (const AddressMap& map : kMaps) {
-    fmt::format_to(
-        out, "{:<11} {:<24} {:>12}  {:<14}", map.architecture, map.kernel,
+    text += fmt::format(
+        "{:<11} {:<24} {:>12}  {:<14}", map.architecture, map.kernel,
         map.distance ? to_string(static_cast<Displacement>(*map.distance)) : "not measured",
         text_of(map.guarantee));
     for (std::size_t i = 0; i < policies.size(); ++i) {
-      fmt::format_to(out, "{:<{}}", verdict_text(map, policies[i].scheme_of(map.architecture)),
-                     widths[i]);
+      text += fmt::format("{:<{}}", verdict_text(map, policies[i].scheme_of(map.architecture)),
+                          widths[i]);
     }
     end_line();
   }
-  fmt::format_to(out, "\n");
+  text += fmt::format("\n");
   for (const Policy& policy : policies) {
     std::size_t broken = 0;
     std::size_t not_guaranteed = 0;
@@ -198,14 +197,13 @@ std::string policy_text(std::span<const Policy> policies) {
         ++schemes;
       }
     }
-    fmt::format_to(out, "{}: breaks on {} of {} address maps{}; {}\n", policy.text, broken,
-                   kMaps.size(),
-                   not_guaranteed == 0 ? "" : fmt::format(", not guaranteed on {}", not_guaranteed),
-                   schemes < 2 ? "a dump means the same everywhere"
-                               : "a tool must know the architecture to read a dump");
+    text += fmt::format(
+        "{}: breaks on {} of {} address maps{}; {}\n", policy.text, broken, kMaps.size(),
+        not_guaranteed == 0 ? "" : fmt::format(", not guaranteed on {}", not_guaranteed),
+        schemes < 2 ? "a dump means the same everywhere"
+                    : "a tool must know the architecture to read a dump");
   }
-  fmt::format_to(
-      out,
+  text += fmt::format(
       "\nDistances from __bpf_call_base were measured on stock Debian kernels as guests; "
       "each was given to the\nlinker here, nothing of another architecture is run. "
       "\"By luck\": it fits as measured, and nothing guarantees it.\n"

@@ -145,9 +145,8 @@ std::string scheme_text(const SchemeStudy& study) {
 std::string scheme_explanation(const SchemeFindings& findings) {
   const model::SchemeInfo& words = model::scheme_info(findings.scheme);
   std::string text = fmt::format("{}: {}\n", model::scheme_info(findings.scheme).name, words.idea);
-  const auto out = std::back_inserter(text);
   if (!findings.was_run()) {
-    fmt::format_to(out, "not run: {}\n", findings.cell);
+    text += fmt::format("not run: {}\n", findings.cell);
     return text;
   }
   const auto limits_of = [](const std::vector<Trial>& trials) {
@@ -160,25 +159,25 @@ std::string scheme_explanation(const SchemeFindings& findings) {
     }
     return refused.empty() ? "none of those tried" : refused;
   };
-  fmt::format_to(
-      out, "  before       {}  call pc{:+}\n", findings.call_before,
+  text += fmt::format(
+      "  before       {}  call pc{:+}\n", findings.call_before,
       findings.interpreter_distance - static_cast<std::int64_t>(findings.call_after.size() - 1));
-  fmt::format_to(out, "  after        {}\n", fmt::join(findings.call_after, "  "));
-  fmt::format_to(out, "  JIT          {}; placed at {}\n", jit_gets(findings),
-                 to_string(findings.placed));
-  fmt::format_to(out, "  interpreter  {}\n", interpreter_gets(findings));
-  fmt::format_to(out, "  code         {}\n", fmt::join(findings.code, "; "));
+  text += fmt::format("  after        {}\n", fmt::join(findings.call_after, "  "));
+  text += fmt::format("  JIT          {}; placed at {}\n", jit_gets(findings),
+                      to_string(findings.placed));
+  text += fmt::format("  interpreter  {}\n", interpreter_gets(findings));
+  text += fmt::format("  code         {}\n", fmt::join(findings.code, "; "));
   std::vector<std::string> recovered;
   for (const DumpedCall& dumped : findings.dumps) {
     recovered.push_back(fmt::format("{}: {}", name(dumped.mode), what_is_recovered(dumped)));
   }
-  fmt::format_to(out, "  dump, JIT    {}\n", fmt::join(recovered, "  |  "));
-  fmt::format_to(out, "  costs        {} slots a call; bytes beside the program: {}\n",
-                 cost(findings), beside(findings));
+  text += fmt::format("  dump, JIT    {}\n", fmt::join(recovered, "  |  "));
+  text += fmt::format("  costs        {} slots a call; bytes beside the program: {}\n",
+                      cost(findings), beside(findings));
   std::vector<Trial> all = findings.regions;
   all.insert(all.end(), findings.limits.begin(), findings.limits.end());
-  fmt::format_to(out, "  cannot       {}\n", limits_of(all));
-  fmt::format_to(out, "  seen in      {}\n", findings.cell);
+  text += fmt::format("  cannot       {}\n", limits_of(all));
+  text += fmt::format("  seen in      {}\n", findings.cell);
   return text;
 }
 

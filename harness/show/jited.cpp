@@ -50,33 +50,31 @@ void for_each_line(const JitedSource& source, std::size_t number, Bpf bpf, Line 
 std::string jited_text(const JitedSource& source, ListingStyle style) {
   const Resolver resolver({source.symbols.begin(), source.symbols.end()});
   std::string text;
-  const auto out = std::back_inserter(text);
   for (std::size_t i = 0; i < source.image.functions.size(); ++i) {
     const model::CodeFunction& function = source.image.functions[i];
-    fmt::format_to(out, "{}{} {}:\n", text.empty() ? "" : "\n", to_string(function.address),
-                   paint(source.symbols[i].name, Colour::name, style.colour));
+    text += fmt::format("{}{} {}:\n", text.empty() ? "" : "\n", to_string(function.address),
+                        paint(source.symbols[i].name, Colour::name, style.colour));
     for_each_line(
         source, i,
         [&](const XlatedLine& line) {
           if (!line.source.empty()) {
-            fmt::format_to(out, "{}\n", paint("; " + line.source, Colour::dim, style.colour));
+            text += fmt::format("{}\n", paint("; " + line.source, Colour::dim, style.colour));
           }
-          fmt::format_to(
-              out, "{}\n",
-              paint(fmt::format("; {:>3}: {}", line.slot, line.text), Colour::dim, style.colour));
+          text += fmt::format("{}\n", paint(fmt::format("; {:>3}: {}", line.slot, line.text),
+                                            Colour::dim, style.colour));
         },
         [&](std::uint32_t word, const std::string& instruction) {
           const GuestAddress at = function.address + std::uint64_t{word} * 4;
-          fmt::format_to(out, "{:>6x}: {:08x}  {}", word * 4, function.words[word], instruction);
+          text += fmt::format("{:>6x}: {:08x}  {}", word * 4, function.words[word], instruction);
           if (const model::DecodedCall* const call = call_at(source, at)) {
             const std::string name = call->target
                                          ? fmt::format("{} {}", to_string(*call->target),
                                                        target_name(source, resolver, *call->target))
                                          : "no fixed address";
-            fmt::format_to(out, "  # {}",
-                           paint(fmt::format("→ {}", name), Colour::call, style.colour));
+            text +=
+                fmt::format("  # {}", paint(fmt::format("→ {}", name), Colour::call, style.colour));
           }
-          fmt::format_to(out, "\n");
+          text += fmt::format("\n");
         });
   }
   return text;

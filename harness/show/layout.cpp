@@ -212,24 +212,24 @@ std::string layout_text(const Layout& layout) {
   std::string text =
       fmt::format("{}: {}, {}, reach {}\n\n", layout.title, count(rows.size(), "function"),
                   count(layout.arrows.size(), "arrow"), layout.reach);
-  const auto out = std::back_inserter(text);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const LayoutFunction& row = rows[i];
     const bool is_first = i == 0 || rows[i - 1].region != row.region;
-    fmt::format_to(out, "{:<{}}  {}  {:<{}} {:>7} B {}\n", is_first ? row.region : "", region_width,
-                   to_string(row.address), row.name, name_width, row.bytes, grid.row(line_of(i)));
+    text +=
+        fmt::format("{:<{}}  {}  {:<{}} {:>7} B {}\n", is_first ? row.region : "", region_width,
+                    to_string(row.address), row.name, name_width, row.bytes, grid.row(line_of(i)));
     if (i + 1 < rows.size()) {
-      fmt::format_to(out, "{:<{}}  {:<16}  {:<{}} {:>9} {}\n", "", region_width,
-                     fmt::format("  ⋮ {}", gap_after(layout, i)), "", name_width, "",
-                     grid.row(line_of(i) + 1));
+      text += fmt::format("{:<{}}  {:<16}  {:<{}} {:>9} {}\n", "", region_width,
+                          fmt::format("  ⋮ {}", gap_after(layout, i)), "", name_width, "",
+                          grid.row(line_of(i) + 1));
     }
   }
-  fmt::format_to(out, "\n");
+  text += fmt::format("\n");
   for (const LayoutArrow& arrow : layout.arrows) {
-    fmt::format_to(out, "{:<{}}  → {:<{}}  {:>10} {}{}\n", rows[arrow.from].name, name_width,
-                   rows[arrow.to].name, name_width, to_string(arrow.distance),
-                   way_of(layout, arrow),
-                   arrow.sites == 1 ? "" : fmt::format(", {} call sites", arrow.sites));
+    text += fmt::format("{:<{}}  → {:<{}}  {:>10} {}{}\n", rows[arrow.from].name, name_width,
+                        rows[arrow.to].name, name_width, to_string(arrow.distance),
+                        way_of(layout, arrow),
+                        arrow.sites == 1 ? "" : fmt::format(", {} call sites", arrow.sites));
   }
   return text;
 }

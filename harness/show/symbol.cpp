@@ -48,8 +48,7 @@ std::string kallsyms(std::vector<Symbol> symbols) {
   sort(symbols);
   std::string text;
   for (const Symbol& symbol : symbols) {
-    fmt::format_to(std::back_inserter(text), "{} t {}\t[bpf]\n", to_string(symbol.address),
-                   symbol.name);
+    text += fmt::format("{} t {}\t[bpf]\n", to_string(symbol.address), symbol.name);
   }
   return text;
 }
@@ -58,8 +57,7 @@ std::string perf_map(std::vector<Symbol> symbols) {
   sort(symbols);
   std::string text;
   for (const Symbol& symbol : symbols) {
-    fmt::format_to(std::back_inserter(text), "{:x} {:x} {}\n", symbol.address.value, symbol.bytes,
-                   symbol.name);
+    text += fmt::format("{:x} {:x} {}\n", symbol.address.value, symbol.bytes, symbol.name);
   }
   return text;
 }

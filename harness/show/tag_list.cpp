@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/locate.hpp"
+#include "model/json.hpp"
 #include "show/symbol.hpp"
 
 namespace farcall::show {
@@ -51,7 +52,7 @@ Result<TagList> from_bpftool(std::string_view text, const std::string& path) {
   };
   json programs;
   try {
-    programs = json::parse(text);
+    programs = model::parse_json(text);
   } catch (const json::parse_error& error) {
     return unreadable("this is not JSON", locate(text, error.byte, path));
   }

@@ -139,16 +139,15 @@ std::vector<XlatedFunction> xlated(const model::LinkedProgram& linked, const bpf
 
 std::string xlated_text(std::span<const XlatedFunction> functions, ListingStyle style) {
   std::string text;
-  const auto out = std::back_inserter(text);
   for (const XlatedFunction& function : functions) {
-    fmt::format_to(out, "{}{}:\n", text.empty() ? "" : "\n",
-                   paint(function.name, Colour::name, style.colour));
+    text += fmt::format("{}{}:\n", text.empty() ? "" : "\n",
+                        paint(function.name, Colour::name, style.colour));
     for (const XlatedLine& line : function.lines) {
       if (!line.source.empty()) {
-        fmt::format_to(out, "{}\n", paint("; " + line.source, Colour::dim, style.colour));
+        text += fmt::format("{}\n", paint("; " + line.source, Colour::dim, style.colour));
       }
-      fmt::format_to(out, "{:>5}: {}\n", line.slot,
-                     paint(line.text, line.call ? Colour::call : Colour::plain, style.colour));
+      text += fmt::format("{:>5}: {}\n", line.slot,
+                          paint(line.text, line.call ? Colour::call : Colour::plain, style.colour));
     }
   }
   return text;

@@ -20,6 +20,7 @@
 #include <pugixml.hpp>
 #include <utility>
 
+#include "model/json.hpp"
 #include "vm/domain_xml.hpp"
 #include "vm/embedded_libvirt.hpp"
 #include "vm/last_will.hpp"
@@ -53,7 +54,7 @@ Result<std::string> monitor_says(const LibvirtConnection& connection, virDomainP
 Result<nlohmann::ordered_json> ask_qemu(const LibvirtConnection& connection, virDomainPtr domain,
                                         const std::string& command) {
   FARCALL_TRY(text, monitor_says(connection, domain, command, 0));
-  auto answer = nlohmann::ordered_json::parse(text, nullptr, false);
+  auto answer = model::json_or_discarded(text);
   if (!answer.is_object() || !answer.contains("return")) {
     return Error{ErrorCode::machine_bad_answer, fmt::format("QEMU answers {}", text)};
   }

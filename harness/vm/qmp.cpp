@@ -8,6 +8,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "model/json.hpp"
+
 namespace farcall::vm {
 namespace {
 
@@ -39,15 +41,16 @@ Result<nlohmann::ordered_json> QmpClient::execute_with(std::string_view command,
     FARCALL_TRY(greeting, receive(deadline));
     if (!greeting.contains("QMP")) {
       return Error{ErrorCode::machine_bad_answer,
-                   fmt::format("expected QEMU's greeting, got {}", greeting.dump())};
+                   fmt::format("expected QEMU's greeting, got {}", model::json_text(greeting))};
     }
     FARCALL_TRYV(send(R"({"execute": "qmp_capabilities"})"));
     FARCALL_TRYV(receive_answer(deadline));
     ready_ = true;
   }
-  FARCALL_TRYV(send(fmt::format(R"({{"execute": {}, "arguments": {}}})",
-                                nlohmann::ordered_json(command).dump(), arguments.dump()),
-                    descriptor));
+  FARCALL_TRYV(send(
+      fmt::format(R"({{"execute": {}, "arguments": {}}})",
+                  model::json_text(nlohmann::ordered_json(command)), model::json_text(arguments)),
+      descriptor));
   return receive_answer(deadline);
 }
 
@@ -57,7 +60,7 @@ Result<std::string> QmpClient::monitor(std::string_view command_line) {
   FARCALL_TRY(answer, execute("human-monitor-command", arguments));
   if (!answer.is_string()) {
     return Error{ErrorCode::machine_bad_answer,
-                 fmt::format("expected text, QEMU said {}", answer.dump())};
+                 fmt::format("expected text, QEMU said {}", model::json_text(answer))};
   }
   return answer.get<std::string>();
 }
@@ -92,7 +95,7 @@ Result<void> QmpClient::send(const std::string& text, std::optional<int> descrip
 Result<nlohmann::ordered_json> QmpClient::receive(Deadline deadline) {
   while (true) {
     if (const auto end = unread_.find('\n'); end != std::string::npos) {
-      auto message = nlohmann::ordered_json::parse(unread_.substr(0, end), nullptr, false);
+      auto message = model::json_or_discarded(unread_.substr(0, end));
       unread_.erase(0, end + 1);
       if (!message.is_object()) {
         return Error{ErrorCode::machine_bad_answer, "QEMU's control connection speaks no QMP"};
