@@ -10,7 +10,7 @@ namespace farcall::command {
 namespace {
 
 ExitCode list(const run::Selection& selection) {
-  const auto selected = run::select_cells(selection);
+  const auto selected = run::select_cells(selection, cases::Contents::none);
   if (!selected) {
     return report_error(selected.error());
   }

@@ -286,17 +286,26 @@ Result<std::vector<std::uint64_t>> code_sizes(const model::LinkedProgram& linked
 }
 
 std::vector<std::uint64_t> code_at_most(const bpf::Program& program) {
-  // What a prologue and an epilogue have at most, what an instruction has, what a call by number
-  // has for each function that it may mean, and what an external function has.
+  // What a prologue and an epilogue have at most, what arithmetic has, what any other instruction
+  // has, what a call by number has for each function that it may mean, and what an external function
+  // has.
   constexpr std::uint64_t kEnds = 256;
-  constexpr std::uint64_t kEach = 128;
+  constexpr std::uint64_t kArithmetic = 48;
+  constexpr std::uint64_t kOther = 128;
   constexpr std::uint64_t kEachByNumber = 64;
   constexpr std::uint64_t kExternal = 4096;
-  const std::uint64_t slot =
-      kEach + (program.callx == bpf::Callx::helper ? kEachByNumber * program.externals.size() : 0);
+  const std::uint64_t other =
+      kOther + (program.callx == bpf::Callx::helper ? kEachByNumber * program.externals.size() : 0);
   std::vector<std::uint64_t> sizes;
   for (const bpf::Function& function : program.functions) {
-    sizes.push_back(kEnds + slot * (function.end - function.begin));
+    std::uint64_t size = kEnds;
+    for (bpf::SlotIndex at = function.begin; at < function.end; ++at) {
+      const auto kind = static_cast<bpf::InstructionClass>(program.slots[at].opcode & 7U);
+      const bool computes =
+          kind == bpf::InstructionClass::alu || kind == bpf::InstructionClass::alu64;
+      size += computes ? kArithmetic : other;
+    }
+    sizes.push_back(size);
   }
   sizes.resize(bpf::callee_count(program), kExternal);
   return sizes;

@@ -43,6 +43,49 @@ TEST(CodeLayout, NoCodeIsLongerThanAtMost) {
   EXPECT_GT(compared, 1000U);
 }
 
+TEST(CodeLayout, IsNotAskedHowLongCodeIsThatHasRoom) {
+  cases::CodeLayout layout = code_layout();
+  std::size_t asked = 0;
+  layout.sizes = [&asked](const bpf::Program&, const model::AxisValues&) {
+    ++asked;
+    return std::vector<std::uint64_t>();
+  };
+  // A function of 32,764 instructions lies 2 MiB before the next one.
+  const auto parsed =
+      cases::read_case((tests::source_dir() / "cases/c/distance-branch.case").string());
+  ASSERT_TRUE(parsed) << to_string(parsed.error());
+  EXPECT_TRUE(cases::cells(parsed.value(), layout));
+  EXPECT_EQ(asked, 0U);
+}
+
+TEST(SelectCells, ToBeNamedCellsNeedNoMemory) {
+  const Selection selection{.paths = {(tests::source_dir() / "cases/maps").string(),
+                                      (tests::source_dir() / "cases/controls").string()}};
+  const auto all = select_cells(selection);
+  const auto named = select_cells(selection, cases::Contents::none);
+  ASSERT_TRUE(all && named);
+  ASSERT_EQ(named.value().documents.size(), all.value().documents.size());
+  std::size_t bytes = 0;
+  std::size_t bytes_of_named = 0;
+  const auto held_by = [](const model::Cell& cell) {
+    std::size_t sum = 0;
+    for (const bpf::MemoryRegion& region : cell.memory) {
+      sum += region.bytes.size();
+    }
+    return sum;
+  };
+  for (std::size_t i = 0; i < all.value().documents.size(); ++i) {
+    const model::Cell& cell = all.value().documents[i].cell;
+    const model::Cell& only_named = named.value().documents[i].cell;
+    EXPECT_EQ(only_named.name, cell.name);
+    EXPECT_EQ(only_named.placement, cell.placement) << cell.name;
+    EXPECT_EQ(only_named.memory.size(), cell.memory.size()) << cell.name;
+    bytes += held_by(cell);
+    bytes_of_named += held_by(only_named);
+  }
+  EXPECT_GT(bytes, 2 * bytes_of_named);
+}
+
 TEST(MayMatch, GoesByWhatIsBeforeThePattern) {
   for (const char* const filter :
        {"far", "far@*", "far@le-power9", "f*", "*", "*@aux64", "f?r", "[f]ar", "far*", "far@"}) {
