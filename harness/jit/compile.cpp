@@ -190,6 +190,18 @@ Result<void> check_axes(const model::AxisValues& axes) {
   return success();
 }
 
+// What the code of a slot has at most; `other` if it is not arithmetic.
+std::uint64_t most_bytes(const bpf::Slot& slot, std::uint64_t other) {
+  constexpr std::uint64_t kMove = 24;
+  constexpr std::uint64_t kArithmetic = 48;
+  const auto kind = static_cast<bpf::InstructionClass>(slot.opcode & 7U);
+  if (kind != bpf::InstructionClass::alu && kind != bpf::InstructionClass::alu64) {
+    return other;
+  }
+  const bpf::InstructionInfo* const info = bpf::find(slot);
+  return info != nullptr && info->operation == bpf::Operation::mov ? kMove : kArithmetic;
+}
+
 }  // namespace
 
 Result<model::CodeImage> compile(const model::LinkedProgram& linked,
@@ -286,11 +298,9 @@ Result<std::vector<std::uint64_t>> code_sizes(const model::LinkedProgram& linked
 }
 
 std::vector<std::uint64_t> code_at_most(const bpf::Program& program) {
-  // What a prologue and an epilogue have at most, what arithmetic has, what any other instruction
-  // has, what a call by number has for each function that it may mean, and what an external function
-  // has.
+  // What a prologue and an epilogue have at most, what an instruction that is not arithmetic has, what
+  // a call by number has for each function that it may mean, and what an external function has.
   constexpr std::uint64_t kEnds = 256;
-  constexpr std::uint64_t kArithmetic = 48;
   constexpr std::uint64_t kOther = 128;
   constexpr std::uint64_t kEachByNumber = 64;
   constexpr std::uint64_t kExternal = 4096;
@@ -300,10 +310,7 @@ std::vector<std::uint64_t> code_at_most(const bpf::Program& program) {
   for (const bpf::Function& function : program.functions) {
     std::uint64_t size = kEnds;
     for (bpf::SlotIndex at = function.begin; at < function.end; ++at) {
-      const auto kind = static_cast<bpf::InstructionClass>(program.slots[at].opcode & 7U);
-      const bool computes =
-          kind == bpf::InstructionClass::alu || kind == bpf::InstructionClass::alu64;
-      size += computes ? kArithmetic : other;
+      size += most_bytes(program.slots[at], other);
     }
     sizes.push_back(size);
   }

@@ -50,9 +50,9 @@ TEST(CodeLayout, IsNotAskedHowLongCodeIsThatHasRoom) {
     ++asked;
     return std::vector<std::uint64_t>();
   };
-  // A function of 32,764 instructions lies 2 MiB before the next one.
+  // A function of 32,764 instructions lies 1 MiB before the next one.
   const auto parsed =
-      cases::read_case((tests::source_dir() / "cases/c/distance-branch.case").string());
+      cases::read_case((tests::source_dir() / "cases/c/distance-last.case").string());
   ASSERT_TRUE(parsed) << to_string(parsed.error());
   EXPECT_TRUE(cases::cells(parsed.value(), layout));
   EXPECT_EQ(asked, 0U);
