@@ -59,31 +59,24 @@ TEST(CodeLayout, IsNotAskedHowLongCodeIsThatHasRoom) {
 }
 
 TEST(SelectCells, ToBeNamedCellsNeedNoMemory) {
-  const Selection selection{.paths = {(tests::source_dir() / "cases/maps").string(),
-                                      (tests::source_dir() / "cases/controls").string()}};
+  const Selection selection{.paths = {(tests::source_dir() / "cases/maps").string()}};
   const auto all = select_cells(selection);
   const auto named = select_cells(selection, cases::Contents::none);
   ASSERT_TRUE(all && named);
   ASSERT_EQ(named.value().documents.size(), all.value().documents.size());
   std::size_t bytes = 0;
-  std::size_t bytes_of_named = 0;
-  const auto held_by = [](const model::Cell& cell) {
-    std::size_t sum = 0;
-    for (const bpf::MemoryRegion& region : cell.memory) {
-      sum += region.bytes.size();
-    }
-    return sum;
-  };
   for (std::size_t i = 0; i < all.value().documents.size(); ++i) {
     const model::Cell& cell = all.value().documents[i].cell;
     const model::Cell& only_named = named.value().documents[i].cell;
     EXPECT_EQ(only_named.name, cell.name);
     EXPECT_EQ(only_named.placement, cell.placement) << cell.name;
-    EXPECT_EQ(only_named.memory.size(), cell.memory.size()) << cell.name;
-    bytes += held_by(cell);
-    bytes_of_named += held_by(only_named);
+    ASSERT_EQ(only_named.memory.size(), cell.memory.size()) << cell.name;
+    for (std::size_t k = 0; k < cell.memory.size(); ++k) {
+      bytes += cell.memory[k].bytes.size();
+      EXPECT_TRUE(only_named.memory[k].bytes.empty()) << cell.name;
+    }
   }
-  EXPECT_GT(bytes, 2 * bytes_of_named);
+  EXPECT_GT(bytes, 0U);
 }
 
 TEST(MayMatch, GoesByWhatIsBeforeThePattern) {
