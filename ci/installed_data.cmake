@@ -15,10 +15,10 @@ function(farcall_install_data folder)
     DESTINATION ${folder}/case-files/c ${ARGN})
 endfunction()
 
-# Debian packages whose code becomes part of the programs: headers, and, in the plugin, static
-# libraries. Their licences go with it.
+# Debian packages whose code becomes part of the programs: headers, and static
+# libraries. Their licences go with them.
 set(FARCALL_LICENCE_PACKAGES libboost-dev nlohmann-json3-dev libcli11-dev libfmt-dev libpugixml-dev
-    libc6-dev libgcc-s1)
+    libssl-dev libsqlite3-dev libc6-dev libgcc-s1)
 
 # farcall_install_licences(FOLDER NAME [install options…]): a file of farcall's own licence and those
 # of what it contains, from where Debian has them. To install without them would be to break them.

@@ -48,8 +48,7 @@ py::dict axes_of(const model::AxisValues& values) {
 
 // Where the cell's program begins in its file: what to show when nothing more is known.
 unsigned first_line(const model::Cell& cell) {
-  const bool known = cell.program && !cell.program->origins.empty();
-  return known ? cell.program->origins.front().line : 0;
+  return cell.program ? cell.program->origins.at(0).line : 0;
 }
 
 std::shared_ptr<model::Document> document_from_json(const std::string& text,

@@ -360,7 +360,7 @@ class Assembler {
 
   void append(const Slot& slot, Place place) {
     program_.slots.push_back(slot);
-    program_.origins.push_back(location(place));
+    program_.origins.add(location(place));
   }
 
   Result<void> read_register(AssemblyLine& line, std::uint8_t& number) const {

@@ -33,7 +33,7 @@ Result<void> divide_into_functions(Program& program) {
                    .message =
                        "the call's imm is -1, as before relocation: nothing says whom it "
                        "calls",
-                   .where = program.origins.empty() ? SourceLocation{} : program.origins[at]};
+                   .where = program.origins.at(at)};
     }
     const std::int64_t target = std::int64_t{at} + 1 + slot.imm;
     if (target > 0 && target < std::ssize(program.slots)) {

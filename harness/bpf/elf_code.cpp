@@ -177,12 +177,12 @@ class SectionReader {
           section, ErrorCode::elf_unsupported,
           fmt::format("{} bytes of data: expected {} at most", header.sh_size, kLargestData));
     }
-    ElfDataSection data{.name = section.name, .writable = (header.sh_flags & SHF_WRITE) != 0};
-    if (is_zeros) {
-      data.bytes.resize(header.sh_size);
-    } else {
+    ElfDataSection data{.name = section.name,
+                        .size = header.sh_size,
+                        .writable = (header.sh_flags & SHF_WRITE) != 0};
+    if (!is_zeros) {
       FARCALL_TRY(bytes, bytes_of(section));
-      data.bytes.assign(bytes.begin(), bytes.end());
+      data.bytes = bytes;
     }
     code_.data[section.number()] = std::move(data);
     return success();

@@ -31,7 +31,8 @@ struct ElfCodeSection {
 // `.rodata`, `.data`, `.bss` and whatever else has a place in memory and is neither code nor maps.
 struct ElfDataSection {
   std::string name;
-  std::vector<std::byte> bytes;  // of .bss, zeros
+  std::span<const std::byte> bytes;  // of the object; of .bss, which has none there, empty
+  std::uint64_t size = 0;
   bool writable = false;
   std::vector<ElfRelocation> relocations = {};  // by offset
 };

@@ -123,9 +123,7 @@ Error located(const Machine& machine, Error error) {
   if (error.code == ErrorCode::case_undefined_value) {
     return error;  // it is already
   }
-  if (machine.pc < machine.program.origins.size()) {
-    error.where = machine.program.origins[machine.pc];
-  }
+  error.where = machine.program.origins.at(machine.pc);
   error.message = fmt::format("{}{}: {}", name_of(machine.program, machine.pc),
                               source_line(machine.program, machine.pc), error.message);
   return error;
@@ -140,9 +138,7 @@ Error at_site(const Machine& machine, CallSite site, ErrorCode code, std::string
 Error undefined(const Machine& machine, std::string_view what, const Value& value) {
   Error error{.code = ErrorCode::case_undefined_value,
               .hint = "write it first; a value that nobody uses may stay undefined"};
-  if (machine.pc < machine.program.origins.size()) {
-    error.where = machine.program.origins[machine.pc];
-  }
+  error.where = machine.program.origins.at(machine.pc);
   error.message = fmt::format("{}: {} depends on {}", describe_slot(machine.program, machine.pc),
                               what, describe_origin(machine.program, opaque(value).origin));
   return error;

@@ -4,8 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -121,12 +119,10 @@ class ObjectReader {
             .hint = std::move(hint)};
   }
   SourceLocation location(ElfAddress at) const {
-    // Each slot has one: a large object has too many for a general formatter.
-    std::array<char, 16> digits{};
-    const auto end = std::to_chars(digits.begin(), digits.end(), at.offset, 16);
-    std::string file = code_.file;
-    file.append(":").append(section_name(at.section)).append("+0x");
-    return {.file = file.append(digits.begin(), end.ptr)};
+    return {.file = fmt::format("{}+{:#x}", part_name(at.section), at.offset)};
+  }
+  std::string part_name(std::size_t section) const {
+    return fmt::format("{}:{}", code_.file, section_name(section));
   }
   std::string section_name(std::size_t number) const {
     if (const auto code = code_.sections.find(number); code != code_.sections.end()) {
@@ -186,8 +182,9 @@ class ObjectReader {
   Result<Object> divided(const ElfSymbol& function) const {
     FARCALL_TRY(slots, decode_slots(code_.sections.at(function.section).bytes, code_.order));
     Object object{.program = {}, .data = {}, .addresses = {}, .order = code_.order};
+    const std::string part = part_name(function.section);
     for (std::size_t slot = 0; slot < slots.size(); ++slot) {
-      object.program.origins.push_back(location({function.section, slot * kSlotBytes}));
+      object.program.origins.add(part, slot * kSlotBytes);
     }
     object.program.slots = std::move(slots);
     FARCALL_TRYV(divide_into_functions(object.program));
@@ -352,7 +349,9 @@ class ObjectReader {
     if (is_new) {
       const ElfDataSection& data = code_.data.at(section);
       data_sections_.push_back(section);
-      data_.push_back({.name = data.name, .bytes = data.bytes, .writable = data.writable});
+      data_.push_back({.name = data.name, .writable = data.writable});
+      data_.back().bytes.assign(data.bytes.begin(), data.bytes.end());
+      data_.back().bytes.resize(data.size);
     }
     return known->second;
   }
@@ -370,13 +369,16 @@ class ObjectReader {
       if (relocation.type != kRelocationAbs64) {
         return unsupported(at, relocation);
       }
-      if (relocation.offset < free_from || data.bytes.size() < kAddressBytes ||
-          relocation.offset > data.bytes.size() - kAddressBytes) {
+      if (relocation.offset < free_from || data.size < kAddressBytes ||
+          relocation.offset > data.size - kAddressBytes) {
         return error_at(at, ErrorCode::elf_malformed,
                         "expected a pointer of eight bytes of its own within the section");
       }
       free_from = relocation.offset + kAddressBytes;
-      const auto addend = load<std::uint64_t>(data.bytes.data() + relocation.offset, code_.order);
+      const auto addend =
+          data.bytes.empty()
+              ? 0
+              : load<std::uint64_t>(data.bytes.data() + relocation.offset, code_.order);
       FARCALL_TRY(target, target_of(at, relocation, addend));
       addresses_.push_back({.region = region,
                             .offset = relocation.offset,
@@ -423,10 +425,10 @@ class ObjectReader {
           fmt::format("address of '{}', which is neither code nor a variable", symbol.name));
     }
     // One byte after the end is a place that C may point to.
-    if (place.offset > data->second.bytes.size() || data->second.bytes.empty()) {
+    if (place.offset > data->second.size || data->second.size == 0) {
       return error_at(at, ErrorCode::elf_malformed,
                       fmt::format("address of {}+{:#x}, which has {} bytes", data->second.name,
-                                  place.offset, data->second.bytes.size()));
+                                  place.offset, data->second.size));
     }
     return Target{.number = region_of(symbol.section), .addend = place.offset};
   }
@@ -457,6 +459,7 @@ class ObjectReader {
       FARCALL_TRYV(copy_slot(section, at, is_second));
       is_second = !is_second && slots_of(program_.slots.back().opcode) == 2;
     }
+    add_origins(section, function, begin);
     FARCALL_TRYV(fit_to_kernel(section, function, begin));
     // Linux names a function by BTF alone.
     const bool named = debug_.functions.contains({section.name, function.value});
@@ -465,6 +468,26 @@ class ObjectReader {
                                   .end = static_cast<SlotIndex>(program_.slots.size()),
                                   .anonymous = !named});
     return success();
+  }
+
+  // Says where the slots of a function that was copied are from.
+  void add_origins(const ElfCodeSection& section, const ElfSymbol& function, SlotIndex begin) {
+    const std::string part = part_name(function.section);
+    const std::uint64_t end = function.value + function.size;
+    for (std::uint64_t offset = function.value; offset < end; offset += kSlotBytes) {
+      program_.origins.add(part, offset);
+    }
+    for (auto line = debug_.lines.lower_bound({section.name, function.value});
+         line != debug_.lines.end() && line->first.first == section.name &&
+         line->first.second < end;
+         ++line) {
+      const std::uint64_t offset = line->first.second - function.value;
+      if (offset % kSlotBytes == 0) {
+        program_.lines.push_back({.slot = begin + static_cast<SlotIndex>(offset / kSlotBytes),
+                                  .where = line->second.where,
+                                  .text = line->second.text});
+      }
+    }
   }
 
   // Makes the instructions of a function that was copied fit a kernel's types.
@@ -499,13 +522,6 @@ class ObjectReader {
         is_second ? decode_at(section, at) : with_callee_in_dst(decode_at(section, at));
     const auto slot_number = static_cast<SlotIndex>(program_.slots.size());
     program_.slots.push_back(slot);
-    program_.origins.push_back(location(at));
-    const auto line = debug_.lines.find({section.name, at.offset});
-    if (line != debug_.lines.end()) {
-      program_.lines.push_back(
-          {.slot = slot_number, .where = line->second.where, .text = line->second.text});
-    }
-
     FARCALL_TRY(relocation, relocation_at(section, at));
     const InstructionInfo* info = find(slot);
     if (relocation != nullptr && relocation->type == R_BPF_64_64 && !is_second && info != nullptr &&

@@ -12,6 +12,7 @@
 
 #include "base/error.hpp"
 #include "bpf/external.hpp"
+#include "bpf/origins.hpp"
 
 namespace farcall::bpf {
 
@@ -112,8 +113,7 @@ struct Program {
   std::vector<Map> maps;                   // by their numbers; no two of one name
   std::vector<CodePointer> code_pointers;  // by region and offset, ascending
 
-  // Where each slot came from, for messages: as many as slots, or none.
-  std::vector<SourceLocation> origins;
+  Origins origins;  // of as many as slots, or of none
 
   // By slot; none if nothing says so.
   std::vector<SourceLine> lines;

@@ -33,13 +33,10 @@ struct Examined {
 
 Error error_at(const Examined& examined, SlotIndex slot, ErrorCode code, std::string_view message) {
   const Function& function = examined.program.functions[examined.function];
-  Error error{.code = code,
-              .message = fmt::format("{}+{}{}: {}", function.name, slot - function.begin,
-                                     source_line(examined.program, slot), message)};
-  if (slot < examined.program.origins.size()) {
-    error.where = examined.program.origins[slot];
-  }
-  return error;
+  return {.code = code,
+          .message = fmt::format("{}+{}{}: {}", function.name, slot - function.begin,
+                                 source_line(examined.program, slot), message),
+          .where = examined.program.origins.at(slot)};
 }
 
 Error error_at(const Examined& examined, ErrorCode code, std::string_view message) {

@@ -77,7 +77,7 @@ void append_program(bpf::Program& program, std::string_view name, bpf::Program m
     function.end += moved;
     function.begins_program = i == 0;
   }
-  program.origins.resize(program.slots.size());  // an object has none
+  program.origins.append(moved, more.origins);
   const auto append = [](auto& to, auto& from) {
     to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
   };
@@ -88,7 +88,6 @@ void append_program(bpf::Program& program, std::string_view name, bpf::Program m
   std::ranges::stable_sort(program.code_pointers, {}, &bpf::CodePointer::region);
   append(program.slots, more.slots);
   append(program.functions, more.functions);
-  append(program.origins, more.origins);
 }
 
 struct ArrayHeader {

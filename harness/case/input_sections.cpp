@@ -61,7 +61,7 @@ Result<void> append_words(Cursor cursor, const std::string& file, bpf::Program& 
     const Word word = cursor.word();
     FARCALL_TRY(value, unsigned_number(word));
     program.slots.push_back(bpf::slot_of_word(value, std::endian::little));
-    program.origins.push_back({.file = file, .line = word.where.line, .column = word.where.column});
+    program.origins.add({.file = file, .line = word.where.line, .column = word.where.column});
   }
   return success();
 }

@@ -356,6 +356,20 @@ void fill_data(const Case& parsed, const ResolvedPlacement& resolved, model::Cel
   }
 }
 
+// What is in the cell's memory, and the addresses in its program.
+void fill_in(const Case& parsed, const ResolvedPlacement& resolved, model::Cell& cell) {
+  const std::size_t before_data = parsed.mem ? 1 : 0;
+  if (parsed.mem) {
+    cell.memory.front().bytes = *parsed.mem;
+  }
+  for (std::size_t i = 0; i < parsed.data.size(); ++i) {
+    cell.memory[before_data + i].bytes = parsed.data[i].bytes;
+  }
+  fill_in_addresses(parsed, resolved, cell);
+  fill_data(parsed, resolved, cell);
+}
+
+// All of a cell but its name, and what fill_in() says.
 Result<model::Cell> make_cell(const Case& parsed, const Point& point,
                               const ResolvedPlacement& resolved, Usage& usage) {
   if (parsed.data_order && *parsed.data_order != byte_order(point.axes.endian)) {
@@ -372,22 +386,22 @@ Result<model::Cell> make_cell(const Case& parsed, const Point& point,
                    .memory = {},
                    .arguments = {},
                    .expected = std::move(expected)};
+  cell.memory.reserve(parsed.data.size() + 1);
   if (parsed.mem) {
     const GuestAddress mem = resolved.of(mem_item(callee_count(*parsed.program)));
-    cell.memory.push_back({.name = "mem", .address = mem, .bytes = *parsed.mem, .writable = true});
+    cell.memory.push_back({.name = "mem", .address = mem, .writable = true});
     cell.arguments[0] = mem.value;
     cell.arguments[1] = parsed.mem->size();
   }
   for (std::size_t i = 0; i < parsed.data.size(); ++i) {
-    cell.memory.push_back(parsed.data[i]);
-    cell.memory.back().address = resolved.of(data_item(callee_count(*parsed.program), i));
+    cell.memory.push_back({.name = parsed.data[i].name,
+                           .address = resolved.of(data_item(callee_count(*parsed.program), i)),
+                           .writable = parsed.data[i].writable});
   }
   if (parsed.context) {
     cell.arguments[0] =
         resolved.of(data_item(callee_count(*parsed.program), *parsed.context)).value;
   }
-  fill_in_addresses(parsed, resolved, cell);
-  fill_data(parsed, resolved, cell);
   for (std::size_t i = 0; i < cell.arguments.size(); ++i) {
     if (parsed.registers[i]) {
       cell.arguments[i] = value_in(resolved, *parsed.registers[i]);
@@ -469,8 +483,8 @@ void add_spoiled_cells(const Case& parsed, const Point& point, Usage& usage,
 }
 
 // Adds to `made` the cells for one placement, one for each value of its sweep.
-Result<void> add_swept_cells(const Case& parsed, Point point, Sizing& sizing, Usage& usage,
-                             std::vector<PlacedCell>& made) {
+Result<void> add_swept_cells(const Case& parsed, Point point, Sizing& sizing, Contents contents,
+                             Usage& usage, std::vector<PlacedCell>& made) {
   const auto in_cell = [&](Error error) {
     return with_cell(std::move(error), cell_name(parsed, point));
   };
@@ -493,6 +507,9 @@ Result<void> add_swept_cells(const Case& parsed, Point point, Sizing& sizing, Us
     if (!cell) {
       return in_cell(std::move(cell).error());
     }
+    if (contents == Contents::all) {
+      fill_in(parsed, resolved.value(), cell.value());
+    }
     cell.value().name = cell_name(parsed, point);
     made.push_back({.cell = std::move(cell).value(),
                     .placement = point.placement,
@@ -505,7 +522,7 @@ Result<void> add_swept_cells(const Case& parsed, Point point, Sizing& sizing, Us
 
 // Adds to `made` the cells for `axes`, those of each placement.
 Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, Sizing& sizing,
-                       Usage& usage, std::vector<PlacedCell>& made) {
+                       Contents contents, Usage& usage, std::vector<PlacedCell>& made) {
   const std::size_t before = made.size();
   const std::size_t placements = std::max<std::size_t>(parsed.placements.size(), 1);
   for (std::size_t i = 0; i < placements; ++i) {
@@ -514,7 +531,7 @@ Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, Sizing
       point.placement = static_cast<std::uint32_t>(i);
     }
     if (exists(parsed, point)) {
-      FARCALL_TRYV(add_swept_cells(parsed, point, sizing, usage, made));
+      FARCALL_TRYV(add_swept_cells(parsed, point, sizing, contents, usage, made));
     }
   }
   if (made.size() == before) {
@@ -525,7 +542,8 @@ Result<void> add_cells(const Case& parsed, const model::AxisValues& axes, Sizing
   return success();
 }
 
-Result<std::vector<PlacedCell>> make_cells(const Case& parsed, const CodeLayout& layout) {
+Result<std::vector<PlacedCell>> make_cells(const Case& parsed, const CodeLayout& layout,
+                                           Contents contents) {
   if (parsed.refusal) {
     return *parsed.refusal;
   }
@@ -539,7 +557,7 @@ Result<std::vector<PlacedCell>> make_cells(const Case& parsed, const CodeLayout&
   made.reserve(count);
   Sizing sizing(*parsed.program, layout);
   for (const model::AxisValues& axes : all) {
-    FARCALL_TRYV(add_cells(parsed, axes, sizing, usage, made));
+    FARCALL_TRYV(add_cells(parsed, axes, sizing, contents, usage, made));
   }
   FARCALL_TRYV(refuse_unused_sections(parsed, usage));
   FARCALL_TRYV(refuse_equal_names(parsed, made));
@@ -548,8 +566,9 @@ Result<std::vector<PlacedCell>> make_cells(const Case& parsed, const CodeLayout&
 
 }  // namespace
 
-Result<std::vector<PlacedCell>> placed_cells(const Case& parsed, const CodeLayout& layout) {
-  Result<std::vector<PlacedCell>> made = make_cells(parsed, layout);
+Result<std::vector<PlacedCell>> placed_cells(const Case& parsed, const CodeLayout& layout,
+                                             Contents contents) {
+  Result<std::vector<PlacedCell>> made = make_cells(parsed, layout, contents);
   if (!made && made.error().where.file.empty()) {
     made.error().where.file = parsed.path;
   }
@@ -566,6 +585,7 @@ Result<model::Cell> moved(const Case& parsed, const PlacedCell& placed, model::P
   resolved.items[index(toc_item(functions))] = resolved.placement.toc;
   Usage usage = unused(parsed);
   FARCALL_TRY(cell, make_cell(parsed, point, resolved, usage));
+  fill_in(parsed, resolved, cell);
   cell.name = placed.cell.name;
   return std::move(cell);
 }

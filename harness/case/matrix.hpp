@@ -41,7 +41,10 @@ struct PlacedCell {
   std::optional<std::int64_t> sweep;       // the value, in a placement that sweeps
   std::vector<GuestAddress> items;         // where each item is, by its number
 };
-Result<std::vector<PlacedCell>> placed_cells(const Case& parsed, const CodeLayout& layout = {});
+// What is in the memory of a cell. To name cells, it is not wanted: regions may have megabytes.
+enum class Contents : std::uint8_t { all, none };
+Result<std::vector<PlacedCell>> placed_cells(const Case& parsed, const CodeLayout& layout = {},
+                                             Contents contents = Contents::all);
 
 // The cell at another placement; everything in it that depends on where functions are, such as
 // tables in its data and results that are addresses, is changed with it. Whether its parts can lie

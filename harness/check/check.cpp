@@ -60,11 +60,6 @@ SourceLocation in_case(const model::Cell& cell, unsigned line) {
   return line == 0 ? SourceLocation{} : SourceLocation{.file = cell.case_path, .line = line};
 }
 
-// Where the source of a slot of the program is.
-SourceLocation source_of(const bpf::Program& program, bpf::SlotIndex slot) {
-  return program.origins.empty() ? SourceLocation{} : program.origins[slot];
-}
-
 // What lies after a function's code, layout_findings() speaks of; it calls nobody.
 std::vector<model::DecodedCall> that_are_reached(const Testimony& testimony) {
   std::vector<model::DecodedCall> calls;
@@ -93,33 +88,36 @@ Findings linked_findings(const Interpretation& source, const Result<Interpretati
   const auto same = [](const bpf::PseudoCall& a, const bpf::PseudoCall& b) {
     return a.site == b.site && a.callee == b.callee;
   };
+  const auto same_content = [](const bpf::MemoryRegion& a, const bpf::MemoryRegion& b) {
+    return same_bytes(a.bytes, b.bytes);
+  };
   if (!std::ranges::equal(run.calls, source.run.calls, same) ||
-      linked.value().memory != source.memory) {
+      !std::ranges::equal(linked.value().memory, source.memory, same_content)) {
     return {{ErrorCode::linked_differs, "",
              "the linked program makes other calls or leaves other memory than the source"}};
   }
   return {};
 }
 
-// What a program must leave in memory when no interpreter says it: its memory as it was, with what
-// the case expects.
-std::vector<bpf::MemoryRegion> expected_memory(const model::Cell& cell) {
-  std::vector<bpf::MemoryRegion> memory = cell.memory;
+// What a program must leave in a region when no interpreter says it: its bytes as they were, with
+// what the case expects.
+bpf::MemoryRegion with_expected(const model::Cell& cell, bpf::MemoryRegion region) {
   for (const model::ExpectedMemory& expected : cell.expected.memory) {
-    for (bpf::MemoryRegion& region : memory) {
-      if (region.name == expected.region) {
-        std::ranges::copy(expected.bytes,
-                          region.bytes.begin() + static_cast<std::ptrdiff_t>(expected.offset));
-      }
+    if (region.name == expected.region) {
+      std::ranges::copy(expected.bytes,
+                        region.bytes.begin() + static_cast<std::ptrdiff_t>(expected.offset));
     }
   }
-  return memory;
+  return region;
 }
 
 void put_code_pointers(const model::CodeImage& image, std::endian order,
                        std::vector<bpf::MemoryRegion>& memory) {
   for (bpf::MemoryRegion& region : memory) {
-    region.bytes = with_code_pointers(image, region, order);
+    if (std::ranges::find(image.code_pointers, region.name, &model::PlacedPointer::region) !=
+        image.code_pointers.end()) {
+      region.bytes = with_code_pointers(image, region, order);
+    }
   }
 }
 
@@ -194,7 +192,10 @@ Findings run_findings(const model::Cell& cell, const Testimony& testimony, const
       append(findings, memory_findings(memory, observed));
       append(findings, frame_findings(cell, image, source->run, observed));
     } else {
-      std::vector<bpf::MemoryRegion> memory = expected_memory(cell);
+      std::vector<bpf::MemoryRegion> memory;
+      for (const bpf::MemoryRegion& region : cell.memory) {
+        memory.push_back(with_expected(cell, region));
+      }
       put_code_pointers(image, byte_order(cell.axes.endian), memory);
       append(findings, memory_findings(memory, observed));
     }
@@ -340,7 +341,7 @@ Findings call_objections(const model::Cell& cell, const Interpretation& source) 
                           fmt::format("no run reaches this call; if it is meant so, say `{} {} *0` "
                                       "under -- calls, or `rest *any` for all that are not named",
                                       site, callee_name(program, callee)),
-                          source_of(program, call.slot)});
+                          program.origins.at(call.slot)});
     } else if (mentioned != nullptr && told < made) {
       findings.push_back(
           {ErrorCode::case_contradicts_interpreter, site,
@@ -371,25 +372,27 @@ std::vector<model::Finding> objections(const model::Cell& cell, const Interpreta
   }
   append(findings, call_objections(cell, source));
   // Every region that `-- mem-after` names must be all that the case says, unnamed bytes unchanged.
-  const std::vector<bpf::MemoryRegion> memory = expected_memory(cell);
-  for (std::size_t i = 0; i < memory.size(); ++i) {
-    const auto named =
-        std::ranges::find(expected.memory, memory[i].name, &model::ExpectedMemory::region);
-    const auto [wanted, seen] = std::ranges::mismatch(memory[i].bytes, source.memory[i].bytes);
-    if (named != expected.memory.end() && wanted != memory[i].bytes.end()) {
-      const auto offset = static_cast<std::uint64_t>(wanted - memory[i].bytes.begin());
-      const auto piece =
-          std::ranges::find_if(expected.memory, [&](const model::ExpectedMemory& one) {
-            return one.region == memory[i].name && one.offset <= offset &&
-                   offset - one.offset < one.bytes.size();
-          });
-      findings.push_back(
-          {ErrorCode::case_contradicts_interpreter, "",
-           fmt::format("the case expects {:02x} at offset {} of {}; the interpreter leaves {:02x}",
-                       std::to_integer<unsigned>(*wanted), offset, memory[i].name,
-                       std::to_integer<unsigned>(*seen)),
-           in_case(cell, piece != expected.memory.end() ? piece->line : named->line)});
+  for (std::size_t i = 0; i < cell.memory.size(); ++i) {
+    const std::string& name = cell.memory[i].name;
+    const auto named = std::ranges::find(expected.memory, name, &model::ExpectedMemory::region);
+    if (named == expected.memory.end()) {
+      continue;
     }
+    const std::vector<std::byte> bytes = with_expected(cell, cell.memory[i]).bytes;
+    if (same_bytes(bytes, source.memory[i].bytes)) {
+      continue;
+    }
+    const auto [wanted, seen] = std::ranges::mismatch(bytes, source.memory[i].bytes);
+    const auto offset = static_cast<std::uint64_t>(wanted - bytes.begin());
+    const auto piece = std::ranges::find_if(expected.memory, [&](const model::ExpectedMemory& one) {
+      return one.region == name && one.offset <= offset && offset - one.offset < one.bytes.size();
+    });
+    findings.push_back(
+        {ErrorCode::case_contradicts_interpreter, "",
+         fmt::format("the case expects {:02x} at offset {} of {}; the interpreter leaves {:02x}",
+                     std::to_integer<unsigned>(*wanted), offset, name,
+                     std::to_integer<unsigned>(*seen)),
+         in_case(cell, piece != expected.memory.end() ? piece->line : named->line)});
   }
   return findings;
 }

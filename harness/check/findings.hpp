@@ -2,6 +2,8 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
+#include <span>
 #include <vector>
 
 #include "bpf/interpreter.hpp"
@@ -110,6 +112,9 @@ Findings stack_pointer_findings(const model::Placement& placement,
                                 const std::vector<bpf::StoredPointer>& pointers,
                                 const model::Observations& observed, std::endian order,
                                 std::vector<bpf::MemoryRegion>& memory);
+
+// Regions may have megabytes: the library's comparison of bytes goes one by one.
+bool same_bytes(std::span<const std::byte> a, std::span<const std::byte> b);
 
 // Memory beside `expected`, and bytes written outside of everything.
 Findings memory_findings(const std::vector<bpf::MemoryRegion>& expected,

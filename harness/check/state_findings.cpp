@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <ranges>
 #include <span>
 #include <string_view>
@@ -160,13 +161,18 @@ Findings ending_findings(const model::CodeImage& image, const model::Observation
   return findings;
 }
 
+bool same_bytes(std::span<const std::byte> a, std::span<const std::byte> b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
+}
+
 Findings memory_findings(const std::vector<bpf::MemoryRegion>& expected,
                          const model::Observations& observed) {
   Findings findings;
   for (const bpf::MemoryRegion& region : expected) {
     const auto found =
         std::ranges::find(observed.memory, region.address, &model::JobRegion::address);
-    if (found == observed.memory.end() || region.bytes.empty()) {
+    if (found == observed.memory.end() || region.bytes.empty() ||
+        same_bytes(region.bytes, found->bytes)) {
       continue;
     }
     const auto [wanted, seen] = std::ranges::mismatch(region.bytes, found->bytes);

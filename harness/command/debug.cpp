@@ -5,7 +5,6 @@
 #include <CLI/App.hpp>
 #include <CLI/Error.hpp>
 #include <algorithm>
-#include <boost/process/search_path.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -16,6 +15,7 @@
 #include "command/shell_word.hpp"
 #include "debug/session.hpp"
 #include "debug/trace.hpp"
+#include "process/search_path.hpp"
 #include "run/machine_run.hpp"
 #include "run/pipeline.hpp"
 #include "run/select.hpp"
@@ -114,7 +114,7 @@ Result<vm::Machine> hold(const DebugArguments& arguments, const model::Cell& cel
 }
 
 Result<ExitCode> debug(const DebugArguments& arguments) {
-  const std::string gdb = boost::process::search_path(std::string(kGdb)).string();
+  const std::string gdb = process::program_on_path(kGdb);
   if (arguments.gdb_socket.empty() && !arguments.print && gdb.empty()) {
     return Error{.code = ErrorCode::machine_no_gdb,
                  .message = fmt::format("{} is not on PATH", kGdb),

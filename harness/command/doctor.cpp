@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <CLI/App.hpp>
-#include <boost/process/search_path.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "case/matrix.hpp"
 #include "command/commands.hpp"
 #include "command/options.hpp"
+#include "process/search_path.hpp"
 #include "run/runner.hpp"
 #include "vm/libvirt_host.hpp"
 
@@ -71,7 +71,7 @@ ExitCode doctor(const run::RunnerOptions& runner) {
   std::vector<std::string_view> needed;
   std::vector<std::string_view> wanted;
   for (const Tool& tool : kTools) {
-    const std::string found = boost::process::search_path(std::string(tool.program)).string();
+    const std::string found = process::program_on_path(tool.program);
     const std::string_view lacking = tool.runs_cells ? "MISSING" : "without";
     fmt::print("{:<8} {:<28} {}\n", found.empty() ? lacking : "ok", tool.program,
                found.empty() ? tool.purpose : found);

@@ -2,20 +2,22 @@
 
 #include <boost/process/child.hpp>
 #include <boost/process/io.hpp>
-#include <boost/process/search_path.hpp>
+#include <system_error>
+
+#include "process/search_path.hpp"
 
 namespace farcall::command {
-namespace process = boost::process;
 
 std::string qemu_version() {
-  const auto qemu = process::search_path("qemu-system-ppc64");
+  namespace bp = boost::process;
+  const std::string qemu = process::program_on_path("qemu-system-ppc64");
   if (qemu.empty()) {
     return "";
   }
-  process::ipstream out;
+  bp::ipstream out;
   std::error_code failure;
-  process::child child(qemu, "--version", process::std_in<process::null, process::std_out> out,
-                       process::std_err > process::null, failure);
+  bp::child child(qemu, "--version", bp::std_in<bp::null, bp::std_out> out, bp::std_err > bp::null,
+                  failure);
   std::string line;
   if (!failure) {
     std::getline(out, line);

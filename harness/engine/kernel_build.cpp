@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/process/search_path.hpp>
 #include <cstdlib>
 #include <fstream>
 #include <map>
@@ -21,6 +20,7 @@
 #include "engine/overlay.hpp"
 #include "process/file_descriptor.hpp"
 #include "process/process.hpp"
+#include "process/search_path.hpp"
 
 namespace farcall::engine {
 namespace {
@@ -117,7 +117,7 @@ class Hash {
 };
 
 Result<std::string> find_tool(const std::string& name) {
-  const std::string path = boost::process::search_path(name).string();
+  const std::string path = process::program_on_path(name);
   if (path.empty()) {
     return not_built(fmt::format("{} is not installed", name), std::string(kPackages));
   }

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <boost/process/search_path.hpp>
 #include <filesystem>
 #include <span>
 #include <sstream>
@@ -14,6 +13,7 @@
 #include "engine/process_jit.hpp"
 #include "kernel/store.hpp"
 #include "kernel/version.hpp"
+#include "process/search_path.hpp"
 
 namespace farcall::engine {
 namespace {
@@ -31,7 +31,7 @@ Result<Jit> exec_jit(const std::string& name) {
     command.arguments.push_back(argument);
   }
   command.program = program.find('/') == std::string::npos
-                        ? boost::process::search_path(program).string()
+                        ? process::program_on_path(program)
                         : std::filesystem::absolute(program).string();
   if (command.program.empty() || !std::filesystem::exists(command.program)) {
     return Error{.code = ErrorCode::jit_not_started,

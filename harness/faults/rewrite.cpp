@@ -68,7 +68,7 @@ bool recount(const bpf::Program& source, Rewritten& all) {
 std::optional<Rewritten> rewritten(const bpf::Program& source, const Instead& instead) {
   Rewritten all{.program = source, .moved = {}};
   all.program.slots.clear();
-  all.program.origins.clear();
+  all.program.origins = {};
   all.program.lines.clear();
   bool changed = false;
   for (SlotIndex at = 0; at < source.slots.size();) {

@@ -12,7 +12,7 @@ void run_object(Bytes object) {
     return;
   }
   const bpf::Program& program = read.value().program;
-  require(program.origins.empty() || program.origins.size() == program.slots.size(),
+  require(program.origins.size() == 0 || program.origins.size() == program.slots.size(),
           "an origin for each slot");
   if (bpf::validate(program)) {
     require(!bpf::disassemble(program).empty(), "assembly");

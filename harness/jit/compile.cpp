@@ -190,6 +190,18 @@ Result<void> check_axes(const model::AxisValues& axes) {
   return success();
 }
 
+// What the code of a slot has at most; `other` if it is not arithmetic.
+std::uint64_t most_bytes(const bpf::Slot& slot, std::uint64_t other) {
+  constexpr std::uint64_t kMove = 24;
+  constexpr std::uint64_t kArithmetic = 48;
+  const auto kind = static_cast<bpf::InstructionClass>(slot.opcode & 7U);
+  if (kind != bpf::InstructionClass::alu && kind != bpf::InstructionClass::alu64) {
+    return other;
+  }
+  const bpf::InstructionInfo* const info = bpf::find(slot);
+  return info != nullptr && info->operation == bpf::Operation::mov ? kMove : kArithmetic;
+}
+
 }  // namespace
 
 Result<model::CodeImage> compile(const model::LinkedProgram& linked,
@@ -286,17 +298,21 @@ Result<std::vector<std::uint64_t>> code_sizes(const model::LinkedProgram& linked
 }
 
 std::vector<std::uint64_t> code_at_most(const bpf::Program& program) {
-  // What a prologue and an epilogue have at most, what an instruction has, what a call by number
-  // has for each function that it may mean, and what an external function has.
+  // What a prologue and an epilogue have at most, what an instruction that is not arithmetic has, what
+  // a call by number has for each function that it may mean, and what an external function has.
   constexpr std::uint64_t kEnds = 256;
-  constexpr std::uint64_t kEach = 128;
+  constexpr std::uint64_t kOther = 128;
   constexpr std::uint64_t kEachByNumber = 64;
   constexpr std::uint64_t kExternal = 4096;
-  const std::uint64_t slot =
-      kEach + (program.callx == bpf::Callx::helper ? kEachByNumber * program.externals.size() : 0);
+  const std::uint64_t other =
+      kOther + (program.callx == bpf::Callx::helper ? kEachByNumber * program.externals.size() : 0);
   std::vector<std::uint64_t> sizes;
   for (const bpf::Function& function : program.functions) {
-    sizes.push_back(kEnds + slot * (function.end - function.begin));
+    std::uint64_t size = kEnds;
+    for (bpf::SlotIndex at = function.begin; at < function.end; ++at) {
+      size += most_bytes(program.slots[at], other);
+    }
+    sizes.push_back(size);
   }
   sizes.resize(bpf::callee_count(program), kExternal);
   return sizes;

@@ -323,15 +323,12 @@ class Translation {
   }
 
   Error unsupported(const Slot& slot) const {
-    Error error{.code = ErrorCode::jit_unsupported,
-                .message = fmt::format("{}+{}: the JIT does not know the instruction {:#04x} "
-                                       "(dst {}, src {}, imm {})",
-                                       function_.name, slot_ - function_.begin, slot.opcode,
-                                       slot.dst, slot.src, slot.imm)};
-    if (slot_ < program_.origins.size()) {
-      error.where = program_.origins[slot_];
-    }
-    return error;
+    return {.code = ErrorCode::jit_unsupported,
+            .message = fmt::format("{}+{}: the JIT does not know the instruction {:#04x} "
+                                   "(dst {}, src {}, imm {})",
+                                   function_.name, slot_ - function_.begin, slot.opcode, slot.dst,
+                                   slot.src, slot.imm),
+            .where = program_.origins.at(slot_)};
   }
 
   // --- jumps

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/process/search_path.hpp>
 #include <charconv>
 #include <chrono>
 #include <fstream>
@@ -18,6 +17,7 @@
 #include "kernel/initramfs.hpp"
 #include "process/file_descriptor.hpp"
 #include "process/patience.hpp"
+#include "process/search_path.hpp"
 #include "vm/qemu_abilities.hpp"
 
 namespace farcall::kernel {
@@ -143,15 +143,14 @@ Result<ProbeReport> read_probe_report(std::string_view console) {
 }
 
 Result<ProbeTools> find_probe_tools(const Architecture& architecture) {
-  const std::string qemu = boost::process::search_path(std::string(architecture.qemu)).string();
+  const std::string qemu = process::program_on_path(architecture.qemu);
   if (qemu.empty()) {
     return Error{.code = ErrorCode::machine_no_qemu,
                  .message = fmt::format("{} is not on PATH, which runs kernels for {}",
                                         architecture.qemu, architecture.name),
                  .hint = fmt::format("apt-get install {}", architecture.qemu_package)};
   }
-  const std::string compiler =
-      boost::process::search_path(std::string(architecture.compiler)).string();
+  const std::string compiler = process::program_on_path(architecture.compiler);
   if (compiler.empty()) {
     return Error{.code = ErrorCode::machine_no_image,
                  .message = fmt::format("{} is not on PATH, which makes the first process of a "

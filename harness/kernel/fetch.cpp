@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/process/search_path.hpp>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -20,6 +19,7 @@
 #include "base/files.hpp"
 #include "kernel/architecture.hpp"
 #include "process/process.hpp"
+#include "process/search_path.hpp"
 
 namespace farcall::kernel {
 namespace {
@@ -38,7 +38,7 @@ struct Ran {
 // Runs a tool to its end, and calls `tick` now and then.
 Result<Ran> run(const std::string& tool, std::vector<std::string> arguments,
                 const std::function<void()>& tick, const fs::path& directory = {}) {
-  const std::string program = boost::process::search_path(tool).string();
+  const std::string program = process::program_on_path(tool);
   if (program.empty()) {
     return fetch_failed(
         fmt::format("{} is not installed", tool),

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <boost/process/search_path.hpp>
 #include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "process/patience.hpp"
+#include "process/search_path.hpp"
 #include "vm/qemu_abilities.hpp"
 #include "wire/kernel_batch.hpp"
 
@@ -74,7 +74,7 @@ process::Command guest_command(const vm::Qemu& qemu, const GuestSpec& spec,
 }
 
 Result<vm::Qemu> find_qemu_for_linux() {
-  const std::string program = boost::process::search_path("qemu-system-ppc64").string();
+  const std::string program = process::program_on_path("qemu-system-ppc64");
   if (program.empty()) {
     return Error{.code = ErrorCode::machine_no_qemu,
                  .message = "qemu-system-ppc64 is not on PATH",

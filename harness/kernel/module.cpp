@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/process/search_path.hpp>
 #include <fstream>
 #include <ranges>
 #include <sstream>
@@ -13,6 +12,7 @@
 #include "base/files.hpp"
 #include "kernel/store.hpp"
 #include "process/process.hpp"
+#include "process/search_path.hpp"
 
 namespace farcall::kernel {
 namespace {
@@ -58,7 +58,7 @@ Result<std::string> unpacked(const Found& found) {
   if (packing.tool == nullptr) {
     return read_file(found.file.string(), "", kMostModuleBytes);
   }
-  const std::string program = boost::process::search_path(packing.tool).string();
+  const std::string program = process::program_on_path(packing.tool);
   if (program.empty()) {
     return fetch_failed(
         fmt::format("{} is not installed, which unpacks {}", packing.tool, found.file.string()),

@@ -50,28 +50,20 @@ bpf::Program grown(bpf::Program source, std::span<const bpf::SlotIndex> moved) {
   for (std::size_t at = 0; at < source.slots.size(); ++at) {
     program.slots[moved[at]] = source.slots[at];
   }
-  if (!source.origins.empty()) {
-    program.origins.reserve(program.slots.size());
-    for (std::size_t at = 0; at < source.slots.size(); ++at) {
-      // A call's second slot comes from where its first one does.
-      program.origins.resize(moved[at + 1], source.origins[at]);
-    }
-  }
+  // A call's second slot comes from where its first one does.
+  program.origins = source.origins.grown(moved);
   return program;
 }
 
 Error branch_out_of_range(const bpf::Program& program, bpf::SlotIndex at, std::int64_t distance) {
   const bpf::Function& function = program.functions[*bpf::function_at(program, at)];
-  Error error{
+  return {
       .code = ErrorCode::link_branch_out_of_range,
       .message = fmt::format("{}+{}: with two slots for each call this branch goes over {} slots; "
                              "`off` reaches -32768 … 32767",
                              function.name, at - function.begin, distance),
+      .where = program.origins.at(at),
       .hint = "the other schemes do not make a program grow"};
-  if (at < program.origins.size()) {
-    error.where = program.origins[at];
-  }
-  return error;
 }
 
 // `source_slots` are slots before they moved.

@@ -11,14 +11,11 @@ namespace farcall::link {
 
 Error out_of_range(const model::LinkedProgram& linked, const model::LinkedCall& call,
                    std::string message, std::string hint) {
-  Error error{.code = ErrorCode::call_out_of_range,
-              .message = std::move(message),
-              .site = bpf::to_string(linked.program, call.site),
-              .hint = std::move(hint)};
-  if (call.slot < linked.program.origins.size()) {
-    error.where = linked.program.origins[call.slot];
-  }
-  return error;
+  return {.code = ErrorCode::call_out_of_range,
+          .message = std::move(message),
+          .where = linked.program.origins.at(call.slot),
+          .site = bpf::to_string(linked.program, call.site),
+          .hint = std::move(hint)};
 }
 
 Result<void> keep_distance_in_offset(model::LinkedProgram& linked, const model::LinkedCall& call) {

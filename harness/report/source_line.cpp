@@ -11,11 +11,11 @@ unsigned source_line(const model::Cell& cell, const model::Verdict& verdict) {
       return where.line;
     }
   }
-  if (!cell.program || cell.program->origins.empty()) {
+  if (!cell.program) {
     return 1;
   }
   const auto line_at = [&cell](bpf::SlotIndex slot) {
-    const SourceLocation& origin = cell.program->origins[slot];
+    const SourceLocation origin = cell.program->origins.at(slot);
     return origin.file == cell.case_path && origin.line > 0 ? origin.line : 1;
   };
   if (!verdict.findings.empty()) {

@@ -17,7 +17,6 @@
 #include "case/case_file.hpp"
 #include "case/find.hpp"
 #include "case/hardware.hpp"
-#include "case/matrix.hpp"
 #include "edges/edges.hpp"
 #include "faults/control.hpp"
 #include "model/json.hpp"
@@ -35,9 +34,13 @@ bool returns_as_expected(const model::Cell& cell) {
 
 // `large`: the cells are wanted at edges.
 Result<std::vector<model::Cell>> cells_of(const std::string& path, edges::LargePrograms* large,
-                                          cases::KernelFiles& kernels) {
+                                          cases::KernelFiles& kernels,
+                                          cases::Contents contents = cases::Contents::all) {
   FARCALL_TRY(parsed, cases::read_case(path, &kernels));
-  FARCALL_TRY(placed, cases::placed_cells(parsed, code_layout()));
+  if (large != nullptr || !parsed.spoiled.empty()) {  // these are looked into
+    contents = cases::Contents::all;
+  }
+  FARCALL_TRY(placed, cases::placed_cells(parsed, code_layout(), contents));
   std::vector<model::Cell> cells;
   cells.reserve(placed.size());
   if (large == nullptr) {
@@ -154,7 +157,7 @@ bool may_match(std::string_view filter, std::string_view name) {
   return literal.substr(0, both) == std::string_view(with_at).substr(0, both);
 }
 
-Result<Selected> select_cells(const Selection& selection) {
+Result<Selected> select_cells(const Selection& selection, cases::Contents contents) {
   FARCALL_TRY(conditions, read_conditions(selection.where));
   std::optional<std::set<std::string>> failed;
   if (!selection.failed_in.empty()) {
@@ -222,7 +225,7 @@ Result<Selected> select_cells(const Selection& selection) {
       std::vector<Result<std::vector<model::Cell>>> read(std::min(at_once, files.size() - begin),
                                                          std::vector<model::Cell>());
       for_each_index(read.size(), threads, [&](std::size_t i) {
-        read[i] = cells_of(files[begin + i], selection.edges ? &large : nullptr, kernels);
+        read[i] = cells_of(files[begin + i], selection.edges ? &large : nullptr, kernels, contents);
       });
       for (std::size_t i = 0; i < read.size(); ++i) {
         if (!read[i]) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "case/matrix.hpp"
 #include "model/document.hpp"
 #include "report/report.hpp"
 
@@ -58,7 +59,9 @@ struct Selected {
 // not keep others from being run; with shards, it belongs to one of them. Selecting nothing is
 // usage.nothing-selected: a green run of no cells would say nothing. Only a shard may be empty, if
 // there are cells for others.
-Result<Selected> select_cells(const Selection& selection);
+// Without `contents` the documents are good for nothing but their names.
+Result<Selected> select_cells(const Selection& selection,
+                              cases::Contents contents = cases::Contents::all);
 
 // What the cells of this file are called, but for their axes.
 std::string case_name(const std::string& path);

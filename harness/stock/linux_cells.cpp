@@ -7,6 +7,7 @@
 #include <bit>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <tuple>
 #include <utility>
 
@@ -113,9 +114,7 @@ std::optional<Error> objection(const model::Cell& cell) {
   for (std::uint32_t i = 0; i < program.slots.size(); ++i) {
     if (const std::string what = foreign(program.slots[i]); !what.empty()) {
       Error error = not_asked(what);
-      if (i < program.origins.size()) {
-        error.where = program.origins[i];
-      }
+      error.where = program.origins.at(i);
       return error;
     }
     if (program.slots[i].opcode == bpf::kLoadImmediate64) {
@@ -178,10 +177,9 @@ bpf::Program with_prologue(const bpf::Program& program, std::vector<bpf::Slot> s
   const auto count = static_cast<bpf::SlotIndex>(slots.size());
   bpf::Program all = program;
   all.slots.insert(all.slots.begin(), slots.begin(), slots.end());
-  if (!all.origins.empty()) {
-    const SourceLocation first = all.origins.front();
-    all.origins.insert(all.origins.begin(), count, first);
-  }
+  std::vector<bpf::SlotIndex> begins(program.slots.size() + 1);
+  std::iota(begins.begin() + 1, begins.end(), count + 1);
+  all.origins = program.origins.grown(begins);  // `slots` come from where the first one does
   for (bpf::Function& function : all.functions) {
     function.begin += function.begin == 0 ? 0 : count;
     function.end += count;

@@ -1,13 +1,13 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <boost/process/search_path.hpp>
 #include <fstream>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "process/process.hpp"
+#include "process/search_path.hpp"
 #include "vm/command_line.hpp"
 #include "vm/host.hpp"
 #include "vm/last_will.hpp"
@@ -60,7 +60,7 @@ Result<std::optional<LastWill>> will_of(const std::string& program, int process)
 class DirectHost : public Host {
  public:
   Result<StartedQemu> start(const MachineSpec& spec) override {
-    const std::string qemu = boost::process::search_path(std::string(kQemu)).string();
+    const std::string qemu = process::program_on_path(kQemu);
     if (qemu.empty()) {
       return Error{ErrorCode::machine_no_qemu, fmt::format("{} is not on PATH", kQemu),
                    SourceLocation{}, std::string{}, "apt-get install qemu-system-ppc"};

@@ -126,8 +126,8 @@ TEST_P(ObjectOrder, TakesTheEntryAndWhatItReachesInOrderOfReference) {
   EXPECT_THAT(function_names(program.value()),
               ElementsAre("entry", "outer", "other", "middle", "depth", "leaf"));
   EXPECT_EQ(program.value().origins.size(), program.value().slots.size());
-  EXPECT_EQ(to_string(program.value().origins[0]), "sample.o:prog+0x0");
-  EXPECT_EQ(to_string(program.value().origins[program.value().functions[2].begin]),
+  EXPECT_EQ(to_string(program.value().origins.at(0)), "sample.o:prog+0x0");
+  EXPECT_EQ(to_string(program.value().origins.at(program.value().functions[2].begin)),
             "sample.o:sec/other+0x0");
 }
 
@@ -214,7 +214,7 @@ TEST(Object, ReadsTheSameFromAFile) {
   const Result<Program> program = program_in_file(path, "entry");
   ASSERT_TRUE(program) << to_string(program.error());
   EXPECT_EQ(program.value(), program_in(object, "sample.o", "entry").value());
-  EXPECT_EQ(program.value().origins[0].file, path + ":prog+0x0");
+  EXPECT_EQ(program.value().origins.at(0).file, path + ":prog+0x0");
   std::ofstream(path, std::ios::trunc).close();
   EXPECT_EQ(program_in_file(path, "entry").error().code, ErrorCode::file_empty);
   std::filesystem::remove(path);

@@ -273,7 +273,7 @@ TEST(Validator, FallingOffTheEnd) {
 
 TEST(Validator, WithoutOriginsTheErrorHasNoPlace) {
   Program program = program_of("mov %r0, 1\n");
-  program.origins.clear();
+  program.origins = {};
   ASSERT_FALSE(validate(program));
   EXPECT_EQ(validate(program).error().where, SourceLocation{});
 }

@@ -250,8 +250,8 @@ TEST(LinkPair64, EverySlotKeepsItsPlaceInTheSource) {
   const auto linked = link_program(
       cell_of("mov %r0, 0\ncall local f\nexit\nf:\nexit\n", model::Endian::little, {{0}, {4}}));
   std::vector<unsigned> lines;
-  for (const SourceLocation& origin : linked.value().program.origins) {
-    lines.push_back(origin.line);
+  for (std::size_t slot = 0; slot < linked.value().program.origins.size(); ++slot) {
+    lines.push_back(linked.value().program.origins.at(slot).line);
   }
   EXPECT_EQ(lines, (std::vector<unsigned>{1, 2, 2, 3, 5}));
 }

@@ -43,6 +43,42 @@ TEST(CodeLayout, NoCodeIsLongerThanAtMost) {
   EXPECT_GT(compared, 1000U);
 }
 
+TEST(CodeLayout, IsNotAskedHowLongCodeIsThatHasRoom) {
+  cases::CodeLayout layout = code_layout();
+  std::size_t asked = 0;
+  layout.sizes = [&asked](const bpf::Program&, const model::AxisValues&) {
+    ++asked;
+    return std::vector<std::uint64_t>();
+  };
+  // A function of 32,764 instructions lies 1 MiB before the next one.
+  const auto parsed =
+      cases::read_case((tests::source_dir() / "cases/c/distance-last.case").string());
+  ASSERT_TRUE(parsed) << to_string(parsed.error());
+  EXPECT_TRUE(cases::cells(parsed.value(), layout));
+  EXPECT_EQ(asked, 0U);
+}
+
+TEST(SelectCells, ToBeNamedCellsNeedNoMemory) {
+  const Selection selection{.paths = {(tests::source_dir() / "cases/maps").string()}};
+  const auto all = select_cells(selection);
+  const auto named = select_cells(selection, cases::Contents::none);
+  ASSERT_TRUE(all && named);
+  ASSERT_EQ(named.value().documents.size(), all.value().documents.size());
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < all.value().documents.size(); ++i) {
+    const model::Cell& cell = all.value().documents[i].cell;
+    const model::Cell& only_named = named.value().documents[i].cell;
+    EXPECT_EQ(only_named.name, cell.name);
+    EXPECT_EQ(only_named.placement, cell.placement) << cell.name;
+    ASSERT_EQ(only_named.memory.size(), cell.memory.size()) << cell.name;
+    for (std::size_t k = 0; k < cell.memory.size(); ++k) {
+      bytes += cell.memory[k].bytes.size();
+      EXPECT_TRUE(only_named.memory[k].bytes.empty()) << cell.name;
+    }
+  }
+  EXPECT_GT(bytes, 0U);
+}
+
 TEST(MayMatch, GoesByWhatIsBeforeThePattern) {
   for (const char* const filter :
        {"far", "far@*", "far@le-power9", "f*", "*", "*@aux64", "f?r", "[f]ar", "far*", "far@"}) {
