@@ -18,7 +18,7 @@ namespace {
 constexpr std::uint32_t kNearResult = 5;
 constexpr std::uint32_t kFarResult = 7;
 constexpr std::uint32_t kLinesResult = 0x1111'1111;
-constexpr std::size_t kLinesExit = 11;  // the number of the last instruction of lines_program()
+constexpr std::size_t kLinesExit = 11;    // the number of the last instruction of lines_program()
 constexpr std::int32_t kFiller = 40'000;  // more than a signed off of 16 bits reaches
 
 bpf::Program program_of(std::string_view text) {
@@ -218,14 +218,10 @@ std::vector<kernel::Question> probe_questions() {
   kernel::Question listed = question(near, hardened);
   listed.as_listed = true;
   const bpf::Program lines = lines_program();
-  return {question(near, jit),
-          question(near, interpreter),
-          std::move(listed),
-          question(lines, jit),
-          question(lines, hardened),
-          question(far, jit),
-          question(far, interpreter),
-          question(may_goto_program(), interpreter)};
+  return {question(near, jit),        question(near, interpreter),
+          std::move(listed),          question(lines, jit),
+          question(lines, hardened),  question(far, jit),
+          question(far, interpreter), question(may_goto_program(), interpreter)};
 }
 
 kernel::Question large_question() {

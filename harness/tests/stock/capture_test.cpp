@@ -250,7 +250,7 @@ TEST(LinuxGuest, AWalkOverTheStackBelongsToBothModesOfTheJit) {
   const Json report = Json::parse(run.out);
   std::map<std::string, bool> walked;  // no note says that there was none
   for (const Json& cell : report.at("cells")) {
-    walked[cell.at("name").get<std::string>()] =
+    walked[cell.at("cell").get<std::string>()] =
         cell.dump().find("no walk over the stack: f may take an r5") == std::string::npos;
   }
   EXPECT_TRUE(walked.at("three@linux-jit"));

@@ -56,8 +56,8 @@ std::vector<kernel::Answered> sound() {
   far.program = {{.opcode = 0x85, .src = 1, .offset = 1, .imm = 40'001}};
   kernel::Answer hardened = done(5);
   hardened.functions = {{.address = {0xc008'0000'0000'1000}, .symbol = "bpf_prog_ab_main"}};
-  return {done(5),        done(5), hardened, with_exit_at(7), with_exit_at(27), far, done(7),
-          done(5), done(7)};
+  return {done(5), done(5), hardened, with_exit_at(7), with_exit_at(27),
+          far,     done(7), done(5),  done(7)};
 }
 
 std::vector<ProbeStory> stories(const std::vector<kernel::Answered>& answers) {
