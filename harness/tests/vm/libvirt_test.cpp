@@ -154,18 +154,6 @@ TEST(Libvirt, WhatIsNoMachineIsNotListed) {
   EXPECT_THAT(names, testing::ElementsAre("farcall-1-1"));
 }
 
-// Memory is not shared with a machine elsewhere, and nothing is started there.
-TEST(Libvirt, ALinuxGuestOnAnotherMachineIsRefused) {
-  const auto libvirt = libvirt_host("test://elsewhere/default");
-  if (libvirt.has_error()) {
-    EXPECT_EQ(libvirt.error().code, ErrorCode::machine_libvirt);
-    return;
-  }
-  const auto guest = libvirt.value()->boot({}, {}, LinuxStart::boots);
-  ASSERT_TRUE(guest.has_error());
-  EXPECT_THAT(guest.error().message, HasSubstr("starts machines elsewhere"));
-}
-
 TEST(Libvirt, ADaemonThatIsNotThereIsNamed) {
   const auto libvirt = libvirt_host("qemu+unix:///system?socket=/nonexistent/socket");
   ASSERT_TRUE(libvirt.has_error());
