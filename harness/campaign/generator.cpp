@@ -14,7 +14,7 @@
 #include "bpf/disassembler.hpp"
 #include "bpf/instruction.hpp"
 #include "case/hardware.hpp"
-#include "run/edges.hpp"
+#include "edges/edges.hpp"
 
 namespace farcall::campaign {
 namespace {
@@ -627,7 +627,7 @@ class Generator {
       return;
     }
     model::Placement to = cell.value().placement;
-    if (!run::place_at_edge(choices_.below(run::edge_count()), *cell.value().program, to)) {
+    if (!edges::place_at_edge(choices_.below(edges::edge_count()), *cell.value().program, to)) {
       return;
     }
     if (std::ranges::any_of(to.functions, [](GuestAddress at) { return at < kText; })) {
