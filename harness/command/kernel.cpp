@@ -259,9 +259,6 @@ ExitCode defects(const DefectsArguments& arguments) {
   return shown ? ExitCode::passed : report_error(shown.error());
 }
 
-const std::map<std::string, wire::KernelMode> kModesWithCode = {
-    {"jit", wire::KernelMode::jit}, {"hardened", wire::KernelMode::hardened}};
-
 struct CaptureArguments {
   std::string cell;                            // FILE@CELL
   std::string kernel = stock::kDefaultKernel;  // a version that was fetched, or a file
@@ -377,6 +374,8 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
       ->add_option("CELL", to_capture->cell, "FILE@CELL, such as cases/scheme/beyond-2g.case@imm32")
       ->required();
   add_kernel(*capture_app, to_capture->kernel);
+  static const std::map<std::string, wire::KernelMode> kModesWithCode = {
+      {"jit", wire::KernelMode::jit}, {"hardened", wire::KernelMode::hardened}};
   add_choice(*capture_app, "--mode", to_capture->mode, kModesWithCode,
              "jit (the default), or hardened: bpf_jit_harden=2, constants are blinded", "MODE");
   add_fresh_boot(*capture_app, to_capture->fresh_boot);

@@ -99,7 +99,7 @@ Result<void> LinuxQemu::restore(int snapshot) {
 }
 
 Result<void> LinuxQemu::save(int file) {
-  const Result<void> written = write_to(file);
+  Result<void> written = write_to(file);
   // Whatever came of that: it may stand still.
   FARCALL_TRYV(process().execute("cont", nlohmann::ordered_json::object()));
   return written;

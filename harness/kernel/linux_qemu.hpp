@@ -26,7 +26,7 @@ class LinuxQemu {
   static Result<LinuxQemu> start(const GuestSpec& spec, std::span<const std::byte> initramfs,
                                  std::optional<int> snapshot);
 
-  vm::RunningQemu& process() { return *started_.qemu; }
+  vm::RunningQemu& process() const { return *started_.qemu; }
   int terminal() const { return started_.terminal.number(); }  // our end
   int window() const { return started_.window.number(); }      // a file
   std::string log() const;  // the kernel's, as its console has it
