@@ -158,7 +158,8 @@ std::vector<DefectState> probe(const stock::StockKernel& kernel, const run::Runn
                                const std::function<bool()>& stopped) {
   const std::vector<kernel::Question> questions = stock::probe_questions();
   const kernel::Watcher watcher{.stopped = stopped, .tell = note};
-  kernel::GuestSpec spec{.vmlinux = kernel.vmlinux, .agent = runner.images / "linux-agent"};
+  kernel::GuestSpec spec{
+      .vmlinux = kernel.vmlinux, .agent = runner.images / "linux-agent", .host = runner.host};
   auto answers = kernel::ask(spec, questions, watcher);
   if (answers) {
     // A snapshot of so much memory would be taken for this program alone.

@@ -6,6 +6,7 @@
 #include <CLI/App.hpp>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -262,25 +263,34 @@ struct CaptureArguments {
   std::string cell;                            // FILE@CELL
   std::string kernel = stock::kDefaultKernel;  // a version that was fetched, or a file
   std::string output;                          // empty: standard output
+  wire::KernelMode mode = wire::KernelMode::jit;
   bool fresh_boot = false;
   std::filesystem::path images;
+  vm::Host* host = &vm::direct_host();
 };
 
 Result<void> write_capture(const CaptureArguments& arguments) {
   FARCALL_TRY(document, run::select_cell(arguments.cell));
   const stock::LinuxCell cell = stock::linux_cell(document.cell);
-  if (cell.skipped) {
-    return *cell.skipped;
+  if (const auto why = stock::why_not_asked(cell, arguments.mode)) {
+    return *why;
   }
   FARCALL_TRY(kernel, stock::stock_kernel(arguments.kernel, arguments.fresh_boot));
+  // Beside its code without hardening one sees whether constants are blinded.
+  std::vector<kernel::Question> questions = {cell.question};
+  if (arguments.mode == wire::KernelMode::hardened) {
+    questions.push_back(cell.question);
+    questions.back().mode = arguments.mode;
+  }
   FARCALL_TRY(answers, kernel::ask({.vmlinux = kernel.vmlinux,
                                     .agent = arguments.images / "linux-agent",
                                     .cpu = document.cell.axes.cpu,
                                     .mmu = document.cell.axes.mmu,
-                                    .fresh_boot = kernel.fresh_boot},
-                                   std::span(&cell.question, 1), {.tell = note}));
+                                    .fresh_boot = kernel.fresh_boot,
+                                    .host = arguments.host},
+                                   questions, {.tell = note}));
   stock::Captured captured =
-      stock::captured(cell, wire::KernelMode::jit, answers.front(), kernel.asked);
+      stock::captured(cell, arguments.mode, answers.back(), kernel.asked, &answers.front());
   std::erase_if(captured.findings, stock::is_of_every_kernel);
   if (captured.skipped) {
     return *captured.skipped;
@@ -288,8 +298,11 @@ Result<void> write_capture(const CaptureArguments& arguments) {
   if (!captured.findings.empty()) {
     return model::as_error(captured.findings.front());
   }
+  for (const std::string& line : captured.notes) {
+    note(line);
+  }
   model::Document written = *captured.document;
-  written.cell.name = fmt::format("{}-{}", cell.cell.name, kernel.asked.name);
+  written.cell.name = fmt::format("{}-{}", captured.cell.name, kernel.asked.name);
   return write_output(arguments.output,
                       model::json_text(model::to_json(written, "image"), 1) + "\n");
 }
@@ -362,10 +375,15 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
       ->add_option("CELL", to_capture->cell, "FILE@CELL, such as cases/scheme/beyond-2g.case@imm32")
       ->required();
   add_kernel(*capture_app, to_capture->kernel);
+  static const std::map<std::string, wire::KernelMode> kModesWithCode = {
+      {"jit", wire::KernelMode::jit}, {"hardened", wire::KernelMode::hardened}};
+  add_choice(*capture_app, "--mode", to_capture->mode, kModesWithCode,
+             "jit (the default), or hardened: bpf_jit_harden=2, constants are blinded", "MODE");
   add_fresh_boot(*capture_app, to_capture->fresh_boot);
   capture_app->add_option("--output", to_capture->output, "Where to write it")->type_name("FILE");
-  capture_app->parse_complete_callback(
-      [=] { *action = [to_capture] { return capture(*to_capture); }; });
+  const auto do_capture =
+      with_host(*capture_app, to_capture->host, [to_capture] { return capture(*to_capture); });
+  capture_app->parse_complete_callback([=] { *action = do_capture; });
 
   const auto to_measure = std::make_shared<DistanceArguments>();
   to_measure->images = invocation.images;
@@ -388,11 +406,13 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
   distance_app
       ->add_option("--picture", to_measure->picture, "Draw them as well, beside the table (.svg)")
       ->type_name("FILE");
+  const auto do_measure = with_host(*distance_app, to_measure->host,
+                                    [to_measure] { return kernel_distance(*to_measure); });
   distance_app->parse_complete_callback([=] {
     if (to_measure->architectures.empty()) {
       to_measure->architectures.emplace_back(kernel::kPpc64el);
     }
-    *action = [to_measure] { return kernel_distance(*to_measure); };
+    *action = do_measure;
   });
 
   const auto to_test = std::make_shared<SelftestArguments>();
@@ -408,9 +428,11 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
           std::vector<std::string>(kernel::kSelftestSuites.begin(), kernel::kSelftestSuites.end())))
       ->type_name("SUITE");
   add_formats(*selftest_app, to_test->reports);
+  const auto do_test =
+      with_host(*selftest_app, to_test->host, [to_test] { return kernel_selftest(*to_test); });
   selftest_app->parse_complete_callback([=] {
     check_pairs(*selftest_app);
-    *action = [to_test] { return kernel_selftest(*to_test); };
+    *action = do_test;
   });
 
   const auto to_list = std::make_shared<ListingArguments>();
@@ -424,11 +446,13 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
       ->type_name("VERSION...");
   listing_app->add_option("--cases", to_list->cases, "Whose programs: `cases` by default")
       ->type_name("PATH");
+  const auto do_list =
+      with_host(*listing_app, to_list->host, [to_list] { return kernel_listing(*to_list); });
   listing_app->parse_complete_callback([=] {
     if (to_list->kernels.empty()) {
       to_list->kernels.emplace_back(stock::kDefaultKernel);
     }
-    *action = [to_list] { return kernel_listing(*to_list); };
+    *action = do_list;
   });
 
   const auto arguments = std::make_shared<DefectsArguments>();
@@ -440,8 +464,9 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
                           "fetched; or a source tree, or the file of a kernel; without any, all "
                           "that was fetched");
   defects_app->add_flag("--json", arguments->json, "The table as JSON");
-  defects_app->parse_complete_callback(
-      [=] { *action = [arguments] { return defects(*arguments); }; });
+  const auto do_defects =
+      with_host(*defects_app, arguments->runner.host, [arguments] { return defects(*arguments); });
+  defects_app->parse_complete_callback([=] { *action = do_defects; });
   return {kernel_app, [action] { return (*action)(); }};
 }
 

@@ -75,16 +75,17 @@ std::string_view mmu_name(model::Mmu mmu) {
 }
 
 Result<void> add_boot(const stock::StockKernel& kernel, model::Mmu mmu, unsigned boot,
-                      const std::filesystem::path& images, Rows& rows) {
+                      const DistanceArguments& arguments, Rows& rows) {
   std::vector<kernel::Question> questions;
   for (const unsigned crowd : kCrowdMebibytes) {
     questions.push_back(stock::distance_question(crowd));
   }
   FARCALL_TRY(answers, kernel::ask({.vmlinux = kernel.vmlinux,
-                                    .agent = images / "linux-agent",
+                                    .agent = arguments.images / "linux-agent",
                                     .cpu = model::Cpu::power9,
                                     .mmu = mmu,
-                                    .fresh_boot = true},
+                                    .fresh_boot = true,
+                                    .host = arguments.host},
                                    questions));
   for (std::size_t i = 0; i < questions.size(); ++i) {
     FARCALL_TRY(answer, answers[i]);
@@ -108,7 +109,7 @@ Result<void> add_ppc64el(const std::vector<std::string>& kernels,
     FARCALL_TRY(kernel, stock::stock_kernel(name));
     for (const model::Mmu mmu : {model::Mmu::radix, model::Mmu::hash}) {
       for (unsigned boot = 1; boot <= arguments.boots; ++boot) {
-        FARCALL_TRYV(add_boot(kernel, mmu, boot, arguments.images, rows));
+        FARCALL_TRYV(add_boot(kernel, mmu, boot, arguments, rows));
       }
     }
   }
@@ -179,6 +180,13 @@ Result<void> measure(const DistanceArguments& arguments, Rows& rows) {
   std::vector<const kernel::Architecture*> architectures;
   for (const std::string& name : arguments.architectures) {
     FARCALL_TRY(architecture, kernel::architecture(name));
+    if (architecture->name != kernel::kPpc64el && arguments.host != &vm::direct_host()) {
+      return Error{.code = ErrorCode::usage_bad_argument,
+                   .message = fmt::format("--vm libvirt does not start guests of {}: only those of "
+                                          "ppc64el",
+                                          name),
+                   .hint = "without --vm, farcall starts that emulator itself"};
+    }
     if (architecture->name != kernel::kPpc64el) {  // what is missing is said before anything boots
       FARCALL_TRYV(kernel::find_probe_tools(*architecture));
     }

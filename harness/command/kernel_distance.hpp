@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "command/commands.hpp"
+#include "vm/host.hpp"
 
 namespace farcall::command {
 
@@ -16,6 +17,7 @@ struct DistanceArguments {
   bool json = false;
   std::string picture;  // a file; empty: none
   std::filesystem::path images;
+  vm::Host* host = &vm::direct_host();
 };
 
 // Boots each, and prints a row for each boot and filling of memory.

@@ -71,7 +71,7 @@ bool print(const stock::StockKernel& kernel, std::string_view reader,
 
 Result<bool> compare(const stock::StockKernel& kernel,
                      std::span<const stock::ListedProgram> programs,
-                     const std::filesystem::path& images) {
+                     const ListingArguments& arguments) {
   const stock::Series series = series_of(kernel);
   FARCALL_TRY(store, kernel::Store::of_user());
   FARCALL_TRY(wanted, kernel::wanted(kernel::Kind::bpftool,
@@ -86,11 +86,13 @@ Result<bool> compare(const stock::StockKernel& kernel,
   bool all_known = true;
   for (std::size_t i = 0; i < kReaders.size(); ++i) {
     const auto reader = static_cast<wire::ListingReader>(i);
-    FARCALL_TRY(
-        listings,
-        kernel::list_programs(
-            {.vmlinux = kernel.vmlinux, .agent = images / "linux-agent"}, bpftool, questions,
-            reader, {.stopped = [] { return Interruption::signal() != 0; }, .tell = note}));
+    FARCALL_TRY(listings,
+                kernel::list_programs(
+                    {.vmlinux = kernel.vmlinux,
+                     .agent = arguments.images / "linux-agent",
+                     .host = arguments.host},
+                    bpftool, questions, reader,
+                    {.stopped = [] { return Interruption::signal() != 0; }, .tell = note}));
     if (!listings.trouble.empty()) {
       return Error{.code = ErrorCode::jit_warned,
                    .message = "the kernel's log says: " + listings.trouble};
@@ -118,7 +120,7 @@ Result<bool> compare_all(const ListingArguments& arguments) {
   bool all_known = true;
   for (const std::string& name : arguments.kernels) {
     FARCALL_TRY(kernel, stock::stock_kernel(name));
-    FARCALL_TRY(known, compare(kernel, programs, arguments.images));
+    FARCALL_TRY(known, compare(kernel, programs, arguments));
     all_known = known && all_known;
   }
   return all_known;

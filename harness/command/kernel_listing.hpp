@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "command/commands.hpp"
+#include "vm/host.hpp"
 
 namespace farcall::command {
 
@@ -13,6 +14,7 @@ struct ListingArguments {
   std::vector<std::string> kernels;  // versions that were fetched, or files
   std::filesystem::path cases = "cases";
   std::filesystem::path images;
+  vm::Host* host = &vm::direct_host();
 };
 
 // In each kernel, as each reader. Fails if one difference is not known.

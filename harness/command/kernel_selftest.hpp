@@ -8,6 +8,7 @@
 #include "command/commands.hpp"
 #include "command/reporting.hpp"
 #include "stock/kernel.hpp"
+#include "vm/host.hpp"
 
 namespace farcall::command {
 
@@ -17,6 +18,7 @@ struct SelftestArguments {
   std::vector<std::string> suites;  // empty: all
   ReportOptions reports;
   std::filesystem::path images;
+  vm::Host* host = &vm::direct_host();
 };
 
 // Each suite with the JIT on and off, each in a guest of its own.

@@ -117,9 +117,9 @@ enum class Ending : std::uint8_t { said_so, by_itself, hung, no_begin, stopped }
 // `most_to_begin` until there is something of a reply. `on_ready`: before it gets its batch.
 Result<Ending> serve(LinuxQemu& qemu, Window& window, const GuestSpec& spec, bool was_restored,
                      const Watcher& watcher, const std::function<void()>& on_ready) {
-  process::Process& machine = qemu.process();
-  process::Patience until_hung(spec.patience, machine.id());
-  process::Patience to_begin(kMostToBegin, machine.id());
+  vm::RunningQemu& machine = qemu.process();
+  process::Patience until_hung(spec.patience, machine.process_id());
+  process::Patience to_begin(kMostToBegin, machine.process_id());
   bool is_ready = was_restored;
   while (until_hung.left().count() > 0) {
     if (watcher.stopped && watcher.stopped()) {
@@ -130,6 +130,9 @@ Result<Ending> serve(LinuxQemu& qemu, Window& window, const GuestSpec& spec, boo
     }
     const auto call = next_call(qemu.terminal());
     if (!call) {
+      if (auto abandoned = machine.abandoned()) {
+        return std::move(*abandoned);
+      }
       if (!machine.running()) {
         FARCALL_TRYV(window.take());
         return Ending::by_itself;
@@ -154,7 +157,7 @@ Result<Ending> serve(LinuxQemu& qemu, Window& window, const GuestSpec& spec, boo
 // What a guest left.
 Result<GuestEnd> end_of(Ending ending, LinuxQemu& qemu, const Window& window,
                         const GuestSpec& spec) {
-  process::Process& machine = qemu.process();
+  vm::RunningQemu& machine = qemu.process();
   machine.kill();
   if (ending == Ending::stopped) {
     return error_of(ErrorCode::machine_lost, "the Linux guest was stopped");
@@ -180,11 +183,11 @@ Result<GuestEnd> end_of(Ending ending, LinuxQemu& qemu, const Window& window,
 }
 
 // Boots; a snapshot is taken for `keep`, if that is given.
-Result<GuestEnd> boot_with(const vm::Qemu& qemu, const GuestSpec& spec,
-                           std::span<const std::byte> archive, std::span<const std::byte> batch,
-                           const Watcher& watcher, const Snapshot* keep) {
-  FARCALL_TRY(window, Window::create(batch));
-  FARCALL_TRY(guest, LinuxQemu::start(qemu, spec, archive, window.descriptor(), std::nullopt));
+Result<GuestEnd> boot_with(const GuestSpec& spec, std::span<const std::byte> archive,
+                           std::span<const std::byte> batch, const Watcher& watcher,
+                           const Snapshot* keep) {
+  FARCALL_TRY(guest, LinuxQemu::start(spec, archive, std::nullopt));
+  FARCALL_TRY(window, Window::open(guest.window(), batch));
   std::function<void()> on_ready;
   if (keep != nullptr) {
     on_ready = [&] {
@@ -205,17 +208,11 @@ Result<GuestEnd> boot_with(const vm::Qemu& qemu, const GuestSpec& spec,
 
 // A guest that goes on from a snapshot; machine.lost and machine.timeout: it did not so much as
 // begin a reply.
-Result<GuestEnd> restore_with(const vm::Qemu& qemu, const GuestSpec& spec,
-                              std::span<const std::byte> archive, std::span<const std::byte> batch,
-                              const Watcher& watcher, int snapshot) {
-  FARCALL_TRY(window, Window::create(batch));
-  FARCALL_TRY(guest, LinuxQemu::start(qemu, spec, archive, window.descriptor(), snapshot));
-  if (const auto runs = guest.wait_until_restored(); !runs) {
-    guest.process().kill();
-    return error_of(runs.error().code,
-                    fmt::format("{} ({}) {}", runs.error().message, guest.process().ending(),
-                                guest.process().last_words()));
-  }
+Result<GuestEnd> restore_with(const GuestSpec& spec, std::span<const std::byte> archive,
+                              std::span<const std::byte> batch, const Watcher& watcher,
+                              int snapshot) {
+  FARCALL_TRY(guest, LinuxQemu::start(spec, archive, snapshot));
+  FARCALL_TRY(window, Window::open(guest.window(), batch));
   FARCALL_TRYV(window.serve(wire::WindowCall::give));
   go_on(guest.terminal());
   FARCALL_TRY(ending, serve(guest, window, spec, true, watcher, nullptr));
@@ -226,22 +223,21 @@ Result<GuestEnd> restore_with(const vm::Qemu& qemu, const GuestSpec& spec,
 
 Result<GuestEnd> boot(const GuestSpec& spec, std::span<const InitramfsFile> brought,
                       const Watcher& watcher, std::span<const std::byte> batch) {
-  FARCALL_TRY(qemu, find_qemu_for_linux());
   FARCALL_TRY(archive, archive_of(spec, brought));
-  return boot_with(qemu, spec, archive, batch, watcher, nullptr);
+  return boot_with(spec, archive, batch, watcher, nullptr);
 }
 
 Result<GuestEnd> hand_over(const GuestSpec& spec, std::span<const std::byte> batch,
                            const Watcher& watcher) {
-  FARCALL_TRY(qemu, find_qemu_for_linux());
   FARCALL_TRY(archive, archive_of(spec, {}));
   const auto folder = snapshot_folder();
   if (spec.fresh_boot || !folder) {
-    return boot_with(qemu, spec, archive, batch, watcher, nullptr);
+    return boot_with(spec, archive, batch, watcher, nullptr);
   }
-  const Snapshot snapshot(*folder, qemu, spec, archive);
+  FARCALL_TRY(machine, spec.host->machine(machine_for(spec)));
+  const Snapshot snapshot(*folder, machine, spec.vmlinux, archive);
   if (const auto file = snapshot.open()) {
-    auto restored = restore_with(qemu, spec, archive, batch, watcher, file->number());
+    auto restored = restore_with(spec, archive, batch, watcher, file->number());
     if (restored || (watcher.stopped && watcher.stopped())) {
       return restored;
     }
@@ -254,7 +250,7 @@ Result<GuestEnd> hand_over(const GuestSpec& spec, std::span<const std::byte> bat
                                restored.error().message));
     }
   }
-  return boot_with(qemu, spec, archive, batch, watcher, &snapshot);
+  return boot_with(spec, archive, batch, watcher, &snapshot);
 }
 
 std::uint64_t new_nonce() {
@@ -343,10 +339,10 @@ Result<std::vector<Answered>> ask_in_turn(const GuestSpec& spec,
 
 bool can_be_restored(const GuestSpec& spec) {
   const auto folder = snapshot_folder();
-  const auto qemu = find_qemu_for_linux();
+  const auto machine = spec.host->machine(machine_for(spec));
   const auto archive = archive_of(spec, {});
-  return !spec.fresh_boot && folder && qemu && archive &&
-         Snapshot(*folder, qemu.value(), spec, archive.value()).open();
+  return !spec.fresh_boot && folder && machine && archive &&
+         Snapshot(*folder, machine.value(), spec.vmlinux, archive.value()).open();
 }
 
 // Which questions one of several guests is asked: as many of each kind as the others.

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "model/axes.hpp"
+#include "vm/host.hpp"
 
 namespace farcall::kernel {
 
@@ -18,6 +19,7 @@ struct GuestSpec {
   // A backstop for a guest that hangs; a boot takes 2 s of a core of its own. What QEMU waits for a
   // CPU does not count.
   std::chrono::seconds patience{180};
+  vm::Host* host = &vm::direct_host();  // who starts QEMU
   unsigned memory_mebibytes = 512;
   unsigned log_level = 5;  // the kernel's records below it are shown on its console: 5, warnings
 };

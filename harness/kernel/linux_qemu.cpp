@@ -2,20 +2,15 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
-#include <string_view>
-#include <vector>
 
 #include "process/patience.hpp"
-#include "process/search_path.hpp"
-#include "vm/qemu_abilities.hpp"
-#include "wire/kernel_batch.hpp"
 
 namespace farcall::kernel {
 namespace {
@@ -26,127 +21,101 @@ constexpr std::chrono::seconds kSnapshotPatience{20};
 
 constexpr std::uint64_t kAsFastAsItGoes = std::uint64_t{1} << 40;  // bytes a second
 
+constexpr const char* kSnapshot = "snapshot";
+constexpr const char* kFromSnapshot = "fd:snapshot";
+
 }  // namespace
 
-process::Command guest_command(const vm::Qemu& qemu, const GuestSpec& spec,
-                               const GuestFiles& files) {
-  const std::string_view cpu =
-      model::value_names(model::Axis::cpu)[static_cast<std::size_t>(spec.cpu)];
-  process::Command command{
-      .program = qemu.program,
-      .arguments = {
-          "-machine",
-          // Its own firmware would take 5 s; of the rest TCG has nothing.
-          "pseries,x-vof=on,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off",
-          "-cpu", std::string(cpu), "-m", fmt::format("{}M", spec.memory_mebibytes),
-          "-no-user-config", "-nodefaults", "-display", "none", "-no-reboot", "-chardev",
-          fmt::format("file,id=console,path=/proc/self/fd/{}", files.console), "-serial",
-          "chardev:console", "-chardev", fmt::format("socket,id=terminal,fd={}", files.terminal),
-          "-device", "spapr-vty,chardev=terminal,reg=0x71000002", "-object",
-          fmt::format("memory-backend-file,id=window,size={},mem-path=/proc/self/fd/{},share=on",
-                      wire::kWindowBytes, files.window),
-          // Without a driver: the agent maps it through sysfs, by this address.
-          "-device", "ivshmem-plain,memdev=window,master=on,addr=1", "-chardev",
-          fmt::format("socket,id=control,fd={}", files.control), "-mon",
-          "chardev=control,mode=control"}};
-  if (qemu.abilities.sandbox) {
-    command.arguments.insert(command.arguments.end(), {"-sandbox", std::string(vm::kSandbox)});
-  }
-  if (files.snapshot >= 0) {  // kernel and initramfs are in the memory that it brings
-    command.arguments.insert(command.arguments.end(),
-                             {"-incoming", fmt::format("fd:{}", files.snapshot)});
-    return command;
-  }
+vm::LinuxSpec machine_for(const GuestSpec& spec) {
   // The guest's clock goes on while QEMU waits for a CPU: what the kernel takes for a CPU that is
   // stuck, after 10 s by default, may be a busy host. The times are still below GuestSpec::patience.
   // To clear each page when it is allocated, as Debian's kernels do, takes 5 % of a program's time.
-  std::string append = fmt::format(
+  std::string arguments = fmt::format(
       "console=hvc0 loglevel={} panic=-1 watchdog_thresh=60 init_on_alloc=0 "
       "rcupdate.rcu_cpu_stall_timeout=150",
       spec.log_level);
   if (spec.mmu == model::Mmu::hash) {
-    append += " disable_radix";
+    arguments += " disable_radix";
   }
-  command.arguments.insert(command.arguments.end(),
-                           {"-kernel", spec.vmlinux.string(), "-initrd",
-                            fmt::format("/proc/self/fd/{}", files.initramfs), "-append", append});
-  return command;
+  return {.cpu = spec.cpu,
+          .memory_mebibytes = spec.memory_mebibytes,
+          .vmlinux = spec.vmlinux.string(),
+          .arguments = std::move(arguments)};
 }
 
-Result<vm::Qemu> find_qemu_for_linux() {
-  const std::string program = process::program_on_path("qemu-system-ppc64");
-  if (program.empty()) {
-    return Error{.code = ErrorCode::machine_no_qemu,
-                 .message = "qemu-system-ppc64 is not on PATH",
-                 .hint = "apt-get install qemu-system-ppc"};
-  }
-  return vm::Qemu{.program = program, .abilities = vm::qemu_abilities(program)};
-}
-
-Result<LinuxQemu> LinuxQemu::start(const vm::Qemu& qemu, const GuestSpec& spec,
-                                   std::span<const std::byte> initramfs, int window,
+Result<LinuxQemu> LinuxQemu::start(const GuestSpec& spec, std::span<const std::byte> initramfs,
                                    std::optional<int> snapshot) {
-  FARCALL_TRY(initrd, process::memory_file("farcall-initramfs", 0));
-  if (::write(initrd.number(), initramfs.data(), initramfs.size()) !=
-      static_cast<ssize_t>(initramfs.size())) {
-    return Error{ErrorCode::machine_start, "the initramfs cannot be written to memory"};
-  }
-  FARCALL_TRY(console, process::memory_file("farcall-console", 0));
-  FARCALL_TRY(terminal, process::socket_pair());
-  FARCALL_TRY(control, process::socket_pair());
-  const GuestFiles files{.initramfs = initrd.number(),
-                         .console = console.number(),
-                         .terminal = terminal.theirs.number(),
-                         .window = window,
-                         .control = control.theirs.number(),
-                         .snapshot = snapshot.value_or(-1)};
-  std::vector<int> inherited = {files.initramfs, files.console, files.terminal, files.window,
-                                files.control};
+  FARCALL_TRY(started, spec.host->boot(machine_for(spec), initramfs,
+                                       snapshot ? vm::LinuxStart::waits : vm::LinuxStart::boots));
+  LinuxQemu qemu(std::move(started));
   if (snapshot) {
-    inherited.push_back(*snapshot);
+    if (const auto restored = qemu.restore(*snapshot); !restored) {
+      vm::RunningQemu& process = qemu.process();
+      process.kill();
+      return Error{restored.error().code, fmt::format("{} ({}) {}", restored.error().message,
+                                                      process.ending(), process.last_words())};
+    }
   }
-  FARCALL_TRY(process, process::Process::start(guest_command(qemu, spec, files), inherited));
-  return LinuxQemu(std::move(process), std::move(console), std::move(terminal.ours),
-                   vm::QmpClient(std::move(control.ours)));
+  return qemu;
 }
 
 std::string LinuxQemu::log() const {
   std::ostringstream text;
-  text << std::ifstream(fmt::format("/proc/self/fd/{}", console_.number()), std::ios::binary)
+  text << std::ifstream(fmt::format("/proc/self/fd/{}", started_.log.number()), std::ios::binary)
               .rdbuf();
   return std::move(text).str();
 }
 
-Result<void> LinuxQemu::wait_for(const char* question, std::string_view status,
-                                 std::string_view failed) {
-  process::Patience patience(kSnapshotPatience, process_.id());
+Result<void> LinuxQemu::wait_while(std::string_view question,
+                                   std::span<const std::string_view> meanwhile,
+                                   std::span<const std::string_view> expected) {
+  process::Patience patience(kSnapshotPatience, process().process_id());
   while (patience.left().count() > 0) {
-    FARCALL_TRY(answer, control_.execute(question));
+    FARCALL_TRY(answer, process().execute(question, nlohmann::ordered_json::object()));
     const std::string now = answer.value("status", "");
-    if (now == status) {
+    if (std::ranges::find(expected, now) != expected.end()) {
       return success();
     }
-    if (now == failed) {
+    if (std::ranges::find(meanwhile, now) == meanwhile.end()) {
       return Error{ErrorCode::machine_bad_answer,
                    fmt::format("QEMU: {}", answer.value("error-desc", now))};
     }
     ::poll(nullptr, 0, 1);
   }
-  return Error{ErrorCode::machine_timeout,
-               fmt::format("QEMU was not {} within {} s", status, kSnapshotPatience.count())};
+  return Error{
+      ErrorCode::machine_timeout,
+      fmt::format("QEMU was not {} within {} s", expected.front(), kSnapshotPatience.count())};
 }
 
-Result<void> LinuxQemu::wait_until_restored() {
-  return wait_for("query-status", "running", "internal-error");
+// Whoever starts QEMU may have had it stand still.
+Result<void> LinuxQemu::restore(int snapshot) {
+  constexpr std::array<std::string_view, 1> kMeanwhile = {"inmigrate"};
+  constexpr std::array<std::string_view, 2> kExpected = {"running", "paused"};
+  FARCALL_TRYV(process().give(kSnapshot, snapshot));
+  FARCALL_TRYV(process().execute("migrate-incoming", {{"uri", kFromSnapshot}}));
+  FARCALL_TRYV(wait_while("query-status", kMeanwhile, kExpected));
+  FARCALL_TRYV(process().execute("cont", nlohmann::ordered_json::object()));
+  return success();
 }
 
 Result<void> LinuxQemu::save(int file) {
-  FARCALL_TRYV(control_.execute("migrate-set-parameters", {{"max-bandwidth", kAsFastAsItGoes}}));
-  FARCALL_TRYV(control_.give("snapshot", file));
-  FARCALL_TRYV(control_.execute("migrate", {{"uri", "fd:snapshot"}}));
-  FARCALL_TRYV(wait_for("query-migrate", "completed", "failed"));
-  FARCALL_TRYV(control_.execute("cont"));
-  return success();
+  Result<void> written = write_to(file);
+  // Whatever came of that: it may stand still.
+  FARCALL_TRYV(process().execute("cont", nlohmann::ordered_json::object()));
+  return written;
+}
+
+Result<void> LinuxQemu::write_to(int file) {
+  constexpr std::array<std::string_view, 4> kMeanwhile = {"none", "setup", "active", "device"};
+  constexpr std::array<std::string_view, 1> kExpected = {"completed"};
+  // QEMU says first that it is completed, and makes an end of it afterwards.
+  constexpr std::array<std::string_view, 1> kNotYet = {"finish-migrate"};
+  constexpr std::array<std::string_view, 1> kStandsStill = {"postmigrate"};
+  FARCALL_TRYV(process().execute("migrate-set-parameters", {{"max-bandwidth", kAsFastAsItGoes}}));
+  FARCALL_TRYV(process().give(kSnapshot, file));
+  FARCALL_TRYV(process().execute("migrate", {{"uri", kFromSnapshot}}));
+  FARCALL_TRYV(wait_while("query-migrate", kMeanwhile, kExpected));
+  return wait_while("query-status", kNotYet, kStandsStill);
 }
 
 }  // namespace farcall::kernel

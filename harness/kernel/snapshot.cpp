@@ -16,7 +16,6 @@
 
 #include "base/cache_folder.hpp"
 #include "base/file_identity.hpp"
-#include "kernel/linux_qemu.hpp"
 
 namespace farcall::kernel {
 namespace {
@@ -81,14 +80,11 @@ std::optional<fs::path> snapshot_folder() {
   return cache ? std::optional(*cache / "snapshots") : std::nullopt;
 }
 
-Snapshot::Snapshot(const fs::path& folder, const vm::Qemu& qemu, const GuestSpec& spec,
+Snapshot::Snapshot(const fs::path& folder, const vm::LinuxMachine& machine, const fs::path& vmlinux,
                    std::span<const std::byte> initramfs) {
-  // Without descriptors, whose numbers are of this run.
-  const std::vector<std::string> options = guest_command(qemu, spec, {}).arguments;
-  const std::string of =
-      fmt::format("{}{}\n{}\n", kFirst, spec.vmlinux.string(), fmt::join(options, " "));
-  key_ = fmt::format("{}{}\n{}\n{}\n\n", of, file_identity(spec.vmlinux.string()),
-                     file_identity(qemu.program), sha256(initramfs));
+  const std::string of = fmt::format("{}{}\n{}\n", kFirst, vmlinux.string(), machine.made_of);
+  key_ = fmt::format("{}{}\n{}\n{}\n\n", of, file_identity(vmlinux.string()),
+                     file_identity(machine.qemu), sha256(initramfs));
   path_ = folder / (sha256(std::as_bytes(std::span(of))).substr(0, 16) + ".snapshot");
 }
 

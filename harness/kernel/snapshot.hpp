@@ -12,9 +12,8 @@
 #include <string>
 
 #include "base/error.hpp"
-#include "kernel/guest_spec.hpp"
 #include "process/file_descriptor.hpp"
-#include "vm/command_line.hpp"
+#include "vm/host.hpp"
 
 namespace farcall::kernel {
 
@@ -23,9 +22,9 @@ std::optional<std::filesystem::path> snapshot_folder();
 
 class Snapshot {
  public:
-  // Of such a guest, in that folder.
-  Snapshot(const std::filesystem::path& folder, const vm::Qemu& qemu, const GuestSpec& spec,
-           std::span<const std::byte> initramfs);
+  // Of a guest of this machine and kernel, in that folder.
+  Snapshot(const std::filesystem::path& folder, const vm::LinuxMachine& machine,
+           const std::filesystem::path& vmlinux, std::span<const std::byte> initramfs);
 
   // The file, which stands where the guest begins in it; none: there is none of this key that is
   // the user's alone.

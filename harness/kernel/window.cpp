@@ -18,13 +18,11 @@ Error wrong_turn(std::string message) {
 
 }  // namespace
 
-Result<Window> Window::create(std::span<const std::byte> batch) {
+Result<Window> Window::open(int file, std::span<const std::byte> batch) {
   Window window;
   window.rest_ = batch;
-  FARCALL_TRY(file, process::memory_file("farcall-window", wire::kWindowBytes));
-  window.file_ = std::move(file);
-  void* const start = ::mmap(nullptr, wire::kWindowBytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-                             window.file_.number(), 0);
+  void* const start =
+      ::mmap(nullptr, wire::kWindowBytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   if (start == MAP_FAILED) {
     return process::start_error("cannot map the memory shared with a guest");
   }
@@ -35,7 +33,6 @@ Result<Window> Window::create(std::span<const std::byte> batch) {
 Window::Window(Window&& other) noexcept
     : rest_(other.rest_),
       reply_(std::move(other.reply_)),
-      file_(std::move(other.file_)),
       start_(std::exchange(other.start_, nullptr)) {}
 
 Window::~Window() {

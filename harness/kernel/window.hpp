@@ -8,23 +8,21 @@
 #include <string>
 
 #include "base/error.hpp"
-#include "process/file_descriptor.hpp"
 #include "wire/kernel_batch.hpp"
 
 namespace farcall::kernel {
 
 class Window {
  public:
-  // `batch` is referred to. machine.start.
-  static Result<Window> create(std::span<const std::byte> batch);
+  // `file` is one of wire::kWindowBytes that need not outlive the window; `batch` is referred to.
+  // machine.start.
+  static Result<Window> open(int file, std::span<const std::byte> batch);
 
   Window(Window&& other) noexcept;
   Window& operator=(Window&&) = delete;
   Window(const Window&) = delete;
   Window& operator=(const Window&) = delete;
   ~Window();
-
-  int descriptor() const { return file_.number(); }  // a file of wire::kWindowBytes
 
   // Does what the agent calls for; `end` is for the caller. machine.bad-answer: it calls for what is
   // not there.
@@ -45,7 +43,6 @@ class Window {
 
   std::span<const std::byte> rest_;  // of the batch
   std::string reply_;
-  process::FileDescriptor file_;
   std::byte* start_ = nullptr;
 };
 

@@ -419,8 +419,8 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
       if (!knows_lines) {
         told.lines.clear();
         all.notes.emplace_back(
-            "jited_line_info is not checked: this kernel dumps the program as it was before "
-            "blinding, and its lines count the slots afterwards");
+            "jited_line_info is not checked: up to 6.12 it is wrong where a hardened program has "
+            "several functions, see line-info-not-blinded of farcall kernel defects");
       }
       all.findings = dump_and_line_findings(program, told, kernel.toc);
     } else {

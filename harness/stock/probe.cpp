@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 #include <utility>
 
@@ -16,6 +17,8 @@ namespace {
 
 constexpr std::uint32_t kNearResult = 5;
 constexpr std::uint32_t kFarResult = 7;
+constexpr std::uint32_t kLinesResult = 0x1111'1111;
+constexpr std::size_t kLinesExit = 11;    // the number of the last instruction of lines_program()
 constexpr std::int32_t kFiller = 40'000;  // more than a signed off of 16 bits reaches
 
 bpf::Program program_of(std::string_view text) {
@@ -35,6 +38,15 @@ bpf::Program near_program() {
       "exit\n"
       "g: mov %r0, 3\n"
       "exit\n");
+}
+
+// f has nine constants that are blinded, one after the other, and comes to kLinesResult.
+bpf::Program lines_program() {
+  std::string text = fmt::format("call local f\nexit\nf: mov %r0, {:#x}\n", kLinesResult);
+  for (int i = 0; i < 8; ++i) {
+    text += "xor %r0, 0x12345678\n";
+  }
+  return program_of(text + "exit\n");
 }
 
 bpf::Program far_program() {
@@ -144,6 +156,33 @@ ProbeStory line_info(const kernel::Answer& jit, GuestAddress toc) {
   return {Shown::absent, {}};
 }
 
+// How many bytes before the end of f its last instruction begins, if the lines are right. Nothing:
+// they are not told.
+std::optional<std::int64_t> bytes_of_exit(const kernel::Answer& answer) {
+  if (answer.lines.size() <= kLinesExit || answer.functions.size() != 2) {
+    return std::nullopt;
+  }
+  const kernel::JitedFunction& f = answer.functions.back();
+  return static_cast<std::int64_t>(f.address.value + 4 * f.words.size() -
+                                   answer.lines[kLinesExit].address.value);
+}
+
+// Blinding changes nothing of what an exit becomes. Other instructions may take one word more.
+ProbeStory line_info_when_hardened(const kernel::Answer& jit, const kernel::Answer& hardened) {
+  constexpr std::int64_t kSame = 16;
+  const auto expected = bytes_of_exit(jit);
+  const auto told = bytes_of_exit(hardened);
+  if (!expected || !told) {
+    return not_seen("the kernel does not tell of all lines");
+  }
+  if (std::abs(*told - *expected) <= kSame) {
+    return {Shown::absent, {}};
+  }
+  return {Shown::there, fmt::format("it has the exit of a function {} bytes before the function's "
+                                    "end; {} without hardening",
+                                    *told, *expected)};
+}
+
 ProbeStory far_dump(const kernel::Answer& jit) {
   if (jit.program.empty()) {
     return not_seen("there is no dump");
@@ -178,8 +217,10 @@ std::vector<kernel::Question> probe_questions() {
   const bpf::Program far = far_program();
   kernel::Question listed = question(near, hardened);
   listed.as_listed = true;
+  const bpf::Program lines = lines_program();
   return {question(near, jit),        question(near, interpreter),
-          std::move(listed),          question(far, jit),
+          std::move(listed),          question(lines, jit),
+          question(lines, hardened),  question(far, jit),
           question(far, interpreter), question(may_goto_program(), interpreter)};
 }
 
@@ -198,21 +239,30 @@ std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers,
         return *nothing;
       }
       const std::uint32_t result = answers[number].value().result;
-      if (number < 3 && result != kNearResult) {
+      const bool is_of_lines = number == Probe::lines_jit || number == Probe::lines_hardened;
+      const std::uint32_t expected = is_of_lines ? kLinesResult : kNearResult;
+      if (number < Probe::far_jit && result != expected) {
         return not_seen(
-            fmt::format("its program returned {:#x} instead of {:#x}", result, kNearResult));
+            fmt::format("its program returned {:#x} instead of {:#x}", result, expected));
       }
     }
     return story();
   };
+  using enum Probe::Number;
+  const auto said = [&](Probe::Number number) -> const kernel::Answer& {
+    return answers[number].value();
+  };
   return {
-      with({0, 1}, [&] { return dump_by_mode(answers[0].value(), answers[1].value()); }),
-      with({3}, [&] { return far_dump(answers[3].value()); }),
-      survived(answers[4], kFarResult),
-      with({0}, [&] { return line_info(answers[0].value(), toc); }),
-      survived(answers[5], kNearResult),
-      with({2}, [&] { return names_when_hardened(answers[2].value()); }),
-      survived(answers[6], kFarResult),
+      with({near_jit, near_interpreter},
+           [&] { return dump_by_mode(said(near_jit), said(near_interpreter)); }),
+      with({far_jit}, [&] { return far_dump(said(far_jit)); }),
+      survived(answers[far_interpreter], kFarResult),
+      with({near_jit}, [&] { return line_info(said(near_jit), toc); }),
+      with({lines_jit, lines_hardened},
+           [&] { return line_info_when_hardened(said(lines_jit), said(lines_hardened)); }),
+      survived(answers[may_goto], kNearResult),
+      with({near_listed}, [&] { return names_when_hardened(said(near_listed)); }),
+      survived(answers[large], kFarResult),
   };
 }
 

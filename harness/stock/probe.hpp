@@ -16,7 +16,7 @@ struct KernelDefect {
   const char* summary;
 };
 
-inline constexpr std::array<KernelDefect, 7> kKernelDefects = {{
+inline constexpr std::array<KernelDefect, 8> kKernelDefects = {{
     {"dump-by-mode",
      "The dump of a program is another one when the JIT is off: the imm of its calls."},
     {"far-call-in-the-dump",
@@ -25,6 +25,8 @@ inline constexpr std::array<KernelDefect, 7> kKernelDefects = {{
      "A call of more than 32767 instructions goes elsewhere, or is the end of the kernel."},
     {"line-info-one-early",
      "jited_line_info has for an instruction where the code of the one before it begins."},
+    {"line-info-not-blinded",
+     "With bpf_jit_harden = 2 jited_line_info is wrong where a program has several functions."},
     {"may-goto-in-the-interpreter",
      "A loop with may_goto is the end of the kernel when the JIT is off."},
     {"no-names-when-hardened",
@@ -32,6 +34,21 @@ inline constexpr std::array<KernelDefect, 7> kKernelDefects = {{
     {"early-exit-in-the-kernel",
      "An early exit lies more than 32 MiB before the end: the way past it skips what follows."},
 }};
+
+// Which question shows what: the numbers of probe_questions(), and after them large_question().
+struct Probe {
+  enum Number : std::size_t {
+    near_jit,
+    near_interpreter,
+    near_listed,
+    lines_jit,
+    lines_hardened,
+    far_jit,
+    far_interpreter,
+    may_goto,
+    large,
+  };
+};
 
 // Programs that show these defects, all but the last, for one boot; the last ones may crash the kernel.
 std::vector<kernel::Question> probe_questions();

@@ -56,7 +56,7 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
     // After all the others: whatever comes of them, those have been answered.
     std::vector<std::pair<std::size_t, WalkingCopy>> copies;
     for (const std::size_t i : indices) {
-      if (cells[i].mode != wire::KernelMode::jit ||
+      if (cells[i].mode == wire::KernelMode::interpreter ||
           cells[i].cell->cell.program->functions.size() < 2) {
         continue;
       }
@@ -66,13 +66,15 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
         continue;
       }
       questions.push_back(copy.value().question);
+      questions.back().mode = cells[i].mode;
       copies.emplace_back(i, std::move(copy).value());
     }
     auto said = kernel::ask({.vmlinux = kernel.vmlinux,
                              .agent = runner.images / "linux-agent",
                              .cpu = machine.cpu,
                              .mmu = machine.mmu,
-                             .fresh_boot = kernel.fresh_boot},
+                             .fresh_boot = kernel.fresh_boot,
+                             .host = runner.host},
                             questions, {.stopped = listener.stopped, .tell = listener.note},
                             runner.machines);
     for (std::size_t i = 0; i < indices.size(); ++i) {

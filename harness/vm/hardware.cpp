@@ -3,6 +3,19 @@
 #include "wire/mailbox.hpp"
 
 namespace farcall::vm {
+namespace {
+
+// TCG has none of the speculation barriers that pseries promises by default, and says so on stderr
+// unless told to leave them out.
+std::vector<Setting> capabilities_of_tcg() {
+  return {{"cfpc", "broken"}, {"sbbc", "broken"}, {"ibs", "broken"}, {"ccf-assist", "off"}};
+}
+
+std::string_view name_of(model::Cpu cpu) {
+  return model::value_names(model::Axis::cpu)[static_cast<std::size_t>(cpu)];
+}
+
+}  // namespace
 
 // In huge pages, QEMU's heap costs fewer page faults: 2 ms of a start. With the threshold its tables
 // of 2 MiB (the hash page table, a device tree, addresses for PCI) are in it, too: 1 ms more.
@@ -15,16 +28,11 @@ std::string image_name(model::Endian endian, model::Mmu /*mmu*/) {
 
 Hardware hardware(const MachineSpec& spec, const QemuAbilities& qemu) {
   return {.machine = "pseries",
-          .cpu = model::value_names(model::Axis::cpu)[static_cast<std::size_t>(spec.cpu)],
+          .cpu = name_of(spec.cpu),
           .ram_bytes = wire::kRamBytes,
           .image = spec.image,
           .console_register = 0x7100'0000,
-          // TCG has none of the speculation barriers that pseries promises by default, and says so
-          // on stderr unless told to leave them out.
-          .capabilities = {{"cfpc", "broken"},
-                           {"sbbc", "broken"},
-                           {"ibs", "broken"},
-                           {"ccf-assist", "off"}},
+          .capabilities = capabilities_of_tcg(),
           // A connector for each of 256 PCI slots that nothing is ever plugged into would take 5 ms
           // to make.
           .device_defaults =
@@ -40,6 +48,13 @@ Hardware hardware(const MachineSpec& spec, const QemuAbilities& qemu) {
                // Code that breaks out of the guest has no way to anywhere.
                {"nic", "none"}},
           .environment = {{"GLIBC_TUNABLES", kTunables}}};
+}
+
+LinuxHardware linux_hardware(const LinuxSpec& spec) {
+  return {.machine = "pseries",
+          .machine_options = "x-vof=on",  // its own firmware would take 5 s
+          .cpu = name_of(spec.cpu),
+          .capabilities = capabilities_of_tcg()};
 }
 
 }  // namespace farcall::vm

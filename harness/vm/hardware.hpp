@@ -1,6 +1,6 @@
-// Hardware: the machine that a guest sees, whoever starts QEMU for it. Made from a MachineSpec, it
-// becomes QEMU's command line (command_line.hpp) or a libvirt domain (domain_xml.hpp), and names
-// nothing of the host but the image.
+// Hardware: the machine that a guest sees, whoever starts QEMU for it. Made from a MachineSpec or a
+// LinuxSpec, it becomes QEMU's command line (command_line.hpp, linux_command_line.hpp) or a libvirt
+// domain (domain_xml.hpp), and names nothing of the host but the image.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "vm/linux_spec.hpp"
 #include "vm/machine_spec.hpp"
 #include "vm/qemu_abilities.hpp"
 
@@ -30,5 +31,15 @@ struct Hardware {
 
 // As `qemu` can make it.
 Hardware hardware(const MachineSpec& spec, const QemuAbilities& qemu);
+
+// Of a guest that boots Linux; the rest is in linux_spec.hpp.
+struct LinuxHardware {
+  std::string_view machine;
+  std::string_view machine_options;  // as QEMU's -machine has them
+  std::string_view cpu;
+  std::vector<Setting> capabilities;
+};
+
+LinuxHardware linux_hardware(const LinuxSpec& spec);
 
 }  // namespace farcall::vm

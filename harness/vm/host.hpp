@@ -1,13 +1,18 @@
 // Host: who starts QEMU for a machine and ends it. We ourselves do, or libvirt does.
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "base/error.hpp"
 #include "process/file_descriptor.hpp"
 #include "vm/guest_memory.hpp"
+#include "vm/linux_spec.hpp"
 #include "vm/machine_spec.hpp"
 
 namespace farcall::vm {
@@ -33,6 +38,13 @@ class RunningQemu {
   // What QEMU's monitor for people prints for `command_line`, such as `info registers`.
   virtual Result<std::string> monitor(const std::string& command_line) = 0;
 
+  // A command of QMP, and what it returns. The errors of QmpClient::execute(), and machine.libvirt.
+  virtual Result<nlohmann::ordered_json> execute(std::string_view command,
+                                                 const nlohmann::ordered_json& arguments) = 0;
+
+  // Gives QEMU a descriptor, which QMP's commands know by that name from then on. The same errors.
+  virtual Result<void> give(std::string_view name, int descriptor) = 0;
+
   // Why nobody can answer for this QEMU any more though it may still run: the host is gone.
   virtual std::optional<Error> abandoned() { return std::nullopt; }
 };
@@ -41,6 +53,19 @@ struct StartedQemu {
   GuestMemory memory;
   process::FileDescriptor console;  // our end of a stream socket: the guest's terminal
   std::unique_ptr<RunningQemu> qemu;
+};
+
+struct StartedLinux {
+  process::FileDescriptor log;       // a file: what the kernel writes to its console
+  process::FileDescriptor terminal;  // our end of a stream socket: the guest's second terminal
+  process::FileDescriptor window;    // a file: the memory that the guest shares with us
+  std::unique_ptr<RunningQemu> qemu;
+};
+
+// What a snapshot of a machine is of: only the same can be restored from it.
+struct LinuxMachine {
+  std::string made_of;  // all of the machine but the files that it boots
+  std::string qemu;     // path of QEMU
 };
 
 // May be used from several threads at a time.
@@ -54,6 +79,14 @@ class Host {
   // Returns once QEMU runs. `spec.image` is an absolute path of a file that is there. Errors:
   // machine.no-qemu, machine.start, and those of the host.
   virtual Result<StartedQemu> start(const MachineSpec& spec) = 0;
+
+  // A machine that boots Linux with this initramfs, or waits for a snapshot. Returns once QEMU runs.
+  // The same errors.
+  virtual Result<StartedLinux> boot(const LinuxSpec& spec, std::span<const std::byte> initramfs,
+                                    LinuxStart start) = 0;
+
+  // The machine that boot() makes. machine.no-qemu, and those of the host.
+  virtual Result<LinuxMachine> machine(const LinuxSpec& spec) = 0;
 };
 
 // qemu-system-ppc64 of PATH as our own child. It dies with the thread that started it.

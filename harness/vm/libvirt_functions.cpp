@@ -86,6 +86,11 @@ Error Libvirt::error(std::string_view what) const {
   if (words.find("Failed to parse user") != std::string_view::npos) {
     hint = "apt-get install libvirt-daemon-system, which makes that user";
   }
+  if (words.find("Permission denied") != std::string_view::npos) {
+    hint =
+        "a system's libvirt runs QEMU as a user of its own, who must be able to read that file; "
+        "without --connect, farcall's runs it as you";
+  }
   return {.code = ErrorCode::machine_libvirt,
           .message = fmt::format("{}: {}", what, words),
           .hint = std::move(hint)};

@@ -47,31 +47,32 @@ class LibvirtFunction<Value (*)(Arguments...)> {
   Value (*function_)(Arguments...) = nullptr;
 };
 
-#define FARCALL_LIBVIRT_FUNCTIONS(X)   \
-  X(virConnectClose)                   \
-  X(virConnectGetDomainCapabilities)   \
-  X(virConnectListAllDomains)          \
-  X(virConnectOpen)                    \
-  X(virConnectRegisterCloseCallback)   \
-  X(virConnectSetKeepAlive)            \
-  X(virConnectUnregisterCloseCallback) \
-  X(virDomainCreateXML)                \
-  X(virDomainDestroy)                  \
-  X(virDomainFree)                     \
-  X(virDomainGetName)                  \
-  X(virDomainIsActive)                 \
-  X(virDomainLookupByName)             \
-  X(virDomainQemuMonitorCommand)       \
-  X(virDomainResume)                   \
-  X(virEventAddTimeout)                \
-  X(virEventRegisterDefaultImpl)       \
-  X(virEventRemoveTimeout)             \
-  X(virEventRunDefaultImpl)            \
-  X(virEventUpdateTimeout)             \
-  X(virGetLastErrorCode)               \
-  X(virGetLastErrorMessage)            \
-  X(virGetVersion)                     \
-  X(virInitialize)                     \
+#define FARCALL_LIBVIRT_FUNCTIONS(X)      \
+  X(virConnectClose)                      \
+  X(virConnectGetDomainCapabilities)      \
+  X(virConnectListAllDomains)             \
+  X(virConnectOpen)                       \
+  X(virConnectRegisterCloseCallback)      \
+  X(virConnectSetKeepAlive)               \
+  X(virConnectUnregisterCloseCallback)    \
+  X(virDomainCreateXML)                   \
+  X(virDomainDestroy)                     \
+  X(virDomainFree)                        \
+  X(virDomainGetName)                     \
+  X(virDomainIsActive)                    \
+  X(virDomainLookupByName)                \
+  X(virDomainQemuMonitorCommand)          \
+  X(virDomainQemuMonitorCommandWithFiles) \
+  X(virDomainResume)                      \
+  X(virEventAddTimeout)                   \
+  X(virEventRegisterDefaultImpl)          \
+  X(virEventRemoveTimeout)                \
+  X(virEventRunDefaultImpl)               \
+  X(virEventUpdateTimeout)                \
+  X(virGetLastErrorCode)                  \
+  X(virGetLastErrorMessage)               \
+  X(virGetVersion)                        \
+  X(virInitialize)                        \
   X(virSetErrorFunc)
 
 // Each has the name that libvirt gives it.

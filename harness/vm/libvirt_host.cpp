@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "model/json.hpp"
+#include "vm/command_line.hpp"
 #include "vm/domain_xml.hpp"
 #include "vm/embedded_libvirt.hpp"
 #include "vm/last_will.hpp"
@@ -33,6 +34,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kNameBegin = "farcall-";
+
+// Where libvirt has QEMU make the memory that a guest shares with others, by this name.
+constexpr const char* kSharedMemory = "/dev/shm";
+constexpr const char* kWindowEnd = "-window";
 
 // How long a killed QEMU may take to be gone, in steps of a millisecond.
 constexpr int kMillisecondsToDie = 2000;
@@ -51,16 +56,6 @@ Result<std::string> monitor_says(const LibvirtConnection& connection, virDomainP
   return std::string(text);
 }
 
-Result<nlohmann::ordered_json> ask_qemu(const LibvirtConnection& connection, virDomainPtr domain,
-                                        const std::string& command) {
-  FARCALL_TRY(text, monitor_says(connection, domain, command, 0));
-  auto answer = model::json_or_discarded(text);
-  if (!answer.is_object() || !answer.contains("return")) {
-    return Error{ErrorCode::machine_bad_answer, fmt::format("QEMU answers {}", text)};
-  }
-  return answer["return"];
-}
-
 Result<process::FileDescriptor> connect_to(const std::string& path) {
   process::FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address = {};
@@ -77,10 +72,15 @@ Result<process::FileDescriptor> connect_to(const std::string& path) {
   return socket;
 }
 
-// Of the QEMU that libvirt would start. One on another machine cannot be asked.
-QemuAbilities abilities_at(const LibvirtConnection& connection) {
-  const auto host = connection.uri().find("://");
-  if (host != std::string::npos && !connection.uri().substr(host).starts_with(":///")) {
+bool is_on_another_machine(const std::string& uri) {
+  const auto host = uri.find("://");
+  return host != std::string::npos && !uri.substr(host).starts_with(":///");
+}
+
+// That libvirt would start. One on another machine cannot be asked; no program: it starts none, and
+// says why when a machine is started.
+Qemu qemu_at(const LibvirtConnection& connection) {
+  if (is_on_another_machine(connection.uri())) {
     return {};
   }
   const std::unique_ptr<char, decltype(&free)> text(
@@ -89,10 +89,39 @@ QemuAbilities abilities_at(const LibvirtConnection& connection) {
       free);
   pugi::xml_document document;
   if (text == nullptr || !document.load_string(text.get())) {
-    return {};  // it starts no machine, either, and then says why
+    return {};
   }
   const std::string qemu = document.child("domainCapabilities").child("path").text().as_string();
-  return qemu.starts_with('/') ? qemu_abilities(qemu) : QemuAbilities{};
+  return qemu.starts_with('/') ? Qemu{.program = qemu, .abilities = qemu_abilities(qemu)} : Qemu{};
+}
+
+// What QMP's answer returns.
+Result<nlohmann::ordered_json> returned(const std::string& text) {
+  auto answer = model::json_or_discarded(text);
+  if (!answer.is_object() || !answer.contains("return")) {
+    return Error{ErrorCode::machine_bad_answer, fmt::format("QEMU answers {}", text)};
+  }
+  return answer["return"];
+}
+
+Result<void> write_file(const fs::path& path, std::span<const std::byte> bytes) {
+  std::ofstream file(path, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
+  file.close();
+  return file ? Result<void>(success())
+              : process::start_error(fmt::format("cannot write {}", path.string()));
+}
+
+// Opens a file that libvirt or QEMU has made for us, whose name nobody needs any more.
+Result<process::FileDescriptor> take_file(const fs::path& path, int flags) {
+  process::FileDescriptor file(::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW));
+  if (file.number() < 0) {
+    return process::start_error(fmt::format("cannot open {}", path.string()));
+  }
+  std::error_code error;
+  fs::remove(path, error);
+  return file;
 }
 
 class DomainQemu : public RunningQemu {
@@ -150,6 +179,31 @@ class DomainQemu : public RunningQemu {
                         VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP);
   }
 
+  Result<nlohmann::ordered_json> execute(std::string_view command,
+                                         const nlohmann::ordered_json& arguments) override {
+    FARCALL_TRY(text, monitor_says(connection_, domain_.get(), qmp(command, arguments), 0));
+    return returned(text);
+  }
+
+  Result<void> give(std::string_view name, int descriptor) override {
+    char* text = nullptr;
+    if (libvirt_.virDomainQemuMonitorCommandWithFiles(
+            domain_.get(), qmp("getfd", {{"fdname", name}}).c_str(), 1, &descriptor, nullptr,
+            nullptr, &text, 0) < 0) {
+      return libvirt_.error(fmt::format("{} does not pass a file on to QEMU", connection_.uri()));
+    }
+    const std::unique_ptr<char, decltype(&free)> owner(text, free);
+    FARCALL_TRYV(returned(text));
+    return success();
+  }
+
+  Result<void> resume() {
+    if (libvirt_.virDomainResume(domain_.get()) < 0) {
+      return libvirt_.error(fmt::format("{} does not resume a machine", connection_.uri()));
+    }
+    return success();
+  }
+
   std::optional<Error> abandoned() override {
     if (!connection_.lost()) {
       return std::nullopt;
@@ -159,6 +213,11 @@ class DomainQemu : public RunningQemu {
   }
 
  private:
+  static std::string qmp(std::string_view command, const nlohmann::ordered_json& arguments) {
+    return model::json_text(
+        nlohmann::ordered_json{{"execute", command}, {"arguments", arguments}});
+  }
+
   const LibvirtConnection& connection_;
   const Libvirt& libvirt_;
   LibvirtDomain domain_;
@@ -175,7 +234,7 @@ class LibvirtHost : public Host {
         sockets_(std::move(sockets)),
         will_(std::move(will)),
         connection_(std::move(connection)),
-        qemu_(abilities_at(*connection_)) {}
+        qemu_(qemu_at(*connection_)) {}
   LibvirtHost(const LibvirtHost&) = delete;
   LibvirtHost& operator=(const LibvirtHost&) = delete;
   ~LibvirtHost() override {
@@ -190,50 +249,110 @@ class LibvirtHost : public Host {
   }
 
   Result<StartedQemu> start(const MachineSpec& spec) override {
+    const Place place = next_place();
+    const std::string console = place.file("");
+    FARCALL_TRY(qemu, create(place, domain_xml(spec, {.name = place.name,
+                                                      .console = console,
+                                                      .qemu = qemu_.abilities})));
+    FARCALL_TRY(path,
+                qemu->execute("qom-get", {{"path", kDomainMemory}, {"property", "mem-path"}}));
+    FARCALL_TRY(memory, GuestMemory::open(path.is_string() ? path.get<std::string>() : ""));
+    memory.tell(spec);
+    FARCALL_TRY(socket, connect_to(console));
+    FARCALL_TRYV(qemu->resume());
+    return StartedQemu{std::move(memory), std::move(socket), std::move(qemu)};
+  }
+
+  Result<StartedLinux> boot(const LinuxSpec& spec, std::span<const std::byte> initramfs,
+                            LinuxStart start) override {
+    if (is_on_another_machine(connection_->uri())) {
+      return Error{ErrorCode::machine_libvirt,
+                   fmt::format("{} starts machines elsewhere: a Linux guest shares memory with "
+                               "farcall, and a kernel's file is here",
+                               connection_->uri())};
+    }
+    const Place place = next_place();
+    const LinuxDomainPlace files{.name = place.name,
+                                 .initramfs = place.file("-initramfs"),
+                                 .log = place.file("-log"),
+                                 .terminal = place.file(""),
+                                 .window = place.name + kWindowEnd};
+    if (start == LinuxStart::boots) {
+      FARCALL_TRYV(write_file(files.initramfs, initramfs));
+    }
+    auto created = create(place, linux_domain_xml(spec, files, start));
+    std::error_code gone;
+    fs::remove(files.initramfs, gone);  // QEMU has read it
+    auto window = take_file(fs::path(kSharedMemory) / files.window, O_RDWR);
+    FARCALL_TRY(qemu, std::move(created));
+    if (!window) {
+      return window.error();
+    }
+    FARCALL_TRY(log, take_file(files.log, O_RDONLY));
+    FARCALL_TRY(terminal, connect_to(files.terminal));
+    if (start == LinuxStart::boots) {
+      FARCALL_TRYV(qemu->resume());
+    }
+    return StartedLinux{.log = std::move(log),
+                        .terminal = std::move(terminal),
+                        .window = std::move(window).value(),
+                        .qemu = std::move(qemu)};
+  }
+
+  Result<LinuxMachine> machine(const LinuxSpec& spec) override {
+    if (qemu_.program.empty()) {
+      return Error{ErrorCode::machine_libvirt,
+                   fmt::format("{} does not say which QEMU of this machine it starts for ppc64",
+                               connection_->uri())};
+    }
+    FARCALL_TRY(version, libvirt_version());
+    return LinuxMachine{.made_of = fmt::format("libvirt {}\n{}", version,
+                                               linux_domain_xml(spec, {}, LinuxStart::boots)),
+                        .qemu = qemu_.program};
+  }
+
+ private:
+  // Of one machine: its name, and where its files are.
+  struct Place {
+    std::string name;
+    fs::path begin;
+
+    std::string file(const char* end) const { return begin.string() + end; }
+  };
+
+  Place next_place() {
+    const unsigned number = ++started_;
+    return {.name = fmt::format("{}{}-{}", kNameBegin, ::getpid(), number),
+            .begin = sockets_ / std::to_string(number)};
+  }
+
+  // Stands still.
+  Result<std::unique_ptr<DomainQemu>> create(const Place& place, const std::string& xml) {
     if (connection_->lost()) {
       return Error{ErrorCode::machine_libvirt,
                    fmt::format("the connection to {} is lost", connection_->uri())};
     }
     const Libvirt& libvirt = connection_->libvirt();
-    const unsigned number = ++started_;
-    const std::string name = fmt::format("{}{}-{}", kNameBegin, ::getpid(), number);
-    const std::string console = (sockets_ / std::to_string(number)).string();
-    const std::string xml = domain_xml(spec, {.name = name, .console = console, .qemu = qemu_});
     // An embedded libvirt refuses to end domains by itself.
     const unsigned flags =
         VIR_DOMAIN_START_PAUSED | (embedded_ ? 0U : unsigned{VIR_DOMAIN_START_AUTODESTROY});
-    auto orphans = embedded_ ? std::make_unique<OrphanReaper>() : nullptr;
+    const auto orphans = embedded_ ? std::make_unique<OrphanReaper>() : nullptr;
     LibvirtDomain domain(libvirt.virDomainCreateXML(connection_->handle(), xml.c_str(), flags),
                          LibvirtFree{&libvirt});
     if (!domain) {
       return libvirt.error(fmt::format("{} does not start a machine", connection_->uri()));
     }
-    orphans.reset();
-    auto* const handle = domain.get();
-    auto qemu = std::make_unique<DomainQemu>(
+    return std::make_unique<DomainQemu>(
         *connection_, std::move(domain),
-        embedded_ ? embedded_->qemu_of(name) : find_qemu(name + ","),
-        embedded_ ? fmt::format("{}/log/qemu/{}.log", embedded_->root(), name) : "");
-    FARCALL_TRY(path,
-                ask_qemu(*connection_, handle,
-                         fmt::format(R"({{"execute": "qom-get", )"
-                                     R"("arguments": {{"path": "{}", "property": "mem-path"}}}})",
-                                     kDomainMemory)));
-    FARCALL_TRY(memory, GuestMemory::open(path.is_string() ? path.get<std::string>() : ""));
-    memory.tell(spec);
-    FARCALL_TRY(socket, connect_to(console));
-    if (libvirt.virDomainResume(handle) < 0) {
-      return libvirt.error(fmt::format("{} does not resume a machine", connection_->uri()));
-    }
-    return StartedQemu{std::move(memory), std::move(socket), std::move(qemu)};
+        embedded_ ? embedded_->qemu_of(place.name) : find_qemu(place.name + ","),
+        embedded_ ? fmt::format("{}/log/qemu/{}.log", embedded_->root(), place.name) : "");
   }
 
- private:
   std::optional<EmbeddedLibvirt> embedded_;  // ends last
-  fs::path sockets_;                         // a folder of ours
+  fs::path sockets_;                         // a folder of ours: sockets and files of machines
   LastWill will_;                            // removes it
   std::unique_ptr<LibvirtConnection> connection_;
-  QemuAbilities qemu_;
+  Qemu qemu_;
   std::atomic<unsigned> started_ = 0;
 };
 
@@ -264,7 +383,9 @@ Result<std::unique_ptr<Host>> libvirt_host(const std::string& uri) {
   if (::mkdtemp(sockets.data()) == nullptr) {
     return process::start_error("no folder for sockets can be made");
   }
-  FARCALL_TRY(will, LastWill::to_remove(sockets));
+  FARCALL_TRY(will, LastWill::write(fmt::format("rm -rf \"$1\" {}/{}{}-*{}", kSharedMemory,
+                                                kNameBegin, ::getpid(), kWindowEnd),
+                                    sockets));
   const auto orphans = embedded ? std::make_unique<OrphanReaper>() : nullptr;
   FARCALL_TRY(connection, LibvirtConnection::open(embedded ? embedded->uri() : uri));
   return std::unique_ptr<Host>(

@@ -273,25 +273,13 @@ TEST(KernelLog, TroubleIsFoundAndNothingElse) {
             "[    2.0] Oops: Kernel access of bad area, sig: 11 [#1]");
 }
 
-TEST(GuestCommand, SaysCpuAndTranslation) {
-  const process::Command command =
-      guest_command({.program = "/usr/bin/qemu-system-ppc64", .abilities = {.sandbox = true}},
-                    {.vmlinux = "/vmlinux",
-                     .agent = "/agent",
-                     .cpu = model::Cpu::power8,
-                     .mmu = model::Mmu::hash},
-                    {.initramfs = 3, .console = 4, .terminal = 5, .window = 6, .control = 7});
-  EXPECT_THAT(command.arguments,
-              testing::IsSupersetOf({"power8", "/vmlinux", "/proc/self/fd/3", "-sandbox"}));
-  EXPECT_THAT(command.arguments.back(), HasSubstr("disable_radix"));
-}
-
-TEST(GuestCommand, ASnapshotComesThroughADescriptorAndBringsItsKernel) {
-  const process::Command command =
-      guest_command({.program = "/usr/bin/qemu-system-ppc64"}, {.vmlinux = "/vmlinux"},
-                    {.initramfs = 3, .snapshot = 8});
-  EXPECT_THAT(command.arguments, testing::IsSupersetOf({"-incoming", "fd:8"}));
-  EXPECT_THAT(command.arguments, testing::Not(testing::Contains("/vmlinux")));
+TEST(MachineForAGuest, SaysCpuAndTranslation) {
+  const vm::LinuxSpec machine =
+      machine_for({.vmlinux = "/vmlinux", .cpu = model::Cpu::power8, .mmu = model::Mmu::hash});
+  EXPECT_EQ(machine.cpu, model::Cpu::power8);
+  EXPECT_EQ(machine.vmlinux, "/vmlinux");
+  EXPECT_THAT(machine.arguments, testing::EndsWith(" disable_radix"));
+  EXPECT_THAT(machine_for({}).arguments, testing::Not(HasSubstr("disable_radix")));
 }
 
 TEST(KernelFile, WhatIsNoKernelIsRefused) {

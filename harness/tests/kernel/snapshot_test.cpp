@@ -31,7 +31,10 @@ std::string rest_of(int descriptor) {
 class SnapshotFile : public testing::Test {
  public:
   Snapshot snapshot() const {
-    return {folder(), {.program = qemu_}, spec_, std::as_bytes(std::span(initramfs_))};
+    return {folder(),
+            {.made_of = machine_, .qemu = qemu_},
+            vmlinux_,
+            std::as_bytes(std::span(initramfs_))};
   }
   fs::path folder() const { return scratch_.path() / "cache/snapshots"; }
 
@@ -59,7 +62,8 @@ class SnapshotFile : public testing::Test {
   tests::ScratchFolder scratch_;
   std::string qemu_ = scratch_.write("qemu", "QEMU");
   std::string initramfs_ = "agent";
-  GuestSpec spec_{.vmlinux = scratch_.write("vmlinux", "kernel")};
+  std::string machine_ = "power9";
+  fs::path vmlinux_ = scratch_.write("vmlinux", "kernel");
 };
 
 TEST_F(SnapshotFile, IsReadFromWhereTheGuestBegins) {
@@ -79,12 +83,9 @@ TEST_F(SnapshotFile, IsOfOneKernelQemuAgentAndMachine) {
   EXPECT_EQ(read(), "");
   initramfs_ = "agent";
   EXPECT_EQ(read(), "guest");
-  spec_.mmu = model::Mmu::hash;
+  machine_ = "power10";
   EXPECT_EQ(read(), "");
-  spec_.mmu = model::Mmu::radix;
-  spec_.cpu = model::Cpu::power10;
-  EXPECT_EQ(read(), "");
-  spec_.cpu = model::Cpu::power9;
+  machine_ = "power9";
   EXPECT_EQ(read(), "guest");
   scratch_.write("qemu", "QEMU 11");
   EXPECT_EQ(read(), "");
@@ -119,8 +120,8 @@ TEST_F(SnapshotFile, OneThatIsNotCommittedIsNone) {
 TEST_F(SnapshotFile, WhatIsLeftIsRemovedByTheNext) {
   write("guest");
   scratch_.write("cache/snapshots/partial-killed", "half");
-  fs::remove(spec_.vmlinux);
-  spec_.vmlinux = scratch_.write("other", "kernel");
+  fs::remove(vmlinux_);
+  vmlinux_ = scratch_.write("other", "kernel");
   write("other");
   EXPECT_EQ(files(), 1U);
   EXPECT_EQ(read(), "other");

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "process/file_descriptor.hpp"
+
 namespace farcall::kernel::window_test {
 namespace {
 
@@ -16,13 +18,16 @@ using wire::WindowCall;
 // The guest's end: what the agent does with the memory.
 class GuestEnd {
  public:
-  explicit GuestEnd(const Window& window)
+  GuestEnd()
       : start_(static_cast<char*>(::mmap(nullptr, wire::kWindowBytes, PROT_READ | PROT_WRITE,
-                                         MAP_SHARED, window.descriptor(), 0))) {}
+                                         MAP_SHARED, file_.number(), 0))) {}
   GuestEnd(const GuestEnd&) = delete;
   GuestEnd& operator=(const GuestEnd&) = delete;
   ~GuestEnd() { ::munmap(start_, wire::kWindowBytes); }
 
+  Result<Window> window(std::span<const std::byte> batch) const {
+    return Window::open(file_.number(), batch);
+  }
   std::string batch() const { return {piece(), header().batch_bytes}; }
   std::uint32_t reply_bytes() const { return header().reply_bytes; }
   void write(const std::string& text) const {
@@ -34,6 +39,8 @@ class GuestEnd {
  private:
   wire::KernelWindow& header() const { return *reinterpret_cast<wire::KernelWindow*>(start_); }
   char* piece() const { return start_ + sizeof(wire::KernelWindow); }
+  process::FileDescriptor file_ =
+      process::memory_file("farcall-window", wire::kWindowBytes).value();
   char* start_;
 };
 
@@ -43,9 +50,9 @@ std::span<const std::byte> bytes_of(const std::string& text) {
 
 TEST(Window, ALargeBatchGoesInPieces) {
   const std::string batch = std::string(wire::kPieceBytes, 'a') + "rest";
-  auto window = Window::create(bytes_of(batch));
+  const GuestEnd guest;
+  auto window = guest.window(bytes_of(batch));
   ASSERT_TRUE(window);
-  const GuestEnd guest(window.value());
   EXPECT_TRUE(window.value().serve(WindowCall::give));
   EXPECT_EQ(guest.batch(), std::string(wire::kPieceBytes, 'a'));
   EXPECT_TRUE(window.value().serve(WindowCall::give));
@@ -57,9 +64,9 @@ TEST(Window, ALargeBatchGoesInPieces) {
 
 TEST(Window, AReplyIsTakenOnceAndNotTheBatch) {
   const std::string batch = "batch";
-  auto window = Window::create(bytes_of(batch));
+  const GuestEnd guest;
+  auto window = guest.window(bytes_of(batch));
   ASSERT_TRUE(window);
-  const GuestEnd guest(window.value());
   ASSERT_TRUE(window.value().serve(WindowCall::give));
   EXPECT_FALSE(window.value().has_begun());
   EXPECT_TRUE(window.value().take());  // a guest that dies before it replies
@@ -76,10 +83,11 @@ TEST(Window, AReplyIsTakenOnceAndNotTheBatch) {
 }
 
 TEST(Window, WhatNoAgentSaysIsRefused) {
-  auto window = Window::create({});
+  const GuestEnd guest;
+  auto window = guest.window({});
   ASSERT_TRUE(window);
   EXPECT_FALSE(window.value().serve(static_cast<WindowCall>('x')));
-  GuestEnd(window.value()).claim(wire::kPieceBytes + 1);
+  guest.claim(wire::kPieceBytes + 1);
   EXPECT_FALSE(window.value().take());
 }
 

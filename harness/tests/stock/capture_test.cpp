@@ -65,8 +65,32 @@ TEST(Capture, AStockKernelsCodeRunsInTheBareGuestAtItsOwnAddresses) {
   }
   const Finished run = run_farcall({"run", "--from", document});
   EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
-  EXPECT_THAT(run.out, AllOf(HasSubstr("@linux-6.1."),
+  EXPECT_THAT(run.out, AllOf(HasSubstr("three@linux-jit-6.1."),
                              HasSubstr("at 2 of 2 call sites interpreter, bytes and CPU agree")));
+}
+
+// The words of the first function.
+std::size_t words_of_main(const std::string& document) {
+  return Json::parse(contents(document)).at("image").at("functions").at(0).at("words").size();
+}
+
+TEST(Capture, HardenedCodeIsLongerAndRunsInTheBareGuestToo) {
+  const ScratchFolder folder;
+  const std::string path = folder.write("three.case", kThreeFunctions);
+  std::map<std::string, std::size_t> words;
+  for (const std::string mode : {"jit", "hardened"}) {
+    const std::string document = path_in(folder, mode + ".json");
+    const Finished captured = run_farcall(
+        {"kernel", "capture", path, "--kernel", kKernel, "--mode", mode, "--output", document});
+    ASSERT_EQ(captured.exit_code, 0) << captured.err;
+    words[mode] = words_of_main(document);
+    const Finished run = run_farcall({"run", "--from", document});
+    EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+    EXPECT_THAT(run.out, AllOf(HasSubstr("three@linux-" + mode + "-6.1."),
+                               HasSubstr("at 2 of 2 call sites interpreter, bytes and CPU agree")));
+  }
+  EXPECT_GT(words["hardened"], words["jit"]);
+  EXPECT_EQ(run_farcall({"kernel", "capture", path, "--mode", "interpreter"}).exit_code, 2);
 }
 
 TEST(Capture, DamagedCodeOfAKernelIsFoundInTheBareGuest) {
@@ -215,6 +239,28 @@ TEST(LinuxGuest, EachCellHasItsVerdictAndAPanicCostsOne) {
   EXPECT_THAT(run.out, HasSubstr("linux:6.1."));
 }
 
+// f may take an r5, in which the copy that walks hands its context on.
+TEST(LinuxGuest, AWalkOverTheStackBelongsToBothModesOfTheJit) {
+  const ScratchFolder folder;
+  (void)folder.write("three.case", kThreeFunctions);
+  (void)folder.write("r5.case",
+                     "-- asm\nmov %r5, 0x12345\ncall local f\nexit\nf:\nmov %r0, %r5\nexit\n"
+                     "-- place\nmain = text+64K\n-- result\n0x12345\n");
+  const Finished run = run_farcall(
+      {"run", folder.path().string(), "--guest", "linux", "--kernel", kKernel, "--format", "json"});
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  const Json report = Json::parse(run.out);
+  std::map<std::string, bool> walked;  // no note says that there was none
+  for (const Json& cell : report.at("cells")) {
+    walked[cell.at("cell").get<std::string>()] =
+        cell.dump().find("no walk over the stack: f may take an r5") == std::string::npos;
+  }
+  EXPECT_TRUE(walked.at("three@linux-jit"));
+  EXPECT_TRUE(walked.at("three@linux-hardened"));
+  EXPECT_FALSE(walked.at("r5@linux-jit"));
+  EXPECT_FALSE(walked.at("r5@linux-hardened"));
+}
+
 TEST(LinuxGuest, AHardenedCellSaysWhatCouldNotBeChecked) {
   const ScratchFolder folder;
   (void)folder.write("constant.case", "-- asm\nmov %r0, 0x12345678\nexit\n-- result\n0x12345678\n");
@@ -300,6 +346,9 @@ class StockSnapshot : public testing::Test {
     return found;
   }
 
+  const std::filesystem::path& cache() const { return cache_; }
+  const std::string& case_path() const { return case_; }
+
  private:
   ScratchFolder folder_;
   std::filesystem::path cache_ = folder_.path() / "cache";
@@ -337,6 +386,57 @@ TEST_F(StockSnapshot, AFreshBootNeedsNone) {
   const Finished booted = capture({"--fresh-boot"});
   EXPECT_EQ(booted.exit_code, 0) << booted.err;
   EXPECT_TRUE(snapshots().empty());
+}
+
+// libvirt boots a guest, has it saved, and restores it; the cells come to the same as without it.
+class StockByLibvirt : public StockSnapshot {
+ public:
+  Finished run(std::vector<std::string> more, const tests::Environment& changes = {}) const {
+    std::vector<std::string> arguments = {"run",      case_path(), "--guest",  "linux",
+                                          "--kernel", kKernel,     "--format", "json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    tests::Environment environment = {{"XDG_CACHE_HOME", cache().string()}};
+    environment.insert(changes.begin(), changes.end());
+    return tests::run_program(farcall_binary(), arguments, environment);
+  }
+  static std::size_t windows() {
+    std::size_t count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
+      count += entry.path().filename().string().ends_with("-window") ? 1U : 0U;
+    }
+    return count;
+  }
+};
+
+TEST_F(StockByLibvirt, CellsPassInAGuestThatBootsAndInOneThatIsRestored) {
+  const Finished booted = run({"--vm", "libvirt"});
+  ASSERT_EQ(booted.exit_code, 0) << booted.out << booted.err;
+  EXPECT_EQ(booted.err, "");
+  ASSERT_EQ(snapshots().size(), 1U);
+  const auto taken = std::filesystem::last_write_time(snapshots().front());
+  const Finished restored = run({"--vm", "libvirt"});
+  EXPECT_EQ(restored.exit_code, 0) << restored.out << restored.err;
+  EXPECT_EQ(restored.err, "");
+  EXPECT_EQ(std::filesystem::last_write_time(snapshots().front()), taken);
+  const Finished direct = run({});
+  EXPECT_EQ(snapshots().size(), 2U);  // that of another machine
+  EXPECT_EQ(outcomes(Json::parse(booted.out)), outcomes(Json::parse(direct.out)));
+  EXPECT_EQ(outcomes(Json::parse(restored.out)), outcomes(Json::parse(direct.out)));
+  EXPECT_EQ(outcomes(Json::parse(direct.out)).at("three@linux-hardened"), "pass");
+  EXPECT_EQ(windows(), 0U);
+}
+
+TEST_F(StockByLibvirt, WithoutLibvirtNothingBoots) {
+  const Finished none = run({"--vm", "libvirt"}, {{"LIBVIRT_DRIVER_DIR", cache().string()}});
+  EXPECT_EQ(none.exit_code, 3) << none.out;
+  EXPECT_THAT(none.err, HasSubstr("[machine.libvirt]"));
+  EXPECT_TRUE(snapshots().empty());
+}
+
+TEST_F(StockByLibvirt, GuestsOfOtherArchitecturesAreNotItsOwn) {
+  const Finished arm = run_farcall({"kernel", "distance", "--arch", "arm64", "--vm", "libvirt"});
+  EXPECT_EQ(arm.exit_code, 2);
+  EXPECT_THAT(arm.err, HasSubstr("--vm libvirt does not start guests of arm64"));
 }
 
 TEST(Capture, AKernelThatIsNoneIsRefused) {

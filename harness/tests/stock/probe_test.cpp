@@ -21,12 +21,34 @@ using testing::HasSubstr;
 constexpr GuestAddress kToc = {0xc000'0000'0200'0000};
 
 // The order of kKernelDefects.
-enum Row : std::size_t { dump_by_mode, far_dump, far_run, line_info, may_goto, names, early_exit };
+enum Row : std::size_t {
+  dump_by_mode,
+  far_dump,
+  far_run,
+  line_info,
+  hardened_lines,
+  may_goto,
+  names,
+  early_exit
+};
 
 kernel::Answer done(std::uint32_t result) {
   kernel::Answer answer;
   answer.outcome = wire::KernelOutcome::done;
   answer.result = result;
+  return answer;
+}
+
+// Twelve lines; the last one, of the second function, is that many words after its beginning and eight
+// before its end.
+kernel::Answer with_exit_at(std::uint32_t word) {
+  kernel::Answer answer = done(0x11111111);
+  const GuestAddress f = {0xc008'0000'0000'2000};
+  answer.functions = {{.address = {0xc008'0000'0000'1000}, .symbol = {}, .words = {}},
+                      {.address = f, .symbol = {}, .words = {}}};
+  answer.functions[1].words.resize(word + 8);
+  answer.lines.resize(12);
+  answer.lines.back().address = {f.value + 4 * word};
   return answer;
 }
 
@@ -36,7 +58,8 @@ std::vector<kernel::Answered> sound() {
   far.program = {{.opcode = 0x85, .src = 1, .offset = 1, .imm = 40'001}};
   kernel::Answer hardened = done(5);
   hardened.functions = {{.address = {0xc008'0000'0000'1000}, .symbol = "bpf_prog_ab_main"}};
-  return {done(5), done(5), hardened, far, done(7), done(5), done(7)};
+  return {done(5), done(5), hardened, with_exit_at(7), with_exit_at(27),
+          far,     done(7), done(5),  done(7)};
 }
 
 std::vector<ProbeStory> stories(const std::vector<kernel::Answered>& answers) {
@@ -50,6 +73,7 @@ TEST(KernelProbe, ASoundKernelShowsNone) {
   EXPECT_EQ(all[far_dump].shown, Shown::absent);
   EXPECT_EQ(all[far_run].shown, Shown::absent);
   EXPECT_EQ(all[line_info].shown, Shown::not_seen);  // it tells of no lines
+  EXPECT_EQ(all[hardened_lines].shown, Shown::absent);
   EXPECT_EQ(all[may_goto].shown, Shown::absent);
   EXPECT_EQ(all[names].shown, Shown::absent);
   EXPECT_EQ(all[early_exit].shown, Shown::absent);
@@ -60,36 +84,41 @@ TEST(KernelProbe, WhatIsSpoiltIsThere) {
   answers[0].value().program = {{.opcode = 0x85, .src = 1, .offset = 5, .imm = 1}};
   answers[1].value().program = {{.opcode = 0x85, .src = 1, .offset = 5, .imm = 40208}};
   answers[2].value().functions[0].symbol = "0xc008000000001000";
-  answers[3].value().program[0].imm = 1;
-  answers[4].value().result = 1;
-  answers[6].value().result = 1;
+  answers[Probe::far_jit].value().program[0].imm = 1;
+  answers[Probe::lines_hardened].value().lines.back().address.value -= 80;
+  answers[Probe::far_interpreter].value().result = 1;
+  answers[Probe::large].value().result = 1;
   const auto all = stories(answers);
   EXPECT_EQ(all[dump_by_mode].shown, Shown::there);
   EXPECT_THAT(all[dump_by_mode].detail, HasSubstr("imm 1 with the JIT on, and off 5, imm 40208"));
   EXPECT_EQ(all[far_dump].shown, Shown::there);
   EXPECT_EQ(all[far_run].shown, Shown::there);
+  EXPECT_EQ(all[hardened_lines].shown, Shown::there);
+  EXPECT_THAT(all[hardened_lines].detail, HasSubstr("112 bytes before the function's end; 32 "));
   EXPECT_EQ(all[names].shown, Shown::there);
   EXPECT_EQ(all[early_exit].shown, Shown::there);
 }
 
 TEST(KernelProbe, AKernelThatDoesNotSurviveTheCallHasIt) {
   auto answers = sound();
-  answers[4] = Error{.code = ErrorCode::jit_crashed, .message = "Oops"};
+  answers[Probe::far_interpreter] = Error{.code = ErrorCode::jit_crashed, .message = "Oops"};
   EXPECT_EQ(stories(answers)[far_run].shown, Shown::there);
-  answers[4] = Error{.code = ErrorCode::machine_lost, .message = "killed"};
+  answers[Probe::far_interpreter] = Error{.code = ErrorCode::machine_lost, .message = "killed"};
   EXPECT_EQ(stories(answers)[far_run].shown, Shown::not_seen);
 }
 
 TEST(KernelProbe, WhereTheProgramDidNotRunNothingIsSaid) {
   auto answers = sound();
   answers[0].value().result = 6;  // what it says besides is not of the program that was asked about
-  answers[3].value().outcome = wire::KernelOutcome::not_run;
-  answers[5].value().outcome = wire::KernelOutcome::rejected;
+  answers[Probe::far_jit].value().outcome = wire::KernelOutcome::not_run;
+  answers[Probe::may_goto].value().outcome = wire::KernelOutcome::rejected;
+  answers[Probe::lines_jit].value().lines.clear();
   const auto all = stories(answers);
   EXPECT_EQ(all[dump_by_mode].shown, Shown::not_seen);
   EXPECT_EQ(all[line_info].shown, Shown::not_seen);
   EXPECT_EQ(all[far_dump].shown, Shown::not_seen);
   EXPECT_EQ(all[may_goto].shown, Shown::not_applicable);
+  EXPECT_EQ(all[hardened_lines].shown, Shown::not_seen);
   EXPECT_EQ(all[names].shown, Shown::absent);
 }
 
@@ -118,6 +147,7 @@ TEST(KernelProbe, AStockKernelIsAColumnOfTheTable) {
   EXPECT_EQ(found["far-call-in-the-dump"], "there");
   EXPECT_EQ(found["far-call-in-the-interpreter"], "there");
   EXPECT_EQ(found["line-info-one-early"], "there");
+  EXPECT_EQ(found["line-info-not-blinded"], "there");
   EXPECT_EQ(found["may-goto-in-the-interpreter"], "not-applicable");
   EXPECT_EQ(found["unaligned-sign-extending-load"], "not-applicable");
   EXPECT_EQ(found["early-exit"], "not-applicable");

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "vm/linux_command_line.hpp"
+
 namespace farcall::vm::command_line_test {
 namespace {
 
@@ -71,6 +73,34 @@ TEST(CommandLine, LocksQemuInWhereItCan) {
 TEST(CommandLine, ImageIsNamedAfterItsByteOrder) {
   EXPECT_EQ(image_name(model::Endian::little, model::Mmu::radix), "bare-le.bin");
   EXPECT_EQ(image_name(model::Endian::big, model::Mmu::hash), "bare-be.bin");
+}
+
+const LinuxSpec kLinux = {.cpu = model::Cpu::power8,
+                          .memory_mebibytes = 512,
+                          .vmlinux = "/vmlinux",
+                          .arguments = "quiet"};
+
+TEST(LinuxCommandLine, NamesWhatTheSpecAsksFor) {
+  const auto arguments =
+      linux_command_line({.program = kQemu.program, .abilities = {.sandbox = true}}, kLinux,
+                         {.initramfs = 3, .log = 4, .terminal = 5, .window = 6, .qmp = 7},
+                         LinuxStart::boots)
+          .arguments;
+  EXPECT_EQ(value_of(arguments, "-cpu"), "power8");
+  EXPECT_EQ(value_of(arguments, "-m"), "512M");
+  EXPECT_EQ(value_of(arguments, "-kernel"), "/vmlinux");
+  EXPECT_EQ(value_of(arguments, "-initrd"), "/proc/self/fd/3");
+  EXPECT_EQ(value_of(arguments, "-append"), "quiet");
+  EXPECT_THAT(value_of(arguments, "-machine"), HasSubstr("x-vof=on"));
+  EXPECT_THAT(value_of(arguments, "-object"), HasSubstr("mem-path=/proc/self/fd/6,share=on"));
+  EXPECT_THAT(arguments, Contains("socket,id=terminal,fd=5"));
+  EXPECT_THAT(arguments, Contains("-sandbox"));
+}
+
+TEST(LinuxCommandLine, ASnapshotBringsItsKernel) {
+  const auto arguments = linux_command_line(kQemu, kLinux, {}, LinuxStart::waits).arguments;
+  EXPECT_EQ(value_of(arguments, "-incoming"), "defer");
+  EXPECT_THAT(arguments, Not(Contains("/vmlinux")));
 }
 
 }  // namespace
