@@ -36,6 +36,10 @@ constexpr std::size_t kMostReductions = 16;
 // a block that was done meanwhile, and there are none to be had.
 constexpr unsigned kMostMachinesLost = 4;
 
+// To start a machine takes as long as some hundred programs. Of so many blocks that are next, a worker
+// takes one that a machine of its own can run, if there is such.
+constexpr std::size_t kBlocksToChooseFrom = 16;
+
 // The streams of a seed beside those of its programs.
 constexpr std::uint64_t kMachineStream = std::uint64_t{1} << 63;
 
@@ -57,6 +61,11 @@ std::uint64_t number_in(std::uint64_t block, std::uint64_t i) {
 // The block in a row that a block belongs to: shards are made of these.
 std::uint64_t plain_block(std::uint64_t block) {
   return (block & kAround) != 0 ? (block & ~kAround) / kBlockPrograms : block;
+}
+
+model::AxisValues machine_of_block(std::uint64_t seed, std::uint64_t block) {
+  Choices choices(seed, kMachineStream + plain_block(block));
+  return machine_axes(choices);
 }
 
 double now() {
@@ -113,10 +122,16 @@ class Campaign {
         begin_(Clock::now()),
         known_(options.jits.size()),
         covered_(options.jits.size()),
-        kept_(options.jits.size(), store.kept()),
-        next_plain_(options.jits.size()) {
+        kept_(options.jits.size()),
+        plain_(options.jits.size()),
+        next_block_(options.jits.size()) {
     for (const BlockId& id : store_.blocks()) {
       done_.insert(id);
+    }
+    for (const KeptProgram& program : store_.kept()) {
+      for (std::size_t i = 0; i < options_.jits.size(); ++i) {
+        run_around(i, program);
+      }
     }
     for (const StoredFinding& finding : store_.findings()) {
       for (std::size_t i = 0; i < options_.jits.size(); ++i) {
@@ -145,12 +160,15 @@ class Campaign {
     std::size_t jit;
     std::uint64_t seed;
     std::uint64_t block;
+
+    friend bool operator==(const Item&, const Item&) = default;
   };
 
   double seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
   bool stopped() const { return failed_ || (options_.runner.stopped && options_.runner.stopped()); }
 
-  std::optional<Item> next() {
+  // For a worker that has these trials, by JIT.
+  std::optional<Item> next(const std::vector<std::unique_ptr<Trial>>& trials) {
     const std::scoped_lock lock(mutex_);
     while (!stopped() && !(options_.time && seconds() >= options_.time->count())) {
       if (!again_.empty()) {
@@ -162,34 +180,68 @@ class Campaign {
       const std::size_t jit = turn % options_.jits.size();
       // So many programs of a seed are just these.
       if (!options_.programs && turn / options_.jits.size() % kBlocksForOneAround == 0) {
-        if (const auto around = next_around(jit)) {
+        if (const auto around = next_around(jit, trials[jit].get())) {
           return around;
         }
       }
-      const Item item{.jit = jit, .seed = options_.seed, .block = next_plain_[jit]};
-      if (options_.programs && item.block * kBlockPrograms >= *options_.programs) {
-        return std::nullopt;
+      if (const auto plain = next_plain(jit, trials[jit].get())) {
+        return plain;
       }
-      ++next_plain_[jit];
-      if (is_mine(item)) {
-        return item;
+      if (std::ranges::all_of(plain_, [](const auto& blocks) { return blocks.empty(); })) {
+        return std::nullopt;
       }
     }
     return std::nullopt;
   }
 
-  // Of what was kept, the newest comes first: what is rare is seen late.
-  std::optional<Item> next_around(std::size_t jit) {
-    for (std::vector<KeptProgram>& kept = kept_[jit]; !kept.empty();) {
-      const KeptProgram newest = kept.back();
-      kept.pop_back();
-      const Item item{.jit = jit, .seed = newest.seed, .block = kAround | newest.program};
-      if (newest.program <= kParentBits && is_mine(item)) {
-        done_.insert(id_of(item));
-        return item;
+  // The first of these blocks that a machine of `trial` can run, otherwise the first of all.
+  static Item first_for(const Trial* trial, std::span<const Item> blocks) {
+    const auto found = std::ranges::find_if(blocks, [&](const Item& item) {
+      return trial != nullptr && trial->has_machine(machine_of_block(item.seed, item.block));
+    });
+    return found == blocks.end() ? blocks.front() : *found;
+  }
+
+  std::optional<Item> next_plain(std::size_t jit, const Trial* trial) {
+    std::vector<Item>& blocks = plain_[jit];
+    std::uint64_t& block = next_block_[jit];
+    while (blocks.size() < kBlocksToChooseFrom &&
+           (!options_.programs || block * kBlockPrograms < *options_.programs)) {
+      const Item item{.jit = jit, .seed = options_.seed, .block = block++};
+      if (is_mine(item)) {
+        blocks.push_back(item);
       }
     }
-    return std::nullopt;
+    if (blocks.empty()) {
+      return std::nullopt;
+    }
+    const Item item = first_for(trial, blocks);
+    std::erase(blocks, item);
+    return item;
+  }
+
+  // Of what was kept, the newest comes first: what is rare is seen late.
+  std::optional<Item> next_around(std::size_t jit, const Trial* trial) {
+    std::vector<Item>& kept = kept_[jit];
+    if (kept.empty()) {
+      return std::nullopt;
+    }
+    std::vector<Item> newest(
+        kept.end() - static_cast<std::ptrdiff_t>(std::min(kept.size(), kBlocksToChooseFrom)),
+        kept.end());
+    std::ranges::reverse(newest);
+    const Item item = first_for(trial, newest);
+    std::erase(kept, item);
+    done_.insert(id_of(item));
+    return item;
+  }
+
+  // Mutants of it are to run, unless they have.
+  void run_around(std::size_t jit, const KeptProgram& program) {
+    const Item item{.jit = jit, .seed = program.seed, .block = kAround | program.program};
+    if (program.program <= kParentBits && is_mine(item)) {
+      kept_[jit].push_back(item);
+    }
   }
 
   BlockId id_of(const Item& item) const {
@@ -204,7 +256,7 @@ class Campaign {
   void work() {
     std::vector<std::unique_ptr<Trial>> trials(options_.jits.size());
     try {
-      while (const auto item = next()) {
+      while (const auto item = next(trials)) {
         std::unique_ptr<Trial>& trial = trials[item->jit];
         if (!trial) {
           run::RunnerOptions runner = options_.runner;
@@ -520,7 +572,7 @@ class Campaign {
       const model::Placement& placement = cell.document->cell.placement;
       const GuestAddress from = placement.functions[call.site.function];
       const GuestAddress to = placement.functions[*call.callee];
-      add("call", std::string(name(site_kind(program, to_string(program, call.site)))),
+      add("call", std::string(name(site_kind(program, call))),
           fmt::format("{} to {}, {}, {}", region_of(mmu, from).name, region_of(mmu, to).name,
                       distance_class(static_cast<std::int64_t>(to.value - from.value)),
                       value_name(cell.document->cell.axes, model::Axis::reach)));
@@ -528,7 +580,7 @@ class Campaign {
     if (!why.empty()) {
       block.corpus.push_back({.program = number, .why = why, .text = case_text(sketch)});
       const std::scoped_lock lock(mutex_);
-      kept_[jit].push_back({.seed = block.id.seed, .program = number});
+      run_around(jit, {.seed = block.id.seed, .program = number});
     }
   }
 
@@ -573,8 +625,9 @@ class Campaign {
   std::set<BlockId> done_;                         // before this began, and those around programs
   std::vector<std::vector<StoredFinding>> known_;  // by JIT
   std::vector<std::unordered_set<std::string>> covered_;
-  std::vector<std::vector<KeptProgram>> kept_;
-  std::vector<std::uint64_t> next_plain_;
+  std::vector<std::vector<Item>> kept_;    // blocks around programs that are to run
+  std::vector<std::vector<Item>> plain_;   // those that are next
+  std::vector<std::uint64_t> next_block_;  // after them
   std::set<std::pair<std::size_t, std::uint64_t>> keys_;
   std::atomic<bool> failed_ = false;
   std::optional<Error> failure_;
@@ -584,10 +637,8 @@ class Campaign {
 
 Sketch program_of_campaign(std::uint64_t seed, std::uint64_t number) {
   const std::uint64_t parent = number & kParentBits;
-  Choices of_block(seed, kMachineStream + parent / kBlockPrograms);
-  const model::AxisValues axes = machine_axes(of_block);
   Choices choices(seed, parent, number >> kMutantShift);
-  return generate(choices, axes);
+  return generate(choices, machine_of_block(seed, parent / kBlockPrograms));
 }
 
 Result<void> run_campaign(Store& store, const CampaignOptions& options) {

@@ -80,28 +80,32 @@ std::string_view name(SiteKind kind) {
   return kSiteKinds[static_cast<std::size_t>(kind)];
 }
 
+SiteKind site_kind(const bpf::Program& program, const bpf::CallInstruction& call) {
+  if (call.slot >= program.slots.size()) {
+    return SiteKind::callback;
+  }
+  const bpf::Slot& slot = program.slots[call.slot];
+  if (is_tail_call(slot)) {
+    return SiteKind::tail;
+  }
+  switch (bpf::find(slot)->operation) {
+    case bpf::Operation::call_register:
+    case bpf::Operation::jump_register:
+      return SiteKind::through_register;
+    case bpf::Operation::call:
+      return SiteKind::local;
+    default:
+      return slot.src == bpf::kKfuncCall ? SiteKind::kfunc : SiteKind::helper;
+  }
+}
+
 SiteKind site_kind(const bpf::Program& program, std::string_view site) {
   if (site.empty()) {
     return SiteKind::none;
   }
   for (const bpf::CallInstruction& call : call_instructions(program)) {
-    if (to_string(program, call.site) != site) {
-      continue;
-    }
-    if (call.slot >= program.slots.size()) {
-      return SiteKind::callback;
-    }
-    if (is_tail_call(program.slots[call.slot])) {
-      return SiteKind::tail;
-    }
-    switch (bpf::find(program.slots[call.slot])->operation) {
-      case bpf::Operation::call_register:
-      case bpf::Operation::jump_register:
-        return SiteKind::through_register;
-      case bpf::Operation::call:
-        return SiteKind::local;
-      default:
-        return program.slots[call.slot].src == bpf::kKfuncCall ? SiteKind::kfunc : SiteKind::helper;
+    if (to_string(program, call.site) == site) {
+      return site_kind(program, call);
     }
   }
   return SiteKind::none;

@@ -17,6 +17,8 @@ namespace farcall::campaign {
 enum class SiteKind : std::uint8_t { none, local, helper, kfunc, through_register, tail, callback };
 std::string_view name(SiteKind kind);
 
+SiteKind site_kind(const bpf::Program& program, const bpf::CallInstruction& call);
+
 // The kind of the call instruction at `site`, `main[0]`; none: there is no such call.
 SiteKind site_kind(const bpf::Program& program, std::string_view site);
 
