@@ -16,6 +16,7 @@
 #include "base/parallel.hpp"
 #include "bpf/instruction.hpp"
 #include "campaign/choices.hpp"
+#include "campaign/culprit.hpp"
 #include "campaign/finding.hpp"
 #include "campaign/generator.hpp"
 #include "campaign/reduce.hpp"
@@ -418,28 +419,42 @@ class Campaign {
                             .shape = "not reduced",
                             .text = case_text(first.sketch),
                             .instructions = instruction_count(first.sketch),
-                            .program = first.program};
+                            .program = first.program,
+                            .seed = block.id.seed};
+      news.clear();
       if (reduced) {
-        const Reduced& it = reduced.value();
-        finding.shape = it.shape;
-        finding.instructions = instruction_count(it.sketch);
-        const auto cell = cell_of(it.sketch);
-        finding.culprit =
-            cell ? fmt::format("{}", fmt::join(traits(*cell.value().program), "\n")) : "";
-        finding.text = reduced_case(
-            it, trial.jit(),
-            {fmt::format("{}; {}", to_string(it.kind), it.shape),
-             fmt::format("farcall fuzz --jit '{}' --seed {}: program {}{}", trial.jit().name,
-                         block.id.seed, first.program,
-                         it.seed == 0 ? "" : fmt::format("; run with --seed {}", it.seed))});
+        const std::optional<Culprit> culprit = find_culprit(trial, reduced.value());
+        if (stopped()) {
+          return false;
+        }
+        describe(finding, culprit ? culprit->reduced : reduced.value(), trial.jit());
+        if (culprit) {
+          news.push_back(finding);
+          news.back().culprit = culprit->seen;
+        }
+        news.push_back(finding);
       }
       keep(jit, block, finding);
-      news = {finding};
-      if (!reduced) {
-        news.clear();
+      if (news.size() > 1) {
+        know(jit, news.front());
       }
     }
     return true;
+  }
+
+  static void describe(StoredFinding& finding, const Reduced& reduced, const engine::Jit& jit) {
+    finding.code = std::string(farcall::name(reduced.kind.code));
+    finding.site = std::string(name(reduced.kind.site));
+    finding.shape = reduced.shape;
+    finding.instructions = instruction_count(reduced.sketch);
+    const auto cell = cell_of(reduced.sketch);
+    finding.culprit = cell ? fmt::format("{}", fmt::join(traits(*cell.value().program), "\n")) : "";
+    finding.text = reduced_case(
+        reduced, jit,
+        {fmt::format("{}; {}", to_string(reduced.kind), reduced.shape),
+         fmt::format("farcall fuzz --jit '{}' --seed {}: program {}{}", jit.name, finding.seed,
+                     finding.program,
+                     reduced.seed == 0 ? "" : fmt::format("; run with --seed {}", reduced.seed))});
   }
 
   // Those that fail in another way than by `finding`; the others are counted.
@@ -533,6 +548,13 @@ class Campaign {
         options_.found(finding);
       }
     }
+  }
+
+  // Another form in which programs have a finding that is kept.
+  void know(std::size_t jit, StoredFinding finding) {
+    finding.jit = options_.jits[jit].identity;
+    const std::scoped_lock lock(mutex_);
+    known_[jit].push_back(std::move(finding));
   }
 
   // Which instructions came to which code, and how far calls went: what of it is new.

@@ -123,6 +123,20 @@ FindingKind kind_of(const model::Cell& cell, const model::Verdict& verdict) {
           .site = cell.program ? site_kind(*cell.program, first.site) : SiteKind::none};
 }
 
+bool is_seen_by_running(ErrorCode code) {
+  constexpr std::array kCodes = {
+      ErrorCode::result_mismatch, ErrorCode::memory_mismatch,        ErrorCode::memory_stray_write,
+      ErrorCode::stack_mismatch,  ErrorCode::call_argument_mismatch, ErrorCode::call_count,
+      ErrorCode::call_order,      ErrorCode::call_reached_elsewhere, ErrorCode::trace_overflow,
+      ErrorCode::guest_fault,     ErrorCode::guest_budget,
+  };
+  return std::ranges::find(kCodes, code) != kCodes.end();
+}
+
+bool may_come_of(ErrorCode of_program, ErrorCode alone) {
+  return of_program == alone || (is_seen_by_running(of_program) && is_seen_by_running(alone));
+}
+
 std::string trait(const bpf::Program& program, bpf::SlotIndex at) {
   const bpf::Slot& slot = program.slots[at];
   const bpf::InstructionInfo* const info = bpf::find(slot);

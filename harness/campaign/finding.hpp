@@ -34,6 +34,12 @@ std::string to_string(const FindingKind& kind);
 // The kind of the first finding, which explains the others; the verdict has at least one finding.
 FindingKind kind_of(const model::Cell& cell, const model::Verdict& verdict);
 
+// Whether only a run shows it: its code says what the program came to, and not what is wrong.
+bool is_seen_by_running(ErrorCode code);
+
+// Whether what is found as `of_program` may come of an instruction that is found alone as `alone`.
+bool may_come_of(ErrorCode of_program, ErrorCode alone);
+
 // What a program is made of: instruction and class of its operands, as `arsh32 %, 32…63`; sorted,
 // each once. What every program has (mov, exit) is left out.
 std::vector<std::string> traits(const bpf::Program& program);

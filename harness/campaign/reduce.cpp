@@ -484,7 +484,10 @@ class Reducer {
         }
       }
     }
-    return fmt::format("{}", fmt::join(traits(*cell.program), "; "));
+    // A stub's data is what is misaligned: code in front of it need only have the right length.
+    return kind_.code == ErrorCode::code_data_misaligned
+               ? ""
+               : fmt::format("{}", fmt::join(traits(*cell.program), "; "));
   }
 
   Trial& trial_;
