@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <set>
@@ -83,22 +84,45 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
-// The sketch without the instructions that have these traits.
+// What leaves as much defined as an instruction does, and is none of its kind: lines, maybe none.
+std::vector<std::string> placeholder(const bpf::Slot& slot) {
+  const bpf::InstructionInfo& info = *bpf::find(slot);
+  std::vector<std::string> lines;
+  if (info.writes_dst() || info.writes_src()) {
+    lines.push_back(fmt::format("mov %r{}, 0", info.writes_dst() ? slot.dst : slot.src));
+  } else if (info.is_call() || info.operation == bpf::Operation::compare_exchange) {
+    lines.emplace_back("mov %r0, 0");
+  } else if (info.form == bpf::Form::store && info.memory_bytes > 1) {
+    for (int i = 0; i < info.memory_bytes; ++i) {
+      lines.push_back(fmt::format("stb [%r{}{:+}], 0", slot.dst, slot.offset + i));
+    }
+  }
+  return lines;
+}
+
+// The sketch with nothing but placeholders for the instructions that have these traits.
 Sketch without(const Sketch& sketch, const bpf::Program& program,
                const std::vector<std::string>& culprit) {
   Sketch left = sketch;
   bpf::SlotIndex at = 0;
   for (SketchProgram& part : left.programs) {
     for (SketchFunction& function : part.functions) {
-      std::erase_if(function.lines, [&](const std::string& line) {
-        if (is_label(line) || at >= program.slots.size()) {
-          return false;
+      std::vector<std::string> lines;
+      for (std::string& line : function.lines) {
+        if (is_label(line) || is_table(line) || at >= program.slots.size()) {
+          lines.push_back(std::move(line));
+          continue;
         }
         const bpf::SlotIndex slot = at;
         at += bpf::slots_of(program.slots[at].opcode);
-        return program.slots[slot].opcode != 0x95 &&
-               std::ranges::find(culprit, trait(program, slot)) != culprit.end();
-      });
+        if (program.slots[slot].opcode != 0x95 &&
+            std::ranges::find(culprit, trait(program, slot)) != culprit.end()) {
+          std::ranges::move(placeholder(program.slots[slot]), std::back_inserter(lines));
+        } else {
+          lines.push_back(std::move(line));
+        }
+      }
+      function.lines = std::move(lines);
     }
   }
   return tidied(std::move(left));
@@ -491,22 +515,24 @@ class Campaign {
     }
     auto seen = trial.run(std::move(runs));
     for (std::size_t i = 0; i < seen.size(); ++i) {
-      const bool fails = seen[i] && seen[i]->verdict.outcome == model::Outcome::fail &&
-                         blame(seen[i]->verdict.findings.front().code) == Blame::code;
-      if (!fails) {
+      if (seen[i] && seen[i]->verdict.outcome == model::Outcome::pass) {
         count(block, finding);
         continue;
       }
-      // What is left of it is another finding, which the known one cannot hide any more.
-      suspects[i].sketch = std::move(variants[i]);
-      suspects[i].cell = std::move(*seen[i]);
+      const bool fails = seen[i] && seen[i]->verdict.outcome == model::Outcome::fail &&
+                         blame(seen[i]->verdict.findings.front().code) == Blame::code;
+      if (fails) {
+        // What is left of it is another finding, which the known one cannot hide any more.
+        suspects[i].sketch = std::move(variants[i]);
+        suspects[i].cell = std::move(*seen[i]);
+      }
       left.push_back(std::move(suspects[i]));
     }
     return left;
   }
 
   static std::string shape_at_site(const run::FinishedCell& cell) {
-    const model::Finding& first = cell.verdict.findings.front();
+    const model::Finding& first = most_telling(cell.verdict);
     if (first.site.empty() || !cell.testimony.image) {
       return {};
     }

@@ -289,7 +289,7 @@ class Search {
         continue;
       }
       Seen& of = result[whose[i]];
-      of.fails = may_come_of(of_.kind.code, seen[i]->verdict.findings.front().code);
+      of.fails = may_come_of(of_.kind.code, most_telling(seen[i]->verdict).code);
       if (seen[i]->testimony.image) {
         for (const std::uint32_t word : seen[i]->testimony.image->functions.front().words) {
           of.code.push_back(row_mnemonic(word));
@@ -351,21 +351,28 @@ class Search {
     return first_failing(std::move(others), one, true);
   }
 
-  // The same address, made otherwise.
+  // The same address, made otherwise. Zeros look alike wherever they are read.
   Execution with_simple_offset(const Execution& one) {
     if (one.info().memory_bytes == 0) {
       return one;
     }
-    std::vector<Execution> others;
-    for (const std::int16_t offset : kOffsets) {
-      Execution other = one;
-      (one.loads() ? other.src : other.dst) =
-          one.address() - static_cast<std::uint64_t>(std::int64_t{offset});
-      other.slot.offset = offset;
-      other.trait = trait({.slots = {other.slot}, .functions = {}}, 0);
-      others.push_back(std::move(other));
+    std::vector<std::byte> distinct(one.bytes.size());
+    for (std::size_t i = 0; i < distinct.size(); ++i) {
+      distinct[i] = static_cast<std::byte>(i + 1);
     }
-    return first_failing(std::move(others), one, false);
+    std::vector<Execution> others;
+    for (const std::vector<std::byte>& bytes : {one.bytes, distinct}) {
+      for (const std::int16_t offset : kOffsets) {
+        Execution other = one;
+        (one.loads() ? other.src : other.dst) =
+            one.address() - static_cast<std::uint64_t>(std::int64_t{offset});
+        other.slot.offset = offset;
+        other.bytes = bytes;
+        other.trait = trait({.slots = {other.slot}, .functions = {}}, 0);
+        others.push_back(std::move(other));
+      }
+    }
+    return first_failing(std::move(others), one, true);
   }
 
   Trial& trial_;
@@ -376,7 +383,8 @@ class Search {
 }  // namespace
 
 std::optional<Culprit> find_culprit(Trial& trial, const Reduced& reduced) {
-  if (reduced.kind.site != SiteKind::none && !is_seen_by_running(reduced.kind.code)) {
+  if (is_about_layout(reduced.kind.code) ||
+      (reduced.kind.site != SiteKind::none && !is_seen_by_running(reduced.kind.code))) {
     return std::nullopt;
   }
   return Search(trial, reduced).run();

@@ -74,6 +74,13 @@ std::string word_mnemonic(std::uint32_t word) {
   return text.substr(0, text.find_first_of(" \t"));
 }
 
+// `r12` of `addi    r12,r12,16`.
+std::string first_operand(std::uint32_t word) {
+  const std::string text = ppc64::disassemble(word, {});
+  const std::size_t begin = text.find_first_not_of(' ', std::min(text.find(' '), text.size()));
+  return begin == std::string::npos ? "" : text.substr(begin, text.find(',', begin) - begin);
+}
+
 }  // namespace
 
 std::string_view name(SiteKind kind) {
@@ -117,20 +124,40 @@ std::string to_string(const FindingKind& kind) {
              : fmt::format("{} at {}", farcall::name(kind.code), name(kind.site));
 }
 
+const model::Finding& most_telling(const model::Verdict& verdict) {
+  const auto found = std::ranges::find_if(
+      verdict.findings, [](const model::Finding& one) { return !is_about_layout(one.code); });
+  return found == verdict.findings.end() ? verdict.findings.front() : *found;
+}
+
 FindingKind kind_of(const model::Cell& cell, const model::Verdict& verdict) {
-  const model::Finding& first = verdict.findings.front();
+  const model::Finding& first = most_telling(verdict);
   return {.code = first.code,
           .site = cell.program ? site_kind(*cell.program, first.site) : SiteKind::none};
 }
 
 bool is_seen_by_running(ErrorCode code) {
   constexpr std::array kCodes = {
-      ErrorCode::result_mismatch, ErrorCode::memory_mismatch,        ErrorCode::memory_stray_write,
-      ErrorCode::stack_mismatch,  ErrorCode::call_argument_mismatch, ErrorCode::call_count,
-      ErrorCode::call_order,      ErrorCode::call_reached_elsewhere, ErrorCode::trace_overflow,
-      ErrorCode::guest_fault,     ErrorCode::guest_budget,
+      ErrorCode::result_mismatch,
+      ErrorCode::memory_mismatch,
+      ErrorCode::memory_stray_write,
+      ErrorCode::stack_mismatch,
+      ErrorCode::call_argument_mismatch,
+      ErrorCode::call_count,
+      ErrorCode::call_order,
+      ErrorCode::call_reached_elsewhere,
+      ErrorCode::trace_overflow,
+      ErrorCode::guest_fault,
+      ErrorCode::guest_budget,
+      ErrorCode::guest_unwritten_value,
+      ErrorCode::abi_register,
+      ErrorCode::abi_toc,
   };
   return std::ranges::find(kCodes, code) != kCodes.end();
+}
+
+bool is_about_layout(ErrorCode code) {
+  return code == ErrorCode::code_size || code == ErrorCode::code_data_misaligned;
 }
 
 bool may_come_of(ErrorCode of_program, ErrorCode alone) {
@@ -238,16 +265,20 @@ std::string call_shape(const model::CodeImage& image, GuestAddress branch) {
     }
     const std::size_t at = (branch.value - function.address.value) / 4;
     std::size_t first = at;
-    const auto goes_on = [&](std::size_t i) {
-      const std::string word = word_mnemonic(function.words[i]);
-      // What makes an address, or hands it on.
-      constexpr std::array<std::string_view, 14> kLoads = {
-          "lis",   "li",  "ori", "oris", "sldi",  "addi",   "addis",
-          "mtctr", "nop", "ld",  "pla",  "paddi", "rldicr", "mr"};
-      return std::ranges::find(kLoads, word) != kLoads.end();
-    };
-    while (first > function.descriptor_words && at - first < kLongestCall && goes_on(first - 1)) {
-      --first;
+    std::string target;  // the register that the address is made in
+    for (std::size_t i = at; i > function.descriptor_words && at - i < kLongestCall; --i) {
+      const std::uint32_t word = function.words[i - 1];
+      const std::string mnemonic = word_mnemonic(word);
+      const std::string writes = first_operand(word);
+      if (mnemonic == "mtctr" && i == at) {
+        target = writes;
+      } else if (mnemonic != "nop" && !ppc64::is_prefix(word) &&
+                 (target.empty() || writes != target)) {
+        break;
+      }
+      if (mnemonic != "nop") {
+        first = i - 1;
+      }
     }
     std::string text;
     for (std::size_t i = first; i <= at; ++i) {

@@ -31,11 +31,18 @@ struct FindingKind {
 // `call.decoded-elsewhere of a local call`.
 std::string to_string(const FindingKind& kind);
 
-// The kind of the first finding, which explains the others; the verdict has at least one finding.
+// The finding that explains the others: the first, but for those about layout, which explain nothing
+// that a run shows. The verdict has at least one.
+const model::Finding& most_telling(const model::Verdict& verdict);
+
+// Its kind.
 FindingKind kind_of(const model::Cell& cell, const model::Verdict& verdict);
 
 // Whether only a run shows it: its code says what the program came to, and not what is wrong.
 bool is_seen_by_running(ErrorCode code);
+
+// Whether it is about what surrounds the code of instructions, so that it does not matter of which.
+bool is_about_layout(ErrorCode code);
 
 // Whether what is found as `of_program` may come of an instruction that is found alone as `alone`.
 bool may_come_of(ErrorCode of_program, ErrorCode alone);
@@ -54,7 +61,7 @@ std::uint64_t trait_key(const bpf::Program& program, bpf::SlotIndex at);
 // `mr`; `.long` if there is no such row.
 std::string_view row_mnemonic(std::uint32_t word);
 
-// The mnemonics of the code in front of a branch, the branch included: what loads where it goes.
+// The mnemonics of the code that loads where a branch goes, and of the branch.
 std::string call_shape(const model::CodeImage& image, GuestAddress branch);
 
 }  // namespace farcall::campaign

@@ -264,6 +264,30 @@ TEST(Fuzz, ACorpusIsWhereTheNextBegins) {
   }
 }
 
+// One defect comes to many things, by what follows in a program. With another seed it is the same.
+TEST(Fuzz, ADefectIsOneFindingWhateverItComesTo) {
+  const ScratchFolder folder;
+  for (const char* const seed : {"1", "2"}) {
+    const Finished run = run_farcall({"fuzz", "--jit", spoiled("far srawi sth"), "--seed", seed,
+                                      "--programs", "1024", "--corpus", folder.path() / seed});
+    ASSERT_EQ(run.exit_code, 1) << run.out << run.err;
+  }
+  const Finished merged = run_farcall({"fuzz", "--programs", "0", "--corpus", folder.path() / "all",
+                                       "--merge", folder.path() / "1", folder.path() / "2"});
+  std::multiset<std::string> found;
+  for (const nlohmann::json& finding : done(folder.path() / "all")["findings"]) {
+    const bool is_call = finding["site"] != "no call";
+    found.insert(finding["code"].get<std::string>() + ": " +
+                 finding[is_call ? "site" : "shape"].get<std::string>());
+    EXPECT_LE(finding["instructions"], 4) << finding;
+  }
+  EXPECT_EQ(found,
+            (std::multiset<std::string>{
+                "call.decoded-elsewhere: a call of a kfunc", "call.decoded-elsewhere: a local call",
+                "memory.mismatch: stxh [%, odd] %", "result.mismatch: arsh32 1…31"}))
+      << merged.out;
+}
+
 // The cases of findings come along; the same finding of two campaigns is one.
 TEST(Fuzz, FindingsMergedAreKeptOnce) {
   const ScratchFolder folder;
