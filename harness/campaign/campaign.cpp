@@ -326,6 +326,7 @@ class Campaign {
     Sketch sketch;
     std::uint64_t program = 0;
     run::FinishedCell cell;
+    bool is_blamed = false;  // an instruction of it fails alone, and is known
   };
 
   // The error of the machine, if that was lost.
@@ -342,12 +343,7 @@ class Campaign {
       ++block.programs;
       if (!cell) {
         ++block.errors;
-        keep(item.jit, block,
-             {.code = std::string(farcall::name(cell.error().code)),
-              .site = "the generator's own",
-              .shape = std::string(cell.error().message),
-              .text = case_text(sketch),
-              .program = number});
+        keep_own(item.jit, block, number, sketch, model::as_finding(cell.error()));
         continue;
       }
       runs.push_back({.document = {.cell = std::move(cell).value()}, .seed = number});
@@ -385,18 +381,14 @@ class Campaign {
           const Blame blamed = blame(first.code);
           if (blamed == Blame::code || blamed == Blame::harness) {
             ++block.failed;
-            failing.push_back({std::move(sketches[i]), numbers[i], std::move(cell)});
+            failing.push_back(
+                {.sketch = std::move(sketches[i]), .program = numbers[i], .cell = std::move(cell)});
           } else if (blamed == Blame::input) {
             fail(as_error(first));
             return std::nullopt;
           } else {
             ++block.errors;
-            keep(item.jit, block,
-                 {.code = std::string(farcall::name(first.code)),
-                  .site = "the generator's own",
-                  .shape = first.text,
-                  .text = case_text(sketches[i]),
-                  .program = numbers[i]});
+            keep_own(item.jit, block, numbers[i], sketches[i], first);
           }
         }
       }
@@ -429,15 +421,9 @@ class Campaign {
       if (failing.empty()) {
         return true;
       }
-      const Failing first = std::move(failing.back());
+      Failing first = std::move(failing.back());
       failing.pop_back();
       const FindingKind kind = kind_of(first.cell.document->cell, first.cell.verdict);
-      auto reduced = reductions < kMostReductions
-                         ? reduce(trial, first.sketch, first.program)
-                         : Result<Reduced>(Error{.message = "too many in this block"});
-      if (stopped()) {
-        return false;
-      }
       StoredFinding finding{.code = std::string(farcall::name(kind.code)),
                             .site = std::string(name(kind.site)),
                             .shape = "not reduced",
@@ -445,22 +431,39 @@ class Campaign {
                             .instructions = instruction_count(first.sketch),
                             .program = first.program,
                             .seed = block.id.seed};
+      const bool gives_up = reductions >= kMostReductions;
+      auto culprit = gives_up || first.is_blamed
+                         ? std::nullopt
+                         : find_culprit(trial, first.sketch, first.program, kind);
+      const bool is_alone = culprit.has_value();
+      std::optional<Reduced> reduced;
+      if (!gives_up && !culprit && !stopped()) {
+        if (auto smallest = reduce(trial, first.sketch, first.program)) {
+          reduced = std::move(smallest).value();
+          culprit = find_culprit(trial, reduced->sketch, reduced->seed, reduced->kind);
+        }
+      }
+      if (stopped()) {
+        return false;
+      }
       news.clear();
-      if (reduced) {
-        const std::optional<Culprit> culprit = find_culprit(trial, reduced.value());
-        if (stopped()) {
-          return false;
-        }
-        describe(finding, culprit ? culprit->reduced : reduced.value(), trial.jit());
-        if (culprit) {
-          news.push_back(finding);
-          news.back().culprit = culprit->seen;
-        }
+      if (culprit || reduced) {
+        describe(finding, culprit ? culprit->reduced : *reduced, trial.jit());
         news.push_back(finding);
       }
-      keep(jit, block, finding);
-      if (news.size() > 1) {
-        know(jit, news.front());
+      keep(jit, finding);
+      if (culprit) {
+        StoredFinding as_seen = finding;
+        as_seen.culprit = culprit->seen;
+        know(jit, as_seen);
+        news.push_back(std::move(as_seen));
+      }
+      if (is_alone) {
+        // Whether that is all that is wrong with it, others() finds out.
+        first.is_blamed = true;
+        failing.push_back(std::move(first));
+      } else {
+        count(block, finding);
       }
     }
     return true;
@@ -525,6 +528,7 @@ class Campaign {
         // What is left of it is another finding, which the known one cannot hide any more.
         suspects[i].sketch = std::move(variants[i]);
         suspects[i].cell = std::move(*seen[i]);
+        suspects[i].is_blamed = false;
       }
       left.push_back(std::move(suspects[i]));
     }
@@ -559,10 +563,8 @@ class Campaign {
     return known_[jit];
   }
 
-  void keep(std::size_t jit, StoredBlock& block, StoredFinding finding) {
+  void keep(std::size_t jit, StoredFinding finding) {
     finding.jit = options_.jits[jit].identity;
-    finding.seed = block.id.seed;
-    count(block, finding);
     const std::scoped_lock lock(mutex_);
     finding.seconds = seconds();
     const bool is_new =
@@ -574,6 +576,19 @@ class Campaign {
         options_.found(finding);
       }
     }
+  }
+
+  // Of a program that is wrong itself: a defect of the generator.
+  void keep_own(std::size_t jit, StoredBlock& block, std::uint64_t number, const Sketch& sketch,
+                const model::Finding& found) {
+    StoredFinding finding{.code = std::string(farcall::name(found.code)),
+                          .site = "the generator's own",
+                          .shape = found.text,
+                          .text = case_text(sketch),
+                          .program = number,
+                          .seed = block.id.seed};
+    count(block, finding);
+    keep(jit, std::move(finding));
   }
 
   // Another form in which programs have a finding that is kept.

@@ -12,7 +12,6 @@
 #include "bpf/disassembler.hpp"
 #include "bpf/instruction.hpp"
 #include "bpf/interpreter.hpp"
-#include "campaign/finding.hpp"
 
 namespace farcall::campaign {
 namespace {
@@ -22,7 +21,7 @@ using bpf::InstructionInfo;
 using bpf::Operation;
 using bpf::Slot;
 
-// A reduced program has a few instructions; loops execute them again.
+// Loops execute an instruction with other values each time.
 constexpr std::size_t kMostExecutions = 256;
 
 // Where memory goes: addresses of code need not be told from it.
@@ -141,6 +140,9 @@ class Alone {
   }
 
   Sketch sketch() && {
+    if (info_.form == Form::branch) {
+      slot_.offset = 0;
+    }
     if (info_.operation == Operation::compare_exchange) {
       put(0, one_.r0);
     }
@@ -237,10 +239,11 @@ class Alone {
 
 class Search {
  public:
-  Search(Trial& trial, const Reduced& reduced) : trial_(trial), of_(reduced) {}
+  Search(Trial& trial, const Sketch& sketch, std::uint64_t seed, ErrorCode code)
+      : trial_(trial), sketch_(sketch), seed_(seed), code_(code) {}
 
   std::optional<Culprit> run() {
-    const auto cell = cell_of(of_.sketch);
+    const auto cell = cell_of(sketch_);
     if (!cell) {
       return std::nullopt;
     }
@@ -254,7 +257,7 @@ class Search {
       }
       const Execution& guilty = all[static_cast<std::size_t>(first - seen.begin())];
       const Execution simple = with_simple_offset(with_simple_number(with_register(guilty)));
-      auto reduced = reduce(trial_, Alone(simple, renamed_, of_.sketch.axes).sketch(), of_.seed);
+      auto reduced = reduce(trial_, Alone(simple, renamed_, sketch_.axes).sketch(), seed_);
       if (!reduced) {
         return std::nullopt;
       }
@@ -277,9 +280,9 @@ class Search {
     std::vector<Trial::Run> runs;
     std::vector<std::size_t> whose;
     for (std::size_t i = 0; i < all.size(); ++i) {
-      auto cell = cell_of(Alone(all[i], renamed_, of_.sketch.axes).sketch());
+      auto cell = cell_of(Alone(all[i], renamed_, sketch_.axes).sketch());
       if (cell) {
-        runs.push_back({.document = {.cell = std::move(cell).value()}, .seed = of_.seed});
+        runs.push_back({.document = {.cell = std::move(cell).value()}, .seed = seed_});
         whose.push_back(i);
       }
     }
@@ -289,7 +292,7 @@ class Search {
         continue;
       }
       Seen& of = result[whose[i]];
-      of.fails = may_come_of(of_.kind.code, most_telling(seen[i]->verdict).code);
+      of.fails = may_come_of(code_, most_telling(seen[i]->verdict).code);
       if (seen[i]->testimony.image) {
         for (const std::uint32_t word : seen[i]->testimony.image->functions.front().words) {
           of.code.push_back(row_mnemonic(word));
@@ -376,18 +379,21 @@ class Search {
   }
 
   Trial& trial_;
-  const Reduced& of_;
+  const Sketch& sketch_;
+  std::uint64_t seed_;
+  ErrorCode code_;
   bool renamed_ = true;
 };
 
 }  // namespace
 
-std::optional<Culprit> find_culprit(Trial& trial, const Reduced& reduced) {
-  if (is_about_layout(reduced.kind.code) ||
-      (reduced.kind.site != SiteKind::none && !is_seen_by_running(reduced.kind.code))) {
+std::optional<Culprit> find_culprit(Trial& trial, const Sketch& sketch, std::uint64_t seed,
+                                    const FindingKind& kind) {
+  if (is_about_layout(kind.code) ||
+      (kind.site != SiteKind::none && !is_seen_by_running(kind.code))) {
     return std::nullopt;
   }
-  return Search(trial, reduced).run();
+  return Search(trial, sketch, seed, kind.code).run();
 }
 
 }  // namespace farcall::campaign

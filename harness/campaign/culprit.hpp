@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "campaign/finding.hpp"
 #include "campaign/reduce.hpp"
 #include "campaign/sketch.hpp"
 #include "campaign/trial.hpp"
@@ -22,8 +23,9 @@ struct Culprit {
   std::string seen;  // trait of the instruction as the program has it
 };
 
-// Nothing: no instruction fails alone, as for what is wrong with a call, or with how several
-// instructions go together.
-std::optional<Culprit> find_culprit(Trial& trial, const Reduced& reduced);
+// `sketch` fails in this way when it is run with `seed`. Nothing: no instruction fails alone, as for
+// what is wrong with a call, or with how several instructions go together.
+std::optional<Culprit> find_culprit(Trial& trial, const Sketch& sketch, std::uint64_t seed,
+                                    const FindingKind& kind);
 
 }  // namespace farcall::campaign
