@@ -21,6 +21,7 @@
 #include "campaign/finding.hpp"
 #include "campaign/generator.hpp"
 #include "campaign/reduce.hpp"
+#include "campaign/setting.hpp"
 #include "campaign/trial.hpp"
 #include "model/code_map.hpp"
 #include "model/region.hpp"
@@ -82,50 +83,6 @@ std::vector<std::string> lines_of(const std::string& text) {
     at = end + 1;
   }
   return lines;
-}
-
-// What leaves as much defined as an instruction does, and is none of its kind: lines, maybe none.
-std::vector<std::string> placeholder(const bpf::Slot& slot) {
-  const bpf::InstructionInfo& info = *bpf::find(slot);
-  std::vector<std::string> lines;
-  if (info.writes_dst() || info.writes_src()) {
-    lines.push_back(fmt::format("mov %r{}, 0", info.writes_dst() ? slot.dst : slot.src));
-  } else if (info.is_call() || info.operation == bpf::Operation::compare_exchange) {
-    lines.emplace_back("mov %r0, 0");
-  } else if (info.form == bpf::Form::store && info.memory_bytes > 1) {
-    for (int i = 0; i < info.memory_bytes; ++i) {
-      lines.push_back(fmt::format("stb [%r{}{:+}], 0", slot.dst, slot.offset + i));
-    }
-  }
-  return lines;
-}
-
-// The sketch with nothing but placeholders for the instructions that have these traits.
-Sketch without(const Sketch& sketch, const bpf::Program& program,
-               const std::vector<std::string>& culprit) {
-  Sketch left = sketch;
-  bpf::SlotIndex at = 0;
-  for (SketchProgram& part : left.programs) {
-    for (SketchFunction& function : part.functions) {
-      std::vector<std::string> lines;
-      for (std::string& line : function.lines) {
-        if (is_label(line) || is_table(line) || at >= program.slots.size()) {
-          lines.push_back(std::move(line));
-          continue;
-        }
-        const bpf::SlotIndex slot = at;
-        at += bpf::slots_of(program.slots[at].opcode);
-        if (program.slots[slot].opcode != 0x95 &&
-            std::ranges::find(culprit, trait(program, slot)) != culprit.end()) {
-          std::ranges::move(placeholder(program.slots[slot]), std::back_inserter(lines));
-        } else {
-          lines.push_back(std::move(line));
-        }
-      }
-      function.lines = std::move(lines);
-    }
-  }
-  return tidied(std::move(left));
 }
 
 // How far a call goes, by what reaches are made of.
@@ -526,6 +483,12 @@ class Campaign {
                          blame(seen[i]->verdict.findings.front().code) == Blame::code;
       if (fails) {
         // What is left of it is another finding, which the known one cannot hide any more.
+        const auto kind = [](const run::FinishedCell& cell) {
+          return kind_of(cell.document->cell, cell.verdict);
+        };
+        if (kind(*seen[i]) != kind(suspects[i].cell)) {
+          count(block, finding);
+        }
         suspects[i].sketch = std::move(variants[i]);
         suspects[i].cell = std::move(*seen[i]);
         suspects[i].is_blamed = false;
@@ -645,37 +608,6 @@ class Campaign {
       const std::scoped_lock lock(mutex_);
       run_around(jit, {.seed = block.id.seed, .program = number});
     }
-  }
-
-  static std::span<const std::uint32_t> words_at(const model::CodeImage& image,
-                                                 const model::PlacedInstruction& placed) {
-    const model::CodeFunction& function = image.functions[placed.function];
-    const std::size_t first = (placed.begin.value - function.address.value) / 4;
-    const std::size_t count = placed.bytes / 4;
-    return first + count <= function.words.size() ? std::span(function.words).subspan(first, count)
-                                                  : std::span<const std::uint32_t>();
-  }
-
-  // What stands for the trait and the shape without making their texts.
-  static std::uint64_t code_key(const bpf::Program& program, const model::CodeImage& image,
-                                const model::PlacedInstruction& placed) {
-    std::uint64_t hash = 0xcbf2'9ce4'8422'2325;
-    const auto mix = [&hash](std::uint64_t value) { hash = (hash ^ value) * 0x100'0000'01b3; };
-    mix(trait_key(program, placed.slot));
-    for (const std::uint32_t word : words_at(image, placed)) {
-      mix(std::hash<std::string_view>{}(row_mnemonic(word)));
-    }
-    return hash;
-  }
-
-  static std::string code_shape(const model::CodeImage& image,
-                                const model::PlacedInstruction& placed) {
-    std::string text;
-    for (const std::uint32_t word : words_at(image, placed)) {
-      text += text.empty() ? "" : " ";
-      text += row_mnemonic(word);
-    }
-    return text.empty() ? "nothing" : text;
   }
 
   Store& store_;

@@ -237,6 +237,22 @@ class Alone {
   std::vector<std::string> lines_;
 };
 
+// What leaves as much defined as an instruction does, and is none of its kind: lines, maybe none.
+std::vector<std::string> placeholder(const bpf::Slot& slot) {
+  const bpf::InstructionInfo& info = *bpf::find(slot);
+  std::vector<std::string> lines;
+  if (info.writes_dst() || info.writes_src()) {
+    lines.push_back(fmt::format("mov %r{}, 0", info.writes_dst() ? slot.dst : slot.src));
+  } else if (info.is_call() || info.operation == bpf::Operation::compare_exchange) {
+    lines.emplace_back("mov %r0, 0");
+  } else if (info.form == bpf::Form::store && info.memory_bytes > 1) {
+    for (int i = 0; i < info.memory_bytes; ++i) {
+      lines.push_back(fmt::format("stb [%r{}{:+}], 0", slot.dst, slot.offset + i));
+    }
+  }
+  return lines;
+}
+
 class Search {
  public:
   Search(Trial& trial, const Sketch& sketch, std::uint64_t seed, ErrorCode code)
@@ -386,6 +402,33 @@ class Search {
 };
 
 }  // namespace
+
+Sketch without(const Sketch& sketch, const bpf::Program& program,
+               const std::vector<std::string>& culprit) {
+  Sketch left = sketch;
+  bpf::SlotIndex at = 0;
+  for (SketchProgram& part : left.programs) {
+    for (SketchFunction& function : part.functions) {
+      std::vector<std::string> lines;
+      for (std::string& line : function.lines) {
+        if (is_label(line) || is_table(line) || at >= program.slots.size()) {
+          lines.push_back(std::move(line));
+          continue;
+        }
+        const bpf::SlotIndex slot = at;
+        at += bpf::slots_of(program.slots[at].opcode);
+        if (program.slots[slot].opcode != 0x95 &&
+            std::ranges::find(culprit, trait(program, slot)) != culprit.end()) {
+          std::ranges::move(placeholder(program.slots[slot]), std::back_inserter(lines));
+        } else {
+          lines.push_back(std::move(line));
+        }
+      }
+      function.lines = std::move(lines);
+    }
+  }
+  return tidied(std::move(left));
+}
 
 std::optional<Culprit> find_culprit(Trial& trial, const Sketch& sketch, std::uint64_t seed,
                                     const FindingKind& kind) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "campaign/finding.hpp"
 #include "campaign/reduce.hpp"
@@ -27,5 +28,10 @@ struct Culprit {
 // what is wrong with a call, or with how several instructions go together.
 std::optional<Culprit> find_culprit(Trial& trial, const Sketch& sketch, std::uint64_t seed,
                                     const FindingKind& kind);
+
+// `program` is that of the sketch. What is left of it without the instructions that have these
+// traits: others in their place leave as much defined.
+Sketch without(const Sketch& sketch, const bpf::Program& program,
+               const std::vector<std::string>& traits);
 
 }  // namespace farcall::campaign

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <set>
+#include <span>
 
 #include "bpf/instruction.hpp"
 #include "ppc64/disassembler.hpp"
@@ -79,6 +80,15 @@ std::string first_operand(std::uint32_t word) {
   const std::string text = ppc64::disassemble(word, {});
   const std::size_t begin = text.find_first_not_of(' ', std::min(text.find(' '), text.size()));
   return begin == std::string::npos ? "" : text.substr(begin, text.find(',', begin) - begin);
+}
+
+std::span<const std::uint32_t> words_at(const model::CodeImage& image,
+                                        const model::PlacedInstruction& placed) {
+  const model::CodeFunction& function = image.functions[placed.function];
+  const std::size_t first = (placed.begin.value - function.address.value) / 4;
+  const std::size_t count = placed.bytes / 4;
+  return first + count <= function.words.size() ? std::span(function.words).subspan(first, count)
+                                                : std::span<const std::uint32_t>();
 }
 
 }  // namespace
@@ -256,6 +266,26 @@ std::vector<std::string> traits(const bpf::Program& program) {
     }
   }
   return {found.begin(), found.end()};
+}
+
+std::uint64_t code_key(const bpf::Program& program, const model::CodeImage& image,
+                       const model::PlacedInstruction& placed) {
+  std::uint64_t hash = 0xcbf2'9ce4'8422'2325;
+  const auto mix = [&hash](std::uint64_t value) { hash = (hash ^ value) * 0x100'0000'01b3; };
+  mix(trait_key(program, placed.slot));
+  for (const std::uint32_t word : words_at(image, placed)) {
+    mix(std::hash<std::string_view>{}(row_mnemonic(word)));
+  }
+  return hash;
+}
+
+std::string code_shape(const model::CodeImage& image, const model::PlacedInstruction& placed) {
+  std::string text;
+  for (const std::uint32_t word : words_at(image, placed)) {
+    text += text.empty() ? "" : " ";
+    text += row_mnemonic(word);
+  }
+  return text.empty() ? "nothing" : text;
 }
 
 std::string call_shape(const model::CodeImage& image, GuestAddress branch) {

@@ -1,4 +1,6 @@
-// What tells findings apart, wherever their programs lie: code, kind of site, shape of the code.
+// What tells findings apart, wherever their programs lie: code, kind of site, shape of the code at
+// fault. The shape of a wrong call is its machine code; of what only a run shows, it is the
+// instruction that is wrong alone (culprit.hpp), or the instructions that are wrong together.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +11,7 @@
 #include "base/error.hpp"
 #include "model/cell.hpp"
 #include "model/code_image.hpp"
+#include "model/code_map.hpp"
 #include "model/verdict.hpp"
 
 namespace farcall::campaign {
@@ -60,6 +63,13 @@ std::uint64_t trait_key(const bpf::Program& program, bpf::SlotIndex at);
 // The mnemonic in the word's row of the instruction table, whatever its operands: `or` also for
 // `mr`; `.long` if there is no such row.
 std::string_view row_mnemonic(std::uint32_t word);
+
+// The mnemonics of an instruction's code; `nothing` if it has none.
+std::string code_shape(const model::CodeImage& image, const model::PlacedInstruction& placed);
+
+// What stands for the trait of an instruction and the shape of its code, without making their texts.
+std::uint64_t code_key(const bpf::Program& program, const model::CodeImage& image,
+                       const model::PlacedInstruction& placed);
 
 // The mnemonics of the code that loads where a branch goes, and of the branch.
 std::string call_shape(const model::CodeImage& image, GuestAddress branch);
