@@ -1,20 +1,24 @@
 # Sourced by ci/run and ci/test: what a new Debian 12 machine lacks, and how farcall is built.
 
-# Everything that the build and the tests use. Guests are built by one cross toolchain for both
-# byte orders.
+# What builds farcall and runs cells. Guests are built by one cross toolchain for both byte orders.
 packages=(
-  cmake ninja-build g++ pkg-config git
+  cmake ninja-build g++ pkg-config git ccache python3
   libboost-dev libboost-filesystem-dev libfmt-dev nlohmann-json3-dev libcli11-dev libelf-dev libpugixml-dev
-  libssl-dev libbpf-dev libsqlite3-dev gdb-multiarch
-  libgtest-dev libgmock-dev libbenchmark-dev
-  libvirt-dev libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
+  libssl-dev libbpf-dev libsqlite3-dev libvirt-dev libgtest-dev libgmock-dev libbenchmark-dev
+  qemu-system-ppc g++-powerpc64-linux-gnu
+  clang  # C programs of cases/
+)
+
+# What the tests use besides. `farcall doctor` says which of these a command wants.
+test_packages=(
+  gdb-multiarch
+  libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
   libvirt-daemon-system  # the user libvirt-qemu, without whom libvirt starts nothing as root
-  qemu-system-ppc g++-powerpc64-linux-gnu clang
   clang-format-19 clang-tidy-19 clang-19 libclang-rt-19-dev  # the sanitized build and the fuzzers
   zsh fish mandoc  # read what is made for them: completions, the manual page
   dpkg-dev  # dpkg-shlibdeps, for cpack -G DEB
   gcc-powerpc64le-linux-gnu qemu-user make flex bison bc xz-utils  # the JIT of a kernel's source, as a process
-  ccache python3-dev python3-venv libxml2-utils chromium  # the Python package, and tests of reports
+  python3-dev python3-venv libxml2-utils chromium  # the Python package, and tests of reports
 )
 
 # The wheel is made of the same objects as build/: what one has compiled serves the other. A cache
@@ -27,20 +31,22 @@ fail() {
   exit 3
 }
 
+# missing_packages PACKAGE…
 missing_packages() {
   local installed
-  installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null || true)
+  installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true)
   local package
-  for package in "${packages[@]}"; do
+  for package in "$@"; do
     grep -qxF "installed $package" <<<"$installed" || printf '%s\n' "$package"
   done
 }
 
-# Installs what is missing, as root or through sudo, and asks nothing.
+# install_packages [PACKAGE…]: of `packages` and these installs what is missing, as root or through
+# sudo, and asks nothing.
 install_packages() {
-  command -v dpkg-query >/dev/null || fail "this is no Debian system" "install by hand what these packages hold: ${packages[*]}"
-  local missing
-  mapfile -t missing < <(missing_packages)
+  local wanted=("${packages[@]}" "$@") missing
+  command -v dpkg-query >/dev/null || fail "this is no Debian system" "install by hand what these packages hold: ${wanted[*]}"
+  mapfile -t missing < <(missing_packages "${wanted[@]}")
   ((${#missing[@]} == 0)) && return
   local as_root=()
   if ((EUID != 0)); then

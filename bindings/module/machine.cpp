@@ -200,8 +200,7 @@ void bind_machine(py::module_& module) {
       module, "Jit", "A JIT under test, as `farcall run --jit NAME` names it.")
       .def(py::init([](const std::string& name, const std::filesystem::path& images) {
              const py::gil_scoped_release unlocked;  // a kernel's is compiled
-             return std::make_shared<engine::Jit>(
-                 value_or_raise(engine::jit_named(name, images / "kernel-jit")));
+             return std::make_shared<engine::Jit>(value_or_raise(engine::jit_named(name, images)));
            }),
            py::arg("name") = engine::farcall_jit().name, py::kw_only(), py::arg("images"))
       .def_readonly("name", &engine::Jit::name)

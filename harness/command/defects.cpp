@@ -191,19 +191,19 @@ std::string_view word(Found found) {
 
 }  // namespace
 
-Result<DefectTable> find_defects(const std::filesystem::path& glue,
-                                 std::span<const std::string> trees,
+Result<DefectTable> find_defects(std::span<const std::string> trees,
                                  std::span<const stock::StockKernel> kernels,
                                  const run::RunnerOptions& runner,
                                  const std::function<bool()>& stopped) {
   DefectTable table;
   std::vector<engine::Jit> jits;
   for (const std::string& tree : trees) {
-    FARCALL_TRY(jit, engine::jit_named("kernel:" + tree, glue));
+    FARCALL_TRY(jit, engine::jit_named("kernel:" + tree, runner.images));
     table.jits.push_back(jit.identity);
     jits.push_back(std::move(jit));
   }
-  const cases::FoundFiles files = cases::find_case_files(std::vector{(glue / "defects").string()});
+  const cases::FoundFiles files = cases::find_case_files(
+      std::vector{(engine::kernel_glue(runner.images) / "defects").string()});
   if (!files.errors.empty()) {
     return files.errors.front();
   }
@@ -218,8 +218,9 @@ Result<DefectTable> find_defects(const std::filesystem::path& glue,
     Defect defect{.name = one.name, .summary = one.summary, .states = {}};
     const std::string variant = variant_of(one);
     for (std::size_t i = 0; i < jits.size(); ++i) {
-      const auto jit = variant.empty() ? Result<engine::Jit>(jits[i])
-                                       : engine::jit_named("kernel:" + trees[i] + variant, glue);
+      const auto jit = variant.empty()
+                           ? Result<engine::Jit>(jits[i])
+                           : engine::jit_named("kernel:" + trees[i] + variant, runner.images);
       defect.states.push_back(jit ? run_case(one, jit.value(), runner)
                                   : DefectState{Found::not_applicable, jit.error().message});
     }

@@ -39,15 +39,14 @@ struct DefectTable {
   std::vector<Defect> defects;
 };
 
-// Runs the cases of `glue`/defects that know of a failure, all their cells, with the JITs of
+// Runs the cases in kernel_glue()/defects that know of a failure, all their cells, with the JITs of
 // `trees`, named as after `kernel:`. A case that knows of a variant (`kernel:6.12.*+pcrel`) is run
 // with that one; where a tree has none, it is not applicable. What some JITs do everywhere
 // (`code.size`, `code.data-misaligned`) is looked at in the cases that know of it, and nowhere else.
 // A stock kernel is booted, and runs their cells with the JIT on and off; where it is asked about
 // no cell of a case, that is not applicable.
 // What reading the cases fails with, and jit_named() of a tree.
-Result<DefectTable> find_defects(const std::filesystem::path& glue,
-                                 std::span<const std::string> trees,
+Result<DefectTable> find_defects(std::span<const std::string> trees,
                                  std::span<const stock::StockKernel> kernels,
                                  const run::RunnerOptions& runner,
                                  const std::function<bool()>& stopped);

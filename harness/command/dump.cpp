@@ -250,7 +250,7 @@ ExitCode dump(const DumpArguments& arguments) {
     return report_error(document.error());
   }
   const Stage& stage = *std::ranges::find(stages(), arguments.stage, &Stage::name);
-  auto jit = engine::jit_named(arguments.jit, arguments.runner.images / "kernel-jit");
+  auto jit = engine::jit_named(arguments.jit, arguments.runner.images);
   if (!jit) {
     return report_error(jit.error());
   }

@@ -93,14 +93,11 @@ ExitCode run_faults(const FaultsArguments& arguments) {
   if (arguments.list) {
     return write_or_report(arguments.output, fault_list(wanted.value()));
   }
-  std::vector<engine::Jit> jits;
-  for (const std::string& name : arguments.jits) {
-    auto jit = engine::jit_named(name, arguments.runner.images / "kernel-jit");
-    if (!jit) {
-      return report_error(jit.error());
-    }
-    jits.push_back(std::move(jit).value());
+  const auto named = engine::jits_named(arguments.jits, arguments.runner.images);
+  if (!named) {
+    return report_error(named.error());
   }
+  const std::vector<engine::Jit>& jits = named.value();
   auto selected = run::select_cells(arguments.selection);
   if (!selected) {
     return report_error(selected.error());

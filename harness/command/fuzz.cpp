@@ -89,10 +89,8 @@ Result<ExitCode> fuzz(FuzzArguments& arguments) {
     }
   }
   campaign::CampaignOptions& options = arguments.campaign;
-  for (const std::string& name : arguments.jits) {
-    FARCALL_TRY(jit, engine::jit_named(name, arguments.runner.images / "kernel-jit"));
-    options.jits.push_back(std::move(jit));
-  }
+  FARCALL_TRY(jits, engine::jits_named(arguments.jits, arguments.runner.images));
+  options.jits = std::move(jits);
   options.runner = arguments.runner;
   options.runner.stopped = [] { return Interruption::signal() != 0; };
   options.found = [&](const campaign::StoredFinding& finding) {

@@ -245,10 +245,9 @@ Result<Suspects> suspects_of(const DefectsArguments& arguments) {
 }
 
 Result<void> show_defects(const DefectsArguments& arguments) {
-  const std::filesystem::path glue = arguments.runner.images / "kernel-jit";
   FARCALL_TRY(suspects, suspects_of(arguments));
   const Interruption interruption;
-  FARCALL_TRY(table, find_defects(glue, suspects.trees, suspects.kernels, arguments.runner,
+  FARCALL_TRY(table, find_defects(suspects.trees, suspects.kernels, arguments.runner,
                                   [] { return Interruption::signal() != 0; }));
   fmt::print("{}", arguments.json ? to_json(table).dump(1) + "\n" : text(table));
   return success();

@@ -108,14 +108,11 @@ ExitCode run(const RunArguments& arguments) {
          .message = fmt::format("--repeat {} --seeds {}: {} cells; expected at most {}",
                                 arguments.repeat, arguments.seeds, once * times, kMostCells)});
   }
-  std::vector<engine::Jit> jits;
-  for (const std::string& name : arguments.jits) {
-    auto jit = engine::jit_named(name, arguments.runner.images / "kernel-jit");
-    if (!jit) {
-      return report_error(jit.error());
-    }
-    jits.push_back(std::move(jit).value());
+  const auto named = engine::jits_named(arguments.jits, arguments.runner.images);
+  if (!named) {
+    return report_error(named.error());
   }
+  const std::vector<engine::Jit>& jits = named.value();
   auto reporting = Reporting::open(arguments.reports, begin);
   if (!reporting) {
     return report_error(reporting.error());

@@ -52,9 +52,15 @@ const Jit& farcall_jit();
 
 // The one of that name: `farcall`, `exec:COMMAND`, `kernel:DIR`, `kernel:VERSION` of a source that
 // was fetched, where no folder has that name; with `+pcrel`, `+blinded` or `+probed` after it, that
-// variant of a kernel's, see kernel_build.hpp. `glue` is the folder with what makes a process of a
-// kernel's JIT. usage.bad-argument, kernel.not-fetched, and what kernel_jit() and process_jit()
-// fail with.
-Result<Jit> jit_named(const std::string& name, const std::filesystem::path& glue);
+// variant of a kernel's, see kernel_build.hpp. `images` is the folder of guest images.
+// usage.bad-argument, kernel.not-fetched, and what kernel_jit() and process_jit() fail with.
+Result<Jit> jit_named(const std::string& name, const std::filesystem::path& images);
+
+// All of them, or what the first that cannot be had fails with.
+Result<std::vector<Jit>> jits_named(std::span<const std::string> names,
+                                    const std::filesystem::path& images);
+
+// The folder with what makes a process of a kernel's JIT, and its defects' cases.
+std::filesystem::path kernel_glue(const std::filesystem::path& images);
 
 }  // namespace farcall::engine

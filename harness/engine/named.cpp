@@ -2,9 +2,12 @@
 
 #include <boost/process/search_path.hpp>
 #include <filesystem>
+#include <span>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "engine/jit.hpp"
 #include "engine/kernel_jit.hpp"
@@ -51,7 +54,11 @@ Result<std::filesystem::path> tree_named(const std::string& text) {
 
 }  // namespace
 
-Result<Jit> jit_named(const std::string& name, const std::filesystem::path& glue) {
+std::filesystem::path kernel_glue(const std::filesystem::path& images) {
+  return images / "kernel-jit";
+}
+
+Result<Jit> jit_named(const std::string& name, const std::filesystem::path& images) {
   if (name == farcall_jit().name) {
     return farcall_jit();
   }
@@ -69,11 +76,21 @@ Result<Jit> jit_named(const std::string& name, const std::filesystem::path& glue
       }
     }
     FARCALL_TRY(tree, tree_named(of));
-    return kernel_jit(name, tree, glue, variant);
+    return kernel_jit(name, tree, kernel_glue(images), variant);
   }
   return Error{.code = ErrorCode::usage_bad_argument,
                .message = fmt::format(
                    "--jit {}: expected farcall, exec:COMMAND, kernel:DIR or kernel:VERSION", name)};
+}
+
+Result<std::vector<Jit>> jits_named(std::span<const std::string> names,
+                                    const std::filesystem::path& images) {
+  std::vector<Jit> jits;
+  for (const std::string& name : names) {
+    FARCALL_TRY(jit, jit_named(name, images));
+    jits.push_back(std::move(jit));
+  }
+  return jits;
 }
 
 }  // namespace farcall::engine

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "base/byte_order.hpp"
+#include "check/garbage.hpp"
 #include "faults/control.hpp"
-#include "run/garbage.hpp"
 #include "run/pipeline.hpp"
 
 namespace farcall::run {
@@ -85,10 +85,10 @@ struct Search {
     if (!repeated) {
       return true;
     }
-    asked = differs ? same + (*differs - same) / 2 : garbage_pieces(first);
+    asked = differs ? same + (*differs - same) / 2 : check::garbage_pieces(first);
     return !differs || *differs - same > 1;
   }
-  model::Job job() const { return repeated ? with_garbage(first, second, asked) : first; }
+  model::Job job() const { return repeated ? check::with_garbage(first, second, asked) : first; }
 };
 
 std::string describe_end(const model::Verdict& verdict) {
@@ -390,7 +390,7 @@ class MachineRun {
         {ErrorCode::guest_unwritten_value, "",
          fmt::format("the code reads {} before anybody has written it; with --seed {} it ends "
                      "otherwise: {}",
-                     garbage_name(search.first, search.same), cell.seed ^ 1, search.told)});
+                     check::garbage_name(search.first, search.same), cell.seed ^ 1, search.told)});
     finish(std::move(cell));
   }
 

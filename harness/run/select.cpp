@@ -18,11 +18,11 @@
 #include "case/find.hpp"
 #include "case/hardware.hpp"
 #include "case/matrix.hpp"
+#include "edges/edges.hpp"
 #include "faults/control.hpp"
 #include "model/json.hpp"
 #include "model/json_error.hpp"
 #include "run/code_layout.hpp"
-#include "run/edges.hpp"
 #include "run/pipeline.hpp"
 
 namespace farcall::run {
@@ -35,7 +35,7 @@ bool returns_as_expected(const model::Cell& cell) {
 }
 
 // `large`: the cells are wanted at edges.
-Result<std::vector<model::Cell>> cells_of(const std::string& path, LargePrograms* large,
+Result<std::vector<model::Cell>> cells_of(const std::string& path, edges::LargePrograms* large,
                                           cases::KernelFiles& kernels) {
   FARCALL_TRY(parsed, cases::read_case(path, &kernels));
   FARCALL_TRY(placed, cases::placed_cells(parsed, code_layout()));
@@ -50,7 +50,7 @@ Result<std::vector<model::Cell>> cells_of(const std::string& path, LargePrograms
   for (const cases::PlacedCell& one : placed) {
     cells.push_back(one.cell);
   }
-  return at_edges(
+  return edges::at_edges(
       cells,
       [&](std::size_t index, const model::Placement& to) -> Result<std::optional<model::Cell>> {
         FARCALL_TRY(moved, cases::moved(parsed, placed[index], to));
@@ -214,7 +214,7 @@ Result<Selected> select_cells(const Selection& selection) {
     add_bad(path, std::move(error));
   }
   cases::KernelFiles kernels;
-  LargePrograms large{.most = kMostLargePrograms};
+  edges::LargePrograms large{.most = kMostLargePrograms};
   const auto add_files = [&](const std::vector<std::string>& files) {
     // At edges one file after the other: which program is made large depends on it.
     const std::size_t threads = selection.edges ? 1 : std::thread::hardware_concurrency();
@@ -302,7 +302,7 @@ Result<model::Document> select_cell(std::string_view file_at_cell) {
   const std::string file(file_at_cell.substr(0, at));
   const bool edges = file_at_cell.find("edge-", at) != std::string_view::npos;
   cases::KernelFiles kernels;
-  LargePrograms large{.most = kMostLargePrograms};
+  edges::LargePrograms large{.most = kMostLargePrograms};
   FARCALL_TRY(cells, cells_of(file, edges ? &large : nullptr, kernels));
   constexpr std::size_t kNamesShown = 12;
   std::string known;

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -15,6 +14,7 @@
 
 #include "bpf/instruction.hpp"
 #include "bpf/object.hpp"
+#include "tests/program.hpp"
 
 namespace farcall::bpf::core_relocation_test {
 namespace {
@@ -44,8 +44,10 @@ struct s s;
 enum e e;
 )";
 
+// For files of that name, gone with the test program.
 std::string temporary(const std::string& name) {
-  return fmt::format("{}farcall-core-{}-{}", testing::TempDir(), getpid(), name);
+  static const tests::ScratchFolder folder;
+  return folder.path() / name;
 }
 
 // An object of that source, which stays until the test program ends.

@@ -12,10 +12,12 @@
 #include <vector>
 
 #include "model/json.hpp"
-#include "tests/run/farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run::bad_input_test {
 namespace {
+
+using namespace tests;
 
 using model::Json;
 using testing::HasSubstr;

@@ -7,12 +7,14 @@
 #include <string>
 #include <vector>
 
-#include "farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 #include "tests/paths.hpp"
 #include "tests/program.hpp"
 
 namespace farcall::run::bench_test {
 namespace {
+
+using namespace tests;
 
 using testing::HasSubstr;
 using tests::contents;

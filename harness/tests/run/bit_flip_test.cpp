@@ -13,10 +13,12 @@
 #include "model/json.hpp"
 #include "run/pipeline.hpp"
 #include "run/runner.hpp"
-#include "tests/run/farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run::bit_flip_test {
 namespace {
+
+using namespace tests;
 
 constexpr const char* kCase =
     "-- matrix\n"

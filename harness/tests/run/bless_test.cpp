@@ -4,10 +4,12 @@
 
 #include <string>
 
-#include "tests/run/farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run::bless_test {
 namespace {
+
+using namespace tests;
 
 using testing::HasSubstr;
 

@@ -12,11 +12,13 @@
 #include <thread>
 
 #include "model/json.hpp"
+#include "tests/farcall_process.hpp"
 #include "tests/paths.hpp"
-#include "tests/run/farcall_process.hpp"
 
 namespace farcall::run::command_line_test {
 namespace {
+
+using namespace tests;
 
 using model::Json;
 using testing::HasSubstr;

@@ -11,11 +11,13 @@
 #include <set>
 #include <string>
 
+#include "tests/farcall_process.hpp"
 #include "tests/paths.hpp"
-#include "tests/run/farcall_process.hpp"
 
 namespace farcall::run::conformance_test {
 namespace {
+
+using namespace tests;
 
 using testing::HasSubstr;
 

@@ -12,10 +12,12 @@
 #include "run/machine_run.hpp"
 #include "run/runner.hpp"
 #include "run/select.hpp"
-#include "tests/run/farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run::controls_test {
 namespace {
+
+using namespace tests;
 
 using testing::HasSubstr;
 

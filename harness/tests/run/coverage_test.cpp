@@ -16,10 +16,12 @@
 #include "run/code_layout.hpp"
 #include "run/runner.hpp"
 #include "run/select.hpp"
-#include "tests/run/farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run::coverage_test {
 namespace {
+
+using namespace tests;
 
 using model::Axis;
 using model::AxisValues;

@@ -10,10 +10,12 @@
 #include <regex>
 #include <thread>
 
-#include "farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run::debug_test {
 namespace {
+
+using namespace tests;
 
 using testing::ContainsRegex;
 using testing::HasSubstr;

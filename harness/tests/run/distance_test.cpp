@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "command/distance_picture.hpp"
+#include "tests/farcall_process.hpp"
 #include "tests/program.hpp"
-#include "tests/run/farcall_process.hpp"
 
 namespace farcall::run::distance_test {
 namespace {
+
+using namespace tests;
 
 using command::DistanceRow;
 using testing::HasSubstr;

@@ -5,11 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include "faults/fault.hpp"
+#include "tests/farcall_process.hpp"
 #include "tests/paths.hpp"
-#include "tests/run/farcall_process.hpp"
 
 namespace farcall::run::faults_test {
 namespace {
+
+using namespace tests;
 
 using ::testing::HasSubstr;
 

@@ -13,12 +13,14 @@
 #include <vector>
 
 #include "campaign/store.hpp"
+#include "tests/farcall_process.hpp"
 #include "tests/paths.hpp"
 #include "tests/program.hpp"
-#include "tests/run/farcall_process.hpp"
 
 namespace farcall::run::fuzz_test {
 namespace {
+
+using namespace tests;
 
 namespace process = boost::process;
 

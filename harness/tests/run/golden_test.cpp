@@ -11,11 +11,13 @@
 #include <iterator>
 #include <regex>
 
+#include "tests/farcall_process.hpp"
 #include "tests/paths.hpp"
-#include "tests/run/farcall_process.hpp"
 
 namespace farcall::run::golden_test {
 namespace {
+
+using namespace tests;
 
 using ::testing::HasSubstr;
 

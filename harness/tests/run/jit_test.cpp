@@ -11,11 +11,13 @@
 
 #include "engine/overlay.hpp"
 #include "model/json.hpp"
+#include "tests/farcall_process.hpp"
 #include "tests/paths.hpp"
-#include "tests/run/farcall_process.hpp"
 
 namespace farcall::run::jit_test {
 namespace {
+
+using namespace tests;
 
 using model::Json;
 using testing::AllOf;

@@ -5,10 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "tests/run/farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run::kernel_test {
 namespace {
+
+using namespace tests;
 
 namespace fs = std::filesystem;
 using testing::AllOf;

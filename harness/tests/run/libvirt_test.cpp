@@ -14,10 +14,12 @@
 #include <thread>
 
 #include "model/json.hpp"
-#include "tests/run/farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run::libvirt_test {
 namespace {
+
+using namespace tests;
 
 namespace fs = std::filesystem;
 namespace process = boost::process;

@@ -7,12 +7,14 @@
 #include <fstream>
 #include <string>
 
-#include "farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 #include "tests/paths.hpp"
 #include "tests/program.hpp"
 
 namespace farcall::run::new_test {
 namespace {
+
+using namespace tests;
 
 using testing::HasSubstr;
 using testing::Not;

@@ -18,11 +18,13 @@
 #include "command/nearest.hpp"
 #include "command/terminal.hpp"
 #include "model/json.hpp"
+#include "tests/farcall_process.hpp"
 #include "tests/paths.hpp"
-#include "tests/run/farcall_process.hpp"
 
 namespace farcall::run::prompt_test {
 namespace {
+
+using namespace tests;
 
 namespace process = boost::process;
 using testing::ContainsRegex;

@@ -8,10 +8,12 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run::reservation_test {
 namespace {
+
+using namespace tests;
 
 using testing::HasSubstr;
 using testing::Not;

@@ -6,10 +6,12 @@
 #include <nlohmann/json.hpp>
 
 #include "model/json.hpp"
-#include "tests/run/farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run::runner_fault_test {
 namespace {
+
+using namespace tests;
 
 using model::Json;
 using testing::HasSubstr;

@@ -8,10 +8,12 @@
 #include <pugixml.hpp>
 #include <set>
 
-#include "tests/run/farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run::schemes_test {
 namespace {
+
+using namespace tests;
 
 using ::testing::HasSubstr;
 using Json = nlohmann::json;

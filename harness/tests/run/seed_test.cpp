@@ -11,13 +11,15 @@
 #include <utility>
 #include <vector>
 
-#include "farcall_process.hpp"
 #include "run/machine_run.hpp"
 #include "run/pipeline.hpp"
 #include "run/select.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run::seed_test {
 namespace {
+
+using namespace tests;
 
 using nlohmann::json;
 using testing::HasSubstr;

@@ -10,10 +10,12 @@
 #include "bpf/program.hpp"
 #include "bpf/validator.hpp"
 #include "run/runner.hpp"
-#include "tests/run/farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run::slot_limit_test {
 namespace {
+
+using namespace tests;
 
 using model::CallScheme;
 

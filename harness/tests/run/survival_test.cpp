@@ -20,10 +20,12 @@
 #include "run/machine_run.hpp"
 #include "run/pipeline.hpp"
 #include "run/select.hpp"
-#include "tests/run/farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run::survival_test {
 namespace {
+
+using namespace tests;
 
 using model::Json;
 using testing::HasSubstr;

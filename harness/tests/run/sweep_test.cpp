@@ -18,11 +18,13 @@
 #include "bpf/validator.hpp"
 #include "run/runner.hpp"
 #include "tests/bpf/rfc_vectors.hpp"
-#include "tests/run/farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 #include "tests/run/sweep_program.hpp"
 
 namespace farcall::run::sweep_test {
 namespace {
+
+using namespace tests;
 
 constexpr std::size_t kChecksWanted = 200'000;
 constexpr GuestAddress kMemory = {0xc000'0000'0100'0000};

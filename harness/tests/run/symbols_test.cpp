@@ -5,10 +5,12 @@
 #include <cstdio>
 #include <memory>
 
-#include "farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run::symbols_test {
 namespace {
+
+using namespace tests;
 
 using ::testing::HasSubstr;
 

@@ -5,10 +5,12 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::run::trace_test {
 namespace {
+
+using namespace tests;
 
 using testing::ContainsRegex;
 using testing::ElementsAre;

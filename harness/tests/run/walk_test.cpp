@@ -6,11 +6,13 @@
 #include <fstream>
 #include <sstream>
 
-#include "farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 #include "tests/paths.hpp"
 
 namespace farcall::run::walk_test {
 namespace {
+
+using namespace tests;
 
 namespace process = boost::process;
 

@@ -14,10 +14,12 @@
 #include "base/cache_folder.hpp"
 #include "model/json.hpp"
 #include "run/select.hpp"
-#include "tests/stock/farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::stock::capture_test {
 namespace {
+
+using namespace tests;
 
 using model::Json;
 using testing::AllOf;

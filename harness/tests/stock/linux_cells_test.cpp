@@ -9,10 +9,12 @@
 
 #include "run/pipeline.hpp"
 #include "run/select.hpp"
-#include "tests/stock/farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::stock::linux_cells_test {
 namespace {
+
+using namespace tests;
 
 using testing::ElementsAre;
 using testing::HasSubstr;

@@ -9,10 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "tests/stock/farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::stock::probe_test {
 namespace {
+
+using namespace tests;
 
 using testing::HasSubstr;
 

@@ -6,10 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "tests/stock/farcall_process.hpp"
+#include "tests/farcall_process.hpp"
 
 namespace farcall::stock::selftest_test {
 namespace {
+
+using namespace tests;
 
 using kernel::KernelTest;
 using model::Outcome;

@@ -1,10 +1,10 @@
 // What nobody has written, piece by piece.
-#include "run/garbage.hpp"
+#include "check/garbage.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace farcall::run::garbage_test {
+namespace farcall::check::garbage_test {
 namespace {
 
 model::Job job(std::uint64_t fill) {
@@ -48,4 +48,4 @@ TEST(Garbage, IsMixedPieceByPiece) {
 }
 
 }  // namespace
-}  // namespace farcall::run::garbage_test
+}  // namespace farcall::check::garbage_test

@@ -1,4 +1,4 @@
-#include "run/long_program.hpp"
+#include "edges/long_program.hpp"
 
 #include <fmt/format.h>
 
@@ -10,7 +10,7 @@
 #include "bpf/codec.hpp"
 #include "bpf/instruction.hpp"
 
-namespace farcall::run {
+namespace farcall::edges {
 namespace {
 
 // A `mov` is one word of code. Conditional jumps of a few words each lead over so many of them, from
@@ -114,4 +114,4 @@ bpf::Program longer(const bpf::Program& program, const Lengthening& by) {
   return made;
 }
 
-}  // namespace farcall::run
+}  // namespace farcall::edges

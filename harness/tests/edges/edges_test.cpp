@@ -1,4 +1,4 @@
-#include "run/edges.hpp"
+#include "edges/edges.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@
 #include "bpf/validator.hpp"
 #include "run/pipeline.hpp"
 
-namespace farcall::run::edges_test {
+namespace farcall::edges::edges_test {
 namespace {
 
 using testing::IsEmpty;
@@ -81,7 +81,7 @@ TEST(Edges, PlaceWhatTheProgramHas) {
             (32 << 20) - 4);
   const auto entry_stack = [&](const std::string& name) {
     const model::Cell* const at_edge = named(cells, name);
-    return prepare({.cell = *at_edge}, 0).job->entry.gpr[1];
+    return run::prepare({.cell = *at_edge}, 0).job->entry.gpr[1];
   };
   EXPECT_EQ(entry_stack("two@edge-stack-4-gib"), 0xc000'0001'0000'0100U);
   EXPECT_EQ(entry_stack("two@edge-stack-4-gib-at-entry"), 0xc000'0001'0000'0000U);
@@ -170,4 +170,4 @@ TEST(Edges, PartsDoNotLieOnEachOther) {
 }
 
 }  // namespace
-}  // namespace farcall::run::edges_test
+}  // namespace farcall::edges::edges_test

@@ -1,4 +1,4 @@
-#include "run/edges.hpp"
+#include "edges/edges.hpp"
 
 #include <fmt/format.h>
 
@@ -12,10 +12,10 @@
 #include <string_view>
 #include <utility>
 
+#include "edges/long_program.hpp"
 #include "model/translation.hpp"
-#include "run/long_program.hpp"
 
-namespace farcall::run {
+namespace farcall::edges {
 namespace {
 
 using model::Placement;
@@ -269,4 +269,4 @@ Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells,
   return all;
 }
 
-}  // namespace farcall::run
+}  // namespace farcall::edges

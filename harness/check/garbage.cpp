@@ -1,10 +1,10 @@
-#include "run/garbage.hpp"
+#include "check/garbage.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
-namespace farcall::run {
+namespace farcall::check {
 namespace {
 
 constexpr std::size_t kFile = 32;  // registers of each kind
@@ -84,4 +84,4 @@ std::string garbage_name(const model::Job& job, std::size_t piece) {
   return "memory that is not the program's";
 }
 
-}  // namespace farcall::run
+}  // namespace farcall::check

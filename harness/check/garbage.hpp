@@ -10,7 +10,7 @@
 
 #include "model/job.hpp"
 
-namespace farcall::run {
+namespace farcall::check {
 
 // How many pieces there are: registers, bytes of regions that are not given, and last all that is
 // in no region.
@@ -22,4 +22,4 @@ model::Job with_garbage(const model::Job& job, const model::Job& other, std::siz
 // `r14`, or `the byte of the stack at c00000000200ff70, r1 - 16`, r1 at entry.
 std::string garbage_name(const model::Job& job, std::size_t piece);
 
-}  // namespace farcall::run
+}  // namespace farcall::check
