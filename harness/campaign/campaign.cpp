@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <set>
@@ -16,9 +17,11 @@
 #include "base/parallel.hpp"
 #include "bpf/instruction.hpp"
 #include "campaign/choices.hpp"
+#include "campaign/culprit.hpp"
 #include "campaign/finding.hpp"
 #include "campaign/generator.hpp"
 #include "campaign/reduce.hpp"
+#include "campaign/setting.hpp"
 #include "campaign/trial.hpp"
 #include "model/code_map.hpp"
 #include "model/region.hpp"
@@ -35,6 +38,10 @@ constexpr std::size_t kMostReductions = 16;
 // A machine on a host that has other things to do may be lost now and then. So many in a row, without
 // a block that was done meanwhile, and there are none to be had.
 constexpr unsigned kMostMachinesLost = 4;
+
+// To start a machine takes as long as some hundred programs. Of so many blocks that are next, a worker
+// takes one that a machine of its own can run, if there is such.
+constexpr std::size_t kBlocksToChooseFrom = 16;
 
 // The streams of a seed beside those of its programs.
 constexpr std::uint64_t kMachineStream = std::uint64_t{1} << 63;
@@ -59,6 +66,11 @@ std::uint64_t plain_block(std::uint64_t block) {
   return (block & kAround) != 0 ? (block & ~kAround) / kBlockPrograms : block;
 }
 
+model::AxisValues machine_of_block(std::uint64_t seed, std::uint64_t block) {
+  Choices choices(seed, kMachineStream + plain_block(block));
+  return machine_axes(choices);
+}
+
 double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
@@ -71,27 +83,6 @@ std::vector<std::string> lines_of(const std::string& text) {
     at = end + 1;
   }
   return lines;
-}
-
-// The sketch without the instructions that have these traits.
-Sketch without(const Sketch& sketch, const bpf::Program& program,
-               const std::vector<std::string>& culprit) {
-  Sketch left = sketch;
-  bpf::SlotIndex at = 0;
-  for (SketchProgram& part : left.programs) {
-    for (SketchFunction& function : part.functions) {
-      std::erase_if(function.lines, [&](const std::string& line) {
-        if (is_label(line) || at >= program.slots.size()) {
-          return false;
-        }
-        const bpf::SlotIndex slot = at;
-        at += bpf::slots_of(program.slots[at].opcode);
-        return program.slots[slot].opcode != 0x95 &&
-               std::ranges::find(culprit, trait(program, slot)) != culprit.end();
-      });
-    }
-  }
-  return tidied(std::move(left));
 }
 
 // How far a call goes, by what reaches are made of.
@@ -113,10 +104,16 @@ class Campaign {
         begin_(Clock::now()),
         known_(options.jits.size()),
         covered_(options.jits.size()),
-        kept_(options.jits.size(), store.kept()),
-        next_plain_(options.jits.size()) {
+        kept_(options.jits.size()),
+        plain_(options.jits.size()),
+        next_block_(options.jits.size()) {
     for (const BlockId& id : store_.blocks()) {
       done_.insert(id);
+    }
+    for (const KeptProgram& program : store_.kept()) {
+      for (std::size_t i = 0; i < options_.jits.size(); ++i) {
+        run_around(i, program);
+      }
     }
     for (const StoredFinding& finding : store_.findings()) {
       for (std::size_t i = 0; i < options_.jits.size(); ++i) {
@@ -145,12 +142,15 @@ class Campaign {
     std::size_t jit;
     std::uint64_t seed;
     std::uint64_t block;
+
+    friend bool operator==(const Item&, const Item&) = default;
   };
 
   double seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
   bool stopped() const { return failed_ || (options_.runner.stopped && options_.runner.stopped()); }
 
-  std::optional<Item> next() {
+  // For a worker that has these trials, by JIT.
+  std::optional<Item> next(const std::vector<std::unique_ptr<Trial>>& trials) {
     const std::scoped_lock lock(mutex_);
     while (!stopped() && !(options_.time && seconds() >= options_.time->count())) {
       if (!again_.empty()) {
@@ -162,34 +162,68 @@ class Campaign {
       const std::size_t jit = turn % options_.jits.size();
       // So many programs of a seed are just these.
       if (!options_.programs && turn / options_.jits.size() % kBlocksForOneAround == 0) {
-        if (const auto around = next_around(jit)) {
+        if (const auto around = next_around(jit, trials[jit].get())) {
           return around;
         }
       }
-      const Item item{.jit = jit, .seed = options_.seed, .block = next_plain_[jit]};
-      if (options_.programs && item.block * kBlockPrograms >= *options_.programs) {
-        return std::nullopt;
+      if (const auto plain = next_plain(jit, trials[jit].get())) {
+        return plain;
       }
-      ++next_plain_[jit];
-      if (is_mine(item)) {
-        return item;
+      if (std::ranges::all_of(plain_, [](const auto& blocks) { return blocks.empty(); })) {
+        return std::nullopt;
       }
     }
     return std::nullopt;
   }
 
-  // Of what was kept, the newest comes first: what is rare is seen late.
-  std::optional<Item> next_around(std::size_t jit) {
-    for (std::vector<KeptProgram>& kept = kept_[jit]; !kept.empty();) {
-      const KeptProgram newest = kept.back();
-      kept.pop_back();
-      const Item item{.jit = jit, .seed = newest.seed, .block = kAround | newest.program};
-      if (newest.program <= kParentBits && is_mine(item)) {
-        done_.insert(id_of(item));
-        return item;
+  // The first of these blocks that a machine of `trial` can run, otherwise the first of all.
+  static Item first_for(const Trial* trial, std::span<const Item> blocks) {
+    const auto found = std::ranges::find_if(blocks, [&](const Item& item) {
+      return trial != nullptr && trial->has_machine(machine_of_block(item.seed, item.block));
+    });
+    return found == blocks.end() ? blocks.front() : *found;
+  }
+
+  std::optional<Item> next_plain(std::size_t jit, const Trial* trial) {
+    std::vector<Item>& blocks = plain_[jit];
+    std::uint64_t& block = next_block_[jit];
+    while (blocks.size() < kBlocksToChooseFrom &&
+           (!options_.programs || block * kBlockPrograms < *options_.programs)) {
+      const Item item{.jit = jit, .seed = options_.seed, .block = block++};
+      if (is_mine(item)) {
+        blocks.push_back(item);
       }
     }
-    return std::nullopt;
+    if (blocks.empty()) {
+      return std::nullopt;
+    }
+    const Item item = first_for(trial, blocks);
+    std::erase(blocks, item);
+    return item;
+  }
+
+  // Of what was kept, the newest comes first: what is rare is seen late.
+  std::optional<Item> next_around(std::size_t jit, const Trial* trial) {
+    std::vector<Item>& kept = kept_[jit];
+    if (kept.empty()) {
+      return std::nullopt;
+    }
+    std::vector<Item> newest(
+        kept.end() - static_cast<std::ptrdiff_t>(std::min(kept.size(), kBlocksToChooseFrom)),
+        kept.end());
+    std::ranges::reverse(newest);
+    const Item item = first_for(trial, newest);
+    std::erase(kept, item);
+    done_.insert(id_of(item));
+    return item;
+  }
+
+  // Mutants of it are to run, unless they have.
+  void run_around(std::size_t jit, const KeptProgram& program) {
+    const Item item{.jit = jit, .seed = program.seed, .block = kAround | program.program};
+    if (program.program <= kParentBits && is_mine(item)) {
+      kept_[jit].push_back(item);
+    }
   }
 
   BlockId id_of(const Item& item) const {
@@ -204,7 +238,7 @@ class Campaign {
   void work() {
     std::vector<std::unique_ptr<Trial>> trials(options_.jits.size());
     try {
-      while (const auto item = next()) {
+      while (const auto item = next(trials)) {
         std::unique_ptr<Trial>& trial = trials[item->jit];
         if (!trial) {
           run::RunnerOptions runner = options_.runner;
@@ -249,6 +283,7 @@ class Campaign {
     Sketch sketch;
     std::uint64_t program = 0;
     run::FinishedCell cell;
+    bool is_blamed = false;  // an instruction of it fails alone, and is known
   };
 
   // The error of the machine, if that was lost.
@@ -265,12 +300,7 @@ class Campaign {
       ++block.programs;
       if (!cell) {
         ++block.errors;
-        keep(item.jit, block,
-             {.code = std::string(farcall::name(cell.error().code)),
-              .site = "the generator's own",
-              .shape = std::string(cell.error().message),
-              .text = case_text(sketch),
-              .program = number});
+        keep_own(item.jit, block, number, sketch, model::as_finding(cell.error()));
         continue;
       }
       runs.push_back({.document = {.cell = std::move(cell).value()}, .seed = number});
@@ -308,18 +338,14 @@ class Campaign {
           const Blame blamed = blame(first.code);
           if (blamed == Blame::code || blamed == Blame::harness) {
             ++block.failed;
-            failing.push_back({std::move(sketches[i]), numbers[i], std::move(cell)});
+            failing.push_back(
+                {.sketch = std::move(sketches[i]), .program = numbers[i], .cell = std::move(cell)});
           } else if (blamed == Blame::input) {
             fail(as_error(first));
             return std::nullopt;
           } else {
             ++block.errors;
-            keep(item.jit, block,
-                 {.code = std::string(farcall::name(first.code)),
-                  .site = "the generator's own",
-                  .shape = first.text,
-                  .text = case_text(sketches[i]),
-                  .program = numbers[i]});
+            keep_own(item.jit, block, numbers[i], sketches[i], first);
           }
         }
       }
@@ -352,42 +378,67 @@ class Campaign {
       if (failing.empty()) {
         return true;
       }
-      const Failing first = std::move(failing.back());
+      Failing first = std::move(failing.back());
       failing.pop_back();
       const FindingKind kind = kind_of(first.cell.document->cell, first.cell.verdict);
-      auto reduced = reductions < kMostReductions
-                         ? reduce(trial, first.sketch, first.program)
-                         : Result<Reduced>(Error{.message = "too many in this block"});
-      if (stopped()) {
-        return false;
-      }
       StoredFinding finding{.code = std::string(farcall::name(kind.code)),
                             .site = std::string(name(kind.site)),
                             .shape = "not reduced",
                             .text = case_text(first.sketch),
                             .instructions = instruction_count(first.sketch),
-                            .program = first.program};
-      if (reduced) {
-        const Reduced& it = reduced.value();
-        finding.shape = it.shape;
-        finding.instructions = instruction_count(it.sketch);
-        const auto cell = cell_of(it.sketch);
-        finding.culprit =
-            cell ? fmt::format("{}", fmt::join(traits(*cell.value().program), "\n")) : "";
-        finding.text = reduced_case(
-            it, trial.jit(),
-            {fmt::format("{}; {}", to_string(it.kind), it.shape),
-             fmt::format("farcall fuzz --jit '{}' --seed {}: program {}{}", trial.jit().name,
-                         block.id.seed, first.program,
-                         it.seed == 0 ? "" : fmt::format("; run with --seed {}", it.seed))});
+                            .program = first.program,
+                            .seed = block.id.seed};
+      const bool gives_up = reductions >= kMostReductions;
+      auto culprit = gives_up || first.is_blamed
+                         ? std::nullopt
+                         : find_culprit(trial, first.sketch, first.program, kind);
+      const bool is_alone = culprit.has_value();
+      std::optional<Reduced> reduced;
+      if (!gives_up && !culprit && !stopped()) {
+        if (auto smallest = reduce(trial, first.sketch, first.program)) {
+          reduced = std::move(smallest).value();
+          culprit = find_culprit(trial, reduced->sketch, reduced->seed, reduced->kind);
+        }
       }
-      keep(jit, block, finding);
-      news = {finding};
-      if (!reduced) {
-        news.clear();
+      if (stopped()) {
+        return false;
+      }
+      news.clear();
+      if (culprit || reduced) {
+        describe(finding, culprit ? culprit->reduced : *reduced, trial.jit());
+        news.push_back(finding);
+      }
+      keep(jit, finding);
+      if (culprit) {
+        StoredFinding as_seen = finding;
+        as_seen.culprit = culprit->seen;
+        know(jit, as_seen);
+        news.push_back(std::move(as_seen));
+      }
+      if (is_alone) {
+        // Whether that is all that is wrong with it, others() finds out.
+        first.is_blamed = true;
+        failing.push_back(std::move(first));
+      } else {
+        count(block, finding);
       }
     }
     return true;
+  }
+
+  static void describe(StoredFinding& finding, const Reduced& reduced, const engine::Jit& jit) {
+    finding.code = std::string(farcall::name(reduced.kind.code));
+    finding.site = std::string(name(reduced.kind.site));
+    finding.shape = reduced.shape;
+    finding.instructions = instruction_count(reduced.sketch);
+    const auto cell = cell_of(reduced.sketch);
+    finding.culprit = cell ? fmt::format("{}", fmt::join(traits(*cell.value().program), "\n")) : "";
+    finding.text = reduced_case(
+        reduced, jit,
+        {fmt::format("{}; {}", to_string(reduced.kind), reduced.shape),
+         fmt::format("farcall fuzz --jit '{}' --seed {}: program {}{}", jit.name, finding.seed,
+                     finding.program,
+                     reduced.seed == 0 ? "" : fmt::format("; run with --seed {}", reduced.seed))});
   }
 
   // Those that fail in another way than by `finding`; the others are counted.
@@ -424,22 +475,31 @@ class Campaign {
     }
     auto seen = trial.run(std::move(runs));
     for (std::size_t i = 0; i < seen.size(); ++i) {
-      const bool fails = seen[i] && seen[i]->verdict.outcome == model::Outcome::fail &&
-                         blame(seen[i]->verdict.findings.front().code) == Blame::code;
-      if (!fails) {
+      if (seen[i] && seen[i]->verdict.outcome == model::Outcome::pass) {
         count(block, finding);
         continue;
       }
-      // What is left of it is another finding, which the known one cannot hide any more.
-      suspects[i].sketch = std::move(variants[i]);
-      suspects[i].cell = std::move(*seen[i]);
+      const bool fails = seen[i] && seen[i]->verdict.outcome == model::Outcome::fail &&
+                         blame(seen[i]->verdict.findings.front().code) == Blame::code;
+      if (fails) {
+        // What is left of it is another finding, which the known one cannot hide any more.
+        const auto kind = [](const run::FinishedCell& cell) {
+          return kind_of(cell.document->cell, cell.verdict);
+        };
+        if (kind(*seen[i]) != kind(suspects[i].cell)) {
+          count(block, finding);
+        }
+        suspects[i].sketch = std::move(variants[i]);
+        suspects[i].cell = std::move(*seen[i]);
+        suspects[i].is_blamed = false;
+      }
       left.push_back(std::move(suspects[i]));
     }
     return left;
   }
 
   static std::string shape_at_site(const run::FinishedCell& cell) {
-    const model::Finding& first = cell.verdict.findings.front();
+    const model::Finding& first = most_telling(cell.verdict);
     if (first.site.empty() || !cell.testimony.image) {
       return {};
     }
@@ -466,10 +526,8 @@ class Campaign {
     return known_[jit];
   }
 
-  void keep(std::size_t jit, StoredBlock& block, StoredFinding finding) {
+  void keep(std::size_t jit, StoredFinding finding) {
     finding.jit = options_.jits[jit].identity;
-    finding.seed = block.id.seed;
-    count(block, finding);
     const std::scoped_lock lock(mutex_);
     finding.seconds = seconds();
     const bool is_new =
@@ -481,6 +539,26 @@ class Campaign {
         options_.found(finding);
       }
     }
+  }
+
+  // Of a program that is wrong itself: a defect of the generator.
+  void keep_own(std::size_t jit, StoredBlock& block, std::uint64_t number, const Sketch& sketch,
+                const model::Finding& found) {
+    StoredFinding finding{.code = std::string(farcall::name(found.code)),
+                          .site = "the generator's own",
+                          .shape = found.text,
+                          .text = case_text(sketch),
+                          .program = number,
+                          .seed = block.id.seed};
+    count(block, finding);
+    keep(jit, std::move(finding));
+  }
+
+  // Another form in which programs have a finding that is kept.
+  void know(std::size_t jit, StoredFinding finding) {
+    finding.jit = options_.jits[jit].identity;
+    const std::scoped_lock lock(mutex_);
+    known_[jit].push_back(std::move(finding));
   }
 
   // Which instructions came to which code, and how far calls went: what of it is new.
@@ -520,7 +598,7 @@ class Campaign {
       const model::Placement& placement = cell.document->cell.placement;
       const GuestAddress from = placement.functions[call.site.function];
       const GuestAddress to = placement.functions[*call.callee];
-      add("call", std::string(name(site_kind(program, to_string(program, call.site)))),
+      add("call", std::string(name(site_kind(program, call))),
           fmt::format("{} to {}, {}, {}", region_of(mmu, from).name, region_of(mmu, to).name,
                       distance_class(static_cast<std::int64_t>(to.value - from.value)),
                       value_name(cell.document->cell.axes, model::Axis::reach)));
@@ -528,39 +606,8 @@ class Campaign {
     if (!why.empty()) {
       block.corpus.push_back({.program = number, .why = why, .text = case_text(sketch)});
       const std::scoped_lock lock(mutex_);
-      kept_[jit].push_back({.seed = block.id.seed, .program = number});
+      run_around(jit, {.seed = block.id.seed, .program = number});
     }
-  }
-
-  static std::span<const std::uint32_t> words_at(const model::CodeImage& image,
-                                                 const model::PlacedInstruction& placed) {
-    const model::CodeFunction& function = image.functions[placed.function];
-    const std::size_t first = (placed.begin.value - function.address.value) / 4;
-    const std::size_t count = placed.bytes / 4;
-    return first + count <= function.words.size() ? std::span(function.words).subspan(first, count)
-                                                  : std::span<const std::uint32_t>();
-  }
-
-  // What stands for the trait and the shape without making their texts.
-  static std::uint64_t code_key(const bpf::Program& program, const model::CodeImage& image,
-                                const model::PlacedInstruction& placed) {
-    std::uint64_t hash = 0xcbf2'9ce4'8422'2325;
-    const auto mix = [&hash](std::uint64_t value) { hash = (hash ^ value) * 0x100'0000'01b3; };
-    mix(trait_key(program, placed.slot));
-    for (const std::uint32_t word : words_at(image, placed)) {
-      mix(std::hash<std::string_view>{}(row_mnemonic(word)));
-    }
-    return hash;
-  }
-
-  static std::string code_shape(const model::CodeImage& image,
-                                const model::PlacedInstruction& placed) {
-    std::string text;
-    for (const std::uint32_t word : words_at(image, placed)) {
-      text += text.empty() ? "" : " ";
-      text += row_mnemonic(word);
-    }
-    return text.empty() ? "nothing" : text;
   }
 
   Store& store_;
@@ -573,8 +620,9 @@ class Campaign {
   std::set<BlockId> done_;                         // before this began, and those around programs
   std::vector<std::vector<StoredFinding>> known_;  // by JIT
   std::vector<std::unordered_set<std::string>> covered_;
-  std::vector<std::vector<KeptProgram>> kept_;
-  std::vector<std::uint64_t> next_plain_;
+  std::vector<std::vector<Item>> kept_;    // blocks around programs that are to run
+  std::vector<std::vector<Item>> plain_;   // those that are next
+  std::vector<std::uint64_t> next_block_;  // after them
   std::set<std::pair<std::size_t, std::uint64_t>> keys_;
   std::atomic<bool> failed_ = false;
   std::optional<Error> failure_;
@@ -584,10 +632,8 @@ class Campaign {
 
 Sketch program_of_campaign(std::uint64_t seed, std::uint64_t number) {
   const std::uint64_t parent = number & kParentBits;
-  Choices of_block(seed, kMachineStream + parent / kBlockPrograms);
-  const model::AxisValues axes = machine_axes(of_block);
   Choices choices(seed, parent, number >> kMutantShift);
-  return generate(choices, axes);
+  return generate(choices, machine_of_block(seed, parent / kBlockPrograms));
 }
 
 Result<void> run_campaign(Store& store, const CampaignOptions& options) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <set>
+#include <span>
 
 #include "bpf/instruction.hpp"
 #include "ppc64/disassembler.hpp"
@@ -74,10 +75,45 @@ std::string word_mnemonic(std::uint32_t word) {
   return text.substr(0, text.find_first_of(" \t"));
 }
 
+// `r12` of `addi    r12,r12,16`.
+std::string first_operand(std::uint32_t word) {
+  const std::string text = ppc64::disassemble(word, {});
+  const std::size_t begin = text.find_first_not_of(' ', std::min(text.find(' '), text.size()));
+  return begin == std::string::npos ? "" : text.substr(begin, text.find(',', begin) - begin);
+}
+
+std::span<const std::uint32_t> words_at(const model::CodeImage& image,
+                                        const model::PlacedInstruction& placed) {
+  const model::CodeFunction& function = image.functions[placed.function];
+  const std::size_t first = (placed.begin.value - function.address.value) / 4;
+  const std::size_t count = placed.bytes / 4;
+  return first + count <= function.words.size() ? std::span(function.words).subspan(first, count)
+                                                : std::span<const std::uint32_t>();
+}
+
 }  // namespace
 
 std::string_view name(SiteKind kind) {
   return kSiteKinds[static_cast<std::size_t>(kind)];
+}
+
+SiteKind site_kind(const bpf::Program& program, const bpf::CallInstruction& call) {
+  if (call.slot >= program.slots.size()) {
+    return SiteKind::callback;
+  }
+  const bpf::Slot& slot = program.slots[call.slot];
+  if (is_tail_call(slot)) {
+    return SiteKind::tail;
+  }
+  switch (bpf::find(slot)->operation) {
+    case bpf::Operation::call_register:
+    case bpf::Operation::jump_register:
+      return SiteKind::through_register;
+    case bpf::Operation::call:
+      return SiteKind::local;
+    default:
+      return slot.src == bpf::kKfuncCall ? SiteKind::kfunc : SiteKind::helper;
+  }
 }
 
 SiteKind site_kind(const bpf::Program& program, std::string_view site) {
@@ -85,23 +121,8 @@ SiteKind site_kind(const bpf::Program& program, std::string_view site) {
     return SiteKind::none;
   }
   for (const bpf::CallInstruction& call : call_instructions(program)) {
-    if (to_string(program, call.site) != site) {
-      continue;
-    }
-    if (call.slot >= program.slots.size()) {
-      return SiteKind::callback;
-    }
-    if (is_tail_call(program.slots[call.slot])) {
-      return SiteKind::tail;
-    }
-    switch (bpf::find(program.slots[call.slot])->operation) {
-      case bpf::Operation::call_register:
-      case bpf::Operation::jump_register:
-        return SiteKind::through_register;
-      case bpf::Operation::call:
-        return SiteKind::local;
-      default:
-        return program.slots[call.slot].src == bpf::kKfuncCall ? SiteKind::kfunc : SiteKind::helper;
+    if (to_string(program, call.site) == site) {
+      return site_kind(program, call);
     }
   }
   return SiteKind::none;
@@ -113,10 +134,44 @@ std::string to_string(const FindingKind& kind) {
              : fmt::format("{} at {}", farcall::name(kind.code), name(kind.site));
 }
 
+const model::Finding& most_telling(const model::Verdict& verdict) {
+  const auto found = std::ranges::find_if(
+      verdict.findings, [](const model::Finding& one) { return !is_about_layout(one.code); });
+  return found == verdict.findings.end() ? verdict.findings.front() : *found;
+}
+
 FindingKind kind_of(const model::Cell& cell, const model::Verdict& verdict) {
-  const model::Finding& first = verdict.findings.front();
+  const model::Finding& first = most_telling(verdict);
   return {.code = first.code,
           .site = cell.program ? site_kind(*cell.program, first.site) : SiteKind::none};
+}
+
+bool is_seen_by_running(ErrorCode code) {
+  constexpr std::array kCodes = {
+      ErrorCode::result_mismatch,
+      ErrorCode::memory_mismatch,
+      ErrorCode::memory_stray_write,
+      ErrorCode::stack_mismatch,
+      ErrorCode::call_argument_mismatch,
+      ErrorCode::call_count,
+      ErrorCode::call_order,
+      ErrorCode::call_reached_elsewhere,
+      ErrorCode::trace_overflow,
+      ErrorCode::guest_fault,
+      ErrorCode::guest_budget,
+      ErrorCode::guest_unwritten_value,
+      ErrorCode::abi_register,
+      ErrorCode::abi_toc,
+  };
+  return std::ranges::find(kCodes, code) != kCodes.end();
+}
+
+bool is_about_layout(ErrorCode code) {
+  return code == ErrorCode::code_size || code == ErrorCode::code_data_misaligned;
+}
+
+bool may_come_of(ErrorCode of_program, ErrorCode alone) {
+  return of_program == alone || (is_seen_by_running(of_program) && is_seen_by_running(alone));
 }
 
 std::string trait(const bpf::Program& program, bpf::SlotIndex at) {
@@ -213,6 +268,26 @@ std::vector<std::string> traits(const bpf::Program& program) {
   return {found.begin(), found.end()};
 }
 
+std::uint64_t code_key(const bpf::Program& program, const model::CodeImage& image,
+                       const model::PlacedInstruction& placed) {
+  std::uint64_t hash = 0xcbf2'9ce4'8422'2325;
+  const auto mix = [&hash](std::uint64_t value) { hash = (hash ^ value) * 0x100'0000'01b3; };
+  mix(trait_key(program, placed.slot));
+  for (const std::uint32_t word : words_at(image, placed)) {
+    mix(std::hash<std::string_view>{}(row_mnemonic(word)));
+  }
+  return hash;
+}
+
+std::string code_shape(const model::CodeImage& image, const model::PlacedInstruction& placed) {
+  std::string text;
+  for (const std::uint32_t word : words_at(image, placed)) {
+    text += text.empty() ? "" : " ";
+    text += row_mnemonic(word);
+  }
+  return text.empty() ? "nothing" : text;
+}
+
 std::string call_shape(const model::CodeImage& image, GuestAddress branch) {
   for (const model::CodeFunction& function : image.functions) {
     if (branch < function.code() || !(branch < function.end())) {
@@ -220,16 +295,20 @@ std::string call_shape(const model::CodeImage& image, GuestAddress branch) {
     }
     const std::size_t at = (branch.value - function.address.value) / 4;
     std::size_t first = at;
-    const auto goes_on = [&](std::size_t i) {
-      const std::string word = word_mnemonic(function.words[i]);
-      // What makes an address, or hands it on.
-      constexpr std::array<std::string_view, 14> kLoads = {
-          "lis",   "li",  "ori", "oris", "sldi",  "addi",   "addis",
-          "mtctr", "nop", "ld",  "pla",  "paddi", "rldicr", "mr"};
-      return std::ranges::find(kLoads, word) != kLoads.end();
-    };
-    while (first > function.descriptor_words && at - first < kLongestCall && goes_on(first - 1)) {
-      --first;
+    std::string target;  // the register that the address is made in
+    for (std::size_t i = at; i > function.descriptor_words && at - i < kLongestCall; --i) {
+      const std::uint32_t word = function.words[i - 1];
+      const std::string mnemonic = word_mnemonic(word);
+      const std::string writes = first_operand(word);
+      if (mnemonic == "mtctr" && i == at) {
+        target = writes;
+      } else if (mnemonic != "nop" && !ppc64::is_prefix(word) &&
+                 (target.empty() || writes != target)) {
+        break;
+      }
+      if (mnemonic != "nop") {
+        first = i - 1;
+      }
     }
     std::string text;
     for (std::size_t i = first; i <= at; ++i) {

@@ -13,8 +13,7 @@
 #include "base/bits.hpp"
 #include "bpf/disassembler.hpp"
 #include "bpf/instruction.hpp"
-#include "case/hardware.hpp"
-#include "edges/edges.hpp"
+#include "campaign/setting.hpp"
 
 namespace farcall::campaign {
 namespace {
@@ -40,10 +39,6 @@ constexpr auto kEdgeNumbers = std::to_array<std::int64_t>(
      -0x8000,    -0x8001,  0xffff,    0x10000,   0x7fffffff,  -0x80000000LL,
      0x7fff0000, -0x10000, INT64_MIN, INT64_MAX, 0x100000000, 0xffffffff});
 
-constexpr GuestAddress kText = {0xc000'0000'0000'0000};
-constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
-constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
-
 struct Native {
   bpf::ExternalKind kind;
   std::int32_t id;
@@ -57,7 +52,6 @@ constexpr std::array kNatives = {
 constexpr std::int32_t kLookUp = 1;  // map_lookup_elem
 constexpr std::int32_t kLoop = 181;  // loop
 constexpr std::int32_t kStubHelper = 1001;
-constexpr std::int32_t kStubKfunc = 1002;
 constexpr std::int32_t kFiller = 1003;  // a stub that sets memory to zeros
 constexpr std::uint32_t kElements = 4;
 constexpr std::uint64_t kLongestJump = 4;  // in pieces
@@ -66,18 +60,6 @@ bool divides(const InstructionInfo& info) {
   using enum bpf::Operation;
   return info.operation == div || info.operation == signed_div || info.operation == mod ||
          info.operation == signed_mod;
-}
-
-// Those that go with what `axes` has else, in the order of their enum.
-std::vector<model::Reach> possible_reaches(model::AxisValues axes) {
-  std::vector<model::Reach> possible;
-  for (std::size_t i = 0; i < model::value_names(model::Axis::reach).size(); ++i) {
-    axes.reach = static_cast<model::Reach>(i);
-    if (cases::is_possible(axes)) {
-      possible.push_back(axes.reach);
-    }
-  }
-  return possible;
 }
 
 // A function, as far as its callers care.
@@ -130,7 +112,7 @@ class Generator {
       }
       sketch_.mem = std::move(memory);
     }
-    place();
+    choose_places(choices_, sketch_);
     return tidied(std::move(sketch_));
   }
 
@@ -579,97 +561,6 @@ class Generator {
                       "add %r2, 3", "call local again", "xor %r0, %r7", "done:", "exit"}};
   }
 
-  // Everything of the program within what the shortest reach has, 32 MiB: helpers lie from text+64M
-  // on.
-  void near_place() {
-    const auto& functions = sketch_.programs.front().functions;
-    for (std::size_t i = 0; i < functions.size(); ++i) {
-      sketch_.places.emplace_back(
-          functions[i].name,
-          fmt::format("text+{:#x}", 56 * kMiB + i * kMiB / 2 + 4 * choices_.below(1024)));
-    }
-    for (const SketchProgram& program : sketch_.programs) {
-      const std::string& name = program.functions.front().name;
-      if (&program != &sketch_.programs.front()) {
-        sketch_.places.emplace_back(name,
-                                    fmt::format("text+{:#x}", (name == "leap" ? 61 : 62) * kMiB));
-      }
-    }
-    sketch_.places.emplace_back("mix", "text+72M");
-    sketch_.places.emplace_back(fmt::format("kfunc_{}", kStubKfunc), "text+73M");
-  }
-
-  void far_place() {
-    constexpr std::array<std::string_view, 4> kRegions = {"vmalloc", "io", "vmemmap", "text"};
-    const auto& functions = sketch_.programs.front().functions;
-    for (std::size_t i = 0; i < functions.size(); ++i) {
-      // Each has a window of its own in each region.
-      const std::uint64_t window = (1 + i) * kGiB * (1 + choices_.below(8));
-      const std::uint64_t within =
-          choices_.below(3) == 2 ? choices_.below(kGiB / 2 / 4) * 4 : choices_.below(1024) * 4;
-      sketch_.places.emplace_back(functions[i].name, fmt::format("{}+{:#x}", choices_.of(kRegions),
-                                                                 window * 8 + i * kGiB + within));
-    }
-    if (choices_.one_in(8)) {
-      sketch_.places.emplace_back("stack", "text+0xffffe000");
-    }
-    if (choices_.one_in(4)) {  // memory beyond all of them, across a boundary of 4 GiB
-      sketch_.places.emplace_back("mem", fmt::format("{}+{:#x}", choices_.of(kRegions),
-                                                     1024 * kGiB - 8 * choices_.below(16)));
-    }
-  }
-
-  void edge_place() {
-    sketch_.axes.call = model::CallScheme::aux64;
-    sketch_.places.emplace_back("mem", "text+28M");  // by default it is where an edge has the entry
-    const auto cell = cell_of(tidied(sketch_));
-    if (!cell) {
-      return;
-    }
-    model::Placement to = cell.value().placement;
-    if (!edges::place_at_edge(choices_.below(edges::edge_count()), *cell.value().program, to)) {
-      return;
-    }
-    if (std::ranges::any_of(to.functions, [](GuestAddress at) { return at < kText; })) {
-      return;  // no MMU maps that
-    }
-    // What moved.
-    const bpf::Program& program = *cell.value().program;
-    const auto moved = [&](const std::string& name, GuestAddress from, GuestAddress at) {
-      if (from != at) {
-        sketch_.places.emplace_back(name, place_text(sketch_.axes.mmu, at));
-      }
-    };
-    for (std::uint32_t i = 0; i < to.functions.size(); ++i) {
-      moved(callee_name(program, i), cell.value().placement.functions[i], to.functions[i]);
-    }
-    moved("stack", cell.value().placement.stack, to.stack);
-    moved("callbase", cell.value().placement.call_base, to.call_base);
-  }
-
-  void place() {
-    using model::CallScheme;
-    using model::Reach;
-    constexpr std::array kFar = {CallScheme::table, CallScheme::aux64, CallScheme::pair64};
-    switch (choices_.below(4)) {
-      case 0:
-        sketch_.axes.call = choices_.of(kFar);
-        break;
-      case 1: {
-        sketch_.axes.call = static_cast<CallScheme>(choices_.below(model::kCallSchemeCount));
-        sketch_.axes.reach = choices_.of(possible_reaches(sketch_.axes));
-        near_place();
-        break;
-      }
-      case 2:
-        sketch_.axes.call = choices_.of(kFar);
-        far_place();
-        break;
-      default:
-        edge_place();
-    }
-  }
-
   Choices& choices_;
   GeneratorOptions options_;
   Sketch sketch_;
@@ -694,22 +585,6 @@ class Generator {
 };
 
 }  // namespace
-
-model::AxisValues machine_axes(Choices& choices) {
-  while (true) {
-    model::AxisValues axes;
-    axes.endian = static_cast<model::Endian>(choices.below(2));
-    constexpr std::array kCpus = {model::Cpu::power9, model::Cpu::power10, model::Cpu::power8};
-    axes.cpu = choices.of(kCpus);
-    axes.mmu = choices.below(2) == 0 && axes.cpu != model::Cpu::power8 ? model::Mmu::radix
-                                                                       : model::Mmu::hash;
-    axes.abi = axes.endian == model::Endian::big && choices.below(2) != 0 ? model::Abi::elfv1
-                                                                          : model::Abi::elfv2;
-    if (cases::is_possible(axes)) {
-      return axes;
-    }
-  }
-}
 
 Sketch generate(Choices& choices, const model::AxisValues& axes, const GeneratorOptions& options) {
   return Generator(choices, axes, options).make();

@@ -27,9 +27,6 @@ struct GeneratorOptions {
   bool is_beyond_rfc = true;      // what RFC 9669 does not have, in one program of eight
 };
 
-// What kind of machine the programs of one block are for.
-model::AxisValues machine_axes(Choices& choices);
-
 // Call scheme and reach are chosen; all other axes are those of `axes`.
 Sketch generate(Choices& choices, const model::AxisValues& axes,
                 const GeneratorOptions& options = {});

@@ -97,6 +97,7 @@ class Reducer {
     kind_ = kind;
     last_ = std::move(*seen.front());
     reduce_all();
+    mend_layout();
     return Reduced{.sketch = sketch_,
                    .seed = seed_,
                    .kind = kind_,
@@ -126,6 +127,23 @@ class Reducer {
       shrink_numbers();
       simplest_axes();
     } while (case_text(sketch_).size() < size);
+  }
+
+  // Where the layout is wrong as well, code of another length may have a good one: a case then fails
+  // first by what it was reduced for.
+  void mend_layout() {
+    const auto layout_fails = [this](const Sketch& sketch) {
+      return !works({sketch}, seed_).front() ||
+             is_about_layout(last_->verdict.findings.front().code);
+    };
+    if (!is_about_layout(kind_.code) && layout_fails(sketch_)) {
+      Sketch longer = sketch_;
+      auto& lines = longer.programs.front().functions.front().lines;
+      lines.insert(lines.begin(), "mov %r0, 0");
+      if (!layout_fails(longer)) {
+        sketch_ = std::move(longer);
+      }
+    }
   }
 
   // Which of these are still the same finding.
@@ -476,15 +494,16 @@ class Reducer {
       last_ = std::move(seen.front());
     }
     const model::Verdict& verdict = last_->verdict;
-    if (!verdict.findings.empty() && !verdict.findings.front().site.empty() &&
-        last_->testimony.image) {
+    const std::string site = verdict.findings.empty() ? "" : most_telling(verdict).site;
+    if (!site.empty() && last_->testimony.image) {
       for (const model::SiteStory& story : verdict.sites) {
-        if (story.name == verdict.findings.front().site && story.at) {
+        if (story.name == site && story.at) {
           return call_shape(*last_->testimony.image, *story.at);
         }
       }
     }
-    return fmt::format("{}", fmt::join(traits(*cell.program), "; "));
+    return is_about_layout(kind_.code) ? ""
+                                       : fmt::format("{}", fmt::join(traits(*cell.program), "; "));
   }
 
   Trial& trial_;

@@ -8,6 +8,7 @@
 #include <set>
 #include <span>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 
 #include "base/byte_order.hpp"
@@ -330,18 +331,27 @@ void tidy_program(SketchProgram& program) {
   std::erase_if(program.functions,
                 [&](const SketchFunction& function) { return !reached.contains(function.name); });
   for (SketchFunction& function : program.functions) {
-    std::set<std::string, std::less<>> words;
+    std::unordered_set<std::string_view> words;
     for (const std::string& line : function.lines) {
-      words.emplace(std::string_view(line).substr(line.rfind(' ') + 1));
+      if (is_label(line)) {
+        continue;
+      }
+      words.insert(std::string_view(line).substr(line.rfind(' ') + 1));
       if (is_table(line)) {
-        for (const std::string_view label : labels_of(line)) {
-          words.emplace(label);
-        }
+        const std::vector<std::string_view> labels = labels_of(line);
+        words.insert(labels.begin(), labels.end());
       }
     }
-    std::erase_if(function.lines, [&](const std::string& line) {
-      return is_label(line) && !words.contains(std::string_view(line).substr(0, line.size() - 1));
-    });
+    std::vector<std::string*> unnamed;
+    for (std::string& line : function.lines) {
+      if (is_label(line) && !words.contains(std::string_view(line).substr(0, line.size() - 1))) {
+        unnamed.push_back(&line);
+      }
+    }
+    for (std::string* const line : unnamed) {
+      line->clear();
+    }
+    std::erase_if(function.lines, [](const std::string& line) { return line.empty(); });
   }
 }
 

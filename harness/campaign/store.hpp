@@ -7,7 +7,8 @@
 //
 //   blocks    (jit, seed, block)            programs, passed, failed, skipped, errors, seconds,
 //                                           ended
-//   findings  (jit, code, site, shape)      the reduced case, who found it first, culprit
+//   findings  (jit, code, site, shape)      the reduced case, who found it first, culprit; shape: the
+//                                           instruction that is wrong, or the code of a wrong call
 //   seen      (jit, seed, block, finding)   how often
 //   coverage  (jit, kind, trait, shape)     kind `code`: an instruction and the code made of it;
 //                                           `call`: a call and how far it went

@@ -34,8 +34,7 @@ Trial::Trial(const run::RunnerOptions& runner) : runner_(runner), jit_(runner.ji
 std::vector<std::optional<run::FinishedCell>> Trial::run(std::vector<Run> runs) {
   std::map<MachineKind, std::vector<std::size_t>> groups;
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    const model::AxisValues& axes = runs[i].document.cell.axes;
-    groups[{axes.endian, axes.cpu, axes.mmu}].push_back(i);
+    groups[kind(runs[i].document.cell.axes)].push_back(i);
   }
   const std::size_t count = runs.size();
   std::vector<std::shared_ptr<const model::Document>> all(count);
@@ -46,13 +45,13 @@ std::vector<std::optional<run::FinishedCell>> Trial::run(std::vector<Run> runs) 
   const run::Documents documents(
       count, [&](std::size_t i) { return all[i]->cell.axes; },
       [&](std::size_t i) { return all[i]; }, [&](std::size_t i) { return runs[i].seed; });
-  for (const auto& [kind, members] : groups) {
-    if (machines_.size() >= kMostMachines && !machines_.contains(kind)) {
+  for (const auto& [machine, members] : groups) {
+    if (machines_.size() >= kMostMachines && !machines_.contains(machine)) {
       machines_.erase(machines_.begin());
     }
     std::size_t next = 0;
     const auto done = run::run_on_machine(
-        machines_[kind], documents,
+        machines_[machine], documents,
         {.images = runner_.images, .host = *runner_.host, .jit = jit_, .allowed = runner_.allowed},
         {.next = [&]() -> std::optional<std::size_t> {
            return next < members.size() ? std::optional(members[next++]) : std::nullopt;

@@ -30,10 +30,16 @@ class Trial {
   };
   std::vector<std::optional<run::FinishedCell>> run(std::vector<Run> runs);
 
+  // Whether a machine for cells of these axes is at work.
+  bool has_machine(const model::AxisValues& axes) const { return machines_.contains(kind(axes)); }
+
   const engine::Jit& jit() const { return jit_; }
 
  private:
   using MachineKind = std::tuple<model::Endian, model::Cpu, model::Mmu>;
+  static MachineKind kind(const model::AxisValues& axes) {
+    return {axes.endian, axes.cpu, axes.mmu};
+  }
 
   run::RunnerOptions runner_;
   engine::Jit jit_;  // one compiler for all calls

@@ -13,6 +13,7 @@
 #include "bpf/interpreter.hpp"
 #include "bpf/validator.hpp"
 #include "campaign/generator.hpp"
+#include "campaign/setting.hpp"
 #include "decode/call_sites.hpp"
 #include "fuzz/target.hpp"
 #include "jit/compile.hpp"

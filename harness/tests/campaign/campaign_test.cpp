@@ -228,6 +228,31 @@ TEST(Sketch, TidyingDropsWhatNothingNames) {
   EXPECT_EQ(tidy.places.front().first, "f");
 }
 
+// What is in front of the address, or between its parts, is of other instructions.
+TEST(Finding, ShapeOfACallIsWhatLoadsItsTarget) {
+  model::CodeImage image;
+  image.functions.push_back({.name = "main",
+                             .address = {0xc000'0000'0000'0000},
+                             .words = {0x38600001,     // li r3,1
+                                       0x3d82ffff,     // addis r12,r2,-1
+                                       0x398c0010,     // addi r12,r12,16
+                                       0x60000000,     // nop
+                                       0x7d8903a6,     // mtctr r12
+                                       0x4e800421,     // bctrl
+                                       0x60000000,     // nop
+                                       0x48000001}});  // bl
+  EXPECT_EQ(call_shape(image, {0xc000'0000'0000'0014}), "addis addi nop mtctr bctrl");
+  EXPECT_EQ(call_shape(image, {0xc000'0000'0000'001c}), "bl");
+}
+
+TEST(Finding, LayoutExplainsNothing) {
+  const model::Finding layout{.code = ErrorCode::code_size, .site = "", .text = ""};
+  const model::Finding result{.code = ErrorCode::result_mismatch, .site = "", .text = ""};
+  const model::Finding memory{.code = ErrorCode::memory_mismatch, .site = "", .text = ""};
+  EXPECT_EQ(most_telling({.findings = {layout, result, memory}}).code, ErrorCode::result_mismatch);
+  EXPECT_EQ(most_telling({.findings = {layout}}).code, ErrorCode::code_size);
+}
+
 StoredBlock block(std::uint64_t seed, std::uint64_t number, std::uint64_t failed) {
   return {.id = {.jit = "farcall", .seed = seed, .block = number},
           .programs = 256,
