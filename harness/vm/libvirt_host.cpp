@@ -214,8 +214,7 @@ class DomainQemu : public RunningQemu {
 
  private:
   static std::string qmp(std::string_view command, const nlohmann::ordered_json& arguments) {
-    return model::json_text(
-        nlohmann::ordered_json{{"execute", command}, {"arguments", arguments}});
+    return model::json_text(nlohmann::ordered_json{{"execute", command}, {"arguments", arguments}});
   }
 
   const LibvirtConnection& connection_;
