@@ -304,6 +304,13 @@ class Watchdog : public vm::Host {
     }
     return started;
   }
+  Result<vm::StartedLinux> boot(const vm::LinuxSpec& spec, std::span<const std::byte> initramfs,
+                                vm::LinuxStart start) override {
+    return vm::direct_host().boot(spec, initramfs, start);
+  }
+  Result<vm::LinuxMachine> machine(const vm::LinuxSpec& spec) override {
+    return vm::direct_host().machine(spec);
+  }
   std::size_t starts() const { return starts_; }
   void rest() { watch_ = {}; }
 
