@@ -32,6 +32,6 @@ std::optional<Culprit> find_culprit(Trial& trial, const Sketch& sketch, std::uin
 // `program` is that of the sketch. What is left of it without the instructions that have these
 // traits: others in their place leave as much defined.
 Sketch without(const Sketch& sketch, const bpf::Program& program,
-               const std::vector<std::string>& traits);
+               const std::vector<std::string>& culprit);
 
 }  // namespace farcall::campaign

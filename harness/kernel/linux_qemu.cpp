@@ -68,7 +68,7 @@ std::string LinuxQemu::log() const {
 
 Result<void> LinuxQemu::wait_while(std::string_view question,
                                    std::span<const std::string_view> meanwhile,
-                                   std::span<const std::string_view> expected) {
+                                   std::span<const std::string_view> expected) const {
   process::Patience patience(kSnapshotPatience, process().process_id());
   while (patience.left().count() > 0) {
     FARCALL_TRY(answer, process().execute(question, nlohmann::ordered_json::object()));

@@ -43,7 +43,7 @@ class LinuxQemu {
   // Until QEMU's answer to `question` has another status than `meanwhile`, which is to be one of
   // `expected`.
   Result<void> wait_while(std::string_view question, std::span<const std::string_view> meanwhile,
-                          std::span<const std::string_view> expected);
+                          std::span<const std::string_view> expected) const;
 
   vm::StartedLinux started_;
 };
