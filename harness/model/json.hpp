@@ -42,7 +42,7 @@ std::string json_text(const Json& json, int indent = -1);
 // use up the stack.
 Json parse_json(std::string_view text);
 
-// The same, discarded (Json::is_discarded()) if the text is no JSON.
+// The same, discarded (Json::is_discarded()) if the text is not JSON.
 Json json_or_discarded(std::string_view text);
 
 Json to_json(const bpf::Program& program);
