@@ -161,6 +161,18 @@ TEST(Libvirt, ADaemonThatIsNotThereIsNamed) {
   EXPECT_THAT(libvirt.error().message, HasSubstr("/nonexistent/socket"));
 }
 
+// Without a look at the network.
+TEST(Libvirt, OneOnAnotherMachineIsRefused) {
+  for (const char* const uri :
+       {"qemu+ssh://somebody@host.invalid/system", "qemu://host.invalid/system"}) {
+    const auto libvirt = libvirt_host(uri);
+    ASSERT_TRUE(libvirt.has_error());
+    EXPECT_EQ(libvirt.error().code, ErrorCode::machine_libvirt);
+    EXPECT_THAT(libvirt.error().message, HasSubstr(std::string(uri) + " is on another machine"));
+    EXPECT_THAT(libvirt.error().hint, HasSubstr("without --connect"));
+  }
+}
+
 TEST(Libvirt, ALibvirtWithoutPseriesIsNamed) {
   const auto libvirt = libvirt_host("test:///default");
   ASSERT_TRUE(libvirt.has_value()) << to_string(libvirt.error());
