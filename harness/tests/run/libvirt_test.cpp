@@ -328,7 +328,7 @@ TEST_F(SessionDaemon, OneThatIsNotForTheUserIsNamed) {
   EXPECT_THAT(refused.err, HasSubstr("this user may not use that daemon; without --connect"));
 }
 
-// The daemon's QEMU gets copies of the kernel and of the initramfs, and none is left.
+// Its QEMU gets copies of the kernel and of the initramfs.
 TEST_F(SessionDaemon, BootsALinuxGuest) {
   const Finished kernel = run_farcall({"kernel", "path", "6.1"});
   ASSERT_EQ(kernel.exit_code, 0) << kernel.err;
