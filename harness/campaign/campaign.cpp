@@ -6,25 +6,19 @@
 #include <atomic>
 #include <functional>
 #include <iterator>
-#include <map>
 #include <mutex>
-#include <set>
+#include <span>
 #include <string>
-#include <string_view>
-#include <unordered_set>
 #include <utility>
 
 #include "base/parallel.hpp"
-#include "bpf/instruction.hpp"
-#include "campaign/choices.hpp"
+#include "campaign/coverage.hpp"
 #include "campaign/culprit.hpp"
 #include "campaign/finding.hpp"
-#include "campaign/generator.hpp"
+#include "campaign/numbers.hpp"
 #include "campaign/reduce.hpp"
-#include "campaign/setting.hpp"
+#include "campaign/schedule.hpp"
 #include "campaign/trial.hpp"
-#include "model/code_map.hpp"
-#include "model/region.hpp"
 
 namespace farcall::campaign {
 namespace {
@@ -38,38 +32,6 @@ constexpr std::size_t kMostReductions = 16;
 // A machine on a host that has other things to do may be lost now and then. So many in a row, without
 // a block that was done meanwhile, and there are none to be had.
 constexpr unsigned kMostMachinesLost = 4;
-
-// To start a machine takes as long as some hundred programs. Of so many blocks that are next, a worker
-// takes one that a machine of its own can run, if there is such.
-constexpr std::size_t kBlocksToChooseFrom = 16;
-
-// The streams of a seed beside those of its programs.
-constexpr std::uint64_t kMachineStream = std::uint64_t{1} << 63;
-
-// A program's number: the lower bits say which of the seed's, the others which mutant of it.
-constexpr unsigned kMutantShift = 40;
-constexpr std::uint64_t kParentBits = (std::uint64_t{1} << kMutantShift) - 1;
-
-// A block's number: with this bit it holds a program and its mutants, else programs in a row.
-constexpr std::uint64_t kAround = std::uint64_t{1} << 62;
-
-// Of so many blocks, one is around a program that was kept.
-constexpr std::uint64_t kBlocksForOneAround = 4;
-
-std::uint64_t number_in(std::uint64_t block, std::uint64_t i) {
-  return (block & kAround) != 0 ? (block & ~kAround) | i << kMutantShift
-                                : block * kBlockPrograms + i;
-}
-
-// The block in a row that a block belongs to: shards are made of these.
-std::uint64_t plain_block(std::uint64_t block) {
-  return (block & kAround) != 0 ? (block & ~kAround) / kBlockPrograms : block;
-}
-
-model::AxisValues machine_of_block(std::uint64_t seed, std::uint64_t block) {
-  Choices choices(seed, kMachineStream + plain_block(block));
-  return machine_axes(choices);
-}
 
 double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -85,15 +47,12 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
-// How far a call goes, by what reaches are made of.
-std::string_view distance_class(std::int64_t distance) {
-  constexpr std::int64_t kMiB = std::int64_t{1} << 20;
-  const std::int64_t far = distance < 0 ? -distance : distance;
-  return far < 32 * kMiB                 ? "below 32 MiB"
-         : far < 2048 * kMiB             ? "below 2 GiB"
-         : far < 8192 * kMiB             ? "below 8 GiB"
-         : far < (std::int64_t{1} << 40) ? "below 1 TiB"
-                                         : "1 TiB and more";
+std::vector<std::string> identities(std::span<const engine::Jit> jits) {
+  std::vector<std::string> all;
+  for (const engine::Jit& jit : jits) {
+    all.push_back(jit.identity);
+  }
+  return all;
 }
 
 class Campaign {
@@ -102,29 +61,18 @@ class Campaign {
       : store_(store),
         options_(options),
         begin_(Clock::now()),
-        known_(options.jits.size()),
-        covered_(options.jits.size()),
-        kept_(options.jits.size()),
-        plain_(options.jits.size()),
-        next_block_(options.jits.size()) {
-    for (const BlockId& id : store_.blocks()) {
-      done_.insert(id);
-    }
-    for (const KeptProgram& program : store_.kept()) {
-      for (std::size_t i = 0; i < options_.jits.size(); ++i) {
-        run_around(i, program);
-      }
-    }
+        schedule_({.seed = options.seed,
+                   .programs = options.programs,
+                   .shard = options.shard,
+                   .jits = identities(options.jits)},
+                  store),
+        coverage_(identities(options.jits), store),
+        known_(options.jits.size()) {
     for (const StoredFinding& finding : store_.findings()) {
       for (std::size_t i = 0; i < options_.jits.size(); ++i) {
         if (finding.jit == options_.jits[i].identity) {
           known_[i].push_back(finding);
         }
-      }
-    }
-    for (std::size_t i = 0; i < options_.jits.size(); ++i) {
-      for (const auto& one : store_.coverage(options_.jits[i].identity)) {
-        covered_[i].insert(one.kind + one.trait + '\n' + one.shape);
       }
     }
   }
@@ -138,101 +86,18 @@ class Campaign {
   }
 
  private:
-  struct Item {
-    std::size_t jit;
-    std::uint64_t seed;
-    std::uint64_t block;
-
-    friend bool operator==(const Item&, const Item&) = default;
-  };
-
   double seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
   bool stopped() const { return failed_ || (options_.runner.stopped && options_.runner.stopped()); }
 
   // For a worker that has these trials, by JIT.
-  std::optional<Item> next(const std::vector<std::unique_ptr<Trial>>& trials) {
+  std::optional<ScheduledBlock> next(const std::vector<std::unique_ptr<Trial>>& trials) {
     const std::scoped_lock lock(mutex_);
-    while (!stopped() && !(options_.time && seconds() >= options_.time->count())) {
-      if (!again_.empty()) {
-        const Item item = again_.back();
-        again_.pop_back();
-        return item;
-      }
-      const std::uint64_t turn = turn_++;
-      const std::size_t jit = turn % options_.jits.size();
-      // So many programs of a seed are just these.
-      if (!options_.programs && turn / options_.jits.size() % kBlocksForOneAround == 0) {
-        if (const auto around = next_around(jit, trials[jit].get())) {
-          return around;
-        }
-      }
-      if (const auto plain = next_plain(jit, trials[jit].get())) {
-        return plain;
-      }
-      if (std::ranges::all_of(plain_, [](const auto& blocks) { return blocks.empty(); })) {
-        return std::nullopt;
-      }
+    if (stopped() || (options_.time && seconds() >= options_.time->count())) {
+      return std::nullopt;
     }
-    return std::nullopt;
-  }
-
-  // The first of these blocks that a machine of `trial` can run, otherwise the first of all.
-  static Item first_for(const Trial* trial, std::span<const Item> blocks) {
-    const auto found = std::ranges::find_if(blocks, [&](const Item& item) {
-      return trial != nullptr && trial->has_machine(machine_of_block(item.seed, item.block));
+    return schedule_.next([&trials](std::size_t jit, const model::AxisValues& axes) {
+      return trials[jit] && trials[jit]->has_machine(axes);
     });
-    return found == blocks.end() ? blocks.front() : *found;
-  }
-
-  std::optional<Item> next_plain(std::size_t jit, const Trial* trial) {
-    std::vector<Item>& blocks = plain_[jit];
-    std::uint64_t& block = next_block_[jit];
-    while (blocks.size() < kBlocksToChooseFrom &&
-           (!options_.programs || block * kBlockPrograms < *options_.programs)) {
-      const Item item{.jit = jit, .seed = options_.seed, .block = block++};
-      if (is_mine(item)) {
-        blocks.push_back(item);
-      }
-    }
-    if (blocks.empty()) {
-      return std::nullopt;
-    }
-    const Item item = first_for(trial, blocks);
-    std::erase(blocks, item);
-    return item;
-  }
-
-  // Of what was kept, the newest comes first: what is rare is seen late.
-  std::optional<Item> next_around(std::size_t jit, const Trial* trial) {
-    std::vector<Item>& kept = kept_[jit];
-    if (kept.empty()) {
-      return std::nullopt;
-    }
-    std::vector<Item> newest(
-        kept.end() - static_cast<std::ptrdiff_t>(std::min(kept.size(), kBlocksToChooseFrom)),
-        kept.end());
-    std::ranges::reverse(newest);
-    const Item item = first_for(trial, newest);
-    std::erase(kept, item);
-    done_.insert(id_of(item));
-    return item;
-  }
-
-  // Mutants of it are to run, unless they have.
-  void run_around(std::size_t jit, const KeptProgram& program) {
-    const Item item{.jit = jit, .seed = program.seed, .block = kAround | program.program};
-    if (program.program <= kParentBits && is_mine(item)) {
-      kept_[jit].push_back(item);
-    }
-  }
-
-  BlockId id_of(const Item& item) const {
-    return {.jit = options_.jits[item.jit].identity, .seed = item.seed, .block = item.block};
-  }
-  bool is_mine(const Item& item) const {
-    return (options_.shard.count == 0 ||
-            plain_block(item.block) % options_.shard.count + 1 == options_.shard.index) &&
-           !done_.contains(id_of(item));
   }
 
   void work() {
@@ -257,11 +122,11 @@ class Campaign {
   }
 
   // The block is done again, as if it had not begun.
-  void again(const Item& item, const Error& lost) {
+  void again(const ScheduledBlock& item, const Error& lost) {
     {
       const std::scoped_lock lock(mutex_);
       if (++machines_lost_ < kMostMachinesLost) {
-        again_.push_back(item);
+        schedule_.put_back(item);
         if (options_.machine_lost) {
           options_.machine_lost(lost);
         }
@@ -287,9 +152,9 @@ class Campaign {
   };
 
   // The error of the machine, if that was lost.
-  std::optional<Error> run_block(Trial& trial, const Item& item) {
+  std::optional<Error> run_block(Trial& trial, const ScheduledBlock& item) {
     const auto begin = Clock::now();
-    StoredBlock block{.id = id_of(item)};
+    StoredBlock block{.id = schedule_.id_of(item)};
     std::vector<Sketch> sketches;
     std::vector<Trial::Run> runs;
     std::vector<std::uint64_t> numbers;
@@ -561,80 +426,34 @@ class Campaign {
     known_[jit].push_back(std::move(finding));
   }
 
-  // Which instructions came to which code, and how far calls went: what of it is new.
+  // Keeps what the program has shown for the first time, and itself if there is any.
   void cover(std::size_t jit, StoredBlock& block, const Sketch& sketch, std::uint64_t number,
              const run::FinishedCell& cell) {
-    if (!cell.testimony.image) {
+    std::vector<StoredCoverage> news = coverage_.news(jit, cell);
+    if (news.empty()) {
       return;
     }
-    std::string why;
-    const bpf::Program& program = *cell.document->cell.program;
-    const auto add = [&](const std::string& kind, std::string trait_text, std::string shape) {
-      const std::scoped_lock lock(mutex_);
-      if (covered_[jit].insert(kind + trait_text + '\n' + shape).second) {
-        if (why.empty()) {
-          why = fmt::format("{}: {}", trait_text, shape);
-        }
-        block.coverage.push_back(
-            {.kind = kind, .trait = std::move(trait_text), .shape = std::move(shape)});
-      }
-    };
-    for (const model::PlacedInstruction& placed :
-         code_map(program, *cell.testimony.image).instructions) {
-      const std::uint64_t key = code_key(program, *cell.testimony.image, placed);
-      {
-        const std::scoped_lock lock(mutex_);
-        if (!keys_.insert({jit, key}).second) {
-          continue;
-        }
-      }
-      add("code", trait(program, placed.slot), code_shape(*cell.testimony.image, placed));
-    }
-    const model::Mmu mmu = cell.document->cell.axes.mmu;
-    for (const bpf::CallInstruction& call : call_instructions(program)) {
-      if (!call.callee || call.slot >= program.slots.size()) {
-        continue;
-      }
-      const model::Placement& placement = cell.document->cell.placement;
-      const GuestAddress from = placement.functions[call.site.function];
-      const GuestAddress to = placement.functions[*call.callee];
-      add("call", std::string(name(site_kind(program, call))),
-          fmt::format("{} to {}, {}, {}", region_of(mmu, from).name, region_of(mmu, to).name,
-                      distance_class(static_cast<std::int64_t>(to.value - from.value)),
-                      value_name(cell.document->cell.axes, model::Axis::reach)));
-    }
-    if (!why.empty()) {
-      block.corpus.push_back({.program = number, .why = why, .text = case_text(sketch)});
-      const std::scoped_lock lock(mutex_);
-      run_around(jit, {.seed = block.id.seed, .program = number});
-    }
+    block.corpus.push_back({.program = number,
+                            .why = fmt::format("{}: {}", news[0].trait, news[0].shape),
+                            .text = case_text(sketch)});
+    std::ranges::move(news, std::back_inserter(block.coverage));
+    const std::scoped_lock lock(mutex_);
+    schedule_.add_around(jit, block.id.seed, number);
   }
 
   Store& store_;
   const CampaignOptions& options_;
   Clock::time_point begin_;
   std::mutex mutex_;
-  std::uint64_t turn_ = 0;
-  std::vector<Item> again_;
+  Schedule schedule_;
+  Coverage coverage_;
   unsigned machines_lost_ = 0;                     // since a block was done
-  std::set<BlockId> done_;                         // before this began, and those around programs
   std::vector<std::vector<StoredFinding>> known_;  // by JIT
-  std::vector<std::unordered_set<std::string>> covered_;
-  std::vector<std::vector<Item>> kept_;    // blocks around programs that are to run
-  std::vector<std::vector<Item>> plain_;   // those that are next
-  std::vector<std::uint64_t> next_block_;  // after them
-  std::set<std::pair<std::size_t, std::uint64_t>> keys_;
   std::atomic<bool> failed_ = false;
   std::optional<Error> failure_;
 };
 
 }  // namespace
-
-Sketch program_of_campaign(std::uint64_t seed, std::uint64_t number) {
-  const std::uint64_t parent = number & kParentBits;
-  Choices choices(seed, parent, number >> kMutantShift);
-  return generate(choices, machine_of_block(seed, parent / kBlockPrograms));
-}
 
 Result<void> run_campaign(Store& store, const CampaignOptions& options) {
   return Campaign(store, options).run();

@@ -1,11 +1,6 @@
 // A campaign: programs by the block, each distinct finding reduced, what is new kept.
 //
-// Program number n of a seed is the same everywhere; block b holds the programs b × kBlockPrograms
-// and on, all for one kind of machine. It does not matter who runs which block, and in what order.
-// That a program shows something new is known only after it has run, so mutants of such programs
-// have blocks of their own: one block in four, as long as there is time. These blocks also run the
-// programs that another campaign or another JIT has kept. A mutant's number says which program it
-// comes from, and which of its mutants it is.
+// It does not matter who runs which block, and in what order (campaign/numbers.hpp).
 #pragma once
 
 #include <chrono>
@@ -14,17 +9,12 @@
 #include <optional>
 #include <vector>
 
-#include "campaign/sketch.hpp"
 #include "campaign/store.hpp"
 #include "engine/jit.hpp"
 #include "report/report.hpp"
 #include "run/runner.hpp"
 
 namespace farcall::campaign {
-
-inline constexpr std::uint64_t kBlockPrograms = 256;
-
-Sketch program_of_campaign(std::uint64_t seed, std::uint64_t number);
 
 struct CampaignOptions {
   std::uint64_t seed = 0;

@@ -45,12 +45,12 @@ struct Row {
   std::set<std::string> traits;
   std::size_t shapes = 0;
 };
-std::map<std::string, Row> by_instruction(const std::vector<StoredBlock::Coverage>& coverage) {
+std::map<std::string, Row> by_instruction(const std::vector<StoredCoverage>& coverage) {
   std::map<std::string, Row> rows;
   for (const bpf::InstructionInfo& info : bpf::kInstructions) {
     rows[std::string(info.mnemonic)];  // what was never reached is a row, too
   }
-  for (const StoredBlock::Coverage& one : coverage) {
+  for (const StoredCoverage& one : coverage) {
     if (one.kind != "code") {
       continue;
     }
@@ -150,7 +150,7 @@ nlohmann::ordered_json to_json(const Store& store) {
   json["jits"] = nlohmann::ordered_json::array();
   for (const Store::Totals& totals : store.totals()) {
     nlohmann::ordered_json coverage = nlohmann::ordered_json::array();
-    for (const StoredBlock::Coverage& one : store.coverage(totals.jit)) {
+    for (const StoredCoverage& one : store.coverage(totals.jit)) {
       coverage.push_back({{"kind", one.kind}, {"trait", one.trait}, {"shape", one.shape}});
     }
     json["jits"].push_back({{"jit", totals.jit},
@@ -226,7 +226,7 @@ std::string html(const Store& store, bool running) {
                           row.traits.size(), row.shapes);
     }
     page += "</table><table><tr><th>call<th>from, to, distance, reach</tr>\n";
-    for (const StoredBlock::Coverage& one : coverage) {
+    for (const StoredCoverage& one : coverage) {
       if (one.kind == "call") {
         page += fmt::format("<tr><td>{}<td>{}</tr>\n", escaped(one.trait), escaped(one.shape));
       }

@@ -166,7 +166,7 @@ void Store::add(const StoredBlock& block) {
     Statement seen(database, "INSERT OR IGNORE INTO seen VALUES (?1,?2,?3,?4,?5)");
     of_block(seen).bind(key).bind(times).step();
   }
-  for (const StoredBlock::Coverage& covered : block.coverage) {
+  for (const StoredCoverage& covered : block.coverage) {
     Statement one(database, "INSERT OR IGNORE INTO coverage VALUES (?1,?2,?3,?4)");
     one.bind(block.id.jit).bind(covered.kind).bind(covered.trait).bind(covered.shape).step();
   }
@@ -218,8 +218,8 @@ std::vector<StoredFinding> Store::findings() const {
   return all;
 }
 
-std::vector<StoredBlock::Coverage> Store::coverage(const std::string& jit) const {
-  std::vector<StoredBlock::Coverage> all;
+std::vector<StoredCoverage> Store::coverage(const std::string& jit) const {
+  std::vector<StoredCoverage> all;
   Statement select(database_.get(),
                    "SELECT kind, trait, shape FROM coverage WHERE jit = ?1 ORDER BY kind, trait");
   select.bind(jit);

@@ -55,16 +55,17 @@ struct KeptProgram {
   std::uint64_t program = 0;
 };
 
+struct StoredCoverage {
+  std::string kind, trait, shape;
+};
+
 struct StoredBlock {
   BlockId id;
   std::uint64_t programs = 0, passed = 0, failed = 0, skipped = 0, errors = 0;
   double seconds = 0;                                       // it took
   double ended = 0;                                         // seconds since 1970
   std::vector<std::pair<std::string, std::uint64_t>> seen;  // findings by key, how often
-  struct Coverage {
-    std::string kind, trait, shape;
-  };
-  std::vector<Coverage> coverage;  // what is new
+  std::vector<StoredCoverage> coverage;                     // what is new
   struct Kept {
     std::uint64_t program = 0;
     std::string why, text;
@@ -82,7 +83,7 @@ class Store {
   void add(const StoredBlock& block);
   void add(const StoredFinding& finding);  // known ones stay as they are
   std::vector<StoredFinding> findings() const;
-  std::vector<StoredBlock::Coverage> coverage(const std::string& jit) const;
+  std::vector<StoredCoverage> coverage(const std::string& jit) const;
 
   std::vector<KeptProgram> kept() const;  // the corpus, of any JIT, each once
 

@@ -14,6 +14,7 @@
 
 #include "base/files.hpp"
 #include "campaign/campaign.hpp"
+#include "campaign/numbers.hpp"
 #include "campaign/report.hpp"
 #include "command/commands.hpp"
 #include "command/interruption.hpp"

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "case/case_file.hpp"
+#include "case/wanted.hpp"
 #include "run/select.hpp"
 
 namespace farcall::conformance {
@@ -174,15 +175,15 @@ std::string way_name(const File& file, Way way) {
 }
 
 Result<std::vector<File>> select_files(std::span<const std::string> paths, const Wanted& wanted) {
-  FARCALL_TRY(conditions, run::read_conditions(wanted.where));
+  FARCALL_TRY(conditions, cases::read_conditions(wanted.where));
   std::vector<File> files;
   for (const std::string& path : paths) {
     File file{.path = path, .name = std::filesystem::path(path).stem()};
     for (std::size_t i = 0; i < kWays.size(); ++i) {
       model::AxisValues axes = wanted.target.axes;
       axes.endian = kWays[i].endian;
-      file.wanted[i] =
-          run::all_hold(conditions, axes) && run::matches(wanted.filter, way_name(file, kWays[i]));
+      file.wanted[i] = cases::all_hold(conditions, axes) &&
+                       cases::matches(wanted.filter, way_name(file, kWays[i]));
     }
     if (std::ranges::find(file.wanted, true) != file.wanted.end()) {
       files.push_back(std::move(file));

@@ -33,11 +33,13 @@ inline constexpr int kJsonFormat = 1;
 // or reads one includes nlohmann/json.hpp: that takes the compiler seconds.
 using Json = nlohmann::ordered_json;
 
-// The text of `json`; in lines, if `indent` is not negative. These three are Json's own, compiled once:
+// The text of `json`; in lines, if `indent` is not negative. JSON is UTF-8 and a file's name need not
+// be: U+FFFD stands for what is not. These three are Json's own, compiled once:
 // a reader or a writer takes the compiler seconds in each unit that has one.
 std::string json_text(const Json& json, int indent = -1);
 
-// What the text says; throws Json::parse_error. What is nested deeper than anything in a document is
+// What the text says. Throws Json::parse_error if it is not JSON, and Json::out_of_range for a number
+// that no double holds (1e400). What is nested deeper than anything in a document is
 // left out: walking over it, as Json does to write it, is recursive, and a file from elsewhere could
 // use up the stack.
 Json parse_json(std::string_view text);

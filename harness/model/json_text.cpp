@@ -13,7 +13,7 @@ bool is_shallow(int depth, Json::parse_event_t /*event*/, const Json& /*parsed*/
 }  // namespace
 
 std::string json_text(const Json& json, int indent) {
-  return json.dump(indent);
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
 Json parse_json(std::string_view text) {

@@ -5,6 +5,7 @@
 #include <pugixml.hpp>
 #include <sstream>
 
+#include "base/utf8.hpp"
 #include "report/report.hpp"
 
 namespace farcall::report {
@@ -52,7 +53,7 @@ class JunitReport : public Report {
     finish_junit(suite_, totals);
     std::ostringstream text;
     document_.save(text, " ");
-    fmt::print(out_, "{}", text.str());
+    fmt::print(out_, "{}", valid_utf8(text.str()));
   }
 
  private:

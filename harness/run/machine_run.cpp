@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/byte_order.hpp"
-#include "check/garbage.hpp"
+#include "check/second_look.hpp"
 #include "faults/control.hpp"
 #include "run/pipeline.hpp"
 
@@ -31,73 +31,6 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-// How a job ended, as far as that must not depend on what nobody has written.
-struct End {
-  model::Ending ending = model::Ending::returned;
-  std::optional<GuestAddress> fault;
-  std::vector<std::pair<ErrorCode, std::string>> findings;  // and their sites
-  std::optional<std::uint64_t> result;
-  std::vector<model::JobRegion> memory;
-
-  friend bool operator==(const End&, const End&) = default;
-};
-
-End end_of(const model::Cell& cell, const model::Verdict& verdict,
-           const model::Observations& observed) {
-  End end{.ending = observed.ending};
-  if (observed.ending == model::Ending::out_of_budget) {
-    return end;  // where an endless loop was stopped, and what it had done by then, is chance
-  }
-  for (const model::JobRegion& region : observed.memory) {
-    if (std::ranges::find(cell.memory, region.address, &bpf::MemoryRegion::address) !=
-        cell.memory.end()) {
-      end.memory.push_back(region);
-    }
-  }
-  if (observed.fault) {
-    end.fault = observed.fault->address;
-  }
-  if (!cell.expected.no_result) {
-    end.result = verdict.result;
-  }
-  for (const model::Finding& finding : verdict.findings) {
-    end.findings.emplace_back(finding.code, finding.site);
-  }
-  return end;
-}
-
-// What a cell that failed must come to before its code is blamed. The same job runs once more: a
-// guest counts instructions and keeps nothing of other jobs, so it ends the same again, or the
-// machine is at fault. Then the search for what it read before anybody had written it: it runs with
-// the other seed of its pair; if it ends differently, with what lies between the two.
-struct Search {
-  model::Job first;
-  model::Job second;
-  End end;                // of the first
-  bool repeated = false;  // it ended so twice
-  std::string told = {};  // how the second ended
-  std::size_t same = 0;   // with so many pieces of the second's garbage it ends as the first did
-  std::optional<std::size_t> differs = {};  // with so many it does not; empty: not known to
-  std::size_t asked = 0;
-
-  // The pieces of the next job; nothing: the search is over.
-  bool next() {
-    if (!repeated) {
-      return true;
-    }
-    asked = differs ? same + (*differs - same) / 2 : check::garbage_pieces(first);
-    return !differs || *differs - same > 1;
-  }
-  model::Job job() const { return repeated ? check::with_garbage(first, second, asked) : first; }
-};
-
-std::string describe_end(const model::Verdict& verdict) {
-  if (verdict.findings.empty()) {
-    return std::string(name(verdict.outcome));
-  }
-  return fmt::format("{}: {}", name(verdict.findings.front().code), verdict.findings.front().text);
-}
-
 // A cell of which nothing has come yet. `jit` makes its code, if it has none.
 FinishedCell unfinished(const Documents& documents, std::size_t index, const engine::Jit& jit) {
   FinishedCell cell{.index = index,
@@ -114,8 +47,8 @@ model::Verdict verdict_of(const Error& error) {
 }
 
 struct PendingCell {
-  FinishedCell cell;  // without a verdict as yet, unless there is a search
-  std::unique_ptr<Search> search = nullptr;
+  FinishedCell cell;  // without a verdict as yet, unless it is looked at again
+  std::unique_ptr<check::SecondLook> look = nullptr;
 };
 
 // Jobs that go to the guest together, each with the cell that it belongs to.
@@ -329,7 +262,7 @@ class MachineRun {
       if (options_.said) {
         options_.said(batch.cells[i].cell.index, observations[i]);
       }
-      if (batch.cells[i].search) {
+      if (batch.cells[i].look) {
         compare(std::move(batch.cells[i]), std::move(batch.jobs[i]), std::move(observations[i]));
       } else {
         judge(std::move(batch.cells[i].cell), std::move(batch.jobs[i]), std::move(observations[i]));
@@ -370,64 +303,31 @@ class MachineRun {
     }
     model::Job second = make_job(cell.document->cell, *testimony.image, cell.seed ^ 1,
                                  check::left_frames(testimony));
-    End end = end_of(cell.document->cell, cell.verdict, *testimony.observations);
-    run_again({std::move(cell), std::make_unique<Search>(Search{.first = std::move(given),
-                                                                .second = std::move(second),
-                                                                .end = std::move(end)})});
-  }
-
-  // The cell's next job, or its end.
-  void run_again(PendingCell&& pending) {
-    if (pending.search->next()) {
-      ready_.jobs.push_back(pending.search->job());
-      ready_.cells.push_back(std::move(pending));
-      return;
-    }
-    const Search& search = *pending.search;
-    FinishedCell& cell = pending.cell;
-    cell.verdict.findings.insert(
-        cell.verdict.findings.begin(),
-        {ErrorCode::guest_unwritten_value, "",
-         fmt::format("the code reads {} before anybody has written it; with --seed {} it ends "
-                     "otherwise: {}",
-                     check::garbage_name(search.first, search.same), cell.seed ^ 1, search.told)});
-    finish(std::move(cell));
+    check::Ended first = check::ended(cell.document->cell, cell.verdict, *testimony.observations);
+    go_on({std::move(cell), std::make_unique<check::SecondLook>(std::move(first), std::move(given),
+                                                                std::move(second))});
   }
 
   void compare(PendingCell&& pending, model::Job&& job, model::Observations&& observations) {
-    Search& search = *pending.search;
     const model::Cell& cell = pending.cell.document->cell;
     check::Testimony testimony = pending.cell.testimony;
     testimony.observations =
         without_direct_branches(job, byte_order(cell.axes.endian), std::move(observations));
     testimony.job = std::move(job);
-    const model::Verdict verdict = check::check(cell, testimony, terms_of(cell));
-    const bool same = end_of(cell, verdict, *testimony.observations) == search.end;
-    if (!std::exchange(search.repeated, true)) {
-      if (same) {
-        run_again(std::move(pending));
-        return;
-      }
-      pending.cell.verdict = verdict_of(
-          {.code = ErrorCode::machine_bad_answer,
-           .message = fmt::format("the same job did not end the same twice: first it {}, then {}",
-                                  describe_end(pending.cell.verdict), describe_end(verdict))});
-      finish(std::move(pending.cell));
+    pending.look->take(
+        check::ended(cell, check::check(cell, testimony, terms_of(cell)), *testimony.observations));
+    go_on(std::move(pending));
+  }
+
+  // The next job of a cell that is looked at again, or its end.
+  void go_on(PendingCell&& pending) {
+    if (std::optional<model::Job> job = pending.look->next_job()) {
+      ready_.jobs.push_back(std::move(*job));
+      ready_.cells.push_back(std::move(pending));
       return;
     }
-    if (same && !search.differs) {  // what nobody has written does not matter
-      finish(std::move(pending.cell));
-      return;
-    }
-    if (!search.differs) {
-      search.told = describe_end(verdict);
-    }
-    if (same) {
-      search.same = search.asked;
-    } else {
-      search.differs = search.asked;
-    }
-    run_again(std::move(pending));
+    pending.look->conclude(pending.cell.verdict, pending.cell.seed ^ 1);
+    finish(std::move(pending.cell));
   }
 
   // Errors of submit() that are about its first job, not about the machine.
@@ -461,7 +361,7 @@ class MachineRun {
 
   // An error, unless it has failed already and was only run again.
   void refuse(PendingCell&& pending, const Error& error) {
-    if (!pending.search || !pending.search->repeated) {
+    if (!pending.look || !pending.look->is_repeated()) {
       pending.cell.verdict = verdict_of(error);
     }
     finish(std::move(pending.cell));

@@ -1,7 +1,6 @@
 #include "run/select.hpp"
 
 #include <fmt/format.h>
-#include <fnmatch.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -9,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <span>
 #include <thread>
 #include <utility>
 
@@ -17,6 +17,7 @@
 #include "case/case_file.hpp"
 #include "case/find.hpp"
 #include "case/hardware.hpp"
+#include "case/wanted.hpp"
 #include "edges/edges.hpp"
 #include "faults/control.hpp"
 #include "model/json.hpp"
@@ -78,30 +79,6 @@ bool names_cell(const std::string& path) {
          !std::filesystem::exists(as_file, unknown);
 }
 
-Result<AxisCondition> read_condition(std::string_view text) {
-  const auto bad = [text](std::string expected) {
-    return Error{.code = ErrorCode::usage_bad_argument,
-                 .message = fmt::format("--where '{}': expected {}", text, expected)};
-  };
-  const auto equals = text.find('=');
-  const auto axis = model::axis_named(text.substr(0, equals));
-  if (!axis || equals == std::string_view::npos) {
-    return bad("AXIS=VALUE with one of the axes endian cpu mmu abi call reach guest");
-  }
-  AxisCondition condition{.axis = *axis};
-  const auto names = model::value_names(*axis);
-  for (std::string_view rest = text.substr(equals + 1); !rest.empty();) {
-    const auto comma = rest.find(',');
-    const auto found = std::ranges::find(names, rest.substr(0, comma));
-    if (found == names.end()) {
-      return bad(fmt::format("{}=VALUE with one of {}", name(*axis), fmt::join(names, " ")));
-    }
-    condition.values.push_back(static_cast<std::size_t>(found - names.begin()));
-    rest = comma == std::string_view::npos ? "" : rest.substr(comma + 1);
-  }
-  return condition;
-}
-
 // The names of the cells that did not pass, and those of files that were bad, from a report of
 // `--format json`.
 Result<std::set<std::string>> failed_cells(const std::string& path) {
@@ -128,104 +105,111 @@ Result<std::set<std::string>> failed_cells(const std::string& path) {
   return names;
 }
 
-}  // namespace
+class Selecting {
+ public:
+  // `failed`: the cells that did not pass in selection.failed_in, if there is such a report.
+  Selecting(const Selection& selection, cases::Contents contents,
+            std::vector<cases::AxisCondition> conditions,
+            std::optional<std::set<std::string>> failed)
+      : selection_(selection),
+        contents_(contents),
+        conditions_(std::move(conditions)),
+        failed_(std::move(failed)) {}
 
-Result<std::vector<AxisCondition>> read_conditions(std::span<const std::string> texts) {
-  std::vector<AxisCondition> conditions;
-  for (const std::string& text : texts) {
-    FARCALL_TRY(condition, read_condition(text));
-    conditions.push_back(std::move(condition));
-  }
-  return conditions;
-}
-
-bool all_hold(std::span<const AxisCondition> conditions, const model::AxisValues& axes) {
-  return std::ranges::all_of(conditions, [&axes](const AxisCondition& condition) {
-    return std::ranges::find(condition.values, value_of(axes, condition.axis)) !=
-           condition.values.end();
-  });
-}
-
-bool matches(const std::string& filter, const std::string& name) {
-  return filter.empty() || fnmatch(filter.c_str(), name.c_str(), 0) == 0;
-}
-
-bool may_match(std::string_view filter, std::string_view name) {
-  const std::string_view literal = filter.substr(0, filter.find_first_of("*?[\\"));
-  const std::string with_at = fmt::format("{}@", name);
-  const std::size_t both = std::min(literal.size(), with_at.size());
-  return literal.substr(0, both) == std::string_view(with_at).substr(0, both);
-}
-
-Result<Selected> select_cells(const Selection& selection, cases::Contents contents) {
-  FARCALL_TRY(conditions, read_conditions(selection.where));
-  std::optional<std::set<std::string>> failed;
-  if (!selection.failed_in.empty()) {
-    FARCALL_TRY(names, failed_cells(selection.failed_in));
-    if (names.empty()) {
-      return Error{.code = ErrorCode::usage_nothing_selected,
-                   .message = "every cell of this report passed: there is nothing to run again",
-                   .where = {selection.failed_in}};
+  Result<Selected> all() {
+    std::vector<std::string> paths = selection_.paths;
+    const auto named = std::ranges::stable_partition(paths, std::not_fn(names_cell));
+    const std::vector<std::string> cells(named.begin(), named.end());
+    paths.erase(named.begin(), named.end());
+    if (!paths.empty()) {
+      add_found(cases::find_case_files(paths), !cells.empty());
     }
-    failed = std::move(names);
-  }
-  const auto wanted = [&](const model::Cell& cell) {
-    return (selection.filters.empty() || std::ranges::any_of(selection.filters,
-                                                             [&cell](const std::string& filter) {
-                                                               return matches(filter, cell.name);
-                                                             })) &&
-           all_hold(conditions, cell.axes) &&
-           (!failed || failed->contains(cell.name) || failed->contains(case_name(cell.case_path)));
-  };
-
-  Selected selected;
-  std::size_t cells_seen = 0;
-  std::size_t cells_wanted = 0;
-  std::size_t bad_files = 0;
-  const auto add_bad = [&](const std::string& path, Error error) {
-    ++bad_files;
-    if (in_shard(case_name(path), selection.shard)) {
-      selected.bad.push_back({.path = path, .error = std::move(error)});
+    add_named(cells);
+    if (cells_wanted_ == 0 && bad_files_ == 0) {
+      return Error{
+          .code = ErrorCode::usage_nothing_selected,
+          .message = fmt::format("none of {} cell{} is selected", cells_seen_,
+                                 cells_seen_ == 1 ? "" : "s") +
+                     (failed_ ? fmt::format(", or is one of the {} that did not pass in {}",
+                                            failed_->size(), selection_.failed_in)
+                              : ""),
+          .hint = "farcall list PATH… shows the names"};
     }
-  };
-  const auto add = [&](model::Cell cell) {
-    ++cells_seen;
-    if (!wanted(cell)) {
+    selected_.not_large = large_.left_out;
+    return std::move(selected_);
+  }
+
+ private:
+  bool is_wanted(const model::Cell& cell) const {
+    const bool is_named =
+        selection_.filters.empty() ||
+        std::ranges::any_of(selection_.filters, [&cell](const std::string& filter) {
+          return cases::matches(filter, cell.name);
+        });
+    return is_named && all_hold(conditions_, cell.axes) &&
+           (!failed_ || failed_->contains(cell.name) ||
+            failed_->contains(case_name(cell.case_path)));
+  }
+
+  // Whether there may be cells in the file that the filters select.
+  bool may_be_wanted(const std::string& file) const {
+    return selection_.filters.empty() || file == "-" ||
+           std::ranges::any_of(selection_.filters, [&](const std::string& filter) {
+             return cases::may_match(filter, case_name(file));
+           });
+  }
+
+  void add_bad(const std::string& path, Error error) {
+    ++bad_files_;
+    if (in_shard(case_name(path), selection_.shard)) {
+      selected_.bad.push_back({.path = path, .error = std::move(error)});
+    }
+  }
+
+  void add(model::Cell cell) {
+    ++cells_seen_;
+    if (!is_wanted(cell)) {
       return;
     }
-    ++cells_wanted;
-    if (!in_shard(cell.name, selection.shard)) {
+    ++cells_wanted_;
+    if (!in_shard(cell.name, selection_.shard)) {
       return;
     }
     const std::string path = cell.case_path;
     auto document = faults::spoiled({.cell = std::move(cell)});
     if (document) {
-      selected.documents.push_back(std::move(document).value());
+      selected_.documents.push_back(std::move(document).value());
     } else {
       add_bad(path, std::move(document).error());
     }
-  };
-
-  std::vector<std::string> paths = selection.paths;
-  const auto named = std::ranges::stable_partition(paths, std::not_fn(names_cell));
-  const std::vector<std::string> cells_named(named.begin(), named.end());
-  paths.erase(named.begin(), named.end());
-  cases::FoundFiles found = paths.empty() ? cases::FoundFiles{} : cases::find_case_files(paths);
-  for (Error& error : found.errors) {
-    const std::string path = error.where.file;
-    add_bad(path, std::move(error));
   }
-  cases::KernelFiles kernels;
-  edges::LargePrograms large{.most = kMostLargePrograms};
-  const auto add_files = [&](const std::vector<std::string>& files) {
+
+  // `others`: there are cells besides that were named one by one.
+  void add_found(cases::FoundFiles found, bool others) {
+    for (Error& error : found.errors) {
+      const std::string path = error.where.file;
+      add_bad(path, std::move(error));
+    }
+    const auto passed_over = std::ranges::stable_partition(
+        found.files, [this](const std::string& file) { return may_be_wanted(file); });
+    const std::span<const std::string> files(found.files);
+    const auto count = files.size() - passed_over.size();
+    add_files(files.first(count));
+    if (cells_wanted_ == 0 && bad_files_ == 0 && !others) {
+      add_files(files.subspan(count));  // of how many nothing is selected: who asks should know
+    }
+  }
+
+  void add_files(std::span<const std::string> files) {
+    edges::LargePrograms* const large = selection_.edges ? &large_ : nullptr;
     // At edges one file after the other: which program is made large depends on it.
-    const std::size_t threads = selection.edges ? 1 : std::thread::hardware_concurrency();
+    const std::size_t threads = selection_.edges ? 1 : std::thread::hardware_concurrency();
     const std::size_t at_once = kFilesAThread * threads;
     for (std::size_t begin = 0; begin < files.size(); begin += at_once) {
       std::vector<Result<std::vector<model::Cell>>> read(std::min(at_once, files.size() - begin),
                                                          std::vector<model::Cell>());
       for_each_index(read.size(), threads, [&](std::size_t i) {
-        read[i] = cells_of(files[begin + i], selection.edges ? &large : nullptr, kernels, contents);
+        read[i] = cells_of(files[begin + i], large, kernels_, contents_);
       });
       for (std::size_t i = 0; i < read.size(); ++i) {
         if (!read[i]) {
@@ -237,51 +221,56 @@ Result<Selected> select_cells(const Selection& selection, cases::Contents conten
         }
       }
     }
-  };
-  std::vector<std::string> wanted_files;
-  std::vector<std::string> passed_over;
-  for (const std::string& file : found.files) {
-    const bool may_be_wanted =
-        selection.filters.empty() ||
-        std::ranges::any_of(selection.filters, [&](const std::string& filter) {
-          return file == "-" || may_match(filter, case_name(file));
-        });
-    (may_be_wanted ? wanted_files : passed_over).push_back(file);
   }
-  add_files(wanted_files);
-  if (cells_wanted == 0 && bad_files == 0 &&
-      cells_named.empty()) {  // of how many: who asks should know
-    add_files(passed_over);
-  }
-  // A cell is run once, however often it is named.
-  std::set<std::pair<std::string, std::string>> known;
-  if (!cells_named.empty()) {
-    for (const model::Document& document : selected.documents) {
-      known.emplace(document.cell.case_path, document.cell.name);
+
+  // Cells as FILE@CELL. One is run once, however often it is named.
+  void add_named(const std::vector<std::string>& names) {
+    std::set<std::pair<std::string, std::string>> known;
+    if (!names.empty()) {
+      for (const model::Document& document : selected_.documents) {
+        known.emplace(document.cell.case_path, document.cell.name);
+      }
+    }
+    for (const std::string& name : names) {
+      auto document = select_cell(name);
+      if (!document) {
+        add_bad(name, std::move(document).error());
+        continue;
+      }
+      model::Cell& cell = document.value().cell;
+      if (known.emplace(cell.case_path, cell.name).second) {
+        add(std::move(cell));
+      }
     }
   }
-  for (const std::string& path : cells_named) {
-    auto document = select_cell(path);
-    if (!document) {
-      add_bad(path, std::move(document).error());
-      continue;
+
+  const Selection& selection_;
+  cases::Contents contents_;
+  std::vector<cases::AxisCondition> conditions_;
+  std::optional<std::set<std::string>> failed_;
+  cases::KernelFiles kernels_;
+  edges::LargePrograms large_{.most = kMostLargePrograms};
+  Selected selected_;
+  std::size_t cells_seen_ = 0;
+  std::size_t cells_wanted_ = 0;
+  std::size_t bad_files_ = 0;
+};
+
+}  // namespace
+
+Result<Selected> select_cells(const Selection& selection, cases::Contents contents) {
+  FARCALL_TRY(conditions, cases::read_conditions(selection.where));
+  std::optional<std::set<std::string>> failed;
+  if (!selection.failed_in.empty()) {
+    FARCALL_TRY(names, failed_cells(selection.failed_in));
+    if (names.empty()) {
+      return Error{.code = ErrorCode::usage_nothing_selected,
+                   .message = "every cell of this report passed: there is nothing to run again",
+                   .where = {selection.failed_in}};
     }
-    model::Cell& cell = document.value().cell;
-    if (known.emplace(cell.case_path, cell.name).second) {
-      add(std::move(cell));
-    }
+    failed = std::move(names);
   }
-  if (cells_wanted == 0 && bad_files == 0) {
-    return Error{.code = ErrorCode::usage_nothing_selected,
-                 .message = fmt::format("none of {} cell{} is selected", cells_seen,
-                                        cells_seen == 1 ? "" : "s") +
-                            (failed ? fmt::format(", or is one of the {} that did not pass in {}",
-                                                  failed->size(), selection.failed_in)
-                                    : ""),
-                 .hint = "farcall list PATH… shows the names"};
-  }
-  selected.not_large = large.left_out;
-  return selected;
+  return Selecting(selection, contents, std::move(conditions), std::move(failed)).all();
 }
 
 std::string case_name(const std::string& path) {

@@ -1,7 +1,6 @@
 // From what the user names on the command line to documents that can be run.
 #pragma once
 
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,21 +25,6 @@ struct Selection {
   bool edges = false;              // at edges, see at_edges(), instead of the cells' own places
   report::Shard shard;             // only cells whose names are in this part
 };
-
-// A condition of --where, read: the values of `axis` that are wanted.
-struct AxisCondition {
-  model::Axis axis{};
-  std::vector<std::size_t> values;
-};
-// usage.bad-argument.
-Result<std::vector<AxisCondition>> read_conditions(std::span<const std::string> texts);
-bool all_hold(std::span<const AxisCondition> conditions, const model::AxisValues& axes);
-
-// Whether the shell pattern `filter` is for that name; an empty one is for all.
-bool matches(const std::string& filter, const std::string& name);
-
-// Whether a cell of the case `name` can be called as the filter says: other files need not be read.
-bool may_match(std::string_view filter, std::string_view name);
 
 // A file whose cells nobody knows.
 struct BadFile {

@@ -8,6 +8,7 @@
 
 #include "base/locate.hpp"
 #include "model/json.hpp"
+#include "model/json_error.hpp"
 #include "show/symbol.hpp"
 
 namespace farcall::show {
@@ -55,6 +56,8 @@ Result<TagList> from_bpftool(std::string_view text, const std::string& path) {
     programs = model::parse_json(text);
   } catch (const json::parse_error& error) {
     return unreadable("this is not JSON", locate(text, error.byte, path));
+  } catch (const json::exception& error) {
+    return unreadable(model::reason(error), {.file = path});
   }
   if (programs.is_object()) {  // of one program: `bpftool --json prog show id N`
     programs = json::array({std::move(programs)});

@@ -15,6 +15,7 @@
 #include "campaign/choices.hpp"
 #include "campaign/finding.hpp"
 #include "campaign/generator.hpp"
+#include "campaign/numbers.hpp"
 #include "campaign/report.hpp"
 #include "campaign/sketch.hpp"
 #include "campaign/store.hpp"

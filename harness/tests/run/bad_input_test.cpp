@@ -127,6 +127,21 @@ TEST(BadFile, ThatIsNotThereIsRefused) {
   expect_refused(folder, {"run", "--from", missing}, missing, "file.unreadable");
 }
 
+// Good input under a name that is not UTF-8, as JSON and XML must be.
+TEST(BadFile, NameThatIsNotUtf8IsReported) {
+  const ScratchFolder folder;
+  const std::filesystem::path odd = folder.path() / "caf\xe9";
+  std::filesystem::create_directory(odd);
+  std::ofstream(odd / "good.case") << two_functions("main = text+64K\n");
+  const std::string json = (folder.path() / "report.json").string();
+  const std::string junit = (folder.path() / "report.xml").string();
+  const Finished run = run_farcall({"run", odd.string(), "--format", "json", "--output", json,
+                                    "--format", "junit", "--output", junit});
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  EXPECT_THAT(contents(json), HasSubstr("caf\xef\xbf\xbd/good.case"));
+  EXPECT_THAT(contents(junit), HasSubstr("caf\xef\xbf\xbd/good.case"));
+}
+
 TEST(BadObject, IsRefusedWhereTheCaseNamesIt) {
   const ScratchFolder folder;
   const std::string good = contents(cases_folder() / "c/packet.bpf.o");

@@ -79,15 +79,5 @@ TEST(SelectCells, ToBeNamedCellsNeedNoMemory) {
   EXPECT_GT(bytes, 0U);
 }
 
-TEST(MayMatch, GoesByWhatIsBeforeThePattern) {
-  for (const char* const filter :
-       {"far", "far@*", "far@le-power9", "f*", "*", "*@aux64", "f?r", "[f]ar", "far*", "far@"}) {
-    EXPECT_TRUE(may_match(filter, "far")) << filter;
-  }
-  for (const char* const filter : {"near", "far-2p", "fax*", "farther@*", "far-2p@le"}) {
-    EXPECT_FALSE(may_match(filter, "far")) << filter;
-  }
-}
-
 }  // namespace
 }  // namespace farcall::run::code_layout_test

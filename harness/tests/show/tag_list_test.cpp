@@ -54,6 +54,8 @@ TEST(TagList, RefusesWhatIsNone) {
               HasSubstr("tags: error: program 1 has no tag"));
   EXPECT_THAT(error_of("[7]").message, HasSubstr("program 0 has no tag"));
   EXPECT_EQ(to_string(error_of("what?").where), "tags:1");
+  EXPECT_EQ(error_of("[1e400]").message,
+            "number overflow parsing '1e400'");  // more than a double holds
   EXPECT_EQ(error_of("[]").code, ErrorCode::file_empty);
   EXPECT_EQ(error_of("").code, ErrorCode::file_empty);
   EXPECT_EQ(error_of("c000000000000000 T _stext\n").code, ErrorCode::file_empty);
