@@ -87,9 +87,10 @@ Error Libvirt::error(std::string_view what) const {
     hint = "apt-get install libvirt-daemon-system, which makes that user";
   }
   if (words.find("Permission denied") != std::string_view::npos) {
-    hint =
-        "a system's libvirt runs QEMU as a user of its own, who must be able to read that file; "
-        "without --connect, farcall's runs it as you";
+    hint = words.find("Failed to connect socket") != std::string_view::npos
+               ? "this user may not use that daemon; without --connect, farcall needs none"
+               : "a system's libvirt runs QEMU as a user of its own, who must be able to read "
+                 "that file; without --connect, farcall's runs it as you";
   }
   return {.code = ErrorCode::machine_libvirt,
           .message = fmt::format("{}: {}", what, words),

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,12 +78,8 @@ bool is_on_another_machine(const std::string& uri) {
   return host != std::string::npos && !uri.substr(host).starts_with(":///");
 }
 
-// That libvirt would start. One on another machine cannot be asked; no program: it starts none, and
-// says why when a machine is started.
+// That libvirt would start; no program: it starts none, and says why when a machine is started.
 Qemu qemu_at(const LibvirtConnection& connection) {
-  if (is_on_another_machine(connection.uri())) {
-    return {};
-  }
   const std::unique_ptr<char, decltype(&free)> text(
       connection.libvirt().virConnectGetDomainCapabilities(connection.handle(), nullptr, "ppc64",
                                                            "pseries", "qemu", 0),
@@ -111,6 +108,26 @@ Result<void> write_file(const fs::path& path, std::span<const std::byte> bytes) 
   file.close();
   return file ? Result<void>(success())
               : process::start_error(fmt::format("cannot write {}", path.string()));
+}
+
+// Of a file that QEMU has made.
+Error with_hint(Error error) {
+  if (error.message.find("Permission denied") != std::string::npos) {
+    error.hint =
+        "a system's libvirt runs QEMU as a user of its own: only root can share memory with that; "
+        "without --connect, farcall's runs it as you";
+  }
+  return error;
+}
+
+Result<void> copy(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::copy_file(from, to, error);
+  if (error) {
+    return Error{ErrorCode::machine_start, fmt::format("cannot copy {} to {}: {}", from.string(),
+                                                       to.string(), error.message())};
+  }
+  return success();
 }
 
 // Opens a file that libvirt or QEMU has made for us, whose name nobody needs any more.
@@ -220,7 +237,7 @@ class DomainQemu : public RunningQemu {
   const LibvirtConnection& connection_;
   const Libvirt& libvirt_;
   LibvirtDomain domain_;
-  int process_;      // 0: on another machine
+  int process_;      // 0: not to be seen
   std::string log_;  // empty: out of reach
   bool ended_ = false;
 };
@@ -255,7 +272,11 @@ class LibvirtHost : public Host {
                                                       .qemu = qemu_.abilities})));
     FARCALL_TRY(path,
                 qemu->execute("qom-get", {{"path", kDomainMemory}, {"property", "mem-path"}}));
-    FARCALL_TRY(memory, GuestMemory::open(path.is_string() ? path.get<std::string>() : ""));
+    auto opened = GuestMemory::open(path.is_string() ? path.get<std::string>() : "");
+    if (!opened) {
+      return with_hint(opened.error());
+    }
+    GuestMemory memory = std::move(opened).value();
     memory.tell(spec);
     FARCALL_TRY(socket, connect_to(console));
     FARCALL_TRYV(qemu->resume());
@@ -264,28 +285,29 @@ class LibvirtHost : public Host {
 
   Result<StartedLinux> boot(const LinuxSpec& spec, std::span<const std::byte> initramfs,
                             LinuxStart start) override {
-    if (is_on_another_machine(connection_->uri())) {
-      return Error{ErrorCode::machine_libvirt,
-                   fmt::format("{} starts machines elsewhere: a Linux guest shares memory with "
-                               "farcall, and a kernel's file is here",
-                               connection_->uri())};
-    }
     const Place place = next_place();
     const LinuxDomainPlace files{.name = place.name,
                                  .initramfs = place.file("-initramfs"),
                                  .log = place.file("-log"),
                                  .terminal = place.file(""),
                                  .window = place.name + kWindowEnd};
+    LinuxSpec placed = spec;
     if (start == LinuxStart::boots) {
       FARCALL_TRYV(write_file(files.initramfs, initramfs));
+      if (!embedded_) {
+        // A system's daemon runs QEMU as a user who may not get at ours, and gives it the file.
+        placed.vmlinux = place.file("-vmlinux");
+        FARCALL_TRYV(copy(spec.vmlinux, placed.vmlinux));
+      }
     }
-    auto created = create(place, linux_domain_xml(spec, files, start));
+    auto created = create(place, linux_domain_xml(placed, files, start));
     std::error_code gone;
     fs::remove(files.initramfs, gone);  // QEMU has read it
+    fs::remove(place.file("-vmlinux"), gone);
     auto window = take_file(fs::path(kSharedMemory) / files.window, O_RDWR);
     FARCALL_TRY(qemu, std::move(created));
     if (!window) {
-      return window.error();
+      return with_hint(window.error());
     }
     FARCALL_TRY(log, take_file(files.log, O_RDONLY));
     FARCALL_TRY(terminal, connect_to(files.terminal));
@@ -373,6 +395,13 @@ FoundDomain found_domain(std::string name, int owner, std::string where) {
 }  // namespace
 
 Result<std::unique_ptr<Host>> libvirt_host(const std::string& uri) {
+  if (is_on_another_machine(uri)) {
+    return Error{.code = ErrorCode::machine_libvirt,
+                 .message = fmt::format("{} is on another machine, and guests share memory with "
+                                        "farcall",
+                                        uri),
+                 .hint = "run farcall there, or here without --connect"};
+  }
   std::optional<EmbeddedLibvirt> embedded;
   if (const std::string root = embedded_root(uri); uri.empty() || !root.empty()) {
     FARCALL_TRY(prepared, EmbeddedLibvirt::prepare(root));
@@ -382,6 +411,8 @@ Result<std::unique_ptr<Host>> libvirt_host(const std::string& uri) {
   if (::mkdtemp(sockets.data()) == nullptr) {
     return process::start_error("no folder for sockets can be made");
   }
+  // A system's daemon runs QEMU as another user, who has to get at what is in it.
+  ::chmod(sockets.c_str(), 0711);
   FARCALL_TRY(will, LastWill::write(fmt::format("rm -rf \"$1\" {}/{}{}-*{}", kSharedMemory,
                                                 kNameBegin, ::getpid(), kWindowEnd),
                                     sockets));

@@ -11,7 +11,8 @@ namespace farcall::vm {
 
 // Connects to `uri`, as qemu:///system, qemu:///session or qemu:///embed?root=FOLDER; empty: an
 // embedded libvirt in a folder of its own, which needs no daemon. A process can have one embedded
-// libvirt in its life, libvirt says. Errors: machine.libvirt.
+// libvirt in its life, libvirt says. Errors: machine.libvirt, also for one on another machine: guests
+// share memory with this process.
 //
 // Domains end with their machines. What is left of them if this process is killed ends, too: a
 // daemon sees to it, or the shell of EmbeddedLibvirt.

@@ -317,6 +317,34 @@ class SessionDaemon : public testing::Test {
   process::child daemon_;
 };
 
+TEST_F(SessionDaemon, OneThatIsNotForTheUserIsNamed) {
+  const fs::path locked = folder_.path() / "locked";
+  fs::create_directory(locked);
+  fs::permissions(locked, fs::perms::none);
+  const Finished refused =
+      finish(as_user({(folder_.path() / "farcall").string(), "run", path_, "--vm", "libvirt",
+                      "--connect", "qemu+unix:///system?socket=" + (locked / "socket").string()}));
+  EXPECT_EQ(refused.exit_code, 3) << refused.out;
+  EXPECT_THAT(refused.err, HasSubstr("this user may not use that daemon; without --connect"));
+}
+
+// Its QEMU gets copies of the kernel and of the initramfs.
+TEST_F(SessionDaemon, BootsALinuxGuest) {
+  const Finished kernel = run_farcall({"kernel", "path", "6.1"});
+  ASSERT_EQ(kernel.exit_code, 0) << kernel.err;
+  const std::string copy = (folder_.path() / "vmlinux").string();
+  for (const auto& file :
+       fs::directory_iterator(kernel.out.substr(0, kernel.out.find('\n')) + "/boot")) {
+    if (file.path().filename().string().starts_with("vmlinux-")) {
+      fs::copy_file(file.path(), copy);
+    }
+  }
+  const Finished run = finish(farcall({"run", path_, "--filter", "*le-power9-radix", "--guest",
+                                       "linux", "--kernel", copy, "--vm", "libvirt"}));
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  EXPECT_THAT(run.out, HasSubstr("passed, 0 failed, 0 errors"));
+}
+
 TEST_F(SessionDaemon, ServesAndShowsAndRemovesWhatIsLeftOver) {
   const Finished run = finish(farcall({"run", path_, "--vm", "libvirt"}));
   EXPECT_EQ(run.exit_code, 0) << run.out << run.err;

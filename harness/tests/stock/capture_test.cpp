@@ -6,15 +6,21 @@
 #include <cerrno>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <system_error>
 #include <vector>
 
 #include "base/cache_folder.hpp"
+#include "kernel/bpftool.hpp"
+#include "kernel/store.hpp"
 #include "model/json.hpp"
 #include "run/select.hpp"
+#include "stock/kernel.hpp"
+#include "stock/listing.hpp"
 #include "tests/farcall_process.hpp"
+#include "vm/libvirt_host.hpp"
 
 namespace farcall::stock::capture_test {
 namespace {
@@ -431,6 +437,36 @@ TEST_F(StockByLibvirt, WithoutLibvirtNothingBoots) {
   EXPECT_EQ(none.exit_code, 3) << none.out;
   EXPECT_THAT(none.err, HasSubstr("[machine.libvirt]"));
   EXPECT_TRUE(snapshots().empty());
+}
+
+TEST_F(StockByLibvirt, OneOnAnotherMachineIsRefused) {
+  const Finished far =
+      run({"--vm", "libvirt", "--connect", "qemu+ssh://somebody@host.invalid/system"});
+  EXPECT_EQ(far.exit_code, 3) << far.out;
+  EXPECT_THAT(far.err, AllOf(HasSubstr("is on another machine"), HasSubstr("without --connect")));
+  EXPECT_TRUE(snapshots().empty());
+}
+
+// bpftool's guest is another than that of cells: it boots with files beside the agent.
+TEST_F(StockByLibvirt, BpftoolListsWhatIsLoaded) {
+  const auto store = kernel::Store::of_user().value();
+  const auto bpftool = kernel::bpftool_files(
+      store.get(kernel::wanted(kernel::Kind::bpftool, kKernel).value()).value().folder);
+  ASSERT_TRUE(bpftool.has_value()) << to_string(bpftool.error());
+  const std::unique_ptr<vm::Host> libvirt = vm::libvirt_host("").value();
+  const kernel::Question question =
+      listed_programs(run::select_cells({.paths = {case_path()}}).value().documents).at(0).question;
+  const auto listed = kernel::list_programs(
+      {.vmlinux = stock_kernel(kKernel).value().vmlinux,
+       .agent = farcall_binary().parent_path() / "images/linux-agent",
+       .host = libvirt.get()},
+      bpftool.value(), std::vector{question, question}, wire::ListingReader::jit_on, {});
+  ASSERT_TRUE(listed.has_value()) << to_string(listed.error());
+  EXPECT_EQ(listed.value().trouble, "");
+  ASSERT_EQ(listed.value().ids.size(), 2U);
+  for (const std::uint32_t id : listed.value().ids) {
+    EXPECT_THAT(listed.value().outputs[0].text, HasSubstr(std::to_string(id) + ": syscall  name "));
+  }
 }
 
 TEST_F(StockByLibvirt, GuestsOfOtherArchitecturesAreNotItsOwn) {

@@ -122,8 +122,10 @@ TEST(KernelProbe, WhereTheProgramDidNotRunNothingIsSaid) {
   EXPECT_EQ(all[names].shown, Shown::absent);
 }
 
+class KernelDefectsBy : public testing::TestWithParam<const char*> {};
+
 // What is known of 6.1.
-TEST(KernelProbe, AStockKernelIsAColumnOfTheTable) {
+TEST_P(KernelDefectsBy, AStockKernelIsAColumnOfTheTable) {
   const Finished path = run_farcall({"kernel", "path", "6.1"});
   ASSERT_EQ(path.exit_code, 0) << path.err;
   std::string vmlinux;
@@ -133,7 +135,7 @@ TEST(KernelProbe, AStockKernelIsAColumnOfTheTable) {
       vmlinux = entry.path().string();
     }
   }
-  const Finished run = run_farcall({"kernel", "defects", vmlinux, "--json"});
+  const Finished run = run_farcall({"kernel", "defects", vmlinux, "--json", "--vm", GetParam()});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const auto table = nlohmann::json::parse(run.out);
   ASSERT_EQ(table.at("jits").size(), 1U);
@@ -153,6 +155,9 @@ TEST(KernelProbe, AStockKernelIsAColumnOfTheTable) {
   EXPECT_EQ(found["early-exit"], "not-applicable");
   EXPECT_EQ(found["early-exit-in-the-kernel"], "absent");
 }
+
+INSTANTIATE_TEST_SUITE_P(Hosts, KernelDefectsBy, testing::Values("direct", "libvirt"),
+                         [](const auto& which) { return std::string(which.param); });
 
 }  // namespace
 }  // namespace farcall::stock::probe_test

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -50,28 +51,49 @@ TEST(DomainXml, IsValidByLibvirtsSchema) {
   }
 }
 
-// What QEMU says of the machine that it made: CPU, memory, console.
-std::string portrait(Host& host, const MachineSpec& machine) {
-  auto started = host.start(machine);
-  if (!started) {
-    return to_string(started.error());
-  }
-  const auto lines_with = [&started](const char* command, const char* pattern) {
-    const std::string text = started.value().qemu->monitor(command).value();
+// What QEMU says of the machine that it made: CPU, memory, capabilities, and of its devices what is
+// like one of `devices`.
+std::string portrait(RunningQemu& qemu, const std::vector<const char*>& devices) {
+  const auto lines_with = [&qemu](const std::string& command, const char* pattern) {
+    const std::string text = qemu.monitor(command).value();
     const std::regex wanted(pattern);
-    std::string found;
+    std::vector<std::string> found;
     for (auto at = std::sregex_iterator(text.begin(), text.end(), wanted);
          at != std::sregex_iterator(); ++at) {
-      found += at->str() + "\n";
+      found.push_back(at->str());
     }
-    EXPECT_NE(found, "") << command << ": " << text;
+    EXPECT_THAT(found, testing::Not(testing::IsEmpty())) << command << ": " << text;
     return found;
   };
-  return lines_with("info hotpluggable-cpus", "type: .*cpu-core\"") +
-         lines_with("info memory_size_summary", "base memory: [0-9]+") +
-         lines_with("info mtree", "[0-9a-f-]+ \\(prio 0, ram\\)") +
-         lines_with("qom-list /machine", "cap-[a-z-]+") +
-         lines_with("info qtree", "reg = [0-9]+ \\(0x71000000\\)");
+  std::vector<std::string> all = lines_with("info hotpluggable-cpus", "type: .*cpu-core\"");
+  const auto add = [&all](const std::vector<std::string>& more) {
+    all.insert(all.end(), more.begin(), more.end());
+  };
+  add(lines_with("info memory_size_summary", "base memory: [0-9]+"));
+  add(lines_with("info mtree", "[0-9a-f-]+ \\(prio 0, ram\\)"));
+  for (const std::string& capability : lines_with("qom-list /machine", "cap-[a-z-]+")) {
+    all.push_back(capability);
+    add(lines_with("qom-get /machine " + capability, "\\S+"));
+  }
+  for (const char* const device : devices) {
+    add(lines_with("info qtree", device));
+  }
+  return fmt::format("{}", fmt::join(all, "\n"));
+}
+
+std::string portrait(Host& host, const MachineSpec& machine) {
+  auto started = host.start(machine);
+  return started ? portrait(*started.value().qemu, {"reg = [0-9]+ \\(0x71000000\\)"})
+                 : to_string(started.error());
+}
+
+// One that waits for a snapshot: that needs no kernel.
+std::string portrait(Host& host, const LinuxSpec& machine) {
+  auto started = host.boot(machine, {}, LinuxStart::waits);
+  return started ? portrait(*started.value().qemu,
+                            {"reg = [0-9]+ \\(0x71000000\\)", "reg = [0-9]+ \\(0x71000002\\)",
+                             "dev: ivshmem-plain", "master = \\S+", "addr = 01.0"})
+                 : to_string(started.error());
 }
 
 // One for all tests: a process can have no second embedded libvirt.
@@ -89,6 +111,15 @@ TEST_F(Embedded, TheGuestSeesTheSameMachineAsByTheCommandLine) {
   for (const model::Cpu cpu : {model::Cpu::power8, model::Cpu::power9, model::Cpu::power10}) {
     const MachineSpec machine = spec(model::Endian::little, cpu, model::Mmu::hash);
     EXPECT_EQ(portrait(host(), machine), portrait(direct_host(), machine));
+  }
+}
+
+TEST_F(Embedded, SoDoesALinuxGuest) {
+  for (const model::Cpu cpu : {model::Cpu::power8, model::Cpu::power9, model::Cpu::power10}) {
+    const LinuxSpec machine{.cpu = cpu, .memory_mebibytes = 768};
+    const std::string direct = portrait(direct_host(), machine);
+    EXPECT_EQ(portrait(host(), machine), direct);
+    EXPECT_THAT(direct, HasSubstr("base memory: 805306368"));
   }
 }
 
@@ -159,6 +190,18 @@ TEST(Libvirt, ADaemonThatIsNotThereIsNamed) {
   ASSERT_TRUE(libvirt.has_error());
   EXPECT_EQ(libvirt.error().code, ErrorCode::machine_libvirt);
   EXPECT_THAT(libvirt.error().message, HasSubstr("/nonexistent/socket"));
+}
+
+// Without a look at the network.
+TEST(Libvirt, OneOnAnotherMachineIsRefused) {
+  for (const char* const uri :
+       {"qemu+ssh://somebody@host.invalid/system", "qemu://host.invalid/system"}) {
+    const auto libvirt = libvirt_host(uri);
+    ASSERT_TRUE(libvirt.has_error());
+    EXPECT_EQ(libvirt.error().code, ErrorCode::machine_libvirt);
+    EXPECT_THAT(libvirt.error().message, HasSubstr(std::string(uri) + " is on another machine"));
+    EXPECT_THAT(libvirt.error().hint, HasSubstr("without --connect"));
+  }
 }
 
 TEST(Libvirt, ALibvirtWithoutPseriesIsNamed) {
