@@ -183,9 +183,7 @@ class ObjectReader {
     FARCALL_TRY(slots, decode_slots(code_.sections.at(function.section).bytes, code_.order));
     Object object{.program = {}, .data = {}, .addresses = {}, .order = code_.order};
     const std::string part = part_name(function.section);
-    for (std::size_t slot = 0; slot < slots.size(); ++slot) {
-      object.program.origins.add(part, slot * kSlotBytes);
-    }
+    object.program.origins.add(part, 0, slots.size());
     object.program.slots = std::move(slots);
     FARCALL_TRYV(divide_into_functions(object.program));
     object.program.functions.front().name = function.name;
@@ -474,9 +472,7 @@ class ObjectReader {
   void add_origins(const ElfCodeSection& section, const ElfSymbol& function, SlotIndex begin) {
     const std::string part = part_name(function.section);
     const std::uint64_t end = function.value + function.size;
-    for (std::uint64_t offset = function.value; offset < end; offset += kSlotBytes) {
-      program_.origins.add(part, offset);
-    }
+    program_.origins.add(part, function.value, function.size / kSlotBytes);
     for (auto line = debug_.lines.lower_bound({section.name, function.value});
          line != debug_.lines.end() && line->first.first == section.name &&
          line->first.second < end;
