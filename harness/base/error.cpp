@@ -68,6 +68,16 @@ ErrorText& ErrorText::operator=(const ErrorText& other) = default;
 ErrorText& ErrorText::operator=(ErrorText&& other) noexcept = default;
 ErrorText::~ErrorText() = default;
 
+MaybeError::MaybeError(Error error) : error_(new Error(std::move(error))) {}
+
+Error* MaybeError::copy(const Error& error) {
+  return new Error(error);
+}
+
+void MaybeError::destroy(Error* error) noexcept {
+  delete error;
+}
+
 std::string to_string(const SourceLocation& where) {
   if (where.line == 0) {
     return where.file;

@@ -4,15 +4,13 @@
 // them, and they never change their meaning. Message texts may change at any time.
 #pragma once
 
-#include <boost/outcome/basic_result.hpp>
-#include <boost/outcome/policy/terminate.hpp>
-#include <boost/outcome/success_failure.hpp>
-#include <boost/outcome/try.hpp>
-#include <boost/version.hpp>
 #include <cstdint>
+#include <cstdlib>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
 namespace farcall {
 
@@ -204,22 +202,107 @@ struct Error {
 std::string to_string(const SourceLocation& where);
 std::string to_string(const Error& error);
 
+// An Error, or none. Nearly always there is none, so that is all but free: a null pointer. What is
+// done with an Error is compiled once, in error.cpp.
+class MaybeError {
+ public:
+  MaybeError() = default;
+  MaybeError(Error error);  // NOLINT(*-explicit-*)
+  MaybeError(const MaybeError& other) : error_(other ? copy(*other) : nullptr) {}
+  MaybeError(MaybeError&& other) noexcept : error_(std::exchange(other.error_, nullptr)) {}
+  MaybeError& operator=(MaybeError other) noexcept {
+    std::swap(error_, other.error_);
+    return *this;
+  }
+  ~MaybeError() {
+    if (error_ != nullptr) {
+      destroy(error_);
+    }
+  }
+
+  explicit operator bool() const { return error_ != nullptr; }
+  Error& operator*() const {
+    if (error_ == nullptr) {
+      std::abort();
+    }
+    return *error_;
+  }
+
+ private:
+  static Error* copy(const Error& error);
+  static void destroy(Error* error) noexcept;
+
+  Error* error_ = nullptr;
+};
+
+struct Success {};
+constexpr Success success() {
+  return {};
+}
+
 // Either a T or an Error. Looking at the one that is not there ends the program: that is a bug.
 // Propagate with FARCALL_TRY(value, expression), which declares `value`, or with
 // FARCALL_TRYV(expression), where there is no value.
 template <typename T>
-using Result =
-    BOOST_OUTCOME_V2_NAMESPACE::basic_result<T, Error,
-                                             BOOST_OUTCOME_V2_NAMESPACE::policy::terminate>;
+class [[nodiscard]] Result {
+ public:
+  template <typename Value = T>
+    requires std::is_convertible_v<Value, T>
+  Result(Value&& value) : value_(std::forward<Value>(value)) {}  // NOLINT(*-explicit-*)
+  Result(Error error) : error_(std::move(error)) {}              // NOLINT(*-explicit-*)
+  Result(MaybeError error) : error_(std::move(error)) {}         // NOLINT(*-explicit-*)
 
-using BOOST_OUTCOME_V2_NAMESPACE::success;
+  bool has_value() const { return value_.has_value(); }
+  bool has_error() const { return !has_value(); }
+  explicit operator bool() const { return has_value(); }
 
-// Since Boost 1.76 its macro takes a declaration; before, it made one of the name.
-#if BOOST_VERSION >= 107600
-#define FARCALL_TRY(value, ...) BOOST_OUTCOME_TRY(auto&& value, __VA_ARGS__)
-#else
-#define FARCALL_TRY(value, ...) BOOST_OUTCOME_TRY(value, __VA_ARGS__)
-#endif
-#define FARCALL_TRYV(...) BOOST_OUTCOME_TRYV(__VA_ARGS__)
+  T& value() & {
+    check();
+    return *value_;
+  }
+  const T& value() const& {
+    check();
+    return *value_;
+  }
+  T&& value() && { return std::move(value()); }
+
+  Error& error() & { return *error_; }
+  const Error& error() const& { return *error_; }
+  Error&& error() && { return std::move(*error_); }
+
+  // For a Result of another type.
+  MaybeError failure() const& { return error_; }
+  MaybeError failure() && { return std::move(error_); }
+
+ private:
+  void check() const {
+    if (!has_value()) {
+      std::abort();
+    }
+  }
+
+  std::optional<T> value_;
+  MaybeError error_;
+};
+
+template <>
+class [[nodiscard]] Result<void> : public Result<Success> {
+ public:
+  using Result<Success>::Result;
+};
+
+#define FARCALL_TRYV(...) FARCALL_TRY_RESULT(FARCALL_TRY_NAME(__LINE__), __VA_ARGS__)
+#define FARCALL_TRY(value, ...) FARCALL_TRY_VALUE(FARCALL_TRY_NAME(__LINE__), value, __VA_ARGS__)
+
+#define FARCALL_TRY_NAME(line) FARCALL_TRY_NAME_OF(line)
+#define FARCALL_TRY_NAME_OF(line) result_in_line_##line
+#define FARCALL_TRY_RESULT(result, ...)                     \
+  auto&& result = (__VA_ARGS__);                            \
+  if (!result.has_value()) {                                \
+    return static_cast<decltype(result)>(result).failure(); \
+  }
+#define FARCALL_TRY_VALUE(result, name, ...) \
+  FARCALL_TRY_RESULT(result, __VA_ARGS__)    \
+  auto&& name = static_cast<decltype(result)>(result).value()
 
 }  // namespace farcall

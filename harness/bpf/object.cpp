@@ -2,6 +2,7 @@
 
 #include <elf.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/bits.hpp"
 #include "base/byte_order.hpp"
 #include "bpf/btf.hpp"
 #include "bpf/codec.hpp"
@@ -36,6 +38,18 @@ constexpr std::size_t kMapDefBytes = 20;
 
 constexpr std::uint64_t kMostVariableBytes = std::uint64_t{64} * 1024;  // of one of the kernel's
 constexpr std::size_t kNoSection = 0;  // the null section, which holds nothing
+
+// As reserve(). Variables may have megabytes, nearly all of them zeros: in huge pages, where the
+// kernel has some, they cost few page faults.
+void reserve_in_huge_pages(std::vector<std::byte>& bytes, std::size_t size) {
+  constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
+  bytes.reserve(size);
+  const auto address = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const std::uint64_t before = align_up(address, kHugePage) - address;
+  if (before + kHugePage <= size) {
+    ::madvise(bytes.data() + before, align_down(size - before, kHugePage), MADV_HUGEPAGE);
+  }
+}
 
 class ObjectReader {
  public:
@@ -183,9 +197,7 @@ class ObjectReader {
     FARCALL_TRY(slots, decode_slots(code_.sections.at(function.section).bytes, code_.order));
     Object object{.program = {}, .data = {}, .addresses = {}, .order = code_.order};
     const std::string part = part_name(function.section);
-    for (std::size_t slot = 0; slot < slots.size(); ++slot) {
-      object.program.origins.add(part, slot * kSlotBytes);
-    }
+    object.program.origins.add(part, 0, slots.size());
     object.program.slots = std::move(slots);
     FARCALL_TRYV(divide_into_functions(object.program));
     object.program.functions.front().name = function.name;
@@ -350,8 +362,10 @@ class ObjectReader {
       const ElfDataSection& data = code_.data.at(section);
       data_sections_.push_back(section);
       data_.push_back({.name = data.name, .writable = data.writable});
-      data_.back().bytes.assign(data.bytes.begin(), data.bytes.end());
-      data_.back().bytes.resize(data.size);
+      std::vector<std::byte>& bytes = data_.back().bytes;
+      reserve_in_huge_pages(bytes, data.size);
+      bytes.assign(data.bytes.begin(), data.bytes.end());
+      bytes.resize(data.size);
     }
     return known->second;
   }
@@ -474,9 +488,7 @@ class ObjectReader {
   void add_origins(const ElfCodeSection& section, const ElfSymbol& function, SlotIndex begin) {
     const std::string part = part_name(function.section);
     const std::uint64_t end = function.value + function.size;
-    for (std::uint64_t offset = function.value; offset < end; offset += kSlotBytes) {
-      program_.origins.add(part, offset);
-    }
+    program_.origins.add(part, function.value, function.size / kSlotBytes);
     for (auto line = debug_.lines.lower_bound({section.name, function.value});
          line != debug_.lines.end() && line->first.first == section.name &&
          line->first.second < end;

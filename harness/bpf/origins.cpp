@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "bpf/codec.hpp"
+
 namespace farcall::bpf {
 
 void Origins::add(const SourceLocation& where) {
@@ -11,8 +13,12 @@ void Origins::add(const SourceLocation& where) {
       {.file = number_of(where.file, false), .line = where.line, .column = where.column});
 }
 
-void Origins::add(std::string_view part, std::uint64_t offset) {
-  places_.push_back({.file = number_of(part, true), .offset = static_cast<std::uint32_t>(offset)});
+void Origins::add(std::string_view part, std::uint64_t offset, std::size_t slots) {
+  const std::uint32_t file = number_of(part, true);
+  for (std::size_t i = 0; i < slots; ++i) {
+    places_.push_back(
+        {.file = file, .offset = static_cast<std::uint32_t>(offset + i * kSlotBytes)});
+  }
 }
 
 void Origins::append(std::size_t at, const Origins& more) {

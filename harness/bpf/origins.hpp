@@ -22,9 +22,9 @@ class Origins {
 
   // The next slot is from a text.
   void add(const SourceLocation& where);
-  // The next slot lies so many bytes into a part of an object: `sample.o:prog` and 16 are told as
-  // `sample.o:prog+0x10`.
-  void add(std::string_view part, std::uint64_t offset);
+  // The next `slots` slots lie one after the other in a part of an object, from so many bytes on:
+  // `sample.o:prog` and 16 are told as `sample.o:prog+0x10`.
+  void add(std::string_view part, std::uint64_t offset, std::size_t slots);
   // The next slots are those of `more`, the first of them at slot `at`. Of those between nobody
   // knows where they are from.
   void append(std::size_t at, const Origins& more);

@@ -18,15 +18,13 @@
 namespace farcall::bpf {
 namespace {
 
-// Nothing, if all is well. Cheaper than Result<void>, which always holds an Error.
-using Problem = std::optional<Error>;
-
 // One instruction under examination.
 struct Examined {
   const Program& program;
   std::uint32_t function;  // its number
   SlotIndex at;
-  std::uint32_t calls_before;  // in the same function
+  std::uint32_t calls_before;   // in the same function
+  const InstructionInfo* info;  // null: it is none
 
   const Slot& slot() const { return program.slots[at]; }
 };
@@ -44,7 +42,7 @@ Error error_at(const Examined& examined, ErrorCode code, std::string_view messag
 }
 
 // Functions lie back to back from slot 0 to the end, none is empty, names are distinct.
-Problem check_functions(const Program& program) {
+MaybeError check_functions(const Program& program) {
   const auto bad = [](std::string message) {
     return Error{.code = ErrorCode::bpf_bad_functions, .message = std::move(message)};
   };
@@ -69,7 +67,7 @@ Problem check_functions(const Program& program) {
   if (twice != names.end()) {
     return bad(fmt::format("two functions are called {}", *twice));
   }
-  return std::nullopt;
+  return {};
 }
 
 struct NamedField {
@@ -111,9 +109,9 @@ bool is_legacy_packet_access(std::uint8_t opcode) {
          (mode == 1 || mode == 2);
 }
 
-Problem check_opcode(const Examined& examined) {
+MaybeError check_opcode(const Examined& examined) {
   const Slot& slot = examined.slot();
-  if (const InstructionInfo* const info = find(slot)) {
+  if (const InstructionInfo* const info = examined.info) {
     if (info->operation == Operation::call_register && examined.program.callx == Callx::none) {
       Error error = error_at(examined, ErrorCode::bpf_unknown_opcode,
                              fmt::format("{} is an extension of the instruction set that this "
@@ -125,7 +123,7 @@ Problem check_opcode(const Examined& examined) {
           extension_name(Callx::address), extension_name(Callx::helper));
       return error;
     }
-    return std::nullopt;
+    return {};
   }
   const InstructionInfo* first = find(slot.opcode);
   if (first != nullptr) {
@@ -138,7 +136,7 @@ Problem check_opcode(const Examined& examined) {
                                   : ""));
 }
 
-Problem check_fields(const Examined& examined, const InstructionInfo& info) {
+MaybeError check_fields(const Examined& examined, const InstructionInfo& info) {
   for (const NamedField& field : fields_of(examined.slot(), info)) {
     if (field.rule.kind == FieldRule::Kind::zero && field.value != 0) {
       return error_at(examined, ErrorCode::bpf_reserved_field,
@@ -146,10 +144,10 @@ Problem check_fields(const Examined& examined, const InstructionInfo& info) {
                                   info.mnemonic, field.value));
     }
   }
-  return std::nullopt;
+  return {};
 }
 
-Problem check_registers(const Examined& examined, const InstructionInfo& info) {
+MaybeError check_registers(const Examined& examined, const InstructionInfo& info) {
   const Slot& slot = examined.slot();
   const auto argument = stack_argument(slot, info);
   const std::array<std::uint8_t, 2> named = {argument && !argument->is_own ? slot.src : slot.dst,
@@ -174,10 +172,10 @@ Problem check_registers(const Examined& examined, const InstructionInfo& info) {
         examined, ErrorCode::bpf_bad_register,
         fmt::format("{} writes r10, the frame pointer, which is read-only", info.mnemonic));
   }
-  return std::nullopt;
+  return {};
 }
 
-Problem check_second_slot(const Examined& examined, const InstructionInfo& info) {
+MaybeError check_second_slot(const Examined& examined, const InstructionInfo& info) {
   if (examined.at + 1 >= examined.program.functions[examined.function].end) {
     return error_at(examined, ErrorCode::bpf_falls_off_end,
                     fmt::format("{} takes two slots: the second is missing", info.mnemonic));
@@ -189,7 +187,7 @@ Problem check_second_slot(const Examined& examined, const InstructionInfo& info)
                     fmt::format("second slot of {}: expected all fields{} to be 0", info.mnemonic,
                                 has_upper_half ? " but imm" : ""));
   }
-  return std::nullopt;
+  return {};
 }
 
 // Targets are checked in 64 bits: a displacement may lead anywhere.
@@ -198,8 +196,8 @@ std::int64_t target_of(const Examined& examined, std::int32_t displacement) {
 }
 
 // `begins[i]`: an instruction begins at slot i.
-Problem check_jump(const Examined& examined, const InstructionInfo& info,
-                   const std::vector<bool>& begins) {
+MaybeError check_jump(const Examined& examined, const InstructionInfo& info,
+                      const std::vector<bool>& begins) {
   const std::int64_t target = target_of(examined, displacement(examined.slot(), info));
   const Function& function = examined.program.functions[examined.function];
   if (target < function.begin || target >= function.end) {
@@ -212,18 +210,18 @@ Problem check_jump(const Examined& examined, const InstructionInfo& info,
                     fmt::format("{} leads to slot {}, the second half of an instruction",
                                 info.mnemonic, target));
   }
-  return std::nullopt;
+  return {};
 }
 
 // A call, or a load of a function's address.
-Problem check_function(const Examined& examined, const InstructionInfo& info) {
+MaybeError check_function(const Examined& examined, const InstructionInfo& info) {
   const std::int64_t target = target_of(examined, examined.slot().imm);
   const bool inside = target >= 0 && target < std::ssize(examined.program.slots);
   if (inside) {
     const auto slot = static_cast<SlotIndex>(target);
     const auto callee = function_at(examined.program, slot);
     if (callee && examined.program.functions[*callee].begin == slot) {
-      return std::nullopt;
+      return {};
     }
   }
   Error error =
@@ -237,7 +235,7 @@ Problem check_function(const Examined& examined, const InstructionInfo& info) {
 }
 
 // A load of a map's address, or of that of a byte of its values.
-Problem check_map(const Examined& examined, const InstructionInfo& info) {
+MaybeError check_map(const Examined& examined, const InstructionInfo& info) {
   const std::vector<Map>& maps = examined.program.maps;
   const std::int32_t number = examined.slot().imm;
   if (number < 0 || number >= std::ssize(maps)) {
@@ -253,11 +251,11 @@ Problem check_map(const Examined& examined, const InstructionInfo& info) {
                     fmt::format("the values of {} have {} bytes: there is no byte {}", map.name,
                                 map.value_bytes, offset));
   }
-  return std::nullopt;
+  return {};
 }
 
 // A helper or a kfunc: it must be there. The helper of tail calls always is.
-Problem check_external(const Examined& examined, const InstructionInfo& info) {
+MaybeError check_external(const Examined& examined, const InstructionInfo& info) {
   const std::int32_t id = examined.slot().imm;
   const ExternalKind kind = info.form == Form::kfunc ? ExternalKind::kfunc : ExternalKind::helper;
   const auto& externals = examined.program.externals;
@@ -266,7 +264,7 @@ Problem check_external(const Examined& examined, const InstructionInfo& info) {
                        return external.kind == kind && external.id == id;
                      });
   if (known) {
-    return std::nullopt;
+    return {};
   }
   const std::string_view word = kind == ExternalKind::kfunc ? "kfunc" : "helper";
   Error error = error_at(examined, ErrorCode::bpf_unknown_function,
@@ -282,12 +280,12 @@ Problem check_external(const Examined& examined, const InstructionInfo& info) {
 }
 
 // All that can be said of an instruction without knowing where others begin.
-Problem check_alone(const Examined& examined) {
-  Problem problem = check_opcode(examined);
+MaybeError check_alone(const Examined& examined) {
+  MaybeError problem = check_opcode(examined);
   if (problem) {
     return problem;
   }
-  const InstructionInfo& info = *find(examined.slot());
+  const InstructionInfo& info = *examined.info;
   problem = check_fields(examined, info);
   if (!problem) {
     problem = check_registers(examined, info);
@@ -298,9 +296,9 @@ Problem check_alone(const Examined& examined) {
   return problem;
 }
 
-Problem check_targets(const Examined& examined, const std::vector<bool>& begins) {
-  const InstructionInfo& info = *find(examined.slot());
-  Problem problem;
+MaybeError check_targets(const Examined& examined, const std::vector<bool>& begins) {
+  const InstructionInfo& info = *examined.info;
+  MaybeError problem;
   if (info.is_jump()) {
     problem = check_jump(examined, info, begins);
   } else if (info.names_function()) {
@@ -321,11 +319,11 @@ Problem check_targets(const Examined& examined, const std::vector<bool>& begins)
                     fmt::format("{} is the last instruction of {}: expected exit or ja",
                                 info.mnemonic, examined.program.functions[examined.function].name));
   }
-  return std::nullopt;
+  return {};
 }
 
 // Elements of jump tables: of eight bytes each, and of instructions. `begins` as above.
-Problem check_code_pointers(const Program& program, const std::vector<bool>& begins) {
+MaybeError check_code_pointers(const Program& program, const std::vector<bool>& begins) {
   const CodePointer* before = nullptr;
   for (const CodePointer& pointer : program.code_pointers) {
     const auto bad = [&](std::string_view what) {
@@ -343,7 +341,7 @@ Problem check_code_pointers(const Program& program, const std::vector<bool>& beg
     }
     before = &pointer;
   }
-  return std::nullopt;
+  return {};
 }
 
 }  // namespace
@@ -352,22 +350,23 @@ Result<void> validate(const Program& program) {
   if (program.slots.empty()) {
     return Error{.code = ErrorCode::bpf_empty, .message = "the program has no instruction"};
   }
-  Problem problem = check_functions(program);
+  MaybeError problem = check_functions(program);
   std::vector<bool> begins(program.slots.size(), false);
-  const auto for_each_instruction = [&program](const auto& check) -> Problem {
+  const auto for_each_instruction = [&program](const auto& check) -> MaybeError {
     for (std::uint32_t number = 0; number < program.functions.size(); ++number) {
       const Function& function = program.functions[number];
       std::uint32_t calls = 0;
       for (SlotIndex at = function.begin; at < function.end;
            at += slots_of(program.slots[at].opcode)) {
-        Problem found = check(Examined{program, number, at, calls});
+        const InstructionInfo* const info = find(program.slots[at]);
+        MaybeError found = check(Examined{program, number, at, calls, info});
         if (found) {
           return found;
         }
-        calls += find(program.slots[at])->is_site() ? 1U : 0U;
+        calls += info->is_site() ? 1U : 0U;
       }
     }
-    return std::nullopt;
+    return {};
   };
   if (!problem) {
     problem = for_each_instruction([&begins](const Examined& examined) {
@@ -383,7 +382,7 @@ Result<void> validate(const Program& program) {
     problem = check_code_pointers(program, begins);
   }
   if (problem) {
-    return *std::move(problem);
+    return problem;
   }
   return success();
 }

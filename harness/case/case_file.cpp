@@ -105,14 +105,20 @@ bool is_control(char c) {
 // Words of the text come back in messages, and nothing in them may drive a terminal. Comments do
 // not come back; files of the suite have such characters there.
 Result<void> check_characters(std::string_view text, Dialect dialect) {
-  bool in_comment = false;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    in_comment = text[at] != '\n' && (in_comment || text[at] == '#');
-    if (is_control(text[at]) && !(in_comment && dialect == Dialect::suite)) {
+  const auto in_comment = [text](std::size_t at) {
+    const std::string_view before = text.substr(0, at);
+    return before.find('#', before.rfind('\n') + 1) != std::string_view::npos;
+  };
+  auto found = std::ranges::find_if(text, is_control);
+  while (found != text.end()) {
+    const auto at = static_cast<std::size_t>(found - text.begin());
+    if (dialect != Dialect::suite || !in_comment(at)) {
       return error_at(position_of(text, at), ErrorCode::case_syntax,
                       fmt::format("a case file is text: expected no control character, not {:#04x}",
-                                  static_cast<unsigned char>(text[at])));
+                                  static_cast<unsigned char>(*found)));
     }
+    const auto line_end = std::find(found, text.end(), '\n');
+    found = std::find_if(line_end, text.end(), is_control);
   }
   for (std::size_t at = text.find('\r'); at != std::string_view::npos;
        at = text.find('\r', at + 1)) {

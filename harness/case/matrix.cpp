@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <string_view>
 #include <tuple>
@@ -251,22 +252,24 @@ Result<std::vector<model::ExpectedMemory>> expected_memory(const Case& parsed, c
   if (parsed.memory.empty()) {
     return expected;
   }
-  std::map<std::string_view, std::vector<bool>> named;
+  // Of each region, where the pieces begin, and where they end.
+  std::map<std::string_view, std::map<std::uint64_t, std::uint64_t>> named;
   for (std::size_t i = 0; i < parsed.memory.size(); ++i) {
     if (!selects(parsed.memory[i].selector, point.axes, point.placement)) {
       continue;
     }
     used[i] = true;
     for (const auto& [piece, where] : parsed.memory[i].value) {
-      std::vector<bool>& bytes = named[piece.region];
-      bytes.resize(std::max<std::size_t>(bytes.size(), piece.offset + piece.bytes.size()));
-      for (std::size_t k = 0; k < piece.bytes.size(); ++k) {
-        if (bytes[piece.offset + k]) {
-          return error_at(where, ErrorCode::case_two_outcomes,
-                          fmt::format("the byte at {} is there twice", piece.offset + k));
-        }
-        bytes[piece.offset + k] = true;
+      std::map<std::uint64_t, std::uint64_t>& pieces = named[piece.region];
+      const std::uint64_t end = piece.offset + piece.bytes.size();
+      const auto after = pieces.upper_bound(piece.offset);
+      const bool begins_in_one = after != pieces.begin() && std::prev(after)->second > piece.offset;
+      if (begins_in_one || (after != pieces.end() && after->first < end)) {
+        return error_at(where, ErrorCode::case_two_outcomes,
+                        fmt::format("the byte at {} is there twice",
+                                    begins_in_one ? piece.offset : after->first));
       }
+      pieces.emplace(piece.offset, end);
       expected.push_back(piece);
       expected.back().line = where.line;
     }

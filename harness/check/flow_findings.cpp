@@ -30,6 +30,8 @@ struct Lines {
 std::optional<Lines> lines_of(const bpf::Program& program, const bpf::Function& function,
                               const model::CodeFunction& code) {
   Lines lines;
+  lines.slots.reserve(function.end - function.begin);
+  lines.starts.reserve(code.lines.size());
   for (bpf::SlotIndex at = function.begin; at < function.end;
        at += bpf::slots_of(program.slots[at].opcode)) {
     lines.slots.push_back(at);

@@ -34,7 +34,9 @@ bool goes_on(const model::CodeFunction& code, std::size_t at, const ppc64::Instr
 std::vector<bool> reached(const model::CodeFunction& code) {
   const std::size_t end = code.code_end();
   std::vector<bool> reached(end);
-  std::vector<std::size_t> from = {code.descriptor_words};
+  std::vector<std::size_t> from;
+  from.reserve(code.lines.size() + 2);  // and where a branch leads: it is taken up first
+  from.push_back(code.descriptor_words);
   for (const model::CodeLine& line : code.lines) {
     from.push_back(line.word);
   }

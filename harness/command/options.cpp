@@ -124,8 +124,9 @@ std::function<ExitCode()> with_host(CLI::App& command, vm::Host*& host,
 }
 
 run::RunnerOptions default_runner(const Invocation& invocation) {
-  return {.machines = std::max(1U, std::thread::hardware_concurrency()),
-          .images = invocation.images};
+  // Each command asks, and the answer is read from a file.
+  static const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
+  return {.machines = cores, .images = invocation.images};
 }
 
 }  // namespace farcall::command

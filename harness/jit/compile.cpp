@@ -49,6 +49,7 @@ Result<std::vector<std::uint32_t>> size_function(const FunctionSource& source, L
 std::vector<model::CodeLine> lines_of(const FunctionSource& source, const Layout& layout) {
   const bpf::Function& function = source.linked.program.functions[source.function];
   std::vector<model::CodeLine> lines;
+  lines.reserve(function.end - function.begin + 1);
   for (bpf::SlotIndex at = function.begin; at < function.end; at += slots_at(source.linked, at)) {
     lines.push_back({.instruction = static_cast<std::uint32_t>(lines.size()),
                      .word = layout.slots[at - function.begin]});

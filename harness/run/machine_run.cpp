@@ -152,7 +152,7 @@ class MachineRun {
       cell.seconds = share;
       cell.testimony = std::move(prepared[i]);
       if (std::optional<model::Job> job = std::exchange(cell.testimony.job, std::nullopt)) {
-        ready_.cells.push_back({std::move(cell)});
+        ready_.cells.emplace_back(std::move(cell));
         ready_.jobs.push_back(std::move(*job));
       } else {
         cell.verdict =

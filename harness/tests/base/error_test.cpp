@@ -104,5 +104,33 @@ TEST(Error, ResultsPropagate) {
   EXPECT_FALSE(quarter(3));
 }
 
+Result<void> even(int value) {
+  const Result<int> halved = half(value);
+  FARCALL_TRYV(halved);
+  return success();
+}
+
+TEST(Error, ResultsWithoutAValuePropagate) {
+  EXPECT_TRUE(even(8));
+  EXPECT_EQ(even(7).error().message, "odd");
+  EXPECT_TRUE(even(7).has_error());
+}
+
+TEST(Error, CopiesOfAResultAreTheirOwn) {
+  Result<int> first = half(3);
+  const Result<int> second = first;
+  first.error().message = "changed";
+  EXPECT_EQ(second.error().message, "odd");
+  first = half(8);
+  EXPECT_EQ(first.value(), 4);
+  EXPECT_FALSE(second);
+}
+
+TEST(ErrorDeathTest, WhatIsNotThereEndsTheProgram) {
+  EXPECT_DEATH((void)half(3).value(), "");
+  EXPECT_DEATH((void)half(2).error(), "");
+  EXPECT_DEATH((void)even(2).error(), "");
+}
+
 }  // namespace
 }  // namespace farcall::error_test

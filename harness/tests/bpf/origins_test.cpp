@@ -10,12 +10,13 @@ namespace {
 TEST(Origins, TextsAndObjectsHavePlaces) {
   Origins origins;
   origins.add({.file = "a.case", .line = 3, .column = 7});
-  origins.add("sample.o:prog", 0x18);
+  origins.add("sample.o:prog", 0x18, 2);
   origins.add({.file = "a.case", .line = 4, .column = 1});
-  ASSERT_EQ(origins.size(), 3U);
+  ASSERT_EQ(origins.size(), 4U);
   EXPECT_EQ(origins.at(0), (SourceLocation{"a.case", 3, 7}));
   EXPECT_EQ(origins.at(1), SourceLocation{"sample.o:prog+0x18"});
-  EXPECT_EQ(origins.at(2), (SourceLocation{"a.case", 4, 1}));
+  EXPECT_EQ(origins.at(2), SourceLocation{"sample.o:prog+0x20"});
+  EXPECT_EQ(origins.at(3), (SourceLocation{"a.case", 4, 1}));
 }
 
 TEST(Origins, BeyondTheEndNobodyKnows) {
@@ -27,7 +28,7 @@ TEST(Origins, BeyondTheEndNobodyKnows) {
 
 TEST(Origins, WhatIsAppendedKeepsItsFiles) {
   Origins more;
-  more.add("b.o:prog", 8);
+  more.add("b.o:prog", 8, 1);
   more.add({.file = "c.case", .line = 2, .column = 1});
   Origins origins;
   origins.add({.file = "c.case", .line = 1, .column = 1});
@@ -43,7 +44,7 @@ TEST(Origins, WhatIsAppendedKeepsItsFiles) {
 TEST(Origins, AProgramThatGrowsKeepsThem) {
   Origins origins;
   origins.add({.file = "a.case", .line = 1, .column = 1});
-  origins.add("b.o:prog", 8);
+  origins.add("b.o:prog", 8, 1);
   const std::array<std::uint32_t, 3> begins = {0, 2, 3};
   const Origins grown = origins.grown(begins);
   ASSERT_EQ(grown.size(), 3U);

@@ -188,6 +188,20 @@ TEST(CaseMatrix, SelectorsPickOutcomes) {
   EXPECT_THAT(results, ElementsAre(1, 2, 2, 1, 3, 3));
 }
 
+TEST(CaseMatrix, NoByteOfMemoryIsExpectedTwice) {
+  const auto first_twice = [](const std::string& pieces) {
+    const auto made = load(two_functions("-- mem\n00 11 22 33 44 55 66\n-- result\n1\n" +
+                                         ("-- mem-after mem\n" + pieces)));
+    return made ? "none" : made.error().message;
+  };
+  EXPECT_EQ(first_twice("2: aa bb\n0: 01 02\n4: 05\n"), "none");  // they only touch
+  EXPECT_EQ(first_twice("2: aa bb\n2: cc\n"), "the byte at 2 is there twice");
+  EXPECT_EQ(first_twice("2: aa bb\n3: cc dd\n"), "the byte at 3 is there twice");
+  EXPECT_EQ(first_twice("2: aa bb\n0: 01 02 03\n"), "the byte at 2 is there twice");
+  EXPECT_EQ(first_twice("3: aa\n5: bb\n0: 00 01 02 03 04 05 06\n"), "the byte at 3 is there twice");
+  EXPECT_EQ(first_twice("0: 00 01 02 03 04\n2: aa\n"), "the byte at 2 is there twice");
+}
+
 TEST(CaseMatrix, AFailureReplacesAllElse) {
   const auto made = good("-- matrix\ncall imm32 aux64\n-- mem\n00\n" +
                          two_functions("-- result\n1\n"
