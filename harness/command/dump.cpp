@@ -293,14 +293,16 @@ Command dump_command(CLI::App& app, const Invocation& invocation) {
   add_jit(*dump_app, arguments->jit);
   add_listing_options(*dump_app, arguments->listing);
   dump_app->add_flag("--json", arguments->json, "As JSON, which `farcall run --from` reads")
-      ->excludes(dump_app->get_option("--svg"));
+      ->excludes(dump_app->get_option("--svg"))
+      ->excludes(dump_app->get_option("--jited-annotations"));
   dump_app->parse_complete_callback([arguments, dump_app] {
     // Nobody shall believe that an option had an effect that it has not.
     static const std::map<std::string, std::set<std::string>> kStagesOf = {
         {"--reader", {"xlated"}},
         {"--names", {"xlated", "jited"}},
         {"--tag-hash", {"xlated", "jited"}},
-        {"--svg", {"layout"}}};
+        {"--svg", {"layout"}},
+        {"--jited-annotations", {"jited"}}};
     for (const auto& [option, stages] : kStagesOf) {
       if (dump_app->get_option(option)->count() > 0 && !stages.contains(arguments->stage)) {
         throw CLI::ValidationError(

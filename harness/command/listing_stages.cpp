@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "command/options.hpp"
+#include "show/annotations.hpp"
 #include "show/layout.hpp"
 #include "show/symbol.hpp"
 
@@ -65,6 +66,12 @@ void add_listing_options(CLI::App& command, ListingOptions& options) {
       "FORM");
   add_tag_hash(command, options.tag_hash);
   command.add_flag("--svg", options.svg, "layout: as SVG");
+  command
+      .add_flag("--jited-annotations", options.annotations,
+                "jited: as a block of __jited() lines for a kernel selftest, in the syntax of "
+                "LLVM's disassembler, with addresses and stubs left open")
+      ->excludes(command.get_option("--names"))
+      ->excludes(command.get_option("--tag-hash"));
 }
 
 std::string xlated_text(const model::Document& document, const check::Testimony& prepared,
@@ -79,6 +86,12 @@ model::Json xlated_json(const model::Document& document, const check::Testimony&
 
 std::string jited_text(const model::Document& document, const check::Testimony& prepared,
                        const ListingOptions& options) {
+  const model::Cell& cell = document.cell;
+  if (options.annotations) {
+    const std::size_t functions =
+        cell.program ? cell.program->functions.size() : prepared.image->functions.size();
+    return show::jited_annotations(*prepared.image, functions, cell.memory);
+  }
   return with_jited(document, prepared, options, [&](const show::JitedSource& source) {
     return show::jited_text(source, {.colour = options.colour});
   });

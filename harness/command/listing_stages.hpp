@@ -16,10 +16,11 @@ struct ListingOptions {
   show::CallNames names = show::CallNames::tag;
   show::TagHash tag_hash = show::TagHash::sha1;
   bool colour = false;
-  bool svg = false;  // the layout as SVG instead of text
+  bool svg = false;          // the layout as SVG instead of text
+  bool annotations = false;  // the code as annotations of a kernel selftest instead of a listing
 };
 
-// --reader, --names, --tag-hash and --svg.
+// --reader, --names, --tag-hash, --svg and --jited-annotations.
 void add_listing_options(CLI::App& command, ListingOptions& options);
 
 // xlated needs a linked program, the others an image.

@@ -49,6 +49,8 @@ const std::vector<Golden>& goldens() {
        {"dump", cell("reach/every-region.case"), "--stage=xlated", "--names=kernel",
         "--reader=restricted"}},
       {"jited", {"dump", cell("reach/every-region.case"), "--stage=jited"}},
+      {"jited-annotations",
+       {"dump", cell("reach/every-region.case"), "--stage=jited", "--jited-annotations"}},
       {"layout", {"dump", cell("reach/every-region.case"), "--stage=layout"}},
       {"layout-svg", {"dump", cell("reach/far-2p.case"), "--stage=layout", "--svg"}},
   };
