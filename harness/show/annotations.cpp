@@ -42,7 +42,8 @@ struct Origin {
   bool is_relative = false;
 };
 
-// Reads the code of one function and finds in it what depends on addresses.
+// Reads the code of one function and finds in it what depends on addresses. It takes the code as a
+// straight line: JITs make each address in one.
 class AddressFinder {
  public:
   AddressFinder(const model::CodeImage& image, const model::CodeFunction& function,
@@ -50,11 +51,7 @@ class AddressFinder {
       : image_(image), function_(function), memory_(memory), fixed_(function.words.size()) {}
 
   std::vector<Fixed> find() {
-    const std::vector<bool> targets = branch_targets();
     for (std::size_t at = function_.descriptor_words; at < function_.code_end();) {
-      if (targets[at]) {
-        forget_all();
-      }
       const auto rest = std::span(function_.words).subspan(at);
       if (const std::size_t count = ppc64::instruction_words(rest); count == 2) {
         look_at_prefixed(at, {rest[0], rest[1]});
@@ -66,7 +63,7 @@ class AddressFinder {
         ++at;
       }
     }
-    forget_all();
+    std::ranges::for_each(registers_, [this](std::optional<Origin>& origin) { forget(origin); });
     return std::move(fixed_);
   }
 
@@ -77,20 +74,8 @@ class AddressFinder {
            static_cast<Displacement>(extract(last, function_.words[at]));
   }
 
-  bool is_here(GuestAddress address) const {
+  bool is_within(GuestAddress address) const {
     return address >= function_.code() && address < function_.end();
-  }
-
-  std::vector<bool> branch_targets() const {
-    std::vector<bool> targets(function_.words.size());
-    for (std::size_t at = function_.descriptor_words; at < function_.code_end(); ++at) {
-      const Instruction* const row = ppc64::find(function_.words[at]);
-      if (row != nullptr && row->target == ppc64::BranchTarget::relative &&
-          is_here(target(at, *row))) {
-        targets[static_cast<std::size_t>(bytes(target(at, *row) - function_.address)) / 4] = true;
-      }
-    }
-    return targets;
   }
 
   bool is_address(std::uint64_t value) const {
@@ -104,6 +89,7 @@ class AddressFinder {
            });
   }
 
+  // The value is complete: what comes next is another one.
   void forget(std::optional<Origin>& origin) {
     if (origin && !origin->is_relative && is_address(origin->value)) {
       for (const std::size_t at : origin->words) {
@@ -113,13 +99,9 @@ class AddressFinder {
     origin.reset();
   }
 
-  void forget_all() {
-    std::ranges::for_each(registers_, [this](std::optional<Origin>& origin) { forget(origin); });
-  }
-
   std::optional<Origin>& in(std::int64_t gpr) { return registers_[static_cast<std::size_t>(gpr)]; }
 
-  // Register `to` gets what `change` makes of `from`'s value.
+  // Register `to` gets what `change` makes of `from`'s value, if that is known.
   template <typename Change>
   void extend(std::size_t at, std::int64_t to, std::int64_t from, Change change) {
     std::optional<Origin> origin = in(from);
@@ -146,8 +128,10 @@ class AddressFinder {
       forget(in(to));
       in(to) = Origin{.is_relative = true};
       fixed_[at] = Fixed::not_its_number;
-    } else {
+    } else if (in(from) && in(from)->is_relative) {
       extend(at, to, from, [number](std::uint64_t value) { return value + number; });
+    } else {
+      forget(in(to));  // an addition of the program's: no JIT makes addresses of immediates so
     }
   }
 
@@ -183,7 +167,7 @@ class AddressFinder {
       default:
         break;
     }
-    if (row.target == ppc64::BranchTarget::relative && !is_here(target(at, row))) {
+    if (row.target == ppc64::BranchTarget::relative && !is_within(target(at, row))) {
       fixed_[at] = Fixed::not_its_number;
     }
     const auto operands = std::span(row.operands).first(row.operand_count);

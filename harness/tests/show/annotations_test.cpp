@@ -189,8 +189,27 @@ TEST(Annotations, DoNotMatchOtherCode) {
   EXPECT_EQ(mismatch(kBlock, printed(longer, 2)), "\tcmpdi\t3, 0");
 }
 
-// A constant that is no address is the program's own, and so is a branch within the function.
-TEST(Annotations, KeepNumbersThatAreNoAddresses) {
+// There is a `func #1:` in the text, and an empty line before it, whether or not there are stubs.
+TEST(Annotations, BeginEachFunctionWithItsNumber) {
+  model::CodeImage two = image_of_two();
+  const std::string block =
+      "__arch_powerpc64\n"
+      "__jited(\"func #0:\")\n"
+      "__jited(\"\tlis 12, -16376\")\n"
+      "__jited(\"\tbctrl\")\n"
+      "__jited(\"\tblr\")\n"
+      "__jited(\"...\")\n"
+      "__jited(\"func #1:\")\n"
+      "__jited(\"\tblr\")\n";
+  EXPECT_EQ(jited_annotations(two, 2, {}), block);
+  EXPECT_EQ(mismatch(block, printed(two, 2)), "");
+  two.functions[1].words.push_back(0x7c0802a6);
+  two.functions[1].stub_words = 1;
+  EXPECT_EQ(jited_annotations(two, 2, {}), block + "__jited(\"...\")\n");
+}
+
+// A constant that is not an address is the program's own, and so is a branch within the function.
+TEST(Annotations, KeepNumbersThatAreNotAddresses) {
   EXPECT_THAT(jited_annotations(image(), 2, {}),
               HasSubstr("__jited(\"\tlis 4, -16384\")\n__jited(\"\tsldi 4, 4, 32\")\n"
                         "__jited(\"\toris 4, 4, 1024\")\n__jited(\"\tnop\")\n"));
@@ -200,6 +219,19 @@ TEST(Annotations, LeaveDescriptorsOpen) {
   EXPECT_THAT(jited_annotations(image_of_two(true), 2, {}),
               StartsWith("__arch_powerpc64\n__jited(\"func #0:\")\n__jited(\"...\")\n"
                          "__jited(\"\tlis 12, -16376\")\n"));
+}
+
+// mulli and addi of the program's, with an address; the latter is within the map, too.
+TEST(Annotations, KeepWhatTheProgramDoesWithAnAddress) {
+  model::CodeImage image = image_of_two();
+  image.functions[0].words = {0x3c80c000, 0x788407c6, 0x64840400, 0x38840004, 0x1c84000a};
+  EXPECT_EQ(jited_annotations(image, 1, kMap),
+            "__arch_powerpc64\n"
+            "__jited(\"func #0:\")\n"
+            "__jited(\"\tlis 4, {{.*}}\")\n"
+            "__jited(\"...\")\n"
+            "__jited(\"\taddi 4, 4, 4\")\n"
+            "__jited(\"\tmulli 4, 4, 10\")\n");
 }
 
 // `pla r12` or `addis r12,r2` and `addi r12,r12`: distances from the code or the TOC.
