@@ -46,7 +46,9 @@ void validate_with(bpf::Program& program, const std::optional<std::string>& exte
     }
     program.callx = *callx;
   }
-  value_or_raise(bpf::validate(program));
+  if (const auto valid = bpf::validate(program); !valid) {
+    throw Raised{valid.error()};
+  }
 }
 
 SharedProgram assemble(const std::string& text, const std::string& file, unsigned line,

@@ -204,7 +204,9 @@ std::string to_string(const SourceLocation& where);
 std::string to_string(const Error& error);
 
 // An Error, or none. Nearly always there is none, so that is all but free: a null pointer. What is
-// done with an Error is compiled once, in error.cpp.
+// done with an Error is compiled once, in error.cpp. (Boost.Outcome keeps an Error beside each value:
+// to make and to destroy it was 8 % of the instructions of a run, and its templates 7 % of the time
+// that a folder takes to compile. std::expected comes with C++23.)
 class MaybeError {
  public:
   MaybeError() = default;
@@ -236,6 +238,7 @@ class MaybeError {
   Error* error_ = nullptr;
 };
 
+// The value of a Result that has none.
 struct Success {};
 constexpr Success success() {
   return {};
@@ -244,6 +247,12 @@ constexpr Success success() {
 // Either a T or an Error. Looking at the one that is not there ends the program: that is a bug.
 // Propagate with FARCALL_TRY(value, expression), which declares `value`, or with
 // FARCALL_TRYV(expression), where there is no value.
+//
+//   Result<Cell> read(const std::string& path) {
+//     FARCALL_TRY(text, read_file(path, "write one"));  // returns the error of read_file()
+//     FARCALL_TRYV(check(text));
+//     return parse(text);
+//   }
 template <typename T>
 class [[nodiscard]] Result {
  public:

@@ -19,8 +19,9 @@
 namespace farcall::run {
 namespace {
 
-// Jobs of one batch: enough to hide the round trip, few enough that the first results come soon.
-constexpr std::size_t kBatchJobs = 256;
+// Jobs of one batch: enough to hide the round trip, few enough that the first results come soon, and
+// that a guest which runs no more than some hundred touches little memory.
+constexpr std::size_t kBatchJobs = 128;
 
 // So many machines in a row that end before they have booted are not an accident.
 constexpr unsigned kMostStarts = 3;
