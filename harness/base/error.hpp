@@ -137,6 +137,7 @@ enum class Blame : std::uint8_t {
   X(symbol_mismatch,                "symbol.mismatch",              code)       \
   X(dump_mismatch,                  "dump.mismatch",                code)       \
   X(line_mismatch,                  "line.mismatch",                code)       \
+  X(verifier_mismatch,              "verifier.mismatch",            code)       \
   X(kernel_test_failed,             "kernel.test-failed",           code)       \
   X(kernel_test_missing,            "kernel.test-missing",          code)       \
   X(expected_failure_missing,       "expected-failure.missing",     code)       \

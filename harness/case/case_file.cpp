@@ -22,11 +22,11 @@ Result<void> read_nothing(Reader& /*reader*/, const Section& /*section*/) {
 
 // In the order of SectionKind.
 constexpr std::array<ReadSection, kSectionKindCount> kReaders = {
-    read_error,   read_extension, read_matrix,   read_helper,    read_kfunc,
-    read_stub,    read_btf,       read_assembly, read_elf,       read_raw,
-    read_program, read_context,   read_mem,      read_data,      read_array,
-    read_regs,    read_place,     read_result,   read_mem_after, read_calls,
-    read_fail,    read_known,     read_spoiled,  read_nothing,   read_nothing};
+    read_error,     read_extension, read_matrix, read_helper, read_kfunc,   read_stub,
+    read_btf,       read_assembly,  read_elf,    read_raw,    read_program, read_context,
+    read_mem,       read_data,      read_array,  read_regs,   read_place,   read_result,
+    read_mem_after, read_calls,     read_fail,   read_known,  read_spoiled, read_verifier,
+    read_nothing,   read_nothing};
 
 // Sections that take neither a name nor a selector.
 Result<void> check_arguments(const Section& section) {
@@ -37,6 +37,7 @@ Result<void> check_arguments(const Section& section) {
     case SectionKind::mem:
     case SectionKind::regs:
     case SectionKind::error:
+    case SectionKind::verifier:
     case SectionKind::source:
       return expect_end(section.arguments, word_of(section.kind));
     default:

@@ -151,6 +151,7 @@ struct Case {
   std::vector<Selected<model::ExpectedFailure>> failures;
   std::vector<Selected<std::vector<model::KnownFailure>>> known;
   std::vector<Selected<std::vector<model::Control>>> spoiled;
+  std::optional<model::ExpectedRejection> rejection;  // `-- verifier`
   std::string error;  // `-- error`: the program is to be refused, or to fault, in these words
   // What the program is refused for, in a case that expects an error. There is no program then, and
   // nothing that is said of one has been read.

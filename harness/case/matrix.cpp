@@ -291,6 +291,7 @@ Result<model::Expectation> expectation(const Case& parsed, const Point& point,
       std::ranges::copy(parsed.known[i].value, std::back_inserter(expected.known));
     }
   }
+  expected.rejection = parsed.rejection;
   FARCALL_TRY(failure, only_section(parsed.failures, point, usage.failures));
   if (failure != nullptr) {
     expected.failure = failure->value;

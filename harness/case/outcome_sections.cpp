@@ -228,6 +228,19 @@ Result<void> read_spoiled(Reader& reader, const Section& section) {
   return add_section(reader.result.spoiled, std::move(read));
 }
 
+Result<void> read_verifier(Reader& reader, const Section& section) {
+  FARCALL_TRY(line, only_line(reader, section, "rejects [TEXT]"));
+  Cursor cursor{line};
+  const Word word = cursor.word();
+  if (word.text != "rejects") {
+    return error_at(word.where, ErrorCode::case_syntax,
+                    fmt::format("expected `rejects [TEXT]`, not '{}'", word.text),
+                    "what Linux's verifier accepts needs no section");
+  }
+  reader.result.rejection = {.text = std::string(cursor.rest().text), .line = word.where.line};
+  return success();
+}
+
 Result<void> read_error(Reader& reader, const Section& section) {
   FARCALL_TRY(line, only_line(reader, section, "the text of an error"));
   reader.result.error = line.text;

@@ -115,6 +115,7 @@ Result<void> read_calls(Reader& reader, const Section& section);
 Result<void> read_fail(Reader& reader, const Section& section);
 Result<void> read_known(Reader& reader, const Section& section);
 Result<void> read_spoiled(Reader& reader, const Section& section);
+Result<void> read_verifier(Reader& reader, const Section& section);
 Result<void> read_error(Reader& reader, const Section& section);
 
 // Adds a section to those of its kind; one that looks just like an earlier one is refused.

@@ -44,6 +44,7 @@ constexpr std::array<SectionRow, kSectionKindCount> kSections = {{
     {"fail", "CODE [SITE]", Body::some, true},
     {"known", "lines JIT CODE", Body::some, true},
     {"spoiled", "lines FAULT CODE", Body::some, true},
+    {"verifier", "rejects [TEXT]", Body::some, false},
     {"c", "source that nobody reads", Body::any, false},
     {"no", "nothing", Body::any, false},
 }};

@@ -37,10 +37,11 @@ enum class SectionKind : std::uint8_t {
   fail,
   known,
   spoiled,
+  verifier,
   source,  // `-- c`: what the program was compiled from, for readers
   no_register_offset,
 };
-inline constexpr std::size_t kSectionKindCount = 25;
+inline constexpr std::size_t kSectionKindCount = 26;
 
 std::string_view word_of(SectionKind kind);
 

@@ -55,11 +55,6 @@ std::vector<std::string> notes(const bpf::StackUse& use) {
   return notes;
 }
 
-// A line of the case's file.
-SourceLocation in_case(const model::Cell& cell, unsigned line) {
-  return line == 0 ? SourceLocation{} : SourceLocation{.file = cell.case_path, .line = line};
-}
-
 // What lies after a function's code, layout_findings() speaks of; it calls nobody.
 std::vector<model::DecodedCall> that_are_reached(const Testimony& testimony) {
   std::vector<model::DecodedCall> calls;
@@ -354,6 +349,10 @@ Findings call_objections(const model::Cell& cell, const Interpretation& source) 
 }
 
 }  // namespace
+
+SourceLocation in_case(const model::Cell& cell, unsigned line) {
+  return line == 0 ? SourceLocation{} : SourceLocation{.file = cell.case_path, .line = line};
+}
 
 std::vector<model::Finding> objections(const model::Cell& cell, const Interpretation& source) {
   Findings findings;

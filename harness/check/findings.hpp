@@ -127,6 +127,9 @@ const model::CodeCall* call_at_site(const model::CodeImage& image, bpf::CallSite
 const model::DecodedCall* decoded_at(const std::vector<model::DecodedCall>& decoded,
                                      GuestAddress at);
 
+// A line of the case's file, for a finding; 0: no line.
+SourceLocation in_case(const model::Cell& cell, unsigned line);
+
 // `main`, `main+12` or the bare address where no function lies.
 std::string describe(const model::CodeImage& image, GuestAddress address);
 

@@ -70,4 +70,25 @@ std::vector<model::Finding> kernel_findings(const model::Cell& cell, const Inter
   return findings;
 }
 
+std::vector<model::Finding> verifier_findings(const model::Cell& cell, const VerifierRun& run) {
+  const model::ExpectedRejection& expected = *cell.expected.rejection;
+  const std::string wanted =
+      expected.text.empty() ? "" : fmt::format(" with '{}' in its log", expected.text);
+  if (!run.rejected) {
+    return {{ErrorCode::verifier_mismatch, "",
+             fmt::format("expected the kernel's verifier to reject the program{}; it accepts it",
+                         wanted),
+             in_case(cell, expected.line)}};
+  }
+  if (run.log.empty() || run.log.find(expected.text) == std::string::npos) {
+    return {{ErrorCode::verifier_mismatch, "",
+             fmt::format("expected the kernel's verifier to reject the program{}; {}: {}", wanted,
+                         run.log.empty() ? "without its words the kernel refuses it"
+                                         : "it rejects it otherwise",
+                         run.reason),
+             in_case(cell, expected.line)}};
+  }
+  return {};
+}
+
 }  // namespace farcall::check

@@ -1,4 +1,4 @@
-// What a stock kernel's own run of a cell came to, beside the interpreter.
+// What a stock kernel's own run of a cell came to, beside the interpreter and the case.
 //
 // Pure, like the other witnesses; what the kernel's code does in the bare guest is check.hpp's.
 #pragma once
@@ -34,5 +34,16 @@ struct KernelRun {
 // has none.
 std::vector<model::Finding> kernel_findings(const model::Cell& cell, const Interpretation& source,
                                             const KernelRun& run);
+
+// What the verifier did with a program that the case has it reject. `log`: its words; empty: it had
+// none. `reason`: what of them says why.
+struct VerifierRun {
+  bool rejected = false;
+  std::string log;
+  std::string reason;
+};
+
+// verifier.mismatch: it accepts the program, or rejects it without the words that the case expects.
+std::vector<model::Finding> verifier_findings(const model::Cell& cell, const VerifierRun& run);
 
 }  // namespace farcall::check

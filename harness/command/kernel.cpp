@@ -271,6 +271,7 @@ struct CaptureArguments {
 
 Result<void> write_capture(const CaptureArguments& arguments) {
   FARCALL_TRY(document, run::select_cell(arguments.cell));
+  document.cell.expected.rejection.reset();  // there is no code of what is rejected
   const stock::LinuxCell cell = stock::linux_cell(document.cell);
   if (const auto why = stock::why_not_asked(cell, arguments.mode)) {
     return *why;

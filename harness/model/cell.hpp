@@ -75,6 +75,15 @@ struct KnownFailure {
   friend bool operator==(const KnownFailure&, const KnownFailure&) = default;
 };
 
+// `-- verifier`: Linux's verifier rejects the program, and its log has `text` (empty: any words
+// will do). Other guests have no verifier.
+struct ExpectedRejection {
+  std::string text;
+  unsigned line = 0;
+
+  friend bool operator==(const ExpectedRejection&, const ExpectedRejection&) = default;
+};
+
 // What the case says. Either `failure`, or `result` with what else is said. Each has the line of
 // the case file that says it, counted from 1; 0: no line does.
 struct Expectation {
@@ -86,6 +95,7 @@ struct Expectation {
   std::vector<ExpectedMemory> memory;  // regions that are named keep their other bytes
   std::optional<ExpectedFailure> failure;
   std::vector<KnownFailure> known;  // the first that matches counts
+  std::optional<ExpectedRejection> rejection = {};
 
   friend bool operator==(const Expectation&, const Expectation&) = default;
 };

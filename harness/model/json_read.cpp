@@ -293,6 +293,11 @@ Expectation read_expectation(const Json& json) {
                           .line = read_case_line(one)};
     });
   }
+  if (json.contains("rejection")) {
+    const Json& rejection = json.at("rejection");
+    expected.rejection = ExpectedRejection{.text = rejection.at("text").get<std::string>(),
+                                           .line = read_case_line(rejection)};
+  }
   return expected;
 }
 

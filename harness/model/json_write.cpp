@@ -139,6 +139,10 @@ Json to_json(const Expectation& expected) {
       return with_line(Json{{"jit", known.jit}, {"code", name(known.code)}}, known.line);
     });
   }
+  if (expected.rejection) {
+    json["rejection"] =
+        with_line(Json{{"text", expected.rejection->text}}, expected.rejection->line);
+  }
   return json;
 }
 

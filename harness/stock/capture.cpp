@@ -197,6 +197,25 @@ bool blinds_anything(std::span<const check::BlindedFunction> functions) {
   });
 }
 
+model::Finding warned(const std::string& trouble) {
+  return {ErrorCode::jit_warned, "", "the kernel's log says: " + trouble};
+}
+
+// Of a program that the verifier is to reject: whether it did. Nothing is compared of one that it
+// accepts.
+void judge_rejection(const kernel::Answer& answer, const std::string& trouble, Captured& all) {
+  const check::VerifierRun run{.rejected = answer.outcome == wire::KernelOutcome::rejected,
+                               .log = answer.log,
+                               .reason = reason_in(answer.log, answer.error)};
+  all.findings = check::verifier_findings(all.cell, run);
+  if (!trouble.empty()) {
+    all.findings.push_back(warned(trouble));
+  }
+  if (all.findings.empty()) {
+    all.notes.push_back("as expected, the kernel's verifier rejects it: " + run.reason);
+  }
+}
+
 // The kernel's code of a cell that it has placed.
 Result<model::Document> document_of(const model::Cell& cell, const kernel::Answer& answer,
                                     GuestAddress toc) {
@@ -352,11 +371,15 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
   }
   const kernel::Answer& answer = answered.value();
   const std::string trouble = kernel::trouble_in(answer.kernel_log);
+  if (linux_cell.cell.expected.rejection && answer.outcome != wire::KernelOutcome::no_memory) {
+    judge_rejection(answer, trouble, all);
+    return all;
+  }
   all.skipped = skipped(answer);
   if (all.skipped) {
     if (!trouble.empty()) {  // whatever it refused, it must not warn
       all.skipped.reset();
-      all.findings.push_back({ErrorCode::jit_warned, "", "the kernel's log says: " + trouble});
+      all.findings.push_back(warned(trouble));
     }
     return all;
   }

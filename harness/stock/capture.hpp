@@ -55,7 +55,8 @@ struct Captured {
   std::vector<std::string> notes = {};  // what is worth knowing, and changes nothing
 };
 
-// What the kernel answered to the question of `linux_cell`, asked with that mode. The verifier
+// What the kernel answered to the question of `linux_cell`, asked with that mode. Of a cell that the
+// verifier is to reject: check::verifier_findings(), and no document. Of others: the verifier
 // rejected the program, or has changed its calls: skipped. Findings are those of
 // check::kernel_findings(), dump_and_line_findings(), check::blinding_findings() of a hardened
 // kernel, and jit.crashed, jit.refused (no code with the JIT on, code with the JIT off).

@@ -124,11 +124,13 @@ std::optional<Error> objection(const model::Cell& cell) {
   if (std::ranges::any_of(program.functions, &bpf::Function::begins_program)) {
     return not_asked("several programs");
   }
-  if (std::ranges::any_of(pseudo_calls(program),
+  if (!cell.expected.rejection &&
+      std::ranges::any_of(pseudo_calls(program),
                           [](const bpf::PseudoCall& call) { return call.callee == 0; })) {
     return not_asked("its first function is called, which the verifier refuses");
   }
-  if (cell.expected.failure && !is_of_placement(cell.expected.failure->code)) {
+  if (cell.expected.failure && !is_of_placement(cell.expected.failure->code) &&
+      !cell.expected.rejection) {
     return not_asked(fmt::format("the case expects {}", name(cell.expected.failure->code)));
   }
   if (cell.memory.size() > wire::kMostKernelRegions) {
@@ -199,7 +201,7 @@ std::uint64_t loaded_value(const std::vector<bpf::Slot>& slots, std::uint32_t sl
 model::Expectation without_places(const model::Cell& cell) {
   model::Expectation expected = cell.expected;
   if (expected.failure) {
-    expected = {};
+    expected = {.rejection = cell.expected.rejection};
     expected.any_other_call = true;
   }
   if (expected.result && is_address(cell, *expected.result)) {

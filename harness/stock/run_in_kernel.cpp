@@ -57,6 +57,7 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
     std::vector<std::pair<std::size_t, WalkingCopy>> copies;
     for (const std::size_t i : indices) {
       if (cells[i].mode == wire::KernelMode::interpreter ||
+          cells[i].cell->cell.expected.rejection ||
           cells[i].cell->cell.program->functions.size() < 2) {
         continue;
       }

@@ -238,6 +238,26 @@ TEST(CaseMatrix, KnownFailuresAreOfTheCellsThatTheyAreFor) {
       (model::KnownFailure{.jit = "kernel:6.12*", .code = ErrorCode::result_mismatch, .line = 14}));
 }
 
+TEST(CaseMatrix, WhatTheVerifierIsToRejectIsSaidOfEachCell) {
+  const std::string text =
+      "-- matrix\nendian le be\n" + two_functions(
+                                        "-- result endian=le\n1\n-- calls\nmain[0] callee\n"
+                                        "-- fail endian=be\nguest.budget\n");
+  const auto without = good(text);
+  const auto made = good(text + "-- verifier\nrejects  stack size is 544.  # or more\n");
+  ASSERT_EQ(made.size(), 2U);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(made[i].expected.rejection,
+              (model::ExpectedRejection{.text = "stack size is 544.", .line = 16}));
+    EXPECT_EQ(made[i].name, without[i].name);
+    model::Expectation rest = made[i].expected;
+    rest.rejection.reset();
+    EXPECT_EQ(rest, without[i].expected);
+  }
+  EXPECT_EQ(good(text + "-- verifier\nrejects\n")[0].expected.rejection,
+            (model::ExpectedRejection{.text = "", .line = 16}));
+}
+
 TEST(CaseMatrix, SpoiledCellsComeAfterTheRightOne) {
   const std::string text =
       two_functions("-- result\n1\n-- calls\nmain[0] callee\n-- known\nkernel:* result.mismatch\n");

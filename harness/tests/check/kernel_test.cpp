@@ -85,5 +85,37 @@ TEST(KernelFindings, ALogThatTellsOfADefectIsOne) {
   EXPECT_THAT(codes(other), ElementsAre(ErrorCode::jit_warned));
 }
 
+TEST(VerifierFindings, ARejectionWithTheWordsOfTheCaseIsNone) {
+  model::Cell cell{.case_path = "deep.case"};
+  cell.expected.rejection = {.text = "9 frames", .line = 4};
+  const VerifierRun rejected{
+      .rejected = true, .log = "the call stack of 9 frames is too deep\n", .reason = "too deep"};
+  EXPECT_THAT(verifier_findings(cell, rejected), IsEmpty());
+
+  const auto accepted = verifier_findings(cell, {});
+  ASSERT_EQ(accepted.size(), 1U);
+  EXPECT_EQ(accepted[0].code, ErrorCode::verifier_mismatch);
+  EXPECT_EQ(accepted[0].text,
+            "expected the kernel's verifier to reject the program with '9 frames' in its log; it "
+            "accepts it");
+  EXPECT_EQ(accepted[0].where, (SourceLocation{.file = "deep.case", .line = 4}));
+
+  cell.expected.rejection->text = "10 frames";
+  const auto otherwise = verifier_findings(cell, rejected);
+  ASSERT_EQ(otherwise.size(), 1U);
+  EXPECT_EQ(otherwise[0].code, ErrorCode::verifier_mismatch);
+  EXPECT_THAT(otherwise[0].text, HasSubstr("it rejects it otherwise: too deep"));
+}
+
+TEST(VerifierFindings, WhatIsRefusedWithoutItsWordsIsNotRejectedByIt) {
+  model::Cell cell;
+  cell.expected.rejection = {.text = ""};
+  EXPECT_THAT(verifier_findings(cell, {.rejected = true, .log = "any", .reason = "any"}),
+              IsEmpty());
+  const auto found = verifier_findings(cell, {.rejected = true, .log = "", .reason = "EPERM"});
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_THAT(found[0].text, HasSubstr("without its words the kernel refuses it: EPERM"));
+}
+
 }  // namespace
 }  // namespace farcall::check::kernel_test

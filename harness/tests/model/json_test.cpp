@@ -157,6 +157,7 @@ Document with_everything() {
                                   .address = {0xc000'0000'02a0'0000},
                                   .bytes = std::vector<std::byte>(kLogBytes)});
   document.cell.expected.any_other_call = true;
+  document.cell.expected.rejection = {.text = "too deep", .line = 7};
   document.cell.budget = 5'000'000;
   document.cell.memory.push_back({.name = "programs",
                                   .address = {0xc000'0000'0280'0000},

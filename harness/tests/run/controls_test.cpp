@@ -46,6 +46,7 @@ std::vector<ErrorCode> codes_of_witnesses() {
           symbol_mismatch,  // a stock kernel's: harness/tests/check, harness/tests/run/kernel_*
       ErrorCode::dump_mismatch,
       ErrorCode::line_mismatch,
+      ErrorCode::verifier_mismatch,
       ErrorCode::kernel_test_failed,
       ErrorCode::kernel_test_missing,
   };

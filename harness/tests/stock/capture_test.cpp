@@ -171,6 +171,91 @@ TEST(VerifiersReason, IsNotTheAdviceOfNewerKernels) {
             "verifier cannot use it as an input.");
 }
 
+// What each cell came to, by its name.
+std::map<std::string, std::string> outcomes(const Json& report) {
+  std::map<std::string, std::string> all;
+  for (const Json& cell : report.at("cells")) {
+    all[cell.at("cell").get<std::string>()] = cell.at("outcome").get<std::string>();
+  }
+  return all;
+}
+
+// The program may be one that farcall itself cannot end: nothing of it is run.
+LinuxCell cell_to_be_rejected() {
+  const ScratchFolder folder;
+  const auto selected = run::select_cells(
+      {.paths = {folder.write("endless.case",
+                              "-- asm\ncall local main\nexit\n-- fail\ninterpreter.call-depth\n"
+                              "-- verifier\nrejects last insn is not an exit\n")}});
+  EXPECT_TRUE(selected && selected.value().bad.empty());
+  return linux_cells(selected.value().documents).front();
+}
+
+Captured captured_rejection(const LinuxCell& cell, wire::KernelOutcome outcome,
+                            const std::string& log, const std::string& kernel_log = {}) {
+  kernel::Answer answer;
+  answer.outcome = outcome;
+  answer.error = EINVAL;
+  answer.log = log;
+  answer.kernel_log = kernel_log;
+  return captured(cell, wire::KernelMode::jit, answer, {.name = "k"});
+}
+
+TEST(Rejection, IsWhatTheCellIsAbout) {
+  using enum wire::KernelOutcome;
+  const LinuxCell cell = cell_to_be_rejected();
+  ASSERT_FALSE(cell.skipped) << cell.skipped->message;
+  const std::string log = "last insn is not an exit or jmp\nprocessed 0 insns\n";
+  const Captured passed = captured_rejection(cell, rejected, log);
+  EXPECT_FALSE(passed.skipped || passed.document);
+  EXPECT_THAT(passed.findings, testing::IsEmpty());
+  EXPECT_THAT(
+      passed.notes,
+      testing::ElementsAre(
+          "as expected, the kernel's verifier rejects it: last insn is not an exit or jmp"));
+
+  const auto is_mismatch =
+      testing::ElementsAre(testing::Field(&model::Finding::code, ErrorCode::verifier_mismatch));
+  EXPECT_THAT(captured_rejection(cell, done, "").findings, is_mismatch);
+  EXPECT_THAT(captured_rejection(cell, not_run, "").findings, is_mismatch);
+  EXPECT_THAT(captured_rejection(cell, rejected, "R6 !read_ok\n").findings, is_mismatch);
+  EXPECT_THAT(captured_rejection(cell, rejected, "").findings, is_mismatch);
+  EXPECT_THAT(
+      captured_rejection(cell, rejected, log, "WARNING: CPU: 0 PID: 1 at x.c:68\n").findings,
+      testing::ElementsAre(testing::Field(&model::Finding::code, ErrorCode::jit_warned)));
+  EXPECT_TRUE(captured_rejection(cell, no_memory, "").skipped);  // it was not asked
+}
+
+TEST(LinuxGuest, ACaseMayExpectThatTheVerifierRejectsItsProgram) {
+  const ScratchFolder folder;
+  const std::string accepted = "-- asm\nmov %r0, 1\nexit\n-- result\n1\n-- verifier\nrejects\n";
+  const std::string rejected = "-- asm\nmov %r0, %r6\nexit\n-- result none\n-- verifier\nrejects";
+  (void)folder.write("accepted.case", accepted);
+  (void)folder.write("otherwise.case", rejected + " R7 !read_ok\n");
+  (void)folder.write("rejected.case", rejected + " R6 !read_ok\n");
+  const std::string deep = (cases_folder() / "abi/frames-beyond-512-bytes.case").string();
+  const Finished run = run_farcall({"run", folder.path().string(), deep, "--guest", "linux",
+                                    "--kernel", kKernel, "--format", "json"});
+  EXPECT_EQ(run.exit_code, 1) << run.err;
+  std::map<std::string, std::string> expected;
+  for (const std::string mode : {"jit", "interpreter", "hardened"}) {
+    expected["accepted@linux-" + mode] = "fail";
+    expected["otherwise@linux-" + mode] = "fail";
+    expected["rejected@linux-" + mode] = "pass";
+    expected["frames-beyond-512-bytes@linux-" + mode] = "pass";
+  }
+  EXPECT_EQ(outcomes(Json::parse(run.out)), expected) << run.out;
+  EXPECT_THAT(run.out, AllOf(HasSubstr("verifier.mismatch"), HasSubstr("; it accepts it"),
+                             HasSubstr("it rejects it otherwise: R6 !read_ok"),
+                             HasSubstr("as expected, the kernel's verifier rejects it: combined "
+                                       "stack size of 2 calls is 576")));
+
+  // Of bare cells the section says nothing.
+  const Finished bare = run_farcall({"run", folder.path().string(), deep});
+  EXPECT_EQ(bare.exit_code, 0) << bare.out << bare.err;
+  EXPECT_THAT(bare.out, HasSubstr("4 passed"));
+}
+
 TEST(Capture, WhatAStockKernelIsNotAskedAboutIsNamed) {
   const ScratchFolder folder;
   const std::string end = "exit\n-- place\nmain = text+64K\n-- result none\n";
@@ -190,15 +275,6 @@ TEST(Capture, WhatAStockKernelIsNotAskedAboutIsNamed) {
     EXPECT_EQ(refused.exit_code, 2) << text << refused.out;
     EXPECT_THAT(refused.err, AllOf(HasSubstr(what), HasSubstr("[jit.declined]"))) << text;
   }
-}
-
-// What each cell came to, by its name.
-std::map<std::string, std::string> outcomes(const Json& report) {
-  std::map<std::string, std::string> all;
-  for (const Json& cell : report.at("cells")) {
-    all[cell.at("cell").get<std::string>()] = cell.at("outcome").get<std::string>();
-  }
-  return all;
 }
 
 // Its interpreter goes wrong over a call of more than 32767 slots: an oops, and the end of the
