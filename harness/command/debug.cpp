@@ -89,7 +89,7 @@ Result<std::string> private_folder() {
       runtime != nullptr && *runtime == '/' && ::access(runtime, W_OK) == 0) {
     return std::string(runtime);
   }
-  const std::string folder =
+  std::string folder =
       (std::filesystem::temp_directory_path() / fmt::format("farcall-{}", ::geteuid())).string();
   (void)::mkdir(folder.c_str(), S_IRWXU);  // it may be there already
   struct stat status = {};

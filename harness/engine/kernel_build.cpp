@@ -117,7 +117,7 @@ class Hash {
 };
 
 Result<std::string> find_tool(const std::string& name) {
-  const std::string path = process::program_on_path(name);
+  std::string path = process::program_on_path(name);
   if (path.empty()) {
     return not_built(fmt::format("{} is not installed", name), std::string(kPackages));
   }
