@@ -213,13 +213,9 @@ Command conformance_command(CLI::App& app, const Invocation& invocation) {
       ->add_option("--filter", arguments->wanted.filter,
                    "Only ways whose name, as be16-high@be-jit, matches this pattern")
       ->type_name("GLOB");
-  command
-      ->add_option("--where", arguments->wanted.where,
-                   "Only ways with these values of an axis, as endian=be")
-      ->type_name("AXIS=VALUES")
-      ->expected(1)
-      ->allow_extra_args(false)
-      ->take_all();
+  one_each(command->add_option("--where", arguments->wanted.where,
+                               "Only ways with these values of an axis, as endian=be"))
+      ->type_name("AXIS=VALUES");
   static const std::map<std::string, model::Cpu> kCpus = [] {
     std::map<std::string, model::Cpu> cpus;
     for (const std::string_view name : model::value_names(model::Axis::cpu)) {

@@ -423,8 +423,8 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
   add_kernel(*selftest_app, to_test->kernel);
   selftest_app->add_option("--modules", to_test->modules, "Where the modules of that file are")
       ->type_name("DIR");
-  selftest_app
-      ->add_option("--suite", to_test->suites, "test_bpf, test_tail_calls, test_skb_segment")
+  one_each(selftest_app->add_option("--suite", to_test->suites,
+                                    "test_bpf, test_tail_calls, test_skb_segment"))
       ->check(CLI::IsMember(
           std::vector<std::string>(kernel::kSelftestSuites.begin(), kernel::kSelftestSuites.end())))
       ->type_name("SUITE");
@@ -445,7 +445,7 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
                    "Kernels that were fetched, 6.1 by default, or files of kernels; of each series "
                    "the bpftool, too: farcall kernel fetch --bpftool 6.1")
       ->type_name("VERSION...");
-  listing_app->add_option("--cases", to_list->cases, "Whose programs: `cases` by default")
+  one_each(listing_app->add_option("--cases", to_list->cases, "Whose programs: `cases` by default"))
       ->type_name("PATH");
   const auto do_list =
       with_host(*listing_app, to_list->host, [to_list] { return kernel_listing(*to_list); });

@@ -12,21 +12,19 @@
 #include "vm/libvirt_host.hpp"
 
 namespace farcall::command {
+
+CLI::Option* one_each(CLI::Option* option) {
+  return option->expected(1)->allow_extra_args(false)->take_all();
+}
+
 void add_selection(CLI::App& command, run::Selection& selection) {
-  command
-      .add_option("--filter", selection.filters,
-                  "Only cells whose name matches this pattern; may be given several times")
-      ->type_name("GLOB")
-      ->expected(1)
-      ->allow_extra_args(false)
-      ->take_all();
-  command
-      .add_option("--where", selection.where,
-                  "Only cells with these values of an axis, as cpu=power9,power10")
-      ->type_name("AXIS=VALUES")
-      ->expected(1)
-      ->allow_extra_args(false)
-      ->take_all();
+  one_each(
+      command.add_option("--filter", selection.filters,
+                         "Only cells whose name matches this pattern; may be given several times"))
+      ->type_name("GLOB");
+  one_each(command.add_option("--where", selection.where,
+                              "Only cells with these values of an axis, as cpu=power9,power10"))
+      ->type_name("AXIS=VALUES");
   add_shard(command, selection.shard,
             "Only part I of N of the cells, by their names: for N machines that run one part each");
 }
@@ -63,22 +61,20 @@ void add_jit(CLI::App& command, std::string& jit) {
 }
 
 void add_allow(CLI::App& command, run::RunnerOptions& runner) {
-  command
-      .add_option_function<std::vector<std::string>>(
-          "--allow",
-          [&runner](const std::vector<std::string>& codes) {
-            for (const std::string& text : codes) {
-              const auto code = error_code_named(text);
-              if (!code || blame(*code) != Blame::code) {
-                throw CLI::ValidationError(
-                    "--allow", fmt::format("'{}' is not a code that a cell fails with", text));
-              }
-              runner.allowed.push_back(*code);
-            }
-          },
-          "A cell does not fail for findings with this code; they are counted, not hidden")
-      ->type_name("CODE")
-      ->take_all();
+  one_each(command.add_option_function<std::vector<std::string>>(
+               "--allow",
+               [&runner](const std::vector<std::string>& codes) {
+                 for (const std::string& text : codes) {
+                   const auto code = error_code_named(text);
+                   if (!code || blame(*code) != Blame::code) {
+                     throw CLI::ValidationError(
+                         "--allow", fmt::format("'{}' is not a code that a cell fails with", text));
+                   }
+                   runner.allowed.push_back(*code);
+                 }
+               },
+               "A cell does not fail for findings with this code; they are counted, not hidden"))
+      ->type_name("CODE");
 }
 
 CLI::Option* add_fresh_boot(CLI::App& command, bool& fresh_boot) {

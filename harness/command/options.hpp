@@ -15,6 +15,10 @@
 
 namespace farcall::command {
 
+// An option that may be given several times, each time with one value: what follows it is not taken
+// for more of them. Options that take several values say so, as `--from FILE...`.
+CLI::Option* one_each(CLI::Option* option);
+
 // --filter, --where and --shard.
 void add_selection(CLI::App& command, run::Selection& selection);
 

@@ -16,6 +16,7 @@
 #include "command/commands.hpp"
 #include "command/comparison.hpp"
 #include "command/interruption.hpp"
+#include "command/options.hpp"
 #include "command/terminal.hpp"
 #include "command/versions.hpp"
 
@@ -93,22 +94,15 @@ void count(const model::Verdict& verdict, report::Totals& totals) {
 }  // namespace
 
 void add_formats(CLI::App& command, ReportOptions& options) {
-  command
-      .add_option(
-          "--format", options.formats,
-          fmt::format("{}; several, one before each --output", fmt::join(format_names(), ", ")))
+  one_each(command.add_option("--format", options.formats,
+                              fmt::format("{}; several, one before each --output",
+                                          fmt::join(format_names(), ", "))))
       ->check(CLI::IsMember(format_names()))
-      ->type_name("FORMAT")
-      ->expected(1)
-      ->allow_extra_args(false)
-      ->take_all();
-  command
-      .add_option("--output", options.outputs,
-                  "Write the report of the --format before to this file, and text to the terminal")
-      ->type_name("FILE")
-      ->expected(1)
-      ->allow_extra_args(false)
-      ->take_all();
+      ->type_name("FORMAT");
+  one_each(command.add_option(
+               "--output", options.outputs,
+               "Write the report of the --format before to this file, and text to the terminal"))
+      ->type_name("FILE");
 }
 
 void add_reports(CLI::App& command, ReportOptions& options) {

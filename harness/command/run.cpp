@@ -177,13 +177,11 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
                     "Stop at the first cell that does not pass");
   run_app->add_option("--repeat", arguments->repeat, "Run every cell so many times")
       ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}));
-  run_app
-      ->add_option("--jit", arguments->jits,
-                   "Who makes the code: farcall (the default), exec:COMMAND, or kernel:DIR, the "
-                   "JIT of a Linux source tree; several, to compare them")
+  one_each(run_app->add_option(
+               "--jit", arguments->jits,
+               "Who makes the code: farcall (the default), exec:COMMAND, or kernel:DIR, the "
+               "JIT of a Linux source tree; several, to compare them"))
       ->type_name("JIT")
-      ->expected(1)
-      ->take_all()
       ->excludes(from);
   run_app
       ->add_option_function<std::string>(
@@ -203,13 +201,11 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
           ->type_name("GUEST")
           ->check(CLI::IsMember({"bare", "linux"}))
           ->excludes(from);
-  run_app
-      ->add_option("--kernel", arguments->kernels,
-                   "With --guest linux: a kernel that was fetched, 6.1 by default, or the file of "
-                   "one, vmlinux; several, to run in each")
+  one_each(run_app->add_option(
+               "--kernel", arguments->kernels,
+               "With --guest linux: a kernel that was fetched, 6.1 by default, or the file of "
+               "one, vmlinux; several, to run in each"))
       ->type_name("VERSION")
-      ->expected(1)
-      ->take_all()
       ->needs(guest);
   add_fresh_boot(*run_app, arguments->fresh_boot)->needs(guest);
   run_app->add_option("--seed", arguments->seed,

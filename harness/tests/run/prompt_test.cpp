@@ -51,6 +51,22 @@ TEST(Words, OptionsMayStandBeforeThePath) {
   }
 }
 
+// What may be given several times has one value each time.
+TEST(Words, WhatFollowsAnOptionsValueIsNotAnotherOne) {
+  const ScratchFolder folder;
+  const std::string path = folder.write("four.case", kFourCells);
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"run", "--jit", "farcall", path},
+        {"run", "--allow", "result.mismatch", path},
+        {"faults", "--jit", "farcall", "result-bit"},
+        {"faults", "--cases", path, "result-bit"}}) {
+    const Finished run = run_farcall(arguments);
+    EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  }
+  const Finished suite = run_farcall({"kernel", "selftest", "--suite", "test_bpf", "6.1"});
+  EXPECT_THAT(suite.err, HasSubstr("not expected: 6.1"));  // instead of: not a suite
+}
+
 TEST(Words, AFormatTakesOneWord) {
   const ScratchFolder folder;
   const Finished run =
