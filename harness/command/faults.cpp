@@ -136,11 +136,11 @@ Command faults_command(CLI::App& app, const Invocation& invocation) {
   CLI::App* const faults_app = app.add_subcommand(
       "faults",
       "Put known faults into linker, JIT, guest and dump, and say which witness sees each");
-  one_each(faults_app->add_option(
-               "--jit", arguments->jits,
-               "Whose code they are put into, as `run --jit` has it: farcall (the default), "
-               "exec:COMMAND, kernel:VERSION or kernel:DIR; several, one matrix each"))
-      ->type_name("JIT");
+  faults_app
+      ->add_option("--jit", arguments->jits,
+                   "Whose code they are put into, as `run --jit` has it: farcall (the default), "
+                   "exec:COMMAND, kernel:VERSION or kernel:DIR; several, one matrix each")
+      ->type_name("JIT...");
   add_allow(*faults_app, arguments->runner);
   faults_app->add_option("NAME", arguments->names, "Only these faults");
   faults_app->add_flag("--list", arguments->list, "Show them, and run nothing");

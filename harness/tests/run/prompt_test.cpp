@@ -58,7 +58,6 @@ TEST(Words, WhatFollowsAnOptionsValueIsNotAnotherOne) {
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{"run", "--jit", "farcall", path},
         {"run", "--allow", "result.mismatch", path},
-        {"faults", "--jit", "farcall", "result-bit"},
         {"faults", "--cases", path, "result-bit"}}) {
     const Finished run = run_farcall(arguments);
     EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
