@@ -140,13 +140,13 @@ Command faults_command(CLI::App& app, const Invocation& invocation) {
       ->add_option("--jit", arguments->jits,
                    "Whose code they are put into, as `run --jit` has it: farcall (the default), "
                    "exec:COMMAND, kernel:VERSION or kernel:DIR; several, one matrix each")
-      ->type_name("JIT...");
+      ->type_name("JIT");
   add_allow(*faults_app, arguments->runner);
   faults_app->add_option("NAME", arguments->names, "Only these faults");
   faults_app->add_flag("--list", arguments->list, "Show them, and run nothing");
-  one_each(faults_app->add_option(
-               "--cases", arguments->selection.paths,
-               "Put them into cells of these instead of the cases that farcall comes with"))
+  faults_app
+      ->add_option("--cases", arguments->selection.paths,
+                   "Put them into cells of these instead of the cases that farcall comes with")
       ->type_name("PATH");
   add_choice(*faults_app, "--format", arguments->format, kFaultsFormats, "text, json or markdown",
              "FORMAT");

@@ -146,7 +146,7 @@ Command fuzz_command(CLI::App& app, const Invocation& invocation) {
       ->add_option("--jit", arguments->jits,
                    "Who makes the code: farcall (the default), exec:COMMAND, or kernel:DIR, the "
                    "JIT of a Linux source tree; several, one block each in turn")
-      ->type_name("JIT...");
+      ->type_name("JIT");
   fuzz_app->add_option("--seed", arguments->campaign.seed,
                        "Which programs: the same seed gives the same ones anywhere; 0 by default");
   auto* const time = fuzz_app->add_option_function<std::string>(

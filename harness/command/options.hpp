@@ -16,7 +16,7 @@
 namespace farcall::command {
 
 // An option that may be given several times, each time with one value: what follows it is not taken
-// for more of them. Options that take several values say so, as `--from FILE...`.
+// for more of them. Where an option takes several values, its help shows `FILE ...`.
 CLI::Option* one_each(CLI::Option* option);
 
 // --filter, --where and --shard.

@@ -57,8 +57,7 @@ TEST(Words, WhatFollowsAnOptionsValueIsNotAnotherOne) {
   const std::string path = folder.write("four.case", kFourCells);
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{"run", "--jit", "farcall", path},
-        {"run", "--allow", "result.mismatch", path},
-        {"faults", "--cases", path, "result-bit"}}) {
+        {"run", "--allow", "result.mismatch", path}}) {
     const Finished run = run_farcall(arguments);
     EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
   }
