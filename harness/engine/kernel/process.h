@@ -47,7 +47,7 @@ static void __attribute__((noreturn)) give_up(const char* why, const char* what)
   leave(70);
 }
 
-/* Called by what stands in for each symbol that neither the JIT nor this file has. */
+/* Called by what stands in for each symbol that neither the JIT nor the glue has. */
 void __attribute__((noreturn)) farcall_missing(const char* symbol) {
   give_up("the kernel's JIT called a function that farcall's glue lacks: ", symbol);
 }
