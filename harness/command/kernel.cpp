@@ -278,7 +278,7 @@ Result<void> write_capture(const CaptureArguments& arguments) {
   }
   FARCALL_TRY(kernel, stock::stock_kernel(arguments.kernel, arguments.fresh_boot));
   // Beside its code without hardening one sees whether constants are blinded.
-  std::vector<kernel::Question> questions = {cell.question};
+  std::vector<kernel::Question> questions = {stock::symbols_question(), cell.question};
   if (arguments.mode == wire::KernelMode::hardened) {
     questions.push_back(cell.question);
     questions.back().mode = arguments.mode;
@@ -290,8 +290,9 @@ Result<void> write_capture(const CaptureArguments& arguments) {
                                     .fresh_boot = kernel.fresh_boot,
                                     .host = arguments.host},
                                    questions, {.tell = note}));
+  kernel.asked.symbols = stock::symbols(answers[0]);
   stock::Captured captured =
-      stock::captured(cell, arguments.mode, answers.back(), kernel.asked, &answers.front());
+      stock::captured(cell, arguments.mode, answers.back(), kernel.asked, &answers[1]);
   std::erase_if(captured.findings, stock::is_of_every_kernel);
   if (captured.skipped) {
     return *captured.skipped;

@@ -72,6 +72,7 @@ Result<Answer> read_one(Taker& taker, const Question& question) {
                 .result = said.result,
                 .functions = {},
                 .program = {},
+                .function_types = {},
                 .lines = {},
                 .regions = {},
                 .log = {},
@@ -102,6 +103,9 @@ Result<Answer> read_one(Taker& taker, const Question& question) {
     return bad_answer(fmt::format("a program in its reply: {}", slots.error().message));
   }
   answer.program = std::move(slots).value();
+  for (std::uint32_t i = 0; i < said.function_type_count && !taker.is_short(); ++i) {
+    answer.function_types.push_back(taker.get<wire::KernelFunctionType>());
+  }
   for (std::uint32_t i = 0; i < said.line_count && !taker.is_short(); ++i) {
     const auto line = taker.get<wire::KernelLine>();
     answer.lines.push_back({.slot = line.slot, .address = {line.address}});

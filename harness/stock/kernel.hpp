@@ -6,8 +6,10 @@
 
 #include "base/address.hpp"
 #include "base/error.hpp"
+#include "check/kernel_dump_findings.hpp"
 #include "kernel/kernel_file.hpp"
 #include "show/tag.hpp"
+#include "stock/kernel_symbols.hpp"
 #include "wire/kernel_batch.hpp"
 
 namespace farcall::stock {
@@ -19,6 +21,8 @@ struct AskedKernel {
   std::string name;  // as `6.1.176-1`
   GuestAddress toc;  // its r2
   show::TagHash hash{};
+  check::KernelSeries series = {};
+  KernelSymbols symbols = {};  // none, until the kernel was asked for them
 };
 
 struct StockKernel {
