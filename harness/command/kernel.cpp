@@ -290,7 +290,7 @@ Result<void> write_capture(const CaptureArguments& arguments) {
                                     .fresh_boot = kernel.fresh_boot,
                                     .host = arguments.host},
                                    questions, {.tell = note}));
-  kernel.asked.symbols = stock::symbols(answers[0]);
+  stock::learn(answers[0], kernel.asked);
   stock::Captured captured =
       stock::captured(cell, arguments.mode, answers.back(), kernel.asked, &answers[1]);
   std::erase_if(captured.findings, stock::is_of_every_kernel);

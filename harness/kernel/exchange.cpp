@@ -61,6 +61,11 @@ std::string text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+// type_information() numbers lines from 1; the lower ten bits are the column.
+std::uint32_t slot_of_line(std::uint32_t line_and_column) {
+  return (line_and_column >> 10U) - 1;
+}
+
 // What is cut off makes the taker short, and the answer worthless.
 Result<Answer> read_one(Taker& taker, const Question& question) {
   const auto said = taker.get<wire::KernelAnswer>();
@@ -108,7 +113,9 @@ Result<Answer> read_one(Taker& taker, const Question& question) {
   }
   for (std::uint32_t i = 0; i < said.line_count && !taker.is_short(); ++i) {
     const auto line = taker.get<wire::KernelLine>();
-    answer.lines.push_back({.slot = line.slot, .address = {line.address}});
+    answer.lines.push_back({.slot = line.slot,
+                            .address = {line.address},
+                            .loaded_slot = slot_of_line(line.line_and_column)});
   }
   for (std::uint32_t i = 0; i < said.region_count && !taker.is_short(); ++i) {
     const auto after = taker.get<wire::KernelRegionAfter>();

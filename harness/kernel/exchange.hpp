@@ -67,6 +67,8 @@ struct JitedFunction {
 struct LineRow {
   std::uint32_t slot = 0;  // of the program as the kernel has it
   GuestAddress address;
+  std::uint32_t loaded_slot =
+      0;  // of the program as it was loaded, if type_information() is its BTF
 
   friend bool operator==(const LineRow&, const LineRow&) = default;
 };

@@ -333,8 +333,13 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
   const std::string name = all.cell.name;
   all.cell = placed_by_kernel(linux_cell, answer);
   all.cell.name = name;
-  all.cell.placement.call_base =
-      kernel.symbols.find(kCallBaseSymbol).value_or(all.cell.placement.call_base);
+  const auto call_base = kernel.symbols.find(kCallBaseSymbol);
+  all.cell.placement.call_base = call_base.value_or(GuestAddress{});
+  if (!call_base) {
+    all.notes.emplace_back(
+        "the kernel does not say where its __bpf_call_base is: there is no distance from it, and "
+        "addresses in the dump are not checked");
+  }
   if (jit == answer.functions.empty()) {
     all.findings.push_back({ErrorCode::jit_refused, "",
                             jit ? "the kernel interprets it: its JIT made no code"
@@ -392,10 +397,18 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
           !hardened || check::is_blinded_dump(answer.program) || !blinds_anything(blinded);
       if (knows_lines) {
         all.findings = line_findings(program, *dumped, answer, kernel.toc);
+        const auto found = found_lines(program, *dumped, answer, *all.document->image, kernel.rows);
+        for (std::size_t i = 0; i < found.size(); ++i) {
+          all.document->image->functions[i].lines = found[i].lines;
+        }
+        if (std::string without = without_lines(found); !without.empty()) {
+          all.notes.push_back(std::move(without));
+        }
       } else {
         all.notes.emplace_back(
-            "jited_line_info is not checked: up to 6.12 it is wrong where a hardened program has "
-            "several functions, see line-info-not-blinded of farcall kernel defects");
+            "jited_line_info and control flow are not checked: up to 6.12 it is wrong where a "
+            "hardened program has several functions, see line-info-not-blinded of farcall kernel "
+            "defects");
       }
     } else {
       all.findings.push_back(model::as_finding(document.error()));

@@ -147,9 +147,11 @@ std::optional<bpf::Program> as_source(std::span<const bpf::Slot> dumped) {
   const auto callee = [&](std::size_t i) {
     return static_cast<std::int64_t>(i) + 1 + dumped[i].offset;
   };
-  for (std::size_t i = 0; i < dumped.size(); ++i) {
+  for (std::size_t i = 0; i < dumped.size(); i += bpf::slots_of(dumped[i].opcode)) {
     if (calls(i)) {
       begins.push_back(callee(i));
+    } else if (is_pointer(dumped[i])) {
+      begins.push_back(static_cast<std::int64_t>(i) + 1 + dumped[i].imm);
     }
   }
   std::ranges::sort(begins);
@@ -273,11 +275,15 @@ std::vector<model::Finding> line_findings(const bpf::Program& loaded, const bpf:
 
 std::vector<model::Finding> pointer_findings(const bpf::Program& loaded,
                                              const kernel::Answer& answer, GuestAddress toc) {
+  const std::vector<Naming> all = namings(loaded);
+  if (std::ranges::find(all, check::Named::by_pointer, &Naming::named) == all.end()) {
+    return {};
+  }
   const model::CodeImage image = kernel_image(answer, names_of(loaded), toc);
   const auto made = decode::made_pointers(image, {.endian = model::Endian::little, .toc = toc});
   std::vector<model::Finding> findings;
   auto next = made.begin();
-  for (const Naming& naming : namings(loaded)) {
+  for (const Naming& naming : all) {
     if (naming.named != check::Named::by_pointer) {
       continue;
     }

@@ -14,7 +14,7 @@
 namespace farcall::stock {
 
 // A program as the kernel dumps it, as one whose calls are pc-relative again: their `off` leads to
-// the callee. Nothing: a call leads to no function.
+// the callee. Nothing: a call or a load of a function's address leads to no function.
 std::optional<bpf::Program> as_source(std::span<const bpf::Slot> dumped);
 
 // The same of a dump that comes with the functions it has: its calls and loads of pointers name the

@@ -45,6 +45,11 @@ Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot) {
                      .fresh_boot = fresh_boot};
 }
 
+void learn(const kernel::Answered& answered, AskedKernel& kernel) {
+  kernel.symbols = symbols(answered);
+  kernel.rows = answered ? line_rows(answered.value(), kernel.toc) : LineRows::not_told;
+}
+
 std::string jit_name(const StockKernel& kernel) {
   return "linux:" + kernel.asked.name;
 }

@@ -67,6 +67,8 @@ kernel::Question symbols_question() {
   question.slots.push_back({.opcode = kMovNumber, .dst = 0, .imm = 0});
   question.slots.push_back({.opcode = kEnd});
   question.regions.push_back(std::move(region));
+  const kernel::NamedFunction main = {.name = "main", .begin = 0};
+  question.types = kernel::type_information(question.slots, std::span(&main, 1));
   return question;
 }
 

@@ -80,11 +80,14 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
                              .host = runner.host},
                             questions, {.stopped = listener.stopped, .tell = listener.note},
                             runner.machines);
-    const KernelSymbols known = said ? symbols(said.value().front()) : KernelSymbols();
+    AskedKernel known = kernel.asked;
+    if (said) {
+      learn(said.value().front(), known);
+    }
     for (std::size_t i = 0; i < indices.size(); ++i) {
       if (said) {
         answers[indices[i]] = std::move(said.value()[1 + i]);
-        asked[indices[i]].symbols = known;
+        asked[indices[i]] = known;
       } else {
         answers[indices[i]] = said.error();
       }

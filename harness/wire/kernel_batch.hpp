@@ -159,7 +159,7 @@ static_assert(sizeof(KernelFunction) == 16 + kKernelSymbolBytes);
 struct KernelLine {
   ul64 address;
   ul32 slot;  // of the program as the kernel has it
-  ul32 reserved;
+  ul32 line_and_column;
 };
 static_assert(sizeof(KernelLine) == 16);
 

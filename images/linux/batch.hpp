@@ -71,8 +71,9 @@ inline void write_answer(const Tools& tools, wire::KernelAnswer& said, const Reg
   static_assert(sizeof function_types[0] == sizeof(wire::KernelFunctionType));
   window.write(function_types, said.function_type_count * sizeof function_types[0]);
   for (std::uint32_t i = 0; i < said.line_count; ++i) {
-    const wire::KernelLine line{
-        .address = line_addresses[i], .slot = lines[i].insn_off, .reserved = 0};
+    const wire::KernelLine line{.address = line_addresses[i],
+                                .slot = lines[i].insn_off,
+                                .line_and_column = lines[i].line_col};
     window.write(&line, sizeof line);
   }
   for (std::uint32_t i = 0; i < said.region_count; ++i) {

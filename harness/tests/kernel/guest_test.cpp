@@ -125,7 +125,8 @@ std::vector<std::byte> reply(std::uint64_t end_nonce = kNonce) {
   const auto exit = bpf::encode(bpf::Slot{.opcode = 0x95}, std::endian::little);
   bytes.insert(bytes.end(), exit.begin(), exit.end());
   put(bytes, wire::KernelFunctionType{.slot = 0, .type = 3});
-  put(bytes, wire::KernelLine{.address = 0xc0080000003b7c14, .slot = 0, .reserved = 0});
+  put(bytes,
+      wire::KernelLine{.address = 0xc0080000003b7c14, .slot = 0, .line_and_column = 5U << 10U});
   put(bytes,
       wire::KernelRegionAfter{.address = 0xc008000000540000, .byte_count = 2, .reserved = 0});
   put(bytes, std::uint8_t{7});
@@ -153,7 +154,7 @@ TEST(Exchange, AReplyIsReadAsItWasWritten) {
   EXPECT_THAT(answer.program, ElementsAre(bpf::Slot{.opcode = 0x95}));
   ASSERT_EQ(answer.function_types.size(), 1U);
   EXPECT_EQ(answer.function_types[0].type, 3U);
-  EXPECT_THAT(answer.lines, ElementsAre(LineRow{0, {0xc0080000003b7c14}}));
+  EXPECT_THAT(answer.lines, ElementsAre(LineRow{0, {0xc0080000003b7c14}, 4}));
   EXPECT_THAT(answer.regions,
               ElementsAre(RegionAfter{{0xc008000000540000}, {std::byte{7}, std::byte{8}}}));
   EXPECT_EQ(answer.kernel_log, "log");

@@ -94,6 +94,7 @@ TEST(Capture, HardenedCodeIsLongerAndRunsInTheBareGuestToo) {
     EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
     EXPECT_THAT(run.out, AllOf(HasSubstr("three@linux-" + mode + "-6.1."),
                                HasSubstr("at 2 of 2 call sites interpreter, bytes and CPU agree")));
+    EXPECT_THAT(run.out, HasSubstr("placed by the kernel, +2.0 PiB from __bpf_call_base"));
   }
   EXPECT_GT(words["hardened"], words["jit"]);
   EXPECT_EQ(run_farcall({"kernel", "capture", path, "--mode", "interpreter"}).exit_code, 2);
@@ -114,6 +115,35 @@ TEST(Capture, DamagedCodeOfAKernelIsFoundInTheBareGuest) {
   const Finished run = run_farcall({"run", "--from", folder.write("damaged.json", text)});
   EXPECT_EQ(run.exit_code, 1) << run.out << run.err;
   EXPECT_THAT(run.out, HasSubstr("call.decoded-elsewhere"));
+}
+
+// The kernel's lines are one early on ppc64, and read as such: the way that no run takes is followed.
+TEST(Capture, BranchesOfTheKernelsCodeAreFollowedByItsLines) {
+  const ScratchFolder folder;
+  const std::string document = path_in(folder, "captured.json");
+  const Finished captured = run_farcall(
+      {"kernel", "capture",
+       folder.write("branch.case",
+                    "-- asm\nldxdw %r1, [%r1+0]\nmov %r0, 1\njeq %r1, 7, other\nmov %r0, 2\n"
+                    "add %r0, 3\nother:\nadd %r0, 4\nexit\n"
+                    "-- mem\n05 00 00 00 00 00 00 00\n-- place\nmain = text+64K\n-- result\n9\n"),
+       "--kernel", kKernel, "--output", document});
+  ASSERT_EQ(captured.exit_code, 0) << captured.err;
+  EXPECT_EQ(captured.err, "");  // no note that an instruction has no line
+  std::string text = contents(document);
+  const Json image = Json::parse(text).at("image");
+  // Seven instructions and their prologue, which sets r1 to r5, and an epilogue.
+  EXPECT_EQ(image.at("functions").at(0).at("lines").size(), 13U);
+  const Finished trace = run_farcall({"trace", "--from", document});
+  EXPECT_EQ(trace.exit_code, 0) << trace.err;
+  EXPECT_THAT(trace.out, HasSubstr("main+10      add %r0, 3"));
+  // beq, and a nop after it, over two instructions: one more.
+  const std::size_t at = text.find("0x41820010");
+  ASSERT_NE(at, std::string::npos);
+  text.replace(at, 10, "0x41820014");
+  const Finished damaged = run_farcall({"run", "--from", folder.write("damaged.json", text)});
+  EXPECT_EQ(damaged.exit_code, 1) << damaged.out << damaged.err;
+  EXPECT_THAT(damaged.out, HasSubstr("code.branch-elsewhere"));
 }
 
 // The kernel's own bpf_loop is called where it is in the kernel, and calls back by the address that
@@ -357,6 +387,13 @@ TEST(LinuxGuest, AWalkOverTheStackBelongsToBothModesOfTheJit) {
   const Json report = Json::parse(run.out);
   std::map<std::string, bool> walked;  // no note says that there was none
   for (const Json& cell : report.at("cells")) {
+    if (cell.contains("functions")) {
+      EXPECT_EQ(cell.at("placement"), "kernel");
+      for (const Json& function : cell.at("functions")) {
+        // From the kernel's text to vmalloc.
+        EXPECT_GT(function.at("bytes_from_call_base").get<std::int64_t>(), std::int64_t{1} << 50);
+      }
+    }
     walked[cell.at("cell").get<std::string>()] =
         cell.dump().find("no walk over the stack: f may take an r5") == std::string::npos;
   }
