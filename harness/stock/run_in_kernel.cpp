@@ -49,7 +49,7 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
   for (auto& [machine, indices] : by_machine) {
     // The switch between JIT and interpreter is the guest's: once is enough.
     std::ranges::stable_sort(indices, {}, [&](std::size_t i) { return cells[i].mode; });
-    std::vector<kernel::Question> questions = {symbols_question()};
+    std::vector<kernel::Question> questions;
     for (const std::size_t i : indices) {
       questions.push_back(cells[i].cell->question);
       questions.back().mode = cells[i].mode;
@@ -72,6 +72,7 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
       questions.back().mode = cells[i].mode;
       copies.emplace_back(i, std::move(copy).value());
     }
+    questions.push_back(symbols_question());  // last: it must not change where others are placed
     auto said = kernel::ask({.vmlinux = kernel.vmlinux,
                              .agent = runner.images / "linux-agent",
                              .cpu = machine.cpu,
@@ -82,11 +83,11 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
                             runner.machines);
     AskedKernel known = kernel.asked;
     if (said) {
-      learn(said.value().front(), known);
+      learn(said.value().back(), known);
     }
     for (std::size_t i = 0; i < indices.size(); ++i) {
       if (said) {
-        answers[indices[i]] = std::move(said.value()[1 + i]);
+        answers[indices[i]] = std::move(said.value()[i]);
         asked[indices[i]] = known;
       } else {
         answers[indices[i]] = said.error();

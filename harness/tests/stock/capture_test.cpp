@@ -426,7 +426,7 @@ TEST(LinuxGuest, AHardenedCellSaysWhatCouldNotBeChecked) {
       run_farcall({"run", folder.path().string(), "--guest", "linux", "--kernel", kKernel});
   EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
   EXPECT_THAT(run.out, HasSubstr("6 passed"));
-  EXPECT_THAT(run.out, HasSubstr("jited_line_info is not checked"));
+  EXPECT_THAT(run.out, HasSubstr("jited_line_info and control flow are not checked"));
   EXPECT_THAT(run.out, testing::Not(HasSubstr("no constant that bpf_jit_harden=2 blinds")));
 }
 
