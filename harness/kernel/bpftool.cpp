@@ -135,7 +135,8 @@ Result<Listings> list_programs(const GuestSpec& spec, std::span<const GuestFile>
         {.path = file.path, .mode = S_IFREG | 0755, .bytes = std::as_bytes(std::span(file.bytes))});
   }
   FARCALL_TRY(guest, boot(spec, files, watcher, batch(questions, wanted.nonce)));
-  Listings listings{.outputs = {}, .ids = {}, .answers = {}, .trouble = trouble_in(guest.log)};
+  Listings listings{
+      .outputs = {}, .symbols = {}, .ids = {}, .answers = {}, .trouble = trouble_in(guest.log)};
   std::string_view rest = guest.reply;
   bool is_short = false;
   const auto take = [&](std::size_t size) {
@@ -151,12 +152,16 @@ Result<Listings> list_programs(const GuestSpec& spec, std::span<const GuestFile>
       begin.program_count != questions.size()) {
     return refused("its reply is not one to this boot");
   }
-  for (ToolOutput& output : listings.outputs) {
+  const auto take_output = [&] {
     const auto said = at<wire::KernelToolOutput>(take(sizeof(wire::KernelToolOutput)), 0);
     const auto status = static_cast<int>(std::uint32_t{said.status});
-    output.succeeded = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    output.text = take(said.byte_count);
+    return ToolOutput{.succeeded = WIFEXITED(status) && WEXITSTATUS(status) == 0,
+                      .text = std::string(take(said.byte_count))};
+  };
+  for (ToolOutput& output : listings.outputs) {
+    output = take_output();
   }
+  listings.symbols = take_output().text;
   const std::string_view ids = take(questions.size() * sizeof(ul32));
   for (std::size_t i = 0; i < questions.size(); ++i) {
     listings.ids.push_back(at<ul32>(ids, i * sizeof(ul32)));

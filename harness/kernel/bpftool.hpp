@@ -31,6 +31,7 @@ struct ToolOutput {
 // What one reader gets to see, and what the programs are that are there meanwhile.
 struct Listings {
   std::array<ToolOutput, wire::kListingCommandCount> outputs;
+  std::string symbols;             // what bpftool got to read as /proc/kallsyms
   std::vector<std::uint32_t> ids;  // of each program; 0: it was not loaded
   // Of each: done or rejected. As somebody sees them who may see all; without regions.
   std::vector<Answer> answers;

@@ -11,6 +11,7 @@
 
 #include "bpf/instruction.hpp"
 #include "show/listing.hpp"
+#include "show/symbol.hpp"
 #include "stock/dump.hpp"
 #include "stock/linux_cells.hpp"
 
@@ -22,6 +23,7 @@ enum KnownRow : std::size_t {
   no_disassembler,
   far_call_cut_off,
   far_call_zero,
+  names_collide,
   lines_refused,
   rewritten,
   functions_removed
@@ -202,18 +204,40 @@ std::optional<std::size_t> if_in(Series series, KnownRow row) {
   return is_in ? std::optional<std::size_t>(row) : std::nullopt;
 }
 
-// Which row of what is known explains that the two lines of a program differ: that of a call that
-// is too far, if bpftool's line is the one that such a call has in this series.
+// The kernel's symbols, by their addresses modulo 2^32.
+using LowSymbols = std::multimap<std::uint32_t, std::string>;
+
+// Whether bpftool's name of a callee is that of a symbol which it cannot tell from it.
+bool collides(const std::string& ours, const std::string& theirs, const kernel::Answer& answer,
+              const LowSymbols& symbols) {
+  return std::ranges::any_of(answer.functions, [&](const kernel::JitedFunction& function) {
+    const auto [begin, end] =
+        symbols.equal_range(static_cast<std::uint32_t>(function.address.value));
+    return function.symbol == ours &&
+           std::any_of(begin, end, [&](const auto& symbol) { return symbol.second == theirs; });
+  });
+}
+
+// Which row of what is known explains that the two lines of a program differ: that of a call whose
+// callee's name is another symbol's, or of one that is too far, if bpftool's line is the one that such
+// a call has in this series.
 //
 // Up to 6.12 the verifier looks for the callee where the cut distance leads, and where no function
 // begins there, its number is -ENOENT: no address of jited_ksyms, but one before __bpf_call_base.
 std::optional<std::size_t> known_row(const std::string& ours, const std::string& theirs,
                                      const ListedProgram& program, const kernel::Answer& answer,
-                                     Series series) {
+                                     const LowSymbols& symbols, Series series) {
   static const std::regex kCall("([0-9]+): \\(85\\) call pc[+-][0-9]+#(.*)");
   std::smatch match;
-  if (!std::regex_match(ours, match, kCall) ||
-      answer.program.size() != program.question.slots.size()) {
+  if (!std::regex_match(ours, match, kCall)) {
+    return std::nullopt;
+  }
+  const std::size_t name = ours.find('#') + 1;
+  if (theirs.starts_with(std::string_view(ours).substr(0, name)) &&
+      collides(match[2], theirs.substr(name), answer, symbols)) {
+    return if_in(series, names_collide);
+  }
+  if (answer.program.size() != program.question.slots.size()) {
     return std::nullopt;
   }
   const std::size_t at = std::stoul(match[1]);
@@ -267,7 +291,7 @@ bool are_lines_taken(const kernel::Answer& answer) {
 
 class Comparison {
  public:
-  explicit Comparison(Series series) : series_(series) {}
+  Comparison(Series series, LowSymbols symbols) : series_(series), symbols_(std::move(symbols)) {}
 
   // Line by line: what differs is shown once for a place.
   void compare(std::uint32_t id, const Lines& ours, const Lines& theirs,
@@ -277,7 +301,7 @@ class Comparison {
       const std::string other = i < theirs.size() ? normalized_if_needed(theirs[i]) : "";
       ++result.lines;
       if (one != other) {
-        const auto row = known_row(one, other, program, answer, series_);
+        const auto row = known_row(one, other, program, answer, symbols_, series_);
         add(row, id, one, other);
         if (!row && ours.size() != theirs.size()) {
           return;  // the rest is only shifted
@@ -322,6 +346,7 @@ class Comparison {
   }
 
   Series series_;
+  LowSymbols symbols_;
 };
 
 Lines of(const std::map<std::uint32_t, Lines>& all, std::uint32_t id) {
@@ -381,7 +406,13 @@ std::vector<ListedProgram> listed_programs(std::span<const model::Document> docu
 ListingComparison compare_listings(std::span<const ListedProgram> programs,
                                    const kernel::Listings& listings, wire::ListingReader reader,
                                    Series series, show::TagHash hash) {
-  Comparison comparison(series);
+  LowSymbols symbols;
+  if (const auto read = show::read_kallsyms(listings.symbols, "/proc/kallsyms"); read) {
+    for (const show::Symbol& symbol : read.value()) {
+      symbols.emplace(static_cast<std::uint32_t>(symbol.address.value), symbol.name);
+    }
+  }
+  Comparison comparison(series, std::move(symbols));
   const auto& [show_output, xlated_output, jited_output] = listings.outputs;
   auto all_shown = by_program(show_output.text);
   auto all_listed = by_program(xlated_output.text);

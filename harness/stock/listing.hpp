@@ -50,7 +50,7 @@ struct KnownListingDifference {
   const char* summary = nullptr;
 };
 
-inline constexpr std::array<KnownListingDifference, 6> kListingDifferences = {{
+inline constexpr std::array<KnownListingDifference, 7> kListingDifferences = {{
     {"no-disassembler",
      "listing",
      {6, 1},
@@ -67,6 +67,12 @@ inline constexpr std::array<KnownListingDifference, 6> kListingDifferences = {{
      {7, 2},
      Series{7, 3},
      "The distance of a call of more than 32767 slots is 0."},
+    {"names-collide",
+     "call",
+     {6, 1},
+     {},
+     "bpftool compares addresses modulo 2^32: it names a symbol of the kernel's in place of the "
+     "callee."},
     {"lines-refused",
      "program",
      {6, 1},

@@ -7,9 +7,10 @@
 // The agent loads all programs of the batch and runs none. While they are there, it runs bpftool
 // with each of kListingCommands.
 //
-//   reply   KernelListingReply, then for each command a KernelToolOutput and its bytes, the id of
-//           each program (ul32; 0: it was not loaded), and then what kernel_batch.hpp has as a reply
-//           to the batch, without regions and logs
+//   reply   KernelListingReply, then for each command, and for what bpftool gets to read as
+//           /proc/kallsyms, a KernelToolOutput and its bytes, the id of each program (ul32; 0: it was
+//           not loaded), and then what kernel_batch.hpp has as a reply to the batch, without regions
+//           and logs
 #pragma once
 
 #include <cstddef>

@@ -34,8 +34,9 @@ inline std::uint32_t run_bpftool(const char* const* words) {
   return status;
 }
 
-inline void write_output(const Window& window, std::uint32_t status) {
-  const int file = open_file("/output", O_RDONLY);
+// Tells the host what is in the file.
+inline void write_output(const Window& window, const char* path, std::uint32_t status) {
+  const int file = open_file(path, O_RDONLY);
   const long size = system_call(__NR_lseek, static_cast<std::uint64_t>(file), 0, 2 /* SEEK_END */);
   if (file < 0 || size < 0 ||
       system_call(__NR_lseek, static_cast<std::uint64_t>(file), 0, 0 /* SEEK_SET */) < 0) {
@@ -56,29 +57,67 @@ inline void write_output(const Window& window, std::uint32_t status) {
   close_file(file);
 }
 
-inline bool has_bpf(const char* line, std::size_t size) {
-  for (std::size_t i = 0; i + 3 <= size; ++i) {
-    if (line[i] == 'b' && line[i + 1] == 'p' && line[i + 2] == 'f') {
-      return true;
+template <std::size_t Size>
+bool contains(const char* line, std::size_t size, const char (&text)[Size]) {
+  bool found = false;
+  for (std::size_t i = 0; i + Size - 1 <= size && !found; ++i) {
+    std::size_t same = 0;
+    while (same < Size - 1 && line[i + same] == text[same]) {
+      ++same;
     }
+    found = same == Size - 1;
   }
-  return false;
+  return found;
 }
 
-// Puts a copy in place of /proc/kallsyms with its lines that have `bpf` in them: bpftool reads it
-// once for each program, and all of it would take seconds each time. It looks symbols up by their
-// exact address, so that it misses none of BPF's.
-inline void shorten_kallsyms() {
+inline std::uint64_t address_of(const char* line, std::size_t size) {
+  std::uint64_t address = 0;
+  for (std::size_t i = 0; i < size && line[i] != ' '; ++i) {
+    address = address * 16 +
+              static_cast<std::uint64_t>(line[i] <= '9' ? line[i] - '0' : line[i] - 'a' + 10);
+  }
+  return address;
+}
+
+// The addresses of all BPF functions, modulo 2^32.
+struct LowAddresses {
+  static constexpr std::size_t kMost = 4096;
+  static constexpr std::uint32_t kBits = 1U << 16U;
+
+  void add(std::uint64_t address) {
+    const auto low = static_cast<std::uint32_t>(address);
+    if (address != 0 && count < kMost) {  // 0: it is hidden
+      all[count++] = low;
+      may_have[low / 4 % kBits] = true;
+    }
+  }
+  bool has(std::uint64_t address) const {
+    const auto low = static_cast<std::uint32_t>(address);
+    bool found = false;
+    for (std::size_t i = 0; may_have[low / 4 % kBits] && i < count && !found; ++i) {
+      found = all[i] == low;
+    }
+    return found;
+  }
+
+  std::uint32_t all[kMost];
+  std::size_t count;
+  bool may_have[kBits];
+};
+
+inline LowAddresses low_addresses;
+
+// For each line of /proc/kallsyms, with its end.
+template <typename Action>
+void for_each_symbol(Action action) {
   const int from = open_file("/proc/kallsyms", O_RDONLY);
-  const long to = system_call(__NR_openat, static_cast<std::uint64_t>(AT_FDCWD),
-                              number("/kallsyms"), O_WRONLY | O_CREAT | O_TRUNC, 0444);
   char line[512];
   std::size_t size = 0;
   while (true) {
     const long got =
         system_call(__NR_read, static_cast<std::uint64_t>(from), number(listing), sizeof listing);
-    if (got < 0 || to < 0) {
-      give_up("/proc/kallsyms cannot be copied");
+    if (got < 0) {
+      give_up("/proc/kallsyms cannot be read");
     }
     if (got == 0) {
       break;
@@ -89,16 +128,32 @@ inline void shorten_kallsyms() {
       }
       line[size++] = listing[i];
       if (listing[i] == '\n') {
-        if (has_bpf(line, size) &&
-            system_call(__NR_write, static_cast<std::uint64_t>(to), number(line), size) < 0) {
-          give_up("/proc/kallsyms cannot be copied");
-        }
+        action(line, size);
         size = 0;
       }
     }
   }
   close_file(from);
-  close_file(to);
+}
+
+// Puts a copy in place of /proc/kallsyms: bpftool reads it once for each program, and all of it
+// would take seconds each time. The copy has the lines with `bpf` in them, and those whose address is
+// that of a BPF function modulo 2^32: bpftool takes the two for one.
+inline void shorten_kallsyms() {
+  for_each_symbol([](const char* line, std::size_t size) {
+    if (contains(line, size, "[bpf]")) {
+      low_addresses.add(address_of(line, size));
+    }
+  });
+  const long to = system_call(__NR_openat, static_cast<std::uint64_t>(AT_FDCWD),
+                              number("/kallsyms"), O_WRONLY | O_CREAT | O_TRUNC, 0444);
+  for_each_symbol([to](const char* line, std::size_t size) {
+    if ((contains(line, size, "bpf") || low_addresses.has(address_of(line, size))) &&
+        system_call(__NR_write, static_cast<std::uint64_t>(to), number(line), size) < 0) {
+      give_up("/proc/kallsyms cannot be copied");
+    }
+  });
+  close_file(static_cast<int>(to));
   if (system_call(__NR_mount, number("/kallsyms"), number("/proc/kallsyms"), 0, MS_BIND, 0) < 0) {
     give_up("/proc/kallsyms cannot be replaced");
   }
@@ -171,8 +226,9 @@ inline long load_next(std::size_t& at, std::size_t end) {
                                        .program_count = header.program_count};
   window.write(&begin, sizeof begin);
   for (const auto& words : wire::kListingCommands) {
-    write_output(window, run_bpftool(words));
+    write_output(window, "/output", run_bpftool(words));
   }
+  write_output(window, "/kallsyms", 0);
   set("/proc/sys/kernel/kptr_restrict", "0", "kptr_restrict cannot be set");
   bpf_prog_info info = {};
   for (std::uint32_t i = 0; i < header.program_count; ++i) {

@@ -35,7 +35,8 @@ std::string head() {
 
 // What a bpftool says that agrees; each test spoils one thing.
 kernel::Listings sound() {
-  kernel::Listings listings{.outputs = {}, .ids = {kId}, .answers = {{}}, .trouble = {}};
+  kernel::Listings listings{
+      .outputs = {}, .symbols = {}, .ids = {kId}, .answers = {{}}, .trouble = {}};
   listings.answers[0].outcome = wire::KernelOutcome::done;
   listings.answers[0].program = program().question.slots;
   listings.outputs[0] = {true, head() +
@@ -257,6 +258,40 @@ TEST(Listing, ACallThatIsTooFarIsNewAsNoKernelPrintsIt) {
       << "another distance";
   EXPECT_THAT(far.found({7, 2}, 1, "+0#bpf_prog_0123456789abcdef_F"), ElementsAre("new"))
       << "another callee";
+}
+
+// main calls f, whose address is that of a symbol of the kernel's modulo 2^32.
+TEST(Listing, ANameOfASymbolWithTheSameLowAddressIsKnown) {
+  ListedProgram one;
+  one.question.slots = {{.opcode = 0x85, .src = 1, .imm = 1}, {.opcode = 0x95}, {.opcode = 0x95}};
+  one.functions = {{.name = "main", .begin = 0}, {.name = "f", .begin = 2}};
+  const bpf::Program loaded{
+      .slots = one.question.slots,
+      .functions = {{.name = "main", .begin = 0, .end = 2}, {.name = "f", .begin = 2, .end = 3}}};
+  const auto tags = show::tags(loaded, std::endian::little, show::TagHash::sha1);
+  const std::string callee = "bpf_prog_" + to_string(tags.functions[1]) + "_F";
+  const auto found = [&](const std::string& named, Series series = kFirst) {
+    kernel::Listings listings = sound();
+    const std::string head = "7: syscall  name main  tag " + to_string(tags.program) + "  gpl\n";
+    listings.symbols =
+        "c000000000001000 T kernfs_get\n"
+        "c000000000001004 T kernfs_put\n"
+        "c008000000001000 t " +
+        callee + "\t[bpf]\n";
+    listings.answers[0].program = one.question.slots;
+    listings.answers[0].functions = {
+        {.address = {kCode + 0x1000}, .symbol = "bpf_prog_main", .words = {0, 0}},
+        {.address = {kCode}, .symbol = callee, .words = {0, 0}}};
+    listings.outputs[0].text =
+        head + "\tloaded_at 2026  uid 0\n\txlated 24B  jited 16B  memlock 65536B\n";
+    listings.outputs[1].text =
+        head + "   0: (85) call pc+1#" + named + "\n   1: (95) exit\n   2: (95) exit\n";
+    return differences(one, listings, series);
+  };
+  EXPECT_THAT(found(callee), IsEmpty());
+  EXPECT_THAT(found("kernfs_get"), ElementsAre("names-collide"));
+  EXPECT_THAT(found("kernfs_put"), ElementsAre("new")) << "of another address";
+  EXPECT_THAT(found("kernfs_get", {6, 0}), testing::Contains("new")) << "of no known series";
 }
 
 TEST(Listing, OfAProgramWithoutItsFunctionsInstructionsAreNotCompared) {
