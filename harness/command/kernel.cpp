@@ -283,6 +283,7 @@ Result<void> write_capture(const CaptureArguments& arguments) {
     questions.push_back(cell.question);
     questions.back().mode = arguments.mode;
   }
+  questions.push_back(stock::symbols_question());  // last: it must not change where code is placed
   FARCALL_TRY(answers, kernel::ask({.vmlinux = kernel.vmlinux,
                                     .agent = arguments.images / "linux-agent",
                                     .cpu = document.cell.axes.cpu,
@@ -290,8 +291,9 @@ Result<void> write_capture(const CaptureArguments& arguments) {
                                     .fresh_boot = kernel.fresh_boot,
                                     .host = arguments.host},
                                    questions, {.tell = note}));
-  stock::Captured captured =
-      stock::captured(cell, arguments.mode, answers.back(), kernel.asked, &answers.front());
+  stock::learn(answers.back(), kernel.asked);
+  stock::Captured captured = stock::captured(cell, arguments.mode, answers[answers.size() - 2],
+                                             kernel.asked, &answers.front());
   std::erase_if(captured.findings, stock::is_of_every_kernel);
   if (captured.skipped) {
     return *captured.skipped;

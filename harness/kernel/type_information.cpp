@@ -37,7 +37,6 @@ constexpr std::uint32_t kPrototype = 13U << 24U;
 constexpr std::uint32_t kSigned32 = 0x0100'0020;  // what follows an int: signed, 32 bits
 constexpr std::uint32_t kIntNumber = 1;
 constexpr std::uint32_t kPrototypeNumber = 2;
-constexpr std::uint32_t kFirstFunctionNumber = 3;
 
 template <typename T>
 void append(std::vector<std::byte>& bytes, const T& value) {
@@ -75,7 +74,7 @@ TypeInformation type_information(std::span<const bpf::Slot> slots,
     append(types, BtfType{.name = add_string(name_in_c(functions[i].name)),
                           .info = kFunction,
                           .size_or_type = kPrototypeNumber});
-    all.functions.push_back({.slot = functions[i].begin, .type = kFirstFunctionNumber + i});
+    all.functions.push_back({.slot = functions[i].begin, .type = kFirstFunctionType + i});
   }
   BtfHeader header;
   header.types_bytes = static_cast<std::uint32_t>(types.size());

@@ -11,9 +11,8 @@ namespace farcall::stock {
 namespace {
 
 // Linux makes tags with SHA-256 since 6.18.
-show::TagHash hash_of(const kernel::KernelFacts& facts) {
-  return std::pair(facts.major, facts.minor) < std::pair(6U, 18U) ? show::TagHash::sha1
-                                                                  : show::TagHash::sha256;
+show::TagHash hash_of(check::KernelSeries series) {
+  return series < check::KernelSeries{6, 18} ? show::TagHash::sha1 : show::TagHash::sha256;
 }
 
 }  // namespace
@@ -35,11 +34,20 @@ Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot) {
   }
   FARCALL_TRY(file, kernel::KernelFile::read(vmlinux));
   const kernel::KernelFacts facts = file.facts();
+  const check::KernelSeries series = {facts.major, facts.minor};
   return StockKernel{.vmlinux = std::move(vmlinux),
                      .modules = std::move(modules),
                      .file = std::move(file),
-                     .asked = {.name = std::move(name), .toc = facts.toc, .hash = hash_of(facts)},
+                     .asked = {.name = std::move(name),
+                               .toc = facts.toc,
+                               .hash = hash_of(series),
+                               .series = series},
                      .fresh_boot = fresh_boot};
+}
+
+void learn(const kernel::Answered& answered, AskedKernel& kernel) {
+  kernel.symbols = symbols(answered);
+  kernel.rows = answered ? line_rows(answered.value(), kernel.toc) : LineRows::not_told;
 }
 
 std::string jit_name(const StockKernel& kernel) {

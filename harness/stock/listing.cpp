@@ -12,7 +12,7 @@
 #include "bpf/instruction.hpp"
 #include "show/listing.hpp"
 #include "show/symbol.hpp"
-#include "stock/capture.hpp"
+#include "stock/dump.hpp"
 #include "stock/linux_cells.hpp"
 
 namespace farcall::stock {
@@ -369,10 +369,27 @@ void compare_jited(const kernel::ToolOutput& output, Comparison& comparison) {
 
 }  // namespace
 
+namespace {
+
+// Calls of helpers and loads of functions' addresses, which our listings do not have as bpftool's.
+bool names_more_than_functions(std::span<const bpf::Slot> slots) {
+  for (std::size_t i = 0; i < slots.size(); i += bpf::slots_of(slots[i].opcode)) {
+    const bool is_helper = slots[i].opcode == kCallOpcode && slots[i].src == bpf::kHelperCall;
+    const bool is_pointer =
+        slots[i].opcode == bpf::kLoadImmediate64 && slots[i].src == bpf::kPseudoFunction;
+    if (is_helper || is_pointer) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
 std::vector<ListedProgram> listed_programs(std::span<const model::Document> documents) {
   std::vector<ListedProgram> programs;
   for (LinuxCell& cell : linux_cells(documents)) {
-    if (cell.skipped) {
+    if (cell.skipped || names_more_than_functions(cell.question.slots)) {
       continue;
     }
     ListedProgram program{.question = std::move(cell.question), .functions = {}};

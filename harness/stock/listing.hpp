@@ -14,13 +14,13 @@
 #pragma once
 
 #include <array>
-#include <compare>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "check/kernel_dump_findings.hpp"
 #include "kernel/bpftool.hpp"
 #include "kernel/exchange.hpp"
 #include "show/tag.hpp"
@@ -33,16 +33,12 @@ struct ListedProgram {
   std::vector<kernel::NamedFunction> functions;
 };
 
-// All of `documents` that a stock kernel has a counterpart of, each with BTF and without.
+// All of `documents` that a stock kernel has a counterpart of, each with BTF and without; but for those
+// that call helpers or load addresses of functions.
 std::vector<ListedProgram> listed_programs(std::span<const model::Document> documents);
 
-// Of a kernel, and of the bpftool of its source: 6.12.
-struct Series {
-  unsigned major = 0;
-  unsigned minor = 0;
-
-  friend auto operator<=>(const Series&, const Series&) = default;
-};
+// Of a kernel, and of the bpftool of its source.
+using Series = check::KernelSeries;
 
 // A way in which bpftool's listings are known to differ from ours. In a series that is not from
 // `since` to `until` it is new.

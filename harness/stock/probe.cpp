@@ -10,6 +10,7 @@
 #include "bpf/assembler.hpp"
 #include "bpf/program.hpp"
 #include "stock/capture.hpp"
+#include "stock/dump.hpp"
 #include "stock/linux_cells.hpp"
 
 namespace farcall::stock {
@@ -147,11 +148,12 @@ ProbeStory line_info(const kernel::Answer& jit, GuestAddress toc) {
   if (jit.lines.empty()) {
     return not_seen("the kernel tells of no lines");
   }
-  for (const model::Finding& finding : dump_and_line_findings(near_program(), jit, toc)) {
-    if (finding.code == ErrorCode::line_mismatch) {
-      return {Shown::there, finding.site + ": " + finding.text};
-    }
-    return not_seen(finding.text);
+  const auto dumped = as_source(near_program(), jit);
+  if (!dumped) {
+    return not_seen("the calls in the kernel's dump are not those of the program");
+  }
+  for (const model::Finding& finding : line_findings(near_program(), *dumped, jit, toc)) {
+    return {Shown::there, finding.site + ": " + finding.text};
   }
   return {Shown::absent, {}};
 }

@@ -45,6 +45,7 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
   std::vector<kernel::Answered> answers(
       cells.size(), Error{.code = ErrorCode::machine_lost, .message = "it was not asked"});
   std::vector<StackWalk> walks(cells.size());
+  std::vector<AskedKernel> asked(cells.size(), kernel.asked);
   for (auto& [machine, indices] : by_machine) {
     // The switch between JIT and interpreter is the guest's: once is enough.
     std::ranges::stable_sort(indices, {}, [&](std::size_t i) { return cells[i].mode; });
@@ -53,6 +54,7 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
       questions.push_back(cells[i].cell->question);
       questions.back().mode = cells[i].mode;
     }
+    const std::size_t first_copy = questions.size();
     // After all the others: whatever comes of them, those have been answered.
     std::vector<std::pair<std::size_t, WalkingCopy>> copies;
     for (const std::size_t i : indices) {
@@ -70,6 +72,7 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
       questions.back().mode = cells[i].mode;
       copies.emplace_back(i, std::move(copy).value());
     }
+    questions.push_back(symbols_question());  // last: it must not change where others are placed
     auto said = kernel::ask({.vmlinux = kernel.vmlinux,
                              .agent = runner.images / "linux-agent",
                              .cpu = machine.cpu,
@@ -78,16 +81,21 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
                              .host = runner.host},
                             questions, {.stopped = listener.stopped, .tell = listener.note},
                             runner.machines);
+    AskedKernel known = kernel.asked;
+    if (said) {
+      learn(said.value().back(), known);
+    }
     for (std::size_t i = 0; i < indices.size(); ++i) {
       if (said) {
         answers[indices[i]] = std::move(said.value()[i]);
+        asked[indices[i]] = known;
       } else {
         answers[indices[i]] = said.error();
       }
     }
     for (std::size_t i = 0; said && i < copies.size(); ++i) {
       walks[copies[i].first] =
-          stack_walk(copies[i].second, said.value()[indices.size() + i], kernel.asked.toc);
+          stack_walk(copies[i].second, said.value()[first_copy + i], kernel.asked.toc);
     }
   }
   std::map<const LinuxCell*, const kernel::Answered*> unhardened;
@@ -99,7 +107,7 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
   std::vector<Captured> all;
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const auto plain = unhardened.find(cells[i].cell);
-    all.push_back(captured(*cells[i].cell, cells[i].mode, answers[i], kernel.asked,
+    all.push_back(captured(*cells[i].cell, cells[i].mode, answers[i], asked[i],
                            plain == unhardened.end() ? nullptr : plain->second));
     Captured& one = all.back();
     if (!one.skipped) {
