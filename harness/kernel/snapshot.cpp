@@ -63,11 +63,9 @@ bool has_its_kernel(const fs::path& snapshot) {
 }
 
 bool is_forgotten(const fs::path& snapshot) {
-  struct stat status = {};
-  return ::lstat(snapshot.c_str(), &status) == 0 &&
-         std::chrono::system_clock::now() -
-                 std::chrono::system_clock::from_time_t(status.st_atime) >
-             kKept;
+  std::error_code error;
+  const auto used = fs::last_write_time(snapshot, error);
+  return !error && fs::file_time_type::clock::now() - used > kKept;
 }
 
 void tidy(const fs::path& folder) {
@@ -110,8 +108,7 @@ std::optional<process::FileDescriptor> Snapshot::open() const {
       begin != key_) {
     return std::nullopt;
   }
-  const std::array<timespec, 2> used_now = {{{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}}};
-  ::futimens(file.number(), used_now.data());
+  ::futimens(file.number(), nullptr);  // used now
   return file;
 }
 

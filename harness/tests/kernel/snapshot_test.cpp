@@ -1,12 +1,10 @@
 #include "kernel/snapshot.hpp"
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <chrono>
 #include <filesystem>
 #include <string>
@@ -132,10 +130,7 @@ TEST_F(SnapshotFile, WhatIsLeftIsRemovedByTheNext) {
 
 TEST_F(SnapshotFile, WhatNobodyReadsForTwoWeeksIsRemovedByTheNext) {
   const auto age = [this](std::chrono::hours hours) {
-    const auto used = std::chrono::system_clock::now() - hours;
-    const std::array<timespec, 2> times = {
-        {{.tv_sec = std::chrono::system_clock::to_time_t(used)}, {.tv_nsec = UTIME_OMIT}}};
-    ASSERT_EQ(::utimensat(AT_FDCWD, snapshot().path().c_str(), times.data(), 0), 0);
+    fs::last_write_time(snapshot().path(), fs::file_time_type::clock::now() - hours);
   };
   const std::chrono::hours fortnight = std::chrono::days{14};
   write("guest");
