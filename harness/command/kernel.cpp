@@ -272,24 +272,21 @@ struct CaptureArguments {
 Result<void> write_capture(const CaptureArguments& arguments) {
   FARCALL_TRY(document, run::select_cell(arguments.cell));
   document.cell.expected.rejection.reset();  // there is no code of what is rejected
-  const stock::LinuxCell cell = stock::linux_cell(document.cell);
+  FARCALL_TRY(kernel, stock::stock_kernel(arguments.kernel, arguments.fresh_boot));
+  const stock::LinuxCell cell = stock::linux_cell(document.cell, kernel.asked.facts);
   if (const auto why = stock::why_not_asked(cell, arguments.mode)) {
     return *why;
   }
-  FARCALL_TRY(kernel, stock::stock_kernel(arguments.kernel, arguments.fresh_boot));
   // Beside its code without hardening one sees whether constants are blinded.
   std::vector<kernel::Question> questions = {cell.question};
   if (arguments.mode == wire::KernelMode::hardened) {
     questions.push_back(cell.question);
     questions.back().mode = arguments.mode;
   }
-  FARCALL_TRY(answers, kernel::ask({.vmlinux = kernel.vmlinux,
-                                    .agent = arguments.images / "linux-agent",
-                                    .cpu = document.cell.axes.cpu,
-                                    .mmu = document.cell.axes.mmu,
-                                    .fresh_boot = kernel.fresh_boot,
-                                    .host = arguments.host},
-                                   questions, {.tell = note}));
+  kernel::GuestSpec spec = stock::guest_of(kernel, arguments.images, arguments.host);
+  spec.cpu = document.cell.axes.cpu;
+  spec.mmu = document.cell.axes.mmu;
+  FARCALL_TRY(answers, kernel::ask(spec, questions, {.tell = note}));
   stock::Captured captured =
       stock::captured(cell, arguments.mode, answers.back(), kernel.asked, &answers.front());
   std::erase_if(captured.findings, stock::is_of_every_kernel);

@@ -88,11 +88,8 @@ Result<bool> compare(const stock::StockKernel& kernel,
     const auto reader = static_cast<wire::ListingReader>(i);
     FARCALL_TRY(listings,
                 kernel::list_programs(
-                    {.vmlinux = kernel.vmlinux,
-                     .agent = arguments.images / "linux-agent",
-                     .host = arguments.host},
-                    bpftool, questions, reader,
-                    {.stopped = [] { return Interruption::signal() != 0; }, .tell = note}));
+                    stock::guest_of(kernel, arguments.images, arguments.host), bpftool, questions,
+                    reader, {.stopped = [] { return Interruption::signal() != 0; }, .tell = note}));
     if (!listings.trouble.empty()) {
       return Error{.code = ErrorCode::jit_warned,
                    .message = "the kernel's log says: " + listings.trouble};

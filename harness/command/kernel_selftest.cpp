@@ -48,8 +48,7 @@ ExitCode kernel_selftest(const SelftestArguments& arguments) {
   auto& [kernel, modules, reporting] = prepared.value();
   const Interruption interruption;
   const auto stopped = [] { return Interruption::signal() != 0; };
-  const kernel::GuestSpec spec{
-      .vmlinux = kernel.vmlinux, .agent = arguments.images / "linux-agent", .host = arguments.host};
+  const kernel::GuestSpec spec = stock::guest_of(kernel, arguments.images, arguments.host);
   const std::vector<std::string> suites =
       arguments.suites.empty()
           ? std::vector<std::string>(kernel::kSelftestSuites.begin(), kernel::kSelftestSuites.end())

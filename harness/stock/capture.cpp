@@ -59,7 +59,7 @@ bool ends_a_path(std::uint32_t word) {
 std::uint32_t words_after_the_last_reached(const model::CodeFunction& function) {
   const std::size_t count = function.words.size();
   std::vector<bool> reached(count);
-  std::vector<std::size_t> open = {0};
+  std::vector<std::size_t> open = {function.descriptor_words};
   while (!open.empty()) {
     std::size_t at = open.back();
     open.pop_back();
@@ -76,17 +76,23 @@ std::uint32_t words_after_the_last_reached(const model::CodeFunction& function) 
     }
   }
   std::size_t end = count;
-  while (end > 0 && !reached[end - 1]) {
+  while (end > function.descriptor_words && !reached[end - 1]) {
     --end;
   }
   return static_cast<std::uint32_t>(count - end);
+}
+
+// How many of a function's words are its descriptor.
+std::uint32_t descriptor_words(const kernel::JitedFunction& function, model::Abi abi) {
+  const bool has_code = function.words.size() > model::kDescriptorWords;
+  return abi == model::Abi::elfv1 && has_code ? model::kDescriptorWords : 0;
 }
 
 // What functions load r2 from: so far after r13. Nothing: they do not.
 std::optional<std::uint32_t> toc_displacement(const model::CodeImage& image) {
   constexpr std::uint32_t kLoadToc = 0xe84d0000;  // ld r2,D(r13)
   for (const model::CodeFunction& function : image.functions) {
-    for (const std::uint32_t word : function.words) {
+    for (const std::uint32_t word : std::span(function.words).subspan(function.descriptor_words)) {
       if ((word & 0xffff0003U) == kLoadToc) {
         return word & 0xfffcU;
       }
@@ -127,11 +133,13 @@ std::string reason_in(std::string log, std::uint32_t error) {
 // what the verifier made of it.
 std::vector<check::SymbolStory> symbol_stories(const LinuxCell& linux_cell,
                                                const bpf::Program& dumped,
-                                               const kernel::Answer& answer, show::TagHash hash) {
+                                               const kernel::Answer& answer,
+                                               const AskedKernel& kernel) {
   bpf::Program loaded = *linux_cell.cell.program;
   loaded.slots = linux_cell.question.slots;
-  const show::Tag whole = show::tags(loaded, std::endian::little, hash).program;
-  const show::ProgramTags parts = show::tags(dumped, std::endian::little, hash);
+  const std::endian order = kernel.facts.order();
+  const show::Tag whole = show::tags(loaded, order, kernel.hash).program;
+  const show::ProgramTags parts = show::tags(dumped, order, kernel.hash);
   std::vector<check::SymbolStory> stories;
   for (std::size_t i = 0; i < answer.functions.size(); ++i) {
     stories.push_back(
@@ -218,13 +226,13 @@ void judge_rejection(const kernel::Answer& answer, const std::string& trouble, C
 
 // The kernel's code of a cell that it has placed.
 Result<model::Document> document_of(const model::Cell& cell, const kernel::Answer& answer,
-                                    GuestAddress toc) {
+                                    const kernel::KernelFacts& facts) {
   std::vector<std::string> names;
   for (const bpf::Function& function : cell.program->functions) {
     names.push_back(function.name);
   }
-  model::Document document{.cell = cell, .linked = {}, .image = kernel_image(answer, names, toc)};
-  document.cell.placement.toc = toc;
+  model::Document document{.cell = cell, .linked = {}, .image = kernel_image(answer, names, facts)};
+  document.cell.placement.toc = facts.toc;
   document.cell.placement.functions.clear();
   for (const model::CodeFunction& function : document.image->functions) {
     document.cell.placement.functions.push_back(function.address);
@@ -301,7 +309,7 @@ std::optional<Error> why_not_asked(const LinuxCell& linux_cell, wire::KernelMode
 }
 
 model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std::string> names,
-                              GuestAddress toc) {
+                              const kernel::KernelFacts& facts) {
   model::CodeImage image;
   image.placed_by = model::PlacedBy::image;
   image.bpf_registers = kLinuxRegisters;
@@ -311,6 +319,7 @@ model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std:
                              .address = function.address,
                              .words = function.words,
                              .pass_words = {},
+                             .descriptor_words = descriptor_words(function, facts.abi),
                              .lines = {}};
     code.stub_words = words_after_the_last_reached(code);
     image.functions.push_back(std::move(code));
@@ -318,14 +327,15 @@ model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std:
   image.entry = image.functions.front().address;
   if (const auto displacement = toc_displacement(image)) {
     model::ThreadArea area{.address = {}, .bytes = std::vector<std::byte>(*displacement + 8)};
-    store(&area.bytes[*displacement], toc.value, std::endian::little);
+    store(&area.bytes[*displacement], facts.toc.value, facts.order());
     image.thread_area = std::move(area);
   }
   return image;
 }
 
 std::vector<model::Finding> dump_and_line_findings(const bpf::Program& program,
-                                                   const kernel::Answer& answer, GuestAddress toc) {
+                                                   const kernel::Answer& answer,
+                                                   const kernel::KernelFacts& facts) {
   const auto dumped = as_source(answer.program);
   if (!dumped || answer.functions.size() != program.functions.size() ||
       census(*dumped) != census(program)) {
@@ -347,8 +357,8 @@ std::vector<model::Finding> dump_and_line_findings(const bpf::Program& program,
   for (const kernel::LineRow& line : answer.lines) {
     lines.push_back({.slot = line.slot, .address = line.address});
   }
-  const auto decoded = decode::call_sites(kernel_image(answer, names, toc),
-                                          {.endian = model::Endian::little, .toc = toc});
+  const auto decoded = decode::call_sites(kernel_image(answer, names, facts),
+                                          {.endian = facts.endian, .toc = facts.toc});
   const auto of_lines = check::line_findings(lines, calls_in_code(program, *dumped, decoded));
   findings.insert(findings.end(), of_lines.begin(), of_lines.end());
   return findings;
@@ -431,8 +441,8 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
         all.notes.emplace_back("the program has no constant that bpf_jit_harden=2 blinds");
       }
     }
-    run.symbols = symbol_stories(linux_cell, *dumped, answer, kernel.hash);
-    auto document = document_of(all.cell, answer, kernel.toc);
+    run.symbols = symbol_stories(linux_cell, *dumped, answer, kernel);
+    auto document = document_of(all.cell, answer, kernel.facts);
     if (document) {
       all.document = std::move(document).value();
       all.cell = all.document->cell;
@@ -445,7 +455,7 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
             "jited_line_info is not checked: up to 6.12 it is wrong where a hardened program has "
             "several functions, see line-info-not-blinded of farcall kernel defects");
       }
-      all.findings = dump_and_line_findings(program, told, kernel.toc);
+      all.findings = dump_and_line_findings(program, told, kernel.facts);
     } else {
       all.findings.push_back(model::as_finding(document.error()));
     }

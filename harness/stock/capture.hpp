@@ -23,7 +23,7 @@ namespace farcall::stock {
 
 // The code that it made, without what a cell adds; `names` are those of its functions.
 model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std::string> names,
-                              GuestAddress toc);
+                              const kernel::KernelFacts& facts);
 
 // A program as the kernel dumps it, as one whose calls are pc-relative again: their `off` leads to
 // the callee. Nothing: a call leads to no function.
@@ -32,7 +32,8 @@ std::optional<bpf::Program> as_source(std::span<const bpf::Slot> dumped);
 // What the kernel tells of a program that it has JITed, beside the program and the code, see
 // check/kernel_dump_findings.hpp: dump.mismatch, line.mismatch.
 std::vector<model::Finding> dump_and_line_findings(const bpf::Program& program,
-                                                   const kernel::Answer& answer, GuestAddress toc);
+                                                   const kernel::Answer& answer,
+                                                   const kernel::KernelFacts& facts);
 
 // Why a kernel's answer tells nothing of a run: jit.declined. The verifier rejected the program, or the
 // kernel did not run it. Empty: it ran.

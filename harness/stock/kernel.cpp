@@ -38,8 +38,18 @@ Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot) {
   return StockKernel{.vmlinux = std::move(vmlinux),
                      .modules = std::move(modules),
                      .file = std::move(file),
-                     .asked = {.name = std::move(name), .toc = facts.toc, .hash = hash_of(facts)},
+                     .asked = {.name = std::move(name), .facts = facts, .hash = hash_of(facts)},
                      .fresh_boot = fresh_boot};
+}
+
+kernel::GuestSpec guest_of(const StockKernel& kernel, const std::filesystem::path& images,
+                           vm::Host* host) {
+  const model::Endian endian = kernel.asked.facts.endian;
+  return {.vmlinux = kernel.vmlinux,
+          .agent = images / (endian == model::Endian::big ? "linux-agent-be" : "linux-agent"),
+          .order = byte_order(endian),
+          .fresh_boot = kernel.fresh_boot,
+          .host = host};
 }
 
 std::string jit_name(const StockKernel& kernel) {

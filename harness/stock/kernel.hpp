@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <string>
 
-#include "base/address.hpp"
 #include "base/error.hpp"
+#include "kernel/guest_spec.hpp"
 #include "kernel/kernel_file.hpp"
 #include "show/tag.hpp"
 #include "wire/kernel_batch.hpp"
@@ -17,7 +17,7 @@ inline constexpr const char* kDefaultKernel = "6.1";
 // The kernel that was asked.
 struct AskedKernel {
   std::string name;  // as `6.1.176-1`
-  GuestAddress toc;  // its r2
+  kernel::KernelFacts facts;
   show::TagHash hash{};
 };
 
@@ -32,6 +32,11 @@ struct StockKernel {
 // A version that was fetched, or the file of a kernel. kernel.unknown, kernel.not-fetched,
 // document.invalid.
 Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot = false);
+
+// Which guest boots it: with the agent of `images` that has its byte order, and what no cell asks
+// otherwise.
+kernel::GuestSpec guest_of(const StockKernel& kernel, const std::filesystem::path& images,
+                           vm::Host* host);
 
 // Who makes a kernel's code, in reports: `linux:6.1.176-1`.
 std::string jit_name(const StockKernel& kernel);

@@ -346,7 +346,7 @@ void compare_jited(const kernel::ToolOutput& output, Comparison& comparison) {
 
 std::vector<ListedProgram> listed_programs(std::span<const model::Document> documents) {
   std::vector<ListedProgram> programs;
-  for (LinuxCell& cell : linux_cells(documents)) {
+  for (LinuxCell& cell : linux_cells(documents, {})) {
     if (cell.skipped) {
       continue;
     }

@@ -33,7 +33,7 @@ struct ListedProgram {
   std::vector<kernel::NamedFunction> functions;
 };
 
-// All of `documents` that a stock kernel has a counterpart of, each with BTF and without.
+// All of `documents` that Debian's kernels have a counterpart of, each with BTF and without.
 std::vector<ListedProgram> listed_programs(std::span<const model::Document> documents);
 
 // Of a kernel, and of the bpftool of its source: 6.12.

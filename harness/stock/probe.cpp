@@ -87,7 +87,7 @@ bpf::Program early_exit_program() {
   return program_of(text + "mov %r0, %r7\nexit\n");
 }
 
-kernel::Question question(const bpf::Program& program, wire::KernelMode mode) {
+kernel::Question question(const bpf::Program& program, wire::KernelMode mode, std::endian order) {
   std::vector<kernel::NamedFunction> names;
   for (const bpf::Function& function : program.functions) {
     names.push_back({.name = function.name, .begin = function.begin});
@@ -95,7 +95,7 @@ kernel::Question question(const bpf::Program& program, wire::KernelMode mode) {
   return {.slots = program.slots,
           .regions = {},
           .mode = mode,
-          .types = kernel::type_information(program.slots, names)};
+          .types = kernel::type_information(program.slots, names, order)};
 }
 
 ProbeStory not_seen(std::string why) {
@@ -143,11 +143,11 @@ ProbeStory names_when_hardened(const kernel::Answer& hardened) {
   return {Shown::absent, {}};
 }
 
-ProbeStory line_info(const kernel::Answer& jit, GuestAddress toc) {
+ProbeStory line_info(const kernel::Answer& jit, const kernel::KernelFacts& facts) {
   if (jit.lines.empty()) {
     return not_seen("the kernel tells of no lines");
   }
-  for (const model::Finding& finding : dump_and_line_findings(near_program(), jit, toc)) {
+  for (const model::Finding& finding : dump_and_line_findings(near_program(), jit, facts)) {
     if (finding.code == ErrorCode::line_mismatch) {
       return {Shown::there, finding.site + ": " + finding.text};
     }
@@ -211,27 +211,32 @@ ProbeStory survived(const kernel::Answered& answered, std::uint32_t expected) {
 
 }  // namespace
 
-std::vector<kernel::Question> probe_questions() {
+std::vector<kernel::Question> probe_questions(std::endian order) {
   using enum wire::KernelMode;
   const bpf::Program near = near_program();
   const bpf::Program far = far_program();
-  kernel::Question listed = question(near, hardened);
+  kernel::Question listed = question(near, hardened, order);
   listed.as_listed = true;
   const bpf::Program lines = lines_program();
-  return {question(near, jit),        question(near, interpreter),
-          std::move(listed),          question(lines, jit),
-          question(lines, hardened),  question(far, jit),
-          question(far, interpreter), question(may_goto_program(), interpreter)};
+  return {question(near, jit, order),
+          question(near, interpreter, order),
+          std::move(listed),
+          question(lines, jit, order),
+          question(lines, hardened, order),
+          question(far, jit, order),
+          question(far, interpreter, order),
+          question(may_goto_program(), interpreter, order)};
 }
 
-kernel::Question large_question() {
-  kernel::Question large = question(early_exit_program(), wire::KernelMode::jit);
+kernel::Question large_question(std::endian order) {
+  kernel::Question large = question(early_exit_program(), wire::KernelMode::jit, order);
   large.slots.front().src = bpf::kPseudoMapValue;  // of the region below
   large.regions = {{.bytes = std::vector<std::byte>(8)}};
   return large;
 }
 
-std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers, GuestAddress toc) {
+std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers,
+                                      const kernel::KernelFacts& facts) {
   // The answers that a row needs, and what it makes of them.
   const auto with = [&](std::initializer_list<std::size_t> numbers, const auto& story) {
     for (const std::size_t number : numbers) {
@@ -257,7 +262,7 @@ std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers,
            [&] { return dump_by_mode(said(near_jit), said(near_interpreter)); }),
       with({far_jit}, [&] { return far_dump(said(far_jit)); }),
       survived(answers[far_interpreter], kFarResult),
-      with({near_jit}, [&] { return line_info(said(near_jit), toc); }),
+      with({near_jit}, [&] { return line_info(said(near_jit), facts); }),
       with({lines_jit, lines_hardened},
            [&] { return line_info_when_hardened(said(lines_jit), said(lines_hardened)); }),
       survived(answers[may_goto], kNearResult),

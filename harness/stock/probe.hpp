@@ -50,12 +50,12 @@ struct Probe {
   };
 };
 
-// Programs that show these defects, all but the last, for one boot; the last ones may crash the kernel.
-std::vector<kernel::Question> probe_questions();
+// Programs that show these defects, all but the last, for one boot of a kernel of that byte order; the last ones may crash the kernel.
+std::vector<kernel::Question> probe_questions(std::endian order);
 
 // The program that shows the last one, of 842,000 instructions: to verify it takes a guest with so much
 // memory half a minute.
-kernel::Question large_question();
+kernel::Question large_question(std::endian order);
 inline constexpr unsigned kMebibytesForLarge = 3072;
 
 enum class Shown : std::uint8_t { there, absent, not_applicable, not_seen };
@@ -66,7 +66,8 @@ struct ProbeStory {
 };
 
 // One for each of kKernelDefects. `answers` are those to probe_questions() and, after them, to
-// large_question(); `toc` is the kernel's.
-std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers, GuestAddress toc);
+// large_question(); `facts` are the kernel's.
+std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers,
+                                      const kernel::KernelFacts& facts);
 
 }  // namespace farcall::stock

@@ -70,13 +70,10 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
       questions.back().mode = cells[i].mode;
       copies.emplace_back(i, std::move(copy).value());
     }
-    auto said = kernel::ask({.vmlinux = kernel.vmlinux,
-                             .agent = runner.images / "linux-agent",
-                             .cpu = machine.cpu,
-                             .mmu = machine.mmu,
-                             .fresh_boot = kernel.fresh_boot,
-                             .host = runner.host},
-                            questions, {.stopped = listener.stopped, .tell = listener.note},
+    kernel::GuestSpec spec = guest_of(kernel, runner.images, runner.host);
+    spec.cpu = machine.cpu;
+    spec.mmu = machine.mmu;
+    auto said = kernel::ask(spec, questions, {.stopped = listener.stopped, .tell = listener.note},
                             runner.machines);
     for (std::size_t i = 0; i < indices.size(); ++i) {
       if (said) {
@@ -87,7 +84,7 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
     }
     for (std::size_t i = 0; said && i < copies.size(); ++i) {
       walks[copies[i].first] =
-          stack_walk(copies[i].second, said.value()[indices.size() + i], kernel.asked.toc);
+          stack_walk(copies[i].second, said.value()[indices.size() + i], kernel.asked.facts);
     }
   }
   std::map<const LinuxCell*, const kernel::Answered*> unhardened;

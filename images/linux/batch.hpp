@@ -125,12 +125,11 @@ inline const char* take(std::size_t& at, std::size_t end, std::size_t size) {
 
 inline Types take_types(std::size_t& at, std::size_t end, const wire::KernelProgram& wanted) {
   const char* const btf = take(at, end, wanted.btf_bytes);
-  Types types{
-      .functions =
-          take(at, end, std::size_t{wanted.function_type_count} * sizeof(wire::KernelFunctionType)),
-      .function_count = wanted.function_type_count,
-      .lines = take(at, end, std::size_t{wanted.line_count} * sizeof(wire::KernelSourceLine)),
-      .line_count = wanted.line_count};
+  Types types{.functions =
+                  take(at, end, std::size_t{wanted.function_type_count} * wire::kFunctionTypeBytes),
+              .function_count = wanted.function_type_count,
+              .lines = take(at, end, std::size_t{wanted.line_count} * wire::kSourceLineBytes),
+              .line_count = wanted.line_count};
   if (wanted.btf_bytes != 0) {
     bpf_attr attributes;
     memset(&attributes, 0, sizeof attributes);

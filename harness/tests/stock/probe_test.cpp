@@ -18,7 +18,7 @@ using namespace tests;
 
 using testing::HasSubstr;
 
-constexpr GuestAddress kToc = {0xc000'0000'0200'0000};
+constexpr kernel::KernelFacts kFacts = {.toc = {0xc000'0000'0200'0000}};
 
 // The order of kKernelDefects.
 enum Row : std::size_t {
@@ -63,7 +63,7 @@ std::vector<kernel::Answered> sound() {
 }
 
 std::vector<ProbeStory> stories(const std::vector<kernel::Answered>& answers) {
-  return probe_stories(answers, kToc);
+  return probe_stories(answers, kFacts);
 }
 
 TEST(KernelProbe, ASoundKernelShowsNone) {
