@@ -87,7 +87,8 @@ Result<void> add_boot(const stock::StockKernel& kernel, model::Mmu mmu, unsigned
   for (std::size_t i = 0; i < questions.size(); ++i) {
     FARCALL_TRY(answer, answers[i]);
     FARCALL_TRY(distance, stock::distance(answer, kernel.file));
-    rows.add({.architecture = std::string(kernel::kPpc64el),
+    const bool is_big = kernel.asked.facts.endian == model::Endian::big;
+    rows.add({.architecture = is_big ? "ppc64" : std::string(kernel::kPpc64el),
               .kernel = kernel.asked.name,
               .setting = std::string(mmu_name(mmu)),
               .boot = boot,

@@ -72,6 +72,13 @@ bool print(const stock::StockKernel& kernel, std::string_view reader,
 Result<bool> compare(const stock::StockKernel& kernel,
                      std::span<const stock::ListedProgram> programs,
                      const ListingArguments& arguments) {
+  if (kernel.asked.facts.endian == model::Endian::big) {
+    return Error{
+        .code = ErrorCode::usage_bad_argument,
+        .message = fmt::format("{} is a big-endian kernel, and Debian has no bpftool for it",
+                               kernel.argument),
+        .hint = "farcall run cases --guest linux checks its dumps of programs"};
+  }
   const stock::Series series = series_of(kernel);
   FARCALL_TRY(store, kernel::Store::of_user());
   FARCALL_TRY(wanted, kernel::wanted(kernel::Kind::bpftool,

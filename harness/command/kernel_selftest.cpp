@@ -67,9 +67,7 @@ ExitCode kernel_selftest(const SelftestArguments& arguments) {
       }
     }
   }
-  std::string replay =
-      "farcall kernel selftest --kernel " +
-      shell_word(kernel.modules.empty() ? kernel.vmlinux.string() : kernel.asked.name);
+  std::string replay = "farcall kernel selftest --kernel " + shell_word(kernel.argument);
   if (!arguments.modules.empty()) {
     replay += " --modules " + shell_word(arguments.modules);
   }

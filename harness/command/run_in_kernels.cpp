@@ -2,6 +2,7 @@
 
 #include "command/commands.hpp"
 #include "command/interruption.hpp"
+#include "command/shell_word.hpp"
 #include "stock/run_in_kernel.hpp"
 
 namespace farcall::command {
@@ -40,7 +41,7 @@ ExitCode run_in_kernels(
       failed = failed || (outcome != model::Outcome::pass && outcome != model::Outcome::skip);
       report.jit = stock::jit_name(kernel);
       report.replay = replay(report.cell.case_path, cells[index].cell->origin) + " --kernel " +
-                      kernel.asked.name;
+                      shell_word(kernel.argument);
       reporting.cell(report);
     };
     stock::run_in_kernel(cells, kernel, runner, {.stopped = is_over, .tell = tell, .note = note});

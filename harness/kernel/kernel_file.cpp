@@ -211,6 +211,9 @@ Result<void> KernelFile::find_version(const std::filesystem::path& vmlinux) {
       std::from_chars(dot + 1, end, facts_.minor).ec != std::errc{}) {
     return no_kernel(vmlinux, "it does not say its version");
   }
+  constexpr std::size_t kMostOfARelease = 64;  // Linux's own limit
+  const std::string_view rest = bytes().substr(banner + kBanner.size(), kMostOfARelease);
+  release_ = rest.substr(0, rest.find(' '));
   return success();
 }
 
@@ -222,8 +225,7 @@ Result<KernelFile> KernelFile::read(const std::filesystem::path& vmlinux) {
   FARCALL_TRYV(file.find_version(vmlinux));
   if (file.bytes().find(kSwitchOfTheJit) == std::string::npos) {
     return Error{.code = ErrorCode::document_invalid,
-                 .message = fmt::format("this kernel, {}.{}, has no JIT for BPF", file.facts_.major,
-                                        file.facts_.minor),
+                 .message = fmt::format("this kernel, {}, has no JIT for BPF", file.release_),
                  .where = {vmlinux.string()},
                  .hint = "build it with CONFIG_BPF_SYSCALL=y and CONFIG_BPF_JIT=y"};
   }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -36,6 +37,8 @@ class KernelFile {
   static Result<KernelFile> read(const std::filesystem::path& vmlinux);
 
   const KernelFacts& facts() const { return facts_; }
+  // As `uname -r` has it: 6.1.176.
+  const std::string& release() const { return release_; }
 
   // What a pointer to the function is that calls within the kernel enter at `code`. ELFv2: its global
   // entry, two words before, where it makes r2; ELFv1: its descriptor. `code` if it has neither.
@@ -71,6 +74,7 @@ class KernelFile {
   std::vector<Segment> code_;
   Segment descriptors_;  // of ELFv1, in the section .opd
   KernelFacts facts_;
+  std::string release_;
 };
 
 }  // namespace farcall::kernel

@@ -224,6 +224,28 @@ void judge_rejection(const kernel::Answer& answer, const std::string& trouble, C
   }
 }
 
+// The bare guest enters a function as its descriptor says, and takes r2 from there.
+std::vector<model::Finding> descriptor_findings(const model::CodeImage& image, GuestAddress toc) {
+  std::vector<model::Finding> findings;
+  for (const model::CodeFunction& function : image.functions) {
+    const auto descriptor = descriptor_at(image, function.address);
+    if (descriptor && descriptor->code != function.code()) {
+      findings.push_back(
+          {ErrorCode::call_decoded_elsewhere, "",
+           fmt::format("expected the descriptor of {} to lead to the code after it, "
+                       "{}; it leads to {}",
+                       function.name, to_string(function.code()), to_string(descriptor->code))});
+    }
+    if (descriptor && descriptor->toc != toc) {
+      findings.push_back({ErrorCode::abi_toc, "",
+                          fmt::format("expected the descriptor of {} to have the kernel's TOC "
+                                      "pointer, {}; it has {}",
+                                      function.name, to_string(toc), to_string(descriptor->toc))});
+    }
+  }
+  return findings;
+}
+
 // The kernel's code of a cell that it has placed.
 Result<model::Document> document_of(const model::Cell& cell, const kernel::Answer& answer,
                                     const kernel::KernelFacts& facts) {
@@ -456,6 +478,8 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
             "several functions, see line-info-not-blinded of farcall kernel defects");
       }
       all.findings = dump_and_line_findings(program, told, kernel.facts);
+      const auto of_descriptors = descriptor_findings(*all.document->image, kernel.facts.toc);
+      all.findings.insert(all.findings.end(), of_descriptors.begin(), of_descriptors.end());
     } else {
       all.findings.push_back(model::as_finding(document.error()));
     }

@@ -22,9 +22,9 @@ Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot) {
   std::filesystem::path vmlinux;
   std::filesystem::path modules;
   std::string name;
-  if (std::filesystem::is_regular_file(text)) {
+  const bool is_path = text.find('/') != std::string::npos;  // no version has one
+  if (is_path || std::filesystem::is_regular_file(text)) {
     vmlinux = std::filesystem::absolute(text);
-    name = vmlinux.filename().string();
   } else {
     FARCALL_TRY(wanted, kernel::wanted(kernel::Kind::image, text));
     FARCALL_TRY(store, kernel::Store::of_user());
@@ -35,7 +35,13 @@ Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot) {
   }
   FARCALL_TRY(file, kernel::KernelFile::read(vmlinux));
   const kernel::KernelFacts facts = file.facts();
-  return StockKernel{.vmlinux = std::move(vmlinux),
+  std::string argument = name;
+  if (name.empty()) {
+    argument = vmlinux.string();
+    name = fmt::format("{}-{}", file.release(), vmlinux.filename().string());
+  }
+  return StockKernel{.argument = std::move(argument),
+                     .vmlinux = std::move(vmlinux),
                      .modules = std::move(modules),
                      .file = std::move(file),
                      .asked = {.name = std::move(name), .facts = facts, .hash = hash_of(facts)},

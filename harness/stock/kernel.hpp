@@ -16,12 +16,13 @@ inline constexpr const char* kDefaultKernel = "6.1";
 
 // The kernel that was asked.
 struct AskedKernel {
-  std::string name;  // as `6.1.176-1`
+  std::string name;  // as `6.1.176-1`; of a file of the user's, `6.1.176-vmlinux`
   kernel::KernelFacts facts;
   show::TagHash hash{};
 };
 
 struct StockKernel {
+  std::string argument;  // what names it on the command line: its version, or its file
   std::filesystem::path vmlinux;
   std::filesystem::path modules;  // the folder of its package; empty: it is a file of the user's
   kernel::KernelFile file;

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <optional>
 #include <utility>
 
 #include "bpf/assembler.hpp"
 #include "bpf/program.hpp"
+#include "decode/call_sites.hpp"
 #include "stock/capture.hpp"
 #include "stock/linux_cells.hpp"
 
@@ -156,6 +158,32 @@ ProbeStory line_info(const kernel::Answer& jit, const kernel::KernelFacts& facts
   return {Shown::absent, {}};
 }
 
+// Two instructions after a call even a row that is one instruction early is after the call's branch.
+ProbeStory lines_from_the_descriptor(const kernel::Answer& jit, const kernel::KernelFacts& facts) {
+  constexpr std::uint32_t kTwoAfterTheCall = 2;  // of near_program(), which begins with one
+  constexpr std::uint64_t kDescriptorBytes = std::uint64_t{4} * model::kDescriptorWords;
+  if (facts.abi != model::Abi::elfv1) {
+    return {Shown::not_applicable, "this kernel's functions have no descriptors"};
+  }
+  constexpr std::size_t kFunctions = 3;
+  const auto row = std::ranges::find(jit.lines, kTwoAfterTheCall, &kernel::LineRow::slot);
+  if (row == jit.lines.end() || jit.functions.size() != kFunctions) {
+    return not_seen("the kernel does not tell of all lines");
+  }
+  const std::array<std::string, kFunctions> names = {"main", "f", "g"};
+  const auto sites = decode::call_sites(kernel_image(jit, names, facts),
+                                        {.endian = facts.endian, .toc = facts.toc});
+  if (sites.empty() || row->address + kDescriptorBytes <= sites.front().at) {
+    return not_seen("the lines are not where its call is");
+  }
+  if (row->address > sites.front().at) {
+    return {Shown::absent, {}};
+  }
+  return {Shown::there,
+          fmt::format("it has the second instruction after a call, whose branch is at {}, at {}",
+                      to_string(sites.front().at), to_string(row->address))};
+}
+
 // How many bytes before the end of f its last instruction begins, if the lines are right. Nothing:
 // they are not told.
 std::optional<std::int64_t> bytes_of_exit(const kernel::Answer& answer) {
@@ -263,6 +291,7 @@ std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers,
       with({far_jit}, [&] { return far_dump(said(far_jit)); }),
       survived(answers[far_interpreter], kFarResult),
       with({near_jit}, [&] { return line_info(said(near_jit), facts); }),
+      with({near_jit}, [&] { return lines_from_the_descriptor(said(near_jit), facts); }),
       with({lines_jit, lines_hardened},
            [&] { return line_info_when_hardened(said(lines_jit), said(lines_hardened)); }),
       survived(answers[may_goto], kNearResult),

@@ -16,7 +16,7 @@ struct KernelDefect {
   const char* summary;
 };
 
-inline constexpr std::array<KernelDefect, 8> kKernelDefects = {{
+inline constexpr std::array<KernelDefect, 9> kKernelDefects = {{
     {"dump-by-mode",
      "The dump of a program is another one when the JIT is off: the imm of its calls."},
     {"far-call-in-the-dump",
@@ -25,6 +25,8 @@ inline constexpr std::array<KernelDefect, 8> kKernelDefects = {{
      "A call of more than 32767 instructions goes elsewhere, or is the end of the kernel."},
     {"line-info-one-early",
      "jited_line_info has for an instruction where the code of the one before it begins."},
+    {"line-info-from-the-descriptor",
+     "With ELFv1 jited_line_info counts from a function's descriptor: each row is 24 bytes early."},
     {"line-info-not-blinded",
      "With bpf_jit_harden = 2 jited_line_info is wrong where a program has several functions."},
     {"may-goto-in-the-interpreter",

@@ -26,6 +26,7 @@ enum Row : std::size_t {
   far_dump,
   far_run,
   line_info,
+  descriptor_lines,
   hardened_lines,
   may_goto,
   names,
@@ -73,6 +74,7 @@ TEST(KernelProbe, ASoundKernelShowsNone) {
   EXPECT_EQ(all[far_dump].shown, Shown::absent);
   EXPECT_EQ(all[far_run].shown, Shown::absent);
   EXPECT_EQ(all[line_info].shown, Shown::not_seen);  // it tells of no lines
+  EXPECT_EQ(all[descriptor_lines].shown, Shown::not_applicable);
   EXPECT_EQ(all[hardened_lines].shown, Shown::absent);
   EXPECT_EQ(all[may_goto].shown, Shown::absent);
   EXPECT_EQ(all[names].shown, Shown::absent);
@@ -97,6 +99,40 @@ TEST(KernelProbe, WhatIsSpoiltIsThere) {
   EXPECT_THAT(all[hardened_lines].detail, HasSubstr("112 bytes before the function's end; 32 "));
   EXPECT_EQ(all[names].shown, Shown::there);
   EXPECT_EQ(all[early_exit].shown, Shown::there);
+}
+
+// The words of main's descriptor, of a call by r12, and of what comes after it; where the branch is.
+kernel::Answer elfv1_answer(GuestAddress of_second_row) {
+  kernel::Answer answer = done(5);
+  answer.functions.resize(3);
+  answer.functions[0].address = {0xc008'0000'0000'1000};
+  answer.functions[0].words = {0xc0080000, 0x00001018, 0xc0000000, 0x02000000, 0,
+                               0,          0x3d80c008, 0x798c07c6, 0x658c0000, 0x618c2018,
+                               0x7d8903a6, 0x4e800421, 0x7c681b78, 0x4e800020};
+  for (std::size_t i = 1; i < 3; ++i) {
+    answer.functions[i].address = {0xc008'0000'0000'1000 + i * 0x1000};
+    answer.functions[i].words = {0, 0, 0, 0, 0, 0, 0x4e800020};
+  }
+  answer.lines = {{.slot = 0, .address = answer.functions[0].address},
+                  {.slot = 2, .address = of_second_row}};
+  return answer;
+}
+
+TEST(KernelProbe, LinesThatCountFromTheDescriptorAreThere) {
+  constexpr GuestAddress kBranch = {0xc008'0000'0000'102c};
+  kernel::KernelFacts facts = kFacts;
+  facts.endian = model::Endian::big;
+  facts.abi = model::Abi::elfv1;
+  const auto story_of = [&](GuestAddress row) {
+    auto answers = sound();
+    answers[Probe::near_jit] = elfv1_answer(row);
+    return probe_stories(answers, facts)[descriptor_lines];
+  };
+  EXPECT_EQ(story_of(kBranch + 4).shown, Shown::absent);
+  EXPECT_EQ(story_of(kBranch).shown, Shown::there);
+  EXPECT_THAT(story_of({kBranch.value - 20}).detail,
+              HasSubstr("whose branch is at c00800000000102c, at c008000000001018"));
+  EXPECT_EQ(story_of({kBranch.value - 24}).shown, Shown::not_seen);  // it is something else
 }
 
 TEST(KernelProbe, AKernelThatDoesNotSurviveTheCallHasIt) {
