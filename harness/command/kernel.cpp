@@ -196,7 +196,8 @@ Result<void> add_suspects(const kernel::Store& store, const std::string& name, S
     suspects.trees.push_back(name);
     return success();
   }
-  if (!std::filesystem::is_regular_file(name)) {
+  const bool is_path = name.find('/') != std::string::npos;
+  if (!is_path && !std::filesystem::is_regular_file(name)) {
     FARCALL_TRY(source, kernel::wanted(kernel::Kind::source, name));
     FARCALL_TRY(image, kernel::wanted(kernel::Kind::image, name));
     const auto tree = store.find(source);
