@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -235,6 +236,14 @@ Result<Suspects> suspects_of(const DefectsArguments& arguments) {
         FARCALL_TRY(kernel, stock::stock_kernel(version_name(fetched)));
         suspects.kernels.push_back(std::move(kernel));
       }
+    }
+  }
+  std::set<std::string> names;
+  for (const stock::StockKernel& kernel : suspects.kernels) {
+    if (!names.insert(kernel.asked.name).second) {
+      return Error{.code = ErrorCode::usage_bad_argument,
+                   .message = fmt::format("two kernels are called {}", kernel.asked.name),
+                   .hint = "rename one of the files: each is a column of the table"};
     }
   }
   if (suspects.trees.empty() && suspects.kernels.empty()) {

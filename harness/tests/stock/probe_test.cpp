@@ -16,6 +16,7 @@ namespace {
 
 using namespace tests;
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr kernel::KernelFacts kFacts = {.toc = {0xc000'0000'0200'0000}};
@@ -158,12 +159,10 @@ TEST(KernelProbe, WhereTheProgramDidNotRunNothingIsSaid) {
   EXPECT_EQ(all[names].shown, Shown::absent);
 }
 
-class KernelDefectsBy : public testing::TestWithParam<const char*> {};
-
-// What is known of 6.1.
-TEST_P(KernelDefectsBy, AStockKernelIsAColumnOfTheTable) {
+// The file of 6.1, which ci/test has fetched.
+std::string stock_vmlinux() {
   const Finished path = run_farcall({"kernel", "path", "6.1"});
-  ASSERT_EQ(path.exit_code, 0) << path.err;
+  EXPECT_EQ(path.exit_code, 0) << path.err;
   std::string vmlinux;
   for (const auto& entry :
        std::filesystem::directory_iterator(path.out.substr(0, path.out.find('\n')) + "/boot")) {
@@ -171,7 +170,32 @@ TEST_P(KernelDefectsBy, AStockKernelIsAColumnOfTheTable) {
       vmlinux = entry.path().string();
     }
   }
-  const Finished run = run_farcall({"kernel", "defects", vmlinux, "--json", "--vm", GetParam()});
+  return vmlinux;
+}
+
+TEST(KernelsOfTheUsers, TwoOfOneNameAreNotTwoColumns) {
+  const Finished run = run_farcall({"kernel", "defects", stock_vmlinux(), stock_vmlinux()});
+  EXPECT_EQ(run.exit_code, 2) << run.out;
+  EXPECT_THAT(run.err, AllOf(HasSubstr("two kernels are called 6.1.0-"), HasSubstr("rename one")));
+}
+
+TEST(KernelsOfTheUsers, AFileThatIsNotThereIsNotTakenForAVersion) {
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"kernel", "defects"}, {"kernel", "distance"}}) {
+    std::vector<std::string> arguments = command;
+    arguments.emplace_back("/nowhere/vmlinux");
+    const Finished run = run_farcall(arguments);
+    EXPECT_EQ(run.exit_code, 2) << run.out;
+    EXPECT_THAT(run.err, HasSubstr("[file.unreadable]"));
+  }
+}
+
+class KernelDefectsBy : public testing::TestWithParam<const char*> {};
+
+// What is known of 6.1.
+TEST_P(KernelDefectsBy, AStockKernelIsAColumnOfTheTable) {
+  const Finished run =
+      run_farcall({"kernel", "defects", stock_vmlinux(), "--json", "--vm", GetParam()});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const auto table = nlohmann::json::parse(run.out);
   ASSERT_EQ(table.at("jits").size(), 1U);
