@@ -271,8 +271,8 @@ std::vector<LinuxCell> linux_cells(std::span<const model::Document> documents,
   std::vector<std::pair<Key, const model::Cell*>> chosen;
   std::map<Key, std::size_t> numbers;
   const auto rank = [&](const model::Cell& cell) {
-    return std::tuple(objection(cell, facts).has_value(), cell.expected.failure.has_value(),
-                      cell.axes.abi != facts.abi);
+    return std::tuple(objection(cell, facts).has_value(), cell.axes.endian != facts.endian,
+                      cell.expected.failure.has_value(), cell.axes.abi != facts.abi);
   };
   std::map<std::string, std::size_t> kinds;  // of a case, how many
   for (const model::Document& document : documents) {

@@ -170,6 +170,18 @@ TEST(ByteOrder, ACellOfTheOtherOneIsSkipped) {
   EXPECT_THAT(cell.skipped->message, HasSubstr("a big-endian cell; this kernel is little-endian"));
 }
 
+// Of the cells that are all skipped, the reason is that of its own byte order.
+TEST(ByteOrder, IsNotTheReasonWhereThereIsACellOfIt) {
+  kernel::KernelFacts facts = kElfv1;
+  facts.abi = model::Abi::elfv2;
+  const LinuxCell cell =
+      cells_of("-- matrix\nendian le be\n-- asm\nmov %r0, 1\nexit\n-- fail\njit.unsupported\n",
+               facts)
+          .front();
+  ASSERT_TRUE(cell.skipped);
+  EXPECT_THAT(cell.skipped->message, HasSubstr("the case expects jit.unsupported"));
+}
+
 class BigEndianKernel : public testing::Test {
  protected:
   void SetUp() override {
