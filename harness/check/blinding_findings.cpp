@@ -99,6 +99,13 @@ std::size_t xors(std::span<const std::uint32_t> code) {
   }));
 }
 
+bool is_half_of_a_callee(const BlindedFunction& function, std::uint32_t constant) {
+  return std::ranges::any_of(function.callees, [&](GuestAddress callee) {
+    return constant == static_cast<std::uint32_t>(callee.value) ||
+           constant == static_cast<std::uint32_t>(callee.value >> 32U);
+  });
+}
+
 }  // namespace
 
 std::size_t blindable(std::span<const bpf::Slot> slots) {
@@ -119,7 +126,8 @@ std::vector<model::Finding> blinding_findings(std::span<const BlindedFunction> f
     each_constant(function.source, [&](std::span<const bpf::Slot> slots) {
       for (const bpf::Slot& slot : slots) {
         const auto constant = static_cast<std::uint32_t>(slot.imm);
-        if (!open && is_in(function.blinded, constant)) {
+        if (!open && is_in(function.blinded, constant) &&
+            !is_half_of_a_callee(function, constant)) {
           open = constant;
         }
       }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/address.hpp"
 #include "bpf/program.hpp"
 #include "model/verdict.hpp"
 
@@ -24,6 +25,9 @@ struct BlindedFunction {
   std::vector<bpf::Slot> dumped;
   std::vector<std::uint32_t> plain;
   std::vector<std::uint32_t> blinded;
+  // Of functions that its code may call or load the address of: those the program does not choose,
+  // and they are not blinded.
+  std::vector<GuestAddress> callees = {};
 };
 
 // How many of the instructions have a constant that is to be blinded.

@@ -19,31 +19,26 @@ namespace {
 // One defect displaces all branches after it.
 constexpr std::size_t kMostFindings = 3;
 
-// The instructions of one function by their numbers, and where the code of each begins. One more
-// start than instructions: the epilogue's.
+// The instructions of one function by their numbers, and where the code of each begins, if the
+// JIT's line table has it. One more start than instructions: the epilogue's.
 struct Lines {
   std::vector<bpf::SlotIndex> slots;
-  std::vector<std::uint32_t> starts;
+  std::vector<std::optional<std::uint32_t>> starts;
 };
 
-// Empty if the JIT's line table does not have them all.
-std::optional<Lines> lines_of(const bpf::Program& program, const bpf::Function& function,
-                              const model::CodeFunction& code) {
+Lines lines_of(const bpf::Program& program, const bpf::Function& function,
+               const model::CodeFunction& code) {
   Lines lines;
   lines.slots.reserve(function.end - function.begin);
-  lines.starts.reserve(code.lines.size());
   for (bpf::SlotIndex at = function.begin; at < function.end;
        at += bpf::slots_of(program.slots[at].opcode)) {
     lines.slots.push_back(at);
   }
-  if (code.lines.size() != lines.slots.size() + 1) {
-    return std::nullopt;
-  }
-  for (std::uint32_t i = 0; i < code.lines.size(); ++i) {
-    if (code.lines[i].instruction != i) {
-      return std::nullopt;
+  lines.starts.resize(lines.slots.size() + 1);
+  for (const model::CodeLine& line : code.lines) {
+    if (line.instruction < lines.starts.size()) {
+      lines.starts[line.instruction] = line.word;
     }
-    lines.starts.push_back(code.lines[i].word);
   }
   return lines;
 }
@@ -61,14 +56,23 @@ class Flow {
 
   Findings findings() && {
     for (std::size_t i = 0; i < lines_.slots.size(); ++i) {
-      instruction(i);
+      if (is_told(i)) {
+        instruction(i);
+      }
     }
     return std::move(findings_);
   }
 
  private:
-  std::uint32_t begin(std::size_t i) const { return lines_.starts[i]; }
-  std::uint32_t end(std::size_t i) const { return lines_.starts[i + 1]; }
+  // Whether it is known where the code of the instruction begins and ends.
+  bool has_extent(std::size_t i) const { return lines_.starts[i] && lines_.starts[i + 1]; }
+  // And where it leads.
+  bool is_told(std::size_t i) const {
+    return has_extent(i) && (info(i).is_jump() ? lines_.starts[jump_target(i)].has_value()
+                                               : !is_exit(i) || lines_.starts.back());
+  }
+  std::uint32_t begin(std::size_t i) const { return *lines_.starts[i]; }
+  std::uint32_t end(std::size_t i) const { return *lines_.starts[i + 1]; }
   const bpf::InstructionInfo& info(std::size_t i) const {
     return *bpf::find(program_.slots[lines_.slots[i]]);
   }
@@ -89,7 +93,7 @@ class Flow {
       return true;
     }
     for (std::size_t i = 0; i < lines_.slots.size(); ++i) {
-      if (is_exit(i) && begin(i) == word && has_return(i)) {
+      if (is_exit(i) && has_extent(i) && begin(i) == word && has_return(i)) {
         return true;
       }
     }
@@ -103,8 +107,8 @@ class Flow {
   void instruction(std::size_t i) {
     const bool jumps = info(i).is_jump();
     const bool exits = is_exit(i);
-    const std::int64_t wanted = jumps   ? lines_.starts[jump_target(i)]
-                                : exits ? lines_.starts.back()
+    const std::int64_t wanted = jumps   ? *lines_.starts[jump_target(i)]
+                                : exits ? *lines_.starts.back()
                                         : std::int64_t{end(i)};
     // What follows is reached by going on.
     bool arrives = wanted == end(i) || (exits && has_return(i));
@@ -185,10 +189,9 @@ Findings table_findings(const bpf::Program& program, const model::CodeImage& ima
 Findings flow_findings(const bpf::Program& program, const model::CodeImage& image) {
   Findings findings;
   for (std::size_t i = 0; i < program.functions.size() && i < image.functions.size(); ++i) {
-    if (const auto lines = lines_of(program, program.functions[i], image.functions[i])) {
-      std::ranges::move(Flow(program, program.functions[i], image.functions[i], *lines).findings(),
-                        std::back_inserter(findings));
-    }
+    const Lines lines = lines_of(program, program.functions[i], image.functions[i]);
+    std::ranges::move(Flow(program, program.functions[i], image.functions[i], lines).findings(),
+                      std::back_inserter(findings));
   }
   return findings;
 }

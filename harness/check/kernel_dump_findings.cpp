@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdint>
 #include <optional>
+#include <string_view>
 
 namespace farcall::check {
 namespace {
@@ -62,16 +65,95 @@ std::vector<model::Finding> line_findings(std::span<const KernelLine> lines,
   return findings;
 }
 
-std::vector<model::Finding> dump_findings(std::span<const DumpedCall> calls) {
-  std::vector<model::Finding> findings;
-  for (const DumpedCall& call : calls) {
-    if (call.imm != static_cast<std::int32_t>(call.callee)) {
-      findings.push_back(
-          {ErrorCode::dump_mismatch, call.name,
-           fmt::format("expected the call's imm in the kernel's dump to be {}, the number of the "
-                       "function that its off leads to; it is {}",
-                       call.callee, call.imm)});
+namespace {
+
+const DumpRow* row_of(Named named, bool jit, KernelSeries series) {
+  const DumpRow* found = nullptr;
+  for (const DumpRow& row : kDumpRows) {
+    if (row.named == named && row.jit == jit && row.since <= series) {
+      found = &row;
     }
+  }
+  return found;
+}
+
+// What a field is to have: one of these numbers, and which they are in words. No numbers: any.
+struct Wanted {
+  std::vector<std::int64_t> numbers;
+  std::string words;
+};
+
+Wanted wanted(DumpedField field, const DumpedName& name) {
+  const auto cut = static_cast<std::int16_t>(name.distance);
+  switch (field) {
+    case DumpedField::not_there:
+      return {};
+    case DumpedField::zero:
+      return {{0}, "0"};
+    case DumpedField::distance:
+      return {{name.distance}, fmt::format("{}, the distance to {}", name.distance, name.callee)};
+    case DumpedField::distance_cut:
+      return {{cut}, fmt::format("{}, the lower 16 bits of the distance to {}", cut, name.callee)};
+    case DumpedField::distance_or_zero: {
+      const std::int64_t shown = cut == name.distance ? cut : 0;
+      return {{shown},
+              fmt::format("{}, as {} is {} slots away", shown, name.callee, name.distance)};
+    }
+    case DumpedField::number:
+      return {{name.number}, fmt::format("{}, the number of {}", name.number, name.callee)};
+    case DumpedField::number_by_cut: {
+      const std::int64_t shown = name.number_by_cut ? std::int64_t{*name.number_by_cut} : -ENOENT;
+      return {{shown},
+              cut == name.distance
+                  ? fmt::format("{}, the number of {}", shown, name.callee)
+                  : fmt::format("{}, as {} is {} slots away", shown, name.callee, name.distance)};
+    }
+    case DumpedField::interpreter:
+    case DumpedField::helper:
+      return {name.addresses,
+              fmt::format("the address of {}, {}", name.whose, fmt::join(name.addresses, " or "))};
+  }
+  return {};
+}
+
+constexpr std::string_view what(Named named) {
+  switch (named) {
+    case Named::by_call:
+      return "the call";
+    case Named::by_pointer:
+      return "the load of a function's address";
+    case Named::by_number:
+      return "the call of a helper";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::vector<model::Finding> dump_findings(std::span<const DumpedName> names, bool jit,
+                                          KernelSeries series) {
+  std::vector<model::Finding> findings;
+  for (const DumpedName& name : names) {
+    const DumpRow* const row = row_of(name.named, jit, series);
+    if (row == nullptr) {
+      findings.push_back({ErrorCode::dump_mismatch, name.site,
+                          fmt::format("{} is in the dump of a kernel of which it is not known what "
+                                      "stands there",
+                                      what(name.named))});
+      continue;
+    }
+    const auto look = [&](DumpedField field, std::string_view called, std::int64_t seen) {
+      const Wanted expected = wanted(field, name);
+      if (!expected.numbers.empty() &&
+          std::ranges::find(expected.numbers, seen) == expected.numbers.end()) {
+        findings.push_back({ErrorCode::dump_mismatch, name.site,
+                            fmt::format("expected {} in the kernel's dump to have {} {}; it has {}",
+                                        what(name.named), called, expected.words, seen)});
+      }
+    };
+    look(row->offset, "off", name.offset);
+    look(row->imm, "imm", name.imm);
+    look(row->second_imm, "as the imm of its second half", name.second_imm);
   }
   return findings;
 }

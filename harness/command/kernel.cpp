@@ -288,7 +288,8 @@ Result<void> write_capture(const CaptureArguments& arguments) {
     return *why;
   }
   // Beside its code without hardening one sees whether constants are blinded.
-  std::vector<kernel::Question> questions = {cell.question};
+  std::vector<kernel::Question> questions = {stock::symbols_question(kernel.asked.facts.order()),
+                                             cell.question};
   if (arguments.mode == wire::KernelMode::hardened) {
     questions.push_back(cell.question);
     questions.back().mode = arguments.mode;
@@ -297,8 +298,9 @@ Result<void> write_capture(const CaptureArguments& arguments) {
   spec.cpu = document.cell.axes.cpu;
   spec.mmu = document.cell.axes.mmu;
   FARCALL_TRY(answers, kernel::ask(spec, questions, {.tell = note}));
+  stock::learn(answers[0], kernel.asked);
   stock::Captured captured =
-      stock::captured(cell, arguments.mode, answers.back(), kernel.asked, &answers.front());
+      stock::captured(cell, arguments.mode, answers.back(), kernel.asked, &answers[1]);
   std::erase_if(captured.findings, stock::is_of_every_kernel);
   if (captured.skipped) {
     return *captured.skipped;

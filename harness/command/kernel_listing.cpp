@@ -23,11 +23,6 @@ constexpr std::size_t kFewest = 200;
 
 constexpr std::size_t kMostShownOfNew = 10;  // of what is new
 
-stock::Series series_of(const stock::StockKernel& kernel) {
-  const kernel::KernelFacts& facts = kernel.file.facts();
-  return {.major = facts.major, .minor = facts.minor};
-}
-
 void print(const stock::ListingDifference& difference) {
   fmt::print("  new, program {}\n    ours    {}\n    bpftool {}\n", difference.program,
              difference.ours.empty() ? "nothing" : difference.ours,
@@ -79,7 +74,7 @@ Result<bool> compare(const stock::StockKernel& kernel,
                                kernel.argument),
         .hint = "farcall run cases --guest linux checks its dumps of programs"};
   }
-  const stock::Series series = series_of(kernel);
+  const stock::Series series = kernel.asked.series;
   FARCALL_TRY(store, kernel::Store::of_user());
   FARCALL_TRY(wanted, kernel::wanted(kernel::Kind::bpftool,
                                      fmt::format("{}.{}", series.major, series.minor)));

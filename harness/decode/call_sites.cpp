@@ -136,9 +136,15 @@ std::optional<std::uint64_t> doubleword(const model::CodeImage& image, model::En
 
 class Sweep {
  public:
+  // `pointers`: where to put what made_pointers() is asked for; null: nobody asks.
   Sweep(const model::CodeImage& image, const Surroundings& surroundings,
-        const std::vector<GuestAddress>& joins, std::vector<model::DecodedCall>& found)
-      : image_(image), surroundings_(surroundings), joins_(joins), found_(found) {
+        const std::vector<GuestAddress>& joins, std::vector<model::DecodedCall>& found,
+        std::vector<MadePointer>* pointers = nullptr)
+      : image_(image),
+        surroundings_(surroundings),
+        joins_(joins),
+        found_(found),
+        pointers_(pointers) {
     if (image.thread_area && !writes(image, kThread)) {
       thread_ = image.thread_area->address;
     }
@@ -148,10 +154,14 @@ class Sweep {
     const auto descriptor = descriptor_at(image_, function.address);
     const auto toc = descriptor ? std::optional(descriptor->toc) : surroundings_.toc;
     const std::size_t found_before = found_.size();
+    const std::size_t pointers_before = pointers_ == nullptr ? 0 : pointers_->size();
     lasting_toc_ = toc;
     words(function, number, toc);
     if (toc && !lasting_toc_) {
       found_.resize(found_before);
+      if (pointers_ != nullptr) {
+        pointers_->resize(pointers_before);
+      }
       words(function, number, toc);
     }
   }
@@ -186,6 +196,28 @@ class Sweep {
       } else {
         evaluate(*row, word, registers_);
         keep_track_of_saved_toc(*row, word);
+        look_for_pointers(*row, word, at);
+      }
+    }
+  }
+
+  void look_for_pointers(const Instruction& row, std::uint32_t word, GuestAddress at) {
+    if (pointers_ == nullptr) {
+      return;
+    }
+    for (RegisterNumber gpr = 0; gpr < kLinkRegister; ++gpr) {
+      const auto value = registers_.get(gpr);
+      if (!value || !writes(row, word, gpr)) {
+        continue;
+      }
+      const auto pointee =
+          std::ranges::find(image_.functions, GuestAddress{*value}, &model::CodeFunction::address);
+      if (pointee != image_.functions.end()) {
+        pointers_->push_back(
+            {.function = site_.function,
+             .at = at,
+             .gpr = static_cast<std::uint8_t>(gpr),
+             .pointee = static_cast<std::uint32_t>(pointee - image_.functions.begin())});
       }
     }
   }
@@ -281,6 +313,7 @@ class Sweep {
   std::optional<GuestAddress> thread_;  // r13, if no word of the image changes it
   const std::vector<GuestAddress>& joins_;
   std::vector<model::DecodedCall>& found_;
+  std::vector<MadePointer>* pointers_;
   KnownRegisters registers_;
   std::optional<GuestAddress> lasting_toc_;  // r2 wherever control flow meets, as far as it seems
 
@@ -304,6 +337,18 @@ std::vector<model::DecodedCall> call_sites(const model::CodeImage& image,
     sweep.function(image.functions[i], static_cast<std::uint32_t>(i));
   }
   return found;
+}
+
+std::vector<MadePointer> made_pointers(const model::CodeImage& image,
+                                       const Surroundings& surroundings) {
+  const std::vector<GuestAddress> targets = joins(image);
+  std::vector<model::DecodedCall> found;
+  std::vector<MadePointer> pointers;
+  Sweep sweep(image, surroundings, targets, found, &pointers);
+  for (std::size_t i = 0; i < image.functions.size(); ++i) {
+    sweep.function(image.functions[i], static_cast<std::uint32_t>(i));
+  }
+  return pointers;
 }
 
 void find_calls(const bpf::Program& program, const std::vector<model::DecodedCall>& decoded,

@@ -26,6 +26,7 @@
 // target), but for `bcl 20,31,$+4`, which is the way to read the instruction's own address.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -45,6 +46,21 @@ struct Surroundings {
 // In the order of the image's functions, and of addresses within one. Any words will do.
 std::vector<model::DecodedCall> call_sites(const model::CodeImage& image,
                                            const Surroundings& surroundings);
+
+// An instruction after which a general register holds the address of a function of the image, as a
+// pointer to it has it.
+struct MadePointer {
+  std::uint32_t function = 0;  // whose code it is in
+  GuestAddress at;
+  std::uint8_t gpr = 0;
+  std::uint32_t pointee = 0;
+
+  friend bool operator==(const MadePointer&, const MadePointer&) = default;
+};
+
+// In the order of the image's functions, and of addresses within one.
+std::vector<MadePointer> made_pointers(const model::CodeImage& image,
+                                       const Surroundings& surroundings);
 
 // A JIT need not say where it put its calls: then those of the program's functions become calls of
 // the image, in program order, as `decoded` has them. Nothing changes if it does say.

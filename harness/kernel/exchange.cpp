@@ -70,6 +70,11 @@ std::string text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+// type_information() numbers lines from 1; the lower ten bits are the column.
+std::uint32_t slot_of_line(std::uint32_t line_and_column) {
+  return (line_and_column >> 10U) - 1;
+}
+
 // What is cut off makes the taker short, and the answer worthless.
 Result<Answer> read_one(Taker& taker, const Question& question, std::endian order) {
   const auto said = taker.get<wire::KernelAnswer>();
@@ -81,6 +86,7 @@ Result<Answer> read_one(Taker& taker, const Question& question, std::endian orde
                 .result = said.result,
                 .functions = {},
                 .program = {},
+                .function_types = {},
                 .lines = {},
                 .regions = {},
                 .log = {},
@@ -111,9 +117,17 @@ Result<Answer> read_one(Taker& taker, const Question& question, std::endian orde
     return bad_answer(fmt::format("a program in its reply: {}", slots.error().message));
   }
   answer.program = std::move(slots).value();
+  for (std::uint32_t i = 0; i < said.function_type_count && !taker.is_short(); ++i) {
+    if (const auto bytes = taker.take(wire::kFunctionTypeBytes); !taker.is_short()) {
+      answer.function_types.push_back({.slot = load<std::uint32_t>(bytes.data(), order),
+                                       .type = load<std::uint32_t>(&bytes[4], order)});
+    }
+  }
   for (std::uint32_t i = 0; i < said.line_count && !taker.is_short(); ++i) {
     const auto line = taker.get<wire::KernelLine>();
-    answer.lines.push_back({.slot = line.slot, .address = {line.address}});
+    answer.lines.push_back({.slot = line.slot,
+                            .address = {line.address},
+                            .loaded_slot = slot_of_line(line.line_and_column)});
   }
   for (std::uint32_t i = 0; i < said.region_count && !taker.is_short(); ++i) {
     const auto after = taker.get<wire::KernelRegionAfter>();

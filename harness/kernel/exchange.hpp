@@ -80,6 +80,8 @@ struct JitedFunction {
 struct LineRow {
   std::uint32_t slot = 0;  // of the program as the kernel has it
   GuestAddress address;
+  std::uint32_t loaded_slot =
+      0;  // of the program as it was loaded, if type_information() is its BTF
 
   friend bool operator==(const LineRow&, const LineRow&) = default;
 };
@@ -97,10 +99,12 @@ struct Answer {
   std::uint32_t result = 0;              // r0, the lower half
   std::vector<JitedFunction> functions;  // in the program's order; none: it was interpreted
   std::vector<bpf::Slot> program;        // as the kernel has it
-  std::vector<LineRow> lines;            // of its code, in order
-  std::vector<RegionAfter> regions;      // after the run
-  std::string log;                       // the verifier's, if it rejected the program
-  std::string kernel_log;                // the kernel's since the answer before
+  // Which functions of the question's BTF these are, and where each begins in `program`.
+  std::vector<FunctionType> function_types = {};
+  std::vector<LineRow> lines;        // of its code, in order
+  std::vector<RegionAfter> regions;  // after the run
+  std::string log;                   // the verifier's, if it rejected the program
+  std::string kernel_log;            // the kernel's since the answer before
 };
 
 // As wire/kernel_batch.hpp has it, for a kernel of that byte order.

@@ -24,6 +24,16 @@ class JsonReport : public Report {
     json.update(model::to_json(report.verdict));
     if (report.image != nullptr) {
       json["placement"] = report.image->placed_by == model::PlacedBy::image ? "image" : "cell";
+      if (is_placed_by_kernel(report)) {
+        json["placement"] = "kernel";
+        json["__bpf_call_base"] = "0x" + to_string(report.cell.placement.call_base);
+        json["functions"] = model::Json::array();
+        for (const FunctionPlace& place : places_by_kernel(report)) {
+          json["functions"].push_back({{"name", place.name},
+                                       {"address", "0x" + to_string(place.address)},
+                                       {"bytes_from_call_base", bytes(place.from_call_base)}});
+        }
+      }
     }
     json["seed"] = report.seed;
     json["replay"] = report.replay;

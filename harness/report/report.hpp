@@ -33,6 +33,20 @@ struct CellReport {
   std::string jit = {};  // the name of the JIT under test; empty: the code was given
 };
 
+// Whether the cell's functions are where a stock kernel has put them, and it has said where its
+// __bpf_call_base is.
+bool is_placed_by_kernel(const CellReport& report);
+
+// A function of the program there; calls in 32 bits count from __bpf_call_base.
+struct FunctionPlace {
+  std::string name;
+  GuestAddress address;
+  Displacement from_call_base{};
+
+  bool fits_32_bits() const;
+};
+std::vector<FunctionPlace> places_by_kernel(const CellReport& report);
+
 // One of `count` parts of a run, by cell names; numbered from 1.
 struct Shard {
   unsigned index = 1;

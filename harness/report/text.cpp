@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <map>
 #include <set>
 #include <span>
@@ -225,12 +226,27 @@ class TextReport : public Report {
       return "no result";  // what r0 holds then is nobody's
     }
     if (report.verdict.result) {
-      const bool by_image =
-          report.image != nullptr && report.image->placed_by == model::PlacedBy::image;
-      return fmt::format("r0 = {:#x}{}", *report.verdict.result,
-                         by_image ? "; the image chose its addresses" : "");
+      return fmt::format("r0 = {:#x}{}", *report.verdict.result, placed_by(report));
     }
     return "";
+  }
+
+  // The distance is that of the function which is farthest from where calls in 32 bits count from.
+  static std::string placed_by(const CellReport& report) {
+    if (is_placed_by_kernel(report)) {
+      const auto places = places_by_kernel(report);
+      const auto far = std::ranges::max_element(places, {}, [](const FunctionPlace& place) {
+        return std::abs(bytes(place.from_call_base));
+      });
+      return far == places.end()
+                 ? ""
+                 : fmt::format("; placed by the kernel, {} from __bpf_call_base: {} 32 bits",
+                               to_string(far->from_call_base),
+                               far->fits_32_bits() ? "fits" : "does not fit");
+    }
+    const bool by_image =
+        report.image != nullptr && report.image->placed_by == model::PlacedBy::image;
+    return by_image ? "; the image chose its addresses" : "";
   }
 
   // What each witness says of a call site: `main[0] → callee  c008…  +2.0 PiB  interpreter 1×  …`.

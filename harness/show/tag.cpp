@@ -47,12 +47,14 @@ std::vector<bpf::Slot> without_maps(std::vector<bpf::Slot> slots) {
 }
 
 // Rewritten as the verifier leaves it before the JIT's first pass.
-std::vector<bpf::Slot> rewritten(const bpf::Program& program) {
+std::vector<bpf::Slot> rewritten(const bpf::Program& program, std::uint64_t placeholder) {
   std::vector<bpf::Slot> slots = without_maps(program.slots);
-  for_each_instruction(slots, [&slots](std::size_t at, bpf::Slot& slot) {
+  for_each_instruction(slots, [&](std::size_t at, bpf::Slot& slot) {
     if (is_load64(slot) && slot.src == bpf::kPseudoFunction) {
-      slot.imm = 1;
-      slots[at + 1].imm = 1;
+      const auto target = static_cast<bpf::SlotIndex>(static_cast<std::int64_t>(at) + 1 + slot.imm);
+      slot.offset = static_cast<std::int16_t>(function_at(program, target).value_or(0));
+      slot.imm = static_cast<std::int32_t>(static_cast<std::uint32_t>(placeholder));
+      slots[at + 1].imm = static_cast<std::int32_t>(static_cast<std::uint32_t>(placeholder >> 32U));
     }
   });
   for (const bpf::PseudoCall& call : pseudo_calls(program)) {
@@ -81,9 +83,10 @@ std::optional<Tag> tag_from(std::string_view text) {
   return tag;
 }
 
-ProgramTags tags(const bpf::Program& program, std::endian order, TagHash hash) {
+ProgramTags tags(const bpf::Program& program, std::endian order, TagHash hash,
+                 std::uint64_t placeholder) {
   ProgramTags result{.program = digest(without_maps(program.slots), order, hash)};
-  const std::vector<bpf::Slot> slots = rewritten(program);
+  const std::vector<bpf::Slot> slots = rewritten(program, placeholder);
   for (const bpf::Function& function : program.functions) {
     const auto own = std::span(slots).subspan(function.begin, function.end - function.begin);
     result.functions.push_back(digest(own, order, hash));

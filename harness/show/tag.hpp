@@ -8,8 +8,8 @@
 //                             map or of a map's value zeroed; part of the main function's name
 //   a function's tag          over the function's own slots, after the verifier's rewriting: a
 //                             pseudo call has off = number of the callee and imm = 1, a load of a
-//                             function's address has 1 in both halves (Linux 6.1; newer kernels put
-//                             an address there). Function 0 has one too: prog_tags[0].
+//                             function's address the same off, and 1 in both halves (Linux 6.1;
+//                             newer kernels put an address there, see `placeholder`). Function 0 has one too: prog_tags[0].
 //
 // Not modelled: instructions that the verifier inserts or replaces (checks of a division by a
 // register, zero extensions), and the addresses of helpers that it puts into calls. A function that
@@ -54,6 +54,9 @@ struct ProgramTags {
 
 // The tags of a source program: calls are pc-relative, as validate() accepts them. They do not
 // depend on a call scheme, nor on whether the JIT is on.
-ProgramTags tags(const bpf::Program& program, std::endian order, TagHash hash);
+// `placeholder` is what a load of a function's address has when tags are taken.
+inline constexpr std::uint64_t kOneInBothHalves = 0x0000'0001'0000'0001;
+ProgramTags tags(const bpf::Program& program, std::endian order, TagHash hash,
+                 std::uint64_t placeholder = kOneInBothHalves);
 
 }  // namespace farcall::show

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <iterator>
 #include <optional>
 #include <sstream>
 #include <string_view>
@@ -20,6 +21,8 @@
 #include "decode/call_sites.hpp"
 #include "engine/image.hpp"
 #include "run/pipeline.hpp"
+#include "stock/distance.hpp"
+#include "stock/dump.hpp"
 
 namespace farcall::stock {
 namespace {
@@ -27,21 +30,11 @@ namespace {
 // Where Linux's JIT for ppc64 has BPF's r0 … r10.
 const std::vector<std::uint8_t> kLinuxRegisters = {8, 3, 4, 5, 6, 7, 27, 28, 29, 30, 31};
 
-constexpr std::size_t kMostDumpedDistance = 32'767;  // in slots
+constexpr const char* kChanged =
+    "the kernel's dump is not checked: its verifier has changed which calls the program makes";
 
 Error declined(std::string why, std::string hint = {}) {
   return {.code = ErrorCode::jit_declined, .message = std::move(why), .hint = std::move(hint)};
-}
-
-// Function by function, whom its calls call, in program order.
-using Census = std::vector<std::vector<std::uint32_t>>;
-
-Census census(const bpf::Program& program) {
-  Census all(program.functions.size());
-  for (const bpf::PseudoCall& call : pseudo_calls(program)) {
-    all[call.site.function].push_back(call.callee);
-  }
-  return all;
 }
 
 // Whether execution never goes on after this word: b, blr, bctr, without a condition and a link.
@@ -139,7 +132,11 @@ std::vector<check::SymbolStory> symbol_stories(const LinuxCell& linux_cell,
   loaded.slots = linux_cell.question.slots;
   const std::endian order = kernel.facts.order();
   const show::Tag whole = show::tags(loaded, order, kernel.hash).program;
-  const show::ProgramTags parts = show::tags(dumped, order, kernel.hash);
+  // In place of a function's address; 6.1's source has the one, 6.12's the other: VMALLOC_START.
+  const std::uint64_t placeholder = kernel.series < check::KernelSeries{6, 12}
+                                        ? show::kOneInBothHalves
+                                        : begin_of_area(answer.functions.front().address).value;
+  const show::ProgramTags parts = show::tags(dumped, order, kernel.hash, placeholder);
   std::vector<check::SymbolStory> stories;
   for (std::size_t i = 0; i < answer.functions.size(); ++i) {
     stories.push_back(
@@ -149,21 +146,6 @@ std::vector<check::SymbolStory> symbol_stories(const LinuxCell& linux_cell,
          .seen = answer.functions[i].symbol});
   }
   return stories;
-}
-
-// The calls of the dump, by function and number in it, beside those in the bytes. `program` is the
-// one that was asked about; it makes the same calls.
-std::vector<check::CallInCode> calls_in_code(const bpf::Program& program,
-                                             const bpf::Program& dumped,
-                                             std::span<const model::DecodedCall> decoded) {
-  std::vector<check::CallInCode> calls;
-  for (const bpf::PseudoCall& call : pseudo_calls(dumped)) {
-    const auto found = std::ranges::find(decoded, call.site, &model::DecodedCall::site);
-    if (found != decoded.end()) {
-      calls.push_back({.name = to_string(program, call.site), .slot = call.slot, .at = found->at});
-    }
-  }
-  return calls;
 }
 
 // What a hardened kernel made of the functions, beside what the same kernel makes of them otherwise.
@@ -177,9 +159,8 @@ Result<std::vector<check::BlindedFunction>> blinded_functions(const bpf::Program
         "no code to compare it with");
   }
   const kernel::Answer& plain = unhardened->value();
-  const auto dumped = as_source(plain.program);
-  if (!dumped || census(*dumped) != census(program) ||
-      plain.functions.size() != hardened.functions.size()) {
+  const auto dumped = as_source(program, plain);
+  if (!dumped || plain.functions.size() != hardened.functions.size()) {
     return declined(
         "whether its constants are blinded cannot be seen: without hardening the kernel "
         "has other functions");
@@ -189,12 +170,16 @@ Result<std::vector<check::BlindedFunction>> blinded_functions(const bpf::Program
     return std::vector(of.slots.begin() + function.begin, of.slots.begin() + function.end);
   };
   std::vector<check::BlindedFunction> functions;
+  std::vector<GuestAddress> callees;
+  std::ranges::transform(hardened.functions, std::back_inserter(callees),
+                         &kernel::JitedFunction::address);
   for (std::size_t i = 0; i < hardened.functions.size(); ++i) {
     functions.push_back({.name = program.functions[i].name,
                          .source = slots_of(program, i),
                          .dumped = slots_of(*dumped, i),
                          .plain = plain.functions[i].words,
-                         .blinded = hardened.functions[i].words});
+                         .blinded = hardened.functions[i].words,
+                         .callees = callees});
   }
   return functions;
 }
@@ -255,50 +240,46 @@ Result<model::Document> document_of(const model::Cell& cell, const kernel::Answe
   }
   model::Document document{.cell = cell, .linked = {}, .image = kernel_image(answer, names, facts)};
   document.cell.placement.toc = facts.toc;
-  document.cell.placement.functions.clear();
-  for (const model::CodeFunction& function : document.image->functions) {
-    document.cell.placement.functions.push_back(function.address);
-  }
   FARCALL_TRYV(engine::complete(document.cell, *document.image));
   return document;
 }
 
-}  // namespace
-
-std::optional<bpf::Program> as_source(std::span<const bpf::Slot> dumped) {
-  std::vector<std::int64_t> begins = {0};
-  const auto calls = [&](std::size_t i) {
-    return dumped[i].opcode == kCallOpcode && dumped[i].src == bpf::kPseudoCall;
-  };
-  const auto callee = [&](std::size_t i) {
-    return static_cast<std::int64_t>(i) + 1 + dumped[i].offset;
-  };
-  for (std::size_t i = 0; i < dumped.size(); ++i) {
-    if (calls(i)) {
-      begins.push_back(callee(i));
+// Puts the helpers that the cell's program calls where they are in the kernel. jit.declined: it does
+// not say where. The code of an ELFv1 kernel calls a helper's code, whose descriptor is elsewhere;
+// farcall's own helpers have theirs before it.
+Result<void> place_helpers(const KernelSymbols& symbols, model::Abi abi, model::Cell& cell) {
+  const bool has_descriptors = abi == model::Abi::elfv1;
+  const bpf::Program& program = *cell.program;
+  for (std::size_t i = 0; i < program.externals.size(); ++i) {
+    const RealHelper* const helper = real_helper(program.externals[i]);
+    if (helper == nullptr) {
+      continue;  // it is not called, or the kernel would not have been asked
     }
-  }
-  std::ranges::sort(begins);
-  begins.erase(std::ranges::unique(begins).begin(), begins.end());
-  if (begins.front() < 0 || begins.back() >= static_cast<std::int64_t>(dumped.size())) {
-    return std::nullopt;
-  }
-  bpf::Program program{.slots = {dumped.begin(), dumped.end()}, .functions = {}};
-  for (std::size_t i = 0; i < begins.size(); ++i) {
-    const std::int64_t end =
-        i + 1 < begins.size() ? begins[i + 1] : static_cast<std::int64_t>(dumped.size());
-    program.functions.push_back({.name = fmt::format("f{}", i),
-                                 .begin = static_cast<bpf::SlotIndex>(begins[i]),
-                                 .end = static_cast<bpf::SlotIndex>(end)});
-  }
-  for (std::size_t i = 0; i < dumped.size(); ++i) {
-    if (calls(i)) {
-      program.slots[i].imm = dumped[i].offset;
-      program.slots[i].offset = 0;
+    const std::string symbol =
+        has_descriptors ? code_symbol(helper->symbol) : std::string(helper->symbol);
+    const auto address = symbols.find(symbol);
+    if (!address) {
+      return declined(fmt::format("the kernel does not say where its {} is", helper->symbol));
     }
+    cell.placement.functions[program.functions.size() + i] = {
+        address->value - (has_descriptors ? std::uint64_t{4} * model::kDescriptorWords : 0)};
   }
-  return program;
+  return success();
 }
+
+// Of a program that did what it should: what the kernel has wrong in what it tells of it.
+std::vector<model::Finding> told_wrong(const bpf::Program& program, const bpf::Program& dumped,
+                                       const kernel::Answer& answer, wire::KernelMode mode,
+                                       const AskedKernel& kernel) {
+  std::vector<model::Finding> all = dump_findings(program, dumped, answer, mode, kernel);
+  if (!answer.functions.empty()) {
+    const auto of_pointers = pointer_findings(program, answer, kernel.facts);
+    all.insert(all.end(), of_pointers.begin(), of_pointers.end());
+  }
+  return all;
+}
+
+}  // namespace
 
 std::optional<Error> skipped(const kernel::Answer& answer) {
   const char* const errno_text = std::strerror(static_cast<int>(answer.error));
@@ -355,37 +336,6 @@ model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std:
   return image;
 }
 
-std::vector<model::Finding> dump_and_line_findings(const bpf::Program& program,
-                                                   const kernel::Answer& answer,
-                                                   const kernel::KernelFacts& facts) {
-  const auto dumped = as_source(answer.program);
-  if (!dumped || answer.functions.size() != program.functions.size() ||
-      census(*dumped) != census(program)) {
-    return {{ErrorCode::dump_mismatch, "",
-             "the calls in the kernel's dump are not those of the program"}};
-  }
-  std::vector<std::string> names;
-  for (const bpf::Function& function : program.functions) {
-    names.push_back(function.name);
-  }
-  std::vector<check::DumpedCall> calls;
-  for (const bpf::PseudoCall& call : pseudo_calls(*dumped)) {
-    calls.push_back({.name = to_string(program, call.site),
-                     .callee = call.callee,
-                     .imm = answer.program[call.slot].imm});
-  }
-  std::vector<model::Finding> findings = check::dump_findings(calls);
-  std::vector<check::KernelLine> lines;
-  for (const kernel::LineRow& line : answer.lines) {
-    lines.push_back({.slot = line.slot, .address = line.address});
-  }
-  const auto decoded = decode::call_sites(kernel_image(answer, names, facts),
-                                          {.endian = facts.endian, .toc = facts.toc});
-  const auto of_lines = check::line_findings(lines, calls_in_code(program, *dumped, decoded));
-  findings.insert(findings.end(), of_lines.begin(), of_lines.end());
-  return findings;
-}
-
 Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
                   const kernel::Answered& answered, const AskedKernel& kernel,
                   const kernel::Answered* unhardened) {
@@ -418,10 +368,21 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
   const std::string name = all.cell.name;
   all.cell = placed_by_kernel(linux_cell, answer);
   all.cell.name = name;
+  const auto call_base = kernel.symbols.find(kCallBaseSymbol);
+  all.cell.placement.call_base = call_base.value_or(GuestAddress{});
+  if (!call_base) {
+    all.notes.emplace_back(
+        "the kernel does not say where its __bpf_call_base is: there is no distance from it, and "
+        "addresses in the dump are not checked");
+  }
   if (jit == answer.functions.empty()) {
     all.findings.push_back({ErrorCode::jit_refused, "",
                             jit ? "the kernel interprets it: its JIT made no code"
                                 : "the kernel's JIT made code, and it is off"});
+    return all;
+  }
+  if (auto placed = place_helpers(kernel.symbols, kernel.facts.abi, all.cell); !placed) {
+    all.skipped = std::move(placed).error();
     return all;
   }
   const auto source = run::interpretation(all.cell);
@@ -437,18 +398,17 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
   for (std::size_t i = 0; i < run.memory.size(); ++i) {
     run.memory[i].bytes = answer.regions[i].bytes;
   }
+  const bpf::Program& program = *all.cell.program;
+  const auto dumped = as_source(program, answer);
   if (!jit) {  // else the run in the bare guest looks at it
     all.findings = check::objections(all.cell, source.value());
+    if (!dumped) {
+      all.notes.emplace_back(kChanged);
+    }
   } else {
-    const auto dumped = as_source(answer.program);
-    const bpf::Program& program = *all.cell.program;
-    if (!dumped || answer.functions.size() != program.functions.size() ||
-        census(*dumped) != census(program)) {
-      all.skipped =
-          std::max(program.slots.size(), answer.program.size()) > kMostDumpedDistance
-              ? declined("a call may be further than the 16 bits that the kernel's dump has for it")
-              : declined("the kernel's verifier has changed which calls the program makes",
-                         "it takes away what can never be reached");
+    if (!dumped || answer.functions.size() != program.functions.size()) {
+      all.skipped = declined("the kernel's verifier has changed which calls the program makes",
+                             "it takes away what can never be reached");
       return all;
     }
     std::vector<check::BlindedFunction> blinded;
@@ -470,14 +430,21 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
       all.cell = all.document->cell;
       const bool knows_lines =
           !hardened || check::is_blinded_dump(answer.program) || !blinds_anything(blinded);
-      kernel::Answer told = answer;
-      if (!knows_lines) {
-        told.lines.clear();
+      if (knows_lines) {
+        all.findings = line_findings(program, *dumped, answer, kernel.facts);
+        const auto found = found_lines(program, *dumped, answer, *all.document->image, kernel.rows);
+        for (std::size_t i = 0; i < found.size(); ++i) {
+          all.document->image->functions[i].lines = found[i].lines;
+        }
+        if (std::string without = without_lines(found); !without.empty()) {
+          all.notes.push_back(std::move(without));
+        }
+      } else {
         all.notes.emplace_back(
-            "jited_line_info is not checked: up to 6.12 it is wrong where a hardened program has "
-            "several functions, see line-info-not-blinded of farcall kernel defects");
+            "jited_line_info and control flow are not checked: up to 6.12 it is wrong where a "
+            "hardened program has several functions, see line-info-not-blinded of farcall kernel "
+            "defects");
       }
-      all.findings = dump_and_line_findings(program, told, kernel.facts);
       const auto of_descriptors = descriptor_findings(*all.document->image, kernel.facts.toc);
       all.findings.insert(all.findings.end(), of_descriptors.begin(), of_descriptors.end());
     } else {
@@ -485,6 +452,10 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
     }
     const auto open = check::blinding_findings(blinded);
     all.findings.insert(all.findings.end(), open.begin(), open.end());
+  }
+  if (dumped) {
+    const auto wrong = told_wrong(program, *dumped, answer, mode, kernel);
+    all.findings.insert(all.findings.end(), wrong.begin(), wrong.end());
   }
   const auto found = check::kernel_findings(all.cell, source.value(), run);
   all.findings.insert(all.findings.end(), found.begin(), found.end());

@@ -25,16 +25,6 @@ namespace farcall::stock {
 model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std::string> names,
                               const kernel::KernelFacts& facts);
 
-// A program as the kernel dumps it, as one whose calls are pc-relative again: their `off` leads to
-// the callee. Nothing: a call leads to no function.
-std::optional<bpf::Program> as_source(std::span<const bpf::Slot> dumped);
-
-// What the kernel tells of a program that it has JITed, beside the program and the code, see
-// check/kernel_dump_findings.hpp: dump.mismatch, line.mismatch.
-std::vector<model::Finding> dump_and_line_findings(const bpf::Program& program,
-                                                   const kernel::Answer& answer,
-                                                   const kernel::KernelFacts& facts);
-
 // Why a kernel's answer tells nothing of a run: jit.declined. The verifier rejected the program, or the
 // kernel did not run it. Empty: it ran.
 std::optional<Error> skipped(const kernel::Answer& answer);
@@ -59,8 +49,7 @@ struct Captured {
 // What the kernel answered to the question of `linux_cell`, asked with that mode. Of a cell that the
 // verifier is to reject: check::verifier_findings(), and no document. Of others: the verifier
 // rejected the program, or has changed its calls: skipped. Findings are those of
-// check::kernel_findings(), dump_and_line_findings(), check::blinding_findings() of a hardened
-// kernel, and jit.crashed, jit.refused (no code with the JIT on, code with the JIT off).
+// check::kernel_findings(), of dump.hpp, check::blinding_findings() of a hardened kernel, and jit.crashed, jit.refused (no code with the JIT on, code with the JIT off).
 // `unhardened` is what the kernel answered to the same question with its JIT on; a hardened answer
 // without it is skipped, as nothing shows that constants are blinded.
 Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,

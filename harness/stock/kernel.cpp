@@ -11,9 +11,8 @@ namespace farcall::stock {
 namespace {
 
 // Linux makes tags with SHA-256 since 6.18.
-show::TagHash hash_of(const kernel::KernelFacts& facts) {
-  return std::pair(facts.major, facts.minor) < std::pair(6U, 18U) ? show::TagHash::sha1
-                                                                  : show::TagHash::sha256;
+show::TagHash hash_of(check::KernelSeries series) {
+  return series < check::KernelSeries{6, 18} ? show::TagHash::sha1 : show::TagHash::sha256;
 }
 
 }  // namespace
@@ -40,12 +39,14 @@ Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot) {
     argument = vmlinux.string();
     name = fmt::format("{}-{}", file.release(), vmlinux.filename().string());
   }
-  return StockKernel{.argument = std::move(argument),
-                     .vmlinux = std::move(vmlinux),
-                     .modules = std::move(modules),
-                     .file = std::move(file),
-                     .asked = {.name = std::move(name), .facts = facts, .hash = hash_of(facts)},
-                     .fresh_boot = fresh_boot};
+  const check::KernelSeries series = {facts.major, facts.minor};
+  return StockKernel{
+      .argument = std::move(argument),
+      .vmlinux = std::move(vmlinux),
+      .modules = std::move(modules),
+      .file = std::move(file),
+      .asked = {.name = std::move(name), .facts = facts, .hash = hash_of(series), .series = series},
+      .fresh_boot = fresh_boot};
 }
 
 kernel::GuestSpec guest_of(const StockKernel& kernel, const std::filesystem::path& images,
@@ -56,6 +57,11 @@ kernel::GuestSpec guest_of(const StockKernel& kernel, const std::filesystem::pat
           .order = byte_order(endian),
           .fresh_boot = kernel.fresh_boot,
           .host = host};
+}
+
+void learn(const kernel::Answered& answered, AskedKernel& kernel) {
+  kernel.symbols = symbols(answered, kernel.facts.order());
+  kernel.rows = answered ? line_rows(answered.value(), kernel.facts) : LineRows::not_told;
 }
 
 std::string jit_name(const StockKernel& kernel) {

@@ -5,9 +5,12 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "check/kernel_dump_findings.hpp"
 #include "kernel/guest_spec.hpp"
 #include "kernel/kernel_file.hpp"
 #include "show/tag.hpp"
+#include "stock/kernel_symbols.hpp"
+#include "stock/lines.hpp"
 #include "wire/kernel_batch.hpp"
 
 namespace farcall::stock {
@@ -19,6 +22,9 @@ struct AskedKernel {
   std::string name;  // as `6.1.176-1`; of a file of the user's, `6.1.176-vmlinux`
   kernel::KernelFacts facts;
   show::TagHash hash{};
+  check::KernelSeries series = {};
+  KernelSymbols symbols = {};  // none, until the kernel was asked for them
+  LineRows rows = LineRows::not_told;
 };
 
 struct StockKernel {
@@ -29,6 +35,9 @@ struct StockKernel {
   AskedKernel asked;
   bool fresh_boot = false;  // as GuestSpec has it
 };
+
+// What it says of itself in its answer to symbols_question().
+void learn(const kernel::Answered& answered, AskedKernel& kernel);
 
 // A version that was fetched, or the file of a kernel. kernel.unknown, kernel.not-fetched,
 // document.invalid.

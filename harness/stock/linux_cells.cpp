@@ -32,7 +32,7 @@ Error not_asked(std::string why) {
 }
 
 // What of a slot a stock kernel has no counterpart for, or an empty text.
-std::string foreign(const bpf::Slot& slot) {
+std::string foreign(const bpf::Program& program, const bpf::Slot& slot) {
   if (slot.opcode == kCallx) {
     return "a call through a register";
   }
@@ -47,15 +47,20 @@ std::string foreign(const bpf::Slot& slot) {
     return "arguments six and more, which Linux does not have on ppc64";
   }
   if (slot.opcode == kCallOpcode && slot.src == bpf::kHelperCall) {
-    return slot.imm == bpf::kTailCall
-               ? std::string("a tail call")
+    if (slot.imm == bpf::kTailCall) {
+      return "a tail call";
+    }
+    const auto called = external_with_id(program, bpf::ExternalKind::helper, slot.imm);
+    const std::size_t functions = program.functions.size();
+    return called && real_helper(program.externals[*called - functions]) != nullptr
+               ? std::string{}
                : fmt::format("helper {} is the case's own function", slot.imm);
   }
   if (slot.opcode == kCallOpcode && slot.src != bpf::kPseudoCall) {
     return "a kfunc is the case's own function";
   }
-  if (slot.opcode == bpf::kLoadImmediate64 && slot.src != 0) {
-    return slot.src == bpf::kPseudoFunction ? "a function pointer" : "a map";
+  if (slot.opcode == bpf::kLoadImmediate64 && slot.src != 0 && slot.src != bpf::kPseudoFunction) {
+    return "a map";
   }
   return {};
 }
@@ -117,7 +122,7 @@ std::optional<Error> objection(const model::Cell& cell, const kernel::KernelFact
   }
   const bpf::Program& program = *cell.program;
   for (std::uint32_t i = 0; i < program.slots.size(); ++i) {
-    if (const std::string what = foreign(program.slots[i]); !what.empty()) {
+    if (const std::string what = foreign(program, program.slots[i]); !what.empty()) {
       Error error = not_asked(what);
       error.where = program.origins.at(i);
       return error;
@@ -221,6 +226,14 @@ std::string linux_name(const model::Cell& cell, const std::string& axes) {
 
 }  // namespace
 
+const RealHelper* real_helper(const bpf::External& external) {
+  const auto* const found = std::ranges::find_if(kRealHelpers, [&](const RealHelper& helper) {
+    return external.kind == bpf::ExternalKind::helper && !external.stub &&
+           external.id == helper.number && external.name == helper.native;
+  });
+  return found == kRealHelpers.end() ? nullptr : found;
+}
+
 LinuxCell linux_cell(const model::Cell& cell, const kernel::KernelFacts& facts) {
   LinuxCell linux{.cell = cell,
                   .origin = cell.name,
@@ -306,6 +319,10 @@ model::Cell placed_by_kernel(const LinuxCell& linux_cell, const kernel::Answer& 
   }
   for (const RegionLoad& load : linux_cell.loads) {
     set_address(program.slots, load.slot, cell.memory[load.region].address.value + load.offset);
+  }
+  if (answer.functions.size() == program.functions.size()) {
+    std::ranges::transform(answer.functions, cell.placement.functions.begin(),
+                           &kernel::JitedFunction::address);
   }
   cell.program = std::make_shared<const bpf::Program>(std::move(program));
   return cell;

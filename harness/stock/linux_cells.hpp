@@ -6,13 +6,16 @@
 // r10.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.hpp"
+#include "bpf/external.hpp"
 #include "kernel/exchange.hpp"
 #include "kernel/kernel_file.hpp"
 #include "model/document.hpp"
@@ -21,6 +24,18 @@ namespace farcall::stock {
 
 // Of every call: src says of what kind.
 inline constexpr std::uint8_t kCallOpcode = 0x85;
+
+// A helper of Linux that a native function of farcall's stands for in other guests, with the same
+// meaning. A case that declares that function under that number names the helper.
+struct RealHelper {
+  std::int32_t number = 0;
+  std::string_view native;  // of external/
+  const char* symbol = nullptr;
+};
+inline constexpr std::array<RealHelper, 1> kRealHelpers = {{{181, "loop", "bpf_loop"}}};
+
+// The one that the program's external is; null: it is the case's own function.
+const RealHelper* real_helper(const bpf::External& external);
 
 // A 64-bit immediate load of the address of a region's byte.
 struct RegionLoad {
@@ -49,7 +64,8 @@ std::vector<LinuxCell> linux_cells(std::span<const model::Document> documents,
 // One of them.
 LinuxCell linux_cell(const model::Cell& cell, const kernel::KernelFacts& facts);
 
-// The cell with its memory where the kernel has put it.
+// The cell with its memory where the kernel has put it, and its functions, if the kernel has made code
+// of each.
 model::Cell placed_by_kernel(const LinuxCell& linux_cell, const kernel::Answer& answer);
 
 }  // namespace farcall::stock

@@ -11,7 +11,7 @@
 
 #include "bpf/instruction.hpp"
 #include "show/listing.hpp"
-#include "stock/capture.hpp"
+#include "stock/dump.hpp"
 #include "stock/linux_cells.hpp"
 
 namespace farcall::stock {

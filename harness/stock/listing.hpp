@@ -14,13 +14,13 @@
 #pragma once
 
 #include <array>
-#include <compare>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "check/kernel_dump_findings.hpp"
 #include "kernel/bpftool.hpp"
 #include "kernel/exchange.hpp"
 #include "show/tag.hpp"
@@ -36,13 +36,8 @@ struct ListedProgram {
 // All of `documents` that Debian's kernels have a counterpart of, each with BTF and without.
 std::vector<ListedProgram> listed_programs(std::span<const model::Document> documents);
 
-// Of a kernel, and of the bpftool of its source: 6.12.
-struct Series {
-  unsigned major = 0;
-  unsigned minor = 0;
-
-  friend auto operator<=>(const Series&, const Series&) = default;
-};
+// Of a kernel, and of the bpftool of its source.
+using Series = check::KernelSeries;
 
 // A way in which bpftool's listings are known to differ from ours. In a series that is not from
 // `since` to `until` it is new.

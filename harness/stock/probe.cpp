@@ -12,6 +12,7 @@
 #include "bpf/program.hpp"
 #include "decode/call_sites.hpp"
 #include "stock/capture.hpp"
+#include "stock/dump.hpp"
 #include "stock/linux_cells.hpp"
 
 namespace farcall::stock {
@@ -149,11 +150,12 @@ ProbeStory line_info(const kernel::Answer& jit, const kernel::KernelFacts& facts
   if (jit.lines.empty()) {
     return not_seen("the kernel tells of no lines");
   }
-  for (const model::Finding& finding : dump_and_line_findings(near_program(), jit, facts)) {
-    if (finding.code == ErrorCode::line_mismatch) {
-      return {Shown::there, finding.site + ": " + finding.text};
-    }
-    return not_seen(finding.text);
+  const auto dumped = as_source(near_program(), jit);
+  if (!dumped) {
+    return not_seen("the calls in the kernel's dump are not those of the program");
+  }
+  for (const model::Finding& finding : line_findings(near_program(), *dumped, jit, facts)) {
+    return {Shown::there, finding.site + ": " + finding.text};
   }
   return {Shown::absent, {}};
 }

@@ -45,14 +45,16 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
   std::vector<kernel::Answered> answers(
       cells.size(), Error{.code = ErrorCode::machine_lost, .message = "it was not asked"});
   std::vector<StackWalk> walks(cells.size());
+  std::vector<AskedKernel> asked(cells.size(), kernel.asked);
   for (auto& [machine, indices] : by_machine) {
     // The switch between JIT and interpreter is the guest's: once is enough.
     std::ranges::stable_sort(indices, {}, [&](std::size_t i) { return cells[i].mode; });
-    std::vector<kernel::Question> questions;
+    std::vector<kernel::Question> questions = {symbols_question(kernel.asked.facts.order())};
     for (const std::size_t i : indices) {
       questions.push_back(cells[i].cell->question);
       questions.back().mode = cells[i].mode;
     }
+    const std::size_t first_copy = questions.size();
     // After all the others: whatever comes of them, those have been answered.
     std::vector<std::pair<std::size_t, WalkingCopy>> copies;
     for (const std::size_t i : indices) {
@@ -75,16 +77,21 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
     spec.mmu = machine.mmu;
     auto said = kernel::ask(spec, questions, {.stopped = listener.stopped, .tell = listener.note},
                             runner.machines);
+    AskedKernel known = kernel.asked;
+    if (said) {
+      learn(said.value().front(), known);
+    }
     for (std::size_t i = 0; i < indices.size(); ++i) {
       if (said) {
-        answers[indices[i]] = std::move(said.value()[i]);
+        answers[indices[i]] = std::move(said.value()[1 + i]);
+        asked[indices[i]] = known;
       } else {
         answers[indices[i]] = said.error();
       }
     }
     for (std::size_t i = 0; said && i < copies.size(); ++i) {
       walks[copies[i].first] =
-          stack_walk(copies[i].second, said.value()[indices.size() + i], kernel.asked.facts);
+          stack_walk(copies[i].second, said.value()[first_copy + i], kernel.asked.facts);
     }
   }
   std::map<const LinuxCell*, const kernel::Answered*> unhardened;
@@ -96,7 +103,7 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
   std::vector<Captured> all;
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const auto plain = unhardened.find(cells[i].cell);
-    all.push_back(captured(*cells[i].cell, cells[i].mode, answers[i], kernel.asked,
+    all.push_back(captured(*cells[i].cell, cells[i].mode, answers[i], asked[i],
                            plain == unhardened.end() ? nullptr : plain->second));
     Captured& one = all.back();
     if (!one.skipped) {

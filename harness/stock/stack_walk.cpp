@@ -9,6 +9,7 @@
 #include <span>
 
 #include "base/byte_order.hpp"
+#include "bpf/instruction.hpp"
 #include "bpf/program.hpp"
 #include "decode/call_sites.hpp"
 #include "stock/capture.hpp"
@@ -272,6 +273,11 @@ Result<WalkingCopy> walking_copy(const LinuxCell& linux_cell) {
     return no_copy("the program has as many regions of memory as there can be");
   }
   std::vector<Inserted> inserted(slots.size());
+  for (bpf::SlotIndex i = 0; i < slots.size(); i += bpf::slots_of(slots[i].opcode)) {
+    if (slots[i].opcode == bpf::kLoadImmediate64 && slots[i].src == bpf::kPseudoFunction) {
+      return no_copy("a helper calls a function back, and hands no context on");
+    }
+  }
   for (std::size_t f = 0; f < program.functions.size(); ++f) {
     const bpf::Function& function = program.functions[f];
     copy.functions.push_back(function.name);

@@ -14,8 +14,8 @@
 //            function types and source lines as it says, and each of its regions: KernelRegion,
 //            bytes
 //   reply    KernelReply with kReplyBegin, then for each program a KernelAnswer, its functions,
-//            code, program as the kernel has it, lines (KernelLine), regions (KernelRegionAfter,
-//            bytes), the verifier's log, the kernel's log since the answer before; then
+//            code, program as the kernel has it, the types of its functions, lines
+//            (KernelLine), regions (KernelRegionAfter, bytes), the verifier's log, the kernel's log since the answer before; then
 //            KernelReply once more, with kReplyEnd
 //
 // A region is memory that the program has: an array map of one value. A 64-bit immediate load with
@@ -131,8 +131,9 @@ struct KernelAnswer {
   ul32 log_bytes;
   ul32 kernel_log_bytes;
   ul32 line_count;
+  ul32 function_type_count;  // 0: the program has no BTF
 };
-static_assert(sizeof(KernelAnswer) == 40);
+static_assert(sizeof(KernelAnswer) == 44);
 
 inline constexpr std::size_t kKernelSymbolBytes = 128;
 
@@ -149,7 +150,7 @@ static_assert(sizeof(KernelFunction) == 16 + kKernelSymbolBytes);
 struct KernelLine {
   ul64 address;
   ul32 slot;  // of the program as the kernel has it
-  ul32 reserved;
+  ul32 line_and_column;
 };
 static_assert(sizeof(KernelLine) == 16);
 

@@ -41,6 +41,7 @@ inline void count_parts(const bpf_prog_info& info, wire::KernelAnswer& said) {
   said.function_count = info.jited_prog_len == 0 ? 0 : info.nr_jited_ksyms;
   said.code_bytes = info.jited_prog_len;
   said.program_bytes = info.xlated_prog_len;
+  said.function_type_count = info.nr_func_info;
   // Both tables have the same rows, or one of them is not told.
   said.line_count = info.nr_line_info == info.nr_jited_line_info ? info.nr_line_info : 0;
 }
@@ -67,9 +68,12 @@ inline void write_answer(const Tools& tools, wire::KernelAnswer& said, const Reg
   }
   window.write(code, said.code_bytes);
   window.write(program, said.program_bytes);
+  static_assert(sizeof function_types[0] == wire::kFunctionTypeBytes);
+  window.write(function_types, said.function_type_count * sizeof function_types[0]);
   for (std::uint32_t i = 0; i < said.line_count; ++i) {
-    const wire::KernelLine line{
-        .address = line_addresses[i], .slot = lines[i].insn_off, .reserved = 0};
+    const wire::KernelLine line{.address = line_addresses[i],
+                                .slot = lines[i].insn_off,
+                                .line_and_column = lines[i].line_col};
     window.write(&line, sizeof line);
   }
   for (std::uint32_t i = 0; i < said.region_count; ++i) {

@@ -26,6 +26,7 @@ inline char program[kMostProgramBytes];
 inline bpf_insn slots[kMostProgramBytes / sizeof(bpf_insn)];
 inline bpf_line_info lines[kMostProgramBytes / sizeof(bpf_insn)];
 inline std::uint64_t line_addresses[kMostProgramBytes / sizeof(bpf_insn)];
+inline bpf_func_info function_types[kMostFunctions];
 inline char listing[1 << 16];
 inline char verifier_log[kMostLogBytes];
 inline std::uint64_t addresses[kMostFunctions];
@@ -348,6 +349,9 @@ inline long describe(long loaded, bpf_prog_info& info) {
   info.jited_prog_len = kMostCodeBytes;
   info.xlated_prog_insns = number(program);
   info.xlated_prog_len = kMostProgramBytes;
+  info.nr_func_info = kMostFunctions;
+  info.func_info = number(function_types);
+  info.func_info_rec_size = sizeof function_types[0];
   info.nr_line_info = sizeof lines / sizeof lines[0];
   info.line_info = number(lines);
   info.line_info_rec_size = sizeof lines[0];

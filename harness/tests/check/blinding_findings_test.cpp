@@ -57,6 +57,16 @@ TEST(Blinding, CodeAsWithoutHardeningIsNot) {
   EXPECT_THAT(findings[1].text, HasSubstr("its code has 0 of these, and 0 without hardening"));
 }
 
+// As on hash with pages of 4 KiB, where memory and code share the upper half of their addresses.
+TEST(Blinding, HalfOfACalleesAddressMayBeThere) {
+  std::vector<std::uint32_t> code = kBlinded;
+  code.insert(code.begin(), kPlain.begin(), kPlain.begin() + 2);
+  BlindedFunction function = function_with(code);
+  EXPECT_THAT(blinding_findings(std::vector{function}), SizeIs(1));
+  function.callees = {{0x1234'5678'0000'6e18}};
+  EXPECT_THAT(blinding_findings(std::vector{function}), IsEmpty());
+}
+
 TEST(Blinding, AConstantInLongerCodeIsFoundInEitherOrder) {
   std::vector<std::uint32_t> code = kBlinded;
   code.insert(code.begin(), {0x60635678, 0x64631234});  // ori, oris

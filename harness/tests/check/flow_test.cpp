@@ -87,10 +87,21 @@ TEST(Flow, AnExitMayHaveAnEpilogueOfItsOwn) {
   EXPECT_THAT(flow_findings(program(), early), IsEmpty());
 }
 
-TEST(Flow, WithoutAWholeLineTableThereIsNothingToCompare) {
+// As of a stock kernel, which does not say where all instructions begin.
+TEST(Flow, AnInstructionIsComparedIfItIsToldWhereItsCodeIsAndWhereItLeads) {
   model::CodeImage sparse = image();
-  sparse.functions[0].words[5] = branch(40);
-  sparse.functions[0].lines.pop_back();
+  model::CodeFunction& code = sparse.functions[0];
+  code.words[5] = branch(40);  // of instruction 3, ja end
+  code.lines.pop_back();       // of the epilogue
+  EXPECT_THAT(flow_findings(program(), sparse), SizeIs(1));
+  const std::vector<model::CodeLine> lines = code.lines;
+  for (const std::uint32_t missing : {3U, 4U, 5U}) {  // its begin, its end, its target
+    code.lines = lines;
+    std::erase_if(code.lines,
+                  [&](const model::CodeLine& line) { return line.instruction == missing; });
+    EXPECT_THAT(flow_findings(program(), sparse), IsEmpty()) << missing;
+  }
+  code.lines.clear();
   EXPECT_THAT(flow_findings(program(), sparse), IsEmpty());
 }
 

@@ -34,6 +34,20 @@ std::string text(const std::optional<GuestAddress>& target) {
   return target ? to_string(*target) : "unknown";
 }
 
+TEST(MadePointers, AreAddressesOfFunctionsInRegisters) {
+  model::CodeImage image;
+  image.functions.push_back({"f",
+                             {kAt},
+                             {encode<Op::addis>(r4, kZero, -16376),
+                              encode<Op::rldicr>(r4, r4, 32, 31), encode<Op::ori>(r4, r4, 0x2000),
+                              encode<Op::addi>(r5, r4, 4), encode<Op::addi>(r6, r5, -4), kBlr},
+                             {}});
+  image.functions.push_back({"g", {0xc008000000002000}, {kBlr}, {}});
+  EXPECT_EQ(made_pointers(image, {}),
+            (std::vector<MadePointer>{{.function = 0, .at = {kAt + 8}, .gpr = 4, .pointee = 1},
+                                      {.function = 0, .at = {kAt + 16}, .gpr = 6, .pointee = 1}}));
+}
+
 // The target of the only call in `words`.
 std::string only_target(const Words& words) {
   const auto sites = sites_of(words);

@@ -117,7 +117,8 @@ std::vector<std::byte> reply(std::uint64_t end_nonce = kNonce) {
                                 .region_count = 1,
                                 .log_bytes = 0,
                                 .kernel_log_bytes = 3,
-                                .line_count = 1});
+                                .line_count = 1,
+                                .function_type_count = 1});
   put(bytes, function(0xc0080000003b7c10, 8, "bpf_prog_0123456789abcdef_main"));
   put(bytes, function(0xc00800000041153c, 4, "bpf_prog_fedcba9876543210_F"));
   for (const std::uint32_t word : {0xe84d0010U, 0x60000000U, 0x4e800020U}) {
@@ -125,7 +126,10 @@ std::vector<std::byte> reply(std::uint64_t end_nonce = kNonce) {
   }
   const auto exit = bpf::encode(bpf::Slot{.opcode = 0x95}, std::endian::little);
   bytes.insert(bytes.end(), exit.begin(), exit.end());
-  put(bytes, wire::KernelLine{.address = 0xc0080000003b7c14, .slot = 0, .reserved = 0});
+  put(bytes, ul32(0));  // the type of its function: slot, number
+  put(bytes, ul32(3));
+  put(bytes,
+      wire::KernelLine{.address = 0xc0080000003b7c14, .slot = 0, .line_and_column = 5U << 10U});
   put(bytes,
       wire::KernelRegionAfter{.address = 0xc008000000540000, .byte_count = 2, .reserved = 0});
   put(bytes, std::uint8_t{7});
@@ -151,7 +155,9 @@ TEST(Exchange, AReplyIsReadAsItWasWritten) {
               {0xc0080000003b7c10}, "bpf_prog_0123456789abcdef_main", {0xe84d0010, 0x60000000}},
           JitedFunction{{0xc00800000041153c}, "bpf_prog_fedcba9876543210_F", {0x4e800020}}));
   EXPECT_THAT(answer.program, ElementsAre(bpf::Slot{.opcode = 0x95}));
-  EXPECT_THAT(answer.lines, ElementsAre(LineRow{0, {0xc0080000003b7c14}}));
+  ASSERT_EQ(answer.function_types.size(), 1U);
+  EXPECT_EQ(answer.function_types[0].type, 3U);
+  EXPECT_THAT(answer.lines, ElementsAre(LineRow{0, {0xc0080000003b7c14}, 4}));
   EXPECT_THAT(answer.regions,
               ElementsAre(RegionAfter{{0xc008000000540000}, {std::byte{7}, std::byte{8}}}));
   EXPECT_EQ(answer.kernel_log, "log");

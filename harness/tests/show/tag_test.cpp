@@ -64,6 +64,25 @@ TEST(Tag, IsTheSameWhateverNumbersMapsHave) {
   }
 }
 
+// A load of a function's address, and an exit, as sha1sum has them with the function's number as off
+// and a placeholder as imm:
+//   1842010001000000 0000000001000000 9500000000000000
+//   1842010000000000 00000000000008c0 9500000000000000
+TEST(Tag, OfAFunctionPointerHasTheNumberAndAPlaceholder) {
+  const bpf::Program program{
+      .slots = {{.opcode = bpf::kLoadImmediate64, .dst = 2, .src = 4, .imm = 2},
+                {},
+                {.opcode = 0x95},
+                {.opcode = 0x95}},
+      .functions = {{.name = "main", .begin = 0, .end = 3}, {.name = "f", .begin = 3, .end = 4}}};
+  EXPECT_EQ(to_string(tags(program, std::endian::little, TagHash::sha1).functions[0]),
+            "5d1f759acd6a4d62");
+  EXPECT_EQ(
+      to_string(
+          tags(program, std::endian::little, TagHash::sha1, 0xc008'0000'0000'0000).functions[0]),
+      "53e19e037a2194b8");
+}
+
 TEST(Tag, OfASymbolIsTheWholeProgramsForTheFirstFunction) {
   const ProgramTags all = tags(caller_and_callee(), std::endian::little, TagHash::sha1);
   EXPECT_EQ(to_string(all.of_symbol(0)), "b2715c0f7f689679");

@@ -78,6 +78,10 @@ Captured captured_of(kernel::Answer said) {
       slot.imm = 1;
     }
   }
+  for (std::uint32_t i = 0; i < 2; ++i) {
+    said.function_types.push_back(
+        {.slot = cell.cell.program->functions[i].begin, .type = 3 + i});  // as its BTF has them
+  }
   const kernel::Answered answered = std::move(said);
   return captured(cell, wire::KernelMode::jit, answered, {.name = "k", .facts = kElfv1});
 }

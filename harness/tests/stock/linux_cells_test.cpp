@@ -74,8 +74,8 @@ TEST(LinuxCells, WhatTheKernelIsNotAskedAboutIsNamed) {
   const std::string end = "exit\n-- place\nmain = text+64K\n-- result none\n";
   for (const auto& [text, why] :
        {std::pair{"-- helper 7 no_op\n-- asm\ncall 7\n" + end, "helper 7 is the case's own"},
-        std::pair{"-- asm\nmov %r0, 0\nlddw %r1, local f\nexit\nf:\nmov %r0, 1\n" + end,
-                  "a function pointer"},
+        std::pair{"-- helper 181 no_op\n-- asm\ncall 181\n" + end, "helper 181 is the case's own"},
+        std::pair{"-- helper 6 loop\n-- asm\ncall 6\n" + end, "helper 6 is the case's own"},
         std::pair{"-- asm\nstdw [%r11-8], 1\nmov %r0, 0\n" + end, "arguments six and more"},
         std::pair{"-- matrix\nendian be\n-- asm\nmov %r0, 0\n" + end, "a big-endian cell"},
         std::pair{"-- data e\n01\n-- data d\naddr(e)\n-- asm\nmov %r0, 0\n" + end,
@@ -86,6 +86,25 @@ TEST(LinuxCells, WhatTheKernelIsNotAskedAboutIsNamed) {
     EXPECT_EQ(cells[0].skipped->code, ErrorCode::jit_declined);
     EXPECT_THAT(std::string(cells[0].skipped->message), HasSubstr(why));
   }
+}
+
+// Both number and name say that it is bpf_loop.
+TEST(LinuxCells, AHelperOfLinuxsAndAPointerToAFunctionGoInAsTheyAre) {
+  const std::vector<LinuxCell> cells = cells_of(
+      "-- helper 181 loop\n-- asm\nmov %r1, 2\nlddw %r2, local f\nmov %r3, 0\nmov %r4, 0\n"
+      "call 181\nexit\nf:\nmov %r0, 0\nexit\n-- place\nmain = text+64K\n-- result\n2\n");
+  ASSERT_EQ(cells.size(), 1U);
+  EXPECT_FALSE(cells[0].skipped);
+  const std::vector<bpf::Slot>& slots = cells[0].question.slots;
+  const std::size_t load = slots.size() - 8;
+  EXPECT_EQ(slots[load], (bpf::Slot{.opcode = 0x18, .dst = 2, .src = 4, .imm = 5}));
+  EXPECT_EQ(slots[load + 4], (bpf::Slot{.opcode = 0x85, .imm = 181}));
+
+  kernel::Answer answer;
+  answer.functions = {{.address = {0x1000}, .symbol = {}, .words = {}},
+                      {.address = {0x2000}, .symbol = {}, .words = {}}};
+  const model::Cell placed = placed_by_kernel(cells[0], answer);
+  EXPECT_EQ(placed.placement.functions[1], GuestAddress{0x2000});
 }
 
 // A QEMU that somebody kills at its first answer says nothing of the kernel's JIT.

@@ -1,0 +1,42 @@
+// What a stock kernel tells of a program that it has loaded: its dump, and where the code of each
+// instruction begins. As a program again, and beside the program that was loaded.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "bpf/program.hpp"
+#include "kernel/exchange.hpp"
+#include "model/verdict.hpp"
+#include "stock/kernel.hpp"
+
+namespace farcall::stock {
+
+// A program as the kernel dumps it, as one whose calls are pc-relative again: their `off` leads to
+// the callee. Nothing: a call or a load of a function's address leads to no function.
+std::optional<bpf::Program> as_source(std::span<const bpf::Slot> dumped);
+
+// The same of a dump that comes with the functions it has: its calls and loads of pointers name the
+// functions that those of `loaded` name, whatever the dump has in them. Nothing: the verifier has
+// removed functions, calls or loads, or has added some.
+std::optional<bpf::Program> as_source(const bpf::Program& loaded, const kernel::Answer& answer);
+
+// What each call and load of a function's address has in the dump, see check::kDumpRows; `dumped` is
+// as_source() of both. dump.mismatch.
+std::vector<model::Finding> dump_findings(const bpf::Program& loaded, const bpf::Program& dumped,
+                                          const kernel::Answer& answer, wire::KernelMode mode,
+                                          const AskedKernel& kernel);
+
+// Whether the kernel's lines have each call where it is in the code: line.mismatch.
+std::vector<model::Finding> line_findings(const bpf::Program& loaded, const bpf::Program& dumped,
+                                          const kernel::Answer& answer,
+                                          const kernel::KernelFacts& facts);
+
+// Whether the code of each function loads the addresses of functions that its loads name, as
+// jited_ksyms has them: call.decoded-elsewhere.
+std::vector<model::Finding> pointer_findings(const bpf::Program& loaded,
+                                             const kernel::Answer& answer,
+                                             const kernel::KernelFacts& facts);
+
+}  // namespace farcall::stock
