@@ -50,6 +50,7 @@ struct NamedFunction {
   std::string name;
   std::uint32_t begin = 0;  // in slots
 };
+inline constexpr std::uint32_t kFirstFunctionType = 3;  // the number of the first of them
 TypeInformation type_information(std::span<const bpf::Slot> slots,
                                  std::span<const NamedFunction> functions, std::endian order);
 

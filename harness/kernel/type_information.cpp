@@ -32,7 +32,6 @@ constexpr std::uint32_t kPrototype = 13U << 24U;
 constexpr std::uint32_t kSigned32 = 0x0100'0020;  // what follows an int: signed, 32 bits
 constexpr std::uint32_t kIntNumber = 1;
 constexpr std::uint32_t kPrototypeNumber = 2;
-constexpr std::uint32_t kFirstFunctionNumber = 3;
 
 // BTF is in its kernel's byte order.
 class Btf {
@@ -89,7 +88,7 @@ TypeInformation type_information(std::span<const bpf::Slot> slots,
     types.append({.name = add_string(name_in_c(functions[i].name)),
                   .info = kFunction,
                   .size_or_type = kPrototypeNumber});
-    all.functions.push_back({.slot = functions[i].begin, .type = kFirstFunctionNumber + i});
+    all.functions.push_back({.slot = functions[i].begin, .type = kFirstFunctionType + i});
   }
   const auto types_bytes = static_cast<std::uint32_t>(types.bytes().size());
   constexpr std::uint32_t kAfterHeader = 0;

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstring>
 #include <iterator>
+#include <memory>
 #include <optional>
 #include <sstream>
 #include <string_view>
@@ -30,6 +31,9 @@ namespace {
 // Where Linux's JIT for ppc64 has BPF's r0 … r10.
 const std::vector<std::uint8_t> kLinuxRegisters = {8, 3, 4, 5, 6, 7, 27, 28, 29, 30, 31};
 
+constexpr const char* kRunsAsRewritten =
+    "in the bare guest the program is what the kernel's verifier has made of it, which makes other "
+    "calls: those that the case states, the dump, lines and control flow are not checked";
 constexpr const char* kChanged =
     "the kernel's dump is not checked: its verifier has changed which calls the program makes";
 
@@ -140,9 +144,9 @@ std::vector<check::SymbolStory> symbol_stories(const LinuxCell& linux_cell,
   std::vector<check::SymbolStory> stories;
   for (std::size_t i = 0; i < answer.functions.size(); ++i) {
     stories.push_back(
-        {.function = loaded.functions[i].name,
+        {.function = dumped.functions[i].name,
          .expected = fmt::format("bpf_prog_{}_{}", to_string(i == 0 ? whole : parts.functions[i]),
-                                 kernel::name_in_c(loaded.functions[i].name)),
+                                 kernel::name_in_c(dumped.functions[i].name)),
          .seen = answer.functions[i].symbol});
   }
   return stories;
@@ -265,6 +269,22 @@ Result<void> place_helpers(const KernelSymbols& symbols, model::Abi abi, model::
         address->value - (has_descriptors ? std::uint64_t{4} * model::kDescriptorWords : 0)};
   }
   return success();
+}
+
+// The cell with the program that the verifier has made of its own. The calls that the case states are
+// of another program.
+model::Cell rewritten_cell(model::Cell cell, const bpf::Program& program,
+                           const kernel::Answer& answer) {
+  std::vector<GuestAddress> places;
+  std::ranges::transform(answer.functions, std::back_inserter(places),
+                         &kernel::JitedFunction::address);
+  const auto helpers = std::span(cell.placement.functions).subspan(cell.program->functions.size());
+  places.insert(places.end(), helpers.begin(), helpers.end());
+  cell.placement.functions = std::move(places);
+  cell.program = std::make_shared<const bpf::Program>(program);
+  cell.expected.calls.clear();
+  cell.expected.any_other_call = true;
+  return cell;
 }
 
 // Of a program that did what it should: what the kernel has wrong in what it tells of it.
@@ -398,12 +418,27 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
   for (std::size_t i = 0; i < run.memory.size(); ++i) {
     run.memory[i].bytes = answer.regions[i].bytes;
   }
-  const bpf::Program& program = *all.cell.program;
+  const std::shared_ptr<const bpf::Program> asked = all.cell.program;
+  const bpf::Program& program = *asked;
   const auto dumped = as_source(program, answer);
   if (!jit) {  // else the run in the bare guest looks at it
     all.findings = check::objections(all.cell, source.value());
     if (!dumped) {
       all.notes.emplace_back(kChanged);
+    }
+  } else if (const auto rewritten = dumped || hardened
+                                        ? std::nullopt
+                                        : as_rewritten(all.cell, answer, kernel.symbols)) {
+    run.symbols = symbol_stories(linux_cell, rewritten->dumped, answer, kernel);
+    all.findings = pointer_findings(rewritten->program, answer, kernel.facts);
+    auto document =
+        document_of(rewritten_cell(all.cell, rewritten->program, answer), answer, kernel.facts);
+    if (document) {
+      all.document = std::move(document).value();
+      all.cell = all.document->cell;
+      all.notes.emplace_back(kRunsAsRewritten);
+    } else {
+      all.findings.push_back(model::as_finding(document.error()));
     }
   } else {
     if (!dumped || answer.functions.size() != program.functions.size()) {

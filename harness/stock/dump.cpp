@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "bpf/instruction.hpp"
+#include "bpf/validator.hpp"
 #include "check/kernel_dump_findings.hpp"
 #include "decode/call_sites.hpp"
 #include "stock/capture.hpp"
@@ -117,6 +118,37 @@ Addresses of_helper(const bpf::Program& loaded, const bpf::Slot& slot,
   return all;
 }
 
+// The number of the helper whose address a call of the dump has.
+std::optional<std::int32_t> helper_at(std::int32_t imm, const KernelSymbols& symbols) {
+  const auto base = symbols.find(kCallBaseSymbol);
+  for (const RealHelper& helper : kRealHelpers) {
+    const auto address = symbols.find(helper.symbol);
+    if (base && address && bytes(*address - *base) == imm) {
+      return helper.number;
+    }
+  }
+  return std::nullopt;
+}
+
+// The slots of the dump, with its functions by their names. Nothing: they are not the program's.
+std::optional<bpf::Program> with_functions(const bpf::Program& loaded,
+                                           const kernel::Answer& answer) {
+  bpf::Program dumped{.slots = answer.program, .functions = {}};
+  const std::size_t count = answer.function_types.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    const kernel::FunctionType& type = answer.function_types[i];
+    const std::uint32_t number = type.type - kernel::kFirstFunctionType;
+    const auto end = i + 1 < count ? std::uint32_t{answer.function_types[i + 1].slot}
+                                   : static_cast<std::uint32_t>(answer.program.size());
+    if (number >= loaded.functions.size() || type.slot >= end || end > answer.program.size()) {
+      return std::nullopt;
+    }
+    dumped.functions.push_back(
+        {.name = loaded.functions[number].name, .begin = type.slot, .end = end});
+  }
+  return dumped;
+}
+
 std::vector<std::string> names_of(const bpf::Program& program) {
   std::vector<std::string> names;
   std::ranges::transform(program.functions, std::back_inserter(names), &bpf::Function::name);
@@ -177,20 +209,11 @@ std::optional<bpf::Program> as_source(std::span<const bpf::Slot> dumped) {
 }
 
 std::optional<bpf::Program> as_source(const bpf::Program& loaded, const kernel::Answer& answer) {
-  const std::size_t count = answer.function_types.size();
-  if (count != loaded.functions.size()) {
+  auto found = with_functions(loaded, answer);
+  if (!found || found->functions.size() != loaded.functions.size()) {
     return std::nullopt;
   }
-  bpf::Program dumped{.slots = answer.program, .functions = {}};
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto end = i + 1 < count ? std::uint32_t{answer.function_types[i + 1].slot}
-                                   : static_cast<std::uint32_t>(answer.program.size());
-    dumped.functions.push_back(
-        {.name = loaded.functions[i].name, .begin = answer.function_types[i].slot, .end = end});
-    if (dumped.functions[i].begin >= end || end > answer.program.size()) {
-      return std::nullopt;
-    }
-  }
+  bpf::Program& dumped = *found;
   const std::vector<Naming> before = namings(loaded);
   const std::vector<Naming> after = namings(dumped);
   if (!std::ranges::equal(before, after, same_kind)) {
@@ -209,6 +232,55 @@ std::optional<bpf::Program> as_source(const bpf::Program& loaded, const kernel::
     }
   }
   return dumped;
+}
+
+std::optional<Rewritten> as_rewritten(const model::Cell& cell, const kernel::Answer& answer,
+                                      const KernelSymbols& symbols) {
+  const bpf::Program& loaded = *cell.program;
+  auto dumped = with_functions(loaded, answer);
+  if (!dumped || dumped->functions.size() != answer.functions.size()) {
+    return std::nullopt;
+  }
+  bpf::Program made = *dumped;
+  made.externals = loaded.externals;
+  for (bpf::SlotIndex at = 0; at < made.slots.size(); at += bpf::slots_of(made.slots[at].opcode)) {
+    bpf::Slot* const slot = &made.slots[at];
+    constexpr std::uint8_t kMov32 = 0xbc;
+    const bool is_call = slot->opcode == kCallOpcode;
+    if (is_pointer(*slot) || (is_call && slot->src == bpf::kPseudoCall)) {
+      const std::int32_t number = is_call ? slot->imm : slot[1].imm;
+      if (number < 0 || static_cast<std::size_t>(number) >= made.functions.size()) {
+        return std::nullopt;
+      }
+      const auto begin = std::int64_t{made.functions[static_cast<std::size_t>(number)].begin};
+      slot[0].imm = static_cast<std::int32_t>(begin - at - 1);
+      slot[0].offset = 0;
+      if (!is_call) {
+        slot[1].imm = 0;
+      }
+      std::copy_n(slot, is_call ? 1 : 2, &dumped->slots[at]);
+    } else if (is_call) {
+      const auto number = helper_at(slot->imm, symbols);
+      if (!number) {
+        return std::nullopt;
+      }
+      slot->imm = *number;
+    } else if (slot->opcode == bpf::kLoadImmediate64 && slot->src != 0) {
+      // What was loaded, with the address that the kernel put there.
+      const auto row = std::ranges::find(answer.lines, at, &kernel::LineRow::slot);
+      if (row == answer.lines.end() || row->loaded_slot + 1 >= loaded.slots.size() ||
+          loaded.slots[row->loaded_slot].opcode != bpf::kLoadImmediate64) {
+        return std::nullopt;
+      }
+      std::copy_n(&loaded.slots[row->loaded_slot], 2, slot);
+    } else if (slot->opcode == kMov32 && slot->dst == slot->src) {
+      slot->imm = 0;  // 1 says that it belongs to the instruction before
+    }
+  }
+  if (!bpf::validate(made)) {
+    return std::nullopt;
+  }
+  return Rewritten{.dumped = *std::move(dumped), .program = std::move(made)};
 }
 
 std::vector<model::Finding> dump_findings(const bpf::Program& loaded, const bpf::Program& dumped,

@@ -8,6 +8,7 @@
 
 #include "bpf/program.hpp"
 #include "kernel/exchange.hpp"
+#include "model/cell.hpp"
 #include "model/verdict.hpp"
 #include "stock/kernel.hpp"
 
@@ -21,6 +22,17 @@ std::optional<bpf::Program> as_source(std::span<const bpf::Slot> dumped);
 // functions that those of `loaded` name, whatever the dump has in them. Nothing: the verifier has
 // removed functions, calls or loads, or has added some.
 std::optional<bpf::Program> as_source(const bpf::Program& loaded, const kernel::Answer& answer);
+
+// The program that the verifier has made of one whose calls it has changed.
+struct Rewritten {
+  bpf::Program dumped;   // as in the dump, but that calls and loads of pointers are pc-relative
+  bpf::Program program;  // as one that could have been loaded
+};
+
+// Of `cell`, which the kernel has placed and its JIT compiled. Nothing: the dump does not say whom it
+// calls and what it loads.
+std::optional<Rewritten> as_rewritten(const model::Cell& cell, const kernel::Answer& answer,
+                                      const KernelSymbols& symbols);
 
 // What each call and load of a function's address has in the dump, see check::kDumpRows; `dumped` is
 // as_source() of both. dump.mismatch.

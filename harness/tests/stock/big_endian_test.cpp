@@ -80,10 +80,11 @@ Captured captured_of(kernel::Answer said) {
   }
   for (std::uint32_t i = 0; i < 2; ++i) {
     said.function_types.push_back(
-        {.slot = cell.cell.program->functions[i].begin, .type = 3 + i});  // as its BTF has them
+        {.slot = cell.cell.program->functions[i].begin, .type = kernel::kFirstFunctionType + i});
   }
   const kernel::Answered answered = std::move(said);
-  return captured(cell, wire::KernelMode::jit, answered, {.name = "k", .facts = kElfv1});
+  return captured(cell, wire::KernelMode::jit, answered,
+                  {.name = "k", .facts = kElfv1, .series = {6, 1}});
 }
 
 std::vector<ErrorCode> codes(const Captured& one) {

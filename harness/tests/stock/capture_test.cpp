@@ -168,6 +168,21 @@ TEST(Capture, ACallbackRunsInTheBareGuestAndADamagedPointerIsFound) {
   EXPECT_THAT(damaged.out, HasSubstr("loop[0]"));
 }
 
+// The verifier puts a loop in place of bpf_loop, which calls the function itself.
+TEST(Capture, WhatTheVerifierMadeOfAProgramRunsInTheBareGuest) {
+  const ScratchFolder folder;
+  const std::string document = path_in(folder, "captured.json");
+  const Finished captured =
+      run_farcall({"kernel", "capture",
+                   (cases_folder() / "helpers/bpf-loop-inlined.case").string() + "@le-elfv2",
+                   "--kernel", kKernel, "--output", document});
+  ASSERT_EQ(captured.exit_code, 0) << captured.err;
+  EXPECT_THAT(captured.err, HasSubstr("what the kernel's verifier has made of it"));
+  const Finished run = run_farcall({"run", "--from", document});
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  EXPECT_THAT(run.out, HasSubstr("main[0] → body"));
+}
+
 TEST(Capture, MemoryIsWhatR1PointsTo) {
   const ScratchFolder folder;
   const std::string document = path_in(folder, "captured.json");

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -128,6 +129,34 @@ TEST(KernelDump, AnInterpretersAddressIsOfOneWithStackEnough) {
   const auto too_small = found(0x20);
   ASSERT_THAT(too_small, SizeIs(1));
   EXPECT_THAT(too_small[0].text, HasSubstr("with 40 bytes of stack or more"));
+}
+
+TEST(KernelDump, IsAProgramThatCouldBeLoadedWhateverTheVerifierDid) {
+  model::Cell cell;
+  cell.program = std::make_shared<const bpf::Program>(loaded());
+  const auto same = as_rewritten(cell, told(), kKernel.symbols);
+  ASSERT_TRUE(same);
+  EXPECT_EQ(same->program, loaded());
+  EXPECT_EQ(same->dumped.slots[2].imm, 0x1'0000);  // as the kernel's tag has it
+
+  const auto spoilt = [&](std::size_t slot, std::int32_t imm) {
+    kernel::Answer answer = told();
+    answer.program[slot].imm = imm;
+    return as_rewritten(cell, answer, kKernel.symbols);
+  };
+  EXPECT_FALSE(spoilt(2, 181));  // the address of no helper
+  EXPECT_FALSE(spoilt(3, 2));    // the number of no function
+  EXPECT_FALSE(spoilt(1, -1));
+  // main alone, which the verifier has left nothing to call.
+  kernel::Answer alone = told();
+  alone.functions.pop_back();
+  alone.function_types.pop_back();
+  alone.program = {{.opcode = 0xb7}, {.opcode = 0xbc, .imm = 1}, {.opcode = 0x95}};
+  const auto rest = as_rewritten(cell, alone, kKernel.symbols);
+  ASSERT_TRUE(rest);
+  EXPECT_EQ(rest->program.functions.size(), 1U);
+  EXPECT_EQ(rest->program.slots[1].imm, 0);
+  EXPECT_EQ(rest->dumped.slots[1].imm, 1);
 }
 
 TEST(KernelPointers, TheCodeLoadsWhatJitedKsymsHas) {
