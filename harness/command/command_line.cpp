@@ -97,30 +97,42 @@ std::string meant(std::string_view word, std::span<const std::string> known) {
   return near ? fmt::format("; did you mean {}?", *near) : "";
 }
 
+// The command that the line has come to: `kernel fetch` of `farcall kernel fetch`.
+struct Chosen {
+  const CLI::App* app = nullptr;
+  std::string words = "farcall";
+};
+
+Chosen chosen_command(const CLI::App& app) {
+  Chosen chosen{.app = &app};
+  for (auto next = app.get_subcommands(); !next.empty(); next = chosen.app->get_subcommands()) {
+    chosen.app = next.front();
+    chosen.words += " " + chosen.app->get_name();
+  }
+  return chosen;
+}
+
 // What CLI11 has to say about a command line, as farcall says it of everything else.
 Error usage_error(const CLI::App& app, const CLI::ParseError& error) {
-  const auto chosen = app.get_subcommands();
-  Error said{
-      .code = ErrorCode::usage_bad_argument,
-      .message = error.what(),
-      .hint = fmt::format("farcall{}{} --help shows what there is", chosen.empty() ? "" : " ",
-                          chosen.empty() ? "" : chosen.front()->get_name())};
-  std::vector<std::string> left = chosen.empty() ? app.remaining() : chosen.front()->remaining();
+  const Chosen chosen = chosen_command(app);
+  Error said{.code = ErrorCode::usage_bad_argument,
+             .message = error.what(),
+             .hint = chosen.words + " --help shows what there is"};
+  const std::vector<std::string> left = app.remaining(true);
   if (left.empty()) {
     return said;
   }
   std::vector<std::string> known;
+  const auto commands = chosen.app->get_subcommands([](const CLI::App*) { return true; });
   if (left.front().starts_with('-')) {
-    for (const CLI::Option* const option :
-         (chosen.empty() ? &app : chosen.front())->get_options()) {
+    for (const CLI::Option* const option : chosen.app->get_options()) {
       for (const std::string& name : option->get_lnames()) {
         known.push_back("--" + name);
       }
     }
     said.message = fmt::format("there is no option {}{}", left.front(), meant(left.front(), known));
-  } else if (chosen.empty()) {
-    for (const CLI::App* const command :
-         app.get_subcommands([](const CLI::App*) { return true; })) {
+  } else if (!commands.empty()) {
+    for (const CLI::App* const command : commands) {
       known.push_back(command->get_name());
     }
     said.message =

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <fstream>
 #include <string_view>
 #include <system_error>
@@ -22,6 +23,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// A machine that a later farcall describes otherwise has a snapshot of another name: this one's is
+// never read again.
+constexpr std::chrono::days kKept{14};
 constexpr std::string_view kBeside = "partial-";
 constexpr std::string_view kFirst = "A snapshot of farcall's, of a guest that runs ";
 
@@ -58,13 +62,20 @@ bool has_its_kernel(const fs::path& snapshot) {
   return line.starts_with(kFirst) && fs::exists(line.substr(kFirst.size()));
 }
 
+bool is_forgotten(const fs::path& snapshot) {
+  std::error_code error;
+  const auto used = fs::last_write_time(snapshot, error);
+  return !error && fs::file_time_type::clock::now() - used > kKept;
+}
+
 void tidy(const fs::path& folder) {
   std::error_code error;
   std::vector<fs::path> gone;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with(kBeside) ||
-        (name.ends_with(".snapshot") && !has_its_kernel(entry.path()))) {
+        (name.ends_with(".snapshot") &&
+         (!has_its_kernel(entry.path()) || is_forgotten(entry.path())))) {
       gone.push_back(entry.path());
     }
   }
@@ -97,6 +108,7 @@ std::optional<process::FileDescriptor> Snapshot::open() const {
       begin != key_) {
     return std::nullopt;
   }
+  ::futimens(file.number(), nullptr);  // used now
   return file;
 }
 

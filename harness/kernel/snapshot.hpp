@@ -46,7 +46,8 @@ class Snapshot {
 class SnapshotWriter {
  public:
   // None: somebody else writes one, or the folder cannot be the user's alone. With it go files that
-  // a farcall left that was killed, and snapshots of kernels that are gone.
+  // a farcall left that was killed, snapshots of kernels that are gone, and those that nobody has
+  // read for two weeks.
   static std::optional<SnapshotWriter> begin(const Snapshot& snapshot);
 
   SnapshotWriter(SnapshotWriter&&) = default;

@@ -130,6 +130,15 @@ Result<void> copy(const fs::path& from, const fs::path& to) {
   return success();
 }
 
+// A file for QEMU to open. One that a QEMU makes which runs as somebody else would be there for good:
+// only its owner, or root, can remove it from such a folder.
+Result<void> make_own(const fs::path& path) {
+  const process::FileDescriptor file(
+      ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  return file.number() >= 0 ? Result<void>(success())
+                            : process::start_error(fmt::format("cannot make {}", path.string()));
+}
+
 // Opens a file that libvirt or QEMU has made for us, whose name nobody needs any more.
 Result<process::FileDescriptor> take_file(const fs::path& path, int flags) {
   process::FileDescriptor file(::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW));
@@ -300,12 +309,18 @@ class LibvirtHost : public Host {
         FARCALL_TRYV(copy(spec.vmlinux, placed.vmlinux));
       }
     }
+    if (::geteuid() != 0) {
+      FARCALL_TRYV(make_own(fs::path(kSharedMemory) / files.window));
+    }
     auto created = create(place, linux_domain_xml(placed, files, start));
     std::error_code gone;
     fs::remove(files.initramfs, gone);  // QEMU has read it
     fs::remove(place.file("-vmlinux"), gone);
     auto window = take_file(fs::path(kSharedMemory) / files.window, O_RDWR);
-    FARCALL_TRY(qemu, std::move(created));
+    if (!created) {
+      return with_hint(created.error());
+    }
+    std::unique_ptr<DomainQemu> qemu = std::move(created).value();
     if (!window) {
       return with_hint(window.error());
     }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -124,6 +125,27 @@ TEST_F(SnapshotFile, WhatIsLeftIsRemovedByTheNext) {
   vmlinux_ = scratch_.write("other", "kernel");
   write("other");
   EXPECT_EQ(files(), 1U);
+  EXPECT_EQ(read(), "other");
+}
+
+TEST_F(SnapshotFile, WhatNobodyReadsForTwoWeeksIsRemovedByTheNext) {
+  const auto age = [this](std::chrono::hours hours) {
+    fs::last_write_time(snapshot().path(), fs::file_time_type::clock::now() - hours);
+  };
+  const std::chrono::hours fortnight = std::chrono::days{14};
+  write("guest");
+  age(fortnight - std::chrono::hours{1});
+  machine_ = "power10";
+  write("other");
+  EXPECT_EQ(files(), 2U);
+  age(fortnight + std::chrono::hours{1});
+  EXPECT_EQ(read(), "other");  // is used again
+  machine_ = "power9";
+  age(fortnight + std::chrono::hours{1});
+  machine_ = "power8";
+  write("third");
+  EXPECT_EQ(files(), 2U);
+  machine_ = "power10";
   EXPECT_EQ(read(), "other");
 }
 

@@ -126,6 +126,11 @@ TEST(Words, ATypoIsNamedWithWhatItMayHaveBeen) {
   EXPECT_EQ(option.exit_code, 2);
   EXPECT_THAT(option.err, HasSubstr("there is no option --fitler; did you mean --filter?"));
   EXPECT_THAT(option.err, HasSubstr("farcall list --help"));
+  const Finished inner = run_farcall({"kernel", "fetsh"});
+  EXPECT_THAT(inner.err, StartsWith("error: there is no command fetsh; did you mean fetch? "));
+  const Finished of_inner = run_farcall({"kernel", "fetch", "--arhc", "x"});
+  EXPECT_THAT(of_inner.err, StartsWith("error: there is no option --arhc; did you mean --arch? "));
+  EXPECT_THAT(of_inner.err, HasSubstr("farcall kernel fetch --help"));
   const Finished code = run_farcall({"explain", "call.out-of-rang"});
   EXPECT_EQ(code.exit_code, 2);
   EXPECT_THAT(code.err, HasSubstr("did you mean call.out-of-range?"));
