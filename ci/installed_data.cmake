@@ -5,7 +5,7 @@
 # makes a process of a kernel's JIT, and the cases that `farcall schemes` is made of.
 function(farcall_install_data folder)
   install(DIRECTORY ${CMAKE_BINARY_DIR}/images/ DESTINATION ${folder}/images ${ARGN}
-    FILES_MATCHING PATTERN "*.bin" PATTERN "*.elf" PATTERN "farcall_gdb.py" PATTERN "linux-agent" PATTERN "distance_probe.c"
+    FILES_MATCHING PATTERN "*.bin" PATTERN "*.elf" PATTERN "farcall_gdb.py" PATTERN "linux-agent" PATTERN "linux-agent-be" PATTERN "distance_probe.c"
     PATTERN "bare" EXCLUDE PATTERN "CMakeFiles" EXCLUDE PATTERN "kernel-jit" EXCLUDE)
   install(DIRECTORY ${CMAKE_BINARY_DIR}/images/kernel-jit DESTINATION ${folder}/images ${ARGN})
   set(cases ${CMAKE_SOURCE_DIR}/cases)

@@ -23,7 +23,7 @@ namespace {
 std::vector<kernel::Question> questions_of(const std::string& path) {
   std::vector<kernel::Question> questions;
   for (const stock::LinuxCell& cell :
-       stock::linux_cells(run::select_cells({.paths = {path}}).value().documents)) {
+       stock::linux_cells(run::select_cells({.paths = {path}}).value().documents, {})) {
     if (!cell.skipped) {
       questions.push_back(cell.question);
     }

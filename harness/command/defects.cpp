@@ -114,7 +114,7 @@ DefectState run_case(const KnownCase& one, const engine::Jit& jit, run::RunnerOp
   return state;
 }
 
-// A guest of 512 MiB does not take all that a verifier needs for more, see stock::large_question().
+// A guest of 512 MiB does not take all that a verifier needs for more, see stock::large_question(order).
 constexpr std::size_t kMostStockSlots = 100'000;
 
 // The states of the cases in a stock kernel, which boots once for all of their cells.
@@ -136,7 +136,7 @@ std::vector<DefectState> run_cases(std::span<const KnownCase> cases,
       states[i].detail = "its program is too large for the guest's memory";
       continue;
     }
-    for (stock::LinuxCell& cell : stock::linux_cells(cases[i].documents)) {
+    for (stock::LinuxCell& cell : stock::linux_cells(cases[i].documents, kernel.asked.facts)) {
       linux_cells.push_back(std::move(cell));
       numbers.push_back(i);
     }
@@ -156,16 +156,16 @@ std::vector<DefectState> run_cases(std::span<const KnownCase> cases,
 // Those of stock::kKernelDefects.
 std::vector<DefectState> probe(const stock::StockKernel& kernel, const run::RunnerOptions& runner,
                                const std::function<bool()>& stopped) {
-  const std::vector<kernel::Question> questions = stock::probe_questions();
+  const std::endian order = kernel.asked.facts.order();
+  const std::vector<kernel::Question> questions = stock::probe_questions(order);
   const kernel::Watcher watcher{.stopped = stopped, .tell = note};
-  kernel::GuestSpec spec{
-      .vmlinux = kernel.vmlinux, .agent = runner.images / "linux-agent", .host = runner.host};
+  kernel::GuestSpec spec = stock::guest_of(kernel, runner.images, runner.host);
   auto answers = kernel::ask(spec, questions, watcher);
   if (answers) {
     // A snapshot of so much memory would be taken for this program alone.
     spec.fresh_boot = true;
     spec.memory_mebibytes = stock::kMebibytesForLarge;
-    const std::vector<kernel::Question> large = {stock::large_question()};
+    const std::vector<kernel::Question> large = {stock::large_question(order)};
     auto answered = kernel::ask(spec, large, watcher);
     answers.value().push_back(answered ? std::move(answered.value().front())
                                        : kernel::Answered(answered.error()));
@@ -176,7 +176,7 @@ std::vector<DefectState> probe(const stock::StockKernel& kernel, const run::Runn
                   {.found = Found::could_not_run, .detail = answers.error().message});
     return states;
   }
-  for (const stock::ProbeStory& story : stock::probe_stories(answers.value(), kernel.asked.toc)) {
+  for (const stock::ProbeStory& story : stock::probe_stories(answers.value(), kernel.asked.facts)) {
     constexpr std::array kFound = {Found::there, Found::absent, Found::not_applicable,
                                    Found::could_not_run};
     states.push_back({kFound[static_cast<std::size_t>(story.shown)], story.detail});

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -196,7 +197,8 @@ Result<void> add_suspects(const kernel::Store& store, const std::string& name, S
     suspects.trees.push_back(name);
     return success();
   }
-  if (!std::filesystem::is_regular_file(name)) {
+  const bool is_path = name.find('/') != std::string::npos;
+  if (!is_path && !std::filesystem::is_regular_file(name)) {
     FARCALL_TRY(source, kernel::wanted(kernel::Kind::source, name));
     FARCALL_TRY(image, kernel::wanted(kernel::Kind::image, name));
     const auto tree = store.find(source);
@@ -236,6 +238,14 @@ Result<Suspects> suspects_of(const DefectsArguments& arguments) {
       }
     }
   }
+  std::set<std::string> names;
+  for (const stock::StockKernel& kernel : suspects.kernels) {
+    if (!names.insert(kernel.asked.name).second) {
+      return Error{.code = ErrorCode::usage_bad_argument,
+                   .message = fmt::format("two kernels are called {}", kernel.asked.name),
+                   .hint = "rename one of the files: each is a column of the table"};
+    }
+  }
   if (suspects.trees.empty() && suspects.kernels.empty()) {
     return Error{.code = ErrorCode::kernel_not_fetched,
                  .message = fmt::format("no source of Linux is in {}, and no image",
@@ -272,25 +282,23 @@ struct CaptureArguments {
 Result<void> write_capture(const CaptureArguments& arguments) {
   FARCALL_TRY(document, run::select_cell(arguments.cell));
   document.cell.expected.rejection.reset();  // there is no code of what is rejected
-  const stock::LinuxCell cell = stock::linux_cell(document.cell);
+  FARCALL_TRY(kernel, stock::stock_kernel(arguments.kernel, arguments.fresh_boot));
+  const stock::LinuxCell cell = stock::linux_cell(document.cell, kernel.asked.facts);
   if (const auto why = stock::why_not_asked(cell, arguments.mode)) {
     return *why;
   }
-  FARCALL_TRY(kernel, stock::stock_kernel(arguments.kernel, arguments.fresh_boot));
   // Beside its code without hardening one sees whether constants are blinded.
   std::vector<kernel::Question> questions = {cell.question};
   if (arguments.mode == wire::KernelMode::hardened) {
     questions.push_back(cell.question);
     questions.back().mode = arguments.mode;
   }
-  questions.push_back(stock::symbols_question());  // last: it must not change where code is placed
-  FARCALL_TRY(answers, kernel::ask({.vmlinux = kernel.vmlinux,
-                                    .agent = arguments.images / "linux-agent",
-                                    .cpu = document.cell.axes.cpu,
-                                    .mmu = document.cell.axes.mmu,
-                                    .fresh_boot = kernel.fresh_boot,
-                                    .host = arguments.host},
-                                   questions, {.tell = note}));
+  // Last: it must not change where code is placed.
+  questions.push_back(stock::symbols_question(kernel.asked.facts.order()));
+  kernel::GuestSpec spec = stock::guest_of(kernel, arguments.images, arguments.host);
+  spec.cpu = document.cell.axes.cpu;
+  spec.mmu = document.cell.axes.mmu;
+  FARCALL_TRY(answers, kernel::ask(spec, questions, {.tell = note}));
   stock::learn(answers.back(), kernel.asked);
   stock::Captured captured = stock::captured(cell, arguments.mode, answers[answers.size() - 2],
                                              kernel.asked, &answers.front());

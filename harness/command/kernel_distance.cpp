@@ -80,17 +80,15 @@ Result<void> add_boot(const stock::StockKernel& kernel, model::Mmu mmu, unsigned
   for (const unsigned crowd : kCrowdMebibytes) {
     questions.push_back(stock::distance_question(crowd));
   }
-  FARCALL_TRY(answers, kernel::ask({.vmlinux = kernel.vmlinux,
-                                    .agent = arguments.images / "linux-agent",
-                                    .cpu = model::Cpu::power9,
-                                    .mmu = mmu,
-                                    .fresh_boot = true,
-                                    .host = arguments.host},
-                                   questions));
+  kernel::GuestSpec spec = stock::guest_of(kernel, arguments.images, arguments.host);
+  spec.mmu = mmu;
+  spec.fresh_boot = true;
+  FARCALL_TRY(answers, kernel::ask(spec, questions));
   for (std::size_t i = 0; i < questions.size(); ++i) {
     FARCALL_TRY(answer, answers[i]);
     FARCALL_TRY(distance, stock::distance(answer, kernel.file));
-    rows.add({.architecture = std::string(kernel::kPpc64el),
+    const bool is_big = kernel.asked.facts.endian == model::Endian::big;
+    rows.add({.architecture = is_big ? "ppc64" : std::string(kernel::kPpc64el),
               .kernel = kernel.asked.name,
               .setting = std::string(mmu_name(mmu)),
               .boot = boot,

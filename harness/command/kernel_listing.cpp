@@ -67,6 +67,13 @@ bool print(const stock::StockKernel& kernel, std::string_view reader,
 Result<bool> compare(const stock::StockKernel& kernel,
                      std::span<const stock::ListedProgram> programs,
                      const ListingArguments& arguments) {
+  if (kernel.asked.facts.endian == model::Endian::big) {
+    return Error{
+        .code = ErrorCode::usage_bad_argument,
+        .message = fmt::format("{} is a big-endian kernel, and Debian has no bpftool for it",
+                               kernel.argument),
+        .hint = "farcall run cases --guest linux checks its dumps of programs"};
+  }
   const stock::Series series = kernel.asked.series;
   FARCALL_TRY(store, kernel::Store::of_user());
   FARCALL_TRY(wanted, kernel::wanted(kernel::Kind::bpftool,
@@ -83,11 +90,8 @@ Result<bool> compare(const stock::StockKernel& kernel,
     const auto reader = static_cast<wire::ListingReader>(i);
     FARCALL_TRY(listings,
                 kernel::list_programs(
-                    {.vmlinux = kernel.vmlinux,
-                     .agent = arguments.images / "linux-agent",
-                     .host = arguments.host},
-                    bpftool, questions, reader,
-                    {.stopped = [] { return Interruption::signal() != 0; }, .tell = note}));
+                    stock::guest_of(kernel, arguments.images, arguments.host), bpftool, questions,
+                    reader, {.stopped = [] { return Interruption::signal() != 0; }, .tell = note}));
     if (!listings.trouble.empty()) {
       return Error{.code = ErrorCode::jit_warned,
                    .message = "the kernel's log says: " + listings.trouble};

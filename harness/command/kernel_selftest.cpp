@@ -48,8 +48,7 @@ ExitCode kernel_selftest(const SelftestArguments& arguments) {
   auto& [kernel, modules, reporting] = prepared.value();
   const Interruption interruption;
   const auto stopped = [] { return Interruption::signal() != 0; };
-  const kernel::GuestSpec spec{
-      .vmlinux = kernel.vmlinux, .agent = arguments.images / "linux-agent", .host = arguments.host};
+  const kernel::GuestSpec spec = stock::guest_of(kernel, arguments.images, arguments.host);
   const std::vector<std::string> suites =
       arguments.suites.empty()
           ? std::vector<std::string>(kernel::kSelftestSuites.begin(), kernel::kSelftestSuites.end())
@@ -68,9 +67,7 @@ ExitCode kernel_selftest(const SelftestArguments& arguments) {
       }
     }
   }
-  std::string replay =
-      "farcall kernel selftest --kernel " +
-      shell_word(kernel.modules.empty() ? kernel.vmlinux.string() : kernel.asked.name);
+  std::string replay = "farcall kernel selftest --kernel " + shell_word(kernel.argument);
   if (!arguments.modules.empty()) {
     replay += " --modules " + shell_word(arguments.modules);
   }

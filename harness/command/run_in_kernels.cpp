@@ -2,6 +2,7 @@
 
 #include "command/commands.hpp"
 #include "command/interruption.hpp"
+#include "command/shell_word.hpp"
 #include "stock/run_in_kernel.hpp"
 
 namespace farcall::command {
@@ -13,9 +14,15 @@ ExitCode run_in_kernels(
     const std::function<std::string(const std::string& path, const std::string& cell)>& replay,
     const std::function<std::string(const run::BadFile&)>& replay_bad) {
   const Interruption interruption;
-  const std::vector<stock::LinuxCell> linux_cells = stock::linux_cells(documents);
-  const std::vector<stock::ModeCell> cells = stock::in_all_modes(linux_cells);
-  reporting.begin(bad.size() + cells.size() * kernels.size(), shard);
+  std::vector<std::vector<stock::LinuxCell>> all_cells;  // of each kernel
+  std::vector<std::vector<stock::ModeCell>> all_in_modes;
+  std::size_t count = bad.size();
+  for (const stock::StockKernel& kernel : kernels) {
+    all_cells.push_back(stock::linux_cells(documents, kernel.asked.facts));
+    all_in_modes.push_back(stock::in_all_modes(all_cells.back()));
+    count += all_in_modes.back().size();
+  }
+  reporting.begin(count, shard);
   for (const run::BadFile& file : bad) {
     const model::Cell in_place_of_its_cells{.case_path = file.path,
                                             .name = run::case_name(file.path)};
@@ -26,13 +33,15 @@ ExitCode run_in_kernels(
   const auto is_over = [&] {
     return Interruption::signal() != 0 || (failed && runner.stop_at_failure);
   };
-  for (const stock::StockKernel& kernel : kernels) {
+  for (std::size_t i = 0; i < kernels.size(); ++i) {
+    const stock::StockKernel& kernel = kernels[i];
+    const std::vector<stock::ModeCell>& cells = all_in_modes[i];
     const auto tell = [&](std::size_t index, report::CellReport report) {
       const model::Outcome outcome = report.verdict.outcome;
       failed = failed || (outcome != model::Outcome::pass && outcome != model::Outcome::skip);
       report.jit = stock::jit_name(kernel);
       report.replay = replay(report.cell.case_path, cells[index].cell->origin) + " --kernel " +
-                      kernel.asked.name;
+                      shell_word(kernel.argument);
       reporting.cell(report);
     };
     stock::run_in_kernel(cells, kernel, runner, {.stopped = is_over, .tell = tell, .note = note});

@@ -112,7 +112,7 @@ void run_jit(Bytes input) {
 
 void run_kernel(Bytes reply) {
   static const std::vector<kernel::Question> kQuestions = questions();
-  const auto read = kernel::read_reply(reply, kQuestions, kGuestNonce);
+  const auto read = kernel::read_reply(reply, kQuestions, kGuestNonce, std::endian::little);
   if (!read) {
     require(name(read.error().code) == "machine.bad-answer", "machine.bad-answer");
     return;

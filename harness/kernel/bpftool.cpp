@@ -134,7 +134,7 @@ Result<Listings> list_programs(const GuestSpec& spec, std::span<const GuestFile>
     files.push_back(
         {.path = file.path, .mode = S_IFREG | 0755, .bytes = std::as_bytes(std::span(file.bytes))});
   }
-  FARCALL_TRY(guest, boot(spec, files, watcher, batch(questions, wanted.nonce)));
+  FARCALL_TRY(guest, boot(spec, files, watcher, batch(questions, wanted.nonce, spec.order)));
   Listings listings{
       .outputs = {}, .symbols = {}, .ids = {}, .answers = {}, .trouble = trouble_in(guest.log)};
   std::string_view rest = guest.reply;
@@ -172,7 +172,8 @@ Result<Listings> list_programs(const GuestSpec& spec, std::span<const GuestFile>
   }
   Reply reply;
   if (!is_short) {
-    FARCALL_TRY(answers, read_reply(std::as_bytes(std::span(rest)), without_regions, wanted.nonce));
+    FARCALL_TRY(answers, read_reply(std::as_bytes(std::span(rest)), without_regions, wanted.nonce,
+                                    spec.order));
     reply = std::move(answers);
   }
   if (is_short || !reply.is_whole) {

@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <initializer_list>
 #include <span>
 #include <string_view>
 
@@ -19,6 +20,14 @@ template <typename T>
 void put(std::vector<std::byte>& bytes, const T& value) {
   const auto raw = std::as_bytes(std::span(&value, 1));
   bytes.insert(bytes.end(), raw.begin(), raw.end());
+}
+
+void put_numbers(std::vector<std::byte>& bytes, std::initializer_list<std::uint32_t> numbers,
+                 std::endian order) {
+  for (const std::uint32_t number : numbers) {
+    bytes.resize(bytes.size() + sizeof number);
+    store(&bytes[bytes.size() - sizeof number], number, order);
+  }
 }
 
 Error bad_answer(std::string message) {
@@ -67,7 +76,7 @@ std::uint32_t slot_of_line(std::uint32_t line_and_column) {
 }
 
 // What is cut off makes the taker short, and the answer worthless.
-Result<Answer> read_one(Taker& taker, const Question& question) {
+Result<Answer> read_one(Taker& taker, const Question& question, std::endian order) {
   const auto said = taker.get<wire::KernelAnswer>();
   if (said.outcome > static_cast<std::uint32_t>(wire::KernelOutcome::no_memory)) {
     return bad_answer(fmt::format("an answer has outcome {}", std::uint32_t{said.outcome}));
@@ -100,16 +109,19 @@ Result<Answer> read_one(Taker& taker, const Question& question) {
   for (std::size_t i = 0; i < answer.functions.size(); ++i) {
     const auto bytes = taker.take(sizes[i]);
     for (std::size_t at = 0; at + 4 <= bytes.size(); at += 4) {
-      answer.functions[i].words.push_back(load<std::uint32_t>(&bytes[at], std::endian::little));
+      answer.functions[i].words.push_back(load<std::uint32_t>(&bytes[at], order));
     }
   }
-  auto slots = bpf::decode_slots(taker.take(said.program_bytes), std::endian::little);
+  auto slots = bpf::decode_slots(taker.take(said.program_bytes), order);
   if (!slots) {
     return bad_answer(fmt::format("a program in its reply: {}", slots.error().message));
   }
   answer.program = std::move(slots).value();
   for (std::uint32_t i = 0; i < said.function_type_count && !taker.is_short(); ++i) {
-    answer.function_types.push_back(taker.get<wire::KernelFunctionType>());
+    if (const auto bytes = taker.take(wire::kFunctionTypeBytes); !taker.is_short()) {
+      answer.function_types.push_back({.slot = load<std::uint32_t>(bytes.data(), order),
+                                       .type = load<std::uint32_t>(&bytes[4], order)});
+    }
   }
   for (std::uint32_t i = 0; i < said.line_count && !taker.is_short(); ++i) {
     const auto line = taker.get<wire::KernelLine>();
@@ -141,7 +153,8 @@ std::string_view name(wire::KernelMode mode) {
   return kNames[static_cast<std::size_t>(mode)];
 }
 
-std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t nonce) {
+std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t nonce,
+                             std::endian order) {
   std::vector<std::byte> bytes;
   put(bytes, wire::KernelBatch{.magic = wire::kKernelBatchMagic,
                                .nonce = nonce,
@@ -159,14 +172,15 @@ std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t 
                    .line_count = static_cast<std::uint32_t>(types.lines.size()),
                    .type = static_cast<std::uint32_t>(question.type),
                    .as_listed = question.as_listed ? 1U : 0U});
-    const std::vector<std::byte> slots = bpf::encode(question.slots, std::endian::little);
+    const std::vector<std::byte> slots = bpf::encode(question.slots, order);
     bytes.insert(bytes.end(), slots.begin(), slots.end());
     bytes.insert(bytes.end(), types.btf.begin(), types.btf.end());
-    for (const wire::KernelFunctionType& function : types.functions) {
-      put(bytes, function);
+    for (const FunctionType& function : types.functions) {
+      put_numbers(bytes, {function.slot, function.type}, order);
     }
-    for (const wire::KernelSourceLine& line : types.lines) {
-      put(bytes, line);
+    constexpr std::uint32_t kNoText = 0;  // of file and line, in the BTF's strings
+    for (const SourceLine& line : types.lines) {
+      put_numbers(bytes, {line.slot, kNoText, kNoText, line.line_and_column}, order);
     }
     for (const Region& region : question.regions) {
       put(bytes, wire::KernelRegion{.byte_count = static_cast<std::uint32_t>(region.bytes.size()),
@@ -180,7 +194,7 @@ std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t 
 }
 
 Result<Reply> read_reply(std::span<const std::byte> bytes, std::span<const Question> questions,
-                         std::uint64_t nonce) {
+                         std::uint64_t nonce, std::endian order) {
   Taker taker(bytes);
   const auto is_ours = [&](std::uint64_t magic) {
     const auto header = taker.get<wire::KernelReply>();
@@ -192,7 +206,7 @@ Result<Reply> read_reply(std::span<const std::byte> bytes, std::span<const Quest
   }
   Reply reply;
   for (const Question& question : questions) {
-    FARCALL_TRY(answer, read_one(taker, question));
+    FARCALL_TRY(answer, read_one(taker, question, order));
     if (taker.is_short()) {
       return reply;
     }

@@ -1,6 +1,7 @@
 // What a Linux guest is asked, and what it says: wire/kernel_batch.hpp as values.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -23,12 +24,24 @@ struct Region {
   bool writable = true;
 };
 
+// The function that begins at a slot, and its type in the BTF.
+struct FunctionType {
+  std::uint32_t slot = 0;
+  std::uint32_t type = 0;
+};
+
+// The instruction of a slot is on this line of a file that nobody names.
+struct SourceLine {
+  std::uint32_t slot = 0;
+  std::uint32_t line_and_column = 0;
+};
+
 // Says which function each begin of a program is, and that each instruction is a line: a program
 // with it is called by its functions' names, and the kernel says where the code of each line is.
 struct TypeInformation {
-  std::vector<std::byte> btf;
-  std::vector<wire::KernelFunctionType> functions;
-  std::vector<wire::KernelSourceLine> lines;
+  std::vector<std::byte> btf;  // in the kernel's byte order
+  std::vector<FunctionType> functions;
+  std::vector<SourceLine> lines;
 };
 
 // `names` are those of the functions that begin at these slots; what C does not admit in a name is
@@ -39,7 +52,7 @@ struct NamedFunction {
 };
 inline constexpr std::uint32_t kFirstFunctionType = 3;  // the number of the first of them
 TypeInformation type_information(std::span<const bpf::Slot> slots,
-                                 std::span<const NamedFunction> functions);
+                                 std::span<const NamedFunction> functions, std::endian order);
 
 // What the kernel is told that this function is called.
 std::string name_in_c(const std::string& name);
@@ -88,15 +101,16 @@ struct Answer {
   std::vector<JitedFunction> functions;  // in the program's order; none: it was interpreted
   std::vector<bpf::Slot> program;        // as the kernel has it
   // Which functions of the question's BTF these are, and where each begins in `program`.
-  std::vector<wire::KernelFunctionType> function_types = {};
+  std::vector<FunctionType> function_types = {};
   std::vector<LineRow> lines;        // of its code, in order
   std::vector<RegionAfter> regions;  // after the run
   std::string log;                   // the verifier's, if it rejected the program
   std::string kernel_log;            // the kernel's since the answer before
 };
 
-// As wire/kernel_batch.hpp has it.
-std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t nonce);
+// As wire/kernel_batch.hpp has it, for a kernel of that byte order.
+std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t nonce,
+                             std::endian order);
 
 // What the agent wrote: answers to the first questions, to all of them if it is whole.
 struct Reply {
@@ -105,6 +119,6 @@ struct Reply {
 };
 // machine.bad-answer: it is not a reply to this batch, or no agent writes such.
 Result<Reply> read_reply(std::span<const std::byte> bytes, std::span<const Question> questions,
-                         std::uint64_t nonce);
+                         std::uint64_t nonce, std::endian order);
 
 }  // namespace farcall::kernel

@@ -284,14 +284,15 @@ Error unanswered(const Boot& boot) {
 Result<Boot> ask_once(const GuestSpec& spec, std::span<const Question> questions,
                       const Watcher& watcher) {
   const std::uint64_t nonce = new_nonce();
-  const std::vector<std::byte> programs = batch(questions, nonce);
+  const std::vector<std::byte> programs = batch(questions, nonce, spec.order);
   if (programs.size() > wire::kMostBatchBytes) {
     return error_of(ErrorCode::machine_job_too_large,
                     fmt::format("the programs for a Linux guest have {} bytes, {} are the most",
                                 programs.size(), wire::kMostBatchBytes));
   }
   FARCALL_TRY(guest, hand_over(spec, programs, watcher));
-  FARCALL_TRY(reply, read_reply(std::as_bytes(std::span(guest.reply)), questions, nonce));
+  FARCALL_TRY(reply,
+              read_reply(std::as_bytes(std::span(guest.reply)), questions, nonce, spec.order));
   return Boot{.reply = std::move(reply),
               .trouble = trouble_in(guest.log),
               .has_ended = guest.has_ended,

@@ -1,6 +1,7 @@
 // GuestSpec: which Linux guest is wanted, as a value.
 #pragma once
 
+#include <bit>
 #include <chrono>
 #include <filesystem>
 
@@ -10,8 +11,9 @@
 namespace farcall::kernel {
 
 struct GuestSpec {
-  std::filesystem::path vmlinux;  // an ELF file for ppc64, little-endian
-  std::filesystem::path agent;    // images/linux/agent.cpp, built
+  std::filesystem::path vmlinux;  // an ELF file for ppc64
+  std::filesystem::path agent;    // images/linux/agent.cpp, built for its byte order
+  std::endian order = std::endian::little;
   model::Cpu cpu = model::Cpu::power9;
   model::Mmu mmu = model::Mmu::radix;
   // Not from a snapshot: what the kernel places by chance is elsewhere than the last time.

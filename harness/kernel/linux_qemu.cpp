@@ -36,9 +36,8 @@ vm::LinuxSpec machine_for(const GuestSpec& spec) {
       "console=hvc0 loglevel={} panic=-1 watchdog_thresh=60 init_on_alloc=0 no_uaccess_flush "
       "rcupdate.rcu_cpu_stall_timeout=150",
       spec.log_level);
-  if (spec.mmu == model::Mmu::hash) {
-    arguments += " disable_radix";
-  }
+  // A kernel may be built to use hash where nobody says anything.
+  arguments += spec.mmu == model::Mmu::hash ? " disable_radix" : " disable_radix=no";
   return {.cpu = spec.cpu,
           .memory_mebibytes = spec.memory_mebibytes,
           .vmlinux = spec.vmlinux.string(),

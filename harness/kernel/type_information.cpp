@@ -2,7 +2,9 @@
 // return an int, which nobody looks at.
 #include <fmt/format.h>
 
+#include <bit>
 #include <cctype>
+#include <concepts>
 #include <span>
 #include <string>
 
@@ -13,22 +15,15 @@
 namespace farcall::kernel {
 namespace {
 
-struct BtfHeader {
-  ul16 magic = 0xeb9f;
-  std::uint8_t version = 1;
-  std::uint8_t flags = 0;
-  ul32 header_bytes = 24;
-  ul32 types_offset = 0;  // after the header
-  ul32 types_bytes;
-  ul32 strings_offset;
-  ul32 strings_bytes;
-};
-static_assert(sizeof(BtfHeader) == 24);
+constexpr std::uint16_t kMagic = 0xeb9f;
+constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kFlags = 0;
+constexpr std::uint32_t kHeaderBytes = 24;
 
 struct BtfType {
-  ul32 name;  // in the strings
-  ul32 info;  // the kind in bits 24 to 28
-  ul32 size_or_type;
+  std::uint32_t name = 0;  // in the strings
+  std::uint32_t info = 0;  // the kind in bits 24 to 28
+  std::uint32_t size_or_type = 0;
 };
 
 constexpr std::uint32_t kInt = 1U << 24U;
@@ -38,11 +33,30 @@ constexpr std::uint32_t kSigned32 = 0x0100'0020;  // what follows an int: signed
 constexpr std::uint32_t kIntNumber = 1;
 constexpr std::uint32_t kPrototypeNumber = 2;
 
-template <typename T>
-void append(std::vector<std::byte>& bytes, const T& value) {
-  const auto raw = std::as_bytes(std::span(&value, 1));
-  bytes.insert(bytes.end(), raw.begin(), raw.end());
-}
+// BTF is in its kernel's byte order.
+class Btf {
+ public:
+  explicit Btf(std::endian order) : order_(order) {}
+
+  template <std::unsigned_integral T>
+  void append(T number) {
+    bytes_.resize(bytes_.size() + sizeof(T));
+    store(&bytes_[bytes_.size() - sizeof(T)], number, order_);
+  }
+  void append(const BtfType& type) {
+    append(type.name);
+    append(type.info);
+    append(type.size_or_type);
+  }
+  void append(std::span<const std::byte> bytes) {
+    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+  }
+  const std::vector<std::byte>& bytes() const { return bytes_; }
+
+ private:
+  std::endian order_;
+  std::vector<std::byte> bytes_;
+};
 
 }  // namespace
 
@@ -58,7 +72,7 @@ std::string name_in_c(const std::string& name) {
 }
 
 TypeInformation type_information(std::span<const bpf::Slot> slots,
-                                 std::span<const NamedFunction> functions) {
+                                 std::span<const NamedFunction> functions, std::endian order) {
   TypeInformation all;
   std::string strings(1, '\0');
   const auto add_string = [&](const std::string& text) {
@@ -66,26 +80,32 @@ TypeInformation type_information(std::span<const bpf::Slot> slots,
     strings += text + '\0';
     return at;
   };
-  std::vector<std::byte> types;
-  append(types, BtfType{.name = add_string("int"), .info = kInt, .size_or_type = 4});
-  append(types, ul32(kSigned32));
-  append(types, BtfType{.name = 0, .info = kPrototype, .size_or_type = kIntNumber});
+  Btf types(order);
+  types.append({.name = add_string("int"), .info = kInt, .size_or_type = 4});
+  types.append(kSigned32);
+  types.append({.name = 0, .info = kPrototype, .size_or_type = kIntNumber});
   for (std::uint32_t i = 0; i < functions.size(); ++i) {
-    append(types, BtfType{.name = add_string(name_in_c(functions[i].name)),
-                          .info = kFunction,
-                          .size_or_type = kPrototypeNumber});
+    types.append({.name = add_string(name_in_c(functions[i].name)),
+                  .info = kFunction,
+                  .size_or_type = kPrototypeNumber});
     all.functions.push_back({.slot = functions[i].begin, .type = kFirstFunctionType + i});
   }
-  BtfHeader header;
-  header.types_bytes = static_cast<std::uint32_t>(types.size());
-  header.strings_offset = static_cast<std::uint32_t>(types.size());
-  header.strings_bytes = static_cast<std::uint32_t>(strings.size());
-  append(all.btf, header);
-  all.btf.insert(all.btf.end(), types.begin(), types.end());
-  const auto text = std::as_bytes(std::span(strings));
-  all.btf.insert(all.btf.end(), text.begin(), text.end());
+  const auto types_bytes = static_cast<std::uint32_t>(types.bytes().size());
+  constexpr std::uint32_t kAfterHeader = 0;
+  Btf whole(order);
+  whole.append(kMagic);
+  whole.append(kVersion);
+  whole.append(kFlags);
+  whole.append(kHeaderBytes);
+  whole.append(kAfterHeader);  // the types, and how long they are; then the strings
+  whole.append(types_bytes);
+  whole.append(types_bytes);
+  whole.append(static_cast<std::uint32_t>(strings.size()));
+  whole.append(types.bytes());
+  whole.append(std::as_bytes(std::span(strings)));
+  all.btf = whole.bytes();
   for (std::uint32_t i = 0; i < slots.size(); ++i) {
-    all.lines.push_back({.slot = i, .file = 0, .text = 0, .line_and_column = (i + 1) << 10U});
+    all.lines.push_back({.slot = i, .line_and_column = (i + 1) << 10U});
     i += slots[i].opcode == bpf::kLoadImmediate64 ? 1U : 0U;
   }
   return all;

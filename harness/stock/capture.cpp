@@ -56,7 +56,7 @@ bool ends_a_path(std::uint32_t word) {
 std::uint32_t words_after_the_last_reached(const model::CodeFunction& function) {
   const std::size_t count = function.words.size();
   std::vector<bool> reached(count);
-  std::vector<std::size_t> open = {0};
+  std::vector<std::size_t> open = {function.descriptor_words};
   while (!open.empty()) {
     std::size_t at = open.back();
     open.pop_back();
@@ -73,17 +73,23 @@ std::uint32_t words_after_the_last_reached(const model::CodeFunction& function) 
     }
   }
   std::size_t end = count;
-  while (end > 0 && !reached[end - 1]) {
+  while (end > function.descriptor_words && !reached[end - 1]) {
     --end;
   }
   return static_cast<std::uint32_t>(count - end);
+}
+
+// How many of a function's words are its descriptor.
+std::uint32_t descriptor_words(const kernel::JitedFunction& function, model::Abi abi) {
+  const bool has_code = function.words.size() > model::kDescriptorWords;
+  return abi == model::Abi::elfv1 && has_code ? model::kDescriptorWords : 0;
 }
 
 // What functions load r2 from: so far after r13. Nothing: they do not.
 std::optional<std::uint32_t> toc_displacement(const model::CodeImage& image) {
   constexpr std::uint32_t kLoadToc = 0xe84d0000;  // ld r2,D(r13)
   for (const model::CodeFunction& function : image.functions) {
-    for (const std::uint32_t word : function.words) {
+    for (const std::uint32_t word : std::span(function.words).subspan(function.descriptor_words)) {
       if ((word & 0xffff0003U) == kLoadToc) {
         return word & 0xfffcU;
       }
@@ -128,12 +134,13 @@ std::vector<check::SymbolStory> symbol_stories(const LinuxCell& linux_cell,
                                                const AskedKernel& kernel) {
   bpf::Program loaded = *linux_cell.cell.program;
   loaded.slots = linux_cell.question.slots;
-  const show::Tag whole = show::tags(loaded, std::endian::little, kernel.hash).program;
+  const std::endian order = kernel.facts.order();
+  const show::Tag whole = show::tags(loaded, order, kernel.hash).program;
   // In place of a function's address; 6.1's source has the one, 6.12's the other: VMALLOC_START.
   const std::uint64_t placeholder = kernel.series < check::KernelSeries{6, 12}
                                         ? show::kOneInBothHalves
                                         : begin_of_area(answer.functions.front().address).value;
-  const show::ProgramTags parts = show::tags(dumped, std::endian::little, kernel.hash, placeholder);
+  const show::ProgramTags parts = show::tags(dumped, order, kernel.hash, placeholder);
   std::vector<check::SymbolStory> stories;
   for (std::size_t i = 0; i < answer.functions.size(); ++i) {
     stories.push_back(
@@ -206,33 +213,60 @@ void judge_rejection(const kernel::Answer& answer, const std::string& trouble, C
   }
 }
 
+// The bare guest enters a function as its descriptor says, and takes r2 from there.
+std::vector<model::Finding> descriptor_findings(const model::CodeImage& image, GuestAddress toc) {
+  std::vector<model::Finding> findings;
+  for (const model::CodeFunction& function : image.functions) {
+    const auto descriptor = descriptor_at(image, function.address);
+    if (descriptor && descriptor->code != function.code()) {
+      findings.push_back(
+          {ErrorCode::call_decoded_elsewhere, "",
+           fmt::format("expected the descriptor of {} to lead to the code after it, "
+                       "{}; it leads to {}",
+                       function.name, to_string(function.code()), to_string(descriptor->code))});
+    }
+    if (descriptor && descriptor->toc != toc) {
+      findings.push_back({ErrorCode::abi_toc, "",
+                          fmt::format("expected the descriptor of {} to have the kernel's TOC "
+                                      "pointer, {}; it has {}",
+                                      function.name, to_string(toc), to_string(descriptor->toc))});
+    }
+  }
+  return findings;
+}
+
 // The kernel's code of a cell that it has placed.
 Result<model::Document> document_of(const model::Cell& cell, const kernel::Answer& answer,
-                                    GuestAddress toc) {
+                                    const kernel::KernelFacts& facts) {
   std::vector<std::string> names;
   for (const bpf::Function& function : cell.program->functions) {
     names.push_back(function.name);
   }
-  model::Document document{.cell = cell, .linked = {}, .image = kernel_image(answer, names, toc)};
-  document.cell.placement.toc = toc;
+  model::Document document{.cell = cell, .linked = {}, .image = kernel_image(answer, names, facts)};
+  document.cell.placement.toc = facts.toc;
   FARCALL_TRYV(engine::complete(document.cell, *document.image));
   return document;
 }
 
 // Puts the helpers that the cell's program calls where they are in the kernel. jit.declined: it does
-// not say where.
-Result<void> place_helpers(const KernelSymbols& symbols, model::Cell& cell) {
+// not say where. The code of an ELFv1 kernel calls a helper's code, whose descriptor is elsewhere;
+// farcall's own helpers have theirs before it.
+Result<void> place_helpers(const KernelSymbols& symbols, model::Abi abi, model::Cell& cell) {
+  const bool has_descriptors = abi == model::Abi::elfv1;
   const bpf::Program& program = *cell.program;
   for (std::size_t i = 0; i < program.externals.size(); ++i) {
     const RealHelper* const helper = real_helper(program.externals[i]);
     if (helper == nullptr) {
       continue;  // it is not called, or the kernel would not have been asked
     }
-    const auto address = symbols.find(helper->symbol);
+    const std::string symbol =
+        has_descriptors ? code_symbol(helper->symbol) : std::string(helper->symbol);
+    const auto address = symbols.find(symbol);
     if (!address) {
       return declined(fmt::format("the kernel does not say where its {} is", helper->symbol));
     }
-    cell.placement.functions[program.functions.size() + i] = *address;
+    cell.placement.functions[program.functions.size() + i] = {
+        address->value - (has_descriptors ? std::uint64_t{4} * model::kDescriptorWords : 0)};
   }
   return success();
 }
@@ -259,7 +293,7 @@ std::vector<model::Finding> told_wrong(const bpf::Program& program, const bpf::P
                                        const AskedKernel& kernel) {
   std::vector<model::Finding> all = dump_findings(program, dumped, answer, mode, kernel);
   if (!answer.functions.empty()) {
-    const auto of_pointers = pointer_findings(program, answer, kernel.toc);
+    const auto of_pointers = pointer_findings(program, answer, kernel.facts);
     all.insert(all.end(), of_pointers.begin(), of_pointers.end());
   }
   return all;
@@ -298,7 +332,7 @@ std::optional<Error> why_not_asked(const LinuxCell& linux_cell, wire::KernelMode
 }
 
 model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std::string> names,
-                              GuestAddress toc) {
+                              const kernel::KernelFacts& facts) {
   model::CodeImage image;
   image.placed_by = model::PlacedBy::image;
   image.bpf_registers = kLinuxRegisters;
@@ -308,6 +342,7 @@ model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std:
                              .address = function.address,
                              .words = function.words,
                              .pass_words = {},
+                             .descriptor_words = descriptor_words(function, facts.abi),
                              .lines = {}};
     code.stub_words = words_after_the_last_reached(code);
     image.functions.push_back(std::move(code));
@@ -315,7 +350,7 @@ model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std:
   image.entry = image.functions.front().address;
   if (const auto displacement = toc_displacement(image)) {
     model::ThreadArea area{.address = {}, .bytes = std::vector<std::byte>(*displacement + 8)};
-    store(&area.bytes[*displacement], toc.value, std::endian::little);
+    store(&area.bytes[*displacement], facts.toc.value, facts.order());
     image.thread_area = std::move(area);
   }
   return image;
@@ -366,7 +401,7 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
                                 : "the kernel's JIT made code, and it is off"});
     return all;
   }
-  if (auto placed = place_helpers(kernel.symbols, all.cell); !placed) {
+  if (auto placed = place_helpers(kernel.symbols, kernel.facts.abi, all.cell); !placed) {
     all.skipped = std::move(placed).error();
     return all;
   }
@@ -395,9 +430,9 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
                                         ? std::nullopt
                                         : as_rewritten(all.cell, answer, kernel.symbols)) {
     run.symbols = symbol_stories(linux_cell, rewritten->dumped, answer, kernel);
-    all.findings = pointer_findings(rewritten->program, answer, kernel.toc);
+    all.findings = pointer_findings(rewritten->program, answer, kernel.facts);
     auto document =
-        document_of(rewritten_cell(all.cell, rewritten->program, answer), answer, kernel.toc);
+        document_of(rewritten_cell(all.cell, rewritten->program, answer), answer, kernel.facts);
     if (document) {
       all.document = std::move(document).value();
       all.cell = all.document->cell;
@@ -424,14 +459,14 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
       }
     }
     run.symbols = symbol_stories(linux_cell, *dumped, answer, kernel);
-    auto document = document_of(all.cell, answer, kernel.toc);
+    auto document = document_of(all.cell, answer, kernel.facts);
     if (document) {
       all.document = std::move(document).value();
       all.cell = all.document->cell;
       const bool knows_lines =
           !hardened || check::is_blinded_dump(answer.program) || !blinds_anything(blinded);
       if (knows_lines) {
-        all.findings = line_findings(program, *dumped, answer, kernel.toc);
+        all.findings = line_findings(program, *dumped, answer, kernel.facts);
         const auto found = found_lines(program, *dumped, answer, *all.document->image, kernel.rows);
         for (std::size_t i = 0; i < found.size(); ++i) {
           all.document->image->functions[i].lines = found[i].lines;
@@ -445,6 +480,8 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
             "hardened program has several functions, see line-info-not-blinded of farcall kernel "
             "defects");
       }
+      const auto of_descriptors = descriptor_findings(*all.document->image, kernel.facts.toc);
+      all.findings.insert(all.findings.end(), of_descriptors.begin(), of_descriptors.end());
     } else {
       all.findings.push_back(model::as_finding(document.error()));
     }

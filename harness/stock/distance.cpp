@@ -35,14 +35,14 @@ Result<Distance> distance(const kernel::Answer& answer, const kernel::KernelFile
   }
   const auto call = std::ranges::find(answer.program, kCallOpcode, &bpf::Slot::opcode);
   const std::array<std::string, 1> names = {"main"};
-  const model::CodeImage image = kernel_image(answer, names, file.facts().toc);
+  const model::CodeImage image = kernel_image(answer, names, file.facts());
   const std::vector<model::DecodedCall> sites =
-      decode::call_sites(image, {.endian = model::Endian::little, .toc = file.facts().toc});
+      decode::call_sites(image, {.endian = file.facts().endian, .toc = file.facts().toc});
   if (call == answer.program.end() || sites.size() != 1 || !sites[0].target) {
     return untold("the bytes of its call fix no address");
   }
-  // It is entered after the words that make r2, if it has them; its address is that of the first.
-  const GuestAddress helper = file.global_entry(*sites[0].target);
+  // Calls enter it after the words that make r2, or without its descriptor.
+  const GuestAddress helper = file.pointer_to(*sites[0].target);
   return Distance{
       .function = answer.functions[0].address,
       .call_base = {helper.value - static_cast<std::uint64_t>(std::int64_t{call->imm})}};

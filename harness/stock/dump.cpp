@@ -136,7 +136,7 @@ std::optional<bpf::Program> with_functions(const bpf::Program& loaded,
   bpf::Program dumped{.slots = answer.program, .functions = {}};
   const std::size_t count = answer.function_types.size();
   for (std::size_t i = 0; i < count; ++i) {
-    const wire::KernelFunctionType& type = answer.function_types[i];
+    const kernel::FunctionType& type = answer.function_types[i];
     const std::uint32_t number = type.type - kernel::kFirstFunctionType;
     const auto end = i + 1 < count ? std::uint32_t{answer.function_types[i + 1].slot}
                                    : static_cast<std::uint32_t>(answer.program.size());
@@ -335,24 +335,26 @@ std::vector<model::Finding> dump_findings(const bpf::Program& loaded, const bpf:
 }
 
 std::vector<model::Finding> line_findings(const bpf::Program& loaded, const bpf::Program& dumped,
-                                          const kernel::Answer& answer, GuestAddress toc) {
+                                          const kernel::Answer& answer,
+                                          const kernel::KernelFacts& facts) {
   std::vector<check::KernelLine> lines;
   for (const kernel::LineRow& line : answer.lines) {
     lines.push_back({.slot = line.slot, .address = line.address});
   }
-  const auto decoded = decode::call_sites(kernel_image(answer, names_of(loaded), toc),
-                                          {.endian = model::Endian::little, .toc = toc});
+  const auto decoded = decode::call_sites(kernel_image(answer, names_of(loaded), facts),
+                                          {.endian = facts.endian, .toc = facts.toc});
   return check::line_findings(lines, calls_in_code(loaded, dumped, decoded));
 }
 
 std::vector<model::Finding> pointer_findings(const bpf::Program& loaded,
-                                             const kernel::Answer& answer, GuestAddress toc) {
+                                             const kernel::Answer& answer,
+                                             const kernel::KernelFacts& facts) {
   const std::vector<Naming> all = namings(loaded);
   if (std::ranges::find(all, check::Named::by_pointer, &Naming::named) == all.end()) {
     return {};
   }
-  const model::CodeImage image = kernel_image(answer, names_of(loaded), toc);
-  const auto made = decode::made_pointers(image, {.endian = model::Endian::little, .toc = toc});
+  const model::CodeImage image = kernel_image(answer, names_of(loaded), facts);
+  const auto made = decode::made_pointers(image, {.endian = facts.endian, .toc = facts.toc});
   std::vector<model::Finding> findings;
   auto next = made.begin();
   for (const Naming& naming : all) {

@@ -42,11 +42,13 @@ std::vector<model::Finding> dump_findings(const bpf::Program& loaded, const bpf:
 
 // Whether the kernel's lines have each call where it is in the code: line.mismatch.
 std::vector<model::Finding> line_findings(const bpf::Program& loaded, const bpf::Program& dumped,
-                                          const kernel::Answer& answer, GuestAddress toc);
+                                          const kernel::Answer& answer,
+                                          const kernel::KernelFacts& facts);
 
 // Whether the code of each function loads the addresses of functions that its loads name, as
 // jited_ksyms has them: call.decoded-elsewhere.
 std::vector<model::Finding> pointer_findings(const bpf::Program& loaded,
-                                             const kernel::Answer& answer, GuestAddress toc);
+                                             const kernel::Answer& answer,
+                                             const kernel::KernelFacts& facts);
 
 }  // namespace farcall::stock

@@ -21,9 +21,9 @@ Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot) {
   std::filesystem::path vmlinux;
   std::filesystem::path modules;
   std::string name;
-  if (std::filesystem::is_regular_file(text)) {
+  const bool is_path = text.find('/') != std::string::npos;  // no version has one
+  if (is_path || std::filesystem::is_regular_file(text)) {
     vmlinux = std::filesystem::absolute(text);
-    name = vmlinux.filename().string();
   } else {
     FARCALL_TRY(wanted, kernel::wanted(kernel::Kind::image, text));
     FARCALL_TRY(store, kernel::Store::of_user());
@@ -34,20 +34,34 @@ Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot) {
   }
   FARCALL_TRY(file, kernel::KernelFile::read(vmlinux));
   const kernel::KernelFacts facts = file.facts();
+  std::string argument = name;
+  if (name.empty()) {
+    argument = vmlinux.string();
+    name = fmt::format("{}-{}", file.release(), vmlinux.filename().string());
+  }
   const check::KernelSeries series = {facts.major, facts.minor};
-  return StockKernel{.vmlinux = std::move(vmlinux),
-                     .modules = std::move(modules),
-                     .file = std::move(file),
-                     .asked = {.name = std::move(name),
-                               .toc = facts.toc,
-                               .hash = hash_of(series),
-                               .series = series},
-                     .fresh_boot = fresh_boot};
+  return StockKernel{
+      .argument = std::move(argument),
+      .vmlinux = std::move(vmlinux),
+      .modules = std::move(modules),
+      .file = std::move(file),
+      .asked = {.name = std::move(name), .facts = facts, .hash = hash_of(series), .series = series},
+      .fresh_boot = fresh_boot};
+}
+
+kernel::GuestSpec guest_of(const StockKernel& kernel, const std::filesystem::path& images,
+                           vm::Host* host) {
+  const model::Endian endian = kernel.asked.facts.endian;
+  return {.vmlinux = kernel.vmlinux,
+          .agent = images / (endian == model::Endian::big ? "linux-agent-be" : "linux-agent"),
+          .order = byte_order(endian),
+          .fresh_boot = kernel.fresh_boot,
+          .host = host};
 }
 
 void learn(const kernel::Answered& answered, AskedKernel& kernel) {
-  kernel.symbols = symbols(answered);
-  kernel.rows = answered ? line_rows(answered.value(), kernel.toc) : LineRows::not_told;
+  kernel.symbols = symbols(answered, kernel.facts.order());
+  kernel.rows = answered ? line_rows(answered.value(), kernel.facts) : LineRows::not_told;
 }
 
 std::string jit_name(const StockKernel& kernel) {

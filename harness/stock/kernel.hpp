@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <string>
 
-#include "base/address.hpp"
 #include "base/error.hpp"
 #include "check/kernel_dump_findings.hpp"
+#include "kernel/guest_spec.hpp"
 #include "kernel/kernel_file.hpp"
 #include "show/tag.hpp"
 #include "stock/kernel_symbols.hpp"
@@ -19,8 +19,8 @@ inline constexpr const char* kDefaultKernel = "6.1";
 
 // The kernel that was asked.
 struct AskedKernel {
-  std::string name;  // as `6.1.176-1`
-  GuestAddress toc;  // its r2
+  std::string name;  // as `6.1.176-1`; of a file of the user's, `6.1.176-vmlinux`
+  kernel::KernelFacts facts;
   show::TagHash hash{};
   check::KernelSeries series = {};
   KernelSymbols symbols = {};  // none, until the kernel was asked for them
@@ -28,6 +28,7 @@ struct AskedKernel {
 };
 
 struct StockKernel {
+  std::string argument;  // what names it on the command line: its version, or its file
   std::filesystem::path vmlinux;
   std::filesystem::path modules;  // the folder of its package; empty: it is a file of the user's
   kernel::KernelFile file;
@@ -41,6 +42,11 @@ void learn(const kernel::Answered& answered, AskedKernel& kernel);
 // A version that was fetched, or the file of a kernel. kernel.unknown, kernel.not-fetched,
 // document.invalid.
 Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot = false);
+
+// Which guest boots it: with the agent of `images` that has its byte order, and what no cell asks
+// otherwise.
+kernel::GuestSpec guest_of(const StockKernel& kernel, const std::filesystem::path& images,
+                           vm::Host* host);
 
 // Who makes a kernel's code, in reports: `linux:6.1.176-1`.
 std::string jit_name(const StockKernel& kernel);

@@ -23,6 +23,7 @@ std::vector<std::string> asked_names() {
   std::vector<std::string> names = {kCallBaseSymbol, kArgumentsCallBaseSymbol};
   for (const RealHelper& helper : kRealHelpers) {
     names.emplace_back(helper.symbol);
+    names.push_back(code_symbol(helper.symbol));
   }
   for (std::uint32_t bytes = kInterpretedStackStep; bytes <= kMostInterpretedStack;
        bytes += kInterpretedStackStep) {
@@ -43,12 +44,16 @@ std::string interpreter_symbol(std::uint32_t stack_bytes) {
   return fmt::format("__bpf_prog_run_args{}", stack_bytes);
 }
 
+std::string code_symbol(const std::string& function) {
+  return "." + function;
+}
+
 std::optional<GuestAddress> KernelSymbols::find(std::string_view name) const {
   const auto found = all_.find(name);
   return found == all_.end() ? std::nullopt : std::optional(found->second);
 }
 
-kernel::Question symbols_question() {
+kernel::Question symbols_question(std::endian order) {
   const std::vector<std::string> names = asked_names();
   // The region: an address for each, and then the names.
   kernel::Region region{.bytes = std::vector<std::byte>(names.size() * kAddressBytes)};
@@ -68,11 +73,11 @@ kernel::Question symbols_question() {
   question.slots.push_back({.opcode = kEnd});
   question.regions.push_back(std::move(region));
   const kernel::NamedFunction main = {.name = "main", .begin = 0};
-  question.types = kernel::type_information(question.slots, std::span(&main, 1));
+  question.types = kernel::type_information(question.slots, std::span(&main, 1), order);
   return question;
 }
 
-KernelSymbols symbols(const kernel::Answered& answered) {
+KernelSymbols symbols(const kernel::Answered& answered, std::endian order) {
   const std::vector<std::string> names = asked_names();
   if (!answered || answered.value().outcome != wire::KernelOutcome::done ||
       answered.value().regions.size() != 1 ||
@@ -82,7 +87,7 @@ KernelSymbols symbols(const kernel::Answered& answered) {
   const std::vector<std::byte>& bytes = answered.value().regions[0].bytes;
   std::map<std::string, GuestAddress, std::less<>> all;
   for (std::size_t i = 0; i < names.size(); ++i) {
-    const auto address = load<std::uint64_t>(&bytes[i * kAddressBytes], std::endian::little);
+    const auto address = load<std::uint64_t>(&bytes[i * kAddressBytes], order);
     if (address != 0) {
       all.emplace(names[i], GuestAddress{address});
     }

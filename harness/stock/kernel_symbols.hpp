@@ -4,6 +4,7 @@
 // the same in each boot of a kernel. /proc/kallsyms would take seconds.
 #pragma once
 
+#include <bit>
 #include <map>
 #include <optional>
 #include <string>
@@ -24,6 +25,9 @@ inline constexpr std::uint32_t kMostInterpretedStack = 512;
 inline constexpr std::uint32_t kInterpretedStackStep = 32;
 std::string interpreter_symbol(std::uint32_t stack_bytes);
 
+// Of a function's code, where an ELFv1 kernel gives its name to the descriptor.
+std::string code_symbol(const std::string& function);
+
 class KernelSymbols {
  public:
   KernelSymbols() = default;
@@ -38,9 +42,9 @@ class KernelSymbols {
 };
 
 // Asks for all that a dump and a cell may name.
-kernel::Question symbols_question();
+kernel::Question symbols_question(std::endian order);
 
 // What the kernel said to it: none, if it did not run the program.
-KernelSymbols symbols(const kernel::Answered& answered);
+KernelSymbols symbols(const kernel::Answered& answered, std::endian order);
 
 }  // namespace farcall::stock

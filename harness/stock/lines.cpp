@@ -17,6 +17,8 @@
 namespace farcall::stock {
 namespace {
 
+constexpr std::uint64_t kEarlyByTheDescriptor = std::uint64_t{4} * model::kDescriptorWords;
+
 constexpr std::uint32_t kResultToR3 = 0x7d034378;  // mr r3,r8
 
 // Whether the word writes that register and reads none: li, lis.
@@ -45,7 +47,10 @@ class FunctionLines {
 
   // A row of the kernel's.
   void take(const kernel::LineRow& row, LineRows rows) {
-    const std::uint64_t offset = row.address.value - code_.address.value;
+    const bool is_early = rows == LineRows::one_early || rows == LineRows::from_the_descriptor;
+    const std::uint64_t offset =
+        row.address.value - code_.address.value +
+        (rows == LineRows::from_the_descriptor ? kEarlyByTheDescriptor : 0);
     if (rows == LineRows::not_told || row.slot < function_.begin || row.slot >= function_.end ||
         offset % 4 != 0 || offset / 4 >= code_.words.size()) {
       return;
@@ -53,7 +58,7 @@ class FunctionLines {
     const auto word = static_cast<std::uint32_t>(offset / 4);
     if (rows == LineRows::exact && row.slot != function_.begin) {
       begins_[row.slot] = word;
-    } else if (rows == LineRows::one_early && row.slot != function_.begin) {
+    } else if (is_early && row.slot != function_.begin) {
       const bpf::SlotIndex before = row.slot - 1;
       const bool after_load = before > function_.begin && is_load(before - 1);
       begins_[after_load ? row.slot : before] = word;
@@ -157,13 +162,13 @@ FoundLines of_function(const bpf::Program& loaded, const Parts& parts, const ker
 
 }  // namespace
 
-LineRows line_rows(const kernel::Answer& answer, GuestAddress toc) {
+LineRows line_rows(const kernel::Answer& answer, const kernel::KernelFacts& facts) {
   const std::array<std::string, 1> names = {"main"};
   if (answer.functions.size() != 1 || answer.lines.empty()) {
     return LineRows::not_told;
   }
-  const auto sites = decode::call_sites(kernel_image(answer, names, toc),
-                                        {.endian = model::Endian::little, .toc = toc});
+  const auto sites = decode::call_sites(kernel_image(answer, names, facts),
+                                        {.endian = facts.endian, .toc = facts.toc});
   std::vector<check::CallInCode> calls;
   for (bpf::SlotIndex at = 0; at < answer.program.size();
        at += bpf::slots_of(answer.program[at].opcode)) {
@@ -184,7 +189,14 @@ LineRows line_rows(const kernel::Answer& answer, GuestAddress toc) {
   // As the rows have them if each is of the slot before.
   std::erase_if(lines, [](const check::KernelLine& line) { return line.slot == 0; });
   std::ranges::for_each(lines, [](check::KernelLine& line) { --line.slot; });
-  return check::line_findings(lines, calls).empty() ? LineRows::one_early : LineRows::not_told;
+  if (check::line_findings(lines, calls).empty()) {
+    return LineRows::one_early;
+  }
+  std::ranges::for_each(
+      lines, [](check::KernelLine& line) { line.address = line.address + kEarlyByTheDescriptor; });
+  const bool is_elfv1 = facts.abi == model::Abi::elfv1;
+  return is_elfv1 && check::line_findings(lines, calls).empty() ? LineRows::from_the_descriptor
+                                                                : LineRows::not_told;
 }
 
 std::vector<FoundLines> found_lines(const bpf::Program& loaded, const bpf::Program& dumped,

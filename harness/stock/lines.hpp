@@ -21,11 +21,13 @@
 namespace farcall::stock {
 
 // How the kernel's rows are to be read.
-enum class LineRows : std::uint8_t { not_told, exact, one_early };
+// `from_the_descriptor`: one early, and 24 bytes early besides, as with ELFv1, where rows count from a
+// function's descriptor.
+enum class LineRows : std::uint8_t { not_told, exact, one_early, from_the_descriptor };
 
 // By the kernel's answer to symbols_question(), whose only function makes many calls: the branch of
 // each is within the code of its call.
-LineRows line_rows(const kernel::Answer& answer, GuestAddress toc);
+LineRows line_rows(const kernel::Answer& answer, const kernel::KernelFacts& facts);
 
 struct FoundLines {
   std::vector<model::CodeLine> lines;  // of some of the instructions, and of the epilogue

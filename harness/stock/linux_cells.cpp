@@ -97,23 +97,28 @@ bool is_address(const model::Cell& cell, std::uint64_t value) {
 
 bool holds_addresses(const model::Cell& cell, const bpf::MemoryRegion& region) {
   for (std::size_t at = 0; at + 8 <= region.bytes.size(); at += 8) {
-    if (is_address(cell, load<std::uint64_t>(&region.bytes[at], std::endian::little))) {
+    if (is_address(cell, load<std::uint64_t>(&region.bytes[at], byte_order(cell.axes.endian)))) {
       return true;
     }
   }
   return false;
 }
 
+std::string_view words(model::Endian endian) {
+  return endian == model::Endian::big ? "big" : "little";
+}
+
 // Why the kernel is not asked about that cell.
-std::optional<Error> objection(const model::Cell& cell) {
+std::optional<Error> objection(const model::Cell& cell, const kernel::KernelFacts& facts) {
   if (!cell.program) {
     return not_asked("a document without a program");
   }
   if (cell.control) {
     return not_asked("a cell with a fault in it");
   }
-  if (cell.axes.endian == model::Endian::big || cell.axes.abi == model::Abi::elfv1) {
-    return not_asked("a big-endian cell; Debian's ppc64el kernel is little-endian, ELFv2");
+  if (cell.axes.endian != facts.endian) {
+    return not_asked(fmt::format("a {}-endian cell; this kernel is {}-endian",
+                                 words(cell.axes.endian), words(facts.endian)));
   }
   const bpf::Program& program = *cell.program;
   for (std::uint32_t i = 0; i < program.slots.size(); ++i) {
@@ -229,14 +234,18 @@ const RealHelper* real_helper(const bpf::External& external) {
   return found == kRealHelpers.end() ? nullptr : found;
 }
 
-LinuxCell linux_cell(const model::Cell& cell) {
-  LinuxCell linux{
-      .cell = cell, .origin = cell.name, .loads = {}, .question = {}, .skipped = objection(cell)};
+LinuxCell linux_cell(const model::Cell& cell, const kernel::KernelFacts& facts) {
+  LinuxCell linux{.cell = cell,
+                  .origin = cell.name,
+                  .loads = {},
+                  .question = {},
+                  .skipped = objection(cell, facts)};
   linux.cell.name = linux_name(cell, "");
   linux.cell.axes.guest = model::GuestKind::linux;
   if (linux.skipped) {
     return linux;
   }
+  linux.cell.axes.abi = facts.abi;  // it is the kernel that calls
   linux.cell.expected = without_places(cell);
   linux.cell.placement.stack = kStack;
   linux.cell.placement.call_base = kCallBase;
@@ -263,18 +272,20 @@ LinuxCell linux_cell(const model::Cell& cell) {
   for (const bpf::Function& function : program.functions) {
     names.push_back({.name = function.name, .begin = function.begin});
   }
-  linux.question.types = kernel::type_information(linux.question.slots, names);
+  linux.question.types = kernel::type_information(linux.question.slots, names, facts.order());
   linux.cell.program = std::make_shared<const bpf::Program>(std::move(program));
   return linux;
 }
 
-std::vector<LinuxCell> linux_cells(std::span<const model::Document> documents) {
+std::vector<LinuxCell> linux_cells(std::span<const model::Document> documents,
+                                   const kernel::KernelFacts& facts) {
   // Of a case, by CPU and MMU, which of its cells.
   using Key = std::tuple<std::string, model::Cpu, model::Mmu>;
   std::vector<std::pair<Key, const model::Cell*>> chosen;
   std::map<Key, std::size_t> numbers;
-  const auto rank = [](const model::Cell& cell) {
-    return (objection(cell) ? 2 : 0) + (cell.expected.failure ? 1 : 0);
+  const auto rank = [&](const model::Cell& cell) {
+    return std::tuple(objection(cell, facts).has_value(), cell.axes.endian != facts.endian,
+                      cell.expected.failure.has_value(), cell.axes.abi != facts.abi);
   };
   std::map<std::string, std::size_t> kinds;  // of a case, how many
   for (const model::Document& document : documents) {
@@ -290,7 +301,7 @@ std::vector<LinuxCell> linux_cells(std::span<const model::Document> documents) {
   }
   std::vector<LinuxCell> cells;
   for (const auto& [key, cell] : chosen) {
-    cells.push_back(linux_cell(*cell));
+    cells.push_back(linux_cell(*cell, facts));
     if (kinds[cell->case_path] > 1) {
       cells.back().cell.name =
           linux_name(*cell, fmt::format("-{}-{}", value_name(cell->axes, model::Axis::cpu),

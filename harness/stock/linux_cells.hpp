@@ -17,6 +17,7 @@
 #include "base/error.hpp"
 #include "bpf/external.hpp"
 #include "kernel/exchange.hpp"
+#include "kernel/kernel_file.hpp"
 #include "model/document.hpp"
 
 namespace farcall::stock {
@@ -54,12 +55,14 @@ struct LinuxCell {
   std::optional<Error> skipped;  // jit.declined: why the kernel is not asked
 };
 
-// The cells of `documents` as a stock kernel has them, in order; of those that are the same to it,
-// the first that is expected to work. What a case expects of a placement or of a linker is dropped.
-std::vector<LinuxCell> linux_cells(std::span<const model::Document> documents);
+// The cells of `documents` as a kernel has them, in order; of those that are the same to it, the
+// first of its byte order that is expected to work, and of its ABI if there is one. What a case
+// expects of a placement or of a linker is dropped.
+std::vector<LinuxCell> linux_cells(std::span<const model::Document> documents,
+                                   const kernel::KernelFacts& facts);
 
 // One of them.
-LinuxCell linux_cell(const model::Cell& cell);
+LinuxCell linux_cell(const model::Cell& cell, const kernel::KernelFacts& facts);
 
 // The cell with its memory where the kernel has put it, and its functions, if the kernel has made code
 // of each.

@@ -388,7 +388,7 @@ bool names_more_than_functions(std::span<const bpf::Slot> slots) {
 
 std::vector<ListedProgram> listed_programs(std::span<const model::Document> documents) {
   std::vector<ListedProgram> programs;
-  for (LinuxCell& cell : linux_cells(documents)) {
+  for (LinuxCell& cell : linux_cells(documents, {})) {
     if (cell.skipped || names_more_than_functions(cell.question.slots)) {
       continue;
     }

@@ -33,8 +33,8 @@ struct ListedProgram {
   std::vector<kernel::NamedFunction> functions;
 };
 
-// All of `documents` that a stock kernel has a counterpart of, each with BTF and without; but for those
-// that call helpers or load addresses of functions.
+// All of `documents` that Debian's kernels have a counterpart of, each with BTF and without; but for
+// those that call helpers or load addresses of functions.
 std::vector<ListedProgram> listed_programs(std::span<const model::Document> documents);
 
 // Of a kernel, and of the bpftool of its source.

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <optional>
 #include <utility>
 
 #include "bpf/assembler.hpp"
 #include "bpf/program.hpp"
+#include "decode/call_sites.hpp"
 #include "stock/capture.hpp"
 #include "stock/dump.hpp"
 #include "stock/linux_cells.hpp"
@@ -88,7 +90,7 @@ bpf::Program early_exit_program() {
   return program_of(text + "mov %r0, %r7\nexit\n");
 }
 
-kernel::Question question(const bpf::Program& program, wire::KernelMode mode) {
+kernel::Question question(const bpf::Program& program, wire::KernelMode mode, std::endian order) {
   std::vector<kernel::NamedFunction> names;
   for (const bpf::Function& function : program.functions) {
     names.push_back({.name = function.name, .begin = function.begin});
@@ -96,7 +98,7 @@ kernel::Question question(const bpf::Program& program, wire::KernelMode mode) {
   return {.slots = program.slots,
           .regions = {},
           .mode = mode,
-          .types = kernel::type_information(program.slots, names)};
+          .types = kernel::type_information(program.slots, names, order)};
 }
 
 ProbeStory not_seen(std::string why) {
@@ -144,7 +146,7 @@ ProbeStory names_when_hardened(const kernel::Answer& hardened) {
   return {Shown::absent, {}};
 }
 
-ProbeStory line_info(const kernel::Answer& jit, GuestAddress toc) {
+ProbeStory line_info(const kernel::Answer& jit, const kernel::KernelFacts& facts) {
   if (jit.lines.empty()) {
     return not_seen("the kernel tells of no lines");
   }
@@ -152,10 +154,36 @@ ProbeStory line_info(const kernel::Answer& jit, GuestAddress toc) {
   if (!dumped) {
     return not_seen("the calls in the kernel's dump are not those of the program");
   }
-  for (const model::Finding& finding : line_findings(near_program(), *dumped, jit, toc)) {
+  for (const model::Finding& finding : line_findings(near_program(), *dumped, jit, facts)) {
     return {Shown::there, finding.site + ": " + finding.text};
   }
   return {Shown::absent, {}};
+}
+
+// Two instructions after a call even a row that is one instruction early is after the call's branch.
+ProbeStory lines_from_the_descriptor(const kernel::Answer& jit, const kernel::KernelFacts& facts) {
+  constexpr std::uint32_t kTwoAfterTheCall = 2;  // of near_program(), which begins with one
+  constexpr std::uint64_t kDescriptorBytes = std::uint64_t{4} * model::kDescriptorWords;
+  if (facts.abi != model::Abi::elfv1) {
+    return {Shown::not_applicable, "this kernel's functions have no descriptors"};
+  }
+  constexpr std::size_t kFunctions = 3;
+  const auto row = std::ranges::find(jit.lines, kTwoAfterTheCall, &kernel::LineRow::slot);
+  if (row == jit.lines.end() || jit.functions.size() != kFunctions) {
+    return not_seen("the kernel does not tell of all lines");
+  }
+  const std::array<std::string, kFunctions> names = {"main", "f", "g"};
+  const auto sites = decode::call_sites(kernel_image(jit, names, facts),
+                                        {.endian = facts.endian, .toc = facts.toc});
+  if (sites.empty() || row->address + kDescriptorBytes <= sites.front().at) {
+    return not_seen("the lines are not where its call is");
+  }
+  if (row->address > sites.front().at) {
+    return {Shown::absent, {}};
+  }
+  return {Shown::there,
+          fmt::format("it has the second instruction after a call, whose branch is at {}, at {}",
+                      to_string(sites.front().at), to_string(row->address))};
 }
 
 // How many bytes before the end of f its last instruction begins, if the lines are right. Nothing:
@@ -213,27 +241,32 @@ ProbeStory survived(const kernel::Answered& answered, std::uint32_t expected) {
 
 }  // namespace
 
-std::vector<kernel::Question> probe_questions() {
+std::vector<kernel::Question> probe_questions(std::endian order) {
   using enum wire::KernelMode;
   const bpf::Program near = near_program();
   const bpf::Program far = far_program();
-  kernel::Question listed = question(near, hardened);
+  kernel::Question listed = question(near, hardened, order);
   listed.as_listed = true;
   const bpf::Program lines = lines_program();
-  return {question(near, jit),        question(near, interpreter),
-          std::move(listed),          question(lines, jit),
-          question(lines, hardened),  question(far, jit),
-          question(far, interpreter), question(may_goto_program(), interpreter)};
+  return {question(near, jit, order),
+          question(near, interpreter, order),
+          std::move(listed),
+          question(lines, jit, order),
+          question(lines, hardened, order),
+          question(far, jit, order),
+          question(far, interpreter, order),
+          question(may_goto_program(), interpreter, order)};
 }
 
-kernel::Question large_question() {
-  kernel::Question large = question(early_exit_program(), wire::KernelMode::jit);
+kernel::Question large_question(std::endian order) {
+  kernel::Question large = question(early_exit_program(), wire::KernelMode::jit, order);
   large.slots.front().src = bpf::kPseudoMapValue;  // of the region below
   large.regions = {{.bytes = std::vector<std::byte>(8)}};
   return large;
 }
 
-std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers, GuestAddress toc) {
+std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers,
+                                      const kernel::KernelFacts& facts) {
   // The answers that a row needs, and what it makes of them.
   const auto with = [&](std::initializer_list<std::size_t> numbers, const auto& story) {
     for (const std::size_t number : numbers) {
@@ -259,7 +292,8 @@ std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers,
            [&] { return dump_by_mode(said(near_jit), said(near_interpreter)); }),
       with({far_jit}, [&] { return far_dump(said(far_jit)); }),
       survived(answers[far_interpreter], kFarResult),
-      with({near_jit}, [&] { return line_info(said(near_jit), toc); }),
+      with({near_jit}, [&] { return line_info(said(near_jit), facts); }),
+      with({near_jit}, [&] { return lines_from_the_descriptor(said(near_jit), facts); }),
       with({lines_jit, lines_hardened},
            [&] { return line_info_when_hardened(said(lines_jit), said(lines_hardened)); }),
       survived(answers[may_goto], kNearResult),

@@ -16,7 +16,7 @@ struct KernelDefect {
   const char* summary;
 };
 
-inline constexpr std::array<KernelDefect, 8> kKernelDefects = {{
+inline constexpr std::array<KernelDefect, 9> kKernelDefects = {{
     {"dump-by-mode",
      "The dump of a program is another one when the JIT is off: the imm of its calls."},
     {"far-call-in-the-dump",
@@ -25,6 +25,8 @@ inline constexpr std::array<KernelDefect, 8> kKernelDefects = {{
      "A call of more than 32767 instructions goes elsewhere, or is the end of the kernel."},
     {"line-info-one-early",
      "jited_line_info has for an instruction where the code of the one before it begins."},
+    {"line-info-from-the-descriptor",
+     "With ELFv1 jited_line_info counts from a function's descriptor: each row is 24 bytes early."},
     {"line-info-not-blinded",
      "With bpf_jit_harden = 2 jited_line_info is wrong where a program has several functions."},
     {"may-goto-in-the-interpreter",
@@ -50,12 +52,12 @@ struct Probe {
   };
 };
 
-// Programs that show these defects, all but the last, for one boot; the last ones may crash the kernel.
-std::vector<kernel::Question> probe_questions();
+// Programs that show these defects, all but the last, for one boot of a kernel of that byte order; the last ones may crash the kernel.
+std::vector<kernel::Question> probe_questions(std::endian order);
 
 // The program that shows the last one, of 842,000 instructions: to verify it takes a guest with so much
 // memory half a minute.
-kernel::Question large_question();
+kernel::Question large_question(std::endian order);
 inline constexpr unsigned kMebibytesForLarge = 3072;
 
 enum class Shown : std::uint8_t { there, absent, not_applicable, not_seen };
@@ -66,7 +68,8 @@ struct ProbeStory {
 };
 
 // One for each of kKernelDefects. `answers` are those to probe_questions() and, after them, to
-// large_question(); `toc` is the kernel's.
-std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers, GuestAddress toc);
+// large_question(); `facts` are the kernel's.
+std::vector<ProbeStory> probe_stories(std::span<const kernel::Answered> answers,
+                                      const kernel::KernelFacts& facts);
 
 }  // namespace farcall::stock

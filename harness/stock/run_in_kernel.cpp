@@ -72,14 +72,12 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
       questions.back().mode = cells[i].mode;
       copies.emplace_back(i, std::move(copy).value());
     }
-    questions.push_back(symbols_question());  // last: it must not change where others are placed
-    auto said = kernel::ask({.vmlinux = kernel.vmlinux,
-                             .agent = runner.images / "linux-agent",
-                             .cpu = machine.cpu,
-                             .mmu = machine.mmu,
-                             .fresh_boot = kernel.fresh_boot,
-                             .host = runner.host},
-                            questions, {.stopped = listener.stopped, .tell = listener.note},
+    // Last: it must not change where others are placed.
+    questions.push_back(symbols_question(kernel.asked.facts.order()));
+    kernel::GuestSpec spec = guest_of(kernel, runner.images, runner.host);
+    spec.cpu = machine.cpu;
+    spec.mmu = machine.mmu;
+    auto said = kernel::ask(spec, questions, {.stopped = listener.stopped, .tell = listener.note},
                             runner.machines);
     AskedKernel known = kernel.asked;
     if (said) {
@@ -95,7 +93,7 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
     }
     for (std::size_t i = 0; said && i < copies.size(); ++i) {
       walks[copies[i].first] =
-          stack_walk(copies[i].second, said.value()[first_copy + i], kernel.asked.toc);
+          stack_walk(copies[i].second, said.value()[first_copy + i], kernel.asked.facts);
     }
   }
   std::map<const LinuxCell*, const kernel::Answered*> unhardened;

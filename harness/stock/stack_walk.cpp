@@ -176,11 +176,12 @@ bool is_in(const model::CodeFunction& function, GuestAddress address) {
 
 // What the kernel stored of its code, the innermost first. It puts 0 in place of an address that may
 // be none.
-std::vector<GuestAddress> shown(const kernel::Answer& answer, const model::CodeImage& image) {
+std::vector<GuestAddress> shown(const kernel::Answer& answer, const model::CodeImage& image,
+                                std::endian order) {
   const std::vector<std::byte>& bytes = answer.regions.back().bytes;
   std::vector<GuestAddress> addresses;
   for (std::size_t at = 0; at < kWalkBytes; at += 8) {
-    const GuestAddress address = {load<std::uint64_t>(&bytes[at], std::endian::little)};
+    const GuestAddress address = {load<std::uint64_t>(&bytes[at], order)};
     if (std::ranges::any_of(image.functions, [&](const model::CodeFunction& function) {
           return is_in(function, address);
         })) {
@@ -190,9 +191,9 @@ std::vector<GuestAddress> shown(const kernel::Answer& answer, const model::CodeI
   return addresses;
 }
 
-std::int64_t returned(const kernel::Answer& answer) {
+std::int64_t returned(const kernel::Answer& answer, std::endian order) {
   return static_cast<std::int64_t>(
-      load<std::uint64_t>(&answer.regions.back().bytes[kWalkBytes], std::endian::little));
+      load<std::uint64_t>(&answer.regions.back().bytes[kWalkBytes], order));
 }
 
 model::Finding mismatch(const std::string& what) {
@@ -201,7 +202,8 @@ model::Finding mismatch(const std::string& what) {
 }
 
 // Why the answer tells of no walk; empty: it does.
-std::string why_unseen(const WalkingCopy& copy, const kernel::Answered& answered) {
+std::string why_unseen(const WalkingCopy& copy, const kernel::Answered& answered,
+                       std::endian order) {
   if (!answered) {
     return answered.error().message;
   }
@@ -216,21 +218,21 @@ std::string why_unseen(const WalkingCopy& copy, const kernel::Answered& answered
       answer.regions.size() != copy.question.regions.size()) {
     return "the kernel's verifier has taken a function away";
   }
-  return returned(answer) == 0 ? "no function that calls no other has returned" : "";
+  return returned(answer, order) == 0 ? "no function that calls no other has returned" : "";
 }
 
 // What the answer of a copy that walked has wrong.
 std::vector<model::Finding> walk_findings(const WalkingCopy& copy, const kernel::Answer& answer,
-                                          GuestAddress toc) {
-  if (returned(answer) < 0) {
-    return {mismatch(fmt::format("bpf_get_stack fails with {}", returned(answer)))};
+                                          const kernel::KernelFacts& facts) {
+  if (returned(answer, facts.order()) < 0) {
+    return {mismatch(fmt::format("bpf_get_stack fails with {}", returned(answer, facts.order())))};
   }
-  const model::CodeImage image = kernel_image(answer, copy.functions, toc);
-  const std::vector<GuestAddress> addresses = shown(answer, image);
+  const model::CodeImage image = kernel_image(answer, copy.functions, facts);
+  const std::vector<GuestAddress> addresses = shown(answer, image, facts.order());
   if (addresses.empty()) {
     return {mismatch("it shows no function of the program")};
   }
-  const auto sites = decode::call_sites(image, {.endian = model::Endian::little, .toc = toc});
+  const auto sites = decode::call_sites(image, {.endian = facts.endian, .toc = facts.toc});
   std::optional<std::size_t> callee;  // the function that was shown before; empty: the helper
   for (const GuestAddress address : addresses) {
     const auto site = std::ranges::find_if(
@@ -309,16 +311,17 @@ Result<WalkingCopy> walking_copy(const LinuxCell& linux_cell) {
   return copy;
 }
 
-StackWalk stack_walk(const WalkingCopy& copy, const kernel::Answered& answered, GuestAddress toc) {
+StackWalk stack_walk(const WalkingCopy& copy, const kernel::Answered& answered,
+                     const kernel::KernelFacts& facts) {
   if (!answered && answered.error().code == ErrorCode::jit_crashed) {
     return {.findings = {{ErrorCode::jit_crashed, "",
                           fmt::format("{}: {}", kWalkingCopy, answered.error().message)}},
             .unseen = {}};
   }
-  if (std::string why = why_unseen(copy, answered); !why.empty()) {
+  if (std::string why = why_unseen(copy, answered, facts.order()); !why.empty()) {
     return {.findings = {}, .unseen = fmt::format("{}{}", kNoWalk, why)};
   }
-  return {.findings = walk_findings(copy, answered.value(), toc), .unseen = {}};
+  return {.findings = walk_findings(copy, answered.value(), facts), .unseen = {}};
 }
 
 }  // namespace farcall::stock

@@ -38,7 +38,8 @@ struct StackWalk {
   std::string unseen;  // empty: there was a walk, or the kernel's end in place of one
 };
 
-// The walk in the answer of a kernel whose r2 is `toc`.
-StackWalk stack_walk(const WalkingCopy& copy, const kernel::Answered& answered, GuestAddress toc);
+// The walk in the answer of a kernel.
+StackWalk stack_walk(const WalkingCopy& copy, const kernel::Answered& answered,
+                     const kernel::KernelFacts& facts);
 
 }  // namespace farcall::stock

@@ -1,7 +1,9 @@
 // What host and the agent in a Linux guest exchange: a batch of BPF programs, and the kernel's
 // answers.
 //
-// Freestanding: images/linux compiles this header too. Everything is little-endian.
+// Freestanding: images/linux compiles this header too. Everything is little-endian, whatever the
+// kernel's byte order, but for what the kernel itself reads and writes: slots, BTF, function types,
+// source lines, code, programs and the bytes of regions are in its own.
 //
 // Both pass through a window of memory that host and guest share, a piece at a time, and single
 // bytes over the guest's second terminal say whose turn it is. The agent sends a WindowCall; the
@@ -9,10 +11,10 @@
 // would take a second for a few hundred kilobytes.
 //
 //   batch    KernelBatch, then for each program a KernelProgram, its slots, its BTF, as many
-//            KernelFunctionType and KernelSourceLine as it says, and each of its regions:
-//            KernelRegion, bytes
+//            function types and source lines as it says, and each of its regions: KernelRegion,
+//            bytes
 //   reply    KernelReply with kReplyBegin, then for each program a KernelAnswer, its functions,
-//            code, program as the kernel has it, the functions of that (KernelFunctionType), lines
+//            code, program as the kernel has it, the types of its functions, lines
 //            (KernelLine), regions (KernelRegionAfter, bytes), the verifier's log, the kernel's log since the answer before; then
 //            KernelReply once more, with kReplyEnd
 //
@@ -85,20 +87,9 @@ struct KernelProgram {
 };
 static_assert(sizeof(KernelProgram) == 36);
 
-// As Linux's bpf_func_info and bpf_line_info have them.
-struct KernelFunctionType {
-  ul32 slot;
-  ul32 type;  // of the BTF
-};
-static_assert(sizeof(KernelFunctionType) == 8);
-
-struct KernelSourceLine {
-  ul32 slot;
-  ul32 file;  // in the BTF's strings
-  ul32 text;  // in the BTF's strings
-  ul32 line_and_column;
-};
-static_assert(sizeof(KernelSourceLine) == 16);
+// As Linux's bpf_func_info and bpf_line_info have them: two numbers, and four.
+inline constexpr std::uint32_t kFunctionTypeBytes = 8;
+inline constexpr std::uint32_t kSourceLineBytes = 16;
 
 inline constexpr std::uint32_t kMostBatchBytes = std::uint32_t{64} << 20;
 inline constexpr std::uint32_t kMostCrowdMebibytes = 128;

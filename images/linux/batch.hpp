@@ -68,7 +68,7 @@ inline void write_answer(const Tools& tools, wire::KernelAnswer& said, const Reg
   }
   window.write(code, said.code_bytes);
   window.write(program, said.program_bytes);
-  static_assert(sizeof function_types[0] == sizeof(wire::KernelFunctionType));
+  static_assert(sizeof function_types[0] == wire::kFunctionTypeBytes);
   window.write(function_types, said.function_type_count * sizeof function_types[0]);
   for (std::uint32_t i = 0; i < said.line_count; ++i) {
     const wire::KernelLine line{.address = line_addresses[i],
@@ -129,12 +129,11 @@ inline const char* take(std::size_t& at, std::size_t end, std::size_t size) {
 
 inline Types take_types(std::size_t& at, std::size_t end, const wire::KernelProgram& wanted) {
   const char* const btf = take(at, end, wanted.btf_bytes);
-  Types types{
-      .functions =
-          take(at, end, std::size_t{wanted.function_type_count} * sizeof(wire::KernelFunctionType)),
-      .function_count = wanted.function_type_count,
-      .lines = take(at, end, std::size_t{wanted.line_count} * sizeof(wire::KernelSourceLine)),
-      .line_count = wanted.line_count};
+  Types types{.functions =
+                  take(at, end, std::size_t{wanted.function_type_count} * wire::kFunctionTypeBytes),
+              .function_count = wanted.function_type_count,
+              .lines = take(at, end, std::size_t{wanted.line_count} * wire::kSourceLineBytes),
+              .line_count = wanted.line_count};
   if (wanted.btf_bytes != 0) {
     bpf_attr attributes;
     memset(&attributes, 0, sizeof attributes);

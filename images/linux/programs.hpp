@@ -63,10 +63,10 @@ inline long load(const bpf_insn* program_slots, std::uint32_t count, const Types
   memcpy(attributes.prog_name, "main", 4);
   if (types.btf >= 0) {
     attributes.prog_btf_fd = static_cast<std::uint32_t>(types.btf);
-    attributes.func_info_rec_size = sizeof(wire::KernelFunctionType);
+    attributes.func_info_rec_size = wire::kFunctionTypeBytes;
     attributes.func_info = number(types.functions);
     attributes.func_info_cnt = types.function_count;
-    attributes.line_info_rec_size = sizeof(wire::KernelSourceLine);
+    attributes.line_info_rec_size = wire::kSourceLineBytes;
     attributes.line_info = number(types.lines);
     attributes.line_info_cnt = types.line_count;
   }

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/byte_order.hpp"
 #include "bpf/codec.hpp"
 #include "kernel/exchange.hpp"
 #include "kernel/initramfs.hpp"
@@ -85,6 +86,7 @@ TEST(Initramfs, IsCpiosNewFormat) {
 }
 
 constexpr std::uint64_t kNonce = 0x1234'5678'8765'4321;
+constexpr std::endian kOrder = std::endian::little;
 
 template <typename T>
 void put(std::vector<std::byte>& bytes, const T& value) {
@@ -124,7 +126,8 @@ std::vector<std::byte> reply(std::uint64_t end_nonce = kNonce) {
   }
   const auto exit = bpf::encode(bpf::Slot{.opcode = 0x95}, std::endian::little);
   bytes.insert(bytes.end(), exit.begin(), exit.end());
-  put(bytes, wire::KernelFunctionType{.slot = 0, .type = 3});
+  put(bytes, ul32(0));  // the type of its function: slot, number
+  put(bytes, ul32(3));
   put(bytes,
       wire::KernelLine{.address = 0xc0080000003b7c14, .slot = 0, .line_and_column = 5U << 10U});
   put(bytes,
@@ -139,7 +142,7 @@ std::vector<std::byte> reply(std::uint64_t end_nonce = kNonce) {
 }
 
 TEST(Exchange, AReplyIsReadAsItWasWritten) {
-  const auto read = read_reply(reply(), kQuestions, kNonce);
+  const auto read = read_reply(reply(), kQuestions, kNonce, kOrder);
   ASSERT_TRUE(read) << read.error().message;
   EXPECT_TRUE(read.value().is_whole);
   ASSERT_EQ(read.value().answers.size(), 1U);
@@ -163,7 +166,7 @@ TEST(Exchange, AReplyIsReadAsItWasWritten) {
 TEST(Exchange, WhatIsCutOffIsNotWhole) {
   const std::vector<std::byte> whole = reply();
   for (std::size_t size = 0; size < whole.size(); ++size) {
-    const auto cut = read_reply(std::span(whole).first(size), kQuestions, kNonce);
+    const auto cut = read_reply(std::span(whole).first(size), kQuestions, kNonce, kOrder);
     if (size < sizeof(wire::KernelReply)) {
       ASSERT_FALSE(cut) << size;
       EXPECT_EQ(cut.error().code, ErrorCode::machine_bad_answer);
@@ -179,21 +182,21 @@ TEST(Exchange, WhatIsCutOffIsNotWhole) {
 TEST(Exchange, WhatIsNoReplyToThisBatchIsRefused) {
   const std::vector<std::byte> whole = reply();
   const std::vector<Question> two = {kQuestions[0], kQuestions[0]};
-  EXPECT_FALSE(read_reply(whole, two, kNonce));
-  EXPECT_FALSE(read_reply(whole, kQuestions, kNonce + 1));
-  EXPECT_FALSE(read_reply(reply(kNonce + 1), kQuestions, kNonce));
+  EXPECT_FALSE(read_reply(whole, two, kNonce, kOrder));
+  EXPECT_FALSE(read_reply(whole, kQuestions, kNonce + 1, kOrder));
+  EXPECT_FALSE(read_reply(reply(kNonce + 1), kQuestions, kNonce, kOrder));
   std::vector<std::byte> more = whole;
   more.push_back({});
-  EXPECT_FALSE(read_reply(more, kQuestions, kNonce));
+  EXPECT_FALSE(read_reply(more, kQuestions, kNonce, kOrder));
   std::vector<Question> other = kQuestions;
   other[0].regions[0].bytes.resize(3);
-  EXPECT_FALSE(read_reply(whole, other, kNonce));
+  EXPECT_FALSE(read_reply(whole, other, kNonce, kOrder));
 }
 
 TEST(Exchange, LengthsThatDoNotAddUpAreRefused) {
   std::vector<std::byte> bytes = reply();
   bytes[sizeof(wire::KernelReply) + 16] = std::byte{16};  // code_bytes
-  const auto read = read_reply(bytes, kQuestions, kNonce);
+  const auto read = read_reply(bytes, kQuestions, kNonce, kOrder);
   ASSERT_FALSE(read);
   EXPECT_THAT(read.error().message, HasSubstr("its functions have 12 bytes, and their code 16"));
 }
@@ -202,7 +205,7 @@ TEST(Exchange, LengthsThatDoNotAddUpAreRefused) {
 TEST(Exchange, AProgramThatIsNoneIsTheAgentsMistake) {
   std::vector<std::byte> bytes = reply();
   bytes[sizeof(wire::KernelReply) + 20] = std::byte{4};  // program_bytes
-  const auto read = read_reply(bytes, kQuestions, kNonce);
+  const auto read = read_reply(bytes, kQuestions, kNonce, kOrder);
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().code, ErrorCode::machine_bad_answer);
   EXPECT_THAT(read.error().message, HasSubstr("a program in its reply"));
@@ -213,9 +216,9 @@ TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
       {.slots = {{.opcode = 0x95}},
        .regions = {{.bytes = {std::byte{9}}, .writable = false}},
        .mode = wire::KernelMode::interpreter,
-       .types = {.btf = {std::byte{5}}, .functions = {{1, 2}}, .lines = {{3, 4, 5, 6}}},
+       .types = {.btf = {std::byte{5}}, .functions = {{1, 2}}, .lines = {{3, 6}}},
        .as_listed = true}};
-  const std::string bytes = text_of(batch(questions, kNonce));
+  const std::string bytes = text_of(batch(questions, kNonce, kOrder));
   EXPECT_EQ(bytes, std::string("tabkcraf"
                                "\x21\x43\x65\x87\x78\x56\x34\x12"
                                "\1\0\0\0"
@@ -232,11 +235,72 @@ TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
                                "\x95\0\0\0\0\0\0\0"
                                "\5"
                                "\1\0\0\0\2\0\0\0"
-                               "\3\0\0\0\4\0\0\0\5\0\0\0\6\0\0\0"
+                               "\3\0\0\0\0\0\0\0\0\0\0\0\6\0\0\0"
                                "\1\0\0\0"
                                "\1\0\0\0"
                                "\x09",
                                24 + 36 + 8 + 1 + 8 + 16 + 8 + 1));
+}
+
+// What the kernel itself reads is in its byte order, and nothing else.
+TEST(Exchange, ABatchForABigEndianKernelHasItsByteOrder) {
+  const std::vector<Question> questions = {
+      {.slots = {{.opcode = 0x85, .dst = 0, .src = 1, .offset = 2, .imm = 3}},
+       .regions = {},
+       .types = {.btf = {std::byte{5}}, .functions = {{1, 2}}, .lines = {{3, 6}}}}};
+  const std::string bytes = text_of(batch(questions, kNonce, std::endian::big));
+  EXPECT_EQ(bytes, std::string("tabkcraf"
+                               "\x21\x43\x65\x87\x78\x56\x34\x12"
+                               "\1\0\0\0"
+                               "\x5d\0\0\0"  // 93 bytes
+                               "\1\0\0\0"
+                               "\0\0\0\0"
+                               "\0\0\0\0"
+                               "\0\0\0\0"
+                               "\1\0\0\0"
+                               "\1\0\0\0"
+                               "\1\0\0\0"
+                               "\0\0\0\0"
+                               "\0\0\0\0"
+                               "\x85\1\0\2\0\0\0\3"
+                               "\5"
+                               "\0\0\0\1\0\0\0\2"
+                               "\0\0\0\3\0\0\0\0\0\0\0\0\0\0\0\6",
+                               24 + 36 + 8 + 1 + 8 + 16));
+}
+
+TEST(Exchange, TheCodeOfABigEndianKernelIsReadInItsByteOrder) {
+  std::vector<std::byte> bytes = reply();
+  const std::size_t code =
+      sizeof(wire::KernelReply) + sizeof(wire::KernelAnswer) + 2 * sizeof(wire::KernelFunction);
+  for (std::size_t i = 0; i < 3; ++i) {
+    std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(code + 4 * i),
+                 bytes.begin() + static_cast<std::ptrdiff_t>(code + 4 * i + 4));
+  }
+  const auto read = read_reply(bytes, kQuestions, kNonce, std::endian::big);
+  ASSERT_TRUE(read) << read.error().message;
+  const Answer& answer = read.value().answers.front();
+  EXPECT_THAT(answer.functions[0].words, ElementsAre(0xe84d0010U, 0x60000000U));
+  EXPECT_EQ(answer.functions[0].address, (GuestAddress{0xc0080000003b7c10}));
+  EXPECT_THAT(answer.program, ElementsAre(bpf::Slot{.opcode = 0x95}));
+}
+
+TEST(TypeInformation, IsInTheKernelsByteOrder) {
+  const std::vector<bpf::Slot> slots = {{.opcode = 0x95}};
+  const std::vector<NamedFunction> functions = {{"f", 0}};
+  EXPECT_EQ(text_of(type_information(slots, functions, std::endian::big).btf),
+            std::string("\xeb\x9f\1\0"
+                        "\0\0\0\x18"
+                        "\0\0\0\0"
+                        "\0\0\0\x28"
+                        "\0\0\0\x28"
+                        "\0\0\0\7"
+                        "\0\0\0\1\1\0\0\0\0\0\0\4"
+                        "\1\0\0\x20"
+                        "\0\0\0\0\x0d\0\0\0\0\0\0\1"
+                        "\0\0\0\5\x0c\0\0\0\0\0\0\2"
+                        "\0int\0f\0",
+                        24 + 0x28 + 7));
 }
 
 // Documentation/bpf/btf.rst: header, int, prototype, two functions, strings.
@@ -244,7 +308,7 @@ TEST(TypeInformation, IsBtfWithALineForEachInstruction) {
   const std::vector<bpf::Slot> slots = {
       {.opcode = 0x18}, {}, {.opcode = 0x95}, {.opcode = 0xb7}, {.opcode = 0x95}};
   const std::vector<NamedFunction> functions = {{"main", 0}, {"2.go", 3}};
-  const TypeInformation types = type_information(slots, functions);
+  const TypeInformation types = type_information(slots, functions, kOrder);
   EXPECT_EQ(text_of(types.btf), std::string("\x9f\xeb\1\0"
                                             "\x18\0\0\0"
                                             "\0\0\0\0"
@@ -262,7 +326,7 @@ TEST(TypeInformation, IsBtfWithALineForEachInstruction) {
   EXPECT_EQ(types.functions[1].slot, 3U);
   EXPECT_EQ(types.functions[1].type, 4U);
   std::vector<std::uint32_t> lines;
-  for (const wire::KernelSourceLine& line : types.lines) {
+  for (const SourceLine& line : types.lines) {
     lines.push_back(line.slot);
   }
   EXPECT_THAT(lines, ElementsAre(0U, 2U, 3U, 4U));  // not the second half of the first
@@ -284,7 +348,7 @@ TEST(MachineForAGuest, SaysCpuAndTranslation) {
   EXPECT_EQ(machine.cpu, model::Cpu::power8);
   EXPECT_EQ(machine.vmlinux, "/vmlinux");
   EXPECT_THAT(machine.arguments, testing::EndsWith(" disable_radix"));
-  EXPECT_THAT(machine_for({}).arguments, testing::Not(HasSubstr("disable_radix")));
+  EXPECT_THAT(machine_for({}).arguments, testing::EndsWith(" disable_radix=no"));
   EXPECT_THAT(machine_for({}).arguments, HasSubstr(" no_uaccess_flush "));  // a fifth of the time
 }
 
@@ -297,7 +361,113 @@ TEST(KernelFile, WhatIsNoKernelIsRefused) {
                 .error()
                 .code,
             ErrorCode::document_invalid);
-  EXPECT_THAT(KernelFile::read("/bin/true").error().message, HasSubstr("ELF header is another's"));
+  EXPECT_THAT(KernelFile::read("/bin/true").error().message, HasSubstr("it is for amd64"));
+}
+
+constexpr std::uint64_t kText = 0xc000'0000'0000'0000;
+constexpr std::uint64_t kToc = kText + 0x828000;
+constexpr std::size_t kTextBytes = 64;
+
+// A kernel as far as the file says it: a segment of code with a banner, and 200 functions of that ABI.
+std::vector<std::byte> small_kernel(model::Abi abi, std::endian order) {
+  constexpr std::size_t kFunctions = 200;
+  std::vector<std::byte> bytes;
+  const auto put_number = [&](auto number) {
+    bytes.resize(bytes.size() + sizeof number);
+    store(&bytes[bytes.size() - sizeof number], number, order);
+  };
+  const auto put_all = [&](auto... numbers) { (put_number(numbers), ...); };
+  using u16 = std::uint16_t;
+  using u32 = std::uint32_t;
+  using u64 = std::uint64_t;
+  const bool has_descriptors = abi == model::Abi::elfv1;
+  std::string text("Linux version 6.1.176 (someone@here)\0bpf_jit_enable\0.opd", 56);
+  text.resize(kTextBytes);
+  const u64 functions_at = 0x40 + 0x38 + text.size();
+  const u64 functions_bytes = kFunctions * (has_descriptors ? 24 : 8);
+  const u64 sections_at = functions_at + functions_bytes;
+  for (const char letter : std::string("\x7f"
+                                       "ELF\2")) {
+    put(bytes, letter);
+  }
+  put(bytes, static_cast<char>(order == std::endian::big ? 2 : 1));
+  put(bytes, char{1});
+  bytes.resize(16);
+  put_all(u16{2}, u16{21}, u32{1}, kText, u64{0x40}, sections_at);
+  put_all(u32{has_descriptors ? 1U : 2U}, u16{64}, u16{56}, u16{1}, u16{64}, u16{2}, u16{1});
+  // The segment, of all that there is.
+  put_all(u32{1}, u32{7}, u64{0}, kText, u64{0}, sections_at, sections_at, u64{0x10000});
+  for (const char letter : text) {
+    put(bytes, letter);
+  }
+  for (u64 i = 0; i < kFunctions; ++i) {
+    if (has_descriptors) {
+      put_all(kText + 0x8000 + 16 * i, kToc, u64{0});
+    } else {
+      const u64 distance = kToc - (kText + functions_at + 8 * i);
+      put_all(u32{0x3c4c0000 | ((static_cast<u32>(distance) + 0x8000U) >> 16U)},
+              u32{0x38420000 | (static_cast<u32>(distance) & 0xffffU)});
+    }
+  }
+  // The section .opd, and that of names: in the text, after the banner and the switch of the JIT.
+  constexpr u32 kOpd = 52;
+  put_all(kOpd, u32{1}, u64{3}, kText + functions_at, functions_at, functions_bytes, u32{0}, u32{0},
+          u64{8}, u64{0});
+  put_all(u32{0}, u32{3}, u64{0}, u64{0}, u64{0x78}, u64{text.size()}, u32{0}, u32{0}, u64{1},
+          u64{0});
+  return bytes;
+}
+
+std::string written(const tests::ScratchFolder& folder, const std::vector<std::byte>& bytes) {
+  return folder.write("vmlinux", text_of(bytes));
+}
+
+TEST(KernelFile, ItsByteOrderAndItsAbiAreItsOwn) {
+  const tests::ScratchFolder folder;
+  using enum model::Abi;
+  const std::vector<std::pair<model::Abi, std::endian>> kinds = {
+      {elfv2, std::endian::little}, {elfv2, std::endian::big}, {elfv1, std::endian::big}};
+  for (const auto& [abi, order] : kinds) {
+    const auto file = KernelFile::read(written(folder, small_kernel(abi, order)));
+    ASSERT_TRUE(file) << file.error().message;
+    EXPECT_EQ(file.value().facts().order(), order);
+    EXPECT_EQ(file.value().facts().abi, abi);
+    EXPECT_EQ(file.value().facts().toc, (GuestAddress{kToc}));
+    EXPECT_EQ(file.value().facts().minor, 1U);
+    EXPECT_EQ(file.value().release(), "6.1.176");
+  }
+}
+
+// A descriptor, a global entry.
+TEST(KernelFile, APointerIsWhatTheAbiHasOfAFunction) {
+  const tests::ScratchFolder folder;
+  constexpr std::uint64_t kFirst = kText + 0x78 + kTextBytes;
+  const auto descriptors =
+      KernelFile::read(written(folder, small_kernel(model::Abi::elfv1, std::endian::big)));
+  EXPECT_EQ(descriptors.value().pointer_to({kText + 0x8010}), (GuestAddress{kFirst + 24}));
+  EXPECT_EQ(descriptors.value().pointer_to({kText + 0x8014}), (GuestAddress{kText + 0x8014}));
+}
+
+TEST(KernelFile, ATruncatedOneIsNamed) {
+  const tests::ScratchFolder folder;
+  std::vector<std::byte> bytes = small_kernel(model::Abi::elfv1, std::endian::big);
+  while (bytes.size() > 200) {
+    bytes.resize(bytes.size() - 100);
+    const auto file = KernelFile::read(written(folder, bytes));
+    ASSERT_FALSE(file) << bytes.size();
+    ASSERT_THAT(file.error().message, HasSubstr("it is truncated")) << bytes.size();
+    ASSERT_EQ(file.error().hint, "copy or build it once more");
+  }
+}
+
+TEST(KernelFile, OneWithoutAJitForBpfIsNamedBeforeItBoots) {
+  const tests::ScratchFolder folder;
+  std::string text = text_of(small_kernel(model::Abi::elfv1, std::endian::big));
+  text[text.find("bpf_jit_enable")] = 'x';
+  const auto file = KernelFile::read(folder.write("vmlinux", text));
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().message, "this kernel, 6.1.176, has no JIT for BPF");
+  EXPECT_THAT(file.error().hint, HasSubstr("CONFIG_BPF_JIT=y"));
 }
 
 // To read a kernel of 45 MB takes longer than to restore a guest of it.
@@ -305,7 +475,7 @@ TEST(KernelFile, OnlyWhatIsLookedAtIsRead) {
   const tests::ScratchFolder folder;
   const std::string path = folder.write("large", "no kernel");
   std::filesystem::resize_file(path, std::uintmax_t{16} << 30);  // it has no blocks
-  EXPECT_THAT(KernelFile::read(path).error().message, HasSubstr("ELF header is another's"));
+  EXPECT_THAT(KernelFile::read(path).error().message, HasSubstr("it is not an ELF file"));
 }
 
 }  // namespace

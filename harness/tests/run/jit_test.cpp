@@ -251,6 +251,7 @@ TEST(KernelDefects, AreThoseOfEachVersion) {
       {"far-call-in-the-dump", "not-applicable, not-applicable"},
       {"far-call-in-the-interpreter", "not-applicable, not-applicable"},
       {"line-info-one-early", "not-applicable, not-applicable"},
+      {"line-info-from-the-descriptor", "not-applicable, not-applicable"},
       {"may-goto-in-the-interpreter", "not-applicable, not-applicable"},
       {"no-names-when-hardened", "not-applicable, not-applicable"},
       {"early-exit-in-the-kernel", "not-applicable, not-applicable"},

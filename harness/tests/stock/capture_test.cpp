@@ -256,7 +256,7 @@ LinuxCell cell_to_be_rejected() {
                               "-- asm\ncall local main\nexit\n-- fail\ninterpreter.call-depth\n"
                               "-- verifier\nrejects last insn is not an exit\n")}});
   EXPECT_TRUE(selected && selected.value().bad.empty());
-  return linux_cells(selected.value().documents).front();
+  return linux_cells(selected.value().documents, {}).front();
 }
 
 Captured captured_rejection(const LinuxCell& cell, wire::KernelOutcome outcome,
@@ -438,7 +438,7 @@ TEST(Hardened, CodeThatIsNotBlindedIsFound) {
       {.paths = {folder.write("constant.case",
                               "-- asm\nmov %r0, 0x12345678\nexit\n-- result\n0x12345678\n")}});
   ASSERT_TRUE(selected);
-  const LinuxCell cell = linux_cells(selected.value().documents).front();
+  const LinuxCell cell = linux_cells(selected.value().documents, {}).front();
   const std::vector<bpf::Slot> slots = cell.question.slots;
   kernel::Answer plain;
   plain.outcome = wire::KernelOutcome::done;

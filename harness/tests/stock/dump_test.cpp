@@ -18,7 +18,7 @@ using testing::SizeIs;
 
 constexpr GuestAddress kMain = {0xc008'0000'0010'0000};
 constexpr GuestAddress kF = {0xc008'0000'0010'2000};
-constexpr GuestAddress kToc = {0xc000'0000'0200'0000};
+constexpr kernel::KernelFacts kFacts = {.toc = {0xc000'0000'0200'0000}};
 constexpr GuestAddress kBase = {0xc000'0000'0030'0000};
 constexpr GuestAddress kLoop = {0xc000'0000'0031'0000};
 
@@ -57,7 +57,7 @@ kernel::Answer told() {
 }
 
 const AskedKernel kKernel = {.name = "k",
-                             .toc = kToc,
+                             .facts = kFacts,
                              .series = {6, 1},
                              .symbols = KernelSymbols({{kCallBaseSymbol, kBase},
                                                        {"bpf_loop", kLoop},
@@ -160,10 +160,10 @@ TEST(KernelDump, IsAProgramThatCouldBeLoadedWhateverTheVerifierDid) {
 }
 
 TEST(KernelPointers, TheCodeLoadsWhatJitedKsymsHas) {
-  EXPECT_THAT(pointer_findings(loaded(), told(), kToc), IsEmpty());
+  EXPECT_THAT(pointer_findings(loaded(), told(), kFacts), IsEmpty());
   kernel::Answer beside = told();
   beside.functions[0].words[3] += 4;  // ori: four bytes after the beginning of f
-  const auto found = pointer_findings(loaded(), beside, kToc);
+  const auto found = pointer_findings(loaded(), beside, kFacts);
   ASSERT_THAT(found, SizeIs(1));
   EXPECT_EQ(found[0].code, ErrorCode::call_decoded_elsewhere);
   EXPECT_THAT(found[0].text, HasSubstr("the address of f, c008000000102000"));
@@ -172,21 +172,21 @@ TEST(KernelPointers, TheCodeLoadsWhatJitedKsymsHas) {
     const std::uint32_t both = i == 0 ? 1U << 21U : (1U << 21U | 1U << 16U);
     other_register.functions[0].words[i] += both;  // r5
   }
-  EXPECT_THAT(pointer_findings(loaded(), other_register, kToc), SizeIs(1));
+  EXPECT_THAT(pointer_findings(loaded(), other_register, kFacts), SizeIs(1));
 }
 
 TEST(KernelSymbols, AreWhatTheKernelAnswers) {
-  const kernel::Question question = symbols_question();
+  const kernel::Question question = symbols_question(std::endian::little);
   ASSERT_EQ(question.regions.size(), 1U);
   kernel::Answer answer;
   answer.outcome = wire::KernelOutcome::done;
   answer.regions = {{.address = {}, .bytes = question.regions[0].bytes}};
   answer.regions[0].bytes[0] = std::byte{0x20};  // of the first name, little-endian
-  const KernelSymbols known = symbols(kernel::Answered(answer));
+  const KernelSymbols known = symbols(kernel::Answered(answer), std::endian::little);
   EXPECT_EQ(known.find(kCallBaseSymbol), GuestAddress{0x20});
   EXPECT_FALSE(known.find("bpf_loop"));  // 0: the kernel has none
   answer.outcome = wire::KernelOutcome::rejected;
-  EXPECT_FALSE(symbols(kernel::Answered(answer)).find(kCallBaseSymbol));
+  EXPECT_FALSE(symbols(kernel::Answered(answer), std::endian::little).find(kCallBaseSymbol));
 }
 
 }  // namespace

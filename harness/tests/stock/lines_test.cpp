@@ -5,6 +5,8 @@
 
 #include <vector>
 
+#include "stock/capture.hpp"
+
 namespace farcall::stock::lines_test {
 namespace {
 
@@ -121,6 +123,33 @@ TEST(KernelLines, AreReadAsACallShows) {
   EXPECT_EQ(line_rows(answer, {}), LineRows::not_told);
   answer.lines.clear();
   EXPECT_EQ(line_rows(answer, {}), LineRows::not_told);
+}
+
+// The same call, six words further on: those of an ELFv1 function's descriptor.
+TEST(KernelLines, MayCountFromADescriptor) {
+  const kernel::KernelFacts facts = {.endian = model::Endian::big, .abi = model::Abi::elfv1};
+  kernel::Answer answer;
+  answer.program = {
+      {.opcode = 0xb7}, {.opcode = 0x85, .imm = 5}, {.opcode = 0xb7}, {.opcode = 0x95}};
+  answer.functions = {{.address = kMain,
+                       .symbol = {},
+                       .words = {0, 0, 0, 0, 0, 0, kNop, kNop, 0x39000000, kNop, kNop, kNop,
+                                 0x4e800421, 0x39000000, 0x7d034378, 0x4e800020}}};
+  answer.lines = {row(0, 0), row(1, 2), row(2, 3), row(3, 7)};
+  EXPECT_EQ(line_rows(answer, facts), LineRows::from_the_descriptor);
+  answer.lines = {row(0, 0), row(1, 8), row(2, 9), row(3, 13)};
+  EXPECT_EQ(line_rows(answer, facts), LineRows::one_early);
+  const std::vector<std::string> names = {"main"};
+  const model::CodeImage image = kernel_image(answer, names, facts);
+  const bpf::Program program{.slots = answer.program,
+                             .functions = {{.name = "main", .begin = 0, .end = 4}}};
+  answer.lines = {row(0, 0), row(1, 2), row(2, 3), row(3, 7)};
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    answer.lines[i].loaded_slot = i;
+  }
+  const auto lines = found_lines(program, program, answer, image, LineRows::from_the_descriptor);
+  EXPECT_THAT(lines[0].lines, ElementsAre(CodeLine{0, 8}, CodeLine{1, 9}, CodeLine{2, 13},
+                                          CodeLine{3, 14}, CodeLine{4, 14}));
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ std::vector<LinuxCell> cells_of(const std::string& text) {
   const ScratchFolder folder;
   const auto selected = run::select_cells({.paths = {folder.write("one.case", text)}});
   EXPECT_TRUE(selected && selected.value().bad.empty()) << text;
-  return selected ? linux_cells(selected.value().documents) : std::vector<LinuxCell>{};
+  return selected ? linux_cells(selected.value().documents, {}) : std::vector<LinuxCell>{};
 }
 
 constexpr const char* kMemory =

@@ -16,9 +16,10 @@ namespace {
 
 using namespace tests;
 
+using testing::AllOf;
 using testing::HasSubstr;
 
-constexpr GuestAddress kToc = {0xc000'0000'0200'0000};
+constexpr kernel::KernelFacts kFacts = {.toc = {0xc000'0000'0200'0000}};
 
 // The order of kKernelDefects.
 enum Row : std::size_t {
@@ -26,6 +27,7 @@ enum Row : std::size_t {
   far_dump,
   far_run,
   line_info,
+  descriptor_lines,
   hardened_lines,
   may_goto,
   names,
@@ -63,7 +65,7 @@ std::vector<kernel::Answered> sound() {
 }
 
 std::vector<ProbeStory> stories(const std::vector<kernel::Answered>& answers) {
-  return probe_stories(answers, kToc);
+  return probe_stories(answers, kFacts);
 }
 
 TEST(KernelProbe, ASoundKernelShowsNone) {
@@ -73,6 +75,7 @@ TEST(KernelProbe, ASoundKernelShowsNone) {
   EXPECT_EQ(all[far_dump].shown, Shown::absent);
   EXPECT_EQ(all[far_run].shown, Shown::absent);
   EXPECT_EQ(all[line_info].shown, Shown::not_seen);  // it tells of no lines
+  EXPECT_EQ(all[descriptor_lines].shown, Shown::not_applicable);
   EXPECT_EQ(all[hardened_lines].shown, Shown::absent);
   EXPECT_EQ(all[may_goto].shown, Shown::absent);
   EXPECT_EQ(all[names].shown, Shown::absent);
@@ -99,6 +102,40 @@ TEST(KernelProbe, WhatIsSpoiltIsThere) {
   EXPECT_EQ(all[early_exit].shown, Shown::there);
 }
 
+// The words of main's descriptor, of a call by r12, and of what comes after it; where the branch is.
+kernel::Answer elfv1_answer(GuestAddress of_second_row) {
+  kernel::Answer answer = done(5);
+  answer.functions.resize(3);
+  answer.functions[0].address = {0xc008'0000'0000'1000};
+  answer.functions[0].words = {0xc0080000, 0x00001018, 0xc0000000, 0x02000000, 0,
+                               0,          0x3d80c008, 0x798c07c6, 0x658c0000, 0x618c2018,
+                               0x7d8903a6, 0x4e800421, 0x7c681b78, 0x4e800020};
+  for (std::size_t i = 1; i < 3; ++i) {
+    answer.functions[i].address = {0xc008'0000'0000'1000 + i * 0x1000};
+    answer.functions[i].words = {0, 0, 0, 0, 0, 0, 0x4e800020};
+  }
+  answer.lines = {{.slot = 0, .address = answer.functions[0].address},
+                  {.slot = 2, .address = of_second_row}};
+  return answer;
+}
+
+TEST(KernelProbe, LinesThatCountFromTheDescriptorAreThere) {
+  constexpr GuestAddress kBranch = {0xc008'0000'0000'102c};
+  kernel::KernelFacts facts = kFacts;
+  facts.endian = model::Endian::big;
+  facts.abi = model::Abi::elfv1;
+  const auto story_of = [&](GuestAddress row) {
+    auto answers = sound();
+    answers[Probe::near_jit] = elfv1_answer(row);
+    return probe_stories(answers, facts)[descriptor_lines];
+  };
+  EXPECT_EQ(story_of(kBranch + 4).shown, Shown::absent);
+  EXPECT_EQ(story_of(kBranch).shown, Shown::there);
+  EXPECT_THAT(story_of({kBranch.value - 20}).detail,
+              HasSubstr("whose branch is at c00800000000102c, at c008000000001018"));
+  EXPECT_EQ(story_of({kBranch.value - 24}).shown, Shown::not_seen);  // it is something else
+}
+
 TEST(KernelProbe, AKernelThatDoesNotSurviveTheCallHasIt) {
   auto answers = sound();
   answers[Probe::far_interpreter] = Error{.code = ErrorCode::jit_crashed, .message = "Oops"};
@@ -122,12 +159,10 @@ TEST(KernelProbe, WhereTheProgramDidNotRunNothingIsSaid) {
   EXPECT_EQ(all[names].shown, Shown::absent);
 }
 
-class KernelDefectsBy : public testing::TestWithParam<const char*> {};
-
-// What is known of 6.1.
-TEST_P(KernelDefectsBy, AStockKernelIsAColumnOfTheTable) {
+// The file of 6.1, which ci/test has fetched.
+std::string stock_vmlinux() {
   const Finished path = run_farcall({"kernel", "path", "6.1"});
-  ASSERT_EQ(path.exit_code, 0) << path.err;
+  EXPECT_EQ(path.exit_code, 0) << path.err;
   std::string vmlinux;
   for (const auto& entry :
        std::filesystem::directory_iterator(path.out.substr(0, path.out.find('\n')) + "/boot")) {
@@ -135,7 +170,32 @@ TEST_P(KernelDefectsBy, AStockKernelIsAColumnOfTheTable) {
       vmlinux = entry.path().string();
     }
   }
-  const Finished run = run_farcall({"kernel", "defects", vmlinux, "--json", "--vm", GetParam()});
+  return vmlinux;
+}
+
+TEST(KernelsOfTheUsers, TwoOfOneNameAreNotTwoColumns) {
+  const Finished run = run_farcall({"kernel", "defects", stock_vmlinux(), stock_vmlinux()});
+  EXPECT_EQ(run.exit_code, 2) << run.out;
+  EXPECT_THAT(run.err, AllOf(HasSubstr("two kernels are called 6.1.0-"), HasSubstr("rename one")));
+}
+
+TEST(KernelsOfTheUsers, AFileThatIsNotThereIsNotTakenForAVersion) {
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"kernel", "defects"}, {"kernel", "distance"}}) {
+    std::vector<std::string> arguments = command;
+    arguments.emplace_back("/nowhere/vmlinux");
+    const Finished run = run_farcall(arguments);
+    EXPECT_EQ(run.exit_code, 2) << run.out;
+    EXPECT_THAT(run.err, HasSubstr("[file.unreadable]"));
+  }
+}
+
+class KernelDefectsBy : public testing::TestWithParam<const char*> {};
+
+// What is known of 6.1.
+TEST_P(KernelDefectsBy, AStockKernelIsAColumnOfTheTable) {
+  const Finished run =
+      run_farcall({"kernel", "defects", stock_vmlinux(), "--json", "--vm", GetParam()});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const auto table = nlohmann::json::parse(run.out);
   ASSERT_EQ(table.at("jits").size(), 1U);
