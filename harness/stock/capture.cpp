@@ -198,6 +198,15 @@ model::Finding warned(const std::string& trouble) {
   return {ErrorCode::jit_warned, "", "the kernel's log says: " + trouble};
 }
 
+// Whatever the kernel refused, it must not warn.
+void skip_unless_warned(Error why, const std::string& trouble, Captured& all) {
+  if (trouble.empty()) {
+    all.skipped = std::move(why);
+  } else {
+    all.findings.push_back(warned(trouble));
+  }
+}
+
 // Of a program that the verifier is to reject: whether it did. Nothing is compared of one that it
 // accepts.
 void judge_rejection(const kernel::Answer& answer, const std::string& trouble, Captured& all) {
@@ -377,12 +386,8 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
     judge_rejection(answer, trouble, all);
     return all;
   }
-  all.skipped = skipped(answer);
-  if (all.skipped) {
-    if (!trouble.empty()) {  // whatever it refused, it must not warn
-      all.skipped.reset();
-      all.findings.push_back(warned(trouble));
-    }
+  if (auto why = skipped(answer)) {
+    skip_unless_warned(*std::move(why), trouble, all);
     return all;
   }
   const std::string name = all.cell.name;
@@ -402,7 +407,7 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
     return all;
   }
   if (auto placed = place_helpers(kernel.symbols, kernel.facts.abi, all.cell); !placed) {
-    all.skipped = std::move(placed).error();
+    skip_unless_warned(std::move(placed).error(), trouble, all);
     return all;
   }
   const auto source = run::interpretation(all.cell);
@@ -418,6 +423,13 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
   for (std::size_t i = 0; i < run.memory.size(); ++i) {
     run.memory[i].bytes = answer.regions[i].bytes;
   }
+  // Where its code tells nothing: the kernel's own run is looked at all the same.
+  const auto skip_unless_wrong = [&](Error why) {
+    all.findings = check::kernel_findings(all.cell, source.value(), run);
+    if (all.findings.empty()) {
+      all.skipped = std::move(why);
+    }
+  };
   const std::shared_ptr<const bpf::Program> asked = all.cell.program;
   const bpf::Program& program = *asked;
   const auto dumped = as_source(program, answer);
@@ -442,15 +454,15 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
     }
   } else {
     if (!dumped || answer.functions.size() != program.functions.size()) {
-      all.skipped = declined("the kernel's verifier has changed which calls the program makes",
-                             "it takes away what can never be reached");
+      skip_unless_wrong(declined("the kernel's verifier has changed which calls the program makes",
+                                 "it takes away what can never be reached"));
       return all;
     }
     std::vector<check::BlindedFunction> blinded;
     if (hardened) {
       auto functions = blinded_functions(program, answer, unhardened);
       if (!functions) {
-        all.skipped = functions.error();
+        skip_unless_wrong(functions.error());
         return all;
       }
       blinded = std::move(functions).value();

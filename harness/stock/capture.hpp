@@ -49,9 +49,11 @@ struct Captured {
 // What the kernel answered to the question of `linux_cell`, asked with that mode. Of a cell that the
 // verifier is to reject: check::verifier_findings(), and no document. Of others: the verifier
 // rejected the program, or has changed its calls: skipped. Findings are those of
-// check::kernel_findings(), of dump.hpp, check::blinding_findings() of a hardened kernel, and jit.crashed, jit.refused (no code with the JIT on, code with the JIT off).
+// check::kernel_findings(), of dump.hpp, check::blinding_findings() of a hardened kernel, and
+// jit.crashed, jit.refused (no code with the JIT on, code with the JIT off).
 // `unhardened` is what the kernel answered to the same question with its JIT on; a hardened answer
-// without it is skipped, as nothing shows that constants are blinded.
+// without it is skipped, as nothing shows that constants are blinded. What is skipped although the
+// kernel ran it has findings in place of that, if the kernel warned or came to another result.
 Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
                   const kernel::Answered& answered, const AskedKernel& kernel,
                   const kernel::Answered* unhardened = nullptr);

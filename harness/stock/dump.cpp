@@ -130,21 +130,37 @@ std::optional<std::int32_t> helper_at(std::int32_t imm, const KernelSymbols& sym
   return std::nullopt;
 }
 
-// The slots of the dump, with its functions by their names. Nothing: they are not the program's.
+// Whether each 64-bit load of the function has its second half there.
+bool has_whole_loads(const bpf::Program& program, const bpf::Function& function) {
+  bpf::SlotIndex at = function.begin;
+  while (at < function.end) {
+    at += bpf::slots_of(program.slots[at].opcode);
+  }
+  return at == function.end;
+}
+
+// The slots of the dump, with its functions by their names. Nothing: they are not the program's, in its
+// order, or do not divide the dump.
 std::optional<bpf::Program> with_functions(const bpf::Program& loaded,
                                            const kernel::Answer& answer) {
   bpf::Program dumped{.slots = answer.program, .functions = {}};
   const std::size_t count = answer.function_types.size();
+  std::uint32_t next = 0;  // the least number that a function may have
   for (std::size_t i = 0; i < count; ++i) {
     const kernel::FunctionType& type = answer.function_types[i];
     const std::uint32_t number = type.type - kernel::kFirstFunctionType;
     const auto end = i + 1 < count ? std::uint32_t{answer.function_types[i + 1].slot}
                                    : static_cast<std::uint32_t>(answer.program.size());
-    if (number >= loaded.functions.size() || type.slot >= end || end > answer.program.size()) {
+    const bpf::SlotIndex begin = i == 0 ? 0 : dumped.functions.back().end;
+    if (number < next || number >= loaded.functions.size() || type.slot != begin || begin >= end ||
+        end > answer.program.size()) {
       return std::nullopt;
     }
-    dumped.functions.push_back(
-        {.name = loaded.functions[number].name, .begin = type.slot, .end = end});
+    dumped.functions.push_back({.name = loaded.functions[number].name, .begin = begin, .end = end});
+    if (!has_whole_loads(dumped, dumped.functions.back())) {
+      return std::nullopt;
+    }
+    next = number + 1;
   }
   return dumped;
 }
@@ -268,7 +284,7 @@ std::optional<Rewritten> as_rewritten(const model::Cell& cell, const kernel::Ans
     } else if (slot->opcode == bpf::kLoadImmediate64 && slot->src != 0) {
       // What was loaded, with the address that the kernel put there.
       const auto row = std::ranges::find(answer.lines, at, &kernel::LineRow::slot);
-      if (row == answer.lines.end() || row->loaded_slot + 1 >= loaded.slots.size() ||
+      if (row == answer.lines.end() || row->loaded_slot >= loaded.slots.size() ||
           loaded.slots[row->loaded_slot].opcode != bpf::kLoadImmediate64) {
         return std::nullopt;
       }

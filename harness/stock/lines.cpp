@@ -52,7 +52,8 @@ class FunctionLines {
         row.address.value - code_.address.value +
         (rows == LineRows::from_the_descriptor ? kEarlyByTheDescriptor : 0);
     if (rows == LineRows::not_told || row.slot < function_.begin || row.slot >= function_.end ||
-        offset % 4 != 0 || offset / 4 >= code_.words.size()) {
+        offset % 4 != 0 || offset / 4 < code_.descriptor_words ||
+        offset / 4 >= code_.words.size()) {
       return;
     }
     const auto word = static_cast<std::uint32_t>(offset / 4);
@@ -169,19 +170,23 @@ LineRows line_rows(const kernel::Answer& answer, const kernel::KernelFacts& fact
   }
   const auto sites = decode::call_sites(kernel_image(answer, names, facts),
                                         {.endian = facts.endian, .toc = facts.toc});
-  std::vector<check::CallInCode> calls;
+  std::vector<bpf::SlotIndex> slots;
   for (bpf::SlotIndex at = 0; at < answer.program.size();
        at += bpf::slots_of(answer.program[at].opcode)) {
-    if (answer.program[at].opcode == kCallOpcode && calls.size() < sites.size()) {
-      calls.push_back({.name = "main", .slot = at, .at = sites[calls.size()].at});
+    if (answer.program[at].opcode == kCallOpcode) {
+      slots.push_back(at);
     }
+  }
+  if (slots.empty() || slots.size() != sites.size()) {
+    return LineRows::not_told;
+  }
+  std::vector<check::CallInCode> calls;
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    calls.push_back({.name = "main", .slot = slots[i], .at = sites[i].at});
   }
   std::vector<check::KernelLine> lines;
   for (const kernel::LineRow& row : answer.lines) {
     lines.push_back({.slot = row.slot, .address = row.address});
-  }
-  if (calls.empty() || calls.size() != sites.size()) {
-    return LineRows::not_told;
   }
   if (check::line_findings(lines, calls).empty()) {
     return LineRows::exact;

@@ -108,6 +108,9 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
     all.push_back(captured(*cells[i].cell, cells[i].mode, answers[i], asked[i],
                            plain == unhardened.end() ? nullptr : plain->second));
     Captured& one = all.back();
+    if (!walks[i].findings.empty()) {
+      one.skipped.reset();  // what is skipped must not hide them
+    }
     if (!one.skipped) {
       one.findings.insert(one.findings.end(), walks[i].findings.begin(), walks[i].findings.end());
       if (!walks[i].unseen.empty()) {

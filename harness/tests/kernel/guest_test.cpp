@@ -446,6 +446,10 @@ TEST(KernelFile, APointerIsWhatTheAbiHasOfAFunction) {
       KernelFile::read(written(folder, small_kernel(model::Abi::elfv1, std::endian::big)));
   EXPECT_EQ(descriptors.value().pointer_to({kText + 0x8010}), (GuestAddress{kFirst + 24}));
   EXPECT_EQ(descriptors.value().pointer_to({kText + 0x8014}), (GuestAddress{kText + 0x8014}));
+  const auto entries =
+      KernelFile::read(written(folder, small_kernel(model::Abi::elfv2, std::endian::big)));
+  EXPECT_EQ(entries.value().pointer_to({kFirst + 16}), (GuestAddress{kFirst + 8}));
+  EXPECT_EQ(entries.value().pointer_to({kFirst + 20}), (GuestAddress{kFirst + 20}));
 }
 
 TEST(KernelFile, ATruncatedOneIsNamed) {

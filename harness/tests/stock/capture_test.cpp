@@ -402,8 +402,10 @@ TEST(LinuxGuest, AWalkOverTheStackBelongsToBothModesOfTheJit) {
   EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
   const Json report = Json::parse(run.out);
   std::map<std::string, bool> walked;  // no note says that there was none
+  std::size_t placed = 0;
   for (const Json& cell : report.at("cells")) {
     if (cell.contains("functions")) {
+      ++placed;
       EXPECT_EQ(cell.at("placement"), "kernel");
       for (const Json& function : cell.at("functions")) {
         // From the kernel's text to vmalloc.
@@ -413,6 +415,7 @@ TEST(LinuxGuest, AWalkOverTheStackBelongsToBothModesOfTheJit) {
     walked[cell.at("cell").get<std::string>()] =
         cell.dump().find("no walk over the stack: f may take an r5") == std::string::npos;
   }
+  EXPECT_GE(placed, 2U);
   EXPECT_TRUE(walked.at("three@linux-jit"));
   EXPECT_TRUE(walked.at("three@linux-hardened"));
   EXPECT_FALSE(walked.at("r5@linux-jit"));
@@ -457,6 +460,22 @@ TEST(Hardened, CodeThatIsNotBlindedIsFound) {
   const Captured alone = captured(cell, wire::KernelMode::hardened, answered, {.name = "k"});
   ASSERT_TRUE(alone.skipped);
   EXPECT_THAT(std::string(alone.skipped->message), HasSubstr("cannot be seen"));
+  // What is skipped hides nothing of the kernel's own run.
+  const auto codes_of = [&](const kernel::Answer& answer) {
+    const Captured one = captured(cell, wire::KernelMode::hardened, answer, {.name = "k"});
+    EXPECT_FALSE(one.skipped);
+    std::vector<ErrorCode> codes;
+    for (const model::Finding& finding : one.findings) {
+      codes.push_back(finding.code);
+    }
+    return codes;
+  };
+  kernel::Answer wrong = plain;
+  wrong.result = 1;
+  EXPECT_THAT(codes_of(wrong), testing::ElementsAre(ErrorCode::result_mismatch));
+  kernel::Answer warns = plain;
+  warns.kernel_log = "WARNING: CPU: 0 PID: 1 at x.c:68\n";
+  EXPECT_THAT(codes_of(warns), testing::ElementsAre(ErrorCode::jit_warned));
 }
 
 TEST(LinuxGuest, DistancesAreThoseOfEachBoot) {

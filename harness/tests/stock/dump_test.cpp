@@ -89,6 +89,50 @@ TEST(KernelDump, IsTheProgramAgainWhateverItsCallsHave) {
   EXPECT_FALSE(as_source(loaded(), answer));
 }
 
+// Whatever a guest says: nothing is read beyond it.
+TEST(KernelDump, ThatItsFunctionsDoNotDivideIsNotTheProgram) {
+  model::Cell cell;
+  cell.program = std::make_shared<const bpf::Program>(loaded());
+  const auto is_refused = [&](const kernel::Answer& answer) {
+    return !as_source(loaded(), answer) && !as_rewritten(cell, answer, kKernel.symbols);
+  };
+  kernel::Answer cut = told();
+  cut.program.pop_back();
+  cut.program.back() = cut.program.front();  // f is the first half of a load
+  EXPECT_TRUE(is_refused(cut));
+  kernel::Answer within = told();
+  within.function_types[1].slot = 1;  // the second half of the load
+  EXPECT_TRUE(is_refused(within));
+  kernel::Answer late = told();
+  late.function_types[0].slot = 2;
+  EXPECT_TRUE(is_refused(late));
+  kernel::Answer beyond = told();
+  beyond.function_types[1].slot = 7;
+  EXPECT_TRUE(is_refused(beyond));
+  kernel::Answer back = told();
+  back.function_types[1].slot = 0;
+  EXPECT_TRUE(is_refused(back));
+  kernel::Answer other_order = told();
+  std::swap(other_order.function_types[0].type, other_order.function_types[1].type);
+  EXPECT_TRUE(is_refused(other_order));
+}
+
+// A load of memory is that of the line that the kernel says; one without a line is of nothing.
+TEST(KernelDump, ALoadWithoutALineIsNotKnown) {
+  model::Cell cell;
+  bpf::Program program = loaded();
+  program.slots[0] = {.opcode = 0x18, .dst = 2, .imm = 7};
+  cell.program = std::make_shared<const bpf::Program>(program);
+  kernel::Answer answer = told();
+  answer.program[0] = {.opcode = 0x18, .dst = 2, .src = 2, .imm = 1};
+  answer.lines = {{.slot = 0, .address = kMain, .loaded_slot = 0}};
+  const auto known = as_rewritten(cell, answer, kKernel.symbols);
+  ASSERT_TRUE(known);
+  EXPECT_EQ(known->program.slots[0], program.slots[0]);
+  answer.lines[0].loaded_slot = 0xffff'ffff;  // line 0
+  EXPECT_FALSE(as_rewritten(cell, answer, kKernel.symbols));
+}
+
 TEST(KernelDump, OfASoundKernelIsAsDocumented) {
   EXPECT_THAT(dump_of(told()), IsEmpty());
 }

@@ -121,6 +121,9 @@ TEST(KernelLines, AreReadAsACallShows) {
   EXPECT_EQ(line_rows(answer, {}), LineRows::one_early);
   answer.lines = {row(0, 0), row(1, 7), row(2, 8), row(3, 9)};
   EXPECT_EQ(line_rows(answer, {}), LineRows::not_told);
+  answer.lines = {row(0, 0), row(1, 3), row(2, 7), row(3, 8)};
+  answer.program[2] = {.opcode = 0x85, .imm = 5};  // a call that is not in the bytes
+  EXPECT_EQ(line_rows(answer, {}), LineRows::not_told) << "which is which is not known";
   answer.lines.clear();
   EXPECT_EQ(line_rows(answer, {}), LineRows::not_told);
 }
@@ -150,6 +153,10 @@ TEST(KernelLines, MayCountFromADescriptor) {
   const auto lines = found_lines(program, program, answer, image, LineRows::from_the_descriptor);
   EXPECT_THAT(lines[0].lines, ElementsAre(CodeLine{0, 8}, CodeLine{1, 9}, CodeLine{2, 13},
                                           CodeLine{3, 14}, CodeLine{4, 14}));
+  answer.lines[1] = row(1, 4);  // in the descriptor, if the rows count from the code
+  const auto in_descriptor = found_lines(program, program, answer, image, LineRows::one_early);
+  EXPECT_THAT(in_descriptor[0].lines,
+              testing::Each(testing::Field(&CodeLine::word, testing::Ge(6U))));
 }
 
 }  // namespace
