@@ -114,7 +114,7 @@ DefectState run_case(const KnownCase& one, const engine::Jit& jit, run::RunnerOp
   return state;
 }
 
-// A guest of 512 MiB does not take all that a verifier needs for more, see stock::large_question(order).
+// A guest of 512 MiB does not take all that a verifier needs for more, see stock::large_question().
 constexpr std::size_t kMostStockSlots = 100'000;
 
 // The states of the cases in a stock kernel, which boots once for all of their cells.

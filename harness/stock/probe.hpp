@@ -52,7 +52,8 @@ struct Probe {
   };
 };
 
-// Programs that show these defects, all but the last, for one boot of a kernel of that byte order; the last ones may crash the kernel.
+// Programs that show these defects, all but the last, for one boot of a kernel of that byte order;
+// the last ones may crash the kernel.
 std::vector<kernel::Question> probe_questions(std::endian order);
 
 // The program that shows the last one, of 842,000 instructions: to verify it takes a guest with so much
