@@ -62,7 +62,7 @@ enum class DumpedField : std::uint8_t {
   distance_or_zero,  // 0, if it needs more than 16 bits
   number,            // of the function, as bpf_prog_info's jited_ksyms counts
   number_by_cut,     // that of the function where the cut distance leads; -ENOENT: to none
-  interpreter,       // the address of the function that interprets it, from __bpf_call_base_args
+  interpreter,       // the address of the function that interprets it, from __bpf_call_base
   helper,            // the helper's address, from __bpf_call_base
 };
 

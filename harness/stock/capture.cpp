@@ -400,6 +400,13 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
         "the kernel does not say where its __bpf_call_base is: there is no distance from it, and "
         "addresses in the dump are not checked");
   }
+  if (!jit && call_base && all.cell.program->functions.size() > 1 &&
+      !kernel.symbols.find(interpreter_symbol(kMostInterpretedStack))) {
+    all.notes.emplace_back(
+        "the kernel does not say where its interpreters are: which of them the calls in the dump "
+        "name "
+        "is not checked");
+  }
   if (jit == answer.functions.empty()) {
     all.findings.push_back({ErrorCode::jit_refused, "",
                             jit ? "the kernel interprets it: its JIT made no code"

@@ -88,7 +88,7 @@ Addresses of_interpreters(std::uint32_t stack_bytes, const KernelSymbols& symbol
   Addresses all{.from_base = {},
                 .whose = fmt::format("an interpreter of functions with {} bytes of stack or more",
                                      stack_bytes)};
-  const auto base = symbols.find(kArgumentsCallBaseSymbol);
+  const auto base = symbols.find(kCallBaseSymbol);
   for (std::uint32_t bytes = kInterpretedStackStep; base && bytes <= kMostInterpretedStack;
        bytes += kInterpretedStackStep) {
     const auto interpreter = symbols.find(interpreter_symbol(bytes));

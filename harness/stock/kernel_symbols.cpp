@@ -20,7 +20,7 @@ constexpr std::uint8_t kEnd = 0x95;
 constexpr std::uint32_t kAddressBytes = 8;
 
 std::vector<std::string> asked_names() {
-  std::vector<std::string> names = {kCallBaseSymbol, kArgumentsCallBaseSymbol};
+  std::vector<std::string> names = {kCallBaseSymbol};
   for (const RealHelper& helper : kRealHelpers) {
     names.emplace_back(helper.symbol);
     names.push_back(code_symbol(helper.symbol));

@@ -15,10 +15,9 @@
 
 namespace farcall::stock {
 
-// From these two the `imm` of calls in a dump counts: of calls of helpers, and, with the JIT off, of
-// functions.
+// From here the `imm` of calls in a dump counts: of calls of helpers, and, with the JIT off, of
+// functions. __bpf_call_base_args is the same with another type, a macro and not a symbol.
 inline constexpr const char* kCallBaseSymbol = "__bpf_call_base";
-inline constexpr const char* kArgumentsCallBaseSymbol = "__bpf_call_base_args";
 
 // The function that interprets a callee with so many bytes of stack: 32, 64 … 512.
 inline constexpr std::uint32_t kMostInterpretedStack = 512;

@@ -61,7 +61,6 @@ const AskedKernel kKernel = {.name = "k",
                              .series = {6, 1},
                              .symbols = KernelSymbols({{kCallBaseSymbol, kBase},
                                                        {"bpf_loop", kLoop},
-                                                       {kArgumentsCallBaseSymbol, kBase},
                                                        {"__bpf_prog_run_args32", kBase + 0x20},
                                                        {"__bpf_prog_run_args64", kBase + 0x40}})};
 
