@@ -16,7 +16,7 @@ namespace farcall::kernel {
 namespace {
 
 constexpr std::uint16_t kMagic = 0xeb9f;
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kBtfVersion = 1;
 constexpr std::uint8_t kFlags = 0;
 constexpr std::uint32_t kHeaderBytes = 24;
 
@@ -94,7 +94,7 @@ TypeInformation type_information(std::span<const bpf::Slot> slots,
   constexpr std::uint32_t kAfterHeader = 0;
   Btf whole(order);
   whole.append(kMagic);
-  whole.append(kVersion);
+  whole.append(kBtfVersion);
   whole.append(kFlags);
   whole.append(kHeaderBytes);
   whole.append(kAfterHeader);  // the types, and how long they are; then the strings

@@ -16,6 +16,7 @@
 #include <boost/process/error.hpp>
 #include <boost/process/exe.hpp>
 #include <boost/process/extend.hpp>
+#include <boost/process/posix.hpp>
 #include <csignal>
 #include <limits>
 #include <sstream>
@@ -25,7 +26,7 @@
 namespace farcall::process {
 namespace {
 
-// Between fork and exec: only async-signal-safe calls.
+// Between vfork and exec: only async-signal-safe calls, and memory is the parent's.
 void prepare_child(pid_t parent, const Command& command, int errors,
                    std::span<const int> inherited) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -65,6 +66,7 @@ Result<Process> Process::start(const Command& command, std::span<const int> inhe
   std::error_code error;
   process.child_ = bp::child(
       bp::exe = command.program, bp::args = command.arguments, environment, error,
+      bp::posix::use_vfork,  // to copy the page tables of all cells takes milliseconds
       bp::extend::on_exec_setup = [&](auto& /*executor*/) {
         prepare_child(parent, command, output_number, inherited);
       });

@@ -62,7 +62,7 @@ TEST(Words, WhatFollowsAnOptionsValueIsNotAnotherOne) {
     EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
   }
   const Finished suite = run_farcall({"kernel", "selftest", "--suite", "test_bpf", "6.1"});
-  EXPECT_THAT(suite.err, HasSubstr("not expected: 6.1"));  // instead of: not a suite
+  EXPECT_THAT(suite.err, HasSubstr("'6.1' was not expected"));  // instead of: not a suite
 }
 
 TEST(Words, AFormatTakesOneWord) {
