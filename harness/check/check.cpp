@@ -283,10 +283,10 @@ model::Verdict against_expected_failure(const model::Cell& cell, model::Verdict 
   return verdict;
 }
 
-void set_aside(std::span<const ErrorCode> allowed, const model::KnownFailure* known,
+void set_aside(std::span<const ErrorCode> allowed, std::span<const model::KnownFailure> known,
                model::Verdict& verdict) {
   const auto rest = std::ranges::stable_partition(verdict.findings, [&](const auto& finding) {
-    return (known != nullptr && finding.code == known->code) ||
+    return std::ranges::find(known, finding.code, &model::KnownFailure::code) != known.end() ||
            std::ranges::find(allowed, finding.code) == allowed.end();
   });
   verdict.allowed.assign(std::make_move_iterator(rest.begin()),
@@ -479,10 +479,10 @@ model::Verdict check(const model::Cell& cell, const Testimony& testimony, const 
   if (cell.expected.failure) {
     return against_expected_failure(cell, std::move(verdict));
   }
-  const model::KnownFailure* const known = known_failure(cell, terms.jit);
+  const std::vector<model::KnownFailure> known = known_failures(cell, terms.jit);
   set_aside(terms.allowed, known, verdict);
-  if (known != nullptr && is_about_code(verdict)) {
-    return against_known_failure(cell, *known, std::move(verdict));
+  if (!known.empty() && is_about_code(verdict)) {
+    return against_known_failures(cell, known, std::move(verdict));
   }
   // No finding and no run is not a pass: nothing has been seen.
   if (!verdict.findings.empty()) {

@@ -18,11 +18,10 @@ constexpr ErrorCode kOfEveryKernel = ErrorCode::line_mismatch;
 // The cell's verdict beside what its kernel is known for.
 model::Verdict with_known_failure(const model::Cell& cell, std::string_view identity,
                                   model::Verdict verdict) {
-  const model::KnownFailure* const known = check::known_failure(cell, identity);
-  return known == nullptr || verdict.outcome == model::Outcome::skip ||
-                 !check::is_about_code(verdict)
+  const std::vector<model::KnownFailure> known = check::known_failures(cell, identity);
+  return known.empty() || verdict.outcome == model::Outcome::skip || !check::is_about_code(verdict)
              ? verdict
-             : check::against_known_failure(cell, *known, std::move(verdict));
+             : check::against_known_failures(cell, known, std::move(verdict));
 }
 
 struct Machine {

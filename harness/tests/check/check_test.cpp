@@ -243,6 +243,18 @@ TEST(Check, AFailureThatThisJitIsKnownForIsAPass) {
   EXPECT_EQ(scene.verdict().outcome, Outcome::fail);  // of another JIT it is not known
 }
 
+TEST(Check, OfSeveralKnownFailuresEachIsAPass) {
+  Scene scene;
+  scene.seen().registers.gpr[3] = 40;
+  scene.cell.expected.known = {{.jit = "kernel:*", .code = ErrorCode::jit_crashed},
+                               {.jit = "kernel:6.*", .code = ErrorCode::result_mismatch}};
+  EXPECT_EQ(verdict_of(scene).known, ErrorCode::result_mismatch);
+  scene.cell.expected.known[1].code = ErrorCode::guest_fault;
+  const model::Verdict verdict = verdict_of(scene);
+  EXPECT_EQ(verdict.outcome, Outcome::fail);
+  EXPECT_THAT(verdict.findings[0].text, HasSubstr("jit.crashed or guest.fault"));
+}
+
 TEST(Check, AKnownFailureThatDoesNotComeIsAFailure) {
   Scene scene;
   scene.cell.expected.known = {{.jit = "kernel:*", .code = ErrorCode::result_mismatch, .line = 7}};
