@@ -130,9 +130,19 @@ constexpr std::string_view what(Named named) {
 
 }  // namespace
 
+bool is_dump_known(KernelSeries series) {
+  constexpr KernelSeries kFirst = {6, 1};
+  constexpr KernelSeries kLastOfTheFirstRows = {6, 12};
+  constexpr KernelSeries kFirstOfTheNextRows = {7, 2};
+  return (series >= kFirst && series <= kLastOfTheFirstRows) || series >= kFirstOfTheNextRows;
+}
+
 std::vector<model::Finding> dump_findings(std::span<const DumpedName> names, bool jit,
                                           KernelSeries series) {
   std::vector<model::Finding> findings;
+  if (!is_dump_known(series)) {
+    return findings;
+  }
   for (const DumpedName& name : names) {
     const DumpRow* const row = row_of(name.named, jit, series);
     if (row == nullptr) {

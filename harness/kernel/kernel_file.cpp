@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "base/byte_order.hpp"
+#include "ppc64/abi.hpp"
 
 namespace farcall::kernel {
 namespace {
@@ -61,8 +62,8 @@ std::string machine_name(unsigned machine) {
 constexpr std::uint32_t kAddis = 0x3c4c;
 constexpr std::uint32_t kAddi = 0x3842;
 
-// A descriptor of ELFv1: the addresses of code and TOC, and an environment.
-constexpr std::size_t kDescriptorBytes = 24;
+// A descriptor: the addresses of code and TOC, and an environment.
+constexpr std::size_t kDescriptorBytes = ppc64::kElfv1.descriptor_bytes;
 
 constexpr std::uint32_t kAbiFlags = 3;  // of e_flags: the ABI's number
 

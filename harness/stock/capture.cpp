@@ -21,6 +21,7 @@
 #include "check/kernel_findings.hpp"
 #include "decode/call_sites.hpp"
 #include "engine/image.hpp"
+#include "model/convention.hpp"
 #include "run/pipeline.hpp"
 #include "stock/distance.hpp"
 #include "stock/dump.hpp"
@@ -261,7 +262,7 @@ Result<model::Document> document_of(const model::Cell& cell, const kernel::Answe
 // not say where. The code of an ELFv1 kernel calls a helper's code, whose descriptor is elsewhere;
 // farcall's own helpers have theirs before it.
 Result<void> place_helpers(const KernelSymbols& symbols, model::Abi abi, model::Cell& cell) {
-  const bool has_descriptors = abi == model::Abi::elfv1;
+  const std::uint64_t descriptor_bytes = model::convention(abi).descriptor_bytes;
   const bpf::Program& program = *cell.program;
   for (std::size_t i = 0; i < program.externals.size(); ++i) {
     const RealHelper* const helper = real_helper(program.externals[i]);
@@ -269,13 +270,12 @@ Result<void> place_helpers(const KernelSymbols& symbols, model::Abi abi, model::
       continue;  // it is not called, or the kernel would not have been asked
     }
     const std::string symbol =
-        has_descriptors ? code_symbol(helper->symbol) : std::string(helper->symbol);
+        descriptor_bytes != 0 ? code_symbol(helper->symbol) : std::string(helper->symbol);
     const auto address = symbols.find(symbol);
     if (!address) {
       return declined(fmt::format("the kernel does not say where its {} is", helper->symbol));
     }
-    cell.placement.functions[program.functions.size() + i] = {
-        address->value - (has_descriptors ? std::uint64_t{4} * model::kDescriptorWords : 0)};
+    cell.placement.functions[program.functions.size() + i] = {address->value - descriptor_bytes};
   }
   return success();
 }
@@ -404,8 +404,13 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
       !kernel.symbols.find(interpreter_symbol(kMostInterpretedStack))) {
     all.notes.emplace_back(
         "the kernel does not say where its interpreters are: which of them the calls in the dump "
-        "name "
-        "is not checked");
+        "name is not checked");
+  }
+  if (!check::is_dump_known(kernel.series)) {
+    all.notes.push_back(
+        fmt::format("what a dump of {}.{} has in the off and imm of calls is not known, and not "
+                    "checked",
+                    kernel.series.major, kernel.series.minor));
   }
   if (jit == answer.functions.empty()) {
     all.findings.push_back({ErrorCode::jit_refused, "",

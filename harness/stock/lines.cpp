@@ -11,13 +11,14 @@
 #include "bpf/instruction.hpp"
 #include "check/kernel_dump_findings.hpp"
 #include "decode/call_sites.hpp"
+#include "ppc64/abi.hpp"
 #include "stock/capture.hpp"
 #include "stock/linux_cells.hpp"
 
 namespace farcall::stock {
 namespace {
 
-constexpr std::uint64_t kEarlyByTheDescriptor = std::uint64_t{4} * model::kDescriptorWords;
+constexpr std::uint64_t kEarlyByTheDescriptor = ppc64::kElfv1.descriptor_bytes;
 
 constexpr std::uint32_t kResultToR3 = 0x7d034378;  // mr r3,r8
 

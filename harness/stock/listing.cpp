@@ -367,10 +367,6 @@ void compare_jited(const kernel::ToolOutput& output, Comparison& comparison) {
   }
 }
 
-}  // namespace
-
-namespace {
-
 // Calls of helpers and loads of functions' addresses, which our listings do not have as bpftool's.
 bool names_more_than_functions(std::span<const bpf::Slot> slots) {
   for (std::size_t i = 0; i < slots.size(); i += bpf::slots_of(slots[i].opcode)) {

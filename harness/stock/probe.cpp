@@ -11,6 +11,7 @@
 #include "bpf/assembler.hpp"
 #include "bpf/program.hpp"
 #include "decode/call_sites.hpp"
+#include "ppc64/abi.hpp"
 #include "stock/capture.hpp"
 #include "stock/dump.hpp"
 #include "stock/linux_cells.hpp"
@@ -163,7 +164,6 @@ ProbeStory line_info(const kernel::Answer& jit, const kernel::KernelFacts& facts
 // Two instructions after a call even a row that is one instruction early is after the call's branch.
 ProbeStory lines_from_the_descriptor(const kernel::Answer& jit, const kernel::KernelFacts& facts) {
   constexpr std::uint32_t kTwoAfterTheCall = 2;  // of near_program(), which begins with one
-  constexpr std::uint64_t kDescriptorBytes = std::uint64_t{4} * model::kDescriptorWords;
   if (facts.abi != model::Abi::elfv1) {
     return {Shown::not_applicable, "this kernel's functions have no descriptors"};
   }
@@ -175,7 +175,7 @@ ProbeStory lines_from_the_descriptor(const kernel::Answer& jit, const kernel::Ke
   const std::array<std::string, kFunctions> names = {"main", "f", "g"};
   const auto sites = decode::call_sites(kernel_image(jit, names, facts),
                                         {.endian = facts.endian, .toc = facts.toc});
-  if (sites.empty() || row->address + kDescriptorBytes <= sites.front().at) {
+  if (sites.empty() || row->address + ppc64::kElfv1.descriptor_bytes <= sites.front().at) {
     return not_seen("the lines are not where its call is");
   }
   if (row->address > sites.front().at) {

@@ -119,6 +119,20 @@ TEST(KernelDump, ALoadOfAnAddressHasTheDistanceAndTheNumber) {
   EXPECT_THAT(found[0].text, HasSubstr("not known what stands there"));
 }
 
+// Of a kernel that nobody has looked into, nothing can be wrong.
+TEST(KernelDump, OfASeriesThatIsNotKnownNothingIsChecked) {
+  const DumpedName wrong = call(7, 0, 500);
+  for (const KernelSeries known : {k61, KernelSeries{6, 6}, KernelSeries{6, 12}, k72}) {
+    EXPECT_TRUE(is_dump_known(known));
+    EXPECT_THAT(found_in(wrong, true, known), testing::Not(IsEmpty()));
+  }
+  for (const KernelSeries unknown :
+       {KernelSeries{5, 15}, KernelSeries{6, 13}, KernelSeries{7, 1}}) {
+    EXPECT_FALSE(is_dump_known(unknown));
+    EXPECT_THAT(found_in(wrong, true, unknown), IsEmpty());
+  }
+}
+
 TEST(KernelDump, ACallOfAHelperHasItsAddress) {
   DumpedName helper = call(0, 0, 500);
   helper.named = Named::by_number;
