@@ -30,20 +30,17 @@ void make_executable(std::uint64_t address, std::uint64_t byte_count) {
 
 constexpr std::uint64_t kTwoTrapWords = std::uint64_t{TRAP_WORD} << 32 | TRAP_WORD;
 
-// Two words at a time, the last ones first: QEMU looks at each store into code that it has
-// translated, and the last block of that is gone soonest this way.
+// QEMU looks at each store into a page as long as any block of it is translated: those at both ends of
+// what was code are gone after the first two stores, and there are seldom others.
 void fill(std::uint64_t address, std::uint64_t byte_count) {
-  std::uint64_t end = address + byte_count;
-  if (end % 8 != 0 && end > address) {
-    end -= 4;
-    *at_physical<std::uint32_t>(end) = TRAP_WORD;
+  if (byte_count == 0) {
+    return;
   }
-  while (end >= address + 8) {
-    end -= 8;
-    *at_physical<std::uint64_t>(end) = kTwoTrapWords;
-  }
-  if (end > address) {
-    *at_physical<std::uint32_t>(address) = TRAP_WORD;
+  const std::uint64_t end = address + byte_count;
+  *at_physical<std::uint32_t>(end - 4) = TRAP_WORD;
+  *at_physical<std::uint32_t>(address) = TRAP_WORD;
+  for (std::uint64_t pair = (address + 7) & ~std::uint64_t{7}; pair + 8 <= end; pair += 8) {
+    *at_physical<std::uint64_t>(pair) = kTwoTrapWords;
   }
 }
 
