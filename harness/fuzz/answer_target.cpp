@@ -57,7 +57,7 @@ Answered answered() {
   require(encoded.has_value() && all.layout.jobs.size() == all.jobs.size(), "jobs that fit");
   auto& header = all.at<wire::BatchHeader>(0);
   for (std::size_t i = 0; i < all.jobs.size(); ++i) {
-    auto& record = all.at<wire::JobRecord>(header.jobs[i]);
+    auto& record = all.at<wire::JobRecord>(all.layout.jobs[i].record);
     record.result.nonce = record.nonce;
     record.result.vector = 0xc00U;
     record.result.srr0 = all.jobs[i].gate.value + 4;

@@ -178,6 +178,7 @@ void write_job(const model::Job& job, const Plan& plan, std::uint64_t nonce,
     return static_cast<std::uint32_t>(std::exchange(cursor.front, cursor.front + size));
   };
   JobLayout placed;
+  cursor.front = align_up(cursor.front, wire::kPageBytes);
   placed.record = take(sizeof(wire::JobRecord));
   const std::uint32_t mappings = take(plan.mappings.size() * sizeof(wire::Mapping));
   std::uint32_t piece = take(plan.code_parts * sizeof(wire::CodePiece));
@@ -382,7 +383,7 @@ Result<void> encode_batch(const MachineSpec& spec, std::span<const model::Job> j
   layout.nonce = nonce;
   layout.jobs.clear();
   layout.regions.clear();
-  Cursor cursor{align_up(sizeof(wire::BatchHeader), 8), area.size()};
+  Cursor cursor{sizeof(wire::BatchHeader), area.size()};
   auto& header = at<wire::BatchHeader>(area, 0);
   Plan plan;
   for (const model::Job& job : jobs) {
@@ -395,13 +396,15 @@ Result<void> encode_batch(const MachineSpec& spec, std::span<const model::Job> j
       break;
     }
     const std::uint64_t needed = plan.front_bytes(job) + plan.data_pages * wire::kPageBytes;
-    const std::uint64_t free = cursor.back - cursor.front;
+    const std::uint64_t free = cursor.back - align_up(cursor.front, wire::kPageBytes);
     const bool fits = needed <= free && (index == 0 || area.size() - free + needed <= kUsualBytes);
     if (index == wire::kMaxJobs || !fits) {
       break;
     }
     write_job(job, plan, job_nonce(nonce, index), area, cursor, layout);
-    header.jobs[index] = layout.jobs.back().record;
+    ul32& link = index == 0 ? header.first_job
+                            : at<wire::JobRecord>(area, layout.jobs[index - 1].record).next;
+    link = layout.jobs.back().record;
   }
   header.magic = wire::kBatchMagic;
   header.nonce = nonce;

@@ -23,7 +23,7 @@
 
 namespace farcall::wire {
 
-inline constexpr std::uint32_t kVersion = 7;
+inline constexpr std::uint32_t kVersion = 8;
 inline constexpr std::uint64_t kControlMagic = 0x66617263'616c6c21;  // "farcall!"
 inline constexpr std::uint64_t kBatchMagic = 0x66617263'62617463;    // "farcbatc"
 
@@ -178,25 +178,25 @@ struct JobRecord {
   ul32 guarded_stores;  // offset of GuardedStore[guarded_store_count]
   ul32 guarded_store_count;
   ul32 jumps_by_ctr;  // not 0: jumps to where CTR points are recorded, not those to where r12 does
-  ul32 reserved;
+  ul32 next;          // offset of the next JobRecord of the batch
   Registers entry;
   JobResult result;
 };
 static_assert(sizeof(JobRecord) == 104 + sizeof(Registers) + sizeof(JobResult));
 
-// At the start of an area. The guest runs the jobs at `jobs[0 … job_count-1]` and then writes the
-// completion, which counts only if all three words are as they must be.
+// At the start of an area. The guest runs `job_count` jobs, the first of which is at offset
+// `first_job`, and then writes the completion, which counts only if all three words are as they must
+// be.
 struct BatchHeader {
   ul64 magic;
   ul64 nonce;
   ul32 job_count;
-  ul32 reserved;
+  ul32 first_job;
   ul64 completed_nonce;
   ul64 completed_jobs;
   ul64 completion_word;
-  ul32 jobs[kMaxJobs];  // offsets of JobRecord
 };
-static_assert(sizeof(BatchHeader) == 48 + 4 * kMaxJobs);
+static_assert(sizeof(BatchHeader) == 48);
 
 // The guest's own word for "I ran all of this": no stale or half-written area has it by accident.
 constexpr std::uint64_t completion_word(std::uint64_t nonce, std::uint64_t job_count) {

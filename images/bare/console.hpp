@@ -7,10 +7,10 @@ namespace farcall::bare {
 
 // Lets a byte from the host raise the external interrupt (which stays masked except in
 // sleep_until_byte()).
-void enable_console_interrupt();
+[[gnu::cold]] void enable_console_interrupt();
 
-void put(const char* text);
-void put_hex(std::uint64_t value);
+[[gnu::cold]] void put(const char* text);
+[[gnu::cold]] void put_hex(std::uint64_t value);
 
 // Rings the host's bell: a batch is complete.
 void ring_doorbell();

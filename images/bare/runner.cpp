@@ -114,14 +114,14 @@ void run_job(const Mmu& mmu, std::byte* area, wire::JobRecord& job) {
   for (std::uint32_t i = 0; i < piece_count; ++i) {
     place_code(pieces[i].arena_offset, area + pieces[i].source, pieces[i].byte_count);
   }
+  const std::uint64_t gate_in_page = job.gate % wire::kPageBytes;
+  mmu.map_gate(job.gate - gate_in_page, gate_page(gate_in_page));
   for (std::uint32_t i = 0; i < mapping_count; ++i) {
     const auto access = static_cast<wire::Access>(static_cast<std::uint32_t>(mappings[i].access));
     const std::uint64_t base =
         access == wire::Access::execute ? kCodeArena : reinterpret_cast<std::uint64_t>(area);
     mmu.map_pages(mappings[i].address, base + mappings[i].source, mappings[i].page_count, access);
   }
-  const std::uint64_t gate_in_page = job.gate % wire::kPageBytes;
-  mmu.map_pages(job.gate - gate_in_page, gate_page(gate_in_page), 1, wire::Access::execute);
   mmu.finish_mapping();
 
   auto* trace = reinterpret_cast<wire::TakenBranch*>(area + job.trace);
@@ -167,14 +167,17 @@ void run_job(const Mmu& mmu, std::byte* area, wire::JobRecord& job) {
   result.nonce = job.nonce;
 }
 
-void run_batch(const Mmu& mmu, std::byte* area) {
+[[gnu::hot, gnu::noinline]] void run_batch(const Mmu& mmu, std::byte* area) {
   auto& batch = *reinterpret_cast<wire::BatchHeader*>(area);
   const std::uint32_t job_count = batch.job_count;
   if (batch.magic != wire::kBatchMagic || job_count > wire::kMaxJobs) {
     __builtin_trap();  // the host is broken: nothing here can be believed
   }
+  std::uint32_t next = batch.first_job;
   for (std::uint32_t i = 0; i < job_count; ++i) {
-    run_job(mmu, area, *reinterpret_cast<wire::JobRecord*>(area + batch.jobs[i]));
+    auto& job = *reinterpret_cast<wire::JobRecord*>(area + next);
+    next = job.next;
+    run_job(mmu, area, job);
   }
   batch.completed_nonce = batch.nonce;
   batch.completed_jobs = job_count;
@@ -209,8 +212,8 @@ void wait_for_batch(std::uint64_t completed) {
 }  // namespace
 
 // An interrupt came while no job ran: the runner itself is at fault.
-extern "C" [[noreturn]] void panic(std::uint64_t vector, std::uint64_t srr0, std::uint64_t srr1,
-                                   std::uint64_t lr) {
+extern "C" [[noreturn, gnu::cold]] void panic(std::uint64_t vector, std::uint64_t srr0,
+                                              std::uint64_t srr1, std::uint64_t lr) {
   std::uint64_t dar = 0;
   std::uint64_t dsisr = 0;
   asm volatile("mfspr %0, %1" : "=r"(dar) : "i"(SPR_DAR));
@@ -229,7 +232,7 @@ extern "C" [[noreturn]] void panic(std::uint64_t vector, std::uint64_t srr0, std
   power_off();
 }
 
-extern "C" [[noreturn]] void runner_main() {
+extern "C" [[noreturn, gnu::cold]] void runner_main() {
   initialize_interrupts();
   enable_console_interrupt();
   const Mmu& mmu = control().mmu == static_cast<std::uint32_t>(wire::Mmu::hash) ? kHash : kRadix;

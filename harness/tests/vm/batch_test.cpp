@@ -30,7 +30,7 @@ class Batch : public testing::Test {
     return *reinterpret_cast<T*>(area_.data() + offset);
   }
   wire::BatchHeader& header() { return at<wire::BatchHeader>(0); }
-  wire::JobRecord& record(std::size_t job) { return at<wire::JobRecord>(header().jobs[job]); }
+  wire::JobRecord& record(std::size_t job) { return at<wire::JobRecord>(layout_.jobs[job].record); }
   std::span<wire::Mapping> mappings(std::size_t job) {
     return {&at<wire::Mapping>(record(job).mappings), record(job).mapping_count};
   }
@@ -74,7 +74,8 @@ TEST_F(Batch, RecordSaysWhatTheJobSays) {
   EXPECT_EQ(record(0).entry.cr, 0xaabb'ccddU);
   EXPECT_EQ(record(0).entry.vr[5][0], 1U);
   EXPECT_EQ(record(0).entry.vr[5][1], 2U);
-  EXPECT_EQ(area_[header().jobs[0] + offsetof(wire::JobRecord, entry) + 31 * 8], std::byte{0x08})
+  EXPECT_EQ(area_[layout_.jobs[0].record + offsetof(wire::JobRecord, entry) + 31 * 8],
+            std::byte{0x08})
       << "little-endian whatever the host is";
 }
 

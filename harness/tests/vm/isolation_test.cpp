@@ -133,6 +133,34 @@ TEST_P(Isolation, GateMovesWithTheJob) {
   expect_still_works();
 }
 
+TEST_P(Isolation, TheGateOfAnEarlierJobIsGone) {
+  // On a page beside it, in a segment of its own, in user space, and back.
+  const std::array gates = {kGate, kGate + 0x1000, GuestAddress{0xc00e'0000'1234'5000},
+                            GuestAddress{0x0000'7000'0000'0000}, kGate};
+  for (const GuestAddress earlier : gates) {
+    for (const GuestAddress now : gates) {
+      model::Job before = code_job({kBlr});
+      before.gate = earlier;
+      before.entry.lr = earlier.value;
+      model::Job job = code_job({0xe8830000, kBlr});  // ld r4, 0(r3)
+      job.gate = now;
+      job.entry.lr = now.value;
+      job.entry.gpr[3] = earlier.value;
+      const auto seen = run(std::vector{before, job});
+      EXPECT_EQ(seen[0].ending, Ending::returned);
+      EXPECT_EQ(seen[1].ending, earlier == now ? Ending::returned : Ending::faulted)
+          << to_string(earlier) << ", then " << to_string(now);
+      if (earlier != now) {
+        add_data(job, earlier, std::vector(8, std::byte{9}));
+        const auto own = run(std::vector{before, job})[1];
+        EXPECT_EQ(own.ending, Ending::returned);
+        EXPECT_EQ(own.registers.gpr[4], 0x0909'0909'0909'0909U);
+      }
+    }
+  }
+  expect_still_works();
+}
+
 TEST_P(Isolation, TheDataAddressIsNotThatOfAnEarlierJob) {
   const auto earlier = run(code_job({0x98830028}));  // stb r4, 40(r3)
   EXPECT_EQ(earlier.fault->data_address, kData + 40);

@@ -109,7 +109,7 @@ bool enter(const Page& page, std::uint64_t attempt) {
   return false;
 }
 
-bool enter_all(std::uint64_t attempt) {
+[[gnu::cold]] bool enter_all(std::uint64_t attempt) {
   for (std::uint64_t i = 0; i < page_count; ++i) {
     if (!enter(pages[i], attempt)) {
       return false;
@@ -118,7 +118,7 @@ bool enter_all(std::uint64_t attempt) {
   return true;
 }
 
-void remove_entries() {
+[[gnu::cold]] void remove_entries() {
   constexpr unsigned kRequests = 4;
   for (std::uint64_t i = 0; i < entry_count; i += kRequests) {
     std::uint64_t arguments[2 * kRequests];
@@ -150,12 +150,12 @@ void drop_segments() {
   asm volatile("slbia; isync" : : : "memory");
 }
 
-void initialize() {
+[[gnu::cold]] void initialize() {
   drop_segments();
 }
 
-void map_pages(std::uint64_t address, std::uint64_t physical, std::uint64_t count,
-               wire::Access access) {
+[[gnu::cold]] void map_pages(std::uint64_t address, std::uint64_t physical, std::uint64_t count,
+                             wire::Access access) {
   const std::uint64_t flags =
       kReferencedChanged | kMemoryCoherent | kRights[static_cast<std::uint32_t>(access)];
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -165,7 +165,11 @@ void map_pages(std::uint64_t address, std::uint64_t physical, std::uint64_t coun
   }
 }
 
-void finish_mapping() {
+[[gnu::cold]] void map_gate(std::uint64_t address, std::uint64_t physical) {
+  map_pages(address, physical, 1, wire::Access::execute);
+}
+
+[[gnu::cold]] void finish_mapping() {
   constexpr std::uint64_t kAttempts = 1000;  // far more than the few hundred pages can ever need
   std::uint64_t attempt = 0;
   while (!enter_all(attempt)) {
@@ -180,7 +184,7 @@ void finish_mapping() {
   asm volatile("isync" : : : "memory");
 }
 
-void unmap_all() {
+[[gnu::cold]] void unmap_all() {
   remove_entries();
   drop_segments();
   page_count = 0;
@@ -189,6 +193,6 @@ void unmap_all() {
 
 }  // namespace
 
-const Mmu kHash = {wire::Mmu::hash, initialize, map_pages, finish_mapping, unmap_all};
+const Mmu kHash = {wire::Mmu::hash, initialize, map_pages, map_gate, finish_mapping, unmap_all};
 
 }  // namespace farcall::bare

@@ -21,11 +21,15 @@ struct Mmu {
   void (*map_pages)(std::uint64_t address, std::uint64_t physical, std::uint64_t page_count,
                     wire::Access access);
 
+  // Maps the gate's page likewise, as the first one of a job. Most jobs have the same, so that mapping
+  // may stay until one differs.
+  void (*map_gate)(std::uint64_t address, std::uint64_t physical);
+
   // Makes what map_pages() did visible to the job that starts next.
   void (*finish_mapping)();
 
-  // Takes everything away again that was mapped since the last time: the next job begins with an
-  // empty address space.
+  // Takes everything away again that map_pages() did since the last time: the next job begins with an
+  // empty address space, but for a gate.
   void (*unmap_all)();
 };
 

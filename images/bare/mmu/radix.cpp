@@ -6,7 +6,8 @@
 // one, and code mapped at 0xc008… could also be reached at 0x0008…
 //
 // Tables come from a pool whose pages are all zero; every entry that is set is remembered, so that
-// unmap_all() zeroes exactly these.
+// unmap_all() zeroes exactly these. What maps the gate comes first and stays; other things near it,
+// as the stack, then need fewer tables.
 #include "base/byte_order.hpp"
 #include "hypercall.hpp"
 #include "layout.h"
@@ -58,8 +59,21 @@ constexpr std::uint64_t kTableSize64K = 4;  // 2^(12 + 4) bytes
 constexpr std::uint64_t kPoolTables = kTablePoolBytes / wire::kPageBytes;
 
 std::uint64_t tables_used = 0;
-[[gnu::section(".bss.large")]] ub64* entries_set[wire::kMaxPages + kPoolTables];
+// The entries that are set: few as a rule, and these are remembered on the page that jobs need anyway.
+constexpr std::uint64_t kFewEntries = 64;
+ub64* few_entries[kFewEntries];
+[[gnu::section(".bss.large")]] ub64* more_entries[wire::kMaxPages + kPoolTables];
 std::uint64_t entry_count = 0;
+
+ub64*& entry_set(std::uint64_t number) {
+  return number < kFewEntries ? few_entries[number] : more_entries[number - kFewEntries];
+}
+
+// What maps the gate.
+std::uint64_t gate = ~std::uint64_t{0};  // its address
+ub64* gate_directory = nullptr;          // the third table on the way to it
+std::uint64_t gate_tables = 0;
+std::uint64_t gate_entries = 0;
 
 bool is_kernel(std::uint64_t address) {
   return address >> 62 == 3;
@@ -67,7 +81,7 @@ bool is_kernel(std::uint64_t address) {
 
 void set_entry(ub64& entry, std::uint64_t value) {
   entry = value;
-  entries_set[entry_count++] = &entry;
+  entry_set(entry_count++) = &entry;
 }
 
 ub64* next_table(ub64& entry) {
@@ -80,14 +94,28 @@ ub64* next_table(ub64& entry) {
   return at_physical<ub64>(table);
 }
 
-ub64* leaf_table(std::uint64_t address) {
+// The third table on the way to an address: it divides 1 GiB into parts of 2 MiB.
+constexpr unsigned kDirectoryShift = kPageShift + 2 * kTableBits;
+
+ub64* directory(std::uint64_t address) {
+  if (address >> kDirectoryShift == gate >> kDirectoryShift) {
+    return gate_directory;
+  }
   unsigned shift = kPageShift + 3 * kTableBits;
   auto* table = at_physical<ub64>(is_kernel(address) ? kKernelRoot : kUserRoot);
   table = next_table(table[(address >> shift) & ((1 << kRootBits) - 1)]);
-  shift -= kTableBits;
-  table = next_table(table[(address >> shift) & (kTableEntries - 1)]);
-  shift -= kTableBits;
-  return next_table(table[(address >> shift) & (kTableEntries - 1)]);
+  return next_table(table[(address >> kDirectoryShift) & (kTableEntries - 1)]);
+}
+
+ub64* leaf_table(std::uint64_t address) {
+  constexpr unsigned kShift = kPageShift + kTableBits;
+  return next_table(directory(address)[(address >> kShift) & (kTableEntries - 1)]);
+}
+
+void zero_entries(std::uint64_t first) {
+  while (entry_count > first) {
+    *entry_set(--entry_count) = 0;
+  }
 }
 
 // Drops all that the MMU remembers of the translation of a process, inner tables included. There is
@@ -128,24 +156,35 @@ void map_pages(std::uint64_t address, std::uint64_t physical, std::uint64_t page
   }
 }
 
+void map_gate(std::uint64_t address, std::uint64_t physical) {
+  if (address == gate) {
+    return;
+  }
+  zero_entries(0);
+  tables_used = 0;
+  gate = ~std::uint64_t{0};
+  map_pages(address, physical, 1, wire::Access::execute);
+  gate_directory = directory(address);
+  gate = address;
+  gate_tables = tables_used;
+  gate_entries = entry_count;
+}
+
 void finish_mapping() {
   asm volatile("ptesync" : : : "memory");
 }
 
 void unmap_all() {
-  for (std::uint64_t i = 0; i < entry_count; ++i) {
-    *entries_set[i] = 0;
-  }
+  zero_entries(gate_entries);
+  tables_used = gate_tables;
   asm volatile("ptesync" : : : "memory");
   invalidate(0);
   invalidate(kProcess);
   asm volatile("eieio; tlbsync; ptesync" : : : "memory");
-  entry_count = 0;
-  tables_used = 0;
 }
 
 }  // namespace
 
-const Mmu kRadix = {wire::Mmu::radix, initialize, map_pages, finish_mapping, unmap_all};
+const Mmu kRadix = {wire::Mmu::radix, initialize, map_pages, map_gate, finish_mapping, unmap_all};
 
 }  // namespace farcall::bare
