@@ -294,6 +294,39 @@ void set_aside(std::span<const ErrorCode> allowed, std::span<const model::KnownF
   verdict.findings.erase(rest.begin(), rest.end());
 }
 
+struct Difference {
+  std::uint64_t offset;
+  std::byte wanted;
+};
+
+// Where `seen` is first other than the case has it after the run. Regions may have many megabytes: piece
+// by piece, instead of a copy of all.
+std::optional<Difference> first_difference(const model::Cell& cell, const bpf::MemoryRegion& region,
+                                           std::span<const std::byte> seen) {
+  constexpr std::size_t kPiece = 65536;
+  std::vector<std::byte> wanted;
+  for (std::size_t begin = 0; begin < region.bytes.size(); begin += kPiece) {
+    const auto before =
+        std::span(region.bytes).subspan(begin, std::min(kPiece, region.bytes.size() - begin));
+    wanted.assign(before.begin(), before.end());
+    for (const model::ExpectedMemory& expected : cell.expected.memory) {
+      const std::uint64_t first = std::max(expected.offset, begin);
+      const std::uint64_t end =
+          std::min(expected.offset + expected.bytes.size(), begin + wanted.size());
+      if (expected.region == region.name && first < end) {
+        std::ranges::copy(std::span(expected.bytes).subspan(first - expected.offset, end - first),
+                          wanted.begin() + static_cast<std::ptrdiff_t>(first - begin));
+      }
+    }
+    const auto piece = seen.subspan(begin, wanted.size());
+    if (!same_bytes(wanted, piece)) {
+      const auto at = std::ranges::mismatch(wanted, piece).in1;
+      return Difference{begin + static_cast<std::uint64_t>(at - wanted.begin()), *at};
+    }
+  }
+  return std::nullopt;
+}
+
 // What the case says of calls.
 Findings call_objections(const model::Cell& cell, const Interpretation& source) {
   const bpf::Program& program = *cell.program;
@@ -377,20 +410,19 @@ std::vector<model::Finding> objections(const model::Cell& cell, const Interpreta
     if (named == expected.memory.end()) {
       continue;
     }
-    const std::vector<std::byte> bytes = with_expected(cell, cell.memory[i]).bytes;
-    if (same_bytes(bytes, source.memory[i].bytes)) {
+    const auto different = first_difference(cell, cell.memory[i], source.memory[i].bytes);
+    if (!different) {
       continue;
     }
-    const auto [wanted, seen] = std::ranges::mismatch(bytes, source.memory[i].bytes);
-    const auto offset = static_cast<std::uint64_t>(wanted - bytes.begin());
+    const auto [offset, wanted] = *different;
     const auto piece = std::ranges::find_if(expected.memory, [&](const model::ExpectedMemory& one) {
       return one.region == name && one.offset <= offset && offset - one.offset < one.bytes.size();
     });
     findings.push_back(
         {ErrorCode::case_contradicts_interpreter, "",
          fmt::format("the case expects {:02x} at offset {} of {}; the interpreter leaves {:02x}",
-                     std::to_integer<unsigned>(*wanted), offset, name,
-                     std::to_integer<unsigned>(*seen)),
+                     std::to_integer<unsigned>(wanted), offset, name,
+                     std::to_integer<unsigned>(source.memory[i].bytes[offset])),
          in_case(cell, piece != expected.memory.end() ? piece->line : named->line)});
   }
   return findings;

@@ -87,6 +87,14 @@ class InOrder {
 // Everything that decides which machine a cell needs.
 using MachineKind = std::tuple<model::GuestKind, model::Endian, model::Cpu, model::Mmu>;
 
+// Whether a machine of one kind can go on as one of the other, which saves a boot: from hash to radix
+// translation it can.
+bool can_become(const MachineKind& from, const MachineKind& to) {
+  const auto& [guest, endian, cpu, mmu] = from;
+  return from == to || (mmu == model::Mmu::hash && cpu != model::Cpu::power8 &&
+                        to == MachineKind{guest, endian, cpu, model::Mmu::radix});
+}
+
 // Who runs what: cells of one window that need the same kind of machine are a group, and machines
 // take the cells of their group one by one.
 class Schedule {
@@ -114,12 +122,23 @@ class Schedule {
     }
   }
 
-  // The group that one more machine should run: the first without any, else one that has enough for
-  // a second. Null: nothing is left to do.
-  Group* join() {
+  // The group that a machine should run which was of this kind, or a new one: the first without any
+  // that it can run as it is, else one that no other machine will come to, else one that has enough
+  // for another machine. Null: nothing is left to do.
+  Group* join(const std::optional<MachineKind>& kind) {
     const std::scoped_lock lock(mutex_);
-    auto found = std::ranges::find_if(
-        groups_, [](const Group& group) { return group.left() > 0 && group.machines == 0; });
+    const auto waits = [](const Group& group) { return group.left() > 0 && group.machines == 0; };
+    auto found = std::ranges::find_if(groups_, [&](const Group& group) {
+      return waits(group) && kind && can_become(*kind, group.kind);
+    });
+    if (found == groups_.end()) {
+      found = std::ranges::find_if(groups_, [&](const Group& group) {
+        return waits(group) && std::ranges::none_of(groups_, [&](const Group& other) {
+                 return (other.machines > 0 || (other.left() > 0 && other.kind != group.kind)) &&
+                        can_become(other.kind, group.kind);
+               });
+      });
+    }
     if (found == groups_.end()) {
       found = std::ranges::find_if(
           groups_, [](const Group& group) { return group.left() >= kCellsForAnotherMachine; });
@@ -152,12 +171,14 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
           InOrder& results) {
   std::optional<vm::Machine> machine;
   std::optional<MachineKind> kind;
-  for (Schedule::Group* group = schedule.join(); group != nullptr && !results.stopped();
-       group = schedule.join()) {
-    if (kind != group->kind) {
+  for (Schedule::Group* group = schedule.join(kind); group != nullptr && !results.stopped();
+       group = schedule.join(kind)) {
+    if (!kind || !can_become(*kind, group->kind)) {
       machine.reset();
-      kind = group->kind;
+    } else if (machine && kind != group->kind) {
+      machine->use_radix();
     }
+    kind = group->kind;
     const auto next = [&] { return schedule.next(*group); };
     const auto done =
         run_on_machine(machine, documents,

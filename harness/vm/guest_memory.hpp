@@ -24,7 +24,7 @@ class GuestMemory {
   GuestMemory& operator=(const GuestMemory&) = delete;
   ~GuestMemory();
 
-  // Tells the guest what it is to be. Before it runs.
+  // Tells the guest what it is to be.
   void tell(const MachineSpec& spec) const;
 
   int descriptor() const { return file_.number(); }

@@ -254,6 +254,11 @@ Result<std::vector<model::Observations>> Machine::collect(const std::function<bo
   return seen;
 }
 
+void Machine::use_radix() {
+  state_->spec.mmu = model::Mmu::radix;
+  state_->memory.tell(state_->spec);
+}
+
 bool Machine::booted() const {
   return state_->memory.control().ready.load_acquire() != 0;
 }

@@ -55,6 +55,10 @@ class Machine {
   // machine.runner-fault.
   Result<std::vector<model::Observations>> collect(const std::function<bool()>& stopped = nullptr);
 
+  // Sets a guest with hash translation to radix translation, for all that is submitted afterwards. No
+  // batch may be in flight.
+  void use_radix();
+
   // Whether the guest has booted: what ends it from then on may be one of its jobs.
   bool booted() const;
 

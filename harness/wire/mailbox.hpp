@@ -218,8 +218,8 @@ static_assert(sizeof(PanicRecord) == 48);
 struct Control {
   ul64 magic;  // guest, before `ready`
   ul32 version;
-  ul32 mmu;              // host, before the start
-  SharedWord ready;      // guest: 1 once it waits for batches
+  ul32 mmu;          // host: before the start; later from hash to radix, while no batch is there
+  SharedWord ready;  // guest: 1 once it waits for batches
   SharedWord submitted;  // host: how many batches it has handed over
   SharedWord completed;  // guest: how many of them are done
   SharedWord sleeping;   // guest: 1 while only kWakeUp makes it look at `submitted` again

@@ -36,6 +36,10 @@ wire::Control& control() {
   return *at_physical<wire::Control>(wire::kControlAddress);
 }
 
+const Mmu& asked_mmu() {
+  return control().mmu == static_cast<std::uint32_t>(wire::Mmu::hash) ? kHash : kRadix;
+}
+
 void set_decrementer(std::uint64_t value) {
   asm volatile("mtspr %0, %1" : : "i"(SPR_DEC), "r"(value));
 }
@@ -235,17 +239,21 @@ extern "C" [[noreturn, gnu::cold]] void panic(std::uint64_t vector, std::uint64_
 extern "C" [[noreturn, gnu::cold]] void runner_main() {
   initialize_interrupts();
   enable_console_interrupt();
-  const Mmu& mmu = control().mmu == static_cast<std::uint32_t>(wire::Mmu::hash) ? kHash : kRadix;
-  mmu.initialize();
+  const Mmu* mmu = &asked_mmu();
+  mmu->initialize();
   put(GUEST_LITTLE_ENDIAN ? "farcall: little-endian guest, " : "farcall: big-endian guest, ");
-  put(&mmu == &kHash ? "hash translation\n" : "radix translation\n");
+  put(mmu == &kHash ? "hash translation\n" : "radix translation\n");
   control().magic = wire::kControlMagic;
   control().version = wire::kVersion;
   control().ready.store_release(1);
   for (std::uint64_t completed = 0;; ++completed) {
     wait_for_batch(completed);
-    run_batch(mmu, at_physical<std::byte>(wire::kAreasAddress +
-                                          completed % wire::kAreaCount * wire::kAreaBytes));
+    if (const Mmu& asked = asked_mmu(); mmu != &asked) {
+      mmu = &asked;
+      mmu->initialize();
+    }
+    run_batch(*mmu, at_physical<std::byte>(wire::kAreasAddress +
+                                           completed % wire::kAreaCount * wire::kAreaBytes));
     control().completed.store_release(completed + 1);
     ring_doorbell();
   }

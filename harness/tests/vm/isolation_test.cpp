@@ -307,5 +307,37 @@ TEST_P(Isolation, AFaultInABatchIsOneJob) {
   }
 }
 
+// What ran before the switch is gone, and the MMU is really the other one.
+TEST(IsolationOfMmus, FromHashToRadix) {
+  constexpr GuestAddress kOnlyHash = {0xd000'0000'0000'0000};
+  for (const auto endian : {model::Endian::little, model::Endian::big}) {
+    for (const auto cpu : {model::Cpu::power9, model::Cpu::power10}) {
+      const std::endian order = model::byte_order(endian);
+      Machine machine = Machine::start(spec(endian, cpu, model::Mmu::hash)).value();
+      const auto run = [&](const model::Job& job) {
+        EXPECT_EQ(machine.submit(std::span(&job, 1)).value(), 1U);
+        return machine.collect().value().at(0);
+      };
+      const model::Job far = code_job({kBlr}, kOnlyHash, order);
+      const model::Job near = code_job({0x7d8903a6, 0x4e800420}, kCode, order);  // mtctr r12; bctr
+      EXPECT_EQ(run(far).ending, Ending::returned);
+      EXPECT_EQ(run(far).hardware.mmu, model::Mmu::hash);
+      machine.use_radix();
+      EXPECT_EQ(machine.submit(std::span(&far, 1)).error().code, ErrorCode::place_unmappable);
+      model::Job wild = near;
+      for (const auto& [address, vector] :
+           {std::pair{kOnlyHash, 0x480U}, std::pair{kCode + 0x1000, 0x400U}}) {
+        wild.entry.gpr[12] = address.value;
+        const auto seen = run(wild);
+        EXPECT_EQ(seen.hardware.mmu, model::Mmu::radix);
+        ASSERT_TRUE(seen.fault.has_value());
+        EXPECT_EQ(seen.fault->vector, vector);
+        EXPECT_EQ(seen.fault->address, address);
+      }
+      EXPECT_EQ(run(code_job({kBlr}, kCode, order)).ending, Ending::returned);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace farcall::vm::isolation_test

@@ -13,7 +13,8 @@ namespace farcall::bare {
 struct Mmu {
   wire::Mmu kind;
 
-  // Once, before the first job.
+  // Once, before the first job. That of radix translation may come after jobs with hash translation;
+  // QEMU does not go back.
   void (*initialize)();
 
   // Maps `page_count` pages of physical memory at `address`, for problem state. Only pages that are
