@@ -1,5 +1,6 @@
 #include "check/check.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -37,6 +38,30 @@ TEST(Check, PassesWhenAllWitnessesAgree) {
   EXPECT_EQ(story.reached, std::vector<GuestAddress>{kCallee});
   EXPECT_EQ(story.interpreted, 2U);
   EXPECT_EQ(story.executed, 2U);
+}
+
+TEST(Check, MemoryOfAnySizeIsHeldToTheCase) {
+  Scene scene;
+  constexpr std::size_t kSize = 200'000;
+  scene.cell.memory = {{.name = "mem", .address = kMem, .bytes = std::vector<std::byte>(kSize)}};
+  for (auto* const run : {&scene.testimony.source, &scene.testimony.linked}) {
+    (*run)->value().memory = scene.cell.memory;
+  }
+  // The second line changes what the first one says, and has 64 KiB in its middle.
+  std::vector<std::byte>& left = scene.testimony.source->value().memory[0].bytes;
+  const std::vector<std::byte> nines(1000, std::byte{9});
+  scene.cell.expected.memory = {{.region = "mem", .offset = 65'400, .bytes = {std::byte{1}}},
+                                {.region = "mem", .offset = 65'100, .bytes = nines}};
+  std::ranges::copy(nines, left.begin() + 65'100);
+  EXPECT_THAT(objections(scene.cell, scene.testimony.source->value()), IsEmpty());
+  for (const std::size_t changed :
+       {kSize - 1, std::size_t{66'099}, std::size_t{65'536}, std::size_t{65'535}, std::size_t{0}}) {
+    left[changed] = std::byte{5};
+    const auto found = objections(scene.cell, scene.testimony.source->value());
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_THAT(found[0].text,
+                HasSubstr(fmt::format("at offset {} of mem; the interpreter leaves 05", changed)));
+  }
 }
 
 TEST(Check, NothingExecutedIsNoPass) {
