@@ -109,45 +109,40 @@ class Schedule {
   };
 
   explicit Schedule(const Documents& documents) {
-    std::map<std::pair<std::size_t, MachineKind>, Group> found;
+    std::map<MachineKind, Group> found;
     for (std::size_t i = 0; i < documents.size(); ++i) {
       const model::AxisValues axes = documents.axes(i);
       const MachineKind kind = {axes.guest, axes.endian, axes.cpu, axes.mmu};
-      Group& group =
-          found.try_emplace({i / kWindow, kind}, Group{.kind = kind, .cells = {}}).first->second;
-      group.cells.push_back(i);
-    }
-    for (auto& [key, group] : found) {
-      groups_.push_back(std::move(group));
+      found.try_emplace(kind, Group{.kind = kind, .cells = {}}).first->second.cells.push_back(i);
+      if ((i + 1) % kWindow == 0 || i + 1 == documents.size()) {
+        Window& window = windows_.emplace_back();
+        for (auto& [of, group] : found) {
+          window.push_back(std::move(group));
+        }
+        found.clear();
+      }
     }
   }
 
-  // The group that a machine should run which was of this kind, or a new one: the first without any
-  // that it can run as it is, else one that no other machine will come to, else one that has enough
-  // for another machine. Null: nothing is left to do.
+  // The group that a machine should run which was of this kind, or a new one: of the first window that
+  // has one, a group without any machine that it can run as it is, or else one that no other machine
+  // will come to. If there is none, one that has enough for another machine. Null: nothing is left to
+  // do.
   Group* join(const std::optional<MachineKind>& kind) {
     const std::scoped_lock lock(mutex_);
-    const auto waits = [](const Group& group) { return group.left() > 0 && group.machines == 0; };
-    auto found = std::ranges::find_if(groups_, [&](const Group& group) {
-      return waits(group) && kind && can_become(*kind, group.kind);
-    });
-    if (found == groups_.end()) {
-      found = std::ranges::find_if(groups_, [&](const Group& group) {
-        return waits(group) && std::ranges::none_of(groups_, [&](const Group& other) {
-                 return (other.machines > 0 || (other.left() > 0 && other.kind != group.kind)) &&
-                        can_become(other.kind, group.kind);
-               });
-      });
+    Group* found = nullptr;
+    for (std::size_t i = 0; i < windows_.size() && found == nullptr; ++i) {
+      found = waiting(windows_[i], kind);
     }
-    if (found == groups_.end()) {
-      found = std::ranges::find_if(
-          groups_, [](const Group& group) { return group.left() >= kCellsForAnotherMachine; });
+    for (std::size_t i = 0; i < windows_.size() && found == nullptr; ++i) {
+      const auto large = std::ranges::find_if(
+          windows_[i], [](const Group& group) { return group.left() >= kCellsForAnotherMachine; });
+      found = large == windows_[i].end() ? nullptr : &*large;
     }
-    if (found == groups_.end()) {
-      return nullptr;
+    if (found != nullptr) {
+      ++found->machines;
     }
-    ++found->machines;
-    return &*found;
+    return found;
   }
 
   std::optional<std::size_t> next(Group& group) {
@@ -162,8 +157,29 @@ class Schedule {
   }
 
  private:
+  using Window = std::vector<Group>;
+
+  static Group* waiting(Window& window, const std::optional<MachineKind>& kind) {
+    const auto waits = [](const Group& group) { return group.left() > 0 && group.machines == 0; };
+    auto found = std::ranges::find_if(window, [&](const Group& group) {
+      return waits(group) && kind && can_become(*kind, group.kind);
+    });
+    if (found == window.end()) {
+      const auto is_left_for = [&](const Group& other, const Group& group) {
+        return other.kind != group.kind && can_become(other.kind, group.kind) &&
+               (other.machines > 0 || other.left() > 0);
+      };
+      found = std::ranges::find_if(window, [&](const Group& group) {
+        return waits(group) && std::ranges::none_of(window, [&](const Group& other) {
+                 return is_left_for(other, group);
+               });
+      });
+    }
+    return found == window.end() ? nullptr : &*found;
+  }
+
   std::mutex mutex_;
-  std::vector<Group> groups_;  // by window
+  std::vector<Window> windows_;
 };
 
 // Runs groups until there are no more, on one machine after the other.
