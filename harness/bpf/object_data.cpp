@@ -1,30 +1,15 @@
 #include "bpf/object_data.hpp"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <utility>
 
-#include "base/bits.hpp"
-
 namespace farcall::bpf {
 namespace {
 
 constexpr std::uint64_t kMostVariableBytes = std::uint64_t{64} * 1024;  // of one of the kernel's
-
-// As reserve(). Variables may have megabytes, nearly all of them zeros: in huge pages, where the
-// kernel has some, they cost few page faults.
-void reserve_in_huge_pages(std::vector<std::byte>& bytes, std::size_t size) {
-  constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
-  bytes.reserve(size);
-  const auto address = reinterpret_cast<std::uintptr_t>(bytes.data());
-  const std::uint64_t before = align_up(address, kHugePage) - address;
-  if (before + kHugePage <= size) {
-    ::madvise(bytes.data() + before, align_down(size - before, kHugePage), MADV_HUGEPAGE);
-  }
-}
 
 }  // namespace
 
@@ -41,7 +26,7 @@ std::uint32_t ObjectData::of_section(std::size_t section) {
     const ElfDataSection& data = code_.data.at(section);
     add({.name = data.name, .writable = data.writable}, section);
     std::vector<std::byte>& bytes = regions_.back().bytes;
-    reserve_in_huge_pages(bytes, data.size);
+    bytes.reserve(data.size);
     bytes.assign(data.bytes.begin(), data.bytes.end());
     bytes.resize(data.size);
   }
