@@ -243,7 +243,9 @@ void write_job(const model::Job& job, const Plan& plan, std::uint64_t nonce,
       piece += sizeof(wire::CodePiece);
       code += static_cast<std::uint32_t>(part.bytes.size());
     }
-    std::ranges::copy(part.bytes, area.begin() + static_cast<std::ptrdiff_t>(offset));
+    if (!part.bytes.empty()) {
+      std::memcpy(&area[offset], part.bytes.data(), part.bytes.size());
+    }
     if (part.access != model::Access::execute) {
       fill(area, offset + part.bytes.size(), offset + part.size, job.fill);
       layout.regions.insert(layout.regions.end() - placed.other_count,
