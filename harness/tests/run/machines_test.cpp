@@ -4,7 +4,7 @@
 #include <atomic>
 
 #include "run/runner.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "tests/farcall_process.hpp"
 #include "vm/host.hpp"
 
@@ -37,7 +37,7 @@ TEST(Machines, OneServesBothKindsOfTranslation) {
   const std::string path = folder.write("all.case",
                                         "-- matrix\nendian le be\ncpu power8 power9 power10\n"
                                         "mmu hash radix\n-- asm\nmov %r0, 7\nexit\n-- result\n7\n");
-  const auto selected = select_cells({.paths = {path}});
+  const auto selected = selection::select_cells({.paths = {path}});
   ASSERT_TRUE(selected) << to_string(selected.error());
   for (const unsigned machines : {1U, 2U, 8U}) {
     CountingHost host;
