@@ -1,10 +1,11 @@
 // Jobs to wire records, and back to observations. Pure functions on the bytes of a batch area.
 //
 // In an area, records, mappings, code and room for traces grow from the start, so that what a job
-// needs of them is on one page, if it is small; data pages, which lie page-aligned and are mapped by the guest as they are, from the end. What a job does not give
-// of its data pages, in a region or outside, holds the job's fill: a store outside the regions is
-// seen afterwards, and no job finds what another has left. Of what the code under test can read,
-// nothing depends on the nonce or on a job's place in its batch.
+// needs of them is on one page, if it is small. Data pages, which lie page-aligned and are mapped by
+// the guest as they are, grow from the end. What a job does not give of its data pages, in a region or
+// outside, holds the job's fill: a store outside the regions is seen afterwards, and no job finds what
+// another has left. Of what the code under test can read, nothing depends on the nonce or on a job's
+// place in its batch.
 #pragma once
 
 #include <cstddef>
