@@ -72,7 +72,10 @@ void agent_main() {
   if (const int wanted = open_file("/listing", O_RDONLY); wanted >= 0) {
     list_programs(wanted);
   }
-  const Tools tools{.window = Window::open(), .log = KernelLog::open(), .symbols = Symbols::make()};
+  const Tools tools{.window = Window::open(),
+                    .log = KernelLog::open(),
+                    .symbols = Symbols::make(),
+                    .reader = KernelReader::make()};
   const std::size_t end = tools.window.read(batch, sizeof batch);
   std::size_t at = 0;
   wire::KernelBatch header;
