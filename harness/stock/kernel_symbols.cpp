@@ -22,8 +22,12 @@ constexpr std::uint32_t kAddressBytes = 8;
 std::vector<std::string> asked_names() {
   std::vector<std::string> names = {kCallBaseSymbol};
   for (const RealHelper& helper : kRealHelpers) {
-    names.emplace_back(helper.symbol);
-    names.push_back(code_symbol(helper.symbol));
+    for (const char* const symbol : {helper.symbol, helper.of_array, helper.of_hash}) {
+      if (symbol != nullptr) {
+        names.emplace_back(symbol);
+        names.push_back(code_symbol(symbol));
+      }
+    }
   }
   for (std::uint32_t bytes = kInterpretedStackStep; bytes <= kMostInterpretedStack;
        bytes += kInterpretedStackStep) {
