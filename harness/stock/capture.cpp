@@ -144,7 +144,7 @@ bpf::Program as_asked(const LinuxCell& linux_cell) {
   return asked;
 }
 
-constexpr std::uint8_t kTailCallInKernel = 0xf0;
+constexpr std::uint8_t kTailCallInKernel = 0xf5;
 
 std::vector<bpf::SlotIndex> tail_calls(const bpf::Program& program) {
   std::vector<bpf::SlotIndex> all;
