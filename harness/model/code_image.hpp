@@ -98,7 +98,8 @@ struct ThreadArea {
 
 // Memory as code of a kernel reads it, read-only: for tail calls an array of programs, Linux's struct
 // bpf_array, and what of the programs' structures is read, after it or where the kernel has them.
-// What has the address of one of the cell's regions lies in its place.
+// What has the address of one of the cell's regions lies in its place. Tail calls of such code jump by
+// CTR, wherever r12 points.
 struct KernelMemory {
   GuestAddress address;
   std::vector<std::byte> bytes;

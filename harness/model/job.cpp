@@ -225,7 +225,7 @@ Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed,
   job.fill = garbage();
   job.entry = marked_registers(garbage);
   job.entry.gpr[1] = stack_pointer.value;
-  if (image.thread_area || !image.code_pointers.empty()) {
+  if (image.thread_area || !image.kernel_memory.empty() || !image.code_pointers.empty()) {
     job.jumps = Jumps::where_ctr_points;
   }
   if (image.thread_area) {
