@@ -42,6 +42,10 @@ constexpr const char* kChanged =
 
 constexpr const char* kNotItsCalls =
     "the kernel's verifier has put calls into the program of which it is not known whom they call";
+// Where nothing of the kernel is.
+constexpr GuestAddress kNotCalled = {0xc000'0e00'0000'0000};
+constexpr std::uint64_t kBetweenNotCalled = 0x1'0000;
+
 constexpr const char* kNoTags =
     "the names of symbols are not checked: what the kernel has of the program is not known";
 
@@ -360,10 +364,23 @@ std::optional<std::uint32_t> tail_entry_words(const model::CodeImage& image) {
   return std::nullopt;
 }
 
+// Whether what the code reads shares a page with what the program may write: no guest of ours maps
+// such a page. Memory of hash tables may lie like that.
+bool shares_a_page(const model::Cell& cell, const model::CodeImage& image) {
+  const auto page = [](GuestAddress address) { return address.value / model::kPageBytes; };
+  return std::ranges::any_of(image.kernel_memory, [&](const model::KernelMemory& memory) {
+    return std::ranges::any_of(cell.memory, [&](const bpf::MemoryRegion& region) {
+      return region.writable && region.address != memory.address &&
+             page(region.address) <= page(memory.address + (memory.bytes.size() - 1)) &&
+             page(memory.address) <= page(region.address + (region.bytes.size() - 1));
+    });
+  });
+}
+
 // The kernel's code of a cell that it has placed.
 Result<model::Document> document_of(const LinuxCell& linux_cell, const model::Cell& cell,
-                                    const kernel::Answer& answer,
-                                    const kernel::KernelFacts& facts) {
+                                    const kernel::Answer& answer, const AskedKernel& kernel) {
+  const kernel::KernelFacts& facts = kernel.facts;
   std::vector<std::string> names;
   for (const bpf::Function& function : cell.program->functions) {
     names.push_back(function.name);
@@ -381,13 +398,35 @@ Result<model::Document> document_of(const LinuxCell& linux_cell, const model::Ce
       }
     }
     document.image->kernel_memory = memory_of_tail_calls(linux_cell, answer);
+    if (shares_a_page(cell, *document.image)) {
+      return declined("its array of programs is in one page with what it writes");
+    }
   }
   FARCALL_TRYV(engine::complete(document.cell, *document.image));
+  for (std::size_t i = 0; i < cell.program->externals.size(); ++i) {
+    const std::size_t number = cell.program->functions.size() + i;
+    const auto at = cell.placement.functions[number];
+    if (kernel.symbols.is_without_toc_at(at)) {
+      document.image->functions[number].local_entry_words = 0;
+    }
+  }
   return document;
 }
 
 bool has_own_maps(const LinuxCell& linux_cell) {
   return std::ranges::any_of(linux_cell.kinds, is_own_map);
+}
+
+// Where farcall has a function whose code is to be called where the kernel's is. jit.declined: it does
+// not say where that is.
+Result<GuestAddress> code_address(const KernelSymbols& symbols, const char* name,
+                                  std::uint64_t descriptor_bytes) {
+  const std::string symbol = descriptor_bytes != 0 ? code_symbol(name) : std::string(name);
+  const auto address = symbols.find(symbol);
+  if (!address) {
+    return declined(fmt::format("the kernel does not say where its {} is", name));
+  }
+  return GuestAddress{address->value - descriptor_bytes};
 }
 
 // Puts the helpers that the cell's program calls where they are in the kernel, or what is called in
@@ -398,43 +437,41 @@ Result<void> place_helpers(const kernel::Answer& answer, const KernelSymbols& sy
                            model::Abi abi, model::Cell& cell) {
   const std::uint64_t descriptor_bytes = model::convention(abi).descriptor_bytes;
   const bpf::Program& program = *cell.program;
-  const std::vector<CalledSymbol> called =
-      called_symbols(answer.program, symbols).value_or(std::vector<CalledSymbol>{});
+  const auto called = called_symbols(answer.program, symbols);
   for (std::size_t i = 0; i < program.externals.size(); ++i) {
     const RealHelper* const helper = real_helper(program.externals[i]);
     if (helper == nullptr) {
       continue;  // it is not called, or the kernel would not have been asked
     }
-    const char* name = helper->symbol;
-    for (const CalledSymbol& one : called) {
-      if (one.helper == helper && name != helper->symbol && std::string_view(name) != one.symbol) {
+    if (!called && helper->is_of_maps()) {
+      return declined("it is not known which of the kernel's functions it calls");
+    }
+    const char* name = called ? nullptr : helper->symbol;
+    for (const CalledSymbol& one : called.value_or(std::vector<CalledSymbol>{})) {
+      if (one.helper == helper && name != nullptr && std::string_view(name) != one.symbol) {
         return declined(fmt::format("it calls both {} and {}", name, one.symbol));
       }
       name = one.helper == helper ? one.symbol : name;
     }
-    if (helper->is_of_maps() && std::string_view(name) == helper->of_hash) {
-      return declined(fmt::format("it calls {}, of hash tables as only the kernel has them", name));
+    GuestAddress& place = cell.placement.functions[program.functions.size() + i];
+    if (name == nullptr || std::string_view(name) == kHashElementSymbol) {
+      // Its code does not call it; the rewritten program may call another function there.
+      place = kNotCalled + i * kBetweenNotCalled;
+      continue;
     }
-    const std::string symbol = descriptor_bytes != 0 ? code_symbol(name) : std::string(name);
-    const auto address = symbols.find(symbol);
-    if (!address) {
-      return declined(fmt::format("the kernel does not say where its {} is", name));
-    }
-    cell.placement.functions[program.functions.size() + i] = {address->value - descriptor_bytes};
+    FARCALL_TRY(address, code_address(symbols, name, descriptor_bytes));
+    place = address;
   }
   return success();
 }
 
-// Which helper for maps a program calls, that in the bare guest works only on arrays as farcall has
-// them; null: none.
-const RealHelper* writes_arrays(const bpf::Program& program) {
-  for (const bpf::CallInstruction& call : call_instructions(program)) {
-    if (call.callee && *call.callee >= program.functions.size()) {
-      const RealHelper* const helper =
-          real_helper(program.externals[*call.callee - program.functions.size()]);
-      if (helper != nullptr && helper->of_array != nullptr) {
-        return helper;
-      }
+// Which function a dump calls that changes an array: in the bare guest it would change one as farcall
+// has it. Null: none.
+const char* writes_arrays(std::span<const bpf::Slot> dumped, const KernelSymbols& symbols) {
+  for (const CalledSymbol& called :
+       called_symbols(dumped, symbols).value_or(std::vector<CalledSymbol>{})) {
+    if (called.symbol == called.helper->of_array) {
+      return called.symbol;
     }
   }
   return nullptr;
@@ -459,22 +496,31 @@ void load_values_by_address(bpf::Program& program, const std::string& map, Guest
 // arrays by itself: these are as the kernel has them. The calls that the case states are of another
 // program. jit.declined: in the bare guest the program would find other maps than in the kernel.
 Result<model::Cell> rewritten_cell(const LinuxCell& linux_cell, model::Cell cell,
-                                   bpf::Program program, const kernel::Answer& answer) {
+                                   bpf::Program program, const kernel::Answer& answer,
+                                   const AskedKernel& kernel) {
   const std::endian order = byte_order(cell.axes.endian);
   std::vector<GuestAddress> places;
   std::ranges::transform(answer.functions, std::back_inserter(places),
                          &kernel::JitedFunction::address);
   const auto helpers = std::span(cell.placement.functions).subspan(cell.program->functions.size());
   places.insert(places.end(), helpers.begin(), helpers.end());
+  if (external_with_id(program, bpf::ExternalKind::helper, kHashElement)) {
+    FARCALL_TRY(address, code_address(kernel.symbols, kHashElementSymbol,
+                                      model::convention(kernel.facts.abi).descriptor_bytes));
+    places.push_back(address);
+  }
   cell.placement.functions = std::move(places);
   cell.expected.calls.clear();
   cell.expected.any_other_call = true;
   for (std::size_t i = 0; i < cell.memory.size(); ++i) {
+    const kernel::RegionAfter& after = answer.regions[i];
+    if (linux_cell.kinds[i] == RegionKind::hash) {
+      cell.memory[i].address = after.address;  // farcall's own, which only its functions look into
+    }
     if (linux_cell.kinds[i] != RegionKind::array) {
       continue;
     }
     const bpf::MemoryRegion region = cell.memory[i];
-    const kernel::RegionAfter& after = answer.regions[i];
     const auto laid_out = kernel_layout(region, after, order);
     if (!laid_out) {
       return declined(fmt::format("the kernel does not tell of the memory of {}", region.name));
@@ -506,14 +552,15 @@ std::vector<model::Finding> told_wrong(const bpf::Program& program, const bpf::P
 }
 
 // The kernel's code as a document, of a program whose calls are still its own.
-void repeat(const LinuxCell& linux_cell, const kernel::Answer& answer, const bpf::Program& dumped,
-            std::span<const check::BlindedFunction> blinded, wire::KernelMode mode,
-            const AskedKernel& kernel, Captured& all) {
+// jit.declined: the bare guest cannot have it.
+std::optional<Error> repeat(const LinuxCell& linux_cell, const kernel::Answer& answer,
+                            const bpf::Program& dumped,
+                            std::span<const check::BlindedFunction> blinded, wire::KernelMode mode,
+                            const AskedKernel& kernel, Captured& all) {
   const std::shared_ptr<const bpf::Program> program = all.cell.program;
-  auto document = document_of(linux_cell, all.cell, answer, kernel.facts);
+  auto document = document_of(linux_cell, all.cell, answer, kernel);
   if (!document) {
-    all.findings.push_back(model::as_finding(document.error()));
-    return;
+    return document.error();
   }
   all.document = std::move(document).value();
   all.cell = all.document->cell;
@@ -536,29 +583,33 @@ void repeat(const LinuxCell& linux_cell, const kernel::Answer& answer, const bpf
   }
   const auto of_descriptors = descriptor_findings(*all.document->image, kernel.facts.toc);
   all.findings.insert(all.findings.end(), of_descriptors.begin(), of_descriptors.end());
+  return std::nullopt;
 }
 
 // The same of what the verifier has made of it. Its interpretation has to come to what the kernel's run
 // came to, too.
-void repeat_rewritten(const LinuxCell& linux_cell, const kernel::Answer& answer,
-                      const bpf::Program& program, const check::KernelRun& run,
-                      const AskedKernel& kernel, Captured& all) {
-  const auto fail = [&](const Error& error) { all.findings.push_back(model::as_finding(error)); };
-  const auto cell = rewritten_cell(linux_cell, all.cell, program, answer);
+std::optional<Error> repeat_rewritten(const LinuxCell& linux_cell, const kernel::Answer& answer,
+                                      const bpf::Program& program, const check::KernelRun& run,
+                                      const AskedKernel& kernel, Captured& all) {
+  const auto cell = rewritten_cell(linux_cell, all.cell, program, answer, kernel);
   if (!cell) {
-    return fail(cell.error());
+    return cell.error();
   }
-  auto document = document_of(linux_cell, cell.value(), answer, kernel.facts);
+  auto document = document_of(linux_cell, cell.value(), answer, kernel);
   if (!document) {
-    return fail(document.error());
+    return document.error();
   }
   const auto interpreted = run::interpretation(cell.value());
   if (!interpreted) {
-    return fail(interpreted.error());
+    return interpreted.error();
   }
   check::KernelRun own{.engine = run.engine, .result = run.result, .memory = run.memory};
   for (std::size_t i = 0; i < own.memory.size(); ++i) {
-    if (linux_cell.kinds[i] == RegionKind::array) {
+    own.memory[i].address = cell.value().memory[i].address;
+    if (linux_cell.kinds[i] == RegionKind::hash) {
+      own.memory[i].bytes = bytes_after(interpreted.value().memory[i], answer.regions[i],
+                                        RegionKind::hash, kernel.facts.order());
+    } else if (linux_cell.kinds[i] == RegionKind::array) {
       own.memory[i].bytes =
           kernel_layout_after(all.cell.memory[i], answer.regions[i], kernel.facts.order())
               .value_or(std::vector<std::byte>{});
@@ -569,6 +620,7 @@ void repeat_rewritten(const LinuxCell& linux_cell, const kernel::Answer& answer,
   all.document = std::move(document).value();
   all.cell = all.document->cell;
   all.notes.emplace_back(kRunsAsRewritten);
+  return std::nullopt;
 }
 
 }  // namespace
@@ -720,7 +772,10 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
         unhardened != nullptr && *unhardened && !unhardened->value().functions.empty();
     plain = has_code ? &unhardened->value() : nullptr;
   }
-  const auto rewritten = !jit || dumped || plain == nullptr
+  // What a lookup in a hash table returns is not what the code calls returns.
+  const bool has_hash =
+      std::ranges::find(linux_cell.kinds, RegionKind::hash) != linux_cell.kinds.end();
+  const auto rewritten = !jit || (dumped && !has_hash) || plain == nullptr
                              ? std::nullopt
                              : as_rewritten(all.cell, *plain, kernel.symbols);
   if (!jit) {  // else the run in the bare guest looks at it
@@ -742,14 +797,13 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
           blinded_functions(rewritten->program, rewritten->dumped, *plain, answer));
       all.findings.insert(all.findings.end(), open.begin(), open.end());
     }
-    const RealHelper* const writes =
-        has_own_maps(linux_cell) ? writes_arrays(rewritten->program) : nullptr;
+    const char* const writes = writes_arrays(plain->program, kernel.symbols);
     if (!not_repeated && writes != nullptr) {
-      not_repeated = declined(
-          fmt::format("it calls {}, of arrays as only the kernel has them", writes->of_array));
+      not_repeated =
+          declined(fmt::format("it calls {}, of arrays as only the kernel has them", writes));
     }
     if (!not_repeated) {
-      repeat_rewritten(linux_cell, answer, rewritten->program, run, kernel, all);
+      not_repeated = repeat_rewritten(linux_cell, answer, rewritten->program, run, kernel, all);
     }
   } else {
     const bool is_changed = !dumped || answer.functions.size() != program.functions.size();
@@ -775,13 +829,17 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
       }
       run.symbols = symbol_stories(linux_cell, *dumped, answer, kernel);
       if (!not_repeated) {
-        repeat(linux_cell, answer, *dumped, blinded, mode, kernel, all);
+        not_repeated = repeat(linux_cell, answer, *dumped, blinded, mode, kernel, all);
       }
       const auto open = check::blinding_findings(blinded);
       all.findings.insert(all.findings.end(), open.begin(), open.end());
     }
   }
-  if (not_repeated && jit) {
+  const bool may_be =
+      has_own_maps(linux_cell) && not_repeated && not_repeated->code == ErrorCode::jit_declined;
+  if (not_repeated && jit && !may_be) {
+    all.findings.push_back(model::as_finding(*not_repeated));
+  } else if (not_repeated && jit) {
     all.notes.push_back(
         fmt::format("its code is not run once more in the bare guest, where its branches and "
                     "registers would be checked: {}",

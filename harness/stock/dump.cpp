@@ -12,6 +12,7 @@
 #include "bpf/validator.hpp"
 #include "check/kernel_dump_findings.hpp"
 #include "decode/call_sites.hpp"
+#include "external/external.hpp"
 #include "stock/capture.hpp"
 #include "stock/linux_cells.hpp"
 #include "stock/programs.hpp"
@@ -345,6 +346,13 @@ std::optional<Rewritten> as_rewritten(const model::Cell& cell, const kernel::Ans
         return std::nullopt;
       }
       slot->imm = called->helper->number;
+      if (called->symbol == std::string_view(kHashElementSymbol)) {
+        slot->imm = kHashElement;
+        if (!external_with_id(made, bpf::ExternalKind::helper, kHashElement)) {
+          made.externals.push_back(external::external(*external::find(external::kHashElementName),
+                                                      bpf::ExternalKind::helper, kHashElement));
+        }
+      }
     } else if (is_load && slot->src != 0 && !is_pointer(*slot)) {
       // What was loaded, with the address that the kernel put there.
       const auto row = std::ranges::find(answer.lines, at, &kernel::LineRow::slot);

@@ -38,9 +38,14 @@ struct RealHelper {
 
   bool is_of_maps() const { return of_hash != nullptr; }
 };
+// Its native is external::kHashElementName. The number that a call of it has in what the verifier has
+// made of a program: Linux has none.
+inline constexpr const char* kHashElementSymbol = "__htab_map_lookup_elem";
+inline constexpr std::int32_t kHashElement = 0x7000'0000;
+
 inline constexpr std::array<RealHelper, 4> kRealHelpers = {{
     {181, "loop", "bpf_loop"},
-    {1, "map_lookup_elem", "bpf_map_lookup_elem", nullptr, "__htab_map_lookup_elem"},
+    {1, "map_lookup_elem", "bpf_map_lookup_elem", nullptr, kHashElementSymbol},
     {2, "map_update_elem", "bpf_map_update_elem", "array_map_update_elem", "htab_map_update_elem"},
     {3, "map_delete_elem", "bpf_map_delete_elem", "array_map_delete_elem", "htab_map_delete_elem"},
 }};

@@ -145,6 +145,9 @@ inline long make_own_map(Region& region) {
   attributes.key_size = asked.key_bytes;
   attributes.value_size = asked.value_bytes;
   attributes.max_entries = asked.entry_count;
+  if (region.is(KernelMapType::array)) {
+    attributes.map_flags = BPF_F_MMAPABLE;  // in pages of its own, where nothing is read-only
+  }
   region.map = bpf(BPF_MAP_CREATE, attributes);
   if (region.map < 0 || !region.is(KernelMapType::array)) {
     return region.map;
