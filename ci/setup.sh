@@ -62,18 +62,19 @@ install_packages() {
 
 # The build of which everything is tested, fuzzers included.
 configure_sanitized() {
-  configure build/sanitized -DFARCALL_SANITIZE=ON -DCMAKE_CXX_COMPILER=clang++-19 \
-    -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1
+  # A test is linked with what it tests, not with all that is one unit with it.
+  configure build/sanitized -DFARCALL_FEW_UNITS=OFF -DFARCALL_SANITIZE=ON \
+    -DCMAKE_CXX_COMPILER=clang++-19 -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1
 }
 
 # configure FOLDER [CMake option…]
 configure() {
   local folder=$1
   shift
-  # A folder in one unit: what a file costs is mostly its headers and the templates that it shares
-  # with its neighbours. An editor's build of your own is better off without.
+  # Files in few units: what a file costs is mostly its headers and the templates that it shares with
+  # its neighbours. An editor's build of your own is better off without.
   [[ -f $folder/build.ninja ]] || cmake -S . -B "$folder" -G Ninja --log-level=WARNING \
-    -DCMAKE_UNITY_BUILD=ON "$@" >/dev/null
+    -DCMAKE_UNITY_BUILD=ON -DFARCALL_FEW_UNITS=ON "$@" >/dev/null
 }
 
 # build FOLDER TARGET…: ninja shows its progress on a terminal; elsewhere a line says every 20 s how

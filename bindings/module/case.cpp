@@ -10,8 +10,8 @@
 #include "conformance/suite_case.hpp"
 #include "model/document.hpp"
 #include "module/bind.hpp"
-#include "run/code_layout.hpp"
 #include "run/pipeline.hpp"
+#include "selection/code_layout.hpp"
 
 namespace farcall::python {
 namespace {
@@ -21,7 +21,7 @@ using SharedCell = std::shared_ptr<model::Cell>;
 // Files of the conformance suite say nothing of calls: what the interpreter calls is right.
 std::vector<SharedCell> cells_of(const cases::Case& parsed) {
   std::vector<SharedCell> shared;
-  for (model::Cell& cell : value_or_raise(cases::cells(parsed, run::code_layout()))) {
+  for (model::Cell& cell : value_or_raise(cases::cells(parsed, selection::code_layout()))) {
     if (cases::dialect_of(parsed.path) == cases::Dialect::suite) {
       run::expect_calls_as_interpreted(cell);
     }

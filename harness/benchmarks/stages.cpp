@@ -15,8 +15,8 @@
 #include "engine/process_jit.hpp"
 #include "jit/compile.hpp"
 #include "link/link.hpp"
-#include "run/code_layout.hpp"
 #include "run/pipeline.hpp"
+#include "selection/code_layout.hpp"
 #include "vm/batch.hpp"
 
 namespace farcall {
@@ -106,14 +106,14 @@ void encode_job(benchmark::State& state) {
 void read_object(benchmark::State& state) {
   for ([[maybe_unused]] const auto _ : state) {
     const auto parsed = cases::read_case(FARCALL_CASES "/c/fifty-le.case");
-    benchmark::DoNotOptimize(cases::cells(parsed.value(), run::code_layout()).value());
+    benchmark::DoNotOptimize(cases::cells(parsed.value(), selection::code_layout()).value());
   }
 }
 
 void prepare_object(benchmark::State& state) {
   const auto parsed = cases::read_case(FARCALL_CASES "/c/fifty-le.case");
   const model::Document document{
-      .cell = cases::cells(parsed.value(), run::code_layout()).value().front()};
+      .cell = cases::cells(parsed.value(), selection::code_layout()).value().front()};
   for ([[maybe_unused]] const auto _ : state) {
     benchmark::DoNotOptimize(run::prepare(document, 0));
   }
@@ -124,7 +124,8 @@ void prepare_object(benchmark::State& state) {
 void exec_jit(benchmark::State& state) {
   const cases::Case parsed =
       cases::parse_case("-- asm\nmov %r0, 7\nexit\n-- result\n7\n", "bench.case").value();
-  const model::Document document{.cell = cases::cells(parsed, run::code_layout()).value().front()};
+  const model::Document document{
+      .cell = cases::cells(parsed, selection::code_layout()).value().front()};
   const auto compiler =
       engine::process_jit("bench", {.program = FARCALL_EXAMPLE_JIT, .arguments = {}}).start();
   const std::vector<const model::Document*> batch(compiler->batch(), &document);

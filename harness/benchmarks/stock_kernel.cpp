@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "kernel/guest.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "stock/kernel.hpp"
 #include "stock/linux_cells.hpp"
 
@@ -23,7 +23,7 @@ namespace {
 std::vector<kernel::Question> questions_of(const std::string& path) {
   std::vector<kernel::Question> questions;
   for (const stock::LinuxCell& cell :
-       stock::linux_cells(run::select_cells({.paths = {path}}).value().documents, {})) {
+       stock::linux_cells(selection::select_cells({.paths = {path}}).value().documents, {})) {
     if (!cell.skipped) {
       questions.push_back(cell.question);
     }

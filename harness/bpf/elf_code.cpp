@@ -287,6 +287,26 @@ class SectionReader {
 
 }  // namespace
 
+std::string section_name(const ElfCode& code, std::size_t section) {
+  if (const auto found = code.sections.find(section); found != code.sections.end()) {
+    return found->second.name;
+  }
+  const auto data = code.data.find(section);
+  return data == code.data.end() ? fmt::format("section {}", section) : data->second.name;
+}
+
+std::string part_name(const ElfCode& code, std::size_t section) {
+  return fmt::format("{}:{}", code.file, section_name(code, section));
+}
+
+Error error_at(const ElfCode& code, ElfAddress at, ErrorCode what, std::string message,
+               std::string hint) {
+  return {.code = what,
+          .message = std::move(message),
+          .where = {.file = fmt::format("{}+{:#x}", part_name(code, at.section), at.offset)},
+          .hint = std::move(hint)};
+}
+
 Result<ElfCode> read_elf_code(std::span<const std::byte> object, const std::string& file) {
   return SectionReader(object, file).run();
 }

@@ -74,6 +74,14 @@ struct ElfAddress {
   }
 };
 
+// What users read: `.text`, and `FILE:.text`.
+std::string section_name(const ElfCode& code, std::size_t section);
+std::string part_name(const ElfCode& code, std::size_t section);
+
+// An error there: `FILE:SECTION+0xOFFSET`.
+Error error_at(const ElfCode& code, ElfAddress at, ErrorCode what, std::string message,
+               std::string hint = {});
+
 // Fails with elf.malformed and elf.unsupported. The result refers to `object`'s bytes.
 Result<ElfCode> read_elf_code(std::span<const std::byte> object, const std::string& file);
 

@@ -2,7 +2,6 @@
 
 #include <elf.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -22,6 +21,8 @@
 #include "bpf/divide.hpp"
 #include "bpf/elf_code.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/object_data.hpp"
+#include "bpf/object_functions.hpp"
 
 namespace farcall::bpf {
 namespace {
@@ -31,52 +32,29 @@ constexpr std::size_t kMostSlots = 1'000'000;  // as Linux
 
 // Not in elf.h: a doubleword of data, S + A.
 constexpr std::uint32_t kRelocationAbs64 = 2;
-constexpr std::uint64_t kAddressBytes = 8;
 
 // struct bpf_map_def of libbpf before 1.0: type, key_size, value_size, max_entries, map_flags.
 constexpr std::size_t kMapDefBytes = 20;
 
-constexpr std::uint64_t kMostVariableBytes = std::uint64_t{64} * 1024;  // of one of the kernel's
-constexpr std::size_t kNoSection = 0;  // the null section, which holds nothing
-
-// As reserve(). Variables may have megabytes, nearly all of them zeros: in huge pages, where the
-// kernel has some, they cost few page faults.
-void reserve_in_huge_pages(std::vector<std::byte>& bytes, std::size_t size) {
-  constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
-  bytes.reserve(size);
-  const auto address = reinterpret_cast<std::uintptr_t>(bytes.data());
-  const std::uint64_t before = align_up(address, kHugePage) - address;
-  if (before + kHugePage <= size) {
-    ::madvise(bytes.data() + before, align_down(size - before, kHugePage), MADV_HUGEPAGE);
-  }
-}
-
 class ObjectReader {
  public:
-  ObjectReader(const ElfCode& code, const DebugInfo& debug) : code_(code), debug_(debug) {
-    for (const ElfSymbol& symbol : code.symbols) {
-      if (symbol.is_function && code.sections.contains(symbol.section)) {
-        // Of several symbols for one function, the global one names it.
-        const ElfSymbol*& known = functions_[{symbol.section, symbol.value}];
-        known = known == nullptr || (symbol.is_global && !known->is_global) ? &symbol : known;
-      }
-    }
-  }
+  ObjectReader(const ElfCode& code, const DebugInfo& debug)
+      : code_(code), debug_(debug), functions_(code), data_(code) {}
 
   Result<Object> run(std::optional<std::string_view> entry,
                      std::span<const std::string_view> more) {
-    FARCALL_TRY(first, entry_function(entry));
-    if (calls_into_itself(*first)) {
+    FARCALL_TRY(first, functions_.entry(entry));
+    if (functions_.is_program_of_slots(*first)) {
       return divided(*first);
     }
     number_of(*first);
     for (const std::string_view name : more) {
-      FARCALL_TRY(other, entry_function(name));
+      FARCALL_TRY(other, functions_.entry(name));
       number_of(*other);
     }
     const std::size_t programs = chosen_.size();
     // More functions and data join while these are copied.
-    while (program_.functions.size() < chosen_.size() || copied_data_ < data_sections_.size()) {
+    while (program_.functions.size() < chosen_.size() || copied_data_ < data_.count()) {
       if (program_.functions.size() < chosen_.size()) {
         FARCALL_TRYV(copy_function(*chosen_[program_.functions.size()]));
       } else {
@@ -91,17 +69,17 @@ class ObjectReader {
       program_.slots[named.slot].imm =
           static_cast<std::int32_t>(program_.functions[named.function].begin - named.slot - 1);
     }
-    return Object{
-        .program = std::move(program_),
-        .data = std::move(data_),
-        .addresses = std::move(addresses_),
-        .maps = std::move(maps_),
-        .externs = std::move(externs_),
-        .context = context_of(*first),
-        .has_result = !debug_.without_result.contains({section_name(first->section), first->value}),
-        .structures = debug_.structures,
-        .core_relocations = debug_.core_relocations,
-        .order = code_.order};
+    return Object{.program = std::move(program_),
+                  .data = data_.take(),
+                  .addresses = std::move(addresses_),
+                  .maps = std::move(maps_),
+                  .externs = std::move(externs_),
+                  .context = context_of(*first),
+                  .has_result = !debug_.without_result.contains(
+                      {section_name(code_, first->section), first->value}),
+                  .structures = debug_.structures,
+                  .core_relocations = debug_.core_relocations,
+                  .order = code_.order};
   }
 
  private:
@@ -111,14 +89,6 @@ class ObjectReader {
     std::uint32_t function = 0;
   };
 
-  // What LLVM 22 makes of a `switch`: an element of eight bytes for each case.
-  struct JumpTable {
-    std::string name;
-    std::uint32_t region = 0;  // its number
-    std::size_t section = 0;   // that its elements are offsets in
-    std::span<const std::byte> elements;
-  };
-
   // What a relocation leads to: a function of the program, or a place in a region of data.
   struct Target {
     ObjectTarget kind = ObjectTarget::region;
@@ -126,77 +96,10 @@ class ObjectReader {
     std::uint64_t addend = 0;
   };
 
-  Error error_at(ElfAddress at, ErrorCode code, std::string message, std::string hint = {}) const {
-    return {.code = code,
-            .message = std::move(message),
-            .where = location(at),
-            .hint = std::move(hint)};
-  }
-  SourceLocation location(ElfAddress at) const {
-    return {.file = fmt::format("{}+{:#x}", part_name(at.section), at.offset)};
-  }
-  std::string part_name(std::size_t section) const {
-    return fmt::format("{}:{}", code_.file, section_name(section));
-  }
-  std::string section_name(std::size_t number) const {
-    if (const auto code = code_.sections.find(number); code != code_.sections.end()) {
-      return code->second.name;
-    }
-    const auto data = code_.data.find(number);
-    return data == code_.data.end() ? fmt::format("section {}", number) : data->second.name;
-  }
-
-  Result<const ElfSymbol*> entry_function(std::optional<std::string_view> name) const {
-    const ElfSymbol* found = nullptr;
-    std::string candidates;
-    std::size_t count = 0;
-    for (const auto& [at, symbol] : functions_) {
-      if (!symbol->is_global) {
-        continue;
-      }
-      ++count;
-      candidates += (candidates.empty() ? "" : ", ") + symbol->name;
-      if (!name || symbol->name == *name) {
-        found = symbol;
-      }
-    }
-    if (found != nullptr && (name || count == 1)) {
-      return found;
-    }
-    const std::vector<const ElfSymbol*> in_section =
-        name ? functions_in(*name) : std::vector<const ElfSymbol*>();
-    if (in_section.size() == 1) {
-      return in_section.front();
-    }
-    const std::string wanted =
-        name ? fmt::format("there is no global function '{}'", *name) : "the entry has to be named";
-    return Error{.code = ErrorCode::elf_unknown_entry,
-                 .message = fmt::format("{}: expected one of: {}", wanted,
-                                        count == 0 ? "(none: no function is global)" : candidates),
-                 .where = {.file = code_.file}};
-  }
-
-  // Whether a function is all the code of an object that wants no relocation, and has more
-  // functions in it which nobody named: so writes the public suite's runner a program that it has
-  // as slots.
-  bool calls_into_itself(const ElfSymbol& function) const {
-    const ElfCodeSection& section = code_.sections.at(function.section);
-    if (functions_.size() != 1 || code_.sections.size() != 1 || !code_.data.empty() ||
-        !section.relocations.empty() || function.value != 0 ||
-        function.size != section.bytes.size()) {
-      return false;
-    }
-    const auto slots = decode_slots(section.bytes, code_.order);
-    return slots && std::ranges::any_of(slots.value(), [](const Slot& slot) {
-             const InstructionInfo* const info = find(slot);
-             return info != nullptr && info->names_function();
-           });
-  }
-
   Result<Object> divided(const ElfSymbol& function) const {
     FARCALL_TRY(slots, decode_slots(code_.sections.at(function.section).bytes, code_.order));
     Object object{.program = {}, .data = {}, .addresses = {}, .order = code_.order};
-    const std::string part = part_name(function.section);
+    const std::string part = part_name(code_, function.section);
     object.program.origins.add(part, 0, slots.size());
     object.program.slots = std::move(slots);
     FARCALL_TRYV(divide_into_functions(object.program));
@@ -205,18 +108,8 @@ class ObjectReader {
   }
 
   std::optional<Pointee> context_of(const ElfSymbol& entry) const {
-    const auto found = debug_.contexts.find({section_name(entry.section), entry.value});
+    const auto found = debug_.contexts.find({section_name(code_, entry.section), entry.value});
     return found == debug_.contexts.end() ? std::nullopt : std::optional(found->second);
-  }
-
-  std::vector<const ElfSymbol*> functions_in(std::string_view section) const {
-    std::vector<const ElfSymbol*> found;
-    for (const auto& [at, symbol] : functions_) {
-      if (symbol->is_global && section_name(at.section) == section) {
-        found.push_back(symbol);
-      }
-    }
-    return found;
   }
 
   // The number of a map, which joins the others if it is new.
@@ -227,7 +120,7 @@ class ObjectReader {
     });
     if (named == code_.symbols.end()) {
       return error_at(
-          at, ErrorCode::elf_malformed,
+          code_, at, ErrorCode::elf_malformed,
           fmt::format("address of {}+{:#x}, where no map's symbol is", section.name, offset));
     }
     const auto known = std::ranges::find(maps_, named->name, &ObjectMap::name);
@@ -244,7 +137,7 @@ class ObjectReader {
       map.definition = {
           .type = word(0), .key_bytes = word(1), .value_bytes = word(2), .max_entries = word(3)};
     } else {
-      return error_at(at, ErrorCode::elf_unsupported,
+      return error_at(code_, at, ErrorCode::elf_unsupported,
                       fmt::format("nothing says what kind of map '{}' is", map.name),
                       "compile with -g: BTF describes the maps in .maps");
     }
@@ -267,20 +160,6 @@ class ObjectReader {
     return static_cast<std::uint32_t>(externs_.size() - 1);
   }
 
-  // The region of a variable of the kernel, of which nothing is known but its size.
-  std::uint32_t kernel_variable(const std::string& name, const ExternDeclaration& declaration) {
-    const auto known = variables_.find(name);
-    if (known != variables_.end()) {
-      return known->second;
-    }
-    const std::uint64_t size = std::clamp<std::uint64_t>(declaration.bytes, 8, kMostVariableBytes);
-    data_sections_.push_back(kNoSection);
-    data_.push_back({.name = name, .address = {}, .bytes = std::vector<std::byte>(size)});
-    const auto number = static_cast<std::uint32_t>(data_.size() - 1);
-    variables_.emplace(name, number);
-    return number;
-  }
-
   // The number of a function in the program, which it joins if it is new.
   std::uint32_t number_of(const ElfSymbol& function) {
     const auto [known, is_new] = numbers_.try_emplace({function.section, function.value},
@@ -291,50 +170,22 @@ class ObjectReader {
     return known->second;
   }
 
-  // The region of a jump table that a function loads the address of, of as many elements as its
-  // symbol says. Elements are bytes of that function's section.
-  Result<std::uint32_t> jump_table(ElfAddress at, const ElfSymbol& symbol) {
-    const std::span<const std::byte> all = code_.jump_tables.at(symbol.section);
-    if (symbol.size == 0 || symbol.size % kAddressBytes != 0 || symbol.value > all.size() ||
-        symbol.size > all.size() - symbol.value) {
-      return error_at(at, ErrorCode::elf_malformed,
-                      fmt::format("jump table '{}' is {} bytes from {:#x} on: expected whole "
-                                  "elements of 8 within the section of {} bytes",
-                                  symbol.name, symbol.size, symbol.value, all.size()));
-    }
-    const auto known = std::ranges::find(jump_tables_, symbol.name, &JumpTable::name);
-    if (known != jump_tables_.end()) {
-      return known->region;
-    }
-    data_sections_.push_back(kNoSection);
-    data_.push_back({.name = symbol.name,
-                     .address = {},
-                     .bytes = std::vector<std::byte>(symbol.size),
-                     .writable = false});
-    const auto region = static_cast<std::uint32_t>(data_.size() - 1);
-    jump_tables_.push_back({.name = symbol.name,
-                            .region = region,
-                            .section = at.section,
-                            .elements = all.subspan(symbol.value, symbol.size)});
-    return region;
-  }
-
   // Where the functions of the program came to lie is known now.
   Result<void> copy_jump_tables() {
-    std::ranges::sort(jump_tables_, {}, &JumpTable::name);
-    for (const JumpTable& table : jump_tables_) {
+    for (const ObjectJumpTable& table : data_.jump_tables()) {
       for (std::size_t offset = 0; offset < table.elements.size(); offset += kAddressBytes) {
         const ElfAddress to{
             .section = table.section,
             .offset = load<std::uint64_t>(table.elements.data() + offset, code_.order)};
         const auto slot = slot_at(to);
         if (!slot) {
-          return Error{.code = ErrorCode::elf_malformed,
-                       .message = fmt::format(
-                           "element {} of jump table '{}' leads to {}+{:#x}, which is in "
-                           "no function of the program",
-                           offset / kAddressBytes, table.name, section_name(to.section), to.offset),
-                       .where = {.file = code_.file}};
+          return Error{
+              .code = ErrorCode::elf_malformed,
+              .message = fmt::format("element {} of jump table '{}' leads to {}+{:#x}, which is in "
+                                     "no function of the program",
+                                     offset / kAddressBytes, table.name,
+                                     section_name(code_, to.section), to.offset),
+              .where = {.file = code_.file}};
         }
         program_.code_pointers.push_back({.region = table.name, .offset = offset, .slot = *slot});
       }
@@ -354,38 +205,22 @@ class ObjectReader {
     return std::nullopt;
   }
 
-  // The number of a section's region, which joins the data if it is new.
-  std::uint32_t region_of(std::size_t section) {
-    const auto [known, is_new] =
-        regions_.try_emplace(section, static_cast<std::uint32_t>(data_sections_.size()));
-    if (is_new) {
-      const ElfDataSection& data = code_.data.at(section);
-      data_sections_.push_back(section);
-      data_.push_back({.name = data.name, .writable = data.writable});
-      std::vector<std::byte>& bytes = data_.back().bytes;
-      reserve_in_huge_pages(bytes, data.size);
-      bytes.assign(data.bytes.begin(), data.bytes.end());
-      bytes.resize(data.size);
-    }
-    return known->second;
-  }
-
   // Fills in nothing, but says where which address belongs.
   Result<void> copy_data(std::uint32_t region) {
-    const std::size_t section = data_sections_[region];
-    if (section == kNoSection) {
+    const std::optional<std::size_t> section = data_.section_of(region);
+    if (!section) {
       return success();
     }
-    const ElfDataSection& data = code_.data.at(section);
+    const ElfDataSection& data = code_.data.at(*section);
     std::uint64_t free_from = 0;  // after the pointer before
     for (const ElfRelocation& relocation : data.relocations) {
-      const ElfAddress at{.section = section, .offset = relocation.offset};
+      const ElfAddress at{.section = *section, .offset = relocation.offset};
       if (relocation.type != kRelocationAbs64) {
         return unsupported(at, relocation);
       }
       if (relocation.offset < free_from || data.size < kAddressBytes ||
           relocation.offset > data.size - kAddressBytes) {
-        return error_at(at, ErrorCode::elf_malformed,
+        return error_at(code_, at, ErrorCode::elf_malformed,
                         "expected a pointer of eight bytes of its own within the section");
       }
       free_from = relocation.offset + kAddressBytes;
@@ -409,42 +244,43 @@ class ObjectReader {
     if (symbol.section == SHN_UNDEF) {
       const auto declared = debug_.externs.find(symbol.name);
       if (declared == debug_.externs.end()) {
-        return error_at(at, ErrorCode::elf_undefined_symbol,
+        return error_at(code_, at, ErrorCode::elf_undefined_symbol,
                         fmt::format("address of '{}', which is not in this object", symbol.name),
                         "`bpftool gen object` links it with the object that has it");
       }
       if (declared->second.is_function) {
         return Target{.kind = ObjectTarget::external, .number = extern_number(symbol.name)};
       }
-      return Target{.number = kernel_variable(symbol.name, declared->second), .addend = addend};
+      return Target{.number = data_.of_kernel_variable(symbol.name, declared->second),
+                    .addend = addend};
     }
     const ElfAddress place{.section = symbol.section, .offset = symbol.value + addend};
     if (code_.sections.contains(symbol.section)) {
-      const auto function = functions_.find(place);
-      if (function == functions_.end()) {
-        return error_at(at, ErrorCode::elf_malformed,
+      const ElfSymbol* const function = functions_.at(place);
+      if (function == nullptr) {
+        return error_at(code_, at, ErrorCode::elf_malformed,
                         fmt::format("address of {}+{:#x}, where no function's symbol is",
-                                    section_name(place.section), place.offset));
+                                    section_name(code_, place.section), place.offset));
       }
-      return Target{.kind = ObjectTarget::function, .number = number_of(*function->second)};
+      return Target{.kind = ObjectTarget::function, .number = number_of(*function)};
     }
     if (code_.jump_tables.contains(symbol.section)) {
-      FARCALL_TRY(region, jump_table(at, symbol));
+      FARCALL_TRY(region, data_.of_jump_table(at, symbol));
       return Target{.number = region, .addend = addend};
     }
     const auto data = code_.data.find(symbol.section);
     if (data == code_.data.end()) {
       return error_at(
-          at, ErrorCode::elf_unsupported,
+          code_, at, ErrorCode::elf_unsupported,
           fmt::format("address of '{}', which is neither code nor a variable", symbol.name));
     }
     // One byte after the end is a place that C may point to.
     if (place.offset > data->second.size || data->second.size == 0) {
-      return error_at(at, ErrorCode::elf_malformed,
+      return error_at(code_, at, ErrorCode::elf_malformed,
                       fmt::format("address of {}+{:#x}, which has {} bytes", data->second.name,
                                   place.offset, data->second.size));
     }
-    return Target{.number = region_of(symbol.section), .addend = place.offset};
+    return Target{.number = data_.of_section(symbol.section), .addend = place.offset};
   }
 
   Result<void> copy_function(const ElfSymbol& function) {
@@ -453,13 +289,13 @@ class ObjectReader {
     const std::size_t section_bytes = section.bytes.size();
     if (function.value % kSlotBytes != 0 || function.size % kSlotBytes != 0 || function.size == 0 ||
         function.value > section_bytes || function.size > section_bytes - function.value) {
-      return error_at(start, ErrorCode::elf_malformed,
+      return error_at(code_, start, ErrorCode::elf_malformed,
                       fmt::format("function {} is {} bytes from here: expected whole slots within "
                                   "the section of {} bytes",
                                   function.name, function.size, section_bytes));
     }
     if (program_.slots.size() + function.size / kSlotBytes > kMostSlots) {
-      return error_at(start, ErrorCode::elf_unsupported,
+      return error_at(code_, start, ErrorCode::elf_unsupported,
                       fmt::format("more than {} slots of code", kMostSlots));
     }
     std::string name = function.name;
@@ -486,7 +322,7 @@ class ObjectReader {
 
   // Says where the slots of a function that was copied are from.
   void add_origins(const ElfCodeSection& section, const ElfSymbol& function, SlotIndex begin) {
-    const std::string part = part_name(function.section);
+    const std::string part = part_name(code_, function.section);
     const std::uint64_t end = function.value + function.size;
     program_.origins.add(part, function.value, function.size / kSlotBytes);
     for (auto line = debug_.lines.lower_bound({section.name, function.value});
@@ -521,7 +357,7 @@ class ObjectReader {
         fitted = fit(*core.value, std::span(program_.slots).subspan(at));
       }
       if (!fitted) {
-        return error_at({.section = function.section, .offset = offset}, fitted.error().code,
+        return error_at(code_, {.section = function.section, .offset = offset}, fitted.error().code,
                         fmt::format("{}: {}", core.what, fitted.error().message),
                         "without '-- btf' it stands as it was compiled");
       }
@@ -564,7 +400,8 @@ class ObjectReader {
                             const ElfRelocation& relocation) {
     const auto slot = static_cast<SlotIndex>(program_.slots.size() - 1);
     if (at.offset + 2 * kSlotBytes > section.bytes.size()) {
-      return error_at(at, ErrorCode::elf_malformed, "the second slot of this load is missing");
+      return error_at(code_, at, ErrorCode::elf_malformed,
+                      "the second slot of this load is missing");
     }
     // The addend is in the first slot, of 32 bits with sign.
     const auto addend = static_cast<std::uint64_t>(std::int64_t{program_.slots[slot].imm});
@@ -601,7 +438,7 @@ class ObjectReader {
     const bool one =
         std::next(found) == section.relocations.end() || std::next(found)->offset >= end;
     if (!one || found->offset != at.offset) {
-      return error_at(at, ErrorCode::elf_malformed,
+      return error_at(code_, at, ErrorCode::elf_malformed,
                       "expected one relocation at most for a slot, at its start");
     }
     return &*found;
@@ -609,7 +446,7 @@ class ObjectReader {
 
   Error unsupported(ElfAddress at, const ElfRelocation& relocation) const {
     return error_at(
-        at, ErrorCode::elf_unsupported,
+        code_, at, ErrorCode::elf_unsupported,
         fmt::format("relocation of type {} against '{}': expected one of a pseudo call (type {}), "
                     "of a 64-bit load ({}), or of a pointer in data ({})",
                     relocation.type, code_.symbols[relocation.symbol].name, R_BPF_64_32,
@@ -629,35 +466,31 @@ class ObjectReader {
       target = {.section = symbol.section, .offset = symbol.value};
       ++displacement;
     } else if (slot.imm == -1) {
-      return error_at(at, ErrorCode::elf_unrelocated_call,
+      return error_at(code_, at, ErrorCode::elf_unrelocated_call,
                       "the call's imm is -1, and there is no relocation to say whom it calls");
     }
     target.offset += static_cast<std::uint64_t>(displacement) * kSlotBytes;
-    const auto function = functions_.find(target);
-    if (function == functions_.end()) {
-      return error_at(
-          at, ErrorCode::elf_malformed,
-          fmt::format("call to {}{:+#x}, where no function's symbol is",
-                      section_name(target.section), static_cast<std::int64_t>(target.offset)));
+    const ElfSymbol* const function = functions_.at(target);
+    if (function == nullptr) {
+      return error_at(code_, at, ErrorCode::elf_malformed,
+                      fmt::format("call to {}{:+#x}, where no function's symbol is",
+                                  section_name(code_, target.section),
+                                  static_cast<std::int64_t>(target.offset)));
     }
-    return function->second;
+    return function;
   }
 
   const ElfCode& code_;
   const DebugInfo& debug_;
-  std::map<ElfAddress, const ElfSymbol*> functions_;  // all of the object
-  std::map<ElfAddress, std::uint32_t> numbers_;       // of those in the program
-  std::vector<const ElfSymbol*> chosen_;              // by number
+  ObjectFunctions functions_;
+  ObjectData data_;
+  std::map<ElfAddress, std::uint32_t> numbers_;  // of the functions in the program
+  std::vector<const ElfSymbol*> chosen_;         // by number
   std::vector<Named> named_;
-  std::map<std::size_t, std::uint32_t> regions_;  // of sections that are data of the program
-  std::vector<std::size_t> data_sections_;        // by number of the region
-  std::size_t copied_data_ = 0;                   // how many regions' pointers are known
-  std::vector<MemoryRegion> data_;
+  std::size_t copied_data_ = 0;  // how many regions' pointers are known
   std::vector<ObjectAddress> addresses_;
   std::vector<ObjectMap> maps_;
   std::vector<ObjectExtern> externs_;
-  std::map<std::string, std::uint32_t> variables_;  // of the kernel, by name: their regions
-  std::vector<JumpTable> jump_tables_;
   Program program_;
 };
 

@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <functional>
-#include <iterator>
 #include <utility>
 
+#include "campaign/edits.hpp"
 #include "run/pipeline.hpp"
 
 namespace farcall::campaign {
@@ -19,43 +18,6 @@ constexpr std::uint64_t kBudgetAtLeast = 2000;
 
 // So many candidates go to the guest at a time.
 constexpr std::size_t kMostAtOnce = 512;
-
-using Edit = std::function<void(Sketch&)>;
-
-// A line of a program by its place, as edits name it.
-struct LineAt {
-  std::size_t program;
-  std::size_t function;
-  std::size_t line;
-};
-
-std::vector<LineAt> lines_of(const Sketch& sketch) {
-  std::vector<LineAt> all;
-  for (std::size_t p = 0; p < sketch.programs.size(); ++p) {
-    for (std::size_t f = 0; f < sketch.programs[p].functions.size(); ++f) {
-      const auto& lines = sketch.programs[p].functions[f].lines;
-      for (std::size_t i = 0; i < lines.size(); ++i) {
-        if (!is_label(lines[i])) {
-          all.push_back({p, f, i});
-        }
-      }
-    }
-  }
-  return all;
-}
-
-std::string& line(Sketch& sketch, LineAt at) {
-  return sketch.programs[at.program].functions[at.function].lines[at.line];
-}
-
-// Lines that an edit takes away are empty until all edits are done.
-void drop_empty_lines(Sketch& sketch) {
-  for (SketchProgram& program : sketch.programs) {
-    for (SketchFunction& function : program.functions) {
-      std::erase_if(function.lines, [](const std::string& text) { return text.empty(); });
-    }
-  }
-}
 
 Error error(std::string message, std::string hint = {}) {
   return {.code = ErrorCode::usage_bad_argument,
@@ -114,18 +76,19 @@ class Reducer {
         seed_ = 0;
       }
     }
-    simplest_axes();
+    take(simpler_axes(sketch_));
     take({[](Sketch& sketch) { sketch.places.clear(); }});
     std::size_t size = 0;
     do {
       size = case_text(sketch_).size();
-      promote_functions();
+      take(single_functions(sketch_));
       remove_lines();
-      simplify_lines();
+      while (take(simpler_lines(sketch_))) {
+      }
       remove_declarations();
       shrink_bytes();
-      shrink_numbers();
-      simplest_axes();
+      take(rounder_places(sketch_));
+      take(simpler_axes(sketch_));
     } while (case_text(sketch_).size() < size);
   }
 
@@ -186,8 +149,7 @@ class Reducer {
     for (const Edit* const edit : edits) {
       (*edit)(changed);
     }
-    drop_empty_lines(changed);
-    return tidied(std::move(changed));
+    return tidied(without_empty_lines(std::move(changed)));
   }
 
   // Tries each edit by itself, and keeps as many of those that count as go together. Whether one
@@ -229,64 +191,11 @@ class Reducer {
     return true;
   }
 
-  void simplest_axes() {
-    std::vector<Edit> edits = {[](Sketch& sketch) { sketch.axes = {}; }};
-    for (std::size_t i = 0; i < model::kAxisCount; ++i) {
-      edits.emplace_back([i](Sketch& sketch) {
-        set_value(sketch.axes, static_cast<model::Axis>(i),
-                  value_of(model::AxisValues{}, static_cast<model::Axis>(i)));
-      });
-    }
-    if (sketch_.axes != model::AxisValues{}) {
-      take(edits);
-    }
-  }
-
-  // One function alone, instead of what calls it.
-  void promote_functions() {
-    std::vector<Edit> edits;
-    for (std::size_t p = 0; p < sketch_.programs.size(); ++p) {
-      for (std::size_t f = p == 0 ? 1 : 0; f < sketch_.programs[p].functions.size(); ++f) {
-        for (const bool sets_result : {false, true}) {
-          edits.emplace_back([p, f, sets_result](Sketch& sketch) {
-            if (p >= sketch.programs.size() || f >= sketch.programs[p].functions.size()) {
-              return;  // another one is alone already
-            }
-            SketchProgram program = sketch.programs[p];
-            std::swap(program.functions[0], program.functions[f]);
-            if (f != 0) {
-              program.functions.erase(program.functions.begin() + static_cast<std::ptrdiff_t>(f));
-            }
-            program.functions[0].name = "main";
-            if (sets_result) {
-              auto& lines = program.functions[0].lines;
-              lines.insert(lines.begin(), "mov %r0, 0");
-            }
-            sketch.programs[0] = std::move(program);
-          });
-        }
-      }
-    }
-    take(edits);
-  }
-
+  // Blocks of half the lines, then of a quarter, and so on; of single ones as long as one can go.
   void remove_lines() {
-    for (std::size_t size = std::max<std::size_t>(lines_of(sketch_).size() / 2, 1);;
+    for (std::size_t size = std::max<std::size_t>(instruction_count(sketch_) / 2, 1);;
          size = std::max<std::size_t>(size / 2, 1)) {
-      bool some = true;
-      while (some) {
-        const std::vector<LineAt> lines = lines_of(sketch_);
-        std::vector<Edit> edits;
-        // From the end: what uses a value goes before what makes it.
-        for (std::size_t end = lines.size(); end > 0; end -= std::min(size, end)) {
-          const std::size_t begin = end - std::min(size, end);
-          edits.emplace_back([lines, begin, end](Sketch& sketch) {
-            for (std::size_t i = begin; i < end; ++i) {
-              line(sketch, lines[i]).clear();
-            }
-          });
-        }
-        some = take(edits) && size == 1;
+      while (take(fewer_lines(sketch_, size)) && size == 1) {
       }
       if (size == 1) {
         return;
@@ -294,124 +203,8 @@ class Reducer {
     }
   }
 
-  // `mov`, `ja` instead of something else; 0 and 1 as numbers.
-  void simplify_lines() {
-    bool some = true;
-    while (some) {
-      std::vector<Edit> edits;
-      for (const LineAt at : lines_of(sketch_)) {
-        const std::string text = line(sketch_, at);
-        for (std::string& simpler : simpler_lines(text)) {
-          edits.emplace_back([at, text, simpler = std::move(simpler)](Sketch& sketch) {
-            if (line(sketch, at) == text) {
-              line(sketch, at) = simpler;
-            }
-          });
-        }
-      }
-      some = take(edits);
-    }
-  }
-
-  static std::vector<std::string> simpler_lines(const std::string& text) {
-    std::vector<std::string> simpler;
-    const std::string mnemonic = text.substr(0, text.find(' '));
-    const std::string operands = text.substr(std::min(text.size(), mnemonic.size() + 1));
-    const std::string first = operands.substr(0, operands.find(','));
-    const std::size_t comma = text.rfind(", ");
-    const bool is_jump =
-        mnemonic.starts_with('j') && mnemonic != "ja" && comma != std::string::npos;
-    const bool is_set = mnemonic == "mov" || mnemonic == "lddw";
-    if (is_table(text)) {  // an element less
-      if (comma != std::string::npos) {
-        simpler.push_back(text.substr(0, comma));
-      }
-      return simpler;
-    }
-    if (is_jump) {
-      simpler.push_back("ja " + text.substr(comma + 2));
-    } else if (mnemonic == "call" || mnemonic == "callx") {
-      simpler.emplace_back("mov %r0, 0");
-    } else if (!is_set && first.starts_with("%r") && comma != std::string::npos) {
-      if (text.substr(comma + 2).starts_with('%')) {
-        simpler.push_back(fmt::format("mov {}, {}", first, text.substr(comma + 2)));
-      }
-      simpler.push_back(fmt::format("mov {}, 0", first));
-      simpler.push_back(fmt::format("mov {}, -1", first));
-    }
-    // A smaller number in place of the last operand.
-    const std::string last = comma == std::string::npos ? "" : text.substr(comma + 2);
-    const bool is_number =
-        !last.empty() &&
-        (std::isdigit(static_cast<unsigned char>(last.front())) != 0 || last.front() == '-');
-    if (is_number && !is_jump) {
-      const bool negative = last.front() == '-';
-      const std::uint64_t value =
-          negative ? static_cast<std::uint64_t>(std::stoll(last)) : std::stoull(last, nullptr, 0);
-      const std::string head = text.substr(0, comma + 2);
-      const std::string mov_head = mnemonic == "lddw" ? "mov" + head.substr(4) : head;
-      // `-1` is simpler than any number but 0 and 1: so nothing goes round in circles.
-      if (value > 1) {
-        for (const char* const number : {"0", "1"}) {
-          simpler.push_back(mov_head + number);
-        }
-        const bool shifts =
-            mnemonic.find("sh") != std::string::npos;  // -1 would be beyond the width
-        if (value != UINT64_MAX && !shifts) {
-          simpler.push_back(mov_head + "-1");
-        }
-        if (value < 1ULL << 31 && !negative) {
-          simpler.push_back(fmt::format("{}{}", mov_head, value / 2));
-        }
-      } else if (value == 1) {
-        simpler.push_back(mov_head + "0");
-      }
-    } else if (is_set && last.starts_with('%')) {
-      simpler.push_back(text.substr(0, comma + 2) + "0");
-    }
-    return simpler;
-  }
-
-  template <typename List>
-  void removals(std::vector<Edit>& edits, List Sketch::* list) {
-    for (std::size_t i = 0; i < (sketch_.*list).size(); ++i) {
-      const auto item = (sketch_.*list)[i];
-      edits.emplace_back([list, item](Sketch& sketch) {
-        const auto found = std::ranges::find(sketch.*list, item);
-        if (found != (sketch.*list).end()) {
-          (sketch.*list).erase(found);
-        }
-      });
-    }
-  }
-
   void remove_declarations() {
-    std::vector<Edit> edits;
-    removals(edits, &Sketch::data);
-    removals(edits, &Sketch::arrays);
-    removals(edits, &Sketch::externals);
-    removals(edits, &Sketch::places);
-    edits.emplace_back([](Sketch& sketch) { sketch.mem.reset(); });
-    edits.emplace_back([](Sketch& sketch) { sketch.callx = bpf::Callx::none; });
-    for (std::size_t i = 0; i < sketch_.registers.size(); ++i) {
-      if (sketch_.registers[i]) {
-        edits.emplace_back([i](Sketch& sketch) { sketch.registers[i].reset(); });
-      }
-    }
-    for (const SketchExternal& item : sketch_.externals) {
-      const auto change = [&](auto how) {
-        edits.emplace_back([item, how](Sketch& sketch) {
-          const auto found = std::ranges::find(sketch.externals, item);
-          if (found != sketch.externals.end()) {
-            how(*found);
-          }
-        });
-      };
-      change([](SketchExternal& external) { external.returns.clear(); });
-      change([](SketchExternal& external) { external.takes = 0; });
-      change([](SketchExternal& external) { external.fills.reset(); });
-    }
-    while (take(edits)) {
+    while (take(fewer_declarations(sketch_))) {
     }
     // Programs of arrays, one at a time.
     for (std::size_t a = 0; a < sketch_.arrays.size(); ++a) {
@@ -424,66 +217,15 @@ class Reducer {
     }
   }
 
-  // Memory: half of it, and zeros.
+  // Memory: half of it, a byte less, and zeros.
   void shrink_bytes() {
-    const auto each_bytes = [](Sketch& sketch, auto visit) {
-      if (sketch.mem) {
-        visit(*sketch.mem);
+    for (std::size_t i = 0; i < count_of_bytes(sketch_); ++i) {
+      while (take({half_the_bytes(i)})) {
       }
-      for (SketchData& data : sketch.data) {
-        visit(data.bytes);
+      for (int times = 0; times < 8 && take({one_byte_less(i)}); ++times) {
       }
-    };
-    std::size_t count = 0;
-    each_bytes(sketch_, [&](auto&) { ++count; });
-    const auto change = [each_bytes](std::size_t number, auto how) -> Edit {
-      return [each_bytes, number, how](Sketch& sketch) {
-        std::size_t at = 0;
-        each_bytes(sketch, [&](std::vector<std::byte>& bytes) {
-          if (at++ == number) {
-            how(bytes);
-          }
-        });
-      };
-    };
-    for (std::size_t i = 0; i < count; ++i) {
-      const auto half = [](std::vector<std::byte>& bytes) { bytes.resize((bytes.size() + 1) / 2); };
-      while (take({change(i, half)})) {
-      }
-      const auto less = [](std::vector<std::byte>& bytes) {
-        bytes.resize(std::max<std::size_t>(bytes.size(), 2) - 1);
-      };
-      for (int times = 0; times < 8 && take({change(i, less)}); ++times) {
-      }
-      take({change(i,
-                   [](std::vector<std::byte>& bytes) { std::ranges::fill(bytes, std::byte{0}); })});
+      take({zeroed_bytes(i)});
     }
-  }
-
-  // Places: fewer digits.
-  void shrink_numbers() {
-    std::vector<Edit> edits;
-    for (const auto& place : sketch_.places) {
-      const std::size_t plus = place.second.find("+0x");
-      if (plus == std::string::npos) {
-        continue;
-      }
-      const std::uint64_t offset = std::stoull(place.second.substr(plus + 1), nullptr, 16);
-      for (unsigned bits = 60; bits >= 2; bits -= 2) {
-        const std::uint64_t rounded = offset >> bits << bits;
-        if (rounded != 0 && rounded != offset) {
-          const std::string simpler =
-              fmt::format("{}+{:#x}", place.second.substr(0, plus), rounded);
-          edits.emplace_back([place, simpler](Sketch& sketch) {
-            const auto found = std::ranges::find(sketch.places, place);
-            if (found != sketch.places.end()) {
-              found->second = simpler;
-            }
-          });
-        }
-      }
-    }
-    take(edits);
   }
 
   // Run once more as it is now: what was seen last need not be of it.

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "case/hardware.hpp"
-#include "edges/edges.hpp"
 #include "model/axes.hpp"
+#include "selection/edges.hpp"
 
 namespace farcall::campaign {
 namespace {
@@ -79,7 +79,8 @@ void edge_place(Choices& choices, Sketch& sketch) {
     return;
   }
   model::Placement to = cell.value().placement;
-  if (!edges::place_at_edge(choices.below(edges::edge_count()), *cell.value().program, to)) {
+  if (!selection::place_at_edge(choices.below(selection::edge_count()), *cell.value().program,
+                                to)) {
     return;
   }
   if (std::ranges::any_of(to.functions, [](GuestAddress at) { return at < kText; })) {

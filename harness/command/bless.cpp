@@ -12,8 +12,8 @@
 #include "case/find.hpp"
 #include "case/matrix.hpp"
 #include "command/commands.hpp"
-#include "run/code_layout.hpp"
 #include "run/pipeline.hpp"
+#include "selection/code_layout.hpp"
 
 namespace farcall::command {
 namespace {
@@ -30,7 +30,7 @@ struct BlessedFile {
 
 // Those without a fault in them.
 Result<std::vector<cases::PlacedCell>> right_cells(const cases::Case& parsed) {
-  FARCALL_TRY(cells, cases::placed_cells(parsed, run::code_layout()));
+  FARCALL_TRY(cells, cases::placed_cells(parsed, selection::code_layout()));
   std::erase_if(cells, [](const auto& placed) { return placed.cell.control.has_value(); });
   return std::move(cells);
 }

@@ -8,7 +8,7 @@
 #include "command/options.hpp"
 #include "run/machine_run.hpp"
 #include "run/pipeline.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "vm/machine.hpp"
 
 namespace farcall::command {
@@ -23,7 +23,7 @@ struct ConsoleArguments {
 // Runs the cell's program and shows what the guest wrote to its console meanwhile. What a guest
 // said that failed is in the error.
 Result<void> show_console(const ConsoleArguments& arguments) {
-  FARCALL_TRY(document, run::select_cell(arguments.cell));
+  FARCALL_TRY(document, selection::select_cell(arguments.cell));
   const check::Testimony prepared = run::prepare(document, 0);
   if (!prepared.job) {
     return run::no_image(document, prepared);

@@ -18,7 +18,7 @@
 #include "process/search_path.hpp"
 #include "run/machine_run.hpp"
 #include "run/pipeline.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "vm/foreground.hpp"
 #include "vm/machine.hpp"
 #include "wire/mailbox.hpp"
@@ -47,8 +47,8 @@ std::string subject(const DebugArguments& arguments) {
 }
 
 Result<model::Document> load(const DebugArguments& arguments) {
-  return arguments.from.empty() ? run::select_cell(arguments.cell)
-                                : run::read_document_file(arguments.from);
+  return arguments.from.empty() ? selection::select_cell(arguments.cell)
+                                : selection::read_document_file(arguments.from);
 }
 
 Result<debug::StopPoint> stop_point(const DebugArguments& arguments,

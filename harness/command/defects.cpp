@@ -14,7 +14,7 @@
 #include "case/matrix.hpp"
 #include "command/commands.hpp"
 #include "kernel/guest.hpp"
-#include "run/code_layout.hpp"
+#include "selection/code_layout.hpp"
 #include "stock/linux_cells.hpp"
 #include "stock/probe.hpp"
 #include "stock/run_in_kernel.hpp"
@@ -36,7 +36,7 @@ struct KnownCase {
 
 Result<KnownCase> read_known(const std::string& path) {
   FARCALL_TRY(parsed, cases::read_case(path));
-  FARCALL_TRY(cells, cases::cells(parsed, run::code_layout()));
+  FARCALL_TRY(cells, cases::cells(parsed, selection::code_layout()));
   KnownCase read{.name = parsed.name, .summary = parsed.summary};
   for (model::Cell& cell : cells) {
     std::ranges::copy(cell.expected.known, std::back_inserter(read.known));

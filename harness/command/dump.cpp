@@ -22,7 +22,7 @@
 #include "run/machine_run.hpp"
 #include "run/pipeline.hpp"
 #include "run/runner.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 
 namespace farcall::command {
 namespace {
@@ -245,7 +245,7 @@ std::vector<std::string> stage_names() {
 }
 
 ExitCode dump(const DumpArguments& arguments) {
-  auto document = run::select_cell(arguments.cell);
+  auto document = selection::select_cell(arguments.cell);
   if (!document) {
     return report_error(document.error());
   }

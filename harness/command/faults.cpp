@@ -31,7 +31,7 @@ struct FaultsArguments {
   bool list = false;
   FaultsFormat format = FaultsFormat::text;
   std::string output;
-  run::Selection selection;
+  selection::Selection selection;
   std::vector<std::string> jits = {"farcall"};
   run::RunnerOptions runner;
 };
@@ -99,7 +99,7 @@ ExitCode run_faults(const FaultsArguments& arguments) {
     return report_error(named.error());
   }
   const std::vector<engine::Jit>& jits = named.value();
-  auto selected = run::select_cells(arguments.selection);
+  auto selected = selection::select_cells(arguments.selection);
   if (!selected) {
     return report_error(selected.error());
   }

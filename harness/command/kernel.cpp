@@ -30,7 +30,7 @@
 #include "kernel/store.hpp"
 #include "kernel/version.hpp"
 #include "model/json.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "stock/capture.hpp"
 #include "stock/run_in_kernel.hpp"
 
@@ -280,7 +280,7 @@ struct CaptureArguments {
 };
 
 Result<void> write_capture(const CaptureArguments& arguments) {
-  FARCALL_TRY(document, run::select_cell(arguments.cell));
+  FARCALL_TRY(document, selection::select_cell(arguments.cell));
   document.cell.expected.rejection.reset();  // there is no code of what is rejected
   FARCALL_TRY(kernel, stock::stock_kernel(arguments.kernel, arguments.fresh_boot));
   const stock::LinuxCell cell = stock::linux_cell(document.cell, kernel.asked.facts);

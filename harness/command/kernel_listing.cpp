@@ -9,7 +9,7 @@
 #include "command/interruption.hpp"
 #include "kernel/bpftool.hpp"
 #include "kernel/store.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "stock/kernel.hpp"
 #include "stock/listing.hpp"
 
@@ -111,7 +111,7 @@ Result<bool> compare(const stock::StockKernel& kernel,
 }
 
 Result<bool> compare_all(const ListingArguments& arguments) {
-  FARCALL_TRY(selected, run::select_cells({.paths = {arguments.cases.string()}}));
+  FARCALL_TRY(selected, selection::select_cells({.paths = {arguments.cases.string()}}));
   if (!selected.bad.empty()) {
     return selected.bad.front().error;
   }

@@ -6,13 +6,13 @@
 
 #include "command/commands.hpp"
 #include "command/options.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 
 namespace farcall::command {
 namespace {
 
-ExitCode list(const run::Selection& selection) {
-  const auto selected = run::select_cells(selection, cases::Contents::none);
+ExitCode list(const selection::Selection& selection) {
+  const auto selected = selection::select_cells(selection, cases::Contents::none);
   if (!selected) {
     return report_error(selected.error());
   }
@@ -26,7 +26,7 @@ ExitCode list(const run::Selection& selection) {
     name.resize(std::max<std::size_t>(name.size(), 48), ' ');
     fmt::print("{} {}\n", name, document.cell.case_path);
   }
-  for (const run::BadFile& bad : selected.value().bad) {
+  for (const selection::BadFile& bad : selected.value().bad) {
     report_error(bad.error);
   }
   return selected.value().bad.empty() ? ExitCode::passed : ExitCode::bad_input;
@@ -35,7 +35,7 @@ ExitCode list(const run::Selection& selection) {
 }  // namespace
 
 Command list_command(CLI::App& app, const Invocation& /*unused*/) {
-  const auto selection = std::make_shared<run::Selection>();
+  const auto selection = std::make_shared<selection::Selection>();
   CLI::App* const list_app = app.add_subcommand("list", "Print the names of cells");
   list_app->add_option("PATH", selection->paths, "Case files, folders, FILE@CELL, or -")
       ->required();

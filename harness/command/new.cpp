@@ -15,9 +15,9 @@
 #include "case/matrix.hpp"
 #include "command/commands.hpp"
 #include "command/options.hpp"
-#include "run/code_layout.hpp"
 #include "run/pipeline.hpp"
 #include "run/runner.hpp"
+#include "selection/code_layout.hpp"
 
 namespace farcall::command {
 namespace {
@@ -184,7 +184,7 @@ std::string call_lines(const model::Verdict& verdict) {
 Result<std::vector<model::Cell>> cells_of(const std::string& text, const std::string& name,
                                           cases::KernelFiles* kernels) {
   FARCALL_TRY(parsed, cases::parse_case(text, name, {}, kernels));
-  return cases::cells(parsed, run::code_layout());
+  return cases::cells(parsed, selection::code_layout());
 }
 
 Result<bpf::InterpreterRun> interpreted(const Draft& draft, const std::string& name) {

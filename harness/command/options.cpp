@@ -17,7 +17,7 @@ CLI::Option* one_each(CLI::Option* option) {
   return option->expected(1)->allow_extra_args(false)->take_all();
 }
 
-void add_selection(CLI::App& command, run::Selection& selection) {
+void add_selection(CLI::App& command, selection::Selection& selection) {
   one_each(
       command.add_option("--filter", selection.filters,
                          "Only cells whose name matches this pattern; may be given several times"))

@@ -9,7 +9,7 @@
 
 #include "command/commands.hpp"
 #include "run/runner.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "show/tag.hpp"
 #include "vm/host.hpp"
 
@@ -20,7 +20,7 @@ namespace farcall::command {
 CLI::Option* one_each(CLI::Option* option);
 
 // --filter, --where and --shard.
-void add_selection(CLI::App& command, run::Selection& selection);
+void add_selection(CLI::App& command, selection::Selection& selection);
 
 // --shard I/N of it; `help` says what a part is.
 void add_shard(CLI::App& command, report::Shard& shard, const std::string& help);

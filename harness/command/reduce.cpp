@@ -13,7 +13,7 @@
 #include "command/options.hpp"
 #include "command/shell_word.hpp"
 #include "model/json.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 
 namespace farcall::command {
 namespace {
@@ -27,7 +27,8 @@ struct ReduceArguments {
 };
 
 Result<model::Document> load_subject(const std::string& subject) {
-  return subject.ends_with(".json") ? run::read_document_file(subject) : run::select_cell(subject);
+  return subject.ends_with(".json") ? selection::read_document_file(subject)
+                                    : selection::select_cell(subject);
 }
 
 Result<std::string> reduced_text(const ReduceArguments& arguments) {

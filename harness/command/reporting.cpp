@@ -175,14 +175,14 @@ Result<Reporting> Reporting::open(const ReportOptions& options,
 
 ExitCode Reporting::run(const run::Documents& documents, run::RunnerOptions runner,
                         std::span<const engine::Jit> jits, report::Shard shard,
-                        const std::vector<run::BadFile>& bad,
+                        const std::vector<selection::BadFile>& bad,
                         const std::function<std::string(const run::FinishedCell&)>& replay,
-                        const std::function<std::string(const run::BadFile&)>& replay_bad) {
+                        const std::function<std::string(const selection::BadFile&)>& replay_bad) {
   const Interruption interruption;
   begin(bad.size() + (documents.size() * jits.size()), shard);
-  for (const run::BadFile& file : bad) {
+  for (const selection::BadFile& file : bad) {
     const model::Cell in_place_of_its_cells{.case_path = file.path,
-                                            .name = run::case_name(file.path)};
+                                            .name = selection::case_name(file.path)};
     const model::Verdict verdict{.findings = {model::as_finding(file.error)}};
     cell({.cell = in_place_of_its_cells, .verdict = verdict, .replay = replay_bad(file)});
     progress_->advance(true);

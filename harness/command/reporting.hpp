@@ -15,7 +15,7 @@
 #include "command/command_line.hpp"
 #include "report/report.hpp"
 #include "run/runner.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 
 namespace farcall::command {
 
@@ -56,9 +56,9 @@ class Reporting {
   // says which command runs a cell again.
   ExitCode run(const run::Documents& documents, run::RunnerOptions runner,
                std::span<const engine::Jit> jits, report::Shard shard,
-               const std::vector<run::BadFile>& bad,
+               const std::vector<selection::BadFile>& bad,
                const std::function<std::string(const run::FinishedCell&)>& replay,
-               const std::function<std::string(const run::BadFile&)>& replay_bad);
+               const std::function<std::string(const selection::BadFile&)>& replay_bad);
 
   // For who runs cells in another way: how many there will be, each of them, the end of all. The
   // exit code is that of the reported verdicts, of a signal, or of a report that cannot be written.

@@ -14,13 +14,13 @@
 #include "command/run_in_kernels.hpp"
 #include "command/shell_word.hpp"
 #include "run/runner.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 
 namespace farcall::command {
 namespace {
 
 struct RunArguments {
-  run::Selection selection;
+  selection::Selection selection;
   std::vector<std::string> from;  // stage documents instead of a selection
   std::string program;
   ReportOptions reports;
@@ -39,13 +39,13 @@ struct RunArguments {
 // Of one run, repetitions counted.
 constexpr std::size_t kMostCells = 1'000'000;
 
-Result<run::Selected> load(const RunArguments& arguments) {
+Result<selection::Selected> load(const RunArguments& arguments) {
   if (arguments.from.empty()) {
-    return run::select_cells(arguments.selection);
+    return selection::select_cells(arguments.selection);
   }
-  run::Selected selected;
+  selection::Selected selected;
   for (const std::string& path : arguments.from) {
-    auto document = run::read_document_file(path);
+    auto document = selection::read_document_file(path);
     if (document) {
       selected.documents.push_back(std::move(document).value());
     } else {
@@ -56,7 +56,7 @@ Result<run::Selected> load(const RunArguments& arguments) {
 }
 
 // In stock kernels, of which each has a JIT of its own.
-ExitCode run_in_linux(const RunArguments& arguments, const run::Selected& selected,
+ExitCode run_in_linux(const RunArguments& arguments, const selection::Selected& selected,
                       Reporting& reporting) {
   std::vector<stock::StockKernel> kernels;
   for (const std::string& name : arguments.kernels) {
@@ -72,7 +72,7 @@ ExitCode run_in_linux(const RunArguments& arguments, const run::Selected& select
     return fmt::format("{} run {} --filter {} --guest linux", program, shell_word(path),
                        shell_word(cell));
   };
-  const auto replay_bad = [&](const run::BadFile& file) {
+  const auto replay_bad = [&](const selection::BadFile& file) {
     return fmt::format("{} run {} --guest linux", program, shell_word(file.path));
   };
   return run_in_kernels(selected.documents, selected.bad, kernels, arguments.runner,
@@ -120,7 +120,7 @@ ExitCode run(const RunArguments& arguments) {
   }
   std::vector<std::string> good_from;  // in the order of the documents
   std::ranges::copy_if(arguments.from, std::back_inserter(good_from), [&](const auto& path) {
-    return std::ranges::find(bad, path, &run::BadFile::path) == bad.end();
+    return std::ranges::find(bad, path, &selection::BadFile::path) == bad.end();
   });
   const std::string program = shell_word(arguments.program);
   const auto replay = [&](const run::FinishedCell& finished) {
@@ -140,7 +140,7 @@ ExitCode run(const RunArguments& arguments) {
                : fmt::format("{} run --from {}{}", program,
                              shell_word(good_from[finished.index % once]), seed);
   };
-  const auto replay_bad = [&](const run::BadFile& file) {
+  const auto replay_bad = [&](const selection::BadFile& file) {
     return fmt::format("{} run {}{}", program, arguments.from.empty() ? "" : "--from ",
                        shell_word(file.path));
   };

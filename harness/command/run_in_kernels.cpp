@@ -8,11 +8,11 @@
 namespace farcall::command {
 
 ExitCode run_in_kernels(
-    const std::vector<model::Document>& documents, const std::vector<run::BadFile>& bad,
+    const std::vector<model::Document>& documents, const std::vector<selection::BadFile>& bad,
     const std::vector<stock::StockKernel>& kernels, const run::RunnerOptions& runner,
     report::Shard shard, Reporting& reporting,
     const std::function<std::string(const std::string& path, const std::string& cell)>& replay,
-    const std::function<std::string(const run::BadFile&)>& replay_bad) {
+    const std::function<std::string(const selection::BadFile&)>& replay_bad) {
   const Interruption interruption;
   std::vector<std::vector<stock::LinuxCell>> all_cells;  // of each kernel
   std::vector<std::vector<stock::ModeCell>> all_in_modes;
@@ -23,9 +23,9 @@ ExitCode run_in_kernels(
     count += all_in_modes.back().size();
   }
   reporting.begin(count, shard);
-  for (const run::BadFile& file : bad) {
+  for (const selection::BadFile& file : bad) {
     const model::Cell in_place_of_its_cells{.case_path = file.path,
-                                            .name = run::case_name(file.path)};
+                                            .name = selection::case_name(file.path)};
     const model::Verdict verdict{.findings = {model::as_finding(file.error)}};
     reporting.cell({.cell = in_place_of_its_cells, .verdict = verdict, .replay = replay_bad(file)});
   }

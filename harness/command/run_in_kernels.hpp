@@ -7,7 +7,7 @@
 
 #include "command/reporting.hpp"
 #include "run/runner.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "stock/kernel.hpp"
 
 namespace farcall::command {
@@ -16,10 +16,10 @@ namespace farcall::command {
 // that it makes in the bare guest; reports each. `replay` is the command that runs a case's cell
 // again, of which the kernel's comes.
 ExitCode run_in_kernels(
-    const std::vector<model::Document>& documents, const std::vector<run::BadFile>& bad,
+    const std::vector<model::Document>& documents, const std::vector<selection::BadFile>& bad,
     const std::vector<stock::StockKernel>& kernels, const run::RunnerOptions& runner,
     report::Shard shard, Reporting& reporting,
     const std::function<std::string(const std::string& path, const std::string& cell)>& replay,
-    const std::function<std::string(const run::BadFile&)>& replay_bad);
+    const std::function<std::string(const selection::BadFile&)>& replay_bad);
 
 }  // namespace farcall::command

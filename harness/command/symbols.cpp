@@ -15,7 +15,7 @@
 #include "command/commands.hpp"
 #include "command/options.hpp"
 #include "run/pipeline.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "show/symbol.hpp"
 #include "show/symbol_file.hpp"
 #include "show/tag_list.hpp"
@@ -91,7 +91,7 @@ ExitCode compare_tags(const SymbolsArguments& arguments, const model::Cell& cell
 }
 
 ExitCode write_symbols(const SymbolsArguments& arguments) {
-  auto document = run::select_cell(arguments.cell);
+  auto document = selection::select_cell(arguments.cell);
   if (!document) {
     return report_error(document.error());
   }

@@ -15,7 +15,7 @@
 #include "command/options.hpp"
 #include "model/code_map.hpp"
 #include "model/json.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 
 namespace farcall::command {
 namespace {
@@ -207,8 +207,8 @@ model::Json branches_json(const bpf::Program* program, const debug::Trace& trace
 }
 
 Result<ExitCode> trace(const TraceArguments& arguments) {
-  FARCALL_TRY(document, arguments.from.empty() ? run::select_cell(arguments.cell)
-                                               : run::read_document_file(arguments.from));
+  FARCALL_TRY(document, arguments.from.empty() ? selection::select_cell(arguments.cell)
+                                               : selection::read_document_file(arguments.from));
   FARCALL_TRY(trace, debug::take_trace(document, arguments.images, *arguments.host));
   const bpf::Program* const program = document.cell.program.get();
   if (!trace.comparison && !arguments.branches) {

@@ -8,7 +8,7 @@
 
 #include "case/case_file.hpp"
 #include "case/wanted.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 
 namespace farcall::conformance {
 namespace {

@@ -60,7 +60,7 @@ struct Judgement {
 struct Wanted {
   Target target;                   // its byte order counts for nothing: both are run
   std::string filter;              // shell pattern over names of ways; empty: all
-  std::vector<std::string> where;  // as run::Selection's
+  std::vector<std::string> where;  // as selection::Selection's
 };
 
 struct WayReport {

@@ -14,7 +14,7 @@
 #include "jit/call_target.hpp"
 #include "model/schemes.hpp"
 #include "run/pipeline.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 
 namespace farcall::scheme {
 namespace {
@@ -159,7 +159,7 @@ class Study {
   explicit Study(std::filesystem::path cases) : cases_(std::move(cases)) {}
 
   Result<void> run(const run::RunnerOptions& runner) {
-    run::Selection selection;
+    selection::Selection selection;
     for (const auto& questions : {std::span<const Question>(kRegionQuestions),
                                   std::span<const Question>(kLimitQuestions)}) {
       for (const Question& question : questions) {
@@ -169,7 +169,7 @@ class Study {
         }
       }
     }
-    FARCALL_TRY(selected, run::select_cells(selection));
+    FARCALL_TRY(selected, selection::select_cells(selection));
     if (!selected.bad.empty()) {
       return selected.bad.front().error;
     }

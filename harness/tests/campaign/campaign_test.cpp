@@ -22,8 +22,8 @@
 #include "case/case_file.hpp"
 #include "case/find.hpp"
 #include "case/matrix.hpp"
-#include "run/code_layout.hpp"
 #include "run/pipeline.hpp"
+#include "selection/code_layout.hpp"
 #include "tests/paths.hpp"
 #include "tests/program.hpp"
 
@@ -156,7 +156,7 @@ TEST(Sketch, SaysWhatACellIs) {
     if (!parsed) {
       continue;
     }
-    const auto cells = cases::cells(parsed.value(), run::code_layout());
+    const auto cells = cases::cells(parsed.value(), selection::code_layout());
     if (!cells || cells.value().front().expected.failure) {
       continue;
     }
@@ -190,7 +190,7 @@ TEST(Sketch, HasTablesWhereTheirInstructionsAre) {
   const auto parsed =
       cases::read_case((tests::source_dir() / "cases/extensions/gotox.case").string());
   ASSERT_TRUE(parsed);
-  const auto cells = cases::cells(parsed.value(), run::code_layout());
+  const auto cells = cases::cells(parsed.value(), selection::code_layout());
   ASSERT_TRUE(cells);
   const auto sketch = sketch_of(cells.value().front());
   ASSERT_TRUE(sketch) << to_string(sketch.error());

@@ -11,7 +11,7 @@
 #include "base/error.hpp"
 #include "run/machine_run.hpp"
 #include "run/runner.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "tests/farcall_process.hpp"
 
 namespace farcall::run::controls_test {
@@ -62,7 +62,8 @@ std::vector<ErrorCode> codes_of_witnesses() {
 }
 
 TEST(Controls, ThereIsOneForEveryCode) {
-  const auto selected = select_cells({.paths = {(cases_folder() / "controls").string()}}).value();
+  const auto selected =
+      selection::select_cells({.paths = {(cases_folder() / "controls").string()}}).value();
   EXPECT_TRUE(selected.bad.empty());
   std::set<ErrorCode> there;
   for (const model::Document& document : selected.documents) {
@@ -114,7 +115,7 @@ TEST(Controls, NameFaultsThatThereAreAndThatTouchTheirCells) {
 model::Verdict verdict_of_liar(unsigned lies) {
   const ScratchFolder folder;
   const std::string path = folder.write("one.case", std::string(kCase));
-  auto selected = select_cells({.paths = {path}}).value();
+  auto selected = selection::select_cells({.paths = {path}}).value();
   RunnerOptions options{.images = farcall_binary().parent_path() / "images"};
   options.said = [&lies](std::size_t, model::Observations& seen) {
     if (lies > 0) {
@@ -145,7 +146,7 @@ TEST(Blame, IsNotTheCodesIfTheSameJobDoesNotFailTwice) {
 TEST(Blame, IsAMachinesThatIsAnotherThanTheCellNames) {
   const ScratchFolder folder;
   const std::string path = folder.write("one.case", std::string(kCase));
-  auto selected = select_cells({.paths = {path}}).value();
+  auto selected = selection::select_cells({.paths = {path}}).value();
   const std::filesystem::path images = farcall_binary().parent_path() / "images";
   for (const auto& [cpu, mmu, said] :
        {std::tuple{model::Cpu::power10, model::Mmu::radix, "le, power10 (PVR 0080"},

@@ -13,9 +13,9 @@
 #include "case/hardware.hpp"
 #include "model/region.hpp"
 #include "model/translation.hpp"
-#include "run/code_layout.hpp"
 #include "run/runner.hpp"
-#include "run/select.hpp"
+#include "selection/code_layout.hpp"
+#include "selection/select.hpp"
 #include "tests/farcall_process.hpp"
 
 namespace farcall::run::coverage_test {
@@ -212,7 +212,7 @@ GuestAddress origin(const model::Cell& cell, const bpf::PseudoCall& call, const 
   if (limit.of == kToc.of) {
     return cell.placement.toc;
   }
-  return code_layout()
+  return selection::code_layout()
       .site(*cell.program, cell.axes, call.site, cell.placement.functions[call.site.function])
       .value();
 }
@@ -301,7 +301,7 @@ void expect_all(const Tuples& legal, const Tuples& reached, std::string_view wha
 }
 
 TEST(Coverage, EveryLegalCombinationIsReachedAndPasses) {
-  auto documents = select_cells({.paths = {cases_folder().string()}});
+  auto documents = selection::select_cells({.paths = {cases_folder().string()}});
   ASSERT_TRUE(documents) << to_string(documents.error());
   ASSERT_TRUE(documents.value().bad.empty());
   std::erase_if(documents.value().documents,

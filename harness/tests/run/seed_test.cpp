@@ -13,7 +13,7 @@
 
 #include "run/machine_run.hpp"
 #include "run/pipeline.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "tests/farcall_process.hpp"
 
 namespace farcall::run::seed_test {
@@ -64,7 +64,7 @@ std::map<std::pair<std::string, int>, std::string> outcomes(const ScratchFolder&
 // not because of what nobody has written. Here the guest is made to say so each time.
 TEST(Seed, DoesNotDecideWhereTheBudgetStopsALoop) {
   const ScratchFolder folder;
-  auto selected = select_cells(
+  auto selected = selection::select_cells(
       {.paths = {folder.write("loop.case", "-- asm\nmov %r0, 1\nexit\n-- result\n1\n")}});
   ASSERT_TRUE(selected) << to_string(selected.error());
   model::Document endless = selected.value().documents[0];

@@ -19,7 +19,7 @@
 #include "model/json.hpp"
 #include "run/machine_run.hpp"
 #include "run/pipeline.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "tests/farcall_process.hpp"
 
 namespace farcall::run::survival_test {
@@ -321,10 +321,10 @@ class Watchdog : public vm::Host {
 
 TEST(LostMachines, ACellThatTwoMachinesFailedWithIsItsErrorAndNoneElses) {
   const ScratchFolder folder;
-  auto selected = select_cells({.paths = {
-                                    folder.write("good.case", kGoodCase),
-                                    folder.write("slow.case", kSlowCase),
-                                }});
+  auto selected = selection::select_cells({.paths = {
+                                               folder.write("good.case", kGoodCase),
+                                               folder.write("slow.case", kSlowCase),
+                                           }});
   ASSERT_TRUE(selected) << to_string(selected.error());
   ASSERT_TRUE(selected.value().bad.empty());
   const model::Document good = selected.value().documents[0];

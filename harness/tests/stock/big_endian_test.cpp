@@ -12,7 +12,7 @@
 
 #include "decode/call_sites.hpp"
 #include "model/json.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "stock/capture.hpp"
 #include "tests/farcall_process.hpp"
 
@@ -64,7 +64,7 @@ kernel::Answer answer() {
 
 std::vector<LinuxCell> cells_of(const std::string& text, const kernel::KernelFacts& facts) {
   const ScratchFolder folder;
-  const auto selected = run::select_cells({.paths = {folder.write("two.case", text)}});
+  const auto selected = selection::select_cells({.paths = {folder.write("two.case", text)}});
   EXPECT_TRUE(selected && selected.value().bad.empty()) << text;
   return linux_cells(selected.value().documents, facts);
 }

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "model/json.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "tests/farcall_process.hpp"
 #include "tests/stock/stock_guest.hpp"
 
@@ -232,7 +232,7 @@ TEST(Capture, WhatAStockKernelIsNotAskedAboutIsNamed) {
 // A kernel's unhardened answer in the place of a hardened one: it has done nothing of what was asked.
 TEST(Hardened, CodeThatIsNotBlindedIsFound) {
   const ScratchFolder folder;
-  const auto selected = run::select_cells(
+  const auto selected = selection::select_cells(
       {.paths = {folder.write("constant.case",
                               "-- asm\nmov %r0, 0x12345678\nexit\n-- result\n0x12345678\n")}});
   ASSERT_TRUE(selected);

@@ -8,7 +8,7 @@
 #include <filesystem>
 
 #include "run/pipeline.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "tests/farcall_process.hpp"
 
 namespace farcall::stock::linux_cells_test {
@@ -21,7 +21,7 @@ using testing::HasSubstr;
 
 std::vector<LinuxCell> cells_of(const std::string& text) {
   const ScratchFolder folder;
-  const auto selected = run::select_cells({.paths = {folder.write("one.case", text)}});
+  const auto selected = selection::select_cells({.paths = {folder.write("one.case", text)}});
   EXPECT_TRUE(selected && selected.value().bad.empty()) << text;
   return selected ? linux_cells(selected.value().documents, {}) : std::vector<LinuxCell>{};
 }

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "model/json.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "stock/capture.hpp"
 #include "stock/linux_cells.hpp"
 #include "tests/farcall_process.hpp"
@@ -26,7 +26,7 @@ using testing::HasSubstr;
 // The program may be one that farcall itself cannot end: nothing of it is run.
 LinuxCell cell_to_be_rejected() {
   const ScratchFolder folder;
-  const auto selected = run::select_cells(
+  const auto selected = selection::select_cells(
       {.paths = {folder.write("endless.case",
                               "-- asm\ncall local main\nexit\n-- fail\ninterpreter.call-depth\n"
                               "-- verifier\nrejects last insn is not an exit\n")}});

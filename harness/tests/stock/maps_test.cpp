@@ -11,7 +11,7 @@
 
 #include "base/byte_order.hpp"
 #include "model/json.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "stock/capture.hpp"
 #include "stock/linux_cells.hpp"
 #include "stock/programs.hpp"
@@ -30,7 +30,7 @@ using testing::IsEmpty;
 
 LinuxCell cell_of(const std::string& text) {
   const ScratchFolder folder;
-  const auto selected = run::select_cells({.paths = {folder.write("one.case", text)}});
+  const auto selected = selection::select_cells({.paths = {folder.write("one.case", text)}});
   EXPECT_TRUE(selected && selected.value().bad.empty()) << text;
   return linux_cells(selected.value().documents, {}).front();
 }

@@ -14,7 +14,7 @@
 #include "kernel/bpftool.hpp"
 #include "kernel/store.hpp"
 #include "model/json.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "stock/kernel.hpp"
 #include "stock/listing.hpp"
 #include "tests/farcall_process.hpp"
@@ -166,7 +166,9 @@ TEST_F(StockByLibvirt, BpftoolListsWhatIsLoaded) {
   ASSERT_TRUE(bpftool.has_value()) << to_string(bpftool.error());
   const std::unique_ptr<vm::Host> libvirt = vm::libvirt_host("").value();
   const kernel::Question question =
-      listed_programs(run::select_cells({.paths = {case_path()}}).value().documents).at(0).question;
+      listed_programs(selection::select_cells({.paths = {case_path()}}).value().documents)
+          .at(0)
+          .question;
   const auto listed = kernel::list_programs(
       {.vmlinux = stock_kernel(kKernel).value().vmlinux,
        .agent = farcall_binary().parent_path() / "images/linux-agent",

@@ -1,4 +1,4 @@
-#include "run/code_layout.hpp"
+#include "selection/code_layout.hpp"
 
 #include <memory>
 #include <vector>
@@ -8,7 +8,7 @@
 #include "link/link.hpp"
 #include "model/cell.hpp"
 
-namespace farcall::run {
+namespace farcall::selection {
 namespace {
 
 // All at one address: every scheme can express that, and code has the same size anywhere.
@@ -44,4 +44,4 @@ cases::CodeLayout code_layout() {
   return {.site = site_address, .sizes = code_sizes, .at_most = jit::code_at_most};
 }
 
-}  // namespace farcall::run
+}  // namespace farcall::selection

@@ -13,7 +13,7 @@
 
 #include "bpf/program.hpp"
 
-namespace farcall::edges {
+namespace farcall::selection {
 
 // The longest code that a JIT is taken to make of one of them.
 inline constexpr std::uint64_t kLongestReachBytes = std::uint64_t{40} << 20;
@@ -31,4 +31,4 @@ bool suits(const Lengthening& by, const bpf::Program& program);
 
 bpf::Program longer(const bpf::Program& program, const Lengthening& by);
 
-}  // namespace farcall::edges
+}  // namespace farcall::selection

@@ -9,7 +9,7 @@
 #include "base/error.hpp"
 #include "model/cell.hpp"
 
-namespace farcall::edges {
+namespace farcall::selection {
 
 // For each case and kind of machine, its program at each of the edges that it has parts for:
 // lengths of 64-bit immediates, both sides of what branches and the TOC reach, words that are not
@@ -39,4 +39,4 @@ Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells,
 std::size_t edge_count();
 bool place_at_edge(std::size_t edge, const bpf::Program& program, model::Placement& placement);
 
-}  // namespace farcall::edges
+}  // namespace farcall::selection

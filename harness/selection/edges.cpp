@@ -1,4 +1,4 @@
-#include "edges/edges.hpp"
+#include "selection/edges.hpp"
 
 #include <fmt/format.h>
 
@@ -12,10 +12,10 @@
 #include <string_view>
 #include <utility>
 
-#include "edges/long_program.hpp"
 #include "model/translation.hpp"
+#include "selection/long_program.hpp"
 
-namespace farcall::edges {
+namespace farcall::selection {
 namespace {
 
 using model::Placement;
@@ -269,4 +269,4 @@ Result<std::vector<model::Cell>> at_edges(const std::vector<model::Cell>& cells,
   return all;
 }
 
-}  // namespace farcall::edges
+}  // namespace farcall::selection

@@ -1,14 +1,14 @@
-#include "run/code_layout.hpp"
+#include "selection/code_layout.hpp"
 
 #include <gtest/gtest.h>
 
 #include "case/case_file.hpp"
 #include "case/find.hpp"
 #include "case/matrix.hpp"
-#include "run/select.hpp"
+#include "selection/select.hpp"
 #include "tests/paths.hpp"
 
-namespace farcall::run::code_layout_test {
+namespace farcall::selection::code_layout_test {
 namespace {
 
 // Where that much room is, nobody asks how long the code is: too little would hide an overlap.
@@ -80,4 +80,4 @@ TEST(SelectCells, ToBeNamedCellsNeedNoMemory) {
 }
 
 }  // namespace
-}  // namespace farcall::run::code_layout_test
+}  // namespace farcall::selection::code_layout_test

@@ -4,9 +4,9 @@
 
 #include "case/placement.hpp"
 
-namespace farcall::run {
+namespace farcall::selection {
 
 // Fails with what link_program() refuses wherever the program lies, and with what the JIT does.
 cases::CodeLayout code_layout();
 
-}  // namespace farcall::run
+}  // namespace farcall::selection

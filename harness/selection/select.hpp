@@ -10,7 +10,7 @@
 #include "model/document.hpp"
 #include "report/report.hpp"
 
-namespace farcall::run {
+namespace farcall::selection {
 
 // Which cells the user wants; everything that is said must hold, what is empty says nothing.
 struct Selection {
@@ -60,4 +60,4 @@ Result<model::Document> select_cell(std::string_view file_at_cell);
 // A stage document that `farcall dump --json` wrote, or anyone else.
 Result<model::Document> read_document_file(const std::string& path);
 
-}  // namespace farcall::run
+}  // namespace farcall::selection

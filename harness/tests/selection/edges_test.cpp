@@ -1,4 +1,4 @@
-#include "edges/edges.hpp"
+#include "selection/edges.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@
 #include "bpf/validator.hpp"
 #include "run/pipeline.hpp"
 
-namespace farcall::edges::edges_test {
+namespace farcall::selection::edges_test {
 namespace {
 
 using testing::IsEmpty;
@@ -170,4 +170,4 @@ TEST(Edges, PartsDoNotLieOnEachOther) {
 }
 
 }  // namespace
-}  // namespace farcall::edges::edges_test
+}  // namespace farcall::selection::edges_test

@@ -1,4 +1,4 @@
-#include "edges/long_program.hpp"
+#include "selection/long_program.hpp"
 
 #include <fmt/format.h>
 
@@ -10,7 +10,7 @@
 #include "bpf/codec.hpp"
 #include "bpf/instruction.hpp"
 
-namespace farcall::edges {
+namespace farcall::selection {
 namespace {
 
 // A `mov` is one word of code. Conditional jumps of a few words each lead over so many of them, from
@@ -114,4 +114,4 @@ bpf::Program longer(const bpf::Program& program, const Lengthening& by) {
   return made;
 }
 
-}  // namespace farcall::edges
+}  // namespace farcall::selection

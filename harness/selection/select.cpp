@@ -1,4 +1,4 @@
-#include "run/select.hpp"
+#include "selection/select.hpp"
 
 #include <fmt/format.h>
 
@@ -18,23 +18,23 @@
 #include "case/find.hpp"
 #include "case/hardware.hpp"
 #include "case/wanted.hpp"
-#include "edges/edges.hpp"
 #include "faults/control.hpp"
 #include "model/json.hpp"
-#include "run/code_layout.hpp"
 #include "run/pipeline.hpp"
+#include "selection/code_layout.hpp"
+#include "selection/edges.hpp"
 
-namespace farcall::run {
+namespace farcall::selection {
 namespace {
 
 // Where a case compares the addresses of its parts, its result is another one elsewhere.
 bool returns_as_expected(const model::Cell& cell) {
-  const auto run = interpreted(cell);
+  const auto run = run::interpreted(cell);
   return run && cell.expected.result.value_or(run.value().r0) == run.value().r0;
 }
 
 // `large`: the cells are wanted at edges.
-Result<std::vector<model::Cell>> cells_of(const std::string& path, edges::LargePrograms* large,
+Result<std::vector<model::Cell>> cells_of(const std::string& path, LargePrograms* large,
                                           cases::KernelFiles& kernels,
                                           cases::Contents contents = cases::Contents::all) {
   FARCALL_TRY(parsed, cases::read_case(path, &kernels));
@@ -53,7 +53,7 @@ Result<std::vector<model::Cell>> cells_of(const std::string& path, edges::LargeP
   for (const cases::PlacedCell& one : placed) {
     cells.push_back(one.cell);
   }
-  return edges::at_edges(
+  return at_edges(
       cells,
       [&](std::size_t index, const model::Placement& to) -> Result<std::optional<model::Cell>> {
         FARCALL_TRY(moved, cases::moved(parsed, placed[index], to));
@@ -205,7 +205,7 @@ class Selecting {
   }
 
   void add_files(std::span<const std::string> files) {
-    edges::LargePrograms* const large = selection_.edges ? &large_ : nullptr;
+    LargePrograms* const large = selection_.edges ? &large_ : nullptr;
     // At edges one file after the other: which program is made large depends on it.
     const std::size_t threads = selection_.edges ? 1 : std::thread::hardware_concurrency();
     const std::size_t at_once = kFilesAThread * threads;
@@ -253,7 +253,7 @@ class Selecting {
   std::vector<cases::AxisCondition> conditions_;
   std::optional<std::set<std::string>> failed_;
   cases::KernelFiles kernels_;
-  edges::LargePrograms large_{.most = kMostLargePrograms};
+  LargePrograms large_{.most = kMostLargePrograms};
   Selected selected_;
   std::size_t cells_seen_ = 0;
   std::size_t cells_wanted_ = 0;
@@ -297,7 +297,7 @@ Result<model::Document> select_cell(std::string_view file_at_cell) {
   const std::string file(file_at_cell.substr(0, at));
   const bool edges = file_at_cell.find("edge-", at) != std::string_view::npos;
   cases::KernelFiles kernels;
-  edges::LargePrograms large{.most = kMostLargePrograms};
+  LargePrograms large{.most = kMostLargePrograms};
   FARCALL_TRY(cells, cells_of(file, edges ? &large : nullptr, kernels));
   constexpr std::size_t kNamesShown = 12;
   std::string known;
@@ -333,4 +333,4 @@ Result<model::Document> read_document_file(const std::string& path) {
   return document;
 }
 
-}  // namespace farcall::run
+}  // namespace farcall::selection
