@@ -840,6 +840,7 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
   if (not_repeated && jit && !may_be) {
     all.findings.push_back(model::as_finding(*not_repeated));
   } else if (not_repeated && jit) {
+    all.not_repeated = not_repeated;
     all.notes.push_back(
         fmt::format("its code is not run once more in the bare guest, where its branches and "
                     "registers would be checked: {}",

@@ -310,14 +310,25 @@ TEST(LinuxGuest, WhatChangesMapsIsRunOnceMoreWhereItCanBe) {
     const auto name = cell.at("cell").get<std::string>();
     const bool with_code = !name.ends_with("-interpreter");
     const bool named =
-        text.find("not run once more in the bare guest, where its branches and registers would be "
-                  "checked: it calls array_map_update_elem") != std::string::npos;
+        text.find(
+            "not run once more in the bare guest, where its branches and registers would be "
+            "checked: it calls array_map_update_elem") != std::string::npos;
     EXPECT_EQ(named, with_code && name.starts_with("update-and-lookup")) << text;
     not_repeated += named ? 1U : 0U;
     repeated += with_code && !named && cell.at("outcome") == "pass" ? 1U : 0U;
   }
   EXPECT_EQ(not_repeated, 4U);  // hash and radix, the JIT and hardened
   EXPECT_EQ(repeated, 8U);
+}
+
+TEST(LinuxGuest, WhatCannotBeRunOnceMoreIsNotCaptured) {
+  const Finished captured =
+      run_farcall({"kernel", "capture",
+                   (cases_folder() / "maps/update-and-lookup.case").string() + "@le-radix-elfv2",
+                   "--kernel", kKernel});
+  EXPECT_NE(captured.exit_code, 0);
+  EXPECT_EQ(captured.out, "");
+  EXPECT_THAT(captured.err, HasSubstr("it calls array_map_update_elem"));
 }
 
 // The kernel's own structures lead a tail call to its program; here they lead to the other one.
