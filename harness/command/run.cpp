@@ -66,6 +66,7 @@ ExitCode run_in_linux(const RunArguments& arguments, const selection::Selected& 
     }
     kernels.push_back(std::move(kernel).value());
   }
+  stock::tell_apart(kernels);
   const std::string program = shell_word(arguments.program);
   const auto replay = [&](const std::string& path, const std::string& cell) {
     return fmt::format("{} run {} --filter {} --guest linux", program, shell_word(path),

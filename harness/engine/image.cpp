@@ -30,9 +30,15 @@ std::vector<Extent> extents(const model::Cell& cell, const model::CodeImage& ima
   }
   for (const bpf::MemoryRegion& region : cell.memory) {
     const auto instead =
-        std::ranges::find(image.program_arrays, region.address, &model::ProgramArray::address);
+        std::ranges::find(image.kernel_memory, region.address, &model::KernelMemory::address);
     add(region.name, region.address,
-        instead == image.program_arrays.end() ? region.bytes.size() : instead->bytes.size());
+        instead == image.kernel_memory.end() ? region.bytes.size() : instead->bytes.size());
+  }
+  for (const model::KernelMemory& memory : image.kernel_memory) {
+    if (std::ranges::find(cell.memory, memory.address, &bpf::MemoryRegion::address) ==
+        cell.memory.end()) {
+      add("the kernel's memory", memory.address, memory.bytes.size());
+    }
   }
   add("stack", cell.placement.stack, model::kStackBytes);
   return all;

@@ -276,7 +276,7 @@ Result<model::CodeImage> read_answer(std::span<const std::byte> answer, const mo
     image.thread_area = {.address = {}, .bytes = {bytes.begin(), bytes.end()}};
   }
   for (std::uint32_t i = 0; i < array_count && !reader.is_short(); ++i) {
-    model::ProgramArray array{.address = {reader.get<std::uint64_t>()}, .bytes = {}};
+    model::KernelMemory array{.address = {reader.get<std::uint64_t>()}, .bytes = {}};
     const auto byte_count = reader.get<std::uint32_t>();
     reader.get<std::uint32_t>();
     const auto bytes = reader.take(byte_count);
@@ -286,7 +286,7 @@ Result<model::CodeImage> read_answer(std::span<const std::byte> answer, const mo
       return bad_answer(fmt::format("an array of programs is at {}; expected the address of a map",
                                     to_string(array.address)));
     }
-    image.program_arrays.push_back(std::move(array));
+    image.kernel_memory.push_back(std::move(array));
   }
   std::vector<AnsweredFunction> answered_functions;
   for (std::uint32_t i = 0; i < function_count && !reader.is_short(); ++i) {

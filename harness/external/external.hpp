@@ -54,7 +54,7 @@ struct Native {
   bool calls_back = false;
 };
 
-// All there are, and the one called `name`, or null.
+// All that a case may name; the one called `name`, also if it is what a kernel calls, or null.
 std::span<const Native> natives();
 const Native* find(std::string_view name);
 
@@ -100,6 +100,12 @@ Result<std::uint64_t> loop(bpf::Caller& caller, const bpf::Arguments& arguments)
 // (else −22).
 Words get_stack(const Surroundings& surroundings);
 Result<std::uint64_t> get_stack(bpf::Caller& caller, const bpf::Arguments& arguments);
+
+// Linux's __htab_map_lookup_elem(map, key), which its code calls in place of map_lookup_elem: where its
+// struct htab_elem would begin, 48 bytes before the key that is in the hash table, or 0. Not for cases.
+inline constexpr std::string_view kHashElementName = "hash_element";
+Words hash_element(const Surroundings& surroundings);
+Result<std::uint64_t> hash_element(bpf::Caller& caller, const bpf::Arguments& arguments);
 
 // map_lookup_elem(map, key): as bpf_map_lookup_elem of Linux: the address of the value in an array
 // whose index is the 32 bits at `key`, or of that in a hash table, or 0 if there is none. An array

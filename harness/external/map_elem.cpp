@@ -24,6 +24,9 @@ constexpr std::int64_t kKeyBytes = 12;
 constexpr std::int64_t kFirstKey = 24;  // after the doubleword of the first slot
 constexpr std::int64_t kInUse = -8;     // from a key to the doubleword of its slot
 
+// Of Linux's struct htab_elem, where its key is.
+constexpr std::int64_t kKeyInElement = 48;
+
 // `to` = `from`, filled up to a multiple of eight.
 Words filled_up(ppc64::Gpr to, ppc64::Gpr from) {
   return {encode<Op::addi>(to, from, 7), encode<Op::rldicr>(to, to, 0, 60)};
@@ -195,6 +198,25 @@ Result<std::uint64_t> map_lookup_elem(bpf::Caller& caller, const bpf::Arguments&
   FARCALL_TRY(table, table_at(memory, map));
   FARCALL_TRY(found, find(memory, table, {arguments[1]}));
   return found.slot < table.slots ? table.value(found.slot).value : 0;
+}
+
+Words hash_element(const Surroundings& /*surroundings*/) {
+  LabelledWords code;
+  const auto nothing = code.label();
+  find_key(code);
+  code.add({encode<Op::cmpldi>(cr0, r11, 0)});
+  code.branch_if(eq, nothing);
+  code.add({encode<Op::addi>(r3, r11, -kKeyInElement), kBlr});
+  code.here(nothing);
+  code.add(returns(0));
+  return std::move(code).finish();
+}
+
+Result<std::uint64_t> hash_element(bpf::Caller& caller, const bpf::Arguments& arguments) {
+  const bpf::AddressSpace& memory = caller.memory();
+  FARCALL_TRY(table, table_at(memory, {arguments[0]}));
+  FARCALL_TRY(found, find(memory, table, {arguments[1]}));
+  return found.slot < table.slots ? table.key(found.slot).value - kKeyInElement : 0;
 }
 
 Words map_update_elem(const Surroundings& /*surroundings*/) {

@@ -75,22 +75,52 @@ std::uint32_t slot_of_line(std::uint32_t line_and_column) {
   return (line_and_column >> 10U) - 1;
 }
 
-// What is cut off makes the taker short, and the answer worthless.
-Result<Answer> read_one(Taker& taker, const Question& question, std::endian order) {
-  const auto said = taker.get<wire::KernelAnswer>();
-  if (said.outcome > static_cast<std::uint32_t>(wire::KernelOutcome::no_memory)) {
-    return bad_answer(fmt::format("an answer has outcome {}", std::uint32_t{said.outcome}));
+// How many bytes a region has in the answer; nothing: as many as there are elements.
+std::optional<std::size_t> bytes_after(const Region& region) {
+  if (!region.map) {
+    return region.bytes.size();
   }
-  Answer answer{.outcome = static_cast<wire::KernelOutcome>(std::uint32_t{said.outcome}),
-                .error = said.error,
-                .result = said.result,
-                .functions = {},
-                .program = {},
-                .function_types = {},
-                .lines = {},
-                .regions = {},
-                .log = {},
-                .kernel_log = {}};
+  switch (region.map->type) {
+    case wire::KernelMapType::none:
+    case wire::KernelMapType::hash:
+      return std::nullopt;
+    case wire::KernelMapType::array:
+      return region.bytes.size();
+    case wire::KernelMapType::programs:
+      return 0;
+  }
+  return std::nullopt;
+}
+
+RegionAfter take_region(Taker& taker) {
+  const auto said = taker.get<wire::KernelRegionAfter>();
+  const auto bytes = taker.take(said.byte_count);
+  RegionAfter after{.address = {said.address},
+                    .bytes = {bytes.begin(), bytes.end()},
+                    .pieces = {},
+                    .values_at = said.values_at};
+  for (std::uint32_t i = 0; i < said.piece_count && !taker.is_short(); ++i) {
+    const auto piece = taker.get<wire::KernelPiece>();
+    const auto piece_bytes = taker.take(piece.byte_count);
+    after.pieces.push_back(
+        {.address = {piece.address}, .bytes = {piece_bytes.begin(), piece_bytes.end()}});
+  }
+  return after;
+}
+
+// Where what an answer says of one more program is counted from.
+struct Origin {
+  std::uint32_t loaded_slot = 0;  // in the question's programs, one after the other
+  std::uint32_t loaded_function = 0;
+};
+
+// Adds what is said of one program. What is cut off makes the taker short, and the answer worthless.
+Result<void> read_program(Taker& taker, const wire::KernelAnswer& said, Origin origin,
+                          std::endian order, Answer& answer) {
+  const auto begin = static_cast<std::uint32_t>(answer.program.size());
+  const std::size_t first_function = answer.functions.size();
+  answer.programs.push_back(
+      {.function = static_cast<std::uint32_t>(answer.function_types.size()), .slot = begin});
   std::vector<std::uint32_t> sizes;
   std::uint64_t code_bytes = 0;
   for (std::uint32_t i = 0; i < said.function_count && !taker.is_short(); ++i) {
@@ -106,44 +136,135 @@ Result<Answer> read_one(Taker& taker, const Question& question, std::endian orde
     return bad_answer(fmt::format("its functions have {} bytes, and their code {}", code_bytes,
                                   std::uint32_t{said.code_bytes}));
   }
-  for (std::size_t i = 0; i < answer.functions.size(); ++i) {
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
     const auto bytes = taker.take(sizes[i]);
     for (std::size_t at = 0; at + 4 <= bytes.size(); at += 4) {
-      answer.functions[i].words.push_back(load<std::uint32_t>(&bytes[at], order));
+      answer.functions[first_function + i].words.push_back(load<std::uint32_t>(&bytes[at], order));
     }
   }
   auto slots = bpf::decode_slots(taker.take(said.program_bytes), order);
   if (!slots) {
     return bad_answer(fmt::format("a program in its reply: {}", slots.error().message));
   }
-  answer.program = std::move(slots).value();
+  answer.program.insert(answer.program.end(), slots.value().begin(), slots.value().end());
   for (std::uint32_t i = 0; i < said.function_type_count && !taker.is_short(); ++i) {
     if (const auto bytes = taker.take(wire::kFunctionTypeBytes); !taker.is_short()) {
-      answer.function_types.push_back({.slot = load<std::uint32_t>(bytes.data(), order),
-                                       .type = load<std::uint32_t>(&bytes[4], order)});
+      answer.function_types.push_back(
+          {.slot = begin + load<std::uint32_t>(bytes.data(), order),
+           .type = origin.loaded_function + load<std::uint32_t>(&bytes[4], order)});
     }
   }
   for (std::uint32_t i = 0; i < said.line_count && !taker.is_short(); ++i) {
     const auto line = taker.get<wire::KernelLine>();
-    answer.lines.push_back({.slot = line.slot,
-                            .address = {line.address},
-                            .loaded_slot = slot_of_line(line.line_and_column)});
+    answer.lines.push_back(
+        {.slot = begin + line.slot,
+         .address = {line.address},
+         .loaded_slot = origin.loaded_slot + slot_of_line(line.line_and_column)});
   }
+  return success();
+}
+
+Result<wire::KernelAnswer> take_answer(Taker& taker) {
+  const auto said = taker.get<wire::KernelAnswer>();
+  if (said.outcome > static_cast<std::uint32_t>(wire::KernelOutcome::no_memory)) {
+    return bad_answer(fmt::format("an answer has outcome {}", std::uint32_t{said.outcome}));
+  }
+  return said;
+}
+
+// Adds what is said of the programs that tail calls may go to.
+Result<void> read_targets(Taker& taker, std::uint32_t count, const Question& question,
+                          std::endian order, Answer& answer) {
+  Origin origin{.loaded_slot = static_cast<std::uint32_t>(question.slots.size()),
+                .loaded_function = static_cast<std::uint32_t>(question.types.functions.size())};
+  for (std::uint32_t i = 0; i < count && !taker.is_short(); ++i) {
+    FARCALL_TRY(said, take_answer(taker));
+    if (taker.is_short()) {
+      break;
+    }
+    if (said.outcome != static_cast<std::uint32_t>(wire::KernelOutcome::done)) {
+      answer.outcome = static_cast<wire::KernelOutcome>(std::uint32_t{said.outcome});
+      answer.error = said.error;
+    }
+    FARCALL_TRYV(read_program(taker, said, origin, order, answer));
+    origin.loaded_slot += static_cast<std::uint32_t>(question.targets[i].slots.size());
+    origin.loaded_function +=
+        static_cast<std::uint32_t>(question.targets[i].types.functions.size());
+  }
+  return success();
+}
+
+Result<Answer> read_one(Taker& taker, const Question& question, std::endian order) {
+  FARCALL_TRY(said, take_answer(taker));
+  Answer answer{.outcome = static_cast<wire::KernelOutcome>(std::uint32_t{said.outcome}),
+                .error = said.error,
+                .result = said.result,
+                .functions = {},
+                .program = {},
+                .function_types = {},
+                .lines = {},
+                .regions = {},
+                .log = {},
+                .kernel_log = {}};
+  FARCALL_TRYV(read_program(taker, said, {}, order, answer));
   for (std::uint32_t i = 0; i < said.region_count && !taker.is_short(); ++i) {
-    const auto after = taker.get<wire::KernelRegionAfter>();
-    const auto bytes = taker.take(after.byte_count);
-    answer.regions.push_back({.address = {after.address}, .bytes = {bytes.begin(), bytes.end()}});
+    answer.regions.push_back(take_region(taker));
   }
   answer.log = text_of(taker.take(said.log_bytes));
   answer.kernel_log = text_of(taker.take(said.kernel_log_bytes));
   const bool is_done = answer.outcome == wire::KernelOutcome::done;
-  const bool as_asked = std::ranges::equal(
-      answer.regions, question.regions, {}, [](const auto& one) { return one.bytes.size(); },
-      [](const auto& one) { return one.bytes.size(); });
+  const bool as_asked = std::ranges::equal(answer.regions, question.regions,
+                                           [](const RegionAfter& one, const Region& other) {
+                                             const auto wanted = bytes_after(other);
+                                             return !wanted || *wanted == one.bytes.size();
+                                           });
   if (!taker.is_short() && is_done && !as_asked) {
     return bad_answer("an answer has other regions than the question");
   }
+  if (!taker.is_short() && is_done && said.target_count != question.targets.size()) {
+    return bad_answer("an answer is about other programs than the question");
+  }
+  const std::uint32_t targets = is_done ? std::uint32_t{said.target_count} : 0U;
+  FARCALL_TRYV(read_targets(taker, targets, question, order, answer));
   return answer;
+}
+
+void put_types(std::vector<std::byte>& bytes, const TypeInformation& types, std::endian order) {
+  bytes.insert(bytes.end(), types.btf.begin(), types.btf.end());
+  for (const FunctionType& function : types.functions) {
+    put_numbers(bytes, {function.slot, function.type}, order);
+  }
+  constexpr std::uint32_t kNoText = 0;  // of file and line, in the BTF's strings
+  for (const SourceLine& line : types.lines) {
+    put_numbers(bytes, {line.slot, kNoText, kNoText, line.line_and_column}, order);
+  }
+}
+
+void put_region(std::vector<std::byte>& bytes, const Region& region) {
+  const MapDefinition map = region.map.value_or(MapDefinition{.key_bytes = 0});
+  std::vector<std::byte> content = region.bytes;
+  for (const ul32 number : map.programs) {
+    put(content, number);
+  }
+  put(bytes, wire::KernelRegion{.byte_count = static_cast<std::uint32_t>(content.size()),
+                                .read_only = region.writable ? 0U : 1U,
+                                .map_type = static_cast<std::uint32_t>(map.type),
+                                .key_bytes = map.key_bytes,
+                                .value_bytes = map.value_bytes,
+                                .entry_count = map.entries});
+  bytes.insert(bytes.end(), content.begin(), content.end());
+}
+
+void put_target(std::vector<std::byte>& bytes, const TailProgram& target, std::endian order) {
+  const TypeInformation& types = target.types;
+  put(bytes,
+      wire::KernelTarget{.slot_count = static_cast<std::uint32_t>(target.slots.size()),
+                         .btf_bytes = static_cast<std::uint32_t>(types.btf.size()),
+                         .function_type_count = static_cast<std::uint32_t>(types.functions.size()),
+                         .line_count = static_cast<std::uint32_t>(types.lines.size())});
+  const std::vector<std::byte> slots = bpf::encode(target.slots, order);
+  bytes.insert(bytes.end(), slots.begin(), slots.end());
+  put_types(bytes, types, order);
 }
 
 }  // namespace
@@ -171,21 +292,18 @@ std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t 
                    .function_type_count = static_cast<std::uint32_t>(types.functions.size()),
                    .line_count = static_cast<std::uint32_t>(types.lines.size()),
                    .type = static_cast<std::uint32_t>(question.type),
-                   .as_listed = question.as_listed ? 1U : 0U});
+                   .as_listed = question.as_listed ? 1U : 0U,
+                   .context_bytes = static_cast<std::uint32_t>(question.context.size()),
+                   .target_count = static_cast<std::uint32_t>(question.targets.size())});
     const std::vector<std::byte> slots = bpf::encode(question.slots, order);
     bytes.insert(bytes.end(), slots.begin(), slots.end());
-    bytes.insert(bytes.end(), types.btf.begin(), types.btf.end());
-    for (const FunctionType& function : types.functions) {
-      put_numbers(bytes, {function.slot, function.type}, order);
-    }
-    constexpr std::uint32_t kNoText = 0;  // of file and line, in the BTF's strings
-    for (const SourceLine& line : types.lines) {
-      put_numbers(bytes, {line.slot, kNoText, kNoText, line.line_and_column}, order);
-    }
+    put_types(bytes, types, order);
+    bytes.insert(bytes.end(), question.context.begin(), question.context.end());
     for (const Region& region : question.regions) {
-      put(bytes, wire::KernelRegion{.byte_count = static_cast<std::uint32_t>(region.bytes.size()),
-                                    .read_only = region.writable ? 0U : 1U});
-      bytes.insert(bytes.end(), region.bytes.begin(), region.bytes.end());
+      put_region(bytes, region);
+    }
+    for (const TailProgram& target : question.targets) {
+      put_target(bytes, target, order);
     }
   }
   const auto size = static_cast<std::uint32_t>(bytes.size());

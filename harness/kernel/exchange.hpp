@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,10 +19,22 @@ namespace farcall::kernel {
 // As cells have it: `jit`, `interpreter`, `hardened`.
 std::string_view name(wire::KernelMode mode);
 
-// Memory of a program: an array of one value, in pages of its own.
+// A map that the program names itself.
+struct MapDefinition {
+  wire::KernelMapType type{};
+  std::uint32_t key_bytes = 4;
+  std::uint32_t value_bytes = 0;
+  std::uint32_t entries = 0;
+  // Of an array of programs, one for each element: 0 is the question's program, then its targets;
+  // wire::kNoKernelProgram.
+  std::vector<std::uint32_t> programs = {};
+};
+
+// Memory of a program: an array of one value, in pages of its own. Or a map.
 struct Region {
-  std::vector<std::byte> bytes;
+  std::vector<std::byte> bytes;  // of a map, what wire::KernelMapType says
   bool writable = true;
+  std::optional<MapDefinition> map = {};
 };
 
 // The function that begins at a slot, and its type in the BTF.
@@ -57,8 +70,14 @@ TypeInformation type_information(std::span<const bpf::Slot> slots,
 // What the kernel is told that this function is called.
 std::string name_in_c(const std::string& name);
 
+// A program that tail calls may go to.
+struct TailProgram {
+  std::vector<bpf::Slot> slots;
+  TypeInformation types = {};
+};
+
 // A program to load and run. A 64-bit immediate load with src 2 names a region by its number, and
-// with its second half a byte of it.
+// with its second half a byte of it; one with src 1 a region that is a map.
 struct Question {
   std::vector<bpf::Slot> slots;
   std::vector<Region> regions;
@@ -67,6 +86,10 @@ struct Question {
   TypeInformation types = {};         // may be empty
   wire::KernelProgramType type = wire::KernelProgramType::syscall;
   bool as_listed = false;  // symbols as /proc/kallsyms has them, which takes 2 s for each function
+  // What r1 points to at entry, of a raw tracepoint: read-only, at most
+  // wire::kMostKernelContextBytes. Empty: r1 is 0.
+  std::vector<std::byte> context = {};
+  std::vector<TailProgram> targets = {};
 };
 
 struct JitedFunction {
@@ -87,25 +110,49 @@ struct LineRow {
   friend bool operator==(const LineRow&, const LineRow&) = default;
 };
 
+// Memory of the kernel as it was before the run.
+struct KernelPiece {
+  GuestAddress address;
+  std::vector<std::byte> bytes;
+
+  friend bool operator==(const KernelPiece&, const KernelPiece&) = default;
+};
+
 struct RegionAfter {
   GuestAddress address;
   std::vector<std::byte> bytes;
+  // Of a map, with the JIT on: its structure with the values of an array, the first of which is so
+  // far from its beginning; of an array of programs also one piece for each element.
+  std::vector<KernelPiece> pieces = {};
+  std::uint32_t values_at = 0;
 
   friend bool operator==(const RegionAfter&, const RegionAfter&) = default;
 };
 
+// Where in an answer a program begins.
+struct ProgramBegin {
+  std::uint32_t function = 0;
+  std::uint32_t slot = 0;
+
+  friend bool operator==(const ProgramBegin&, const ProgramBegin&) = default;
+};
+
+// Of a question with targets, what is said of the programs is one after the other: slots and numbers
+// of functions count on, as in a bpf::Program that holds them all.
 struct Answer {
   wire::KernelOutcome outcome{};
   std::uint32_t error = 0;               // the kernel's errno, where it did not come to the end
   std::uint32_t result = 0;              // r0, the lower half
   std::vector<JitedFunction> functions;  // in the program's order; none: it was interpreted
   std::vector<bpf::Slot> program;        // as the kernel has it
-  // Which functions of the question's BTF these are, and where each begins in `program`.
+  // Which functions of the question's BTFs these are, and where each begins in `program`.
   std::vector<FunctionType> function_types = {};
   std::vector<LineRow> lines;        // of its code, in order
   std::vector<RegionAfter> regions;  // after the run
   std::string log;                   // the verifier's, if it rejected the program
   std::string kernel_log;            // the kernel's since the answer before
+  // Of the question's program, and of each target; none, if it did not come that far.
+  std::vector<ProgramBegin> programs = {};
 };
 
 // As wire/kernel_batch.hpp has it, for a kernel of that byte order.

@@ -241,10 +241,8 @@ Result<GuestEnd> hand_over(const GuestSpec& spec, std::span<const std::byte> bat
     if (restored || (watcher.stopped && watcher.stopped())) {
       return restored;
     }
-    // On a host with too much to do, a good one may take too long as well.
-    if (restored.error().code != ErrorCode::machine_timeout) {
-      snapshot.remove();
-    }
+    // It may be a good one all the same: a host may have too much to do, or not let QEMU start. The
+    // one of a guest that boots takes its place.
     if (watcher.tell) {
       watcher.tell(fmt::format("a snapshot of a Linux guest cannot be restored, it boots: {}",
                                restored.error().message));

@@ -112,11 +112,6 @@ std::optional<process::FileDescriptor> Snapshot::open() const {
   return file;
 }
 
-void Snapshot::remove() const {
-  std::error_code error;
-  fs::remove(path_, error);
-}
-
 std::optional<SnapshotWriter> SnapshotWriter::begin(const Snapshot& snapshot) {
   const fs::path folder = snapshot.path_.parent_path();
   if (!make_private(folder)) {

@@ -30,9 +30,6 @@ class Snapshot {
   // the user's alone.
   std::optional<process::FileDescriptor> open() const;
 
-  // It cannot be restored.
-  void remove() const;
-
   const std::filesystem::path& path() const { return path_; }
 
  private:

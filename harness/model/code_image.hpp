@@ -96,14 +96,15 @@ struct ThreadArea {
   friend bool operator==(const ThreadArea&, const ThreadArea&) = default;
 };
 
-// An array of programs as code of a kernel reads it: Linux's struct bpf_array, and after it what of
-// the programs' structures is read. It lies, read-only, in the place of the cell's own array at
-// that address.
-struct ProgramArray {
+// Memory as code of a kernel reads it, read-only: for tail calls an array of programs, Linux's struct
+// bpf_array, and what of the programs' structures is read, after it or where the kernel has them.
+// What has the address of one of the cell's regions lies in its place. Tail calls of such code jump by
+// CTR, wherever r12 points.
+struct KernelMemory {
   GuestAddress address;
   std::vector<std::byte> bytes;
 
-  friend bool operator==(const ProgramArray&, const ProgramArray&) = default;
+  friend bool operator==(const KernelMemory&, const KernelMemory&) = default;
 };
 
 // The address of an instruction's code that lies in memory before the code runs: eight bytes at
@@ -126,8 +127,8 @@ struct CodeImage {
   // The numbers of the ppc64 registers that hold BPF's r0 … r10; empty: the JIT does not say.
   std::vector<std::uint8_t> bpf_registers;
   PlacedBy placed_by = PlacedBy::cell;
-  std::optional<ThreadArea> thread_area = {};     // absent: the code reads nothing at r13
-  std::vector<ProgramArray> program_arrays = {};  // none: the code reads those of the cell
+  std::optional<ThreadArea> thread_area = {};    // absent: the code reads nothing at r13
+  std::vector<KernelMemory> kernel_memory = {};  // none: the code reads the cell's arrays
   // One for each of the program's code pointers, in their order.
   std::vector<PlacedPointer> code_pointers = {};
 

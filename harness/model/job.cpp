@@ -154,8 +154,8 @@ Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed,
   }
   for (const bpf::MemoryRegion& memory : cell.memory) {
     const auto instead =
-        std::ranges::find(image.program_arrays, memory.address, &ProgramArray::address);
-    if (instead != image.program_arrays.end()) {
+        std::ranges::find(image.kernel_memory, memory.address, &KernelMemory::address);
+    if (instead != image.kernel_memory.end()) {
       job.regions.push_back({.address = instead->address,
                              .size_bytes = instead->bytes.size(),
                              .bytes = instead->bytes,
@@ -169,6 +169,16 @@ Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed,
                            .access = memory.writable ? Access::read_write : Access::read,
                            .reported = true,
                            .name = memory.name});
+  }
+  for (const KernelMemory& memory : image.kernel_memory) {
+    if (std::ranges::find(cell.memory, memory.address, &bpf::MemoryRegion::address) ==
+        cell.memory.end()) {
+      job.regions.push_back({.address = memory.address,
+                             .size_bytes = memory.bytes.size(),
+                             .bytes = memory.bytes,
+                             .access = Access::read,
+                             .name = "the kernel's memory"});
+    }
   }
   if (image.thread_area) {
     job.regions.push_back({.address = image.thread_area->address,
@@ -215,7 +225,7 @@ Job make_job(const Cell& cell, const CodeImage& image, std::uint64_t seed,
   job.fill = garbage();
   job.entry = marked_registers(garbage);
   job.entry.gpr[1] = stack_pointer.value;
-  if (image.thread_area || !image.code_pointers.empty()) {
+  if (image.thread_area || !image.kernel_memory.empty() || !image.code_pointers.empty()) {
     job.jumps = Jumps::where_ctr_points;
   }
   if (image.thread_area) {

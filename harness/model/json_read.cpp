@@ -440,8 +440,8 @@ CodeImage read_image(const Json& json) {
     });
   }
   if (json.contains("program_arrays")) {
-    image.program_arrays = read_array(json.at("program_arrays"), [](const Json& one) {
-      return ProgramArray{.address = read_address(one.at("address")),
+    image.kernel_memory = read_array(json.at("program_arrays"), [](const Json& one) {
+      return KernelMemory{.address = read_address(one.at("address")),
                           .bytes = read_bytes(one.at("bytes"))};
     });
   }

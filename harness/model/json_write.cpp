@@ -341,8 +341,8 @@ Json to_json(const CodeImage& image) {
                   {"address", hex(pointer.address)}};
     });
   }
-  if (!image.program_arrays.empty()) {
-    json["program_arrays"] = array_of(image.program_arrays, [](const ProgramArray& array) {
+  if (!image.kernel_memory.empty()) {
+    json["program_arrays"] = array_of(image.kernel_memory, [](const KernelMemory& array) {
       return Json{{"address", hex(array.address)}, {"bytes", hex(array.bytes)}};
     });
   }

@@ -190,17 +190,14 @@ Result<void> check_image(const CodeImage& image, const Cell& cell) {
                                        std::ranges::max(image.bpf_registers) > 31)) {
     return broken("expected eleven ppc64 registers, for r0 … r10, or none");
   }
-  for (const ProgramArray& array : image.program_arrays) {
-    const auto own = std::ranges::find(cell.memory, array.address, &bpf::MemoryRegion::address);
-    if (own == cell.memory.end() || array.bytes.size() > kMostCodeBytes) {
-      return broken(
-          fmt::format("the image has an array of programs at {}: expected one of the "
-                      "cell's there, and at most 40 MiB",
-                      to_string(array.address)));
+  for (const KernelMemory& memory : image.kernel_memory) {
+    if (memory.bytes.empty() || memory.bytes.size() > kMostCodeBytes) {
+      return broken(fmt::format("the kernel's memory at {} has {} bytes: expected 1 to 40 MiB",
+                                to_string(memory.address), memory.bytes.size()));
     }
-    if (!admits(cell.axes.mmu, array.address, array.bytes.size())) {
-      return broken(fmt::format("the array of programs at {} is outside what the MMU translates",
-                                to_string(array.address)),
+    if (!admits(cell.axes.mmu, memory.address, memory.bytes.size())) {
+      return broken(fmt::format("the kernel's memory at {} is outside what the MMU translates",
+                                to_string(memory.address)),
                     ErrorCode::place_unmappable);
     }
   }

@@ -44,6 +44,9 @@ struct Captured {
   // jit.declined: the verifier's words, or why the kernel is not asked.
   std::optional<Error> skipped;
   std::vector<std::string> notes = {};  // what is worth knowing, and changes nothing
+  // jit.declined: why there is no document, of a program with maps whose code the bare guest cannot run
+  // as the kernel does. A note says so, too.
+  std::optional<Error> not_repeated = {};
 };
 
 // What the kernel answered to the question of `linux_cell`, asked with that mode. Of a cell that the

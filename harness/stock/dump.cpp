@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <string>
 #include <utility>
@@ -11,8 +12,10 @@
 #include "bpf/validator.hpp"
 #include "check/kernel_dump_findings.hpp"
 #include "decode/call_sites.hpp"
+#include "external/external.hpp"
 #include "stock/capture.hpp"
 #include "stock/linux_cells.hpp"
+#include "stock/programs.hpp"
 
 namespace farcall::stock {
 namespace {
@@ -99,8 +102,27 @@ Addresses of_interpreters(std::uint32_t stack_bytes, const KernelSymbols& symbol
   return all;
 }
 
-Addresses of_helper(const bpf::Program& loaded, const bpf::Slot& slot,
+// What a call of that helper may call, as it is or with the JIT on.
+std::array<const char*, 2> called_in(const RealHelper& helper, bool jit) {
+  if (jit && helper.is_of_maps()) {
+    return {helper.of_array, helper.of_hash};
+  }
+  return {helper.symbol, nullptr};
+}
+
+// The first function of the program that one belongs to: a kernel counts from there.
+std::uint32_t first_of_its_program(const bpf::Program& program, std::uint32_t function) {
+  const std::vector<ProgramPart> parts = program_parts(program);
+  return parts[part_of(parts, function)].first_function;
+}
+
+// What may stand in a call of a helper. With the JIT on, one of a map is a call of that map's own
+// function: of which kind of map is not looked at.
+Addresses of_helper(const bpf::Program& loaded, const bpf::Slot& slot, bool jit,
                     const KernelSymbols& symbols) {
+  if (slot.imm == bpf::kTailCall) {
+    return {.from_base = {bpf::kTailCall}, .whose = "the number of the tail call"};
+  }
   const auto called = external_with_id(loaded, bpf::ExternalKind::helper, slot.imm);
   if (!called) {
     return {};
@@ -110,24 +132,17 @@ Addresses of_helper(const bpf::Program& loaded, const bpf::Slot& slot,
     return {};
   }
   Addresses all{.from_base = {}, .whose = helper->symbol};
-  const auto base = symbols.find(kCallBaseSymbol);
-  const auto address = symbols.find(helper->symbol);
-  if (base && address) {
-    all.from_base.push_back(bytes(*address - *base));
+  if (jit && helper->is_of_maps()) {
+    all.whose = fmt::format("what {} is of a map", helper->symbol);
   }
-  return all;
-}
-
-// The number of the helper whose address a call of the dump has.
-std::optional<std::int32_t> helper_at(std::int32_t imm, const KernelSymbols& symbols) {
   const auto base = symbols.find(kCallBaseSymbol);
-  for (const RealHelper& helper : kRealHelpers) {
-    const auto address = symbols.find(helper.symbol);
-    if (base && address && bytes(*address - *base) == imm) {
-      return helper.number;
+  for (const char* const symbol : called_in(*helper, jit)) {
+    const auto address = symbol == nullptr ? std::nullopt : symbols.find(symbol);
+    if (base && address) {
+      all.from_base.push_back(bytes(*address - *base));
     }
   }
-  return std::nullopt;
+  return all;
 }
 
 // Whether each 64-bit load of the function has its second half there.
@@ -156,7 +171,10 @@ std::optional<bpf::Program> with_functions(const bpf::Program& loaded,
         end > answer.program.size()) {
       return std::nullopt;
     }
-    dumped.functions.push_back({.name = loaded.functions[number].name, .begin = begin, .end = end});
+    dumped.functions.push_back({.name = loaded.functions[number].name,
+                                .begin = begin,
+                                .end = end,
+                                .begins_program = loaded.functions[number].begins_program});
     if (!has_whole_loads(dumped, dumped.functions.back())) {
       return std::nullopt;
     }
@@ -250,38 +268,92 @@ std::optional<bpf::Program> as_source(const bpf::Program& loaded, const kernel::
   return dumped;
 }
 
-std::optional<Rewritten> as_rewritten(const model::Cell& cell, const kernel::Answer& answer,
-                                      const KernelSymbols& symbols) {
-  const bpf::Program& loaded = *cell.program;
+std::optional<CalledSymbol> called_symbol(std::int32_t imm, const KernelSymbols& symbols) {
+  const auto base = symbols.find(kCallBaseSymbol);
+  for (const RealHelper& helper : kRealHelpers) {
+    for (const char* const symbol : {helper.symbol, helper.of_array, helper.of_hash}) {
+      const auto address = symbol == nullptr ? std::nullopt : symbols.find(symbol);
+      if (base && address && bytes(*address - *base) == imm) {
+        return CalledSymbol{.helper = &helper, .symbol = symbol};
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<std::vector<CalledSymbol>> called_symbols(std::span<const bpf::Slot> dumped,
+                                                        const KernelSymbols& symbols) {
+  std::vector<CalledSymbol> all;
+  for (std::size_t at = 0; at < dumped.size(); at += bpf::slots_of(dumped[at].opcode)) {
+    const bpf::Slot& slot = dumped[at];
+    if (slot.opcode != kCallOpcode || slot.src != bpf::kHelperCall || slot.imm == bpf::kTailCall) {
+      continue;
+    }
+    const auto called = called_symbol(slot.imm, symbols);
+    if (!called) {
+      return std::nullopt;
+    }
+    all.push_back(*called);
+  }
+  return all;
+}
+
+std::optional<bpf::Program> as_dumped(const bpf::Program& loaded, const kernel::Answer& answer) {
   auto dumped = with_functions(loaded, answer);
   if (!dumped || dumped->functions.size() != answer.functions.size()) {
     return std::nullopt;
   }
+  for (bpf::SlotIndex at = 0; at < dumped->slots.size();
+       at += bpf::slots_of(dumped->slots[at].opcode)) {
+    bpf::Slot* const slot = &dumped->slots[at];
+    const bool is_call = slot->opcode == kCallOpcode;
+    if (!is_pointer(*slot) && !(is_call && slot->src == bpf::kPseudoCall)) {
+      continue;
+    }
+    const std::uint32_t first = first_of_its_program(*dumped, *function_at(*dumped, at));
+    const std::int64_t number = std::int64_t{is_call ? slot->imm : slot[1].imm} + first;
+    if (number < 0 || static_cast<std::size_t>(number) >= dumped->functions.size()) {
+      return std::nullopt;
+    }
+    const auto begin = std::int64_t{dumped->functions[static_cast<std::size_t>(number)].begin};
+    slot[0].imm = static_cast<std::int32_t>(begin - at - 1);
+    slot[0].offset = 0;
+    if (!is_call) {
+      slot[1].imm = 0;
+    }
+  }
+  return dumped;
+}
+
+std::optional<Rewritten> as_rewritten(const model::Cell& cell, const kernel::Answer& answer,
+                                      const KernelSymbols& symbols) {
+  const bpf::Program& loaded = *cell.program;
+  auto dumped = as_dumped(loaded, answer);
+  if (!dumped) {
+    return std::nullopt;
+  }
   bpf::Program made = *dumped;
   made.externals = loaded.externals;
+  made.maps = loaded.maps;
   for (bpf::SlotIndex at = 0; at < made.slots.size(); at += bpf::slots_of(made.slots[at].opcode)) {
     bpf::Slot* const slot = &made.slots[at];
     constexpr std::uint8_t kMov32 = 0xbc;
-    const bool is_call = slot->opcode == kCallOpcode;
-    if (is_pointer(*slot) || (is_call && slot->src == bpf::kPseudoCall)) {
-      const std::int32_t number = is_call ? slot->imm : slot[1].imm;
-      if (number < 0 || static_cast<std::size_t>(number) >= made.functions.size()) {
+    const bool calls_helper = slot->opcode == kCallOpcode && slot->src == bpf::kHelperCall;
+    const bool is_load = slot->opcode == bpf::kLoadImmediate64;
+    if (calls_helper && slot->imm != bpf::kTailCall) {
+      const auto called = called_symbol(slot->imm, symbols);
+      if (!called) {
         return std::nullopt;
       }
-      const auto begin = std::int64_t{made.functions[static_cast<std::size_t>(number)].begin};
-      slot[0].imm = static_cast<std::int32_t>(begin - at - 1);
-      slot[0].offset = 0;
-      if (!is_call) {
-        slot[1].imm = 0;
+      slot->imm = called->helper->number;
+      if (called->symbol == std::string_view(kHashElementSymbol)) {
+        slot->imm = kHashElement;
+        if (!external_with_id(made, bpf::ExternalKind::helper, kHashElement)) {
+          made.externals.push_back(external::external(*external::find(external::kHashElementName),
+                                                      bpf::ExternalKind::helper, kHashElement));
+        }
       }
-      std::copy_n(slot, is_call ? 1 : 2, &dumped->slots[at]);
-    } else if (is_call) {
-      const auto number = helper_at(slot->imm, symbols);
-      if (!number) {
-        return std::nullopt;
-      }
-      slot->imm = *number;
-    } else if (slot->opcode == bpf::kLoadImmediate64 && slot->src != 0) {
+    } else if (is_load && slot->src != 0 && !is_pointer(*slot)) {
       // What was loaded, with the address that the kernel put there.
       const auto row = std::ranges::find(answer.lines, at, &kernel::LineRow::slot);
       if (row == answer.lines.end() || row->loaded_slot >= loaded.slots.size() ||
@@ -308,6 +380,8 @@ std::vector<model::Finding> dump_findings(const bpf::Program& loaded, const bpf:
   std::vector<check::DumpedName> names;
   for (std::size_t i = 0; i < after.size(); ++i) {
     const bpf::Slot* const told = &answer.program[after[i].slot];
+    std::uint32_t callee = 0;
+    std::uint32_t first = 0;  // of its program
     check::DumpedName name{.named = after[i].named,
                            .site = {},
                            .callee = {},
@@ -317,12 +391,14 @@ std::vector<model::Finding> dump_findings(const bpf::Program& loaded, const bpf:
                            .offset = told[0].offset,
                            .imm = told[0].imm};
     if (name.named == check::Named::by_number) {
-      Addresses helper = of_helper(loaded, loaded.slots[before[i].slot], kernel.symbols);
+      Addresses helper = of_helper(loaded, loaded.slots[before[i].slot], jit, kernel.symbols);
       name.addresses = std::move(helper.from_base);
       name.whose = std::move(helper.whose);
     } else {
-      name.number = callee_in(loaded, before[i]);
-      name.callee = loaded.functions[name.number].name;
+      callee = callee_in(loaded, before[i]);
+      first = first_of_its_program(loaded, callee);
+      name.number = callee - first;
+      name.callee = loaded.functions[callee].name;
       name.distance = dumped.slots[after[i].slot].imm;
     }
     if (name.named == check::Named::by_call) {
@@ -331,7 +407,7 @@ std::vector<model::Finding> dump_findings(const bpf::Program& loaded, const bpf:
           std::int64_t{after[i].slot} + 1 + static_cast<std::int16_t>(name.distance),
           [](const bpf::Function& function) { return std::int64_t{function.begin}; });
       if (lands != dumped.functions.end()) {
-        name.number_by_cut = static_cast<std::uint32_t>(lands - dumped.functions.begin());
+        name.number_by_cut = static_cast<std::uint32_t>(lands - dumped.functions.begin()) - first;
       }
     }
     if (name.named == check::Named::by_pointer) {
@@ -340,7 +416,7 @@ std::vector<model::Finding> dump_findings(const bpf::Program& loaded, const bpf:
       name.site = to_string(loaded, {after[i].function, after[i].ordinal});
     }
     if (name.named == check::Named::by_call && !jit) {
-      const std::uint32_t stack = named_stack(loaded, loaded.functions[name.number]);
+      const std::uint32_t stack = named_stack(loaded, loaded.functions[callee]);
       Addresses interpreters = of_interpreters(stack, kernel.symbols);
       name.addresses = std::move(interpreters.from_base);
       name.whose = std::move(interpreters.whose);

@@ -11,6 +11,7 @@
 #include "model/cell.hpp"
 #include "model/verdict.hpp"
 #include "stock/kernel.hpp"
+#include "stock/linux_cells.hpp"
 
 namespace farcall::stock {
 
@@ -28,6 +29,22 @@ struct Rewritten {
   bpf::Program dumped;   // as in the dump, but that calls and loads of pointers are pc-relative
   bpf::Program program;  // as one that could have been loaded
 };
+
+// A dump as it is, but that calls and loads of pointers are pc-relative. Nothing: it does not say
+// whom they name.
+std::optional<bpf::Program> as_dumped(const bpf::Program& loaded, const kernel::Answer& answer);
+
+// The function that a call in a dump has the address of: which of kRealHelpers it stands for, and its
+// own name.
+struct CalledSymbol {
+  const RealHelper* helper = nullptr;
+  const char* symbol = nullptr;
+};
+std::optional<CalledSymbol> called_symbol(std::int32_t imm, const KernelSymbols& symbols);
+
+// Those of all calls of helpers, but for tail calls. Nothing: of one it is not known.
+std::optional<std::vector<CalledSymbol>> called_symbols(std::span<const bpf::Slot> dumped,
+                                                        const KernelSymbols& symbols);
 
 // Of `cell`, which the kernel has placed and its JIT compiled. Nothing: the dump does not say whom it
 // calls and what it loads.

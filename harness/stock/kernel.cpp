@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <map>
+#include <set>
 #include <utility>
 
 #include "kernel/store.hpp"
@@ -47,6 +49,18 @@ Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot) {
       .file = std::move(file),
       .asked = {.name = std::move(name), .facts = facts, .hash = hash_of(series), .series = series},
       .fresh_boot = fresh_boot};
+}
+
+void tell_apart(std::span<StockKernel> kernels) {
+  std::map<std::string, std::set<std::string>> paths;
+  for (const StockKernel& kernel : kernels) {
+    paths[kernel.asked.name].insert(kernel.argument);
+  }
+  for (StockKernel& kernel : kernels) {
+    if (paths[kernel.asked.name].size() > 1) {
+      kernel.asked.name = fmt::format("{}-{}", kernel.file.release(), kernel.argument);
+    }
+  }
 }
 
 kernel::GuestSpec guest_of(const StockKernel& kernel, const std::filesystem::path& images,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 
 #include "base/error.hpp"
@@ -42,6 +43,9 @@ void learn(const kernel::Answered& answered, AskedKernel& kernel);
 // A version that was fetched, or the file of a kernel. kernel.unknown, kernel.not-fetched,
 // document.invalid.
 Result<StockKernel> stock_kernel(const std::string& text, bool fresh_boot = false);
+
+// Of kernels whose releases and files are called alike, each gets its whole path into its name.
+void tell_apart(std::span<StockKernel> kernels);
 
 // Which guest boots it: with the agent of `images` that has its byte order, and what no cell asks
 // otherwise.

@@ -7,6 +7,7 @@
 #include <bit>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -30,14 +31,19 @@ std::string code_symbol(const std::string& function);
 class KernelSymbols {
  public:
   KernelSymbols() = default;
-  explicit KernelSymbols(std::map<std::string, GuestAddress, std::less<>> all)
-      : all_(std::move(all)) {}
+  explicit KernelSymbols(std::map<std::string, GuestAddress, std::less<>> all,
+                         std::set<std::string, std::less<>> without_toc = {})
+      : all_(std::move(all)), without_toc_(std::move(without_toc)) {}
 
   // Nothing: the kernel has no such symbol, or was not asked, or did not answer.
   std::optional<GuestAddress> find(std::string_view name) const;
 
+  // Whether a function is there whose code does not begin with setting r2: it has one entry.
+  bool is_without_toc_at(GuestAddress address) const;
+
  private:
   std::map<std::string, GuestAddress, std::less<>> all_;
+  std::set<std::string, std::less<>> without_toc_;
 };
 
 // Asks for all that a dump and a cell may name.

@@ -14,6 +14,7 @@
 #include "base/byte_order.hpp"
 #include "bpf/instruction.hpp"
 #include "bpf/stack_argument.hpp"
+#include "stock/programs.hpp"
 
 namespace farcall::stock {
 namespace {
@@ -48,7 +49,7 @@ std::string foreign(const bpf::Program& program, const bpf::Slot& slot) {
   }
   if (slot.opcode == kCallOpcode && slot.src == bpf::kHelperCall) {
     if (slot.imm == bpf::kTailCall) {
-      return "a tail call";
+      return {};
     }
     const auto called = external_with_id(program, bpf::ExternalKind::helper, slot.imm);
     const std::size_t functions = program.functions.size();
@@ -58,9 +59,6 @@ std::string foreign(const bpf::Program& program, const bpf::Slot& slot) {
   }
   if (slot.opcode == kCallOpcode && slot.src != bpf::kPseudoCall) {
     return "a kfunc is the case's own function";
-  }
-  if (slot.opcode == bpf::kLoadImmediate64 && slot.src != 0 && slot.src != bpf::kPseudoFunction) {
-    return "a map";
   }
   return {};
 }
@@ -104,8 +102,81 @@ bool holds_addresses(const model::Cell& cell, const bpf::MemoryRegion& region) {
   return false;
 }
 
+std::uint64_t loaded_value(const std::vector<bpf::Slot>& slots, std::uint32_t slot) {
+  return static_cast<std::uint32_t>(slots[slot].imm) |
+         std::uint64_t{static_cast<std::uint32_t>(slots[slot + 1].imm)} << 32U;
+}
+
+// What the load at `slot` names of the cell's memory is, in `asked`, a region by its number; in
+// `program` an address is that of a region's byte, see RegionLoad, or a map.
+void name_region(const model::Cell& cell, LinuxCell& linux, std::uint32_t slot,
+                 bpf::Program& program, std::vector<bpf::Slot>& asked) {
+  bpf::Slot* const loaded = &program.slots[slot];
+  if (loaded->opcode != bpf::kLoadImmediate64 || loaded->src == bpf::kPseudoFunction) {
+    return;
+  }
+  const auto map_named = [&](const std::string& name) {
+    return static_cast<std::int32_t>(std::ranges::find(program.maps, name, &bpf::Map::name) -
+                                     program.maps.begin());
+  };
+  std::optional<PlaceInRegion> place;
+  if (loaded->src == 0) {
+    place = place_of(cell, loaded_value(program.slots, slot));
+    if (!place) {
+      return;
+    }
+    if (is_own_map(linux.kinds[place->region])) {
+      loaded[0].src = bpf::kPseudoMap;
+      loaded[0].imm = map_named(cell.memory[place->region].name);
+      loaded[1].imm = 0;
+    } else {
+      linux.loads.push_back({.slot = slot, .region = place->region, .offset = place->offset});
+    }
+  } else {
+    const std::string& name = program.maps[static_cast<std::size_t>(loaded->imm)].name;
+    const auto region = std::ranges::find(cell.memory, name, &bpf::MemoryRegion::name);
+    place = PlaceInRegion{.region = static_cast<std::uint32_t>(region - cell.memory.begin()),
+                          .offset = static_cast<std::uint32_t>(loaded[1].imm)};
+  }
+  const bool is_map = loaded->src == bpf::kPseudoMap;
+  asked[slot].src = is_map ? bpf::kPseudoMap : bpf::kPseudoMapValue;
+  asked[slot].imm = static_cast<std::int32_t>(place->region);
+  asked[slot + 1].imm = is_map ? 0 : static_cast<std::int32_t>(place->offset);
+  if (loaded->src == 0 && linux.kinds[place->region] == RegionKind::values) {
+    asked[slot + 1].imm -= static_cast<std::int32_t>(bpf::kArrayHeaderBytes);
+  }
+}
+
 std::string_view words(model::Endian endian) {
   return endian == model::Endian::big ? "big" : "little";
+}
+
+// Programs that make tail calls hand on the context that r1 points to at entry: which region that is.
+// Nothing: r1 is 0.
+std::optional<std::uint32_t> context_region(const model::Cell& cell) {
+  const auto place = place_of(cell, cell.arguments[0]);
+  return makes_tail_calls(*cell.program) && place ? std::optional(place->region) : std::nullopt;
+}
+
+// Why r1 cannot be what the case says, in a program that makes tail calls.
+std::optional<Error> no_context(const model::Cell& cell, std::span<const RegionKind> kinds) {
+  if (!makes_tail_calls(*cell.program)) {
+    return std::nullopt;
+  }
+  const auto place = place_of(cell, cell.arguments[0]);
+  if (!place) {
+    return cell.arguments[0] == 0
+               ? std::nullopt
+               : std::optional(not_asked("its r1 is a number, and a tail call hands on a context"));
+  }
+  const bpf::MemoryRegion& region = cell.memory[place->region];
+  if (place->offset != 0 || kinds[place->region] != RegionKind::memory ||
+      region.bytes.size() > wire::kMostKernelContextBytes) {
+    return not_asked(
+        fmt::format("its r1 points to {}, and a tail call hands on a context of at most {} bytes",
+                    region.name, wire::kMostKernelContextBytes));
+  }
+  return std::nullopt;
 }
 
 // Why the kernel is not asked about that cell.
@@ -131,13 +202,24 @@ std::optional<Error> objection(const model::Cell& cell, const kernel::KernelFact
       ++i;
     }
   }
-  if (std::ranges::any_of(program.functions, &bpf::Function::begins_program)) {
-    return not_asked("several programs");
+  const std::vector<ProgramPart> parts = program_parts(program);
+  if (parts.size() > 1 + wire::kMostKernelTargets) {
+    return not_asked(fmt::format("{} programs", parts.size()));
   }
-  if (!cell.expected.rejection &&
-      std::ranges::any_of(pseudo_calls(program),
-                          [](const bpf::PseudoCall& call) { return call.callee == 0; })) {
-    return not_asked("its first function is called, which the verifier refuses");
+  for (const bpf::PseudoCall& call : pseudo_calls(program)) {
+    if (call.callee >= program.functions.size()) {
+      continue;
+    }
+    const std::size_t part = part_of(parts, call.callee);
+    if (!cell.expected.rejection && call.callee == parts[part].first_function) {
+      return not_asked("its first function is called, which the verifier refuses");
+    }
+    if (part != part_of(parts, call.site.function)) {
+      return not_asked(
+          fmt::format("{} is called by several programs, which have no functions in "
+                      "common in a kernel",
+                      program.functions[call.callee].name));
+    }
   }
   if (cell.expected.failure && !is_of_placement(cell.expected.failure->code) &&
       !cell.expected.rejection) {
@@ -146,13 +228,21 @@ std::optional<Error> objection(const model::Cell& cell, const kernel::KernelFact
   if (cell.memory.size() > wire::kMostKernelRegions) {
     return not_asked(fmt::format("{} regions of memory", cell.memory.size()));
   }
-  for (const bpf::MemoryRegion& region : cell.memory) {
+  const std::vector<RegionKind> kinds = region_kinds(cell);
+  for (std::size_t i = 0; i < cell.memory.size(); ++i) {
+    const bpf::MemoryRegion& region = cell.memory[i];
     if (region.bytes.empty() || region.bytes.size() > wire::kMostKernelRegionBytes) {
       return not_asked(fmt::format("{} has {} bytes", region.name, region.bytes.size()));
     }
-    if (holds_addresses(cell, region)) {
+    if (kinds[i] != RegionKind::programs && holds_addresses(cell, region)) {
       return not_asked(fmt::format("{} holds addresses", region.name));
     }
+    if (std::string why = no_such_map(cell, region, kinds[i]); !why.empty()) {
+      return not_asked(std::move(why));
+    }
+  }
+  if (auto why = no_context(cell, kinds)) {
+    return why;
   }
   if (std::ranges::any_of(cell.arguments,
                           [&](std::uint64_t value) { return is_function(cell, value); })) {
@@ -166,10 +256,10 @@ void set_address(std::vector<bpf::Slot>& slots, std::uint32_t slot, std::uint64_
   slots[slot + 1].imm = static_cast<std::int32_t>(static_cast<std::uint32_t>(address >> 32U));
 }
 
-// r1 to r5 as the case gives them.
+// r1 to r5 as the case gives them, but for an r1 that is a context.
 std::vector<bpf::Slot> prologue(const model::Cell& cell) {
   std::vector<bpf::Slot> slots;
-  for (std::size_t i = 0; i < cell.arguments.size(); ++i) {
+  for (std::size_t i = makes_tail_calls(*cell.program) ? 1 : 0; i < cell.arguments.size(); ++i) {
     const auto value = static_cast<std::int64_t>(cell.arguments[i]);
     const auto number = static_cast<std::uint8_t>(i + 1);
     if (!place_of(cell, cell.arguments[i]) && value == static_cast<std::int32_t>(value)) {
@@ -202,11 +292,6 @@ bpf::Program with_prologue(const bpf::Program& program, std::vector<bpf::Slot> s
   return all;
 }
 
-std::uint64_t loaded_value(const std::vector<bpf::Slot>& slots, std::uint32_t slot) {
-  return static_cast<std::uint32_t>(slots[slot].imm) |
-         std::uint64_t{static_cast<std::uint32_t>(slots[slot + 1].imm)} << 32U;
-}
-
 // Nothing of what a case says about where things lie, and how calls get there.
 model::Expectation without_places(const model::Cell& cell) {
   model::Expectation expected = cell.expected;
@@ -218,6 +303,20 @@ model::Expectation without_places(const model::Cell& cell) {
     expected.result.reset();
   }
   return expected;
+}
+
+// Pointers to functions that were elsewhere, in an array of programs.
+void move_pointers(const std::vector<GuestAddress>& before, const model::Cell& cell,
+                   std::vector<std::byte>& array) {
+  const std::endian order = byte_order(cell.axes.endian);
+  for (std::size_t at = bpf::kArrayHeaderBytes; at + 8 <= array.size(); at += 8) {
+    const auto function =
+        std::ranges::find(before, GuestAddress{load<std::uint64_t>(&array[at], order)});
+    if (function != before.end()) {
+      const auto number = static_cast<std::size_t>(function - before.begin());
+      store(&array[at], cell.placement.functions[number].value, order);
+    }
+  }
 }
 
 std::string linux_name(const model::Cell& cell, const std::string& axes) {
@@ -238,6 +337,8 @@ LinuxCell linux_cell(const model::Cell& cell, const kernel::KernelFacts& facts) 
   LinuxCell linux{.cell = cell,
                   .origin = cell.name,
                   .loads = {},
+                  .kinds = {},
+                  .context = {},
                   .question = {},
                   .skipped = objection(cell, facts)};
   linux.cell.name = linux_name(cell, "");
@@ -249,30 +350,38 @@ LinuxCell linux_cell(const model::Cell& cell, const kernel::KernelFacts& facts) 
   linux.cell.expected = without_places(cell);
   linux.cell.placement.stack = kStack;
   linux.cell.placement.call_base = kCallBase;
-  linux.cell.arguments = {};
+  linux.kinds = region_kinds(cell);
   bpf::Program program = with_prologue(*cell.program, prologue(cell));
-  linux.question.slots = program.slots;
-  for (std::uint32_t i = 0; i < program.slots.size(); ++i) {
-    if (program.slots[i].opcode != bpf::kLoadImmediate64) {
-      continue;
+  std::vector<bpf::Slot> asked = program.slots;
+  for (std::uint32_t i = 0; i < program.slots.size(); i += bpf::slots_of(program.slots[i].opcode)) {
+    name_region(cell, linux, i, program, asked);
+  }
+  linux.cell.arguments = {};
+  if (makes_tail_calls(program)) {
+    linux.question.type = wire::KernelProgramType::raw_tracepoint;
+    linux.context = context_region(cell);
+    if (linux.context) {
+      linux.question.context = cell.memory[*linux.context].bytes;
     }
-    if (const auto place = place_of(cell, loaded_value(program.slots, i))) {
-      linux.loads.push_back({.slot = i, .region = place->region, .offset = place->offset});
-      bpf::Slot* const asked = &linux.question.slots[i];
-      asked[0].src = bpf::kPseudoMapValue;
-      asked[0].imm = static_cast<std::int32_t>(place->region);
-      asked[1].imm = static_cast<std::int32_t>(place->offset);
+  }
+  for (std::size_t i = 0; i < cell.memory.size(); ++i) {
+    linux.question.regions.push_back(kernel_region(cell, cell.memory[i], linux.kinds[i]));
+  }
+  for (const ProgramPart& part : program_parts(program)) {
+    kernel::TailProgram one{.slots = {asked.begin() + part.begin, asked.begin() + part.end}};
+    std::vector<kernel::NamedFunction> names;
+    for (std::uint32_t f = part.first_function; f < part.end_function; ++f) {
+      names.push_back(
+          {.name = program.functions[f].name, .begin = program.functions[f].begin - part.begin});
     }
-    ++i;
+    one.types = kernel::type_information(one.slots, names, facts.order());
+    if (part.first_function == 0) {
+      linux.question.slots = std::move(one.slots);
+      linux.question.types = std::move(one.types);
+    } else {
+      linux.question.targets.push_back(std::move(one));
+    }
   }
-  for (const bpf::MemoryRegion& region : cell.memory) {
-    linux.question.regions.push_back({.bytes = region.bytes, .writable = region.writable});
-  }
-  std::vector<kernel::NamedFunction> names;
-  for (const bpf::Function& function : program.functions) {
-    names.push_back({.name = function.name, .begin = function.begin});
-  }
-  linux.question.types = kernel::type_information(linux.question.slots, names, facts.order());
   linux.cell.program = std::make_shared<const bpf::Program>(std::move(program));
   return linux;
 }
@@ -315,14 +424,23 @@ model::Cell placed_by_kernel(const LinuxCell& linux_cell, const kernel::Answer& 
   model::Cell cell = linux_cell.cell;
   bpf::Program program = *cell.program;
   for (std::size_t i = 0; i < cell.memory.size(); ++i) {
-    cell.memory[i].address = answer.regions[i].address;
+    cell.memory[i].address = region_address(answer.regions[i], linux_cell.kinds[i], i);
   }
   for (const RegionLoad& load : linux_cell.loads) {
     set_address(program.slots, load.slot, cell.memory[load.region].address.value + load.offset);
   }
+  if (linux_cell.context) {
+    cell.arguments[0] = cell.memory[*linux_cell.context].address.value;
+  }
   if (answer.functions.size() == program.functions.size()) {
+    const std::vector<GuestAddress> before = cell.placement.functions;
     std::ranges::transform(answer.functions, cell.placement.functions.begin(),
                            &kernel::JitedFunction::address);
+    for (std::size_t i = 0; i < cell.memory.size(); ++i) {
+      if (linux_cell.kinds[i] == RegionKind::programs) {
+        move_pointers(before, cell, cell.memory[i].bytes);
+      }
+    }
   }
   cell.program = std::make_shared<const bpf::Program>(std::move(program));
   return cell;

@@ -3,7 +3,7 @@
 // The kernel places functions and memory itself, links and JITs itself: so of a case's cells only
 // those with another CPU or MMU are other cells to it, and each is run three times, with the JIT
 // on, off, and hardened. A program gets its registers by a prologue, for the kernel gives it no others than r1 and
-// r10.
+// r10. A program that makes tail calls has no prologue for r1: it is the context.
 #pragma once
 
 #include <array>
@@ -19,6 +19,7 @@
 #include "kernel/exchange.hpp"
 #include "kernel/kernel_file.hpp"
 #include "model/document.hpp"
+#include "stock/maps.hpp"
 
 namespace farcall::stock {
 
@@ -31,8 +32,23 @@ struct RealHelper {
   std::int32_t number = 0;
   std::string_view native;  // of external/
   const char* symbol = nullptr;
+  // What the JIT's code calls instead, of an array and of a hash table; null: none.
+  const char* of_array = nullptr;
+  const char* of_hash = nullptr;
+
+  bool is_of_maps() const { return of_hash != nullptr; }
 };
-inline constexpr std::array<RealHelper, 1> kRealHelpers = {{{181, "loop", "bpf_loop"}}};
+// Its native is external::kHashElementName. The number that a call of it has in what the verifier has
+// made of a program: Linux has none.
+inline constexpr const char* kHashElementSymbol = "__htab_map_lookup_elem";
+inline constexpr std::int32_t kHashElement = 0x7000'0000;
+
+inline constexpr std::array<RealHelper, 4> kRealHelpers = {{
+    {181, "loop", "bpf_loop"},
+    {1, "map_lookup_elem", "bpf_map_lookup_elem", nullptr, kHashElementSymbol},
+    {2, "map_update_elem", "bpf_map_update_elem", "array_map_update_elem", "htab_map_update_elem"},
+    {3, "map_delete_elem", "bpf_map_delete_elem", "array_map_delete_elem", "htab_map_delete_elem"},
+}};
 
 // The one that the program's external is; null: it is the case's own function.
 const RealHelper* real_helper(const bpf::External& external);
@@ -51,6 +67,8 @@ struct LinuxCell {
   model::Cell cell;
   std::string origin;  // the name of the case's own cell
   std::vector<RegionLoad> loads;
+  std::vector<RegionKind> kinds;         // of the cell's memory; none if it is skipped
+  std::optional<std::uint32_t> context;  // which of it r1 points to as a context
   kernel::Question question;
   std::optional<Error> skipped;  // jit.declined: why the kernel is not asked
 };

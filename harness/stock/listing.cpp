@@ -385,7 +385,9 @@ bool names_more_than_functions(std::span<const bpf::Slot> slots) {
 std::vector<ListedProgram> listed_programs(std::span<const model::Document> documents) {
   std::vector<ListedProgram> programs;
   for (LinuxCell& cell : linux_cells(documents, {})) {
-    if (cell.skipped || names_more_than_functions(cell.question.slots)) {
+    if (cell.skipped || !cell.question.targets.empty() ||
+        std::ranges::any_of(cell.kinds, is_own_map) ||
+        names_more_than_functions(cell.question.slots)) {
       continue;
     }
     ListedProgram program{.question = std::move(cell.question), .functions = {}};

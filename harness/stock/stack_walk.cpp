@@ -13,6 +13,7 @@
 #include "bpf/program.hpp"
 #include "decode/call_sites.hpp"
 #include "stock/capture.hpp"
+#include "stock/programs.hpp"
 
 namespace farcall::stock {
 namespace {
@@ -268,6 +269,9 @@ Result<WalkingCopy> walking_copy(const LinuxCell& linux_cell) {
   const auto region = static_cast<std::uint32_t>(copy.question.regions.size());
   if (program.functions.size() < 2) {
     return no_copy("the program calls no function of its own");
+  }
+  if (makes_tail_calls(program)) {
+    return no_copy("the program makes tail calls");
   }
   if (region >= wire::kMostKernelRegions) {
     return no_copy("the program has as many regions of memory as there can be");

@@ -10,16 +10,19 @@
 // host does what it says and sends kGoOn, but for the last. What is said through the terminal alone
 // would take a second for a few hundred kilobytes.
 //
-//   batch    KernelBatch, then for each program a KernelProgram, its slots, its BTF, as many
-//            function types and source lines as it says, and each of its regions: KernelRegion,
-//            bytes
-//   reply    KernelReply with kReplyBegin, then for each program a KernelAnswer, its functions,
+//   batch    KernelBatch, then for each question a KernelProgram, its slots, its BTF, as many
+//            function types and source lines as it says, the context, each of its regions
+//            (KernelRegion, bytes), and each program that its tail calls may go to
+//            (KernelTarget, slots, BTF, function types, source lines)
+//   reply    KernelReply with kReplyBegin, then for each question a KernelAnswer, its functions,
 //            code, program as the kernel has it, the types of its functions, lines
-//            (KernelLine), regions (KernelRegionAfter, bytes), the verifier's log, the kernel's log since the answer before; then
+//            (KernelLine), regions (KernelRegionAfter, bytes, pieces), the verifier's log, the kernel's log since the answer before,
+//            and the same once more for each program that tail calls may go to, without regions and the kernel's log; then
 //            KernelReply once more, with kReplyEnd
 //
-// A region is memory that the program has: an array map of one value. A 64-bit immediate load with
-// src 2 names it by its number in the first half of the imm, and a byte of it in the second.
+// A region is memory that the program has, an array map of one value, or a map of its own. A 64-bit
+// immediate load with src 2 names it by its number in the first half of the imm, and a byte of its
+// values in the second; one with src 1 names the map itself.
 //
 // An answer counts only with the batch's nonce and count at both ends.
 #pragma once
@@ -84,8 +87,19 @@ struct KernelProgram {
   ul32 type;  // KernelProgramType
   // 1: its symbols are those of /proc/kallsyms, which takes 2 s for each function.
   ul32 as_listed;
+  ul32 context_bytes;  // what r1 points to, of a raw tracepoint; 0: r1 is 0
+  ul32 target_count;   // at most kMostKernelTargets
 };
-static_assert(sizeof(KernelProgram) == 36);
+static_assert(sizeof(KernelProgram) == 44);
+
+// A program that tail calls may go to: of the same type and mode as the one that is run.
+struct KernelTarget {
+  ul32 slot_count;
+  ul32 btf_bytes;
+  ul32 function_type_count;
+  ul32 line_count;
+};
+static_assert(sizeof(KernelTarget) == 16);
 
 // As Linux's bpf_func_info and bpf_line_info have them: two numbers, and four.
 inline constexpr std::uint32_t kFunctionTypeBytes = 8;
@@ -96,11 +110,33 @@ inline constexpr std::uint32_t kMostCrowdMebibytes = 128;
 inline constexpr std::uint32_t kMostKernelRegions = 32;
 inline constexpr std::uint32_t kMostKernelRegionBytes = std::uint32_t{1} << 20;
 
+inline constexpr std::uint32_t kMostKernelTargets = 32;
+inline constexpr std::uint32_t kMostKernelContextBytes = 96;  // twelve arguments of a tracepoint
+
+// Maps, by their numbers in Linux. Their bytes in the batch, and in the answer after the run:
+enum class KernelMapType : std::uint32_t {
+  none = 0,   // memory: an array of one value in pages of its own, and its bytes
+  hash = 1,   // nothing; its elements in any order, each the key and the value
+  array = 2,  // its values back to back
+  programs =
+      3,  // of each element, which program: ul32, 0 the one that is run, then its targets; nothing
+};
+inline constexpr std::uint32_t kNoKernelProgram = ~std::uint32_t{0};
+
 struct KernelRegion {
   ul32 byte_count;  // at most kMostKernelRegionBytes
   ul32 read_only;   // 1: for the program
+  ul32 map_type;    // KernelMapType; the others are 0 if it is none
+  ul32 key_bytes;
+  ul32 value_bytes;
+  ul32 entry_count;
 };
-static_assert(sizeof(KernelRegion) == 8);
+static_assert(sizeof(KernelRegion) == 24);
+
+// In the kernel each value of an array begins at a multiple of so many bytes after the first.
+inline constexpr std::uint32_t kKernelValueAlignment = 8;
+// What of a program's structure is reported: the address of its code is within.
+inline constexpr std::uint32_t kKernelProgramBytes = 128;
 
 struct KernelReply {
   ul64 magic;
@@ -116,7 +152,7 @@ enum class KernelOutcome : std::uint32_t {
   rejected = 1,   // by the verifier, whose words are the log
   not_run = 2,    // the test run failed
   not_known = 3,  // the kernel does not tell of it
-  no_memory = 4,  // there is no map for its regions
+  no_memory = 4,  // there is no map for its regions, or the map does not take its elements
 };
 
 // What follows it: KernelFunction[function_count], then as many bytes as each says, in this order.
@@ -132,8 +168,9 @@ struct KernelAnswer {
   ul32 kernel_log_bytes;
   ul32 line_count;
   ul32 function_type_count;  // 0: the program has no BTF
+  ul32 target_count;         // as many more answers are about the same question
 };
-static_assert(sizeof(KernelAnswer) == 44);
+static_assert(sizeof(KernelAnswer) == 48);
 
 inline constexpr std::size_t kKernelSymbolBytes = 128;
 
@@ -154,11 +191,23 @@ struct KernelLine {
 };
 static_assert(sizeof(KernelLine) == 16);
 
+// After its bytes there are as many pieces: KernelPiece, bytes. With the JIT on there is one of an
+// array, and of an array of programs one more for each element: the structure of its program.
 struct KernelRegionAfter {
-  ul64 address;
+  ul64 address;  // of the value; of a map, of the structure that a load with src 1 loads
+  ul32 byte_count;
+  ul32 piece_count;
+  ul32 values_at;  // of a map: how far after `address` the first value, or element, of an array is
+  ul32 reserved;
+};
+static_assert(sizeof(KernelRegionAfter) == 24);
+
+// Memory of the kernel as it was before the run.
+struct KernelPiece {
+  ul64 address;  // 0: an element without a program, and no bytes
   ul32 byte_count;
   ul32 reserved;
 };
-static_assert(sizeof(KernelRegionAfter) == 16);
+static_assert(sizeof(KernelPiece) == 16);
 
 }  // namespace farcall::wire

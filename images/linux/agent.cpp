@@ -60,7 +60,10 @@ struct [[gnu::packed, gnu::may_alias]] Eight {
 
 void agent_main() {
   using namespace farcall;
-  system_call(__NR_mount, number("dev"), number("/dev"), number("devtmpfs"), 0, 0);
+  if (system_call(__NR_mount, number("dev"), number("/dev"), number("devtmpfs"), 0, 0) < 0) {
+    make_device("/dev/kmsg", 1, 11);  // a kernel without CONFIG_DEVTMPFS
+    make_device("/dev/hvc1", 229, 1);
+  }
   system_call(__NR_mount, number("proc"), number("/proc"), number("proc"), 0, 0);
   set("/proc/sys/net/core/bpf_jit_enable", "1", "this kernel has no JIT for BPF");
   set("/proc/sys/net/core/bpf_jit_harden", "0", "bpf_jit_harden cannot be set");
@@ -72,7 +75,10 @@ void agent_main() {
   if (const int wanted = open_file("/listing", O_RDONLY); wanted >= 0) {
     list_programs(wanted);
   }
-  const Tools tools{.window = Window::open(), .log = KernelLog::open(), .symbols = Symbols::make()};
+  const Tools tools{.window = Window::open(),
+                    .log = KernelLog::open(),
+                    .symbols = Symbols::make(),
+                    .reader = KernelReader::make()};
   const std::size_t end = tools.window.read(batch, sizeof batch);
   std::size_t at = 0;
   wire::KernelBatch header;

@@ -3,6 +3,7 @@
 
 #include "linux/host.hpp"
 #include "linux/programs.hpp"
+#include "linux/regions.hpp"
 #include "wire/kernel_batch.hpp"
 
 namespace farcall {
@@ -12,29 +13,8 @@ struct Tools {
   Window window;
   KernelLog log;
   Symbols symbols;
+  KernelReader reader;
 };
-
-struct Regions {
-  std::uint32_t count = 0;
-  Memory* all[wire::kMostKernelRegions] = {};
-};
-
-// The loads that name a region name its map.
-inline void name_maps(std::uint32_t slot_count, const Regions& regions) {
-  for (std::uint32_t i = 0; i < slot_count; ++i) {
-    if (slots[i].code != kLoad64) {
-      continue;
-    }
-    if (slots[i].src_reg == BPF_PSEUDO_MAP_VALUE) {
-      const auto region_number = static_cast<std::uint32_t>(slots[i].imm);
-      if (region_number >= regions.count) {
-        give_up("a program names a region that it does not have");
-      }
-      slots[i].imm = static_cast<std::int32_t>(regions.all[region_number]->map);
-    }
-    ++i;
-  }
-}
 
 // What describe() has found of a program.
 inline void count_parts(const bpf_prog_info& info, wire::KernelAnswer& said) {
@@ -46,10 +26,11 @@ inline void count_parts(const bpf_prog_info& info, wire::KernelAnswer& said) {
   said.line_count = info.nr_line_info == info.nr_jited_line_info ? info.nr_line_info : 0;
 }
 
-inline void write_answer(const Tools& tools, wire::KernelAnswer& said, const Regions& regions,
+// What describe() has found of a program, whose answer so far is `said`; the regions of the one that
+// was run.
+inline void write_answer(const Tools& tools, const wire::KernelAnswer& said, const Regions* regions,
                          bool as_listed) {
   const Window& window = tools.window;
-  said.kernel_log_bytes = tools.log.read();
   window.write(&said, sizeof said);
   for (std::uint32_t i = 0; i < said.function_count; ++i) {
     wire::KernelFunction function{
@@ -77,57 +58,14 @@ inline void write_answer(const Tools& tools, wire::KernelAnswer& said, const Reg
     window.write(&line, sizeof line);
   }
   for (std::uint32_t i = 0; i < said.region_count; ++i) {
-    const Memory& memory = *regions.all[i];
-    const wire::KernelRegionAfter after{
-        .address = memory.address, .byte_count = memory.size, .reserved = 0};
-    window.write(&after, sizeof after);
-    window.write(memory.bytes, memory.size);
+    write_region(window, *regions, i);
   }
   window.write(verifier_log, said.log_bytes);
   window.write(kernel_log, said.kernel_log_bytes);
 }
 
-inline void answer(const Tools& tools, std::uint32_t slot_count, const Regions& regions,
-                   const Types& types, KernelProgramType type, bool as_listed, long no_memory) {
-  wire::KernelAnswer said = {};
-  std::uint32_t result = 0;
-  bpf_prog_info info = {};
-  const auto say = [&](KernelOutcome outcome, long status) {
-    said.outcome = static_cast<std::uint32_t>(outcome);
-    said.error = static_cast<std::uint32_t>(-status);
-  };
-  long loaded = -1;
-  if (no_memory < 0) {
-    say(KernelOutcome::no_memory, no_memory);
-  } else if (loaded = load(slots, slot_count, types, type); loaded < 0) {
-    say(KernelOutcome::rejected, loaded);
-    said.log_bytes = static_cast<std::uint32_t>(length(verifier_log));
-  } else if (const long ran = run(loaded, result); ran < 0) {
-    say(KernelOutcome::not_run, ran);
-  } else if (const long known = describe(loaded, info); known < 0) {
-    say(KernelOutcome::not_known, known);
-  } else {
-    said.result = result;
-    count_parts(info, said);
-    said.region_count = regions.count;
-  }
-  write_answer(tools, said, regions, as_listed);
-  if (loaded >= 0) {
-    close_file(loaded);
-  }
-}
-
-// `size` bytes of the batch from `at` on, which goes past them.
-inline const char* take(std::size_t& at, std::size_t end, std::size_t size) {
-  if (size > end - at) {
-    give_up("a batch is too short");
-  }
-  const char* const taken = batch + at;
-  at += size;
-  return taken;
-}
-
-inline Types take_types(std::size_t& at, std::size_t end, const wire::KernelProgram& wanted) {
+template <typename Counts>
+inline Types take_types(std::size_t& at, std::size_t end, const Counts& wanted) {
   const char* const btf = take(at, end, wanted.btf_bytes);
   Types types{.functions =
                   take(at, end, std::size_t{wanted.function_type_count} * wire::kFunctionTypeBytes),
@@ -147,12 +85,97 @@ inline Types take_types(std::size_t& at, std::size_t end, const wire::KernelProg
   return types;
 }
 
-// The program at `at` of the batch, which goes past it.
+// A program of the batch, that is run or that tail calls may go to.
+struct Wanted {
+  const char* slots = nullptr;
+  std::uint32_t slot_count = 0;
+  Types types;
+};
+
+// Its slots and BTF are at `at`, which goes past them.
+template <typename Counts>
+inline Wanted take_program(std::size_t& at, std::size_t end, const Counts& counts) {
+  const std::size_t slot_bytes = std::size_t{counts.slot_count} * sizeof(bpf_insn);
+  if (slot_bytes > sizeof slots) {
+    give_up("a program is too large");
+  }
+  Wanted wanted{.slots = take(at, end, slot_bytes), .slot_count = counts.slot_count, .types = {}};
+  wanted.types = take_types(at, end, counts);
+  return wanted;
+}
+
+// The file descriptor, or an errno below 0.
+inline long load_wanted(const Wanted& wanted, const Regions& regions, KernelProgramType type) {
+  memcpy(slots, wanted.slots, std::size_t{wanted.slot_count} * sizeof(bpf_insn));
+  name_maps(wanted.slot_count, regions);
+  return load(slots, wanted.slot_count, wanted.types, type);
+}
+
+// A question: the program that is run, and those that its tail calls may go to.
+struct Programs {
+  std::uint32_t count = 0;
+  Wanted wanted[1 + wire::kMostKernelTargets];
+  long loaded[1 + wire::kMostKernelTargets];
+};
+
+inline void say(wire::KernelAnswer& said, KernelOutcome outcome, long status) {
+  said.outcome = static_cast<std::uint32_t>(outcome);
+  said.error = static_cast<std::uint32_t>(-status);
+}
+
+// What there is to say of a program that was loaded; `said` is not changed by one that is described.
+inline void describe_loaded(long loaded, wire::KernelAnswer& said) {
+  bpf_prog_info info = {};
+  if (const long known = describe(loaded, info); known < 0) {
+    say(said, KernelOutcome::not_known, known);
+  } else {
+    count_parts(info, said);
+  }
+}
+
+// Loads the programs, and runs the first. What is said of it is about the first of them that is
+// rejected, too. `status`: an errno below 0 if there are no regions.
+inline wire::KernelAnswer load_and_run(Programs& programs, Regions& regions,
+                                       const wire::KernelProgram& wanted, const char* context,
+                                       const KernelReader& reader, long status) {
+  wire::KernelAnswer said = {};
+  const auto type = static_cast<KernelProgramType>(std::uint32_t{wanted.type});
+  if (status < 0) {
+    say(said, KernelOutcome::no_memory, status);
+    return said;
+  }
+  for (std::uint32_t i = 0; i < programs.count; ++i) {
+    programs.loaded[i] = load_wanted(programs.wanted[i], regions, type);
+    if (programs.loaded[i] < 0) {
+      say(said, KernelOutcome::rejected, programs.loaded[i]);
+      said.log_bytes = static_cast<std::uint32_t>(length(verifier_log));
+      return said;
+    }
+  }
+  if (status = put_programs(regions, programs.loaded, programs.count); status < 0) {
+    say(said, KernelOutcome::no_memory, status);
+    return said;
+  }
+  if (wanted.mode != static_cast<std::uint32_t>(wire::KernelMode::interpreter)) {
+    read_structures(regions, reader);
+  }
+  std::uint32_t result = 0;
+  if (const long ran = run(programs.loaded[0], result, context, wanted.context_bytes); ran < 0) {
+    say(said, KernelOutcome::not_run, ran);
+    return said;
+  }
+  said.result = result;
+  said.region_count = regions.count;
+  describe_loaded(programs.loaded[0], said);
+  return said;
+}
+
+// The question at `at` of the batch, which goes past it.
 inline void answer_next(const Tools& tools, std::size_t& at, std::size_t end, std::uint32_t& mode) {
   wire::KernelProgram wanted;
   memcpy(&wanted, take(at, end, sizeof wanted), sizeof wanted);
-  const std::size_t slot_bytes = std::size_t{wanted.slot_count} * sizeof(bpf_insn);
-  if (slot_bytes > sizeof slots || wanted.region_count > wire::kMostKernelRegions ||
+  if (wanted.region_count > wire::kMostKernelRegions ||
+      wanted.target_count > wire::kMostKernelTargets ||
       wanted.crowd_mebibytes > wire::kMostCrowdMebibytes) {
     give_up("a program is too large");
   }
@@ -163,48 +186,42 @@ inline void answer_next(const Tools& tools, std::size_t& at, std::size_t end, st
       give_up("there is not enough memory for the other maps");
     }
   }
-  memcpy(slots, take(at, end, slot_bytes), slot_bytes);
-  const Types types = take_types(at, end, wanted);
-  Regions regions;
-  Memory* not_found[wire::kMostKernelRegions];
-  std::uint32_t not_found_count = 0;
-  long status = 0;
-  for (std::uint32_t i = 0; i < wanted.region_count; ++i) {
-    wire::KernelRegion one;
-    memcpy(&one, take(at, end, sizeof one), sizeof one);
-    const char* const bytes = take(at, end, one.byte_count);
-    if (one.byte_count > wire::kMostKernelRegionBytes) {
-      give_up("a region is too large");
-    }
-    Memory& memory = take_memory(one.byte_count, one.read_only != 0);
-    regions.all[regions.count++] = &memory;
-    if (memory.map < 0) {
-      status = memory.map;
-      continue;
-    }
-    write(memory, bytes);
-    if (memory.address == 0) {
-      not_found[not_found_count++] = &memory;
-    }
-  }
-  if (status == 0 && not_found_count != 0) {
-    find_values(not_found, not_found_count);
-  }
-  if (status == 0) {
-    name_maps(wanted.slot_count, regions);
-  }
   if (wanted.mode != mode) {
     mode = wanted.mode;
     switch_jit(mode);
   }
-  answer(tools, wanted.slot_count, regions, types,
-         static_cast<KernelProgramType>(std::uint32_t{wanted.type}), wanted.as_listed != 0, status);
-  if (types.btf >= 0) {
-    close_file(types.btf);
+  Programs programs;
+  programs.wanted[programs.count++] = take_program(at, end, wanted);
+  const char* const context = take(at, end, wanted.context_bytes);
+  Regions regions;
+  const long status = take_regions(regions, at, end, wanted.region_count);
+  for (std::uint32_t i = 0; i < wanted.target_count; ++i) {
+    wire::KernelTarget target;
+    memcpy(&target, take(at, end, sizeof target), sizeof target);
+    programs.wanted[programs.count++] = take_program(at, end, target);
   }
-  for (std::uint32_t i = 0; i < regions.count; ++i) {
-    regions.all[i]->is_in_use = false;
+  for (long& loaded : programs.loaded) {
+    loaded = -1;
   }
+  wire::KernelAnswer said = load_and_run(programs, regions, wanted, context, tools.reader, status);
+  const bool is_done = said.outcome == static_cast<std::uint32_t>(KernelOutcome::done);
+  said.target_count = is_done ? std::uint32_t{wanted.target_count} : 0U;
+  said.kernel_log_bytes = tools.log.read();
+  write_answer(tools, said, &regions, wanted.as_listed != 0);
+  for (std::uint32_t i = 0; i < said.target_count; ++i) {
+    wire::KernelAnswer of_target = {};
+    describe_loaded(programs.loaded[1 + i], of_target);
+    write_answer(tools, of_target, nullptr, wanted.as_listed != 0);
+  }
+  for (std::uint32_t i = 0; i < programs.count; ++i) {
+    if (programs.loaded[i] >= 0) {
+      close_file(programs.loaded[i]);
+    }
+    if (programs.wanted[i].types.btf >= 0) {
+      close_file(programs.wanted[i].types.btf);
+    }
+  }
+  give_back(regions);
   for (std::uint32_t i = 0; i < wanted.crowd_mebibytes; ++i) {
     close_file(crowd[i]);
   }

@@ -161,35 +161,23 @@ inline void shorten_kallsyms() {
 
 // Loads the program at `at` of the batch, which goes past it.
 inline long load_next(std::size_t& at, std::size_t end) {
-  wire::KernelProgram wanted;
-  memcpy(&wanted, take(at, end, sizeof wanted), sizeof wanted);
-  const std::size_t slot_bytes = std::size_t{wanted.slot_count} * sizeof(bpf_insn);
-  if (slot_bytes > sizeof slots || wanted.region_count > wire::kMostKernelRegions) {
+  wire::KernelProgram asked;
+  memcpy(&asked, take(at, end, sizeof asked), sizeof asked);
+  if (asked.region_count > wire::kMostKernelRegions || asked.target_count != 0) {
     give_up("a program is too large");
   }
-  memcpy(slots, take(at, end, slot_bytes), slot_bytes);
-  const Types types = take_types(at, end, wanted);
+  const Wanted wanted = take_program(at, end, asked);
+  take(at, end, asked.context_bytes);
   Regions regions;
-  long loaded = 0;
-  for (std::uint32_t i = 0; i < wanted.region_count; ++i) {
-    wire::KernelRegion one;
-    memcpy(&one, take(at, end, sizeof one), sizeof one);
-    take(at, end, one.byte_count);
-    Memory& memory = take_memory(one.byte_count, one.read_only != 0);
-    regions.all[regions.count++] = &memory;
-    loaded = memory.map < 0 ? memory.map : loaded;
+  long loaded = take_regions(regions, at, end, asked.region_count);
+  if (loaded >= 0) {
+    loaded =
+        load_wanted(wanted, regions, static_cast<KernelProgramType>(std::uint32_t{asked.type}));
   }
-  if (loaded == 0) {
-    name_maps(wanted.slot_count, regions);
-    loaded = load(slots, wanted.slot_count, types,
-                  static_cast<KernelProgramType>(std::uint32_t{wanted.type}));
+  if (wanted.types.btf >= 0) {
+    close_file(wanted.types.btf);
   }
-  if (types.btf >= 0) {
-    close_file(types.btf);
-  }
-  for (std::uint32_t i = 0; i < regions.count; ++i) {
-    regions.all[i]->is_in_use = false;
-  }
+  give_back(regions);
   return loaded;
 }
 
@@ -238,7 +226,8 @@ inline long load_next(std::size_t& at, std::size_t end) {
     const ul32 id = programs[i] < 0 ? 0 : info.id;
     window.write(&id, sizeof id);
   }
-  const Tools tools{.window = window, .log = log, .symbols = Symbols::make()};
+  const Tools tools{
+      .window = window, .log = log, .symbols = Symbols::make(), .reader = KernelReader::make()};
   wire::KernelReply reply{.magic = wire::kReplyBegin,
                           .nonce = header.nonce,
                           .program_count = header.program_count,
@@ -253,7 +242,8 @@ inline long load_next(std::size_t& at, std::size_t end) {
       describe(programs[i], info);
       count_parts(info, said);
     }
-    write_answer(tools, said, {}, false);
+    said.kernel_log_bytes = log.read();
+    write_answer(tools, said, nullptr, false);
   }
   reply.magic = wire::kReplyEnd;
   window.write(&reply, sizeof reply);

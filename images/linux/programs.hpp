@@ -82,10 +82,15 @@ inline long load(const bpf_insn* program_slots, std::uint32_t count, const Types
   return bpf(BPF_PROG_LOAD, attributes);
 }
 
-inline long run(long loaded, std::uint32_t& result) {
+inline long run(long loaded, std::uint32_t& result, const char* context = nullptr,
+                std::uint32_t context_bytes = 0) {
   bpf_attr attributes;
   memset(&attributes, 0, sizeof attributes);
   attributes.test.prog_fd = static_cast<std::uint32_t>(loaded);
+  if (context_bytes != 0) {
+    attributes.test.ctx_in = number(context);
+    attributes.test.ctx_size_in = context_bytes;
+  }
   const long status = bpf(BPF_PROG_TEST_RUN, attributes);
   result = attributes.test.retval;
   return status;
@@ -200,13 +205,24 @@ inline bpf_insn* put_end(bpf_insn* at) {
   return at + 2;
 }
 
-// Where the values of maps are that have just been made: a program stores their addresses.
-inline void find_values(Memory* const* found, std::uint32_t count) {
-  Memory table = make_memory(8 * wire::kMostKernelRegions, false);
-  bpf_insn probe[4 * wire::kMostKernelRegions + 4];
+// A map, and which of its addresses: that of its value, or that of its structure.
+struct Sought {
+  long map = -1;
+  bool is_structure = false;
+  std::uint64_t address = 0;
+};
+
+// Asks a program, which stores them.
+inline void find_addresses(Sought* sought, std::uint32_t count) {
+  constexpr std::uint32_t kMost = 2 * wire::kMostKernelRegions;
+  Memory table = make_memory(8 * kMost, false);
+  bpf_insn probe[3 * kMost + 4];
   bpf_insn* at = put_map_value(probe, 1, table.map, 0);
   for (std::uint32_t i = 0; i < count; ++i) {
-    at = put_map_value(at, 2, found[i]->map, 0);
+    at = put_map_value(at, 2, sought[i].map, 0);
+    if (sought[i].is_structure) {
+      at[-2].src_reg = BPF_PSEUDO_MAP_FD;
+    }
     *at++ = {.code = 0x7b,
              .dst_reg = 1,
              .src_reg = 2,  // stxdw [r1 + 8 i], r2
@@ -214,16 +230,30 @@ inline void find_values(Memory* const* found, std::uint32_t count) {
              .imm = 0};
   }
   at = put_end(at);
-  const long loaded = load(probe, static_cast<std::uint32_t>(at - probe));
+  const auto probe_count = static_cast<std::uint32_t>(at - probe);
+  // Only a program that does not sleep may name an array of programs, up to 6.12.
+  const long loaded = load(probe, probe_count, {}, KernelProgramType::raw_tracepoint);
   std::uint32_t result = 0;
   if (table.map < 0 || loaded < 0 || run(loaded, result) < 0) {
     give_up("the addresses of maps cannot be found");
   }
   for (std::uint32_t i = 0; i < count; ++i) {
-    memcpy(&found[i]->address, table.bytes + std::size_t{8} * i, 8);
+    memcpy(&sought[i].address, table.bytes + std::size_t{8} * i, 8);
   }
   close_file(loaded);
   remove(table);
+}
+
+// Where the values of maps are that have just been made.
+inline void find_values(Memory* const* found, std::uint32_t count) {
+  Sought sought[wire::kMostKernelRegions];
+  for (std::uint32_t i = 0; i < count; ++i) {
+    sought[i].map = found[i]->map;
+  }
+  find_addresses(sought, count);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    found[i]->address = sought[i].address;
+  }
 }
 
 // What the kernel calls an address, by the helper snprintf: /proc/kallsyms would take seconds.

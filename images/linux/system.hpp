@@ -78,6 +78,13 @@ inline void set(const char* path, const char* value, const char* what) {
   system_call(__NR_close, static_cast<std::uint64_t>(file));
 }
 
+// A character device, by its numbers in Linux's Documentation/admin-guide/devices.txt.
+inline void make_device(const char* path, std::uint64_t major, std::uint64_t minor) {
+  constexpr std::uint64_t kCharacters = 0020600;
+  system_call(__NR_mknodat, static_cast<std::uint64_t>(AT_FDCWD), number(path), kCharacters,
+              major << 8U | minor);
+}
+
 inline void make_folder(const char* path) {
   system_call(__NR_mkdirat, static_cast<std::uint64_t>(AT_FDCWD), number(path), 0755);
 }

@@ -155,9 +155,9 @@ TEST(Wire, AnAnswerHasArraysAsItsCodeReadsThem) {
   EXPECT_EQ(helper_entry(bytes_of(good())), HelperEntry::local);
   const auto image = read_answer(answer, document.cell, 5);
   ASSERT_TRUE(image) << image.error().message;
-  ASSERT_EQ(image.value().program_arrays.size(), 1U);
-  EXPECT_EQ(image.value().program_arrays[0].address, kJumps);
-  EXPECT_EQ(image.value().program_arrays[0].bytes.size(), 8U);
+  ASSERT_EQ(image.value().kernel_memory.size(), 1U);
+  EXPECT_EQ(image.value().kernel_memory[0].address, kJumps);
+  EXPECT_EQ(image.value().kernel_memory[0].bytes.size(), 8U);
   EXPECT_EQ(image.value().functions.size(), 2U);
 }
 

@@ -118,7 +118,8 @@ std::vector<std::byte> reply(std::uint64_t end_nonce = kNonce) {
                                 .log_bytes = 0,
                                 .kernel_log_bytes = 3,
                                 .line_count = 1,
-                                .function_type_count = 1});
+                                .function_type_count = 1,
+                                .target_count = 0});
   put(bytes, function(0xc0080000003b7c10, 8, "bpf_prog_0123456789abcdef_main"));
   put(bytes, function(0xc00800000041153c, 4, "bpf_prog_fedcba9876543210_F"));
   for (const std::uint32_t word : {0xe84d0010U, 0x60000000U, 0x4e800020U}) {
@@ -130,8 +131,11 @@ std::vector<std::byte> reply(std::uint64_t end_nonce = kNonce) {
   put(bytes, ul32(3));
   put(bytes,
       wire::KernelLine{.address = 0xc0080000003b7c14, .slot = 0, .line_and_column = 5U << 10U});
-  put(bytes,
-      wire::KernelRegionAfter{.address = 0xc008000000540000, .byte_count = 2, .reserved = 0});
+  put(bytes, wire::KernelRegionAfter{.address = 0xc008000000540000,
+                                     .byte_count = 2,
+                                     .piece_count = 0,
+                                     .values_at = 0,
+                                     .reserved = 0});
   put(bytes, std::uint8_t{7});
   put(bytes, std::uint8_t{8});
   for (const char letter : {'l', 'o', 'g'}) {
@@ -222,7 +226,7 @@ TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
   EXPECT_EQ(bytes, std::string("tabkcraf"
                                "\x21\x43\x65\x87\x78\x56\x34\x12"
                                "\1\0\0\0"
-                               "\x66\0\0\0"  // 102 bytes
+                               "\x7e\0\0\0"  // 126 bytes
                                "\1\0\0\0"
                                "\1\0\0\0"
                                "\1\0\0\0"
@@ -232,14 +236,127 @@ TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
                                "\1\0\0\0"
                                "\0\0\0\0"
                                "\1\0\0\0"
+                               "\0\0\0\0"
+                               "\0\0\0\0"
                                "\x95\0\0\0\0\0\0\0"
                                "\5"
                                "\1\0\0\0\2\0\0\0"
                                "\3\0\0\0\0\0\0\0\0\0\0\0\6\0\0\0"
                                "\1\0\0\0"
                                "\1\0\0\0"
+                               "\0\0\0\0"
+                               "\0\0\0\0"
+                               "\0\0\0\0"
+                               "\0\0\0\0"
                                "\x09",
-                               24 + 36 + 8 + 1 + 8 + 16 + 8 + 1));
+                               24 + 44 + 8 + 1 + 8 + 16 + 24 + 1));
+}
+
+TEST(Exchange, ABatchHoldsMapsAndProgramsForTailCalls) {
+  const std::vector<Question> questions = {
+      {.slots = {{.opcode = 0x95}},
+       .regions = {{.bytes = {},
+                    .map = MapDefinition{.type = wire::KernelMapType::programs,
+                                         .value_bytes = 4,
+                                         .entries = 2,
+                                         .programs = {wire::kNoKernelProgram, 1}}}},
+       .context = {std::byte{6}},
+       .targets = {{.slots = {{.opcode = 0x07}}, .types = {}}}}};
+  const std::string bytes = text_of(batch(questions, kNonce, kOrder));
+  EXPECT_EQ(bytes.substr(24 + 36), std::string("\1\0\0\0"  // bytes of context, and a target
+                                               "\1\0\0\0"
+                                               "\x95\0\0\0\0\0\0\0"
+                                               "\6"
+                                               "\x08\0\0\0"  // the region's bytes
+                                               "\0\0\0\0"
+                                               "\3\0\0\0"
+                                               "\4\0\0\0"
+                                               "\4\0\0\0"
+                                               "\2\0\0\0"
+                                               "\xff\xff\xff\xff"
+                                               "\1\0\0\0"
+                                               "\1\0\0\0"  // the target's slots
+                                               "\0\0\0\0"
+                                               "\0\0\0\0"
+                                               "\0\0\0\0"
+                                               "\7\0\0\0\0\0\0\0",
+                                               8 + 8 + 1 + 24 + 8 + 16 + 8));
+}
+
+// An answer about one slot, one function of one word, its type and its line.
+void put_program(std::vector<std::byte>& bytes, std::uint64_t address, std::uint32_t regions,
+                 std::uint32_t targets) {
+  put(bytes, wire::KernelAnswer{.outcome = 0,
+                                .error = 0,
+                                .result = 5,
+                                .function_count = 1,
+                                .code_bytes = 4,
+                                .program_bytes = 8,
+                                .region_count = regions,
+                                .log_bytes = 0,
+                                .kernel_log_bytes = 0,
+                                .line_count = 1,
+                                .function_type_count = 1,
+                                .target_count = targets});
+  put(bytes, function(address, 4, "f"));
+  put(bytes, ul32(0x4e800020U));
+  const auto exit = bpf::encode(bpf::Slot{.opcode = 0x95}, std::endian::little);
+  bytes.insert(bytes.end(), exit.begin(), exit.end());
+  put(bytes, ul32(0));
+  put(bytes, ul32(kFirstFunctionType));
+  put(bytes, wire::KernelLine{.address = address, .slot = 0, .line_and_column = 1U << 10U});
+}
+
+TEST(Exchange, WhatIsSaidOfProgramsForTailCallsFollows) {
+  const TypeInformation types = {.btf = {std::byte{5}}, .functions = {{0, 3}}, .lines = {{0, 1}}};
+  const std::vector<Question> questions = {
+      {.slots = {{.opcode = 0x95}},
+       .regions = {{.bytes = {},
+                    .map = MapDefinition{.type = wire::KernelMapType::programs,
+                                         .value_bytes = 4,
+                                         .entries = 1,
+                                         .programs = {1}}}},
+       .types = types,
+       .targets = {{.slots = {{.opcode = 0x95}}, .types = types}}}};
+  const auto reply_of = [](std::uint32_t targets) {
+    std::vector<std::byte> bytes;
+    put(bytes, wire::KernelReply{wire::kReplyBegin, kNonce, 1, 0});
+    put_program(bytes, 0xc008000000001000, 1, targets);
+    put(bytes, wire::KernelRegionAfter{.address = 0xc000000005000000,
+                                       .byte_count = 0,
+                                       .piece_count = 1,
+                                       .values_at = 264,
+                                       .reserved = 0});
+    put(bytes, wire::KernelPiece{.address = 0xc000000005000000, .byte_count = 2, .reserved = 0});
+    put(bytes, std::uint8_t{7});
+    put(bytes, std::uint8_t{8});
+    if (targets != 0) {
+      put_program(bytes, 0xc008000000002000, 0, 0);
+    }
+    put(bytes, wire::KernelReply{wire::kReplyEnd, kNonce, 1, 0});
+    return bytes;
+  };
+  const auto read = read_reply(reply_of(1), questions, kNonce, kOrder);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_TRUE(read.value().is_whole);
+  const Answer& answer = read.value().answers.front();
+  ASSERT_EQ(answer.functions.size(), 2U);
+  EXPECT_EQ(answer.functions[1].address, (GuestAddress{0xc008000000002000}));
+  EXPECT_EQ(answer.program.size(), 2U);
+  ASSERT_EQ(answer.function_types.size(), 2U);
+  EXPECT_EQ(answer.function_types[1].slot, 1U);
+  EXPECT_EQ(answer.function_types[1].type, kFirstFunctionType + 1);
+  EXPECT_THAT(answer.lines, ElementsAre(LineRow{0, {0xc008000000001000}, 0},
+                                        LineRow{1, {0xc008000000002000}, 1}));
+  EXPECT_THAT(answer.programs, ElementsAre(ProgramBegin{0, 0}, ProgramBegin{1, 1}));
+  ASSERT_EQ(answer.regions.size(), 1U);
+  EXPECT_EQ(answer.regions[0].values_at, 264U);
+  EXPECT_THAT(answer.regions[0].pieces,
+              ElementsAre(KernelPiece{{0xc000000005000000}, {std::byte{7}, std::byte{8}}}));
+
+  const auto without = read_reply(reply_of(0), questions, kNonce, kOrder);
+  ASSERT_FALSE(without);
+  EXPECT_THAT(std::string(without.error().message), HasSubstr("about other programs"));
 }
 
 // What the kernel itself reads is in its byte order, and nothing else.
@@ -252,7 +369,7 @@ TEST(Exchange, ABatchForABigEndianKernelHasItsByteOrder) {
   EXPECT_EQ(bytes, std::string("tabkcraf"
                                "\x21\x43\x65\x87\x78\x56\x34\x12"
                                "\1\0\0\0"
-                               "\x5d\0\0\0"  // 93 bytes
+                               "\x65\0\0\0"  // 101 bytes
                                "\1\0\0\0"
                                "\0\0\0\0"
                                "\0\0\0\0"
@@ -260,13 +377,15 @@ TEST(Exchange, ABatchForABigEndianKernelHasItsByteOrder) {
                                "\1\0\0\0"
                                "\1\0\0\0"
                                "\1\0\0\0"
+                               "\0\0\0\0"
+                               "\0\0\0\0"
                                "\0\0\0\0"
                                "\0\0\0\0"
                                "\x85\1\0\2\0\0\0\3"
                                "\5"
                                "\0\0\0\1\0\0\0\2"
                                "\0\0\0\3\0\0\0\0\0\0\0\0\0\0\0\6",
-                               24 + 36 + 8 + 1 + 8 + 16));
+                               24 + 44 + 8 + 1 + 8 + 16));
 }
 
 TEST(Exchange, TheCodeOfABigEndianKernelIsReadInItsByteOrder) {

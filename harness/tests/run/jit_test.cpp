@@ -244,6 +244,7 @@ TEST(KernelDefects, AreThoseOfEachVersion) {
       {"shift-by-more-than-the-width", "there, there"},
       {"sign-extending-load-that-faults", "not-applicable, there"},
       {"tail-call-pointer", "not-applicable, not-applicable"},
+      {"tail-call-to-nowhere", "absent, absent"},
       {"toc-range", "there, there"},
       {"unaligned-sign-extending-load", "not-applicable, there"},
       // Only a kernel that runs shows these.

@@ -1,0 +1,305 @@
+#include "stock/maps.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+
+#include "base/bits.hpp"
+#include "base/byte_order.hpp"
+#include "bpf/instruction.hpp"
+#include "bpf/program.hpp"
+#include "stock/programs.hpp"
+
+namespace farcall::stock {
+namespace {
+
+// Of farcall's layouts: offsets in a map.
+constexpr std::size_t kElementsAt = 0;
+constexpr std::size_t kValueBytesAt = 4;
+constexpr std::size_t kSlotsAt = 8;
+constexpr std::size_t kKeyBytesAt = 12;
+constexpr std::size_t kTableHeaderBytes = 16;
+constexpr std::size_t kInUseBytes = 8;
+
+// The first of them, one for each gigabyte: after all memory that a guest may have, before vmalloc.
+constexpr GuestAddress kHashTables = {0xc000'0f00'0000'0000};
+constexpr std::uint64_t kBetweenTables = std::uint64_t{1} << 30;
+
+struct Shape {
+  std::uint32_t elements = 0;  // of an array
+  std::uint32_t value_bytes = 0;
+  std::uint32_t slots = 0;  // of a hash table
+  std::uint32_t key_bytes = 0;
+
+  std::size_t stride() const {
+    return align_up(std::uint64_t{value_bytes}, wire::kKernelValueAlignment);
+  }
+  std::size_t slot_bytes() const {
+    return kInUseBytes + align_up(std::uint64_t{key_bytes}, 8) +
+           align_up(std::uint64_t{value_bytes}, 8);
+  }
+  std::size_t key_at(std::size_t slot) const {
+    return kTableHeaderBytes + slot * slot_bytes() + kInUseBytes;
+  }
+  std::size_t value_at(std::size_t slot) const {
+    return key_at(slot) + align_up(std::uint64_t{key_bytes}, 8);
+  }
+};
+
+Shape shape_of(std::span<const std::byte> bytes, std::endian order) {
+  const auto word = [&](std::size_t at) {
+    return at + 4 <= bytes.size() ? load<std::uint32_t>(&bytes[at], order) : 0U;
+  };
+  Shape shape{.elements = word(kElementsAt), .value_bytes = word(kValueBytesAt)};
+  if (shape.elements == 0) {
+    shape.slots = word(kSlotsAt);
+    shape.key_bytes = word(kKeyBytesAt);
+  }
+  return shape;
+}
+
+// How the program's loads name a map.
+struct NamedBy {
+  bool map = false;
+  bool value = false;
+};
+
+NamedBy named_by(const bpf::Program& program, std::int32_t number) {
+  NamedBy by;
+  for (std::size_t i = 0; i < program.slots.size(); i += bpf::slots_of(program.slots[i].opcode)) {
+    const bpf::Slot& slot = program.slots[i];
+    if (slot.opcode == bpf::kLoadImmediate64 && slot.imm == number) {
+      by.map = by.map || slot.src == bpf::kPseudoMap;
+      by.value = by.value || slot.src == bpf::kPseudoMapValue;
+    }
+  }
+  return by;
+}
+
+// A slot of a hash table that holds that key; else, one that holds none; else the table has no room.
+std::optional<std::size_t> slot_for(const std::vector<std::byte>& table, const Shape& shape,
+                                    std::span<const std::byte> key, std::endian order) {
+  std::optional<std::size_t> unused;
+  for (std::size_t slot = 0; slot < shape.slots; ++slot) {
+    const std::size_t at = shape.key_at(slot);
+    if (load<std::uint64_t>(&table[at - kInUseBytes], order) == 0) {
+      unused = unused ? unused : slot;
+    } else if (std::memcmp(&table[at], key.data(), key.size()) == 0) {
+      return slot;
+    }
+  }
+  return unused;
+}
+
+// `elements`: the kernel's, each key and value.
+std::vector<std::byte> table_after(const std::vector<std::byte>& left,
+                                   std::span<const std::byte> elements, std::endian order) {
+  const Shape shape = shape_of(left, order);
+  std::vector<std::byte> table = left;
+  std::vector<bool> holds(shape.slots);
+  const std::size_t element_bytes = std::size_t{shape.key_bytes} + shape.value_bytes;
+  for (std::size_t at = 0; at + element_bytes <= elements.size(); at += element_bytes) {
+    const auto key = elements.subspan(at, shape.key_bytes);
+    const auto slot = slot_for(table, shape, key, order);
+    if (!slot) {
+      return {};  // more than it has room for
+    }
+    std::ranges::copy(key, table.begin() + static_cast<std::ptrdiff_t>(shape.key_at(*slot)));
+    std::ranges::copy(elements.subspan(at + shape.key_bytes, shape.value_bytes),
+                      table.begin() + static_cast<std::ptrdiff_t>(shape.value_at(*slot)));
+    store(&table[shape.key_at(*slot) - kInUseBytes], std::uint64_t{1}, order);
+    holds[*slot] = true;
+  }
+  for (std::size_t slot = 0; slot < shape.slots; ++slot) {
+    if (!holds[slot]) {
+      store(&table[shape.key_at(slot) - kInUseBytes], std::uint64_t{0}, order);
+    }
+  }
+  return table;
+}
+
+}  // namespace
+
+bool is_own_map(RegionKind kind) {
+  return kind == RegionKind::array || kind == RegionKind::hash || kind == RegionKind::programs;
+}
+
+std::vector<RegionKind> region_kinds(const model::Cell& cell) {
+  const bpf::Program& program = *cell.program;
+  const std::endian order = byte_order(cell.axes.endian);
+  std::vector<RegionKind> kinds;
+  for (const bpf::MemoryRegion& region : cell.memory) {
+    const auto map = std::ranges::find(program.maps, region.name, &bpf::Map::name);
+    if (map == program.maps.end()) {
+      kinds.push_back(RegionKind::memory);
+      continue;
+    }
+    const Shape shape = shape_of(region.bytes, order);
+    const NamedBy by = named_by(program, static_cast<std::int32_t>(map - program.maps.begin()));
+    if (shape.elements != 0 && map->value_bytes == 0) {
+      kinds.push_back(RegionKind::programs);
+    } else if (by.map) {
+      kinds.push_back(shape.elements != 0 ? RegionKind::array : RegionKind::hash);
+    } else {
+      kinds.push_back(by.value ? RegionKind::values : RegionKind::memory);
+    }
+  }
+  return kinds;
+}
+
+std::string no_such_map(const model::Cell& cell, const bpf::MemoryRegion& region, RegionKind kind) {
+  constexpr std::uint32_t kMostElements = 4096;  // each is read by a call of the kernel
+  constexpr std::uint32_t kMostPrograms = 256;
+  const Shape shape = shape_of(region.bytes, byte_order(cell.axes.endian));
+  switch (kind) {
+    case RegionKind::memory:
+    case RegionKind::values:
+      return {};
+    case RegionKind::array:
+      return shape.elements > kMostElements ||
+                     shape.elements * shape.stride() > wire::kMostKernelRegionBytes
+                 ? fmt::format("{} has {} elements of {} bytes", region.name, shape.elements,
+                               shape.value_bytes)
+                 : std::string{};
+    case RegionKind::hash:
+      return shape.slots == 0 ? fmt::format("{} is neither an array nor a hash table", region.name)
+                              : std::string{};
+    case RegionKind::programs:
+      return shape.elements > kMostPrograms
+                 ? fmt::format("{} has {} elements", region.name, shape.elements)
+                 : std::string{};
+  }
+  return {};
+}
+
+kernel::Region kernel_region(const model::Cell& cell, const bpf::MemoryRegion& region,
+                             RegionKind kind) {
+  const std::endian order = byte_order(cell.axes.endian);
+  const Shape shape = shape_of(region.bytes, order);
+  const auto after_header =
+      std::span(region.bytes).subspan(std::min(bpf::kArrayHeaderBytes, region.bytes.size()));
+  const std::vector<std::byte> values(after_header.begin(), after_header.end());
+  switch (kind) {
+    case RegionKind::memory:
+      return {.bytes = region.bytes, .writable = region.writable};
+    case RegionKind::values:
+      return {.bytes = values, .writable = region.writable};
+    case RegionKind::array:
+      return {.bytes = values,
+              .map = kernel::MapDefinition{.type = wire::KernelMapType::array,
+                                           .value_bytes = shape.value_bytes,
+                                           .entries = shape.elements}};
+    case RegionKind::hash:
+      return {.bytes = {},
+              .map = kernel::MapDefinition{.type = wire::KernelMapType::hash,
+                                           .key_bytes = shape.key_bytes,
+                                           .value_bytes = shape.value_bytes,
+                                           .entries = shape.slots}};
+    case RegionKind::programs:
+      break;
+  }
+  kernel::MapDefinition map{.type = wire::KernelMapType::programs,
+                            .value_bytes = 4,  // a file descriptor, whatever is in the kernel
+                            .entries = shape.elements};
+  const std::vector<ProgramPart> parts = program_parts(*cell.program);
+  for (std::size_t at = 0; at + 8 <= values.size(); at += 8) {
+    const GuestAddress pointee = {load<std::uint64_t>(&values[at], order)};
+    const auto part = std::ranges::find_if(parts, [&](const ProgramPart& one) {
+      return cell.placement.functions[one.first_function] == pointee;
+    });
+    map.programs.push_back(part == parts.end() ? wire::kNoKernelProgram
+                                               : static_cast<std::uint32_t>(part - parts.begin()));
+  }
+  return {.bytes = {}, .map = std::move(map)};
+}
+
+GuestAddress region_address(const kernel::RegionAfter& after, RegionKind kind, std::size_t number) {
+  switch (kind) {
+    case RegionKind::memory:
+    case RegionKind::array:
+    case RegionKind::programs:
+      return after.address;
+    case RegionKind::values:
+      return {after.address.value - bpf::kArrayHeaderBytes};
+    case RegionKind::hash:
+      return kHashTables + number * kBetweenTables;
+  }
+  return after.address;
+}
+
+std::vector<std::byte> bytes_after(const bpf::MemoryRegion& left, const kernel::RegionAfter& after,
+                                   RegionKind kind, std::endian order) {
+  switch (kind) {
+    case RegionKind::memory:
+      return after.bytes;
+    case RegionKind::values:
+    case RegionKind::array: {
+      const auto header = std::span(left.bytes).first(bpf::kArrayHeaderBytes);
+      std::vector<std::byte> bytes(header.begin(), header.end());
+      bytes.insert(bytes.end(), after.bytes.begin(), after.bytes.end());
+      return bytes;
+    }
+    case RegionKind::hash:
+      return table_after(left.bytes, after.bytes, order);
+    case RegionKind::programs:
+      return left.bytes;  // no program can write it
+  }
+  return {};
+}
+
+std::optional<bpf::MemoryRegion> kernel_layout(const bpf::MemoryRegion& region,
+                                               const kernel::RegionAfter& after,
+                                               std::endian order) {
+  const Shape shape = shape_of(region.bytes, order);
+  const std::size_t size = after.values_at + shape.elements * shape.stride();
+  if (after.pieces.size() != 1 || after.pieces[0].bytes.size() != size ||
+      after.pieces[0].address != after.address) {
+    return std::nullopt;
+  }
+  bpf::MemoryRegion laid_out = region;
+  laid_out.address = after.address;
+  laid_out.bytes = after.pieces[0].bytes;
+  return laid_out;
+}
+
+std::optional<std::vector<std::byte>> kernel_layout_after(const bpf::MemoryRegion& region,
+                                                          const kernel::RegionAfter& after,
+                                                          std::endian order) {
+  const Shape shape = shape_of(region.bytes, order);
+  auto laid_out = kernel_layout(region, after, order);
+  if (!laid_out || after.bytes.size() != std::size_t{shape.elements} * shape.value_bytes) {
+    return std::nullopt;
+  }
+  for (std::size_t i = 0; i < shape.elements; ++i) {
+    std::copy_n(&after.bytes[i * shape.value_bytes], shape.value_bytes,
+                &laid_out->bytes[after.values_at + i * shape.stride()]);
+  }
+  return std::move(laid_out->bytes);
+}
+
+std::vector<model::ExpectedMemory> in_kernel_layout(const model::ExpectedMemory& expected,
+                                                    const bpf::MemoryRegion& region,
+                                                    const kernel::RegionAfter& after,
+                                                    std::endian order) {
+  const Shape shape = shape_of(region.bytes, order);
+  std::vector<model::ExpectedMemory> pieces;
+  for (std::size_t i = 0; i < expected.bytes.size(); ++i) {
+    const std::uint64_t at = expected.offset + i;
+    if (at < bpf::kArrayHeaderBytes) {
+      continue;  // which no kernel has
+    }
+    const std::uint64_t in_values = at - bpf::kArrayHeaderBytes;
+    const std::uint64_t offset = after.values_at + in_values / shape.value_bytes * shape.stride() +
+                                 in_values % shape.value_bytes;
+    if (pieces.empty() || pieces.back().offset + pieces.back().bytes.size() != offset) {
+      pieces.push_back(
+          {.region = expected.region, .offset = offset, .bytes = {}, .line = expected.line});
+    }
+    pieces.back().bytes.push_back(expected.bytes[i]);
+  }
+  return pieces;
+}
+
+}  // namespace farcall::stock
