@@ -21,10 +21,6 @@
 
 namespace farcall::stock {
 
-// The code that it made, without what a cell adds; `names` are those of its functions.
-model::CodeImage kernel_image(const kernel::Answer& answer, std::span<const std::string> names,
-                              const kernel::KernelFacts& facts);
-
 // Why a kernel's answer tells nothing of a run: jit.declined. The verifier rejected the program, or the
 // kernel did not run it. Empty: it ran.
 std::optional<Error> skipped(const kernel::Answer& answer);

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "decode/call_sites.hpp"
-#include "stock/capture.hpp"
+#include "stock/document.hpp"
 
 namespace farcall::stock {
 namespace {

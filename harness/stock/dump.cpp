@@ -13,7 +13,7 @@
 #include "check/kernel_dump_findings.hpp"
 #include "decode/call_sites.hpp"
 #include "external/external.hpp"
-#include "stock/capture.hpp"
+#include "stock/document.hpp"
 #include "stock/linux_cells.hpp"
 #include "stock/programs.hpp"
 

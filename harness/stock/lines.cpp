@@ -12,7 +12,7 @@
 #include "check/kernel_dump_findings.hpp"
 #include "decode/call_sites.hpp"
 #include "ppc64/abi.hpp"
-#include "stock/capture.hpp"
+#include "stock/document.hpp"
 #include "stock/linux_cells.hpp"
 
 namespace farcall::stock {

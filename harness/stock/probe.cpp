@@ -13,6 +13,7 @@
 #include "decode/call_sites.hpp"
 #include "ppc64/abi.hpp"
 #include "stock/capture.hpp"
+#include "stock/document.hpp"
 #include "stock/dump.hpp"
 #include "stock/linux_cells.hpp"
 

@@ -13,6 +13,7 @@
 #include "bpf/program.hpp"
 #include "decode/call_sites.hpp"
 #include "stock/capture.hpp"
+#include "stock/document.hpp"
 #include "stock/programs.hpp"
 
 namespace farcall::stock {

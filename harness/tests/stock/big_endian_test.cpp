@@ -14,6 +14,7 @@
 #include "model/json.hpp"
 #include "selection/select.hpp"
 #include "stock/capture.hpp"
+#include "stock/document.hpp"
 #include "tests/farcall_process.hpp"
 
 namespace farcall::stock::big_endian_test {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "stock/capture.hpp"
+#include "stock/document.hpp"
 
 namespace farcall::stock::lines_test {
 namespace {
