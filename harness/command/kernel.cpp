@@ -309,9 +309,6 @@ Result<void> write_capture(const CaptureArguments& arguments) {
   if (!captured.findings.empty()) {
     return model::as_error(captured.findings.front());
   }
-  if (captured.not_repeated) {
-    return *captured.not_repeated;
-  }
   for (const std::string& line : captured.notes) {
     note(line);
   }

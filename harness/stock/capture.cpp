@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <iterator>
 #include <memory>
@@ -31,8 +32,6 @@ constexpr const char* kRunsAsRewritten =
 constexpr const char* kChanged =
     "the kernel's dump is not checked: its verifier has changed which calls the program makes";
 
-constexpr const char* kNotItsCalls =
-    "the kernel's verifier has put calls into the program of which it is not known whom they call";
 constexpr const char* kNoTags =
     "the names of symbols are not checked: what the kernel has of the program is not known";
 
@@ -84,6 +83,15 @@ std::string reason_in(std::string log, std::uint32_t error) {
   const std::size_t line = log.rfind('\n');
   return log.empty() ? std::strerror(static_cast<int>(error))
                      : log.substr(line == std::string::npos ? 0 : line + 1);
+}
+
+// An array of programs that has compiled ones takes no other: where the JIT fails, the program is
+// rejected after the verifier has accepted it, see bpf_check_tail_call() of kernel/bpf/core.c.
+bool is_refused_by_jit(const LinuxCell& linux_cell, const kernel::Answer& answer) {
+  const bool has_programs =
+      std::ranges::find(linux_cell.kinds, RegionKind::programs) != linux_cell.kinds.end();
+  return has_programs && answer.outcome == wire::KernelOutcome::rejected &&
+         answer.error == EINVAL && reason_in(answer.log, answer.error) == std::strerror(EINVAL);
 }
 
 // What a hardened kernel made of the functions, beside what the same kernel makes of them otherwise,
@@ -164,16 +172,16 @@ void judge_rejection(const kernel::Answer& answer, const std::string& trouble, C
   }
 }
 
-bool has_own_maps(const LinuxCell& linux_cell) {
-  return std::ranges::any_of(linux_cell.kinds, is_own_map);
-}
-
-// Which function a dump calls that changes an array: in the bare guest it would change one as farcall
-// has it. Null: none.
-const char* writes_arrays(std::span<const bpf::Slot> dumped, const KernelSymbols& symbols) {
+// Which function a dump calls that reads or changes an array as the kernel has it: farcall's function of
+// the same meaning knows its own arrays only. Null: none.
+const char* array_function(std::span<const bpf::Slot> dumped, const LinuxCell& linux_cell,
+                           const KernelSymbols& symbols) {
+  const bool has_array =
+      std::ranges::find(linux_cell.kinds, RegionKind::array) != linux_cell.kinds.end();
   for (const CalledSymbol& called :
        called_symbols(dumped, symbols).value_or(std::vector<CalledSymbol>{})) {
-    if (called.symbol == called.helper->of_array) {
+    const bool of_any_map = called.helper->is_of_maps() && called.symbol == called.helper->symbol;
+    if (called.symbol == called.helper->of_array || (has_array && of_any_map)) {
       return called.symbol;
     }
   }
@@ -264,6 +272,188 @@ std::optional<Error> repeat_rewritten(const LinuxCell& linux_cell, const kernel:
   return std::nullopt;
 }
 
+// Compares what a kernel tells of a run with what is expected, and makes the document for the bare
+// guest.
+class AnswerComparison {
+ public:
+  // `plain`: what its JIT makes of the program without hardening, or null. `all` has the cell as the
+  // kernel has placed it.
+  AnswerComparison(const LinuxCell& linux_cell, wire::KernelMode mode, const kernel::Answer& answer,
+                   const kernel::Answer* plain, const AskedKernel& kernel, Captured& all)
+      : linux_cell_(linux_cell),
+        mode_(mode),
+        answer_(answer),
+        plain_(plain),
+        kernel_(kernel),
+        all_(all),
+        asked_(all.cell.program),
+        dumped_(as_source(*asked_, answer)) {}
+
+  void compare() {
+    note_what_is_not_known();
+    if (is_jit() == answer_.functions.empty()) {
+      all_.findings.push_back({ErrorCode::jit_refused, "",
+                               is_jit() ? "the kernel interprets it: its JIT made no code"
+                                        : "the kernel's JIT made code, and it is off"});
+      return;
+    }
+    if (auto placed = place_helpers(answer_, kernel_.symbols, kernel_.facts.abi, all_.cell);
+        !placed) {
+      not_repeated_ = std::move(placed).error();
+    }
+    auto source = run::interpretation(all_.cell);
+    if (!source) {
+      all_.findings.push_back(model::as_finding(source.error()));
+      return;
+    }
+    source_ = std::move(source).value();
+    run_ = {.engine = is_jit() ? "the kernel's JIT" : "the kernel's interpreter",
+            .result = answer_.result,
+            .memory = all_.cell.memory,
+            .symbols = {},
+            .trouble = kernel::trouble_in(answer_.kernel_log)};
+    for (std::size_t i = 0; i < run_.memory.size(); ++i) {
+      run_.memory[i].bytes = bytes_after(source_.memory[i], answer_.regions[i],
+                                         linux_cell_.kinds[i], kernel_.facts.order());
+    }
+    compare_code();
+    if (dumped_ && (!is_jit() || answer_.functions.size() == asked_->functions.size())) {
+      add(told_wrong(*asked_, *dumped_, answer_, mode_, kernel_));
+    }
+    add(check::kernel_findings(all_.cell, source_, run_));
+    if (not_repeated_ && is_jit()) {
+      skip_unless_wrong();
+    }
+  }
+
+ private:
+  bool is_jit() const { return mode_ != wire::KernelMode::interpreter; }
+  bool is_hardened() const { return mode_ == wire::KernelMode::hardened; }
+
+  void add(const std::vector<model::Finding>& findings) {
+    all_.findings.insert(all_.findings.end(), findings.begin(), findings.end());
+  }
+
+  void note_what_is_not_known() {
+    const auto call_base = kernel_.symbols.find(kCallBaseSymbol);
+    all_.cell.placement.call_base = call_base.value_or(GuestAddress{});
+    if (!call_base) {
+      all_.notes.emplace_back(
+          "the kernel does not say where its __bpf_call_base is: there is no distance from it, and "
+          "addresses in the dump are not checked");
+    }
+    if (!is_jit() && call_base && asked_->functions.size() > 1 &&
+        !kernel_.symbols.find(interpreter_symbol(kMostInterpretedStack))) {
+      all_.notes.emplace_back(
+          "the kernel does not say where its interpreters are: which of them the calls in the dump "
+          "name is not checked");
+    }
+    if (!check::is_dump_known(kernel_.series)) {
+      all_.notes.push_back(
+          fmt::format("what a dump of {}.{} has in the off and imm of calls is not known, and not "
+                      "checked",
+                      kernel_.series.major, kernel_.series.minor));
+    }
+  }
+
+  // Of the code, or in the interpreter's mode of what stands for it.
+  void compare_code() {
+    if (!is_jit()) {  // else the run in the bare guest looks at it
+      all_.findings = check::objections(all_.cell, source_);
+      if (!dumped_) {
+        all_.notes.emplace_back(kChanged);
+      }
+      return;
+    }
+    // What a lookup in a hash table returns is not what the code calls returns.
+    const bool has_hash =
+        std::ranges::find(linux_cell_.kinds, RegionKind::hash) != linux_cell_.kinds.end();
+    const auto rewritten = (dumped_ && !has_hash) || plain_ == nullptr
+                               ? std::nullopt
+                               : as_rewritten(all_.cell, *plain_, kernel_.symbols);
+    if (rewritten && answer_.functions.size() == rewritten->program.functions.size()) {
+      compare_rewritten(*rewritten);
+    } else if (dumped_ && !has_hash && answer_.functions.size() == asked_->functions.size()) {
+      compare_own();
+    } else if (!not_repeated_) {
+      not_repeated_ = declined("the kernel's verifier has changed which calls the program makes",
+                               "it takes away what can never be reached");
+    }
+  }
+
+  // Of what the verifier has made of the program.
+  void compare_rewritten(const Rewritten& rewritten) {
+    // Blinding changes a dump, too, before the tags are taken.
+    if (const auto tagged = as_dumped(*asked_, answer_)) {
+      run_.symbols = symbol_stories(linux_cell_, *tagged, answer_, kernel_);
+    } else {
+      all_.notes.emplace_back(kNoTags);
+    }
+    all_.findings = pointer_findings(rewritten.program, answer_, kernel_.facts);
+    if (is_hardened()) {
+      add(check::blinding_findings(
+          blinded_functions(rewritten.program, rewritten.dumped, *plain_, answer_)));
+    }
+    const char* const of_arrays = array_function(plain_->program, linux_cell_, kernel_.symbols);
+    if (!not_repeated_ && of_arrays != nullptr) {
+      not_repeated_ = declined(
+          fmt::format("its code cannot run in the bare guest: it calls {}, of arrays as only the "
+                      "kernel has them",
+                      of_arrays));
+    }
+    if (!not_repeated_) {
+      not_repeated_ =
+          repeat_rewritten(linux_cell_, answer_, rewritten.program, run_, kernel_, all_);
+    }
+  }
+
+  // Of the program as it was loaded.
+  void compare_own() {
+    std::vector<check::BlindedFunction> blinded;
+    if (is_hardened()) {
+      auto functions = blinded_functions(*asked_, answer_, plain_);
+      if (!functions) {
+        not_repeated_ = functions.error();
+        return;
+      }
+      blinded = std::move(functions).value();
+      if (!blinds_anything(blinded)) {
+        all_.notes.emplace_back("the program has no constant that bpf_jit_harden=2 blinds");
+      }
+    }
+    run_.symbols = symbol_stories(linux_cell_, *dumped_, answer_, kernel_);
+    if (!not_repeated_) {
+      not_repeated_ = repeat(linux_cell_, answer_, *dumped_, blinded, mode_, kernel_, all_);
+    }
+    add(check::blinding_findings(blinded));
+  }
+
+  // Where the bare guest does not run the code, nobody has seen where its branches go: that is no
+  // pass. What the kernel itself did is looked at all the same.
+  void skip_unless_wrong() {
+    if (not_repeated_->code != ErrorCode::jit_declined) {
+      all_.findings.push_back(model::as_finding(*not_repeated_));
+      return;
+    }
+    add(check::objections(linux_cell_.cell, source_));
+    if (all_.findings.empty()) {
+      all_.skipped = std::move(not_repeated_);
+    }
+  }
+
+  const LinuxCell& linux_cell_;
+  wire::KernelMode mode_;
+  const kernel::Answer& answer_;
+  const kernel::Answer* plain_;
+  const AskedKernel& kernel_;
+  Captured& all_;
+  std::shared_ptr<const bpf::Program> asked_;
+  std::optional<bpf::Program> dumped_;  // its calls are those of `asked_`
+  check::Interpretation source_;
+  check::KernelRun run_;
+  std::optional<Error> not_repeated_;  // why the bare guest does not run the code
+};
+
 }  // namespace
 
 std::optional<Error> skipped(const kernel::Answer& answer) {
@@ -301,8 +491,6 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
                   const kernel::Answered* unhardened) {
   Captured all{.cell = linux_cell.cell, .document = {}, .findings = {}, .skipped = {}};
   all.skipped = why_not_asked(linux_cell, mode);
-  const bool jit = mode != wire::KernelMode::interpreter;
-  const bool hardened = mode == wire::KernelMode::hardened;
   all.cell.name += fmt::format("-{}", kernel::name(mode));
   if (all.skipped) {
     return all;
@@ -317,6 +505,13 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
     judge_rejection(answer, trouble, all);
     return all;
   }
+  if (mode != wire::KernelMode::interpreter && is_refused_by_jit(linux_cell, answer)) {
+    all.findings.push_back(
+        {ErrorCode::jit_refused, "",
+         "the verifier has nothing against it, and its JIT made no code of one of "
+         "the programs"});
+    return all;
+  }
   if (auto why = skipped(answer)) {
     skip_unless_warned(*std::move(why), trouble, all);
     return all;
@@ -324,152 +519,13 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
   const std::string name = all.cell.name;
   all.cell = placed_by_kernel(linux_cell, answer);
   all.cell.name = name;
-  const auto call_base = kernel.symbols.find(kCallBaseSymbol);
-  all.cell.placement.call_base = call_base.value_or(GuestAddress{});
-  if (!call_base) {
-    all.notes.emplace_back(
-        "the kernel does not say where its __bpf_call_base is: there is no distance from it, and "
-        "addresses in the dump are not checked");
-  }
-  if (!jit && call_base && all.cell.program->functions.size() > 1 &&
-      !kernel.symbols.find(interpreter_symbol(kMostInterpretedStack))) {
-    all.notes.emplace_back(
-        "the kernel does not say where its interpreters are: which of them the calls in the dump "
-        "name is not checked");
-  }
-  if (!check::is_dump_known(kernel.series)) {
-    all.notes.push_back(
-        fmt::format("what a dump of {}.{} has in the off and imm of calls is not known, and not "
-                    "checked",
-                    kernel.series.major, kernel.series.minor));
-  }
-  if (jit == answer.functions.empty()) {
-    all.findings.push_back({ErrorCode::jit_refused, "",
-                            jit ? "the kernel interprets it: its JIT made no code"
-                                : "the kernel's JIT made code, and it is off"});
-    return all;
-  }
-  std::optional<Error> not_repeated;  // why the code of a program with maps is not run once more
-  if (auto placed = place_helpers(answer, kernel.symbols, kernel.facts.abi, all.cell); !placed) {
-    if (!has_own_maps(linux_cell)) {
-      skip_unless_warned(std::move(placed).error(), trouble, all);
-      return all;
-    }
-    not_repeated = std::move(placed).error();
-  }
-  const auto source = run::interpretation(all.cell);
-  if (!source) {
-    all.findings.push_back(model::as_finding(source.error()));
-    return all;
-  }
-  check::KernelRun run{.engine = jit ? "the kernel's JIT" : "the kernel's interpreter",
-                       .result = answer.result,
-                       .memory = all.cell.memory,
-                       .symbols = {},
-                       .trouble = trouble};
-  for (std::size_t i = 0; i < run.memory.size(); ++i) {
-    run.memory[i].bytes = bytes_after(source.value().memory[i], answer.regions[i],
-                                      linux_cell.kinds[i], kernel.facts.order());
-  }
-  // Where its code tells nothing: the kernel's own run is looked at all the same.
-  const auto skip_unless_wrong = [&](Error why) {
-    all.findings = check::kernel_findings(all.cell, source.value(), run);
-    if (all.findings.empty()) {
-      all.skipped = std::move(why);
-    }
-  };
-  const std::shared_ptr<const bpf::Program> asked = all.cell.program;
-  const bpf::Program& program = *asked;
-  const auto dumped = as_source(program, answer);
-  // What its JIT makes of the program without hardening.
   const kernel::Answer* plain = &answer;
-  if (hardened) {
+  if (mode == wire::KernelMode::hardened) {
     const bool has_code =
         unhardened != nullptr && *unhardened && !unhardened->value().functions.empty();
     plain = has_code ? &unhardened->value() : nullptr;
   }
-  // What a lookup in a hash table returns is not what the code calls returns.
-  const bool has_hash =
-      std::ranges::find(linux_cell.kinds, RegionKind::hash) != linux_cell.kinds.end();
-  const auto rewritten = !jit || (dumped && !has_hash) || plain == nullptr
-                             ? std::nullopt
-                             : as_rewritten(all.cell, *plain, kernel.symbols);
-  if (!jit) {  // else the run in the bare guest looks at it
-    all.findings = check::objections(all.cell, source.value());
-    if (!dumped) {
-      all.notes.emplace_back(kChanged);
-    }
-  } else if (rewritten && answer.functions.size() == rewritten->program.functions.size()) {
-    // Blinding changes a dump, too, before the tags are taken.
-    const auto tagged = as_dumped(program, answer);
-    if (tagged) {
-      run.symbols = symbol_stories(linux_cell, *tagged, answer, kernel);
-    } else {
-      all.notes.emplace_back(kNoTags);
-    }
-    all.findings = pointer_findings(rewritten->program, answer, kernel.facts);
-    if (hardened) {
-      const auto open = check::blinding_findings(
-          blinded_functions(rewritten->program, rewritten->dumped, *plain, answer));
-      all.findings.insert(all.findings.end(), open.begin(), open.end());
-    }
-    const char* const writes = writes_arrays(plain->program, kernel.symbols);
-    if (!not_repeated && writes != nullptr) {
-      not_repeated =
-          declined(fmt::format("it calls {}, of arrays as only the kernel has them", writes));
-    }
-    if (!not_repeated) {
-      not_repeated = repeat_rewritten(linux_cell, answer, rewritten->program, run, kernel, all);
-    }
-  } else {
-    const bool is_changed = !dumped || answer.functions.size() != program.functions.size();
-    if (is_changed && has_own_maps(linux_cell)) {
-      not_repeated = not_repeated ? not_repeated : declined(kNotItsCalls);
-    } else if (is_changed) {
-      skip_unless_wrong(declined("the kernel's verifier has changed which calls the program makes",
-                                 "it takes away what can never be reached"));
-      return all;
-    }
-    if (!is_changed) {
-      std::vector<check::BlindedFunction> blinded;
-      if (hardened) {
-        auto functions = blinded_functions(program, answer, plain);
-        if (!functions) {
-          skip_unless_wrong(functions.error());
-          return all;
-        }
-        blinded = std::move(functions).value();
-        if (!blinds_anything(blinded)) {
-          all.notes.emplace_back("the program has no constant that bpf_jit_harden=2 blinds");
-        }
-      }
-      run.symbols = symbol_stories(linux_cell, *dumped, answer, kernel);
-      if (!not_repeated) {
-        not_repeated = repeat(linux_cell, answer, *dumped, blinded, mode, kernel, all);
-      }
-      const auto open = check::blinding_findings(blinded);
-      all.findings.insert(all.findings.end(), open.begin(), open.end());
-    }
-  }
-  const bool may_be =
-      has_own_maps(linux_cell) && not_repeated && not_repeated->code == ErrorCode::jit_declined;
-  if (not_repeated && jit && !may_be) {
-    all.findings.push_back(model::as_finding(*not_repeated));
-  } else if (not_repeated && jit) {
-    all.not_repeated = not_repeated;
-    all.notes.push_back(
-        fmt::format("its code is not run once more in the bare guest, where its branches and "
-                    "registers would be checked: {}",
-                    not_repeated->message));
-    const auto objections = check::objections(linux_cell.cell, source.value());
-    all.findings.insert(all.findings.end(), objections.begin(), objections.end());
-  }
-  if (dumped) {
-    const auto wrong = told_wrong(program, *dumped, answer, mode, kernel);
-    all.findings.insert(all.findings.end(), wrong.begin(), wrong.end());
-  }
-  const auto found = check::kernel_findings(all.cell, source.value(), run);
-  all.findings.insert(all.findings.end(), found.begin(), found.end());
+  AnswerComparison(linux_cell, mode, answer, plain, kernel, all).compare();
   return all;
 }
 

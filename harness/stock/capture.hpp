@@ -40,9 +40,6 @@ struct Captured {
   // jit.declined: the verifier's words, or why the kernel is not asked.
   std::optional<Error> skipped;
   std::vector<std::string> notes = {};  // what is worth knowing, and changes nothing
-  // jit.declined: why there is no document, of a program with maps whose code the bare guest cannot run
-  // as the kernel does. A note says so, too.
-  std::optional<Error> not_repeated = {};
 };
 
 // What the kernel answered to the question of `linux_cell`, asked with that mode. Of a cell that the
@@ -51,8 +48,9 @@ struct Captured {
 // check::kernel_findings(), of dump.hpp, check::blinding_findings() of a hardened kernel, and
 // jit.crashed, jit.refused (no code with the JIT on, code with the JIT off).
 // `unhardened` is what the kernel answered to the same question with its JIT on; a hardened answer
-// without it is skipped, as nothing shows that constants are blinded. What is skipped although the
-// kernel ran it has findings in place of that, if the kernel warned or came to another result.
+// without it is skipped, as nothing shows that constants are blinded. So is what the JIT made and the
+// bare guest cannot run. What is skipped although the kernel ran it has findings in place of that, if
+// the kernel warned or came to another result.
 Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
                   const kernel::Answered& answered, const AskedKernel& kernel,
                   const kernel::Answered* unhardened = nullptr);

@@ -215,7 +215,10 @@ Result<model::Document> document_of(const LinuxCell& linux_cell, const model::Ce
     }
     document.image->kernel_memory = memory_of_tail_calls(linux_cell, answer);
     if (shares_a_page(cell, *document.image)) {
-      return declined("its array of programs is in one page with what it writes");
+      return declined(
+          "its code cannot run in the bare guest: its array of programs is in one page with what "
+          "it "
+          "writes");
     }
   }
   FARCALL_TRYV(engine::complete(document.cell, *document.image));
@@ -264,6 +267,11 @@ Result<void> place_helpers(const kernel::Answer& answer, const KernelSymbols& sy
 Result<model::Cell> rewritten_cell(const LinuxCell& linux_cell, model::Cell cell,
                                    bpf::Program program, const kernel::Answer& answer,
                                    const AskedKernel& kernel) {
+  const bool has_programs =
+      std::ranges::find(linux_cell.kinds, RegionKind::programs) != linux_cell.kinds.end();
+  if (has_programs && program.functions.size() != cell.program->functions.size()) {
+    return declined("the kernel's verifier has removed functions of programs that are in arrays");
+  }
   const std::endian order = byte_order(cell.axes.endian);
   std::vector<GuestAddress> places;
   std::ranges::transform(answer.functions, std::back_inserter(places),

@@ -27,6 +27,9 @@ bpf::Program as_asked(const LinuxCell& linux_cell) {
 
 constexpr std::uint8_t kTailCallInKernel = 0xf5;
 
+// Tail calls of a function of which it is tried whether their indices are known.
+constexpr std::size_t kMostTried = 8;
+
 std::vector<bpf::SlotIndex> tail_calls(const bpf::Program& program) {
   std::vector<bpf::SlotIndex> all;
   for (bpf::SlotIndex at = 0; at < program.slots.size();
@@ -47,7 +50,7 @@ bpf::Program as_tagged(bpf::Program program, std::span<const bpf::SlotIndex> cal
   std::int32_t number = 0;
   for (std::size_t i = 0; i < calls.size(); ++i) {
     program.slots[calls[i]].opcode = kTailCallInKernel;
-    program.slots[calls[i]].imm = (known >> i & 1U) != 0 ? ++number : 0;
+    program.slots[calls[i]].imm = i < kMostTried && (known >> i & 1U) != 0 ? ++number : 0;
   }
   return program;
 }
@@ -57,7 +60,6 @@ bpf::Program as_tagged(bpf::Program program, std::span<const bpf::SlotIndex> cal
 show::Tag tag_of_function(const bpf::Program& program, std::uint32_t function,
                           const std::string& symbol, std::endian order, show::TagHash hash,
                           std::uint64_t placeholder) {
-  constexpr std::size_t kMostTried = 8;
   const std::vector<bpf::SlotIndex> calls = tail_calls(program);
   show::Tag tag;
   for (unsigned known = 1U << std::min(calls.size(), kMostTried); known-- > 0;) {
