@@ -183,6 +183,23 @@ TEST(Maps, OfAHashTableTheContentsCountAndNotThePlaces) {
   EXPECT_NE(after({}), left.bytes);
   EXPECT_NE(after({7, 0, 0, 0, 0x55, 0, 9, 0, 0, 0, 0, 0}), left.bytes);
   EXPECT_THAT(after({7, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0}), IsEmpty());
+  EXPECT_THAT(after({7, 0, 0, 0, 0x55, 0, 7, 0, 0, 0, 0x55, 0}), IsEmpty());
+  EXPECT_THAT(after({7, 0, 0, 0, 0x55, 0, 9}), IsEmpty());
+}
+
+TEST(Maps, AHashTableThatCodeOverwroteIsNotReadPastItsEnd) {
+  const std::vector<std::byte> elements = bytes_of({7, 0, 0, 0, 0x55, 0});
+  for (const std::uint32_t value : {0U, 3U, 1000U, 0x7fff'fff8U, 0xffff'ffffU}) {
+    for (const std::size_t at : {4U, 8U, 12U}) {
+      bpf::MemoryRegion left{.name = "seen", .bytes = table()};
+      store(&left.bytes[at], value, std::endian::little);
+      const auto after = bytes_after(left, {.address = {}, .bytes = elements}, RegionKind::hash,
+                                     std::endian::little);
+      EXPECT_NE(after, left.bytes) << at << ' ' << value;
+    }
+  }
+  const bpf::MemoryRegion cut{.name = "seen", .bytes = std::vector<std::byte>(9)};
+  EXPECT_THAT(bytes_after(cut, {}, RegionKind::hash, std::endian::little), IsEmpty());
 }
 
 constexpr const char* kTailCall = R"(-- regs
