@@ -92,6 +92,23 @@ bool has_bytes_of(const RegionAfter& after, const Region& asked) {
   return false;
 }
 
+// How many pieces of the kernel's memory there are of a region once its program has run.
+std::size_t piece_count(const Region& asked, wire::KernelMode mode) {
+  if (!asked.map || mode == wire::KernelMode::interpreter) {
+    return 0;
+  }
+  switch (asked.map->type) {
+    case wire::KernelMapType::none:
+    case wire::KernelMapType::hash:
+      return 0;
+    case wire::KernelMapType::array:
+      return 1;
+    case wire::KernelMapType::programs:
+      return 1 + std::size_t{asked.map->entries};
+  }
+  return 0;
+}
+
 RegionAfter take_region(Taker& taker) {
   const auto said = taker.get<wire::KernelRegionAfter>();
   const auto bytes = taker.take(said.byte_count);
@@ -213,7 +230,11 @@ Result<Answer> read_one(Taker& taker, const Question& question, std::endian orde
   answer.log = text_of(taker.take(said.log_bytes));
   answer.kernel_log = text_of(taker.take(said.kernel_log_bytes));
   const bool is_done = answer.outcome == wire::KernelOutcome::done;
-  const bool as_asked = std::ranges::equal(answer.regions, question.regions, has_bytes_of);
+  const bool as_asked = std::ranges::equal(
+      answer.regions, question.regions, [&](const RegionAfter& after, const Region& asked) {
+        return has_bytes_of(after, asked) &&
+               after.pieces.size() == piece_count(asked, question.mode);
+      });
   if (!taker.is_short() && is_done && !as_asked) {
     return bad_answer("an answer has other regions than the question");
   }

@@ -175,15 +175,37 @@ std::string no_such_map(const model::Cell& cell, const bpf::MemoryRegion& region
                                shape.value_bytes)
                  : std::string{};
     case RegionKind::hash:
-      return !shape.is_table_in(region.bytes.size())
-                 ? fmt::format("{} is neither an array nor a hash table", region.name)
-                 : std::string{};
+      if (!shape.is_table_in(region.bytes.size())) {
+        return fmt::format("{} is neither an array nor a hash table", region.name);
+      }
+      return shape.slots > kMostElements ? fmt::format("{} has {} slots", region.name, shape.slots)
+                                         : std::string{};
     case RegionKind::programs:
       return shape.elements > kMostPrograms
                  ? fmt::format("{} has {} elements", region.name, shape.elements)
                  : std::string{};
   }
   return {};
+}
+
+std::string too_much_to_tell(const model::Cell& cell, std::span<const RegionKind> kinds) {
+  std::uint64_t pieces = 0;
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < cell.memory.size(); ++i) {
+    const bool holds_programs = kinds[i] == RegionKind::programs;
+    if (!holds_programs && kinds[i] != RegionKind::array) {
+      continue;
+    }
+    const Shape shape = shape_of(cell.memory[i].bytes, byte_order(cell.axes.endian));
+    const std::uint64_t programs = holds_programs ? shape.elements : 0;
+    pieces += 1 + programs;
+    bytes += wire::kMostArrayStructureBytes + programs * wire::kKernelProgramBytes +
+             shape.elements * (holds_programs ? wire::kKernelValueAlignment : shape.stride());
+  }
+  return pieces > wire::kMostKernelPieces || bytes > wire::kMostKernelPieceBytes
+             ? fmt::format("its arrays are {} pieces of the kernel's memory with {} bytes", pieces,
+                           bytes)
+             : std::string{};
 }
 
 kernel::Region kernel_region(const model::Cell& cell, const bpf::MemoryRegion& region,
