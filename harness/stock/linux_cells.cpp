@@ -259,6 +259,10 @@ std::optional<Error> objection(const model::Cell& cell, const kernel::KernelFact
   if (cell.memory.size() > wire::kMostKernelRegions) {
     return not_asked(fmt::format("{} regions of memory", cell.memory.size()));
   }
+  const auto simplified = std::ranges::find(program.maps, true, &bpf::Map::simplified);
+  if (simplified != program.maps.end()) {
+    return not_asked(fmt::format("{} is a per-CPU or LRU map", simplified->name));
+  }
   const std::vector<RegionKind> kinds = region_kinds(cell);
   for (std::size_t i = 0; i < cell.memory.size(); ++i) {
     const bpf::MemoryRegion& region = cell.memory[i];

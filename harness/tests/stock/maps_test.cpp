@@ -313,6 +313,17 @@ exit
   EXPECT_THAT(why_not(in_load), HasSubstr("an address inside numbers"));
 }
 
+// As in an object: the kernel would have other values, or fewer elements, than farcall's.
+TEST(Maps, OnesOfEachCpuAreNotAsked) {
+  model::Cell cell = documents_of(kLookup).front().cell;
+  bpf::Program program = *cell.program;
+  program.maps[1].simplified = true;
+  cell.program = std::make_shared<const bpf::Program>(program);
+  const auto skipped = linux_cell(cell, {}).skipped;
+  ASSERT_TRUE(skipped);
+  EXPECT_THAT(std::string(skipped->message), HasSubstr("flags is a per-CPU or LRU map"));
+}
+
 TEST(Maps, MoreThanAnAnswerHoldsIsNotAsked) {
   const auto why_not = [](unsigned arrays, const std::string& header, const std::string& load) {
     std::string text = "-- asm\n";
