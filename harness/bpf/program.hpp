@@ -59,6 +59,9 @@ inline constexpr std::uint8_t kPseudoFunction = 4;  // the address of the functi
 struct Map {
   std::string name;
   std::uint32_t value_bytes = 0;  // of all its values together; 0: a program array, without any
+  // Linux has values of it for each CPU, or drops elements of it when it is full (LRU); here it is a
+  // plain array or hash table.
+  bool simplified = false;
 
   friend bool operator==(const Map&, const Map&) = default;
 };

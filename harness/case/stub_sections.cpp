@@ -26,6 +26,9 @@ constexpr std::uint32_t kArrayMap = 2;
 constexpr std::uint32_t kProgramArrayMap = 3;
 constexpr std::uint32_t kPerCpuArrayMap = 6;
 
+// Those whose values are each CPU's own, or that drop elements when they are full.
+constexpr std::array<std::uint32_t, 4> kSimplifiedMaps = {5, 6, 9, 10};
+
 // Those that look up keys.
 constexpr std::array<std::uint32_t, 4> kHashMaps = {1, 5, 9, 10};  // hash, LRU, per CPU or not
 
@@ -267,7 +270,10 @@ Result<void> add_map(Reader& reader, const std::string& name,
   const std::size_t bytes = is_array ? bpf::kArrayHeaderBytes + std::size_t{elements} * value_bytes
                                      : kTableHeaderBytes + std::size_t{slots} * slot_bytes;
   const std::size_t region = reader.result.data.size();
-  reader.maps.push_back({.name = name, .value_bytes = holds_programs ? 0 : elements * value_bytes});
+  reader.maps.push_back(
+      {.name = name,
+       .value_bytes = holds_programs ? 0 : elements * value_bytes,
+       .simplified = std::ranges::find(kSimplifiedMaps, definition.type) != kSimplifiedMaps.end()});
   reader.result.arrays.push_back({.region = region,
                                   .elements = elements,
                                   .element_bytes = value_bytes,

@@ -75,21 +75,38 @@ std::uint32_t slot_of_line(std::uint32_t line_and_column) {
   return (line_and_column >> 10U) - 1;
 }
 
-// How many bytes a region has in the answer; nothing: as many as there are elements.
-std::optional<std::size_t> bytes_after(const Region& region) {
-  if (!region.map) {
-    return region.bytes.size();
+bool has_bytes_of(const RegionAfter& after, const Region& asked) {
+  if (!asked.map) {
+    return after.bytes.size() == asked.bytes.size();
   }
-  switch (region.map->type) {
+  switch (asked.map->type) {
+    case wire::KernelMapType::none:
+      return false;
+    case wire::KernelMapType::hash:
+      return after.bytes.size() % (std::size_t{asked.map->key_bytes} + asked.map->value_bytes) == 0;
+    case wire::KernelMapType::array:
+      return after.bytes.size() == asked.bytes.size();
+    case wire::KernelMapType::programs:
+      return after.bytes.empty();
+  }
+  return false;
+}
+
+// How many pieces of the kernel's memory there are of a region once its program has run.
+std::size_t piece_count(const Region& asked, wire::KernelMode mode) {
+  if (!asked.map || mode == wire::KernelMode::interpreter) {
+    return 0;
+  }
+  switch (asked.map->type) {
     case wire::KernelMapType::none:
     case wire::KernelMapType::hash:
-      return std::nullopt;
-    case wire::KernelMapType::array:
-      return region.bytes.size();
-    case wire::KernelMapType::programs:
       return 0;
+    case wire::KernelMapType::array:
+      return 1;
+    case wire::KernelMapType::programs:
+      return 1 + std::size_t{asked.map->entries};
   }
-  return std::nullopt;
+  return 0;
 }
 
 RegionAfter take_region(Taker& taker) {
@@ -213,11 +230,11 @@ Result<Answer> read_one(Taker& taker, const Question& question, std::endian orde
   answer.log = text_of(taker.take(said.log_bytes));
   answer.kernel_log = text_of(taker.take(said.kernel_log_bytes));
   const bool is_done = answer.outcome == wire::KernelOutcome::done;
-  const bool as_asked = std::ranges::equal(answer.regions, question.regions,
-                                           [](const RegionAfter& one, const Region& other) {
-                                             const auto wanted = bytes_after(other);
-                                             return !wanted || *wanted == one.bytes.size();
-                                           });
+  const bool as_asked = std::ranges::equal(
+      answer.regions, question.regions, [&](const RegionAfter& after, const Region& asked) {
+        return has_bytes_of(after, asked) &&
+               after.pieces.size() == piece_count(asked, question.mode);
+      });
   if (!taker.is_short() && is_done && !as_asked) {
     return bad_answer("an answer has other regions than the question");
   }

@@ -221,7 +221,8 @@ bpf::Program read_program(const Json& json) {
   if (json.contains("maps")) {
     program.maps = read_array(json.at("maps"), [](const Json& one) {
       return bpf::Map{.name = one.at("name").get<std::string>(),
-                      .value_bytes = read_number<std::uint32_t>(one.at("value_bytes"))};
+                      .value_bytes = read_number<std::uint32_t>(one.at("value_bytes")),
+                      .simplified = one.value("simplified", false)};
     });
   }
   if (json.contains("code_pointers")) {

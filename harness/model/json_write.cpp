@@ -222,7 +222,11 @@ Json to_json(const bpf::Program& program) {
   }
   if (!program.maps.empty()) {
     json["maps"] = array_of(program.maps, [](const bpf::Map& map) {
-      return Json{{"name", map.name}, {"value_bytes", map.value_bytes}};
+      Json one{{"name", map.name}, {"value_bytes", map.value_bytes}};
+      if (map.simplified) {
+        one["simplified"] = true;
+      }
+      return one;
     });
   }
   if (!program.code_pointers.empty()) {

@@ -115,7 +115,9 @@ KernelSymbols symbols(const kernel::Answered& answered, std::endian order) {
     if (address != 0) {
       all.emplace(names[i], GuestAddress{address});
     }
-    if (address != 0 && (first & kRegisters) != kTocFromR12 && (first & kRegisters) != kTocByLis) {
+    // 0: its code could not be read.
+    if (address != 0 && first != 0 && (first & kRegisters) != kTocFromR12 &&
+        (first & kRegisters) != kTocByLis) {
       without_toc.insert(names[i]);
     }
   }

@@ -24,8 +24,9 @@ constexpr std::uint8_t kGotox = 0x0d;
 constexpr std::uint8_t kMayGoto = 0xe5;
 constexpr std::uint8_t kMov64Immediate = 0xb7;
 
-// Of farcall's own runs of the kernel's code: far from what the kernel places.
-constexpr GuestAddress kStack = {0xc000'0000'0200'0000};
+// Of farcall's own runs of the kernel's code: far from what the kernel places, after all memory that
+// a guest may have.
+constexpr GuestAddress kStack = {0xc000'0d00'0000'0000};
 constexpr GuestAddress kCallBase = {0xc000'0000'0010'0000};
 
 Error not_asked(std::string why) {
@@ -179,6 +180,36 @@ std::optional<Error> no_context(const model::Cell& cell, std::span<const RegionK
   return std::nullopt;
 }
 
+// An address in the middle of a map of its own, for which the kernel has no name.
+bool is_within_own_map(const model::Cell& cell, std::span<const RegionKind> kinds,
+                       std::uint64_t address) {
+  const auto place = place_of(cell, address);
+  return place && place->offset != 0 && is_own_map(kinds[place->region]);
+}
+
+std::optional<Error> names_inside_of_map(const model::Cell& cell,
+                                         std::span<const RegionKind> kinds) {
+  const auto named = [&](std::uint64_t address) {
+    return not_asked(fmt::format("an address inside {}, a map of the kernel's",
+                                 cell.memory[place_of(cell, address)->region].name));
+  };
+  for (const std::uint64_t value : cell.arguments) {
+    if (is_within_own_map(cell, kinds, value)) {
+      return named(value);
+    }
+  }
+  const std::vector<bpf::Slot>& slots = cell.program->slots;
+  for (std::uint32_t i = 0; i < slots.size(); i += bpf::slots_of(slots[i].opcode)) {
+    if (slots[i].opcode == bpf::kLoadImmediate64 && slots[i].src == 0 &&
+        is_within_own_map(cell, kinds, loaded_value(slots, i))) {
+      Error error = named(loaded_value(slots, i));
+      error.where = cell.program->origins.at(i);
+      return error;
+    }
+  }
+  return std::nullopt;
+}
+
 // Why the kernel is not asked about that cell.
 std::optional<Error> objection(const model::Cell& cell, const kernel::KernelFacts& facts) {
   if (!cell.program) {
@@ -228,6 +259,10 @@ std::optional<Error> objection(const model::Cell& cell, const kernel::KernelFact
   if (cell.memory.size() > wire::kMostKernelRegions) {
     return not_asked(fmt::format("{} regions of memory", cell.memory.size()));
   }
+  const auto simplified = std::ranges::find(program.maps, true, &bpf::Map::simplified);
+  if (simplified != program.maps.end()) {
+    return not_asked(fmt::format("{} is a per-CPU or LRU map", simplified->name));
+  }
   const std::vector<RegionKind> kinds = region_kinds(cell);
   for (std::size_t i = 0; i < cell.memory.size(); ++i) {
     const bpf::MemoryRegion& region = cell.memory[i];
@@ -241,7 +276,13 @@ std::optional<Error> objection(const model::Cell& cell, const kernel::KernelFact
       return not_asked(std::move(why));
     }
   }
+  if (std::string why = too_much_to_tell(cell, kinds); !why.empty()) {
+    return not_asked(std::move(why));
+  }
   if (auto why = no_context(cell, kinds)) {
+    return why;
+  }
+  if (auto why = names_inside_of_map(cell, kinds)) {
     return why;
   }
   if (std::ranges::any_of(cell.arguments,

@@ -40,6 +40,11 @@ struct Shape {
     return kInUseBytes + align_up(std::uint64_t{key_bytes}, 8) +
            align_up(std::uint64_t{value_bytes}, 8);
   }
+  // Whether it is that of a hash table which lies in so many bytes. Code may have overwritten it.
+  bool is_table_in(std::size_t bytes) const {
+    return slots != 0 && key_bytes != 0 && value_bytes != 0 && bytes >= kTableHeaderBytes &&
+           slots <= (bytes - kTableHeaderBytes) / slot_bytes();
+  }
   std::size_t key_at(std::size_t slot) const {
     return kTableHeaderBytes + slot * slot_bytes() + kInUseBytes;
   }
@@ -97,14 +102,20 @@ std::optional<std::size_t> slot_for(const std::vector<std::byte>& table, const S
 std::vector<std::byte> table_after(const std::vector<std::byte>& left,
                                    std::span<const std::byte> elements, std::endian order) {
   const Shape shape = shape_of(left, order);
+  if (!shape.is_table_in(left.size())) {
+    return {};
+  }
   std::vector<std::byte> table = left;
   std::vector<bool> holds(shape.slots);
   const std::size_t element_bytes = std::size_t{shape.key_bytes} + shape.value_bytes;
+  if (elements.size() % element_bytes != 0) {
+    return {};
+  }
   for (std::size_t at = 0; at + element_bytes <= elements.size(); at += element_bytes) {
     const auto key = elements.subspan(at, shape.key_bytes);
     const auto slot = slot_for(table, shape, key, order);
-    if (!slot) {
-      return {};  // more than it has room for
+    if (!slot || holds[*slot]) {
+      return {};  // more than it has room for, or a key twice
     }
     std::ranges::copy(key, table.begin() + static_cast<std::ptrdiff_t>(shape.key_at(*slot)));
     std::ranges::copy(elements.subspan(at + shape.key_bytes, shape.value_bytes),
@@ -164,14 +175,37 @@ std::string no_such_map(const model::Cell& cell, const bpf::MemoryRegion& region
                                shape.value_bytes)
                  : std::string{};
     case RegionKind::hash:
-      return shape.slots == 0 ? fmt::format("{} is neither an array nor a hash table", region.name)
-                              : std::string{};
+      if (!shape.is_table_in(region.bytes.size())) {
+        return fmt::format("{} is neither an array nor a hash table", region.name);
+      }
+      return shape.slots > kMostElements ? fmt::format("{} has {} slots", region.name, shape.slots)
+                                         : std::string{};
     case RegionKind::programs:
       return shape.elements > kMostPrograms
                  ? fmt::format("{} has {} elements", region.name, shape.elements)
                  : std::string{};
   }
   return {};
+}
+
+std::string too_much_to_tell(const model::Cell& cell, std::span<const RegionKind> kinds) {
+  std::uint64_t pieces = 0;
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < cell.memory.size(); ++i) {
+    const bool holds_programs = kinds[i] == RegionKind::programs;
+    if (!holds_programs && kinds[i] != RegionKind::array) {
+      continue;
+    }
+    const Shape shape = shape_of(cell.memory[i].bytes, byte_order(cell.axes.endian));
+    const std::uint64_t programs = holds_programs ? shape.elements : 0;
+    pieces += 1 + programs;
+    bytes += wire::kMostArrayStructureBytes + programs * wire::kKernelProgramBytes +
+             shape.elements * (holds_programs ? wire::kKernelValueAlignment : shape.stride());
+  }
+  return pieces > wire::kMostKernelPieces || bytes > wire::kMostKernelPieceBytes
+             ? fmt::format("its arrays are {} pieces of the kernel's memory with {} bytes", pieces,
+                           bytes)
+             : std::string{};
 }
 
 kernel::Region kernel_region(const model::Cell& cell, const bpf::MemoryRegion& region,

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,10 @@ std::vector<RegionKind> region_kinds(const model::Cell& cell);
 
 // Why the kernel has no such map as that region is; empty: it has.
 std::string no_such_map(const model::Cell& cell, const bpf::MemoryRegion& region, RegionKind kind);
+
+// Why the kernel's memory of the cell's arrays is more than an answer holds; empty: it is not. Each of
+// them is one by no_such_map().
+std::string too_much_to_tell(const model::Cell& cell, std::span<const RegionKind> kinds);
 
 // What the kernel is asked to make of it.
 kernel::Region kernel_region(const model::Cell& cell, const bpf::MemoryRegion& region,

@@ -138,6 +138,13 @@ inline constexpr std::uint32_t kKernelValueAlignment = 8;
 // What of a program's structure is reported: the address of its code is within.
 inline constexpr std::uint32_t kKernelProgramBytes = 128;
 
+// Of all regions of a question together, how many pieces of the kernel's memory there may be in the
+// answer, and of how many bytes.
+inline constexpr std::uint32_t kMostKernelPieces = 1024;
+inline constexpr std::uint32_t kMostKernelPieceBytes = std::uint32_t{16} << 20;
+// More than what a kernel has of an array before its first value.
+inline constexpr std::uint32_t kMostArrayStructureBytes = 4096;
+
 struct KernelReply {
   ul64 magic;
   ul64 nonce;

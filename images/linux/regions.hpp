@@ -84,11 +84,10 @@ struct Piece {
   std::uint32_t size = 0;
 };
 
-inline constexpr std::size_t kMostPieces = 1024;
-inline constexpr std::size_t kMostPieceBytes = std::size_t{16} << 20;
-inline Piece pieces[kMostPieces];
-inline char piece_bytes[kMostPieceBytes];
-inline char map_bytes[wire::kMostKernelRegionBytes];  // a map's, after the run
+inline Piece pieces[wire::kMostKernelPieces];
+inline char piece_bytes[wire::kMostKernelPieceBytes];
+// A map's, after the run; of a hash table there must be room for one element more than it has.
+inline char map_bytes[2 * std::size_t{wire::kMostKernelRegionBytes}];
 
 struct Region {
   wire::KernelRegion asked;
@@ -169,11 +168,8 @@ inline long make_own_map(Region& region) {
 inline void find_regions(Regions& regions) {
   Memory* not_found[wire::kMostKernelRegions];
   std::uint32_t not_found_count = 0;
-  // The values of each array are as far after its structure as those of the first one here.
-  Memory example = make_memory(8, false);
-  Sought sought[2 + wire::kMostKernelRegions] = {{.map = example.map, .is_structure = true},
-                                                 {.map = example.map}};
-  std::uint32_t sought_count = 2;
+  Sought sought[2 + wire::kMostKernelRegions];
+  std::uint32_t sought_count = 0;
   for (std::uint32_t i = 0; i < regions.count; ++i) {
     const Region& region = regions.all[i];
     if (region.memory == nullptr) {
@@ -185,16 +181,22 @@ inline void find_regions(Regions& regions) {
   if (not_found_count != 0) {
     find_values(not_found, not_found_count);
   }
-  if (sought_count > 2) {
-    find_addresses(sought, sought_count);
+  std::uint64_t values_at = 0;
+  if (sought_count != 0) {
+    // The values of each array are as far after its structure as those of this one.
+    Memory example = make_memory(8, false);
+    sought[sought_count] = {.map = example.map, .is_structure = true};
+    sought[sought_count + 1] = {.map = example.map};
+    find_addresses(sought, sought_count + 2);
+    remove(example);
+    values_at = sought[sought_count + 1].address - sought[sought_count].address;
   }
-  remove(example);
-  std::uint32_t next = 2;
+  std::uint32_t next = 0;
   for (std::uint32_t i = 0; i < regions.count; ++i) {
     Region& region = regions.all[i];
     if (region.memory == nullptr) {
       region.address = sought[next++].address;
-      region.values_at = sought[1].address - sought[0].address;
+      region.values_at = values_at;
     } else {
       region.address = region.memory->address;
     }
@@ -261,7 +263,8 @@ inline long put_programs(const Regions& regions, const long* loaded, std::uint32
 
 inline void read_piece(Regions& regions, Region& region, std::uint64_t address, std::size_t size,
                        const KernelReader& reader) {
-  if (regions.piece_count == kMostPieces || size > kMostPieceBytes - regions.piece_bytes) {
+  if (regions.piece_count == wire::kMostKernelPieces ||
+      size > wire::kMostKernelPieceBytes - regions.piece_bytes) {
     give_up("the maps of a program are too large");
   }
   char* const bytes = piece_bytes + regions.piece_bytes;

@@ -318,18 +318,22 @@ TEST(Exchange, WhatIsSaidOfProgramsForTailCallsFollows) {
                                          .programs = {1}}}},
        .types = types,
        .targets = {{.slots = {{.opcode = 0x95}}, .types = types}}}};
-  const auto reply_of = [](std::uint32_t targets) {
+  const auto reply_of = [](std::uint32_t targets, std::uint32_t pieces = 2) {
     std::vector<std::byte> bytes;
     put(bytes, wire::KernelReply{wire::kReplyBegin, kNonce, 1, 0});
     put_program(bytes, 0xc008000000001000, 1, targets);
     put(bytes, wire::KernelRegionAfter{.address = 0xc000000005000000,
                                        .byte_count = 0,
-                                       .piece_count = 1,
+                                       .piece_count = pieces,
                                        .values_at = 264,
                                        .reserved = 0});
     put(bytes, wire::KernelPiece{.address = 0xc000000005000000, .byte_count = 2, .reserved = 0});
     put(bytes, std::uint8_t{7});
     put(bytes, std::uint8_t{8});
+    if (pieces == 2) {
+      put(bytes, wire::KernelPiece{.address = 0xc008000000003000, .byte_count = 1, .reserved = 0});
+      put(bytes, std::uint8_t{9});
+    }
     if (targets != 0) {
       put_program(bytes, 0xc008000000002000, 0, 0);
     }
@@ -352,11 +356,42 @@ TEST(Exchange, WhatIsSaidOfProgramsForTailCallsFollows) {
   ASSERT_EQ(answer.regions.size(), 1U);
   EXPECT_EQ(answer.regions[0].values_at, 264U);
   EXPECT_THAT(answer.regions[0].pieces,
-              ElementsAre(KernelPiece{{0xc000000005000000}, {std::byte{7}, std::byte{8}}}));
+              ElementsAre(KernelPiece{{0xc000000005000000}, {std::byte{7}, std::byte{8}}},
+                          KernelPiece{{0xc008000000003000}, {std::byte{9}}}));
 
   const auto without = read_reply(reply_of(0), questions, kNonce, kOrder);
   ASSERT_FALSE(without);
   EXPECT_THAT(std::string(without.error().message), HasSubstr("about other programs"));
+
+  const auto with_one_piece = read_reply(reply_of(1, 1), questions, kNonce, kOrder);
+  ASSERT_FALSE(with_one_piece);
+  EXPECT_THAT(std::string(with_one_piece.error().message), HasSubstr("other regions"));
+  std::vector<Question> interpreted = questions;
+  interpreted[0].mode = wire::KernelMode::interpreter;
+  EXPECT_FALSE(read_reply(reply_of(1), interpreted, kNonce, kOrder));
+}
+
+TEST(Exchange, OfAHashTableThereAreWholeElements) {
+  const std::vector<Question> questions = {
+      {.slots = {{.opcode = 0x95}},
+       .regions = {{.bytes = {},
+                    .map = MapDefinition{.type = wire::KernelMapType::hash,
+                                         .key_bytes = 4,
+                                         .value_bytes = 1,
+                                         .entries = 2}}}}};
+  for (const std::uint32_t size : {0U, 3U, 5U, 9U, 10U}) {
+    std::vector<std::byte> bytes;
+    put(bytes, wire::KernelReply{wire::kReplyBegin, kNonce, 1, 0});
+    put_program(bytes, 0xc008000000001000, 1, 0);
+    put(bytes, wire::KernelRegionAfter{.address = 0xc000000005000000,
+                                       .byte_count = size,
+                                       .piece_count = 0,
+                                       .values_at = 0,
+                                       .reserved = 0});
+    bytes.resize(bytes.size() + size);
+    put(bytes, wire::KernelReply{wire::kReplyEnd, kNonce, 1, 0});
+    EXPECT_EQ(read_reply(bytes, questions, kNonce, kOrder).has_value(), size % 5 == 0) << size;
+  }
 }
 
 // What the kernel itself reads is in its byte order, and nothing else.

@@ -147,7 +147,7 @@ Document with_everything() {
                       .values = 3,
                       .fills = bpf::Filling{.pointer = 1, .length = std::uint8_t{4}}})};
   constexpr std::uint32_t kLogBytes = external::kFirstBlock + external::block_bytes(3);
-  program.maps = {{"programs", 0}, {"table", 6}, {".stubs", kLogBytes - 8}};
+  program.maps = {{"programs", 0}, {"table", 6, true}, {".stubs", kLogBytes - 8}};
   const GuestAddress helper{0xc000'0000'0400'0000};
   const GuestAddress kfunc{0xc008'0000'2000'0000};
   const GuestAddress stub{0xc008'0000'2010'0000};

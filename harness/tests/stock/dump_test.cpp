@@ -227,8 +227,10 @@ TEST(KernelSymbols, AreWhatTheKernelAnswers) {
   answer.regions[0].bytes[0] = std::byte{0x20};  // of the first name, little-endian
   const KernelSymbols known = symbols(kernel::Answered(answer), std::endian::little);
   EXPECT_EQ(known.find(kCallBaseSymbol), GuestAddress{0x20});
-  EXPECT_FALSE(known.find("bpf_loop"));  // 0: the kernel has none
-  EXPECT_TRUE(known.is_without_toc_at({0x20}));
+  EXPECT_FALSE(known.find("bpf_loop"));           // 0: the kernel has none
+  EXPECT_FALSE(known.is_without_toc_at({0x20}));  // its code could not be read
+  answer.regions[0].bytes[11] = std::byte{0x60};  // nop
+  EXPECT_TRUE(symbols(kernel::Answered(answer), std::endian::little).is_without_toc_at({0x20}));
   answer.regions[0].bytes[10] = std::byte{0x4c};  // addis r2,r12,0
   answer.regions[0].bytes[11] = std::byte{0x3c};
   EXPECT_FALSE(symbols(kernel::Answered(answer), std::endian::little).is_without_toc_at({0x20}));

@@ -1,10 +1,12 @@
 // Maps and tail calls in a stock kernel: what it is asked, and what is made of its answer.
 #include "stock/maps.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -28,11 +30,15 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-LinuxCell cell_of(const std::string& text) {
+std::vector<model::Document> documents_of(const std::string& text) {
   const ScratchFolder folder;
   const auto selected = selection::select_cells({.paths = {folder.write("one.case", text)}});
   EXPECT_TRUE(selected && selected.value().bad.empty()) << text;
-  return linux_cells(selected.value().documents, {}).front();
+  return selected.value().documents;
+}
+
+LinuxCell cell_of(const std::string& text) {
+  return linux_cells(documents_of(text), {}).front();
 }
 
 std::vector<std::byte> bytes_of(std::initializer_list<unsigned> values) {
@@ -183,6 +189,23 @@ TEST(Maps, OfAHashTableTheContentsCountAndNotThePlaces) {
   EXPECT_NE(after({}), left.bytes);
   EXPECT_NE(after({7, 0, 0, 0, 0x55, 0, 9, 0, 0, 0, 0, 0}), left.bytes);
   EXPECT_THAT(after({7, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0}), IsEmpty());
+  EXPECT_THAT(after({7, 0, 0, 0, 0x55, 0, 7, 0, 0, 0, 0x55, 0}), IsEmpty());
+  EXPECT_THAT(after({7, 0, 0, 0, 0x55, 0, 9}), IsEmpty());
+}
+
+TEST(Maps, AHashTableThatCodeOverwroteIsNotReadPastItsEnd) {
+  const std::vector<std::byte> elements = bytes_of({7, 0, 0, 0, 0x55, 0});
+  for (const std::uint32_t value : {0U, 3U, 1000U, 0x7fff'fff8U, 0xffff'ffffU}) {
+    for (const std::size_t at : {4U, 8U, 12U}) {
+      bpf::MemoryRegion left{.name = "seen", .bytes = table()};
+      store(&left.bytes[at], value, std::endian::little);
+      const auto after = bytes_after(left, {.address = {}, .bytes = elements}, RegionKind::hash,
+                                     std::endian::little);
+      EXPECT_NE(after, left.bytes) << at << ' ' << value;
+    }
+  }
+  const bpf::MemoryRegion cut{.name = "seen", .bytes = std::vector<std::byte>(9)};
+  EXPECT_THAT(bytes_after(cut, {}, RegionKind::hash, std::endian::little), IsEmpty());
 }
 
 constexpr const char* kTailCall = R"(-- regs
@@ -259,6 +282,63 @@ TEST(TailCalls, WhatNoContextCanBeIsNamed) {
     ASSERT_TRUE(cell.skipped) << text;
     EXPECT_THAT(std::string(cell.skipped->message), HasSubstr(why));
   }
+}
+
+TEST(Maps, AnAddressInsideOfOneIsNotAsked) {
+  const std::string rest = R"(-- helper 1 map_lookup_elem
+-- array numbers size=1 value=8
+-- asm
+lddw %r1, map numbers
+mov %r2, %r10
+lddw %r3, 0x1234567890
+call 1
+exit
+-- result none
+)";
+  const model::Cell asked = documents_of("-- regs\nr1 = addr(numbers)\n" + rest).front().cell;
+  ASSERT_FALSE(linux_cell(asked, {}).skipped) << linux_cell(asked, {}).skipped->message;
+  const auto why_not = [](const model::Cell& cell) {
+    const auto skipped = linux_cell(cell, {}).skipped;
+    return skipped ? std::string(skipped->message) : std::string{};
+  };
+  model::Cell in_register = asked;
+  in_register.arguments[0] += 8;
+  EXPECT_THAT(why_not(in_register), HasSubstr("an address inside numbers"));
+  model::Cell in_load = asked;
+  bpf::Program program = *asked.program;
+  const std::uint64_t inside = asked.arguments[0] + 8;
+  program.slots[3].imm = static_cast<std::int32_t>(inside);
+  program.slots[4].imm = static_cast<std::int32_t>(inside >> 32U);
+  in_load.program = std::make_shared<const bpf::Program>(program);
+  EXPECT_THAT(why_not(in_load), HasSubstr("an address inside numbers"));
+}
+
+// As in an object: the kernel would have other values, or fewer elements, than farcall's.
+TEST(Maps, OnesOfEachCpuAreNotAsked) {
+  model::Cell cell = documents_of(kLookup).front().cell;
+  bpf::Program program = *cell.program;
+  program.maps[1].simplified = true;
+  cell.program = std::make_shared<const bpf::Program>(program);
+  const auto skipped = linux_cell(cell, {}).skipped;
+  ASSERT_TRUE(skipped);
+  EXPECT_THAT(std::string(skipped->message), HasSubstr("flags is a per-CPU or LRU map"));
+}
+
+TEST(Maps, MoreThanAnAnswerHoldsIsNotAsked) {
+  const auto why_not = [](unsigned arrays, const std::string& header, const std::string& load) {
+    std::string text = "-- asm\n";
+    std::string sections;
+    for (unsigned i = 0; i < arrays; ++i) {
+      text += fmt::format("lddw %r{}, map a{}\n", i % 5 + 1, i);
+      sections += fmt::format("-- array a{} {}\n{}", i, header, load);
+    }
+    const LinuxCell cell = cell_of(text + "mov %r0, 0\nexit\n" + sections + "-- result\n0\n");
+    return cell.skipped ? std::string(cell.skipped->message) : std::string{};
+  };
+  EXPECT_EQ(why_not(31, "size=4 value=131070", ""), "");
+  EXPECT_THAT(why_not(32, "size=4 value=131070", ""), HasSubstr("32 pieces"));
+  EXPECT_EQ(why_not(3, "size=256", "0 = main\n"), "");
+  EXPECT_THAT(why_not(4, "size=256", "0 = main\n"), HasSubstr("1028 pieces"));
 }
 
 TEST(TailCalls, ProgramsOfOneCellAreTakenApart) {
