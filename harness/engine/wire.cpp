@@ -29,10 +29,15 @@ std::uint8_t type_byte(bpf::ValueType type) {
   return static_cast<std::uint8_t>(type.bits | (type.is_signed ? 0x80U : 0U));
 }
 
-// The programs of the array that `region` is, by the numbers of their functions.
+// The programs of the array that `region` is, by the numbers of their functions; none if it is a hash
+// table, which begins with a word of 0.
 void append_elements(const model::Cell& cell, const bpf::MemoryRegion& region,
                      std::vector<std::uint32_t>& elements) {
   const std::endian order = byte_order(cell.axes.endian);
+  if (region.bytes.size() < bpf::kArrayHeaderBytes ||
+      load<std::uint32_t>(region.bytes.data(), order) == 0) {
+    return;
+  }
   const auto first = cell.placement.functions.begin();
   const auto last = first + static_cast<std::ptrdiff_t>(cell.program->functions.size());
   for (std::size_t at = bpf::kArrayHeaderBytes; at + 8 <= region.bytes.size(); at += 8) {

@@ -120,10 +120,23 @@ model::Document with_array(std::endian order) {
   program.maps.push_back({.name = "jumps", .value_bytes = 0});
   document.cell.program = std::make_shared<const bpf::Program>(std::move(program));
   std::vector<std::byte> bytes(8 + 3 * 8);
+  store(bytes.data(), std::uint32_t{3}, order);
   store(bytes.data() + 16, kCallee.value, order);
   store(bytes.data() + 24, std::uint64_t{0x1234}, order);
   document.cell.memory = {{.name = "jumps", .address = kJumps, .bytes = std::move(bytes)}};
   return document;
+}
+
+// Its functions find it at its address as it is: no structure of a JIT's takes its place.
+TEST(Wire, AHashTableIsNoArrayOfPrograms) {
+  model::Document document = with_array(std::endian::little);
+  document.cell.axes.endian = model::Endian::little;
+  store(document.cell.memory.front().bytes.data(), std::uint32_t{0}, std::endian::little);
+  const std::vector<std::byte> bytes = request(document.cell, 5);
+  const farcall_request read =
+      farcall_request_at(reinterpret_cast<const farcall_u8*>(bytes.data()));
+  ASSERT_EQ(read.map_count, 1U);
+  EXPECT_EQ(farcall_get32(read.maps + 12), 0U);
 }
 
 TEST(Wire, ARequestHasTheProgramsOfAnArray) {
