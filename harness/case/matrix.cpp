@@ -11,6 +11,7 @@
 
 #include "base/byte_order.hpp"
 #include "bpf/codec.hpp"
+#include "bpf/map_layout.hpp"
 #include "case/hardware.hpp"
 
 namespace farcall::cases {
@@ -343,11 +344,11 @@ void fill_data(const Case& parsed, const ResolvedPlacement& resolved, model::Cel
   const std::size_t before_data = parsed.mem ? 1 : 0;
   for (const Array& array : parsed.arrays) {
     std::byte* const bytes = cell.memory[before_data + array.region].bytes.data();
-    store(bytes, array.elements, order);
-    store(bytes + 4, array.element_bytes, order);
+    store(bytes + bpf::kMapElements, array.elements, order);
+    store(bytes + bpf::kMapValueBytes, array.element_bytes, order);
     if (array.is_table) {
-      store(bytes + 8, array.slots, order);
-      store(bytes + 12, array.key_bytes, order);
+      store(bytes + bpf::kMapSlots, array.slots, order);
+      store(bytes + bpf::kMapKeyBytes, array.key_bytes, order);
     }
     for (const ProgramElement& element : array.programs) {
       store(bytes + bpf::kArrayHeaderBytes + element.index * 8,

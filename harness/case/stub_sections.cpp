@@ -10,6 +10,7 @@
 #include "base/bits.hpp"
 #include "bpf/helpers.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/map_layout.hpp"
 #include "case/read_section.hpp"
 #include "external/external.hpp"
 #include "external/stub.hpp"
@@ -39,8 +40,7 @@ constexpr std::array<std::string_view, 3> kMapHelpers = {"map_lookup_elem", "map
 // A map that nobody described has as many elements as fit, one at least.
 constexpr std::uint32_t kMostMapBytes = 64 * 1024;
 constexpr std::uint32_t kMostTableBytes = 16 * 1024 * 1024;
-constexpr std::uint32_t kMostSlots = 16;         // of a hash table
-constexpr std::uint32_t kTableHeaderBytes = 16;  // external/map_elem.cpp
+constexpr std::uint32_t kMostSlots = 16;  // of a hash table
 constexpr std::uint32_t kLargestKey = 64 * 1024;
 constexpr std::uint32_t kLargestValue = 16 * 1024 * 1024;
 
@@ -263,12 +263,12 @@ Result<void> add_map(Reader& reader, const std::string& name,
   const std::uint32_t value_bytes = holds_programs ? 8 : std::max(definition.value_bytes, 1U);
   const std::uint32_t elements = is_array ? entries(definition, kMostMapBytes / value_bytes) : 0;
   const std::uint32_t key_bytes = std::max(definition.key_bytes, 1U);
-  const auto slot_bytes =
-      static_cast<std::uint32_t>(8 + align_up(key_bytes, 8) + align_up(value_bytes, 8));
+  const auto slot_bytes = static_cast<std::uint32_t>(
+      bpf::MapLayout{.value_bytes = value_bytes, .key_bytes = key_bytes}.slot_bytes());
   const std::uint32_t slots =
       is_table ? entries(definition, std::min(kMostSlots, kMostTableBytes / slot_bytes)) : 0;
   const std::size_t bytes = is_array ? bpf::kArrayHeaderBytes + std::size_t{elements} * value_bytes
-                                     : kTableHeaderBytes + std::size_t{slots} * slot_bytes;
+                                     : bpf::kTableHeaderBytes + std::size_t{slots} * slot_bytes;
   const std::size_t region = reader.result.data.size();
   reader.maps.push_back(
       {.name = name,

@@ -7,6 +7,7 @@
 
 #include "base/byte_order.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/map_layout.hpp"
 #include "engine/farcall_jit.h"
 #include "external/external.hpp"
 
@@ -30,12 +31,11 @@ std::uint8_t type_byte(bpf::ValueType type) {
 }
 
 // The programs of the array that `region` is, by the numbers of their functions; none if it is a hash
-// table, which begins with a word of 0.
+// table.
 void append_elements(const model::Cell& cell, const bpf::MemoryRegion& region,
                      std::vector<std::uint32_t>& elements) {
   const std::endian order = byte_order(cell.axes.endian);
-  if (region.bytes.size() < bpf::kArrayHeaderBytes ||
-      load<std::uint32_t>(region.bytes.data(), order) == 0) {
+  if (bpf::map_layout(region.bytes, order).elements == 0) {
     return;
   }
   const auto first = cell.placement.functions.begin();

@@ -109,7 +109,7 @@ Result<std::uint64_t> hash_element(bpf::Caller& caller, const bpf::Arguments& ar
 
 // map_lookup_elem(map, key): as bpf_map_lookup_elem of Linux: the address of the value in an array
 // whose index is the 32 bits at `key`, or of that in a hash table, or 0 if there is none. An array
-// is as kArrayHeaderBytes says, a hash table as map_elem.cpp does.
+// and a hash table are as bpf/map_layout.hpp says.
 Words map_lookup_elem(const Surroundings& surroundings);
 Result<std::uint64_t> map_lookup_elem(bpf::Caller& caller, const bpf::Arguments& arguments);
 // map_update_elem(map, key, value, flags): 0, or −17 (it is there and flags is 1), −2 (it is not

@@ -1,11 +1,7 @@
-// The native functions that look up, set and delete the elements of maps: arrays and hash tables.
-//
-// A hash table has no elements as an array, and then, after the header: how many slots it has, and
-// how many bytes a key (two words), and the slots. A slot is a doubleword, 1 if it is in use, the
-// key and the value, each filled up to a multiple of eight bytes.
-#include "base/bits.hpp"
+// The native functions that look up, set and delete the elements of maps: arrays and hash tables, as
+// bpf/map_layout.hpp has them.
 #include "bpf/address_space.hpp"
-#include "bpf/program.hpp"
+#include "bpf/map_layout.hpp"
 #include "external/words.hpp"
 
 namespace farcall::external {
@@ -16,13 +12,8 @@ constexpr std::int64_t kExists = -17;    // EEXIST
 constexpr std::uint64_t kMustBeNew = 1;  // BPF_NOEXIST
 constexpr std::uint64_t kMustExist = 2;  // BPF_EXIST
 
-// Offsets in a map.
-constexpr std::int64_t kElements = 0;
-constexpr std::int64_t kValueBytes = 4;
-constexpr std::int64_t kSlots = 8;
-constexpr std::int64_t kKeyBytes = 12;
-constexpr std::int64_t kFirstKey = 24;  // after the doubleword of the first slot
-constexpr std::int64_t kInUse = -8;     // from a key to the doubleword of its slot
+constexpr std::int64_t kFirstKey = bpf::kTableHeaderBytes + bpf::kSlotInUseBytes;
+constexpr std::int64_t kInUse = -std::int64_t{bpf::kSlotInUseBytes};  // from a key
 
 // Of Linux's struct htab_elem, where its key is.
 constexpr std::int64_t kKeyInElement = 48;
@@ -45,8 +36,8 @@ void find_key(LabelledWords& code) {
   const auto compare = code.label();
   const auto advance = code.label();
   const auto done = code.label();
-  code.add({encode<Op::lwz>(r9, kSlots, r3), encode<Op::lwz>(r10, kKeyBytes, r3),
-            encode<Op::lwz>(r7, kValueBytes, r3)});
+  code.add({encode<Op::lwz>(r9, bpf::kMapSlots, r3), encode<Op::lwz>(r10, bpf::kMapKeyBytes, r3),
+            encode<Op::lwz>(r7, bpf::kMapValueBytes, r3)});
   code.add(filled_up(r7, r7));
   code.add(filled_up(r8, r10));
   code.add({encode<Op::add>(r7, r7, r8), encode<Op::addi>(r7, r7, 8),  // bytes of a slot
@@ -93,25 +84,22 @@ void copy_bytes(LabelledWords& code, ppc64::Gpr from) {
 
 // A hash table, as the interpreter finds it.
 struct Table {
-  GuestAddress first_key;
-  std::uint64_t slots = 0;
-  std::uint64_t key_bytes = 0;
-  std::uint64_t value_bytes = 0;
+  GuestAddress address;
+  bpf::MapLayout layout;
 
-  GuestAddress key(std::uint64_t slot) const {
-    return first_key + slot * (8 + align_up(key_bytes, 8) + align_up(value_bytes, 8));
-  }
-  GuestAddress value(std::uint64_t slot) const { return key(slot) + align_up(key_bytes, 8); }
+  GuestAddress in_use(std::uint64_t slot) const { return address + layout.in_use_at(slot); }
+  GuestAddress key(std::uint64_t slot) const { return address + layout.key_at(slot); }
+  GuestAddress value(std::uint64_t slot) const { return address + layout.value_at(slot); }
 };
 
 Result<Table> table_at(const bpf::AddressSpace& memory, GuestAddress map) {
-  FARCALL_TRY(value_bytes, memory.load(map + kValueBytes, 4));
-  FARCALL_TRY(slots, memory.load(map + kSlots, 4));
-  FARCALL_TRY(key_bytes, memory.load(map + kKeyBytes, 4));
-  return Table{.first_key = map + kFirstKey,
-               .slots = slots,
-               .key_bytes = key_bytes,
-               .value_bytes = value_bytes};
+  FARCALL_TRY(value_bytes, memory.load(map + bpf::kMapValueBytes, 4));
+  FARCALL_TRY(slots, memory.load(map + bpf::kMapSlots, 4));
+  FARCALL_TRY(key_bytes, memory.load(map + bpf::kMapKeyBytes, 4));
+  return Table{.address = map,
+               .layout = {.value_bytes = static_cast<std::uint32_t>(value_bytes),
+                          .slots = static_cast<std::uint32_t>(slots),
+                          .key_bytes = static_cast<std::uint32_t>(key_bytes)}};
 }
 
 Result<bool> same_bytes(const bpf::AddressSpace& memory, GuestAddress a, GuestAddress b,
@@ -142,14 +130,14 @@ struct Found {
 };
 
 Result<Found> find(const bpf::AddressSpace& memory, const Table& table, GuestAddress key) {
-  Found found{.slot = table.slots, .free = table.slots};
-  for (std::uint64_t slot = 0; slot < table.slots; ++slot) {
-    FARCALL_TRY(in_use, memory.load({table.key(slot).value - 8}, 8));
+  Found found{.slot = table.layout.slots, .free = table.layout.slots};
+  for (std::uint64_t slot = 0; slot < table.layout.slots; ++slot) {
+    FARCALL_TRY(in_use, memory.load(table.in_use(slot), 8));
     if (in_use == 0) {
       found.free = std::min(found.free, slot);
       continue;
     }
-    FARCALL_TRY(same, same_bytes(memory, table.key(slot), key, table.key_bytes));
+    FARCALL_TRY(same, same_bytes(memory, table.key(slot), key, table.layout.key_bytes));
     if (same) {
       found.slot = slot;
       return found;
@@ -168,11 +156,11 @@ Words map_lookup_elem(const Surroundings& /*surroundings*/) {
   LabelledWords code;
   const auto table = code.label();
   const auto nothing = code.label();
-  code.add({encode<Op::lwz>(r9, kElements, r3), encode<Op::cmplwi>(cr0, r9, 0)});
+  code.add({encode<Op::lwz>(r9, bpf::kMapElements, r3), encode<Op::cmplwi>(cr0, r9, 0)});
   code.branch_if(eq, table);
   code.add({encode<Op::lwz>(r4, 0, r4), encode<Op::cmplw>(cr0, r4, r9)});
   code.branch_if_not(lt, nothing);
-  code.add({encode<Op::lwz>(r9, kValueBytes, r3), encode<Op::mulld>(r4, r4, r9),
+  code.add({encode<Op::lwz>(r9, bpf::kMapValueBytes, r3), encode<Op::mulld>(r4, r4, r9),
             encode<Op::addi>(r3, r3, std::int64_t{bpf::kArrayHeaderBytes}),
             encode<Op::add>(r3, r3, r4), kBlr});
   code.here(table);
@@ -192,12 +180,12 @@ Result<std::uint64_t> map_lookup_elem(bpf::Caller& caller, const bpf::Arguments&
   FARCALL_TRY(elements, memory.load(map, 4));
   if (elements != 0) {
     FARCALL_TRY(index, memory.load({arguments[1]}, 4));
-    FARCALL_TRY(element_bytes, memory.load(map + kValueBytes, 4));
+    FARCALL_TRY(element_bytes, memory.load(map + bpf::kMapValueBytes, 4));
     return index < elements ? (map + (bpf::kArrayHeaderBytes + index * element_bytes)).value : 0;
   }
   FARCALL_TRY(table, table_at(memory, map));
   FARCALL_TRY(found, find(memory, table, {arguments[1]}));
-  return found.slot < table.slots ? table.value(found.slot).value : 0;
+  return found.slot < table.layout.slots ? table.value(found.slot).value : 0;
 }
 
 Words hash_element(const Surroundings& /*surroundings*/) {
@@ -216,7 +204,7 @@ Result<std::uint64_t> hash_element(bpf::Caller& caller, const bpf::Arguments& ar
   const bpf::AddressSpace& memory = caller.memory();
   FARCALL_TRY(table, table_at(memory, {arguments[0]}));
   FARCALL_TRY(found, find(memory, table, {arguments[1]}));
-  return found.slot < table.slots ? table.key(found.slot).value - kKeyInElement : 0;
+  return found.slot < table.layout.slots ? table.key(found.slot).value - kKeyInElement : 0;
 }
 
 Words map_update_elem(const Surroundings& /*surroundings*/) {
@@ -228,13 +216,13 @@ Words map_update_elem(const Surroundings& /*surroundings*/) {
   const auto exists = code.label();
   const auto no_entry = code.label();
   const auto too_big = code.label();
-  code.add({encode<Op::lwz>(r9, kElements, r3), encode<Op::cmplwi>(cr0, r9, 0)});
+  code.add({encode<Op::lwz>(r9, bpf::kMapElements, r3), encode<Op::cmplwi>(cr0, r9, 0)});
   code.branch_if(eq, table);
   code.add({encode<Op::lwz>(r4, 0, r4), encode<Op::cmplw>(cr0, r4, r9)});
   code.branch_if_not(lt, too_big);
   code.add({encode<Op::cmpldi>(cr0, r6, kMustBeNew)});
   code.branch_if(eq, exists);
-  code.add({encode<Op::lwz>(r10, kValueBytes, r3), encode<Op::mulld>(r4, r4, r10),
+  code.add({encode<Op::lwz>(r10, bpf::kMapValueBytes, r3), encode<Op::mulld>(r4, r4, r10),
             encode<Op::addi>(r3, r3, std::int64_t{bpf::kArrayHeaderBytes}),
             encode<Op::add>(r11, r3, r4)});
   code.branch(copy_value);
@@ -255,7 +243,7 @@ Words map_update_elem(const Surroundings& /*surroundings*/) {
   copy_bytes(code, r4);
   code.here(store_value);
   code.add(filled_up(r8, r10));
-  code.add({encode<Op::add>(r11, r11, r8), encode<Op::lwz>(r10, kValueBytes, r3)});
+  code.add({encode<Op::add>(r11, r11, r8), encode<Op::lwz>(r10, bpf::kMapValueBytes, r3)});
   code.here(copy_value);
   copy_bytes(code, r5);
   code.add(returns(0));
@@ -281,7 +269,7 @@ Result<std::uint64_t> map_update_elem(bpf::Caller& caller, const bpf::Arguments&
     if (flags == kMustBeNew) {
       return result(kExists);
     }
-    FARCALL_TRY(element_bytes, memory.load(map + kValueBytes, 4));
+    FARCALL_TRY(element_bytes, memory.load(map + bpf::kMapValueBytes, 4));
     FARCALL_TRYV(copy(memory, map + (bpf::kArrayHeaderBytes + index * element_bytes), {value},
                       element_bytes));
     return 0;
@@ -289,7 +277,7 @@ Result<std::uint64_t> map_update_elem(bpf::Caller& caller, const bpf::Arguments&
   FARCALL_TRY(table, table_at(memory, map));
   FARCALL_TRY(found, find(memory, table, {key}));
   std::uint64_t slot = found.slot;
-  if (slot < table.slots) {
+  if (slot < table.layout.slots) {
     if (flags == kMustBeNew) {
       return result(kExists);
     }
@@ -298,13 +286,13 @@ Result<std::uint64_t> map_update_elem(bpf::Caller& caller, const bpf::Arguments&
       return result(kNoEntry);
     }
     slot = found.free;
-    if (slot == table.slots) {
+    if (slot == table.layout.slots) {
       return result(kTooBig);
     }
-    FARCALL_TRYV(memory.store({table.key(slot).value - 8}, 8, 1));
-    FARCALL_TRYV(copy(memory, table.key(slot), {key}, table.key_bytes));
+    FARCALL_TRYV(memory.store(table.in_use(slot), 8, 1));
+    FARCALL_TRYV(copy(memory, table.key(slot), {key}, table.layout.key_bytes));
   }
-  FARCALL_TRYV(copy(memory, table.value(slot), {value}, table.value_bytes));
+  FARCALL_TRYV(copy(memory, table.value(slot), {value}, table.layout.value_bytes));
   return 0;
 }
 
@@ -312,7 +300,7 @@ Words map_delete_elem(const Surroundings& /*surroundings*/) {
   LabelledWords code;
   const auto table = code.label();
   const auto no_entry = code.label();
-  code.add({encode<Op::lwz>(r9, kElements, r3), encode<Op::cmplwi>(cr0, r9, 0)});
+  code.add({encode<Op::lwz>(r9, bpf::kMapElements, r3), encode<Op::cmplwi>(cr0, r9, 0)});
   code.branch_if(eq, table);
   code.add(returns(kInvalid));
   code.here(table);
@@ -335,10 +323,10 @@ Result<std::uint64_t> map_delete_elem(bpf::Caller& caller, const bpf::Arguments&
   }
   FARCALL_TRY(table, table_at(memory, map));
   FARCALL_TRY(found, find(memory, table, {arguments[1]}));
-  if (found.slot == table.slots) {
+  if (found.slot == table.layout.slots) {
     return result(kNoEntry);
   }
-  FARCALL_TRYV(memory.store({table.key(found.slot).value - 8}, 8, 0));
+  FARCALL_TRYV(memory.store(table.in_use(found.slot), 8, 0));
   return 0;
 }
 

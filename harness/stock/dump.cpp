@@ -286,7 +286,7 @@ std::optional<std::vector<CalledSymbol>> called_symbols(std::span<const bpf::Slo
   std::vector<CalledSymbol> all;
   for (std::size_t at = 0; at < dumped.size(); at += bpf::slots_of(dumped[at].opcode)) {
     const bpf::Slot& slot = dumped[at];
-    if (slot.opcode != kCallOpcode || slot.src != bpf::kHelperCall || slot.imm == bpf::kTailCall) {
+    if (slot.opcode != kCallOpcode || slot.src != bpf::kHelperCall || is_tail_call(slot)) {
       continue;
     }
     const auto called = called_symbol(slot.imm, symbols);
@@ -340,7 +340,7 @@ std::optional<Rewritten> as_rewritten(const model::Cell& cell, const kernel::Ans
     constexpr std::uint8_t kMov32 = 0xbc;
     const bool calls_helper = slot->opcode == kCallOpcode && slot->src == bpf::kHelperCall;
     const bool is_load = slot->opcode == bpf::kLoadImmediate64;
-    if (calls_helper && slot->imm != bpf::kTailCall) {
+    if (calls_helper && !is_tail_call(*slot)) {
       const auto called = called_symbol(slot->imm, symbols);
       if (!called) {
         return std::nullopt;

@@ -9,60 +9,20 @@
 #include "base/bits.hpp"
 #include "base/byte_order.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/map_layout.hpp"
 #include "bpf/program.hpp"
 #include "stock/programs.hpp"
 
 namespace farcall::stock {
 namespace {
 
-// Of farcall's layouts: offsets in a map.
-constexpr std::size_t kElementsAt = 0;
-constexpr std::size_t kValueBytesAt = 4;
-constexpr std::size_t kSlotsAt = 8;
-constexpr std::size_t kKeyBytesAt = 12;
-constexpr std::size_t kTableHeaderBytes = 16;
-constexpr std::size_t kInUseBytes = 8;
-
-// The first of them, one for each gigabyte: after all memory that a guest may have, before vmalloc.
+// Of hash tables the first, one for each gigabyte: after all memory that a guest may have, before vmalloc.
 constexpr GuestAddress kHashTables = {0xc000'0f00'0000'0000};
 constexpr std::uint64_t kBetweenTables = std::uint64_t{1} << 30;
 
-struct Shape {
-  std::uint32_t elements = 0;  // of an array
-  std::uint32_t value_bytes = 0;
-  std::uint32_t slots = 0;  // of a hash table
-  std::uint32_t key_bytes = 0;
-
-  std::size_t stride() const {
-    return align_up(std::uint64_t{value_bytes}, wire::kKernelValueAlignment);
-  }
-  std::size_t slot_bytes() const {
-    return kInUseBytes + align_up(std::uint64_t{key_bytes}, 8) +
-           align_up(std::uint64_t{value_bytes}, 8);
-  }
-  // Whether it is that of a hash table which lies in so many bytes. Code may have overwritten it.
-  bool is_table_in(std::size_t bytes) const {
-    return slots != 0 && key_bytes != 0 && value_bytes != 0 && bytes >= kTableHeaderBytes &&
-           slots <= (bytes - kTableHeaderBytes) / slot_bytes();
-  }
-  std::size_t key_at(std::size_t slot) const {
-    return kTableHeaderBytes + slot * slot_bytes() + kInUseBytes;
-  }
-  std::size_t value_at(std::size_t slot) const {
-    return key_at(slot) + align_up(std::uint64_t{key_bytes}, 8);
-  }
-};
-
-Shape shape_of(std::span<const std::byte> bytes, std::endian order) {
-  const auto word = [&](std::size_t at) {
-    return at + 4 <= bytes.size() ? load<std::uint32_t>(&bytes[at], order) : 0U;
-  };
-  Shape shape{.elements = word(kElementsAt), .value_bytes = word(kValueBytesAt)};
-  if (shape.elements == 0) {
-    shape.slots = word(kSlotsAt);
-    shape.key_bytes = word(kKeyBytesAt);
-  }
-  return shape;
+// From one value of an array to the next in a kernel.
+std::size_t stride(const bpf::MapLayout& layout) {
+  return align_up(std::uint64_t{layout.value_bytes}, wire::kKernelValueAlignment);
 }
 
 // How the program's loads name a map.
@@ -84,12 +44,13 @@ NamedBy named_by(const bpf::Program& program, std::int32_t number) {
 }
 
 // A slot of a hash table that holds that key; else, one that holds none; else the table has no room.
-std::optional<std::size_t> slot_for(const std::vector<std::byte>& table, const Shape& shape,
-                                    std::span<const std::byte> key, std::endian order) {
+std::optional<std::size_t> slot_for(const std::vector<std::byte>& table,
+                                    const bpf::MapLayout& layout, std::span<const std::byte> key,
+                                    std::endian order) {
   std::optional<std::size_t> unused;
-  for (std::size_t slot = 0; slot < shape.slots; ++slot) {
-    const std::size_t at = shape.key_at(slot);
-    if (load<std::uint64_t>(&table[at - kInUseBytes], order) == 0) {
+  for (std::size_t slot = 0; slot < layout.slots; ++slot) {
+    const std::size_t at = layout.key_at(slot);
+    if (load<std::uint64_t>(&table[layout.in_use_at(slot)], order) == 0) {
       unused = unused ? unused : slot;
     } else if (std::memcmp(&table[at], key.data(), key.size()) == 0) {
       return slot;
@@ -101,31 +62,31 @@ std::optional<std::size_t> slot_for(const std::vector<std::byte>& table, const S
 // `elements`: the kernel's, each key and value.
 std::vector<std::byte> table_after(const std::vector<std::byte>& left,
                                    std::span<const std::byte> elements, std::endian order) {
-  const Shape shape = shape_of(left, order);
-  if (!shape.is_table_in(left.size())) {
+  const bpf::MapLayout layout = bpf::map_layout(left, order);
+  if (!layout.is_table_in(left.size())) {
     return {};
   }
   std::vector<std::byte> table = left;
-  std::vector<bool> holds(shape.slots);
-  const std::size_t element_bytes = std::size_t{shape.key_bytes} + shape.value_bytes;
+  std::vector<bool> holds(layout.slots);
+  const std::size_t element_bytes = std::size_t{layout.key_bytes} + layout.value_bytes;
   if (elements.size() % element_bytes != 0) {
     return {};
   }
   for (std::size_t at = 0; at + element_bytes <= elements.size(); at += element_bytes) {
-    const auto key = elements.subspan(at, shape.key_bytes);
-    const auto slot = slot_for(table, shape, key, order);
+    const auto key = elements.subspan(at, layout.key_bytes);
+    const auto slot = slot_for(table, layout, key, order);
     if (!slot || holds[*slot]) {
       return {};  // more than it has room for, or a key twice
     }
-    std::ranges::copy(key, table.begin() + static_cast<std::ptrdiff_t>(shape.key_at(*slot)));
-    std::ranges::copy(elements.subspan(at + shape.key_bytes, shape.value_bytes),
-                      table.begin() + static_cast<std::ptrdiff_t>(shape.value_at(*slot)));
-    store(&table[shape.key_at(*slot) - kInUseBytes], std::uint64_t{1}, order);
+    std::ranges::copy(key, table.begin() + static_cast<std::ptrdiff_t>(layout.key_at(*slot)));
+    std::ranges::copy(elements.subspan(at + layout.key_bytes, layout.value_bytes),
+                      table.begin() + static_cast<std::ptrdiff_t>(layout.value_at(*slot)));
+    store(&table[layout.in_use_at(*slot)], std::uint64_t{1}, order);
     holds[*slot] = true;
   }
-  for (std::size_t slot = 0; slot < shape.slots; ++slot) {
+  for (std::size_t slot = 0; slot < layout.slots; ++slot) {
     if (!holds[slot]) {
-      store(&table[shape.key_at(slot) - kInUseBytes], std::uint64_t{0}, order);
+      store(&table[layout.in_use_at(slot)], std::uint64_t{0}, order);
     }
   }
   return table;
@@ -147,12 +108,12 @@ std::vector<RegionKind> region_kinds(const model::Cell& cell) {
       kinds.push_back(RegionKind::memory);
       continue;
     }
-    const Shape shape = shape_of(region.bytes, order);
+    const bpf::MapLayout layout = bpf::map_layout(region.bytes, order);
     const NamedBy by = named_by(program, static_cast<std::int32_t>(map - program.maps.begin()));
-    if (shape.elements != 0 && map->value_bytes == 0) {
+    if (layout.elements != 0 && map->value_bytes == 0) {
       kinds.push_back(RegionKind::programs);
     } else if (by.map) {
-      kinds.push_back(shape.elements != 0 ? RegionKind::array : RegionKind::hash);
+      kinds.push_back(layout.elements != 0 ? RegionKind::array : RegionKind::hash);
     } else {
       kinds.push_back(by.value ? RegionKind::values : RegionKind::memory);
     }
@@ -163,26 +124,27 @@ std::vector<RegionKind> region_kinds(const model::Cell& cell) {
 std::string no_such_map(const model::Cell& cell, const bpf::MemoryRegion& region, RegionKind kind) {
   constexpr std::uint32_t kMostElements = 4096;  // each is read by a call of the kernel
   constexpr std::uint32_t kMostPrograms = 256;
-  const Shape shape = shape_of(region.bytes, byte_order(cell.axes.endian));
+  const bpf::MapLayout layout = bpf::map_layout(region.bytes, byte_order(cell.axes.endian));
   switch (kind) {
     case RegionKind::memory:
     case RegionKind::values:
       return {};
     case RegionKind::array:
-      return shape.elements > kMostElements ||
-                     shape.elements * shape.stride() > wire::kMostKernelRegionBytes
-                 ? fmt::format("{} has {} elements of {} bytes", region.name, shape.elements,
-                               shape.value_bytes)
+      return layout.elements > kMostElements ||
+                     layout.elements * stride(layout) > wire::kMostKernelRegionBytes
+                 ? fmt::format("{} has {} elements of {} bytes", region.name, layout.elements,
+                               layout.value_bytes)
                  : std::string{};
     case RegionKind::hash:
-      if (!shape.is_table_in(region.bytes.size())) {
+      if (!layout.is_table_in(region.bytes.size())) {
         return fmt::format("{} is neither an array nor a hash table", region.name);
       }
-      return shape.slots > kMostElements ? fmt::format("{} has {} slots", region.name, shape.slots)
-                                         : std::string{};
+      return layout.slots > kMostElements
+                 ? fmt::format("{} has {} slots", region.name, layout.slots)
+                 : std::string{};
     case RegionKind::programs:
-      return shape.elements > kMostPrograms
-                 ? fmt::format("{} has {} elements", region.name, shape.elements)
+      return layout.elements > kMostPrograms
+                 ? fmt::format("{} has {} elements", region.name, layout.elements)
                  : std::string{};
   }
   return {};
@@ -196,11 +158,12 @@ std::string too_much_to_tell(const model::Cell& cell, std::span<const RegionKind
     if (!holds_programs && kinds[i] != RegionKind::array) {
       continue;
     }
-    const Shape shape = shape_of(cell.memory[i].bytes, byte_order(cell.axes.endian));
-    const std::uint64_t programs = holds_programs ? shape.elements : 0;
+    const bpf::MapLayout layout =
+        bpf::map_layout(cell.memory[i].bytes, byte_order(cell.axes.endian));
+    const std::uint64_t programs = holds_programs ? layout.elements : 0;
     pieces += 1 + programs;
     bytes += wire::kMostArrayStructureBytes + programs * wire::kKernelProgramBytes +
-             shape.elements * (holds_programs ? wire::kKernelValueAlignment : shape.stride());
+             layout.elements * (holds_programs ? wire::kKernelValueAlignment : stride(layout));
   }
   return pieces > wire::kMostKernelPieces || bytes > wire::kMostKernelPieceBytes
              ? fmt::format("its arrays are {} pieces of the kernel's memory with {} bytes", pieces,
@@ -211,7 +174,7 @@ std::string too_much_to_tell(const model::Cell& cell, std::span<const RegionKind
 kernel::Region kernel_region(const model::Cell& cell, const bpf::MemoryRegion& region,
                              RegionKind kind) {
   const std::endian order = byte_order(cell.axes.endian);
-  const Shape shape = shape_of(region.bytes, order);
+  const bpf::MapLayout layout = bpf::map_layout(region.bytes, order);
   const auto after_header =
       std::span(region.bytes).subspan(std::min(bpf::kArrayHeaderBytes, region.bytes.size()));
   const std::vector<std::byte> values(after_header.begin(), after_header.end());
@@ -223,20 +186,20 @@ kernel::Region kernel_region(const model::Cell& cell, const bpf::MemoryRegion& r
     case RegionKind::array:
       return {.bytes = values,
               .map = kernel::MapDefinition{.type = wire::KernelMapType::array,
-                                           .value_bytes = shape.value_bytes,
-                                           .entries = shape.elements}};
+                                           .value_bytes = layout.value_bytes,
+                                           .entries = layout.elements}};
     case RegionKind::hash:
       return {.bytes = {},
               .map = kernel::MapDefinition{.type = wire::KernelMapType::hash,
-                                           .key_bytes = shape.key_bytes,
-                                           .value_bytes = shape.value_bytes,
-                                           .entries = shape.slots}};
+                                           .key_bytes = layout.key_bytes,
+                                           .value_bytes = layout.value_bytes,
+                                           .entries = layout.slots}};
     case RegionKind::programs:
       break;
   }
   kernel::MapDefinition map{.type = wire::KernelMapType::programs,
                             .value_bytes = 4,  // a file descriptor, whatever is in the kernel
-                            .entries = shape.elements};
+                            .entries = layout.elements};
   const std::vector<ProgramPart> parts = program_parts(*cell.program);
   for (std::size_t at = 0; at + 8 <= values.size(); at += 8) {
     const GuestAddress pointee = {load<std::uint64_t>(&values[at], order)};
@@ -286,8 +249,8 @@ std::vector<std::byte> bytes_after(const bpf::MemoryRegion& left, const kernel::
 std::optional<bpf::MemoryRegion> kernel_layout(const bpf::MemoryRegion& region,
                                                const kernel::RegionAfter& after,
                                                std::endian order) {
-  const Shape shape = shape_of(region.bytes, order);
-  const std::size_t size = after.values_at + shape.elements * shape.stride();
+  const bpf::MapLayout layout = bpf::map_layout(region.bytes, order);
+  const std::size_t size = after.values_at + layout.elements * stride(layout);
   if (after.pieces.size() != 1 || after.pieces[0].bytes.size() != size ||
       after.pieces[0].address != after.address) {
     return std::nullopt;
@@ -301,14 +264,14 @@ std::optional<bpf::MemoryRegion> kernel_layout(const bpf::MemoryRegion& region,
 std::optional<std::vector<std::byte>> kernel_layout_after(const bpf::MemoryRegion& region,
                                                           const kernel::RegionAfter& after,
                                                           std::endian order) {
-  const Shape shape = shape_of(region.bytes, order);
+  const bpf::MapLayout layout = bpf::map_layout(region.bytes, order);
   auto laid_out = kernel_layout(region, after, order);
-  if (!laid_out || after.bytes.size() != std::size_t{shape.elements} * shape.value_bytes) {
+  if (!laid_out || after.bytes.size() != std::size_t{layout.elements} * layout.value_bytes) {
     return std::nullopt;
   }
-  for (std::size_t i = 0; i < shape.elements; ++i) {
-    std::copy_n(&after.bytes[i * shape.value_bytes], shape.value_bytes,
-                &laid_out->bytes[after.values_at + i * shape.stride()]);
+  for (std::size_t i = 0; i < layout.elements; ++i) {
+    std::copy_n(&after.bytes[i * layout.value_bytes], layout.value_bytes,
+                &laid_out->bytes[after.values_at + i * stride(layout)]);
   }
   return std::move(laid_out->bytes);
 }
@@ -317,7 +280,7 @@ std::vector<model::ExpectedMemory> in_kernel_layout(const model::ExpectedMemory&
                                                     const bpf::MemoryRegion& region,
                                                     const kernel::RegionAfter& after,
                                                     std::endian order) {
-  const Shape shape = shape_of(region.bytes, order);
+  const bpf::MapLayout layout = bpf::map_layout(region.bytes, order);
   std::vector<model::ExpectedMemory> pieces;
   for (std::size_t i = 0; i < expected.bytes.size(); ++i) {
     const std::uint64_t at = expected.offset + i;
@@ -325,8 +288,8 @@ std::vector<model::ExpectedMemory> in_kernel_layout(const model::ExpectedMemory&
       continue;  // which no kernel has
     }
     const std::uint64_t in_values = at - bpf::kArrayHeaderBytes;
-    const std::uint64_t offset = after.values_at + in_values / shape.value_bytes * shape.stride() +
-                                 in_values % shape.value_bytes;
+    const std::uint64_t offset = after.values_at + in_values / layout.value_bytes * stride(layout) +
+                                 in_values % layout.value_bytes;
     if (pieces.empty() || pieces.back().offset + pieces.back().bytes.size() != offset) {
       pieces.push_back(
           {.region = expected.region, .offset = offset, .bytes = {}, .line = expected.line});

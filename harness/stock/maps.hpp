@@ -1,6 +1,6 @@
 // The memory of a cell as a stock kernel has it: as memory, or as a map that the kernel makes.
 //
-// farcall's maps are regions of a layout of its own (bpf/program.hpp, external/map_elem.cpp). What a
+// farcall's maps are regions of a layout of its own (bpf/map_layout.hpp). What a
 // kernel's map holds is brought into that layout, so that the same checks compare it.
 #pragma once
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "bpf/instruction.hpp"
-#include "stock/linux_cells.hpp"
 
 namespace farcall::stock {
 
@@ -43,8 +42,7 @@ bpf::Program alone(const bpf::Program& program, const ProgramPart& part) {
 
 bool makes_tail_calls(const bpf::Program& program) {
   for (std::size_t i = 0; i < program.slots.size(); i += bpf::slots_of(program.slots[i].opcode)) {
-    const bpf::Slot& slot = program.slots[i];
-    if (slot.opcode == kCallOpcode && slot.src == bpf::kHelperCall && slot.imm == bpf::kTailCall) {
+    if (is_tail_call(program.slots[i])) {
       return true;
     }
   }

@@ -34,8 +34,7 @@ std::vector<bpf::SlotIndex> tail_calls(const bpf::Program& program) {
   std::vector<bpf::SlotIndex> all;
   for (bpf::SlotIndex at = 0; at < program.slots.size();
        at += bpf::slots_of(program.slots[at].opcode)) {
-    const bpf::Slot& slot = program.slots[at];
-    if (slot.opcode == kCallOpcode && slot.src == bpf::kHelperCall && slot.imm == bpf::kTailCall) {
+    if (is_tail_call(program.slots[at])) {
       all.push_back(at);
     }
   }
