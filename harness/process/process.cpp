@@ -26,18 +26,15 @@
 namespace farcall::process {
 namespace {
 
-// Between vfork and exec: only async-signal-safe calls, and memory is the parent's.
-void prepare_child(pid_t parent, const Command& command, int errors,
-                   std::span<const int> inherited) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+// The functions that prepare a child run between vfork and exec: only async-signal-safe calls, and
+// memory is the parent's.
+
+// `errors`: where what it writes goes, unless the command says another place for its output.
+void prepare_input_and_output(const Command& command, int errors) {
   // Whoever waits for signals holds them; that is not for QEMU to inherit.
   sigset_t none = {};
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::setpgid(0, 0);  // Ctrl-C at the terminal is for the parent, and for a debugger beside it
-  if (::getppid() != parent) {  // it died before the line above
-    ::_exit(EXIT_FAILURE);
-  }
   if (!command.directory.empty() && ::chdir(command.directory.c_str()) != 0) {
     ::_exit(EXIT_FAILURE);
   }
@@ -45,36 +42,63 @@ void prepare_child(pid_t parent, const Command& command, int errors,
   ::dup2(command.output.value_or(errors), STDOUT_FILENO);
   ::dup2(errors, STDERR_FILENO);
   ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
+void prepare_child(pid_t parent, const Command& command, int errors,
+                   std::span<const int> inherited) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::setpgid(0, 0);  // Ctrl-C at the terminal is for the parent, and for a debugger beside it
+  if (::getppid() != parent) {  // it died before the line above
+    ::_exit(EXIT_FAILURE);
+  }
+  prepare_input_and_output(command, errors);
   for (const int descriptor : inherited) {
     ::fcntl(descriptor, F_SETFD, 0);
   }
 }
 
-}  // namespace
+void prepare_detached(const Command& command) {
+  ::setsid();
+  prepare_input_and_output(command, ::open("/dev/null", O_WRONLY | O_CLOEXEC));
+}
 
-Result<Process> Process::start(const Command& command, std::span<const int> inherited) {
+template <typename Prepare>
+Result<boost::process::child> started(const Command& command, const Prepare& prepare) {
   namespace bp = boost::process;
-  Process process;
-  FARCALL_TRY(output, memory_file("farcall-output", 0));
-  process.output_ = std::move(output);
-  const pid_t parent = ::getpid();
   bp::environment environment = boost::this_process::environment();
   for (const auto& [name, value] : command.environment) {
     environment.set(name, value);  // operator[] reads beyond the strings it compares
   }
-  const int output_number = process.output_.number();
   std::error_code error;
-  process.child_ = bp::child(
+  bp::child child(
       bp::exe = command.program, bp::args = command.arguments, environment, error,
       bp::posix::use_vfork,  // to copy the page tables of all cells takes milliseconds
-      bp::extend::on_exec_setup = [&](auto& /*executor*/) {
-        prepare_child(parent, command, output_number, inherited);
-      });
+      bp::extend::on_exec_setup = [&](auto& /*executor*/) { prepare(); });
   if (error) {
     return Error{ErrorCode::machine_start,
                  fmt::format("cannot start {}: {}", command.program, error.message())};
   }
+  return child;
+}
+
+}  // namespace
+
+Result<Process> Process::start(const Command& command, std::span<const int> inherited) {
+  Process process;
+  FARCALL_TRY(output, memory_file("farcall-output", 0));
+  process.output_ = std::move(output);
+  const pid_t parent = ::getpid();
+  const int output_number = process.output_.number();
+  FARCALL_TRY(child,
+              started(command, [&] { prepare_child(parent, command, output_number, inherited); }));
+  process.child_ = std::move(child);
   return process;
+}
+
+Result<void> start_detached(const Command& command) {
+  FARCALL_TRY(child, started(command, [&] { prepare_detached(command); }));
+  child.detach();
+  return success();
 }
 
 bool Process::running() {

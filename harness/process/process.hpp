@@ -78,4 +78,8 @@ class Process {
   FileDescriptor output_;
 };
 
+// Starts what is to outlive the parent: in a session of its own, so that what ends the parent at its
+// terminal does not reach it. Its output goes nowhere. Errors: machine.start.
+Result<void> start_detached(const Command& command);
+
 }  // namespace farcall::process
