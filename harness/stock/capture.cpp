@@ -85,13 +85,27 @@ std::string reason_in(std::string log, std::uint32_t error) {
                      : log.substr(line == std::string::npos ? 0 : line + 1);
 }
 
+// Whether a line of the verifier's log only tells what it looks at: `12: (95) exit`, `12: safe`,
+// `from 3 to 12: R0=0`, a source line.
+bool is_of_trace(const std::string& line) {
+  const std::size_t after_number = line.find_first_not_of("0123456789");
+  const bool is_at_slot = after_number != 0 && after_number != std::string::npos &&
+                          line.substr(after_number).starts_with(':');
+  return is_at_slot || line.starts_with(';') || line.starts_with("mark_precise: ") ||
+         (line.starts_with("from ") && line.find(" to ") != std::string::npos);
+}
+
 // An array of programs that has compiled ones takes no other: where the JIT fails, the program is
-// rejected after the verifier has accepted it, see bpf_check_tail_call() of kernel/bpf/core.c.
+// rejected after the verifier has accepted it, see bpf_check_tail_call() of kernel/bpf/core.c. Its log
+// then ends without a reason.
 bool is_refused_by_jit(const LinuxCell& linux_cell, const kernel::Answer& answer) {
   const bool has_programs =
       std::ranges::find(linux_cell.kinds, RegionKind::programs) != linux_cell.kinds.end();
-  return has_programs && answer.outcome == wire::KernelOutcome::rejected &&
-         answer.error == EINVAL && reason_in(answer.log, answer.error) == std::strerror(EINVAL);
+  if (!has_programs || answer.outcome != wire::KernelOutcome::rejected || answer.error != EINVAL) {
+    return false;
+  }
+  const std::string reason = reason_in(answer.log, answer.error);
+  return reason == std::strerror(EINVAL) || is_of_trace(reason);
 }
 
 // What a hardened kernel made of the functions, beside what the same kernel makes of them otherwise,

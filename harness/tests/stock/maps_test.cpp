@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -339,6 +340,28 @@ TEST(Maps, MoreThanAnAnswerHoldsIsNotAsked) {
   EXPECT_THAT(why_not(32, "size=4 value=131070", ""), HasSubstr("32 pieces"));
   EXPECT_EQ(why_not(3, "size=256", "0 = main\n"), "");
   EXPECT_THAT(why_not(4, "size=256", "0 = main\n"), HasSubstr("1028 pieces"));
+}
+
+// The kernel says EINVAL for both; of what its verifier rejects the log has a reason.
+TEST(TailCalls, AJitThatFailsIsNotAVerifierThatRejects) {
+  const LinuxCell cell = cell_of(kTailCall);
+  const auto came = [&](const std::string& log, wire::KernelMode mode) {
+    kernel::Answer answer;
+    answer.outcome = wire::KernelOutcome::rejected;
+    answer.error = EINVAL;
+    answer.log = log + "processed 9 insns (limit 1000000) max_states_per_insn 0\n";
+    return captured(cell, mode, answer, {.name = "k"});
+  };
+  for (const char* const trace :
+       {"", "func#0 @0\n8: (95) exit\n", "8: (95) exit\nfrom 3 to 8: safe\n", "; return 1;\n"}) {
+    const Captured refused = came(trace, wire::KernelMode::jit);
+    ASSERT_EQ(refused.findings.size(), 1U) << trace;
+    EXPECT_EQ(refused.findings[0].code, ErrorCode::jit_refused);
+    EXPECT_TRUE(came(trace, wire::KernelMode::interpreter).skipped) << trace;
+  }
+  const Captured rejected = came("0: (bf) r0 = r6\nR6 !read_ok\n", wire::KernelMode::jit);
+  EXPECT_THAT(rejected.findings, IsEmpty());
+  EXPECT_TRUE(rejected.skipped);
 }
 
 TEST(TailCalls, ProgramsOfOneCellAreTakenApart) {
