@@ -6,6 +6,7 @@
 #include "run/runner.hpp"
 #include "selection/select.hpp"
 #include "tests/farcall_process.hpp"
+#include "tests/run/forwarding_host.hpp"
 #include "vm/host.hpp"
 
 namespace farcall::run::machines_test {
@@ -13,18 +14,11 @@ namespace {
 
 using namespace tests;
 
-class CountingHost : public vm::Host {
+class CountingHost : public tests::ForwardingHost {
  public:
   Result<vm::StartedQemu> start(const vm::MachineSpec& spec) override {
     ++starts_;
-    return vm::direct_host().start(spec);
-  }
-  Result<vm::StartedLinux> boot(const vm::LinuxSpec& spec, std::span<const std::byte> initramfs,
-                                vm::LinuxStart start) override {
-    return vm::direct_host().boot(spec, initramfs, start);
-  }
-  Result<vm::LinuxMachine> machine(const vm::LinuxSpec& spec) override {
-    return vm::direct_host().machine(spec);
+    return ForwardingHost::start(spec);
   }
   std::size_t starts() const { return starts_; }
 

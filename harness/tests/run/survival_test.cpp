@@ -21,6 +21,7 @@
 #include "run/pipeline.hpp"
 #include "selection/select.hpp"
 #include "tests/farcall_process.hpp"
+#include "tests/run/forwarding_host.hpp"
 
 namespace farcall::run::survival_test {
 namespace {
@@ -287,10 +288,10 @@ std::chrono::milliseconds cpu_time(int process) {
 
 // Kills each machine that uses more of the CPU than booting and short programs need, as an
 // out-of-memory killer takes who takes too much: only who runs something endless is.
-class Watchdog : public vm::Host {
+class Watchdog : public tests::ForwardingHost {
  public:
   Result<vm::StartedQemu> start(const vm::MachineSpec& spec) override {
-    auto started = vm::direct_host().start(spec);
+    auto started = ForwardingHost::start(spec);
     if (started) {
       ++starts_;
       watch_ = std::jthread([id = started.value().qemu->process_id()](const std::stop_token& stop) {
@@ -303,13 +304,6 @@ class Watchdog : public vm::Host {
       });
     }
     return started;
-  }
-  Result<vm::StartedLinux> boot(const vm::LinuxSpec& spec, std::span<const std::byte> initramfs,
-                                vm::LinuxStart start) override {
-    return vm::direct_host().boot(spec, initramfs, start);
-  }
-  Result<vm::LinuxMachine> machine(const vm::LinuxSpec& spec) override {
-    return vm::direct_host().machine(spec);
   }
   std::size_t starts() const { return starts_; }
   void rest() { watch_ = {}; }
