@@ -45,10 +45,7 @@ class SharedBytes {
     if (size != 0) {
       bytes.data_ = allocated(std::calloc(size, 1));
       bytes.size_ = size;
-      // Not std::ranges::copy, of which gcc 12 makes a loop of single bytes.
-      if (const std::size_t given = std::min(first.size(), size); given != 0) {
-        std::memcpy(bytes.data_.get(), first.data(), given);
-      }
+      put(first.first(std::min(first.size(), size)), bytes.data_.get());
     }
     return bytes;
   }
@@ -79,6 +76,22 @@ class SharedBytes {
   }
 
  private:
+  // Of many bytes, the zeros stay what `to` is, and no memory.
+  static void put(std::span<const std::byte> bytes, std::byte* to) {
+    constexpr std::size_t kPiece = 65536;
+    while (bytes.size() > kPiece) {
+      if (bytes[0] != std::byte{0} ||
+          std::memcmp(bytes.data(), bytes.data() + 1, kPiece - 1) != 0) {
+        std::memcpy(to, bytes.data(), kPiece);
+      }
+      bytes = bytes.subspan(kPiece);
+      to += kPiece;
+    }
+    // Not std::ranges::copy, of which gcc 12 makes a loop of single bytes.
+    if (!bytes.empty()) {
+      std::memcpy(to, bytes.data(), bytes.size());
+    }
+  }
   static std::shared_ptr<std::byte> allocated(void* memory) {
     if (memory == nullptr) {
       throw std::bad_alloc();

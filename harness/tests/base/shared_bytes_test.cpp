@@ -33,6 +33,17 @@ TEST(SharedBytes, AreZeroAfterThoseThatAreGiven) {
   EXPECT_THAT(SharedBytes::of(std::vector{kOne, kTwo}, 1), ElementsAre(kOne));
 }
 
+// Pieces of zeros are left out of a copy: what is not zero must be in it, wherever it lies.
+TEST(SharedBytes, ACopyOfManyHasEachOfThem) {
+  constexpr std::size_t kSize = 300'000;
+  for (const std::size_t at : {0UL, 1UL, 65'535UL, 65'536UL, 65'537UL, 131'071UL, 299'999UL}) {
+    std::vector<std::byte> bytes(kSize);
+    bytes[at] = kOne;
+    EXPECT_EQ(SharedBytes::of(bytes, kSize).to_vector(), bytes) << at;
+  }
+  EXPECT_EQ(SharedBytes::of(std::vector(kSize, kOne), kSize).to_vector(), std::vector(kSize, kOne));
+}
+
 TEST(SharedBytes, ACopyIsSharedUntilOneIsWritten) {
   SharedBytes first{kOne, kTwo};
   SharedBytes second = first;
