@@ -137,6 +137,14 @@ MaybeError check_opcode(const Examined& examined) {
 }
 
 MaybeError check_fields(const Examined& examined, const InstructionInfo& info) {
+  const Slot& slot = examined.slot();
+  const auto is_good = [](const FieldRule& rule, std::int32_t value) {
+    return rule.kind != FieldRule::Kind::zero || value == 0;
+  };
+  if (is_good(info.dst, slot.dst) && is_good(info.src, slot.src) &&
+      is_good(info.offset, slot.offset) && is_good(info.imm, slot.imm)) {
+    return {};
+  }
   for (const NamedField& field : fields_of(examined.slot(), info)) {
     if (field.rule.kind == FieldRule::Kind::zero && field.value != 0) {
       return error_at(examined, ErrorCode::bpf_reserved_field,
