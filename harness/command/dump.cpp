@@ -221,7 +221,7 @@ run::FinishedCell look_at(model::Document document, bool needs_guest,
                           const run::RunnerOptions& runner) {
   run::FinishedCell finished;
   if (!needs_guest) {
-    finished.testimony = run::prepare(document, 0, *runner.jit.start());
+    finished.testimony = run::prepare(document, 0, *runner.jit.start({}));
     finished.document = std::make_shared<const model::Document>(std::move(document));
     return finished;
   }

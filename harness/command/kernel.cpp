@@ -257,7 +257,6 @@ Result<Suspects> suspects_of(const DefectsArguments& arguments) {
 
 Result<void> show_defects(const DefectsArguments& arguments) {
   FARCALL_TRY(suspects, suspects_of(arguments));
-  const Interruption interruption;
   FARCALL_TRY(table, find_defects(suspects.trees, suspects.kernels, arguments.runner,
                                   [] { return Interruption::signal() != 0; }));
   fmt::print("{}", arguments.json ? model::json_text(to_json(table), 1) + "\n" : text(table));
@@ -265,7 +264,11 @@ Result<void> show_defects(const DefectsArguments& arguments) {
 }
 
 ExitCode defects(const DefectsArguments& arguments) {
+  const Interruption interruption;
   const auto shown = show_defects(arguments);
+  if (Interruption::signal() != 0 && !shown) {
+    return Interruption::report("not all defects were looked for, and no table is shown");
+  }
   return shown ? ExitCode::passed : report_error(shown.error());
 }
 

@@ -27,6 +27,7 @@ namespace {
 using namespace tests;
 
 namespace process = boost::process;
+using testing::AllOf;
 using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
@@ -182,6 +183,44 @@ TEST(InterruptedBench, SaysHowFarItCame) {
   EXPECT_EQ(farcall.exit_code(), 128 + SIGINT);
 }
 
+struct LongCommand {
+  std::string name;
+  std::vector<std::string> arguments;
+  std::string said;  // to standard output or error
+};
+
+// None of these would end by itself within the bound.
+class InterruptedCommand : public testing::TestWithParam<LongCommand> {};
+
+TEST_P(InterruptedCommand, EndsAtOnceAndSaysWhatItDidNotDo) {
+  const ScratchFolder folder;
+  std::vector<std::string> arguments = GetParam().arguments;
+  if (arguments.front() == "run") {
+    arguments.push_back(folder.write("four.case", kFourCells));
+  }
+  const std::string said = (folder.path() / "said").string();
+  process::child farcall(farcall_binary().string(), process::args(arguments),
+                         (process::std_out & process::std_err) > said);
+  ASSERT_TRUE(eventually([&] { return !children_of(farcall.id()).empty(); }));
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_EQ(::kill(farcall.id(), SIGINT), 0);
+  farcall.wait();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  EXPECT_EQ(farcall.exit_code(), 128 + SIGINT);
+  EXPECT_THAT(contents(said), HasSubstr("ended by SIGINT" + GetParam().said));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Commands, InterruptedCommand,
+    testing::Values(LongCommand{"Run", {"run", "--jit", "exec:sleep 1000"}, "; 4 cells not run"},
+                    LongCommand{"Fuzz",
+                                {"fuzz", "--programs", "100", "--jit", "exec:sleep 1000"},
+                                ": without --corpus, nothing is kept"},
+                    LongCommand{"Faults",
+                                {"faults", "--jit", "exec:sleep 1000"},
+                                ": not all faults were tried, and no matrix is shown"}),
+    [](const auto& of) { return of.param.name; });
+
 // What `command` shows on a terminal of so many columns; script (of Debian's essential bsdutils)
 // is one.
 std::string on_terminal(const std::string& variables, const std::string& command,
@@ -213,6 +252,10 @@ TEST(Terminal, OfAnotherLocaleGetsAscii) {
   EXPECT_THAT(ascii, HasSubstr("main[0] > callee"));
   EXPECT_THAT(ascii, HasSubstr("bytes ok"));
   EXPECT_TRUE(is_ascii(ascii)) << ascii;
+  const std::string layout =
+      "dump --stage=layout " + (cases_folder() / "reach/far-2p.case").string();
+  EXPECT_THAT(on_terminal("-u LC_ALL LANG=C TERM=dumb", layout),
+              AllOf(HasSubstr("<"), Not(HasSubstr("?"))));
   // A file is UTF-8 everywhere.
   const std::string file =
       tests::run_program(farcall_binary(), {"run", (cases_folder() / "reach/far-2p.case").string()},
@@ -252,6 +295,7 @@ TEST(Explain, SaysOfEveryCodeWhatItMeans) {
                                     " +[A-Za-z0-9-]"));
   }
   const Finished one = run_farcall({"explain", "call.out-of-range"});
+  EXPECT_EQ(run_farcall({"explain", "[call.out-of-range]"}).out, one.out);
   EXPECT_EQ(one.exit_code, 0);
   EXPECT_THAT(one.out, StartsWith("call.out-of-range: a call cannot carry"));
   EXPECT_THAT(one.out, HasSubstr("\n  to blame: the code under test: exit code 1\n"));
