@@ -122,7 +122,7 @@ Command schemes_command(CLI::App& app, const Invocation& invocation) {
   auto* const explain =
       schemes_app->add_option("--explain", arguments->explain, "Ten lines about one scheme")
           ->type_name("SCHEME")
-          ->check(CLI::IsMember(scheme_names()));
+          ->check(one_of(scheme_names()));
   explain->excludes(schemes_app->get_option("--format"));
   auto* const policy =
       schemes_app

@@ -132,6 +132,10 @@ TEST(Words, ATypoIsNamedWithWhatItMayHaveBeen) {
   const Finished of_inner = run_farcall({"kernel", "fetch", "--arhc", "x"});
   EXPECT_THAT(of_inner.err, StartsWith("error: there is no option --arhc; did you mean --arch? "));
   EXPECT_THAT(of_inner.err, HasSubstr("farcall kernel fetch --help"));
+  const Finished choice = run_farcall({"vm", "lst"});
+  EXPECT_EQ(choice.exit_code, 2);
+  EXPECT_THAT(choice.err, StartsWith("error: ACTION: there is no 'lst'; did you mean list? "
+                                     "Expected one of: list, clean [usage.bad-argument]\n"));
   const Finished code = run_farcall({"explain", "call.out-of-rang"});
   EXPECT_EQ(code.exit_code, 2);
   EXPECT_THAT(code.err, HasSubstr("did you mean call.out-of-range?"));
