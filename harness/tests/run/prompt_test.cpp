@@ -342,6 +342,9 @@ TEST(Completion, OfBashKnowsCommandsOptionsAndValues) {
   EXPECT_EQ(completed("farcall run --format j"), "json junit\n");
   EXPECT_EQ(completed("farcall dump cases/a.case --stage = xl"), "xlated\n");
   EXPECT_EQ(completed("farcall vm cl"), "clean\n");
+  EXPECT_EQ(completed("farcall kernel sel"), "selftest\n");
+  EXPECT_EQ(completed("farcall kernel fetch --so"), "--source\n");
+  EXPECT_EQ(completed("farcall kernel distance --arch ri"), "riscv64\n");
   EXPECT_EQ(completed("farcall run cas"), "\n");  // bash looks for files by itself
 }
 
@@ -355,10 +358,15 @@ TEST(Completion, OfOtherShellsIsTheirSyntax) {
       run_program("/usr/bin/fish",
                   {"-c", "source " + fish +
                              "; complete -C 'farcall run --form'; "
-                             "complete -C 'farcall sch'; complete -C 'farcall run --format ju'"});
+                             "complete -C 'farcall sch'; complete -C 'farcall run --format ju'; "
+                             "complete -C 'farcall kernel sel'; complete -C 'farcall kernel list "
+                             "--'; complete -C 'farcall kernel fetch --so'"});
   EXPECT_THAT(fish_knows.out, HasSubstr("--format\t"));
   EXPECT_THAT(fish_knows.out, HasSubstr("schemes\t"));
   EXPECT_THAT(fish_knows.out, HasSubstr("junit\t"));
+  EXPECT_THAT(fish_knows.out, HasSubstr("selftest\t"));
+  EXPECT_THAT(fish_knows.out, HasSubstr("--source\t"));
+  EXPECT_THAT(fish_knows.out, Not(HasSubstr("--filter\t")));  // of another `list`
 }
 
 TEST(Manual, IsAPageThatManShows) {
@@ -369,6 +377,7 @@ TEST(Manual, IsAPageThatManShows) {
   const std::string shown = std::regex_replace(
       run_program("/usr/bin/mandoc", {"-T", "ascii", page}).out, std::regex(".\b"), "");
   EXPECT_THAT(shown, HasSubstr("--filter GLOB"));
+  EXPECT_THAT(shown, HasSubstr("farcall kernel fetch "));
   EXPECT_THAT(shown, HasSubstr("EXIT STATUS"));
 }
 
