@@ -7,7 +7,7 @@
 namespace farcall {
 
 // The message, as a terminal can show it: what is wrong may be wrong with megabytes, of which the
-// beginning and the end say it, and may hold bytes that are no text, which are written as `\x1b`.
+// beginning and the end say it, and may hold bytes that are not text, which are written as `\x1b`.
 std::string excerpt(std::string_view message);
 
 }  // namespace farcall
