@@ -129,7 +129,7 @@ Result<void> AddressSpace::store_value(GuestAddress address, unsigned size, cons
   if (!region.writable) {
     return bad_access("store", address, size, fmt::format("{} is read-only", region.name));
   }
-  write_number(&region.bytes[found.offset], size, order_, value.bits);
+  write_number(&region.bytes.own()[found.offset], size, order_, value.bits);
   Shadow& shadow = shadows_[found.region];
   if (shadow.undefined.empty()) {
     if (value.is_plain()) {
@@ -184,7 +184,11 @@ void AddressSpace::add_frame(GuestAddress top, std::uint64_t size) {
   const GuestAddress lowest{top.value - size};
   if (lowest < stack.address) {
     const std::uint64_t more = stack.address.value - lowest.value;
-    stack.bytes.insert(stack.bytes.begin(), more, std::byte{0});
+    auto grown = SharedBytes::of({}, more + stack.bytes.size());
+    if (!stack.bytes.empty()) {
+      std::memcpy(grown.own().data() + more, stack.bytes.data(), stack.bytes.size());
+    }
+    stack.bytes = std::move(grown);
     shadow.undefined.insert(shadow.undefined.begin(), more, kUndefined);
     stack.address = lowest;
     return;

@@ -11,6 +11,7 @@
 
 #include "base/address.hpp"
 #include "base/error.hpp"
+#include "base/shared_bytes.hpp"
 #include "bpf/value.hpp"
 
 namespace farcall::bpf {
@@ -18,7 +19,7 @@ namespace farcall::bpf {
 struct MemoryRegion {
   std::string name;  // for messages
   GuestAddress address;
-  std::vector<std::byte> bytes;
+  SharedBytes bytes;
   bool writable = true;
 
   friend bool operator==(const MemoryRegion&, const MemoryRegion&) = default;

@@ -24,11 +24,11 @@ std::uint32_t ObjectData::of_section(std::size_t section) {
       numbers_.try_emplace(section, static_cast<std::uint32_t>(regions_.size()));
   if (is_new) {
     const ElfDataSection& data = code_.data.at(section);
-    add({.name = data.name, .writable = data.writable}, section);
-    std::vector<std::byte>& bytes = regions_.back().bytes;
-    bytes.reserve(data.size);
-    bytes.assign(data.bytes.begin(), data.bytes.end());
-    bytes.resize(data.size);
+    add({.name = data.name,
+         .address = {},
+         .bytes = SharedBytes::of(data.bytes, data.size),
+         .writable = data.writable},
+        section);
   }
   return known->second;
 }

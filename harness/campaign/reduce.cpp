@@ -341,12 +341,13 @@ Result<ReducedDocument> reduce_document(Trial& trial, const model::Document& doc
       continue;
     }
     while (current.cell.memory[i].bytes.size() > 1 && take([i](model::Document& changed) {
-             auto& bytes = changed.cell.memory[i].bytes;
-             bytes.resize((bytes.size() + 1) / 2);
+             SharedBytes& bytes = changed.cell.memory[i].bytes;
+             bytes = SharedBytes::of(bytes, (bytes.size() + 1) / 2);
            })) {
     }
     take([i](model::Document& changed) {
-      std::ranges::fill(changed.cell.memory[i].bytes, std::byte{0});
+      SharedBytes& bytes = changed.cell.memory[i].bytes;
+      bytes = SharedBytes::of({}, bytes.size());
     });
   }
   for (std::size_t i = 0; i < current.cell.arguments.size(); ++i) {

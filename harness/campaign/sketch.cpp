@@ -455,13 +455,14 @@ Result<Sketch> sketch_of(const model::Cell& cell) {
     const bool is_map =
         std::ranges::find(program.maps, region.name, &bpf::Map::name) != program.maps.end();
     if (region.name == "mem") {
-      sketch.mem = region.bytes;
+      sketch.mem = region.bytes.to_vector();
       defaults[0] = "addr(mem)";
       defaults[1] = fmt::format("{:#x}", region.bytes.size());
     } else if (!is_map && !is_table_of(program, region.name)) {
       // A section of that name is something else.
       const std::string name = region.name == "context" ? "ctx" : region.name;
-      sketch.data.push_back({.name = name, .bytes = region.bytes, .writable = region.writable});
+      sketch.data.push_back(
+          {.name = name, .bytes = region.bytes.to_vector(), .writable = region.writable});
     }
     sketch.places.emplace_back(region.name == "context" ? "ctx" : region.name,
                                place_text(cell.axes.mmu, region.address));

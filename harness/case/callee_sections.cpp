@@ -235,18 +235,15 @@ Result<void> read_array(Reader& reader, const Section& section) {
               .elements = static_cast<std::uint32_t>(header.elements),
               .element_bytes = static_cast<std::uint32_t>(element_bytes_of(header)),
               .programs = {}};
-  bpf::MemoryRegion region{.name = std::string{header.name.text},
-                           .address = {},
-                           .bytes = std::vector<std::byte>(bpf::kArrayHeaderBytes),
-                           .writable = header.element_bytes.has_value()};
+  std::vector<std::byte> bytes(bpf::kArrayHeaderBytes);
   const std::size_t whole = bpf::kArrayHeaderBytes + header.elements * array.element_bytes;
   LineReader lines{section.body, section.body_line};
   while (const auto line = lines.next()) {
     Cursor cursor{*line};
     const Position where = cursor.here();
     if (header.element_bytes) {
-      FARCALL_TRYV(append_bytes(cursor, region.bytes));
-      if (region.bytes.size() > whole) {
+      FARCALL_TRYV(append_bytes(cursor, bytes));
+      if (bytes.size() > whole) {
         return error_at(
             where, ErrorCode::case_syntax,
             fmt::format("expected at most {} bytes, {} values of {}",
@@ -262,8 +259,10 @@ Result<void> read_array(Reader& reader, const Section& section) {
     }
     array.programs.push_back(element);
   }
-  region.bytes.resize(whole);
-  parsed.data.push_back(std::move(region));
+  parsed.data.push_back({.name = std::string{header.name.text},
+                         .address = {},
+                         .bytes = SharedBytes::of(bytes, whole),
+                         .writable = header.element_bytes.has_value()});
   parsed.arrays.push_back(std::move(array));
   return success();
 }

@@ -287,7 +287,7 @@ Result<void> add_tables(Reader& reader, const bpf::Program& program) {
       regions.push_back({.name = pointer.region, .address = {}, .bytes = {}, .writable = false});
     }
     if (regions.back().name == pointer.region && regions.size() > before) {
-      regions.back().bytes.resize(pointer.offset + 8);
+      regions.back().bytes = SharedBytes::of(regions.back().bytes, pointer.offset + 8);
     }
   }
   return success();
@@ -484,23 +484,26 @@ Result<void> read_data(Reader& reader, const Section& section) {
   }
   FARCALL_TRYV(expect_end(cursor, size != 0 ? "the size" : "ro"));
   FARCALL_TRYV(check_region_name(reader, section, name));
-  bpf::MemoryRegion region{.name = std::string{name.text}, .writable = !read_only};
+  std::vector<std::byte> bytes;
   LineReader lines{section.body, section.body_line};
   while (const auto line = lines.next()) {
-    FARCALL_TRYV(append_data(reader, Cursor{*line}, region.bytes));
+    FARCALL_TRYV(append_data(reader, Cursor{*line}, bytes));
   }
-  if (region.bytes.empty() && size == 0) {
+  if (bytes.empty() && size == 0) {
     return error_at(section.where, ErrorCode::case_syntax,
                     "the section 'data' is empty: expected bytes of two hex digits each",
                     "'-- data NAME size=BYTES' is of zeros");
   }
-  if (size != 0 && region.bytes.size() > size) {
+  if (size != 0 && bytes.size() > size) {
     return error_at(
         section.where, ErrorCode::case_syntax,
-        fmt::format("{} bytes of data: expected {} at most, its size", region.bytes.size(), size));
+        fmt::format("{} bytes of data: expected {} at most, its size", bytes.size(), size));
   }
-  region.bytes.resize(std::max<std::size_t>(region.bytes.size(), size));
-  reader.result.data.push_back(std::move(region));
+  reader.result.data.push_back(
+      {.name = std::string{name.text},
+       .address = {},
+       .bytes = SharedBytes::of(bytes, std::max<std::size_t>(bytes.size(), size)),
+       .writable = !read_only});
   return success();
 }
 

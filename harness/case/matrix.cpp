@@ -323,7 +323,7 @@ void fill_in_addresses(const Case& parsed, const ResolvedPlacement& resolved, mo
   for (const HeldAddress& held : parsed.addresses) {
     const std::uint64_t value = resolved.of(held.target).value + held.addend;
     if (held.data) {
-      std::vector<std::byte>& bytes = cell.memory[first_data + *held.data].bytes;
+      const std::span<std::byte> bytes = cell.memory[first_data + *held.data].bytes.own();
       store(bytes.data() + held.offset, value, byte_order(cell.axes.endian));
       continue;
     }
@@ -343,7 +343,7 @@ void fill_data(const Case& parsed, const ResolvedPlacement& resolved, model::Cel
   const std::endian order = byte_order(cell.axes.endian);
   const std::size_t before_data = parsed.mem ? 1 : 0;
   for (const Array& array : parsed.arrays) {
-    std::byte* const bytes = cell.memory[before_data + array.region].bytes.data();
+    std::byte* const bytes = cell.memory[before_data + array.region].bytes.own().data();
     store(bytes + bpf::kMapElements, array.elements, order);
     store(bytes + bpf::kMapValueBytes, array.element_bytes, order);
     if (array.is_table) {
@@ -356,7 +356,7 @@ void fill_data(const Case& parsed, const ResolvedPlacement& resolved, model::Cel
     }
   }
   for (const HeldValue& held : parsed.values) {
-    store(cell.memory[before_data + held.data].bytes.data() + held.offset,
+    store(cell.memory[before_data + held.data].bytes.own().data() + held.offset,
           value_in(resolved, held.value), order);
   }
 }

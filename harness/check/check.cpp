@@ -99,8 +99,7 @@ Findings linked_findings(const Interpretation& source, const Result<Interpretati
 bpf::MemoryRegion with_expected(const model::Cell& cell, bpf::MemoryRegion region) {
   for (const model::ExpectedMemory& expected : cell.expected.memory) {
     if (region.name == expected.region) {
-      std::ranges::copy(expected.bytes,
-                        region.bytes.begin() + static_cast<std::ptrdiff_t>(expected.offset));
+      std::ranges::copy(expected.bytes, region.bytes.own().subspan(expected.offset).begin());
     }
   }
   return region;

@@ -46,11 +46,13 @@ model::Job with_garbage(const model::Job& job, const model::Job& other, std::siz
   mixed.entry.cr = count > kCr ? other.entry.cr : job.entry.cr;
   std::size_t before = kRegisters;
   for (model::JobRegion& region : mixed.regions) {
-    region.bytes.reserve(region.bytes.size() + bytes_not_given(region));
-    for (std::size_t left = bytes_not_given(region); left != 0; --left) {
-      const GuestAddress at = region.address + region.bytes.size();
-      region.bytes.push_back(fill_byte(before < count ? other : job, at));
-      ++before;
+    if (const std::size_t given = region.bytes.size(); bytes_not_given(region) != 0) {
+      region.bytes = SharedBytes::of(region.bytes, region.size_bytes);
+      std::byte* at = region.bytes.own().data();
+      for (std::size_t i = given; i < region.size_bytes; ++i) {
+        at[i] = fill_byte(before < count ? other : job, region.address + i);
+        ++before;
+      }
     }
   }
   mixed.fill = before < count ? other.fill : job.fill;

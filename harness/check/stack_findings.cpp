@@ -42,7 +42,7 @@ Findings stack_findings(const model::CodeImage& image, const std::vector<StoredR
              fmt::format("expected the stack to say that this call returns to {}; it says {}",
                          describe(image, one.address), describe(image, seen))});
       }
-      store(region.bytes.data() + offset, seen.value, order);
+      store(region.bytes.own().data() + offset, seen.value, order);
     }
   }
   return findings;
@@ -99,8 +99,7 @@ Findings stack_pointer_findings(const model::Placement& placement,
       if (offset >= region.bytes.size() || found == observed.memory.end()) {
         continue;
       }
-      std::byte* const expected = region.bytes.data() + offset;
-      const auto wanted = load<std::uint64_t>(expected, order);
+      const auto wanted = load<std::uint64_t>(region.bytes.data() + offset, order);
       const auto seen = load<std::uint64_t>(found->bytes.data() + offset, order);
       const std::uint64_t distance = moved.try_emplace(pointer.frame, seen - wanted).first->second;
       if (!is_in_stack(placement, {seen}) || seen - wanted != distance) {
@@ -112,7 +111,7 @@ Findings stack_pointer_findings(const model::Placement& placement,
                  seen - wanted != distance ? fmt::format(", {:#x},", wanted + distance) : "",
                  to_string(pointer.at), region.name, offset, seen)});
       }
-      store(expected, seen, order);
+      store(region.bytes.own().data() + offset, seen, order);
     }
   }
   return findings;

@@ -285,7 +285,7 @@ Result<model::CodeImage> read_answer(std::span<const std::byte> answer, const mo
     const auto byte_count = reader.get<std::uint32_t>();
     reader.get<std::uint32_t>();
     const auto bytes = reader.take(byte_count);
-    array.bytes.assign(bytes.begin(), bytes.end());
+    array.bytes = SharedBytes::of(bytes, bytes.size());
     if (std::ranges::find(cell.memory, array.address, &bpf::MemoryRegion::address) ==
         cell.memory.end()) {
       return bad_answer(fmt::format("an array of programs is at {}; expected the address of a map",

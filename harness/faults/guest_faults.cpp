@@ -47,7 +47,7 @@ std::vector<Fault> guest_faults() {
          for (model::JobRegion& region : seen.memory) {
            for (const bpf::MemoryRegion& own : right.cell.memory) {
              if (own.address == region.address && !region.bytes.empty() && own.name == "mem") {
-               region.bytes.back() ^= std::byte{1};
+               region.bytes.own().back() ^= std::byte{1};
                return true;
              }
            }
@@ -118,7 +118,7 @@ std::vector<Fault> guest_faults() {
          if (found == seen.memory.end()) {
            return false;
          }
-         for (std::byte& byte : found->bytes) {
+         for (std::byte& byte : found->bytes.own()) {
            byte ^= std::byte{0x80};
          }
          return true;

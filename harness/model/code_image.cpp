@@ -26,12 +26,12 @@ CodeCallee callee(const CodeImage& image, const CodeCall& call, std::uint32_t fu
   return {.function = function, .target = called.code() + std::uint64_t{left_out} * 4};
 }
 
-std::vector<std::byte> with_code_pointers(const CodeImage& image, const bpf::MemoryRegion& region,
-                                          std::endian order) {
-  std::vector<std::byte> bytes = region.bytes;
+SharedBytes with_code_pointers(const CodeImage& image, const bpf::MemoryRegion& region,
+                               std::endian order) {
+  SharedBytes bytes = region.bytes;
   for (const PlacedPointer& pointer : image.code_pointers) {
     if (pointer.region == region.name) {
-      store(bytes.data() + pointer.offset, pointer.address.value, order);
+      store(bytes.own().data() + pointer.offset, pointer.address.value, order);
     }
   }
   return bytes;

@@ -102,7 +102,7 @@ struct ThreadArea {
 // CTR, wherever r12 points.
 struct KernelMemory {
   GuestAddress address;
-  std::vector<std::byte> bytes;
+  SharedBytes bytes;
 
   friend bool operator==(const KernelMemory&, const KernelMemory&) = default;
 };
@@ -146,8 +146,8 @@ const CodeFunction* entry_function(const CodeImage& image);
 CodeCallee callee(const CodeImage& image, const CodeCall& call, std::uint32_t function);
 
 // The region's bytes with the addresses of instructions that the image has in it.
-std::vector<std::byte> with_code_pointers(const CodeImage& image, const bpf::MemoryRegion& region,
-                                          std::endian order);
+SharedBytes with_code_pointers(const CodeImage& image, const bpf::MemoryRegion& region,
+                               std::endian order);
 
 // What the descriptor at `address` holds; empty if no function of the image has its descriptor
 // there.

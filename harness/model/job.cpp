@@ -84,17 +84,17 @@ GuestAddress free_page(const std::vector<JobRegion>& regions) {
 }
 
 JobRegion code_region(const CodeFunction& function, std::endian order) {
-  JobRegion region{.address = function.address,
-                   .size_bytes = function.words.size() * 4,
-                   .bytes = std::vector<std::byte>(function.words.size() * 4),
-                   .access = Access::execute,
-                   .name = function.name};
-  std::byte* at = region.bytes.data();
+  std::vector<std::byte> bytes(function.words.size() * 4);
+  std::byte* at = bytes.data();
   for (const std::uint32_t word : function.words) {
     store(at, word, order);
     at += 4;
   }
-  return region;
+  return {.address = function.address,
+          .size_bytes = bytes.size(),
+          .bytes = std::move(bytes),
+          .access = Access::execute,
+          .name = function.name};
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ enum class Access : std::uint8_t { execute, read, read_write };
 struct JobRegion {
   GuestAddress address;
   std::uint64_t size_bytes = 0;
-  std::vector<std::byte> bytes;  // at most size_bytes
+  SharedBytes bytes;  // at most size_bytes
   Access access = Access::read;
   bool reported = false;  // its bytes after the run are wanted
   std::string name = {};  // for people: `main`, `mem`

@@ -348,7 +348,7 @@ model::Expectation without_places(const model::Cell& cell) {
 
 // Pointers to functions that were elsewhere, in an array of programs.
 void move_pointers(const std::vector<GuestAddress>& before, const model::Cell& cell,
-                   std::vector<std::byte>& array) {
+                   std::span<std::byte> array) {
   const std::endian order = byte_order(cell.axes.endian);
   for (std::size_t at = bpf::kArrayHeaderBytes; at + 8 <= array.size(); at += 8) {
     const auto function =
@@ -402,7 +402,7 @@ LinuxCell linux_cell(const model::Cell& cell, const kernel::KernelFacts& facts) 
     linux.question.type = wire::KernelProgramType::raw_tracepoint;
     linux.context = context_region(cell);
     if (linux.context) {
-      linux.question.context = cell.memory[*linux.context].bytes;
+      linux.question.context = cell.memory[*linux.context].bytes.to_vector();
     }
   }
   for (std::size_t i = 0; i < cell.memory.size(); ++i) {
@@ -479,7 +479,7 @@ model::Cell placed_by_kernel(const LinuxCell& linux_cell, const kernel::Answer& 
                            &kernel::JitedFunction::address);
     for (std::size_t i = 0; i < cell.memory.size(); ++i) {
       if (linux_cell.kinds[i] == RegionKind::programs) {
-        move_pointers(before, cell, cell.memory[i].bytes);
+        move_pointers(before, cell, cell.memory[i].bytes.own());
       }
     }
   }

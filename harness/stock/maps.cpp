@@ -60,13 +60,13 @@ std::optional<std::size_t> slot_for(const std::vector<std::byte>& table,
 }
 
 // `elements`: the kernel's, each key and value.
-std::vector<std::byte> table_after(const std::vector<std::byte>& left,
+std::vector<std::byte> table_after(std::span<const std::byte> left,
                                    std::span<const std::byte> elements, std::endian order) {
   const bpf::MapLayout layout = bpf::map_layout(left, order);
   if (!layout.is_table_in(left.size())) {
     return {};
   }
-  std::vector<std::byte> table = left;
+  std::vector<std::byte> table(left.begin(), left.end());
   std::vector<bool> holds(layout.slots);
   const std::size_t element_bytes = std::size_t{layout.key_bytes} + layout.value_bytes;
   if (elements.size() % element_bytes != 0) {
@@ -180,7 +180,7 @@ kernel::Region kernel_region(const model::Cell& cell, const bpf::MemoryRegion& r
   const std::vector<std::byte> values(after_header.begin(), after_header.end());
   switch (kind) {
     case RegionKind::memory:
-      return {.bytes = region.bytes, .writable = region.writable};
+      return {.bytes = region.bytes.to_vector(), .writable = region.writable};
     case RegionKind::values:
       return {.bytes = values, .writable = region.writable};
     case RegionKind::array:
@@ -226,8 +226,8 @@ GuestAddress region_address(const kernel::RegionAfter& after, RegionKind kind, s
   return after.address;
 }
 
-std::vector<std::byte> bytes_after(const bpf::MemoryRegion& left, const kernel::RegionAfter& after,
-                                   RegionKind kind, std::endian order) {
+SharedBytes bytes_after(const bpf::MemoryRegion& left, const kernel::RegionAfter& after,
+                        RegionKind kind, std::endian order) {
   switch (kind) {
     case RegionKind::memory:
       return after.bytes;
@@ -261,17 +261,17 @@ std::optional<bpf::MemoryRegion> kernel_layout(const bpf::MemoryRegion& region,
   return laid_out;
 }
 
-std::optional<std::vector<std::byte>> kernel_layout_after(const bpf::MemoryRegion& region,
-                                                          const kernel::RegionAfter& after,
-                                                          std::endian order) {
+std::optional<SharedBytes> kernel_layout_after(const bpf::MemoryRegion& region,
+                                               const kernel::RegionAfter& after,
+                                               std::endian order) {
   const bpf::MapLayout layout = bpf::map_layout(region.bytes, order);
   auto laid_out = kernel_layout(region, after, order);
   if (!laid_out || after.bytes.size() != std::size_t{layout.elements} * layout.value_bytes) {
     return std::nullopt;
   }
   for (std::size_t i = 0; i < layout.elements; ++i) {
-    std::copy_n(&after.bytes[i * layout.value_bytes], layout.value_bytes,
-                &laid_out->bytes[after.values_at + i * stride(layout)]);
+    std::ranges::copy(std::span(after.bytes).subspan(i * layout.value_bytes, layout.value_bytes),
+                      laid_out->bytes.own().subspan(after.values_at + i * stride(layout)).begin());
   }
   return std::move(laid_out->bytes);
 }

@@ -49,17 +49,16 @@ GuestAddress region_address(const kernel::RegionAfter& after, RegionKind kind, s
 
 // What the region holds after the kernel's run, as farcall has it. `left`: what the interpreter leaves
 // there, whose slots a hash table's keys have; a key that it has not gets a free one.
-std::vector<std::byte> bytes_after(const bpf::MemoryRegion& left, const kernel::RegionAfter& after,
-                                   RegionKind kind, std::endian order);
+SharedBytes bytes_after(const bpf::MemoryRegion& left, const kernel::RegionAfter& after,
+                        RegionKind kind, std::endian order);
 
 // An array as the kernel has it, with what is expected of it: the map's structure, and after it the
 // values, each at a multiple of eight bytes. Nothing: the kernel did not tell of its memory.
 std::optional<bpf::MemoryRegion> kernel_layout(const bpf::MemoryRegion& region,
                                                const kernel::RegionAfter& after, std::endian order);
 // The same after the run: what the kernel says of its values is in place of those before it.
-std::optional<std::vector<std::byte>> kernel_layout_after(const bpf::MemoryRegion& region,
-                                                          const kernel::RegionAfter& after,
-                                                          std::endian order);
+std::optional<SharedBytes> kernel_layout_after(const bpf::MemoryRegion& region,
+                                               const kernel::RegionAfter& after, std::endian order);
 std::vector<model::ExpectedMemory> in_kernel_layout(const model::ExpectedMemory& expected,
                                                     const bpf::MemoryRegion& region,
                                                     const kernel::RegionAfter& after,

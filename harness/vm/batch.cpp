@@ -371,7 +371,7 @@ void read_memory(std::span<const std::byte> area, std::span<const PlacedRegion> 
       const auto bytes = area.subspan(region.offset, region.size);
       auto& report = seen.memory[static_cast<std::size_t>(region.reported)];
       report.address = region.address;
-      report.bytes.assign(bytes.begin(), bytes.end());
+      report.bytes = SharedBytes::of(bytes, bytes.size());
       report.access = region.access;
       report.reported = true;
     }

@@ -296,7 +296,7 @@ TEST_P(ObjectOrder, GlobalsAndPointersToThemAndToFunctions) {
                                     : object.data.at(held.target).address;
     const std::uint64_t value = target.value + held.addend;
     if (held.region) {
-      store(&object.data.at(*held.region).bytes.at(held.offset), value, GetParam());
+      store(&object.data.at(*held.region).bytes.own()[held.offset], value, GetParam());
     } else {
       Slot* const load = &object.program.slots.at(held.offset);
       std::tie(load[0], load[1]) = load_immediate64_slots(load[0].dst, value);

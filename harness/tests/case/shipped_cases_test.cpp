@@ -55,7 +55,7 @@ void expect_what_the_interpreter_does(const model::Cell& cell) {
         cell.expected.memory.end()) {
       continue;
     }
-    std::vector<std::byte> expected = cell.memory[i].bytes;
+    std::vector<std::byte> expected = cell.memory[i].bytes.to_vector();
     for (const model::ExpectedMemory& piece : cell.expected.memory) {
       if (piece.region == region) {
         std::ranges::copy(piece.bytes,

@@ -48,7 +48,7 @@ TEST(Check, MemoryOfAnySizeIsHeldToTheCase) {
     (*run)->value().memory = scene.cell.memory;
   }
   // The second line changes what the first one says, and has 64 KiB in its middle.
-  std::vector<std::byte>& left = scene.testimony.source->value().memory[0].bytes;
+  const std::span<std::byte> left = scene.testimony.source->value().memory[0].bytes.own();
   const std::vector<std::byte> nines(1000, std::byte{9});
   scene.cell.expected.memory = {{.region = "mem", .offset = 65'400, .bytes = {std::byte{1}}},
                                 {.region = "mem", .offset = 65'100, .bytes = nines}};
@@ -143,7 +143,7 @@ TEST(CheckRegisterCall, WithoutAProgramTheCaseSaysWhomItCalls) {
 // A walk over the stack stored an address in mem+8 that the interpreter could not know.
 struct WalkScene : Scene {
   WalkScene() {
-    cell.memory[0].bytes.resize(16);
+    cell.memory[0].bytes = SharedBytes::of(cell.memory[0].bytes, 16);
     testimony.source->value().memory = cell.memory;
     testimony.source->value().run.return_addresses = {{.at = kMem + 8, .site = {0, 0}}};
     testimony.linked = testimony.source;
@@ -151,7 +151,7 @@ struct WalkScene : Scene {
     store_walked(kSite + 4);
   }
   void store_walked(GuestAddress address) {
-    store(seen().memory[0].bytes.data() + 8, address.value, std::endian::little);
+    store(seen().memory[0].bytes.own().data() + 8, address.value, std::endian::little);
   }
 };
 
@@ -419,7 +419,7 @@ TEST(Check, AResultThatNobodyWroteIsTheCasesFaultUnlessItHasNone) {
   EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
   scene.seen().registers.gpr[3] = 7;
   EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
-  scene.seen().memory[0].bytes[0] = std::byte{9};
+  scene.seen().memory[0].bytes.own()[0] = std::byte{9};
   EXPECT_EQ(scene.verdict().findings.at(0).code, ErrorCode::memory_mismatch);
 }
 
@@ -473,7 +473,7 @@ struct PointerScene : Scene {
       (*run)->value().memory[0].bytes = pointers(0x5000, 0x5008);
       (*run)->value().run.stack_pointers = {{kMem, 1}, {kMem + 8, 1}};
     }
-    cell.memory[0].bytes.resize(16);
+    cell.memory[0].bytes = SharedBytes::of(cell.memory[0].bytes, 16);
     seen().memory[0].bytes = pointers(0x2000, 0x2008);
   }
   static std::vector<std::byte> pointers(std::uint64_t first, std::uint64_t second) {
@@ -513,20 +513,20 @@ TEST(Check, FramesAreComparedWhereTheImageSaysWhereTheyAre) {
     return region.name == "stack" && region.reported;
   });
   ASSERT_EQ(frames.size_bytes, 592U + 48U - 40U + 512U);
-  frames.bytes.resize(frames.size_bytes);
+  frames.bytes = SharedBytes::of(frames.bytes, frames.size_bytes);
   const std::size_t outer = frames.size_bytes - 8;
   const std::size_t inner = 512 - 16;
-  frames.bytes[outer] = std::byte{5};
-  frames.bytes[inner] = std::byte{7};
+  frames.bytes.own()[outer] = std::byte{5};
+  frames.bytes.own()[inner] = std::byte{7};
   scene.seen().memory.push_back(frames);
   EXPECT_EQ(scene.verdict().outcome, Outcome::pass);
   for (const auto& [at, where] : {std::pair(outer, "r10-8 in the frame of main"),
                                   std::pair(inner, "r10-16 in the frame of callee")}) {
-    scene.seen().memory.back().bytes[at] ^= std::byte{1};
+    scene.seen().memory.back().bytes.own()[at] ^= std::byte{1};
     const model::Finding finding = scene.verdict().findings.at(0);
     EXPECT_EQ(name(finding.code), "stack.mismatch");
     EXPECT_THAT(finding.text, HasSubstr(where));
-    scene.seen().memory.back().bytes[at] ^= std::byte{1};
+    scene.seen().memory.back().bytes.own()[at] ^= std::byte{1};
   }
 }
 

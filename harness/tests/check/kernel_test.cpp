@@ -54,12 +54,12 @@ TEST(KernelFindings, TheLowerHalfOfR0Counts) {
 
 TEST(KernelFindings, EachByteOfMemoryCountsButPointersIntoTheStack) {
   KernelRun other = run();
-  other.memory[0].bytes[3] = std::byte{8};
+  other.memory[0].bytes.own()[3] = std::byte{8};
   EXPECT_THAT(codes(other), ElementsAre(ErrorCode::memory_mismatch));
   Interpretation pointer = interpreted();
   pointer.run.stack_pointers = {{.at = kMemory, .frame = 1}};
   EXPECT_THAT(codes(other, pointer), IsEmpty());
-  other.memory[0].bytes[8] = std::byte{8};
+  other.memory[0].bytes.own()[8] = std::byte{8};
   EXPECT_THAT(codes(other, pointer), ElementsAre(ErrorCode::memory_mismatch));
 }
 

@@ -68,7 +68,7 @@ TEST(SecondLook, NamesTheByteThatWasRead) {
   std::size_t jobs = 0;
   const model::Verdict verdict = looked_at(
       [](const model::Job& run) {
-        const std::vector<std::byte>& bytes = run.regions[0].bytes;
+        const SharedBytes& bytes = run.regions[0].bytes;
         const auto fill = static_cast<std::byte>(run.fill & 0xff);
         return (bytes.size() > 9 ? bytes[9] : fill) == std::byte{0x11} ? 1 : 5;
       },

@@ -121,7 +121,7 @@ INSTANTIATE_TEST_SUITE_P(
                   s.seen().fault = {.vector = 0x900, .address = kCallee};
                 },
                 ErrorCode::guest_budget, ""},
-        Spoiled{"memory", [](Scene& s) { s.seen().memory[0].bytes[1] = std::byte{9}; },
+        Spoiled{"memory", [](Scene& s) { s.seen().memory[0].bytes.own()[1] = std::byte{9}; },
                 ErrorCode::memory_mismatch, ""},
         Spoiled{"stray write", [](Scene& s) { s.seen().stray_writes = {kMem + 2}; },
                 ErrorCode::memory_stray_write, ""},

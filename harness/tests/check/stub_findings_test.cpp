@@ -45,12 +45,12 @@ struct StubScene {
     const std::uint64_t r1 = kStackAt.value + 0x3000;
     for (std::uint64_t call = 0; call < 2; ++call) {
       const std::uint64_t below = 8 * (call + 1);
-      log(source.memory[0].bytes, call, {r10 - below, 1}, r10);
-      log(seen.memory[0].bytes, call, {r1 + 0x100 - below, 1}, r1);
+      log(source.memory[0].bytes.own(), call, {r10 - below, 1}, r10);
+      log(seen.memory[0].bytes.own(), call, {r1 + 0x100 - below, 1}, r1);
     }
   }
 
-  static void log(std::vector<std::byte>& bytes, std::uint64_t call,
+  static void log(std::span<std::byte> bytes, std::uint64_t call,
                   std::array<std::uint64_t, 2> arguments, std::uint64_t stack) {
     constexpr std::endian kOrder = std::endian::little;
     std::byte* const entry = bytes.data() + external::kFirstEntry + call * external::kEntryBytes;
@@ -70,7 +70,7 @@ TEST(StubFindings, PointersIntoFramesAreTheSameWhereverFramesAre) {
 TEST(StubFindings, ANumberMustBeThatOfTheInterpreter) {
   StubScene scene;
   const std::uint64_t r1 = StubScene::kStackAt.value + 0x3000;
-  StubScene::log(scene.seen.memory[0].bytes, 1, {r1 + 0x100 - 16, 0xffff'ffff'0000'0001}, r1);
+  StubScene::log(scene.seen.memory[0].bytes.own(), 1, {r1 + 0x100 - 16, 0xffff'ffff'0000'0001}, r1);
   const Findings findings = scene.findings();
   ASSERT_EQ(findings.size(), 1U);
   EXPECT_EQ(findings[0].code, ErrorCode::call_argument_mismatch);
@@ -83,7 +83,7 @@ TEST(StubFindings, ANumberMustBeThatOfTheInterpreter) {
 TEST(StubFindings, APointerIntoAFrameMustBeAsFarAsTheOthers) {
   StubScene scene;
   const std::uint64_t r1 = StubScene::kStackAt.value + 0x3000;
-  StubScene::log(scene.seen.memory[0].bytes, 1, {r1 + 0x100 - 24, 1}, r1);
+  StubScene::log(scene.seen.memory[0].bytes.own(), 1, {r1 + 0x100 - 24, 1}, r1);
   const Findings findings = scene.findings();
   ASSERT_EQ(findings.size(), 1U);
   EXPECT_THAT(findings[0].text, HasSubstr("argument 1 of unknown"));
@@ -94,16 +94,16 @@ TEST(StubFindings, TheEndOfAFrameSaysNothingOfWhereItIs) {
   StubScene scene;
   const std::uint64_t r10 = StubScene::kStackAt.value + 0x4000;
   const std::uint64_t r1 = StubScene::kStackAt.value + 0x3000;
-  StubScene::log(scene.source.memory[0].bytes, 0, {r10, 1}, r10);
-  StubScene::log(scene.seen.memory[0].bytes, 0, {r1 + 0x300, 1}, r1);
-  store(scene.source.memory[0].bytes.data() + 8, std::uint64_t{2}, std::endian::little);
-  store(scene.seen.memory[0].bytes.data() + 8, std::uint64_t{2}, std::endian::little);
+  StubScene::log(scene.source.memory[0].bytes.own(), 0, {r10, 1}, r10);
+  StubScene::log(scene.seen.memory[0].bytes.own(), 0, {r1 + 0x300, 1}, r1);
+  store(scene.source.memory[0].bytes.own().data() + 8, std::uint64_t{2}, std::endian::little);
+  store(scene.seen.memory[0].bytes.own().data() + 8, std::uint64_t{2}, std::endian::little);
   EXPECT_TRUE(scene.findings().empty());
 }
 
 TEST(StubFindings, ThereMustBeAsManyCallsAndALog) {
   StubScene scene;
-  store(scene.seen.memory[0].bytes.data() + 8, std::uint64_t{3}, std::endian::little);
+  store(scene.seen.memory[0].bytes.own().data() + 8, std::uint64_t{3}, std::endian::little);
   ASSERT_EQ(scene.findings().size(), 1U);
   EXPECT_THAT(scene.findings()[0].text, HasSubstr("expected 2 calls"));
   scene.seen.memory.clear();

@@ -131,7 +131,7 @@ model::Document with_array(std::endian order) {
 TEST(Wire, AHashTableIsNoArrayOfPrograms) {
   model::Document document = with_array(std::endian::little);
   document.cell.axes.endian = model::Endian::little;
-  store(document.cell.memory.front().bytes.data(), std::uint32_t{0}, std::endian::little);
+  store(document.cell.memory.front().bytes.own().data(), std::uint32_t{0}, std::endian::little);
   const std::vector<std::byte> bytes = request(document.cell, 5);
   const farcall_request read =
       farcall_request_at(reinterpret_cast<const farcall_u8*>(bytes.data()));

@@ -212,7 +212,7 @@ TEST_P(OnEveryMachine, AHashTableKeepsWhatItIsGiven) {
       ASSERT_EQ(seen.ending, model::Ending::returned) << step.name << ' ' << step.key;
       EXPECT_EQ(seen.registers.gpr[3], step.expected) << step.name << ' ' << step.key;
       expect_preserved(one, seen);
-      memory = seen.memory.at(0).bytes;
+      memory = seen.memory.at(0).bytes.to_vector();
       EXPECT_EQ(memory, caller.memory().regions()[0].bytes) << step.name << ' ' << step.key;
     }
     // The last values that the slots were given, by the number of their step.
@@ -264,7 +264,7 @@ TEST_P(OnEveryMachine, AStubWritesDownItsArgumentsAndReturnsTheNextValue) {
         EXPECT_EQ(seen.registers.gpr[3], kResults[call]);
         expect_preserved(one, seen);
         ASSERT_EQ(seen.memory.size(), 1U);
-        log = seen.memory[0].bytes;
+        log = seen.memory[0].bytes.to_vector();
         EXPECT_EQ(stub_meaning(caller, kArguments).value(), kResults[call]);
       }
       const StubLog of_code = read_stub_log(log, order());
@@ -396,7 +396,7 @@ TEST_P(OnEveryMachine, MapLookupElemFindsWhatIsThere) {
   for (const model::Abi abi : abis()) {
     for (const auto& [index, found] : kFound) {
       model::Job one = job("map_lookup_elem", abi, {kStack.value, kKey});
-      with_map(one.regions[1].bytes, index, order());
+      with_map(one.regions[1].bytes.own(), index, order());
       const auto seen = run(one);
       ASSERT_EQ(seen.ending, model::Ending::returned);
       EXPECT_EQ(seen.registers.gpr[3], found) << index;
@@ -404,7 +404,7 @@ TEST_P(OnEveryMachine, MapLookupElemFindsWhatIsThere) {
 
       bpf::MemoryRegion region{
           .name = "map", .address = kStack, .bytes = std::vector<std::byte>(kStackBytes)};
-      with_map(region.bytes, index, std::endian::little);
+      with_map(region.bytes.own(), index, std::endian::little);
       TestCaller caller({region});
       EXPECT_EQ(external::find("map_lookup_elem")->meaning(caller, {kStack.value, kKey}).value(),
                 found);
@@ -464,8 +464,8 @@ TEST_P(OnEveryMachine, StringsAreComparedAndFrobbed) {
   const auto region_with = [&](std::string_view first, std::string_view second) {
     bpf::MemoryRegion region{
         .name = "strings", .address = kStack, .bytes = std::vector<std::byte>(kStackBytes)};
-    put(region.bytes, a, first);
-    put(region.bytes, b, second);
+    put(region.bytes.own(), a, first);
+    put(region.bytes.own(), b, second);
     return region;
   };
   const std::array<std::tuple<std::string_view, std::string_view, std::int64_t>, 5> kCompared = {
@@ -494,7 +494,7 @@ TEST_P(OnEveryMachine, StringsAreComparedAndFrobbed) {
   EXPECT_EQ(seen.registers.gpr[3], a.value);
   TestCaller caller({region});
   EXPECT_EQ(external::find("memfrob")->meaning(caller, {a.value, 3}).value(), a.value);
-  std::vector<std::byte> wanted = region.bytes;
+  std::vector<std::byte> wanted = region.bytes.to_vector();
   put(wanted, a, "KHI");  // 0x61 ^ 0x2a, …
   EXPECT_EQ(caller.memory().regions()[0].bytes, wanted);
   EXPECT_EQ(seen.memory.back().bytes, wanted);
@@ -612,8 +612,8 @@ TEST_P(OnEveryMachine, GetStackStoresWhereEachFrameReturnsTo) {
          {std::pair{64U, 16U}, {16U, 16U}, {15U, 8U}, {8U, 8U}, {7U, 0U}}) {
       model::Job one = job("get_stack", abi, {0, vm::kData.value, size, 0, 0});
       const auto at = [&](std::uint64_t offset, std::uint64_t value) {
-        store(one.regions[1].bytes.data() + (kStackPointer.value - kStack.value) + offset, value,
-              order());
+        store(one.regions[1].bytes.own().data() + (kStackPointer.value - kStack.value) + offset,
+              value, order());
       };
       at(convention.back_chain, kStackPointer.value + 256);
       at(256 + convention.back_chain, kStackPointer.value + 512);

@@ -68,7 +68,11 @@ TEST(Json, JumpTablesLieInReadOnlyMemoryOfTheCell) {
   };
   const auto at_place = HasSubstr("is not eight bytes of a region of the cell that is read-only");
   EXPECT_THAT(refused([](Document& one) { one.cell.memory.back().writable = true; }), at_place);
-  EXPECT_THAT(refused([](Document& one) { one.cell.memory.back().bytes.resize(15); }), at_place);
+  EXPECT_THAT(refused([](Document& one) {
+                SharedBytes& bytes = one.cell.memory.back().bytes;
+                bytes = SharedBytes::of(bytes, 15);
+              }),
+              at_place);
   EXPECT_THAT(refused([](Document& one) { one.cell.memory.pop_back(); }), at_place);
   EXPECT_THAT(refused([](Document& one) { one.image->code_pointers[0].offset = 0; }),
               HasSubstr("are not those of the program"));

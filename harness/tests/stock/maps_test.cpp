@@ -199,7 +199,7 @@ TEST(Maps, AHashTableThatCodeOverwroteIsNotReadPastItsEnd) {
   for (const std::uint32_t value : {0U, 3U, 1000U, 0x7fff'fff8U, 0xffff'ffffU}) {
     for (const std::size_t at : {4U, 8U, 12U}) {
       bpf::MemoryRegion left{.name = "seen", .bytes = table()};
-      store(&left.bytes[at], value, std::endian::little);
+      store(&left.bytes.own()[at], value, std::endian::little);
       const auto after = bytes_after(left, {.address = {}, .bytes = elements}, RegionKind::hash,
                                      std::endian::little);
       EXPECT_NE(after, left.bytes) << at << ' ' << value;
@@ -266,7 +266,7 @@ TEST(TailCalls, TheArrayPointsToWhereTheKernelHasThePrograms) {
   const model::Cell placed = placed_by_kernel(cell, answer);
   EXPECT_EQ(placed.arguments[0], 0x5000U);
   EXPECT_EQ(placed.memory[1].address, GuestAddress{0x6000});
-  const std::vector<std::byte>& jumps = placed.memory[1].bytes;
+  const SharedBytes& jumps = placed.memory[1].bytes;
   EXPECT_EQ(load<std::uint64_t>(&jumps[8], std::endian::little), 0U);
   EXPECT_EQ(load<std::uint64_t>(&jumps[16], std::endian::little), 0x2000U);
   EXPECT_EQ(load<std::uint64_t>(&jumps[24], std::endian::little), 0x1000U);

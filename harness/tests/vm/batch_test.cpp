@@ -248,10 +248,10 @@ TEST_F(Batch, RefusesMoreCodeThanTheGuestHasRoomFor) {
   code.address = {0xc008'0000'0010'0000};
   job.entry_point = code.address;
   code.size_bytes = std::uint64_t{40} << 20;
-  code.bytes.resize(code.size_bytes);
+  code.bytes = SharedBytes::of(code.bytes, code.size_bytes);
   EXPECT_TRUE(encode(std::span(&job, 1)).has_value());
   code.size_bytes += 4;
-  code.bytes.resize(code.size_bytes);
+  code.bytes = SharedBytes::of(code.bytes, code.size_bytes);
   EXPECT_EQ(refusal(job), ErrorCode::machine_job_too_large);
 }
 
@@ -377,7 +377,8 @@ TEST_F(Batch, RefusesCodeThatIsNotWholeWords) {
   model::Job job = code_job({kBlr}, kCode + 2);
   EXPECT_EQ(refusal(job), ErrorCode::place_misaligned);
   job = code_job({kBlr});
-  job.regions[0].bytes.pop_back();
+  SharedBytes& bytes = job.regions[0].bytes;
+  bytes = SharedBytes::of(bytes, bytes.size() - 1);
   EXPECT_EQ(refusal(job), ErrorCode::place_misaligned);
 }
 

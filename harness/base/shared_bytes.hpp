@@ -1,0 +1,93 @@
+// Bytes that copies share until one of them is written: memory of a program goes through many values
+// on its way, and few of them change it.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <initializer_list>
+#include <memory>
+#include <new>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace farcall {
+
+// A value, as std::vector<std::byte> is, of a size that does not change. Reading is as of a vector;
+// `own()` is for writing:
+//
+//   const auto before = SharedBytes::of({}, 16 << 20);  // zeros: no memory until somebody writes
+//   SharedBytes after = before;                         // nor does this take any
+//   after.own()[3] = std::byte{7};                      // now there are two
+//
+// Copies may be used by several threads, each its own.
+class SharedBytes {
+ public:
+  using value_type = std::byte;
+  using const_iterator = const std::byte*;
+
+  SharedBytes() = default;
+  SharedBytes(std::initializer_list<std::byte> bytes)
+      : SharedBytes(std::vector<std::byte>(bytes)) {}
+  SharedBytes(
+      std::vector<std::byte> bytes) {  // NOLINT(google-explicit-constructor): the same value
+    auto shared = std::make_shared<std::vector<std::byte>>(std::move(bytes));
+    size_ = shared->size();
+    data_ = std::shared_ptr<std::byte>(shared, shared->data());
+  }
+  // A copy of `first`, then zeros: `size` bytes in all. Zeros are no memory of the machine's before
+  // somebody writes them.
+  static SharedBytes of(std::span<const std::byte> first, std::size_t size) {
+    SharedBytes bytes;
+    if (size != 0) {
+      bytes.data_ = allocated(std::calloc(size, 1));
+      bytes.size_ = size;
+      // Not std::ranges::copy, of which gcc 12 makes a loop of single bytes.
+      if (const std::size_t given = std::min(first.size(), size); given != 0) {
+        std::memcpy(bytes.data_.get(), first.data(), given);
+      }
+    }
+    return bytes;
+  }
+
+  std::size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  const std::byte* data() const { return data_.get(); }
+  const std::byte* begin() const { return data(); }
+  const std::byte* end() const { return data() + size_; }
+  const std::byte& operator[](std::size_t i) const { return data()[i]; }
+
+  std::vector<std::byte> to_vector() const { return {begin(), end()}; }
+
+  // To be written: they are no longer those of any copy.
+  std::span<std::byte> own() {
+    if (data_.use_count() > 1) {
+      *this = of(*this, size_);
+    } else {
+      // Whoever shared them until now has read what it wanted before it let go.
+      std::atomic_thread_fence(std::memory_order_acquire);
+    }
+    return {data_.get(), size_};
+  }
+
+  friend bool operator==(const SharedBytes& a, const SharedBytes& b) {
+    return a.size_ == b.size_ &&
+           (a.data() == b.data() || std::memcmp(a.data(), b.data(), a.size_) == 0);
+  }
+
+ private:
+  static std::shared_ptr<std::byte> allocated(void* memory) {
+    if (memory == nullptr) {
+      throw std::bad_alloc();
+    }
+    return {static_cast<std::byte*>(memory), std::free};
+  }
+
+  std::shared_ptr<std::byte> data_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace farcall
