@@ -38,11 +38,6 @@ from farcall._farcall import (
     Slot,
     Verdict,
     __version__,
-    check,
-    decode,
-    interpret,
-    jit,
-    link,
 )
 from farcall.errors import (
     CaseError,
@@ -64,6 +59,7 @@ from farcall.serving import (
     Unsupported,
     serve_jit,
 )
+from farcall.stages import check, decode, interpret, jit, link
 
 __all__ = [
     "AXES",

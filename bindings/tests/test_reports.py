@@ -228,12 +228,12 @@ def test_a_bundle_of_nothing_and_of_nonsense(folder):
     assert "this is not a bundle" in run("replay", "bundle.json", folder=folder, code=2).stderr
 
 
-def page(folder, fragment=""):
+def page(folder, fragment="", width=1280):
     """The HTML report as a headless Chromium has it after its scripts have run."""
     chromium = need("chromium")
     done = subprocess.run(
         [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile"]
-        + ["--virtual-time-budget=5000", "--dump-dom", f"file://{folder}/report.html{fragment}"],
+        + [f"--window-size={width},1000", "--virtual-time-budget=5000", "--dump-dom", f"file://{folder}/report.html{fragment}"],
         capture_output=True,
         text=True,
         timeout=120,
@@ -272,6 +272,20 @@ def test_html_is_one_file_that_filters(folder):
     ]
     assert {outcome for _, outcome in shown(page(folder, "#bad%20le"))} == {"fail"}
     assert shown(page(folder, "#nothing-like-this")) == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("command", ["run far.case", "schemes"])
+def test_html_is_as_wide_as_its_window(folder, command, width):
+    run(*command.split(), "--format", "html", "--output", "report.html", folder=folder, code=int("run" in command))
+    with (folder / "report.html").open("a") as report:
+        report.write(
+            "<script>document.body.dataset.beyond = [document.documentElement,"
+            "...document.querySelectorAll('.scroll')].map(e => e.scrollWidth - e.clientWidth)</script>"
+        )
+    of_page, *of_tables = map(int, re.search(r'data-beyond="([0-9,]+)"', page(folder, width=width))[1].split(","))
+    assert of_page == 0  # wide tables move in their own frames
+    assert width < 1280 or not any(of_tables)
 
 
 def test_html_holds_whatever_a_folder_is_called(folder):

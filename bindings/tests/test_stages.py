@@ -1,5 +1,7 @@
 """Programs, cases, and the stages of the host, as Python values."""
 
+import pydoc
+
 import farcall
 import pytest
 
@@ -75,6 +77,13 @@ def test_type_errors_speak_python(cell):
     with pytest.raises(TypeError) as caught:
         farcall.Machine().run([cell, 42])
     assert str(caught.value) == "a batch holds cells and documents; this is 42, of type int"
+
+
+@pytest.mark.parametrize("name", ["check", "decode", "interpret", "jit", "link"])
+def test_help_speaks_python(name):
+    text = pydoc.render_doc(getattr(farcall, name), renderer=pydoc.plaintext)
+    assert text.splitlines()[2].startswith(f"{name}(")
+    assert "pybind11" not in text and "..." not in text and "_farcall" not in text
 
 
 def test_classes_are_of_codes_that_there_are():

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/excerpt.hpp"
+
 namespace farcall {
 namespace {
 
@@ -19,26 +21,6 @@ constexpr std::array kBlames = {
     FARCALL_ERROR_CODES(FARCALL_ERROR_CODE_BLAME)
 #undef FARCALL_ERROR_CODE_BLAME
 };
-// What is wrong may be wrong with megabytes: their beginning and their end say it.
-std::string excerpt(std::string_view message) {
-  constexpr std::size_t kMost = 2000;
-  constexpr std::size_t kEnd = 500;
-  if (message.size() <= kMost) {
-    return std::string(message);
-  }
-  const auto begins = [message](std::size_t at) {  // a character of UTF-8
-    return (static_cast<unsigned char>(message[at]) & 0xc0) != 0x80;
-  };
-  std::size_t first = kMost - kEnd;
-  std::size_t last = message.size() - kEnd;
-  while (!begins(first)) {
-    --first;
-  }
-  while (last < message.size() && !begins(last)) {
-    ++last;
-  }
-  return fmt::format("{} … {}", message.substr(0, first), message.substr(last));
-}
 
 }  // namespace
 

@@ -127,7 +127,7 @@ void exec_jit(benchmark::State& state) {
   const model::Document document{
       .cell = cases::cells(parsed, selection::code_layout()).value().front()};
   const auto compiler =
-      engine::process_jit("bench", {.program = FARCALL_EXAMPLE_JIT, .arguments = {}}).start();
+      engine::process_jit("bench", {.program = FARCALL_EXAMPLE_JIT, .arguments = {}}).start({});
   const std::vector<const model::Document*> batch(compiler->batch(), &document);
   for ([[maybe_unused]] const auto _ : state) {
     for (const engine::Compiled& one : compiler->compile(batch)) {

@@ -26,9 +26,8 @@ class SharedCompiler final : public engine::Compiler {
 }  // namespace
 
 Trial::Trial(const run::RunnerOptions& runner) : runner_(runner), jit_(runner.jit) {
-  jit_.start = [compiler = std::shared_ptr<engine::Compiler>(runner.jit.start())] {
-    return std::make_unique<SharedCompiler>(compiler);
-  };
+  jit_.start = [compiler = std::shared_ptr<engine::Compiler>(runner.jit.start(runner.stopped))](
+                   const engine::Stopped&) { return std::make_unique<SharedCompiler>(compiler); };
 }
 
 std::vector<std::optional<run::FinishedCell>> Trial::run(std::vector<Run> runs) {

@@ -37,19 +37,35 @@ OptionHelp option_help(const CLI::Option& option) {
                      option.get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll};
 }
 
+std::vector<const CLI::App*> commands_of(const CLI::App& app) {
+  return app.get_subcommands([](const CLI::App*) { return true; });
+}
+
+CommandHelp command_help(const CLI::App& command, const std::string& before) {
+  CommandHelp help{.name = before + command.get_name(),
+                   .purpose = command.get_group(),
+                   .description = command.get_description(),
+                   .options = {},
+                   .inner = {}};
+  for (const CLI::Option* const option : command.get_options()) {
+    help.options.push_back(option_help(*option));
+  }
+  for (const CLI::App* const inner : commands_of(command)) {
+    help.inner.push_back(inner->get_name());
+  }
+  return help;
+}
+
 }  // namespace
 
 std::vector<CommandHelp> command_tree(const CLI::App& app) {
   std::vector<CommandHelp> commands;
-  for (const CLI::App* const command : app.get_subcommands([](const CLI::App*) { return true; })) {
-    CommandHelp help{.name = command->get_name(),
-                     .purpose = command->get_group(),
-                     .description = command->get_description(),
-                     .options = {}};
-    for (const CLI::Option* const option : command->get_options()) {
-      help.options.push_back(option_help(*option));
+  for (const CLI::App* const command : commands_of(app)) {
+    commands.push_back(command_help(*command, ""));
+    for (const CLI::App* const inner : commands_of(*command)) {
+      commands.push_back(command_help(*inner, command->get_name() + " "));
+      commands.back().purpose = command->get_group();
     }
-    commands.push_back(std::move(help));
   }
   return commands;
 }

@@ -18,10 +18,13 @@ struct OptionHelp {
 };
 
 struct CommandHelp {
-  std::string name;
+  std::string name;     // `run`; `kernel fetch` of one that is in another
   std::string purpose;  // the group that it is in
   std::string description;
   std::vector<OptionHelp> options;
+  std::vector<std::string> inner;  // the last words of the commands in it, which come after it
+
+  bool is_inner() const { return name.find(' ') != std::string::npos; }
 };
 
 // In the order of `farcall --help`.

@@ -8,6 +8,7 @@
 
 #include "command/command_tree.hpp"
 #include "command/commands.hpp"
+#include "command/options.hpp"
 
 namespace farcall::command {
 namespace {
@@ -25,7 +26,7 @@ Command completion_command(CLI::App& app, const Invocation& /*unused*/) {
       "completion", "Print what lets a shell complete farcall's commands and options");
   completion_app->add_option("SHELL", *shell, "bash, zsh or fish")
       ->required()
-      ->check(CLI::IsMember(kShells));
+      ->check(one_of(kShells));
   return {completion_app, [shell, &app] {
             fmt::print("{}", kShells.at(*shell)(command_tree(app)));
             return ExitCode::passed;

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <string_view>
 
 #include "command/command_tree.hpp"
@@ -38,6 +40,42 @@ std::string names_of(const CommandHelp& command) {
   return names;
 }
 
+std::string last_word(const CommandHelp& command) {
+  return command.name.substr(command.name.find(' ') + 1);
+}
+
+std::vector<const CommandHelp*> inner_of(const std::vector<CommandHelp>& commands,
+                                         const CommandHelp& outer) {
+  std::vector<const CommandHelp*> found;
+  for (const CommandHelp& command : commands) {
+    if (command.name.starts_with(outer.name + " ")) {
+      found.push_back(&command);
+    }
+  }
+  return found;
+}
+
+std::string zsh_command(const CommandHelp& command) {
+  return single_quoted(
+      fmt::format("{}:{}", last_word(command), escaped(command.description, ":\\")));
+}
+
+// When fish offers what goes with a command: after all its words, and, as another command may have
+// one inside of that name, after none of these.
+std::string fish_condition(const std::vector<CommandHelp>& commands, const CommandHelp& command) {
+  std::string condition = "__fish_seen_subcommand_from " + last_word(command);
+  if (command.is_inner()) {
+    return fmt::format("__fish_seen_subcommand_from {}; and {}",
+                       command.name.substr(0, command.name.find(' ')), condition);
+  }
+  for (const CommandHelp& other : commands) {
+    if (std::ranges::find(other.inner, command.name) != other.inner.end()) {
+      condition += fmt::format("; and not __fish_seen_subcommand_from {}", other.name);
+    }
+  }
+  return condition;
+}
+
 // What is one of a few words goes by itself; what else takes a value takes a file, as far as a
 // shell can know.
 std::string zsh_option(const OptionHelp& option) {
@@ -59,11 +97,17 @@ std::string zsh_option(const OptionHelp& option) {
 
 std::string bash_completion(const std::vector<CommandHelp>& commands) {
   std::string all;
+  std::string inner;
   std::string values;
   std::string options;
   for (const CommandHelp& command : commands) {
-    all += (all.empty() ? "" : " ") + command.name;
-    options += fmt::format("    {}) words='{}' ;;\n", command.name, names_of(command));
+    if (!command.is_inner()) {
+      all += (all.empty() ? "" : " ") + command.name;
+    }
+    if (!command.inner.empty()) {
+      inner += fmt::format("    {}) words='{}' ;;\n", command.name, fmt::join(command.inner, " "));
+    }
+    options += fmt::format("    '{}') words='{}' ;;\n", command.name, names_of(command));
     for (const OptionHelp& option : command.options) {
       if (!option.choices.empty()) {
         values += fmt::format("    '{} {}') words='{}' ;;\n", command.name,
@@ -88,6 +132,15 @@ _farcall() {{
     return
   fi
   local command=${{COMP_WORDS[1]}} option=
+  case $command in
+{}  esac
+  if [[ -n $words ]]; then
+    if ((COMP_CWORD == 2)); then
+      COMPREPLY=($(compgen -W "$words --help" -- "$current"))
+      return
+    fi
+    command+=" ${{COMP_WORDS[2]}}" words=
+  fi
   [[ $before == -* ]] && option=$before
   case "$command $option" in
 {}  esac
@@ -99,16 +152,25 @@ _farcall() {{
 }}
 complete -o default -F _farcall farcall
 )",
-                     all, values, options);
+                     all, inner, values, options);
 }
 
 std::string zsh_completion(const std::vector<CommandHelp>& commands) {
   std::string all;
+  std::string inner;
   std::string options;
   for (const CommandHelp& command : commands) {
-    all += fmt::format("    {}\n", single_quoted(fmt::format("{}:{}", command.name,
-                                                             escaped(command.description, ":\\"))));
-    options += fmt::format("    {})\n      _arguments", command.name);
+    if (!command.is_inner()) {
+      all += fmt::format("    {}\n", zsh_command(command));
+    }
+    if (!command.inner.empty()) {
+      inner += fmt::format("    {})\n      commands=(\n", command.name);
+      for (const CommandHelp* const one : inner_of(commands, command)) {
+        inner += fmt::format("        {}\n", zsh_command(*one));
+      }
+      inner += "      )\n      ;;\n";
+    }
+    options += fmt::format("    '{}')\n      _arguments", command.name);
     for (const OptionHelp& option : command.options) {
       options += fmt::format(" \\\n        {}", zsh_option(option));
     }
@@ -126,12 +188,24 @@ _farcall() {{
   local command=$words[2]
   shift words
   ((CURRENT--))
+  commands=()
+  case $command in
+{}  esac
+  if (($#commands)); then
+    if ((CURRENT == 2)); then
+      _describe command commands
+      return
+    fi
+    command+=" $words[2]"
+    shift words
+    ((CURRENT--))
+  fi
   case $command in
 {}  esac
 }}
 _farcall "$@"
 )",
-                     all, options);
+                     all, inner, options);
 }
 
 std::string fish_completion(const std::vector<CommandHelp>& commands) {
@@ -139,8 +213,16 @@ std::string fish_completion(const std::vector<CommandHelp>& commands) {
   const auto word = [](std::string_view text) { return "'" + escaped(text, "\\'") + "'"; };
   std::string script = "# fish completion for farcall; made by `farcall completion fish`.\n";
   for (const CommandHelp& command : commands) {
-    script += fmt::format("complete -c farcall -f -n __fish_use_subcommand -a {} -d {}\n",
-                          command.name, word(command.description));
+    if (!command.is_inner()) {
+      script += fmt::format("complete -c farcall -f -n __fish_use_subcommand -a {} -d {}\n",
+                            command.name, word(command.description));
+    }
+    const std::string condition = fish_condition(commands, command);
+    for (const CommandHelp* const inner : inner_of(commands, command)) {
+      script += fmt::format(
+          "complete -c farcall -f -n '{}; and not __fish_seen_subcommand_from {}' -a {} -d {}\n",
+          condition, fmt::join(command.inner, " "), last_word(*inner), word(inner->description));
+    }
     for (const OptionHelp& option : command.options) {
       if (option.positional && option.choices.empty()) {
         continue;  // fish completes files by itself
@@ -152,8 +234,8 @@ std::string fish_completion(const std::vector<CommandHelp>& commands) {
               ? fmt::format("{} -a {}", option.positional ? "" : " -x",
                             word(fmt::format("{}", fmt::join(option.choices, " "))))
               : (option.value.empty() ? "" : " -r");
-      script += fmt::format("complete -c farcall -n '__fish_seen_subcommand_from {}' {}{} -d {}\n",
-                            command.name, name, value, word(option.description));
+      script += fmt::format("complete -c farcall -n '{}' {}{} -d {}\n", condition, name, value,
+                            word(option.description));
     }
   }
   return script;

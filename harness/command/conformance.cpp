@@ -231,7 +231,7 @@ Command conformance_command(CLI::App& app, const Invocation& invocation) {
           },
           "The CPU that runs them; power9 by default")
       ->type_name("CPU")
-      ->check(CLI::IsMember(kCpus));
+      ->check(one_of(kCpus));
   static const std::map<std::string, bool> kPlacements = {{"near", false}, {"far", true}};
   add_choice(*command, "--placement", arguments->wanted.target.far, kPlacements,
              "Functions 64 KiB apart (near, the default), or every other one 2 PiB away (far)",

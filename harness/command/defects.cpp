@@ -104,8 +104,10 @@ std::vector<ErrorCode> not_counted(const KnownCase& one) {
   return codes;
 }
 
-DefectState run_case(const KnownCase& one, const engine::Jit& jit, run::RunnerOptions runner) {
+DefectState run_case(const KnownCase& one, const engine::Jit& jit, run::RunnerOptions runner,
+                     const std::function<bool()>& stopped) {
   runner.jit = jit;
+  runner.stopped = stopped;
   std::ranges::copy(not_counted(one), std::back_inserter(runner.allowed));
   DefectState state{.found = Found::not_applicable};
   run_all(run::Documents(one.documents), runner, [&](const run::FinishedCell& finished) {
@@ -190,6 +192,10 @@ std::string_view word(Found found) {
   return kWords[static_cast<std::size_t>(found)];
 }
 
+Error not_all() {
+  return {.code = ErrorCode::machine_lost, .message = "stopped before all was looked at"};
+}
+
 }  // namespace
 
 Result<DefectTable> find_defects(std::span<const std::string> trees,
@@ -219,10 +225,13 @@ Result<DefectTable> find_defects(std::span<const std::string> trees,
     Defect defect{.name = one.name, .summary = one.summary, .states = {}};
     const std::string variant = variant_of(one);
     for (std::size_t i = 0; i < jits.size(); ++i) {
+      if (stopped()) {
+        return not_all();
+      }
       const auto jit = variant.empty()
                            ? Result<engine::Jit>(jits[i])
                            : engine::jit_named("kernel:" + trees[i] + variant, runner.images);
-      defect.states.push_back(jit ? run_case(one, jit.value(), runner)
+      defect.states.push_back(jit ? run_case(one, jit.value(), runner, stopped)
                                   : DefectState{Found::not_applicable, jit.error().message});
     }
     table.defects.push_back(std::move(defect));
@@ -234,6 +243,9 @@ Result<DefectTable> find_defects(std::span<const std::string> trees,
                                  trees.size(), {.found = Found::not_applicable, .detail = {}})});
   }
   for (const stock::StockKernel& kernel : kernels) {
+    if (stopped()) {
+      return not_all();
+    }
     table.jits.push_back(stock::jit_name(kernel));
     std::vector<DefectState> states = run_cases(known_cases, kernel, runner, stopped);
     std::ranges::move(probe(kernel, runner, stopped), std::back_inserter(states));
@@ -242,7 +254,7 @@ Result<DefectTable> find_defects(std::span<const std::string> trees,
     }
   }
   if (stopped()) {
-    return Error{.code = ErrorCode::machine_lost, .message = "stopped before all was looked at"};
+    return not_all();
   }
   return table;
 }

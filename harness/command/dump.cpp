@@ -221,7 +221,7 @@ run::FinishedCell look_at(model::Document document, bool needs_guest,
                           const run::RunnerOptions& runner) {
   run::FinishedCell finished;
   if (!needs_guest) {
-    finished.testimony = run::prepare(document, 0, *runner.jit.start());
+    finished.testimony = run::prepare(document, 0, *runner.jit.start({}));
     finished.document = std::make_shared<const model::Document>(std::move(document));
     return finished;
   }
@@ -289,7 +289,7 @@ Command dump_command(CLI::App& app, const Invocation& invocation) {
       ->required();
   dump_app->add_option("--stage", arguments->stage, "The stage")
       ->required()
-      ->check(CLI::IsMember(stage_names()));
+      ->check(one_of(stage_names()));
   add_jit(*dump_app, arguments->jit);
   add_listing_options(*dump_app, arguments->listing);
   dump_app->add_flag("--json", arguments->json, "As JSON, which `farcall run --from` reads")

@@ -118,7 +118,11 @@ Result<void> explain(const ExplainArguments& arguments) {
     }
     return success();
   }
-  const auto code = error_code_named(arguments.word);
+  std::string_view word = arguments.word;
+  if (word.starts_with('[') && word.ends_with(']')) {  // as reports have it
+    word = word.substr(1, word.size() - 2);
+  }
+  const auto code = error_code_named(word);
   if (!code) {
     const auto near = nearest(arguments.word, all_codes());
     return Error{.code = ErrorCode::usage_bad_argument,

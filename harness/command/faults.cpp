@@ -12,6 +12,7 @@
 
 #include "base/files.hpp"
 #include "command/commands.hpp"
+#include "command/interruption.hpp"
 #include "command/nearest.hpp"
 #include "command/options.hpp"
 #include "coverage/matrix.hpp"
@@ -110,10 +111,15 @@ ExitCode run_faults(const FaultsArguments& arguments) {
   std::erase_if(selected.value().documents,
                 [](const model::Document& document) { return document.cell.control.has_value(); });
   std::vector<coverage::FaultMatrix> matrices;
+  const Interruption interruption;
   for (const engine::Jit& jit : jits) {
     run::RunnerOptions runner = arguments.runner;
+    runner.stopped = [] { return Interruption::signal() != 0; };
     runner.jit = jit;
     auto matrix = coverage::try_faults(wanted.value(), selected.value().documents, runner);
+    if (!matrix && Interruption::signal() != 0) {
+      return Interruption::report("not all faults were tried, and no matrix is shown");
+    }
     if (!matrix) {
       note(to_string(matrix.error()));
       return ExitCode::harness_failed;

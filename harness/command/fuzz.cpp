@@ -129,8 +129,9 @@ Result<ExitCode> fuzz(FuzzArguments& arguments) {
   if (!done) {
     return std::move(done).error();
   }
-  if (const int signal = Interruption::signal(); signal != 0) {
-    return static_cast<ExitCode>(128 + signal);
+  if (Interruption::signal() != 0) {
+    return Interruption::report(keeps ? "the same command goes on from here"
+                                      : "without --corpus, nothing is kept");
   }
   return store.findings().empty() ? ExitCode::passed : ExitCode::failed;
 }

@@ -1,9 +1,13 @@
 #include "command/interruption.hpp"
 
+#include <fmt/format.h>
+
 #include <atomic>
 #include <csignal>
 #include <cstring>
 #include <initializer_list>
+
+#include "command/commands.hpp"
 
 namespace farcall::command {
 namespace {
@@ -55,6 +59,11 @@ int Interruption::signal() {
 std::string Interruption::name() {
   const int number = signal();
   return number == 0 ? "" : std::string("SIG") + ::sigabbrev_np(number);
+}
+
+ExitCode Interruption::report(std::string_view not_done) {
+  note(fmt::format("ended by {}: {}", name(), not_done));
+  return static_cast<ExitCode>(128 + signal());
 }
 
 }  // namespace farcall::command

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+
+#include "command/command_line.hpp"
 
 namespace farcall::command {
 
@@ -20,6 +23,9 @@ class Interruption {
   static int signal();
   // `SIGINT`; empty: none came.
   static std::string name();
+  // Of a command that shows all or nothing: says on standard error what the signal kept it from,
+  // and is the code to exit with.
+  static ExitCode report(std::string_view not_done);
 };
 
 }  // namespace farcall::command

@@ -257,7 +257,6 @@ Result<Suspects> suspects_of(const DefectsArguments& arguments) {
 
 Result<void> show_defects(const DefectsArguments& arguments) {
   FARCALL_TRY(suspects, suspects_of(arguments));
-  const Interruption interruption;
   FARCALL_TRY(table, find_defects(suspects.trees, suspects.kernels, arguments.runner,
                                   [] { return Interruption::signal() != 0; }));
   fmt::print("{}", arguments.json ? model::json_text(to_json(table), 1) + "\n" : text(table));
@@ -265,7 +264,11 @@ Result<void> show_defects(const DefectsArguments& arguments) {
 }
 
 ExitCode defects(const DefectsArguments& arguments) {
+  const Interruption interruption;
   const auto shown = show_defects(arguments);
+  if (Interruption::signal() != 0 && !shown) {
+    return Interruption::report("not all defects were looked for, and no table is shown");
+  }
   return shown ? ExitCode::passed : report_error(shown.error());
 }
 
@@ -355,7 +358,7 @@ void add_version_command(CLI::App& app, const std::string& name, const std::stri
   command
       ->add_option("--arch", arguments->architecture,
                    "The kernel for another architecture, for farcall kernel distance")
-      ->check(CLI::IsMember(architecture_names()))
+      ->check(one_of(architecture_names()))
       ->type_name("NAME")
       ->excludes(source)
       ->excludes(bpftool);
@@ -409,7 +412,7 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
       ->add_option("--arch", to_measure->architectures,
                    "Architectures: ppc64el, which is the default, arm64, amd64, riscv64, s390x; "
                    "each other than ppc64el needs an emulator and a cross compiler")
-      ->check(CLI::IsMember(architecture_names()))
+      ->check(one_of(architecture_names()))
       ->type_name("NAME...");
   distance_app->add_option("--boots", to_measure->boots, "How often each is booted, 3 by default")
       ->check(CLI::Range(1U, 100U));
@@ -435,7 +438,7 @@ Command kernel_command(CLI::App& app, const Invocation& invocation) {
       ->type_name("DIR");
   one_each(selftest_app->add_option("--suite", to_test->suites,
                                     "test_bpf, test_tail_calls, test_skb_segment"))
-      ->check(CLI::IsMember(
+      ->check(one_of(
           std::vector<std::string>(kernel::kSelftestSuites.begin(), kernel::kSelftestSuites.end())))
       ->type_name("SUITE");
   add_formats(*selftest_app, to_test->reports);

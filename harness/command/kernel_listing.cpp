@@ -130,6 +130,9 @@ Result<bool> compare_all(const ListingArguments& arguments) {
 ExitCode kernel_listing(const ListingArguments& arguments) {
   const Interruption interruption;
   const auto all_known = compare_all(arguments);
+  if (Interruption::signal() != 0) {
+    return Interruption::report("not all listings were compared");
+  }
   if (!all_known) {
     return report_error(all_known.error());
   }

@@ -54,14 +54,20 @@ ExitCode kernel_selftest(const SelftestArguments& arguments) {
           ? std::vector<std::string>(kernel::kSelftestSuites.begin(), kernel::kSelftestSuites.end())
           : arguments.suites;
   std::vector<stock::SelftestCell> cells;
+  std::size_t not_run = 0;  // suites, each at least one cell
   for (const wire::KernelMode mode : {wire::KernelMode::jit, wire::KernelMode::interpreter}) {
     for (const std::string& suite : suites) {
       if (stopped()) {
-        break;
+        ++not_run;
+        continue;
       }
       note(fmt::format("{}, {} {}: {}", kernel.asked.name, "JIT",
                        mode == wire::KernelMode::jit ? "on" : "off", suite));
       const auto ran = kernel::run_suite(spec, modules, suite, mode, stopped);
+      if (!ran && stopped()) {
+        ++not_run;
+        continue;
+      }
       for (stock::SelftestCell& cell : stock::selftest_cells(suite, mode, ran)) {
         cells.push_back(std::move(cell));
       }
@@ -71,7 +77,7 @@ ExitCode kernel_selftest(const SelftestArguments& arguments) {
   if (!arguments.modules.empty()) {
     replay += " --modules " + shell_word(arguments.modules);
   }
-  reporting.begin(cells.size(), {});
+  reporting.begin(cells.size() + not_run, {});
   for (const stock::SelftestCell& cell : cells) {
     const std::string suite = cell.cell.case_path.substr(cell.cell.case_path.find(':') + 1);
     reporting.cell({.cell = cell.cell,

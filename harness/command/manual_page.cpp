@@ -34,7 +34,7 @@ std::string synopsis(const CommandHelp& command) {
       text += fmt::format(" \\fI{}\\fR{}", roff(option.name), option.repeats ? " ..." : "");
     }
   }
-  return text;
+  return command.inner.empty() ? text : text + " \\fICOMMAND\\fR";
 }
 
 void add_option(std::string& page, const OptionHelp& option) {

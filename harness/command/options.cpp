@@ -1,6 +1,7 @@
 #include "command/options.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/App.hpp>
 #include <CLI/Validators.hpp>
@@ -9,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "command/nearest.hpp"
 #include "vm/libvirt_host.hpp"
 
 namespace farcall::command {
@@ -83,6 +85,21 @@ CLI::Option* add_fresh_boot(CLI::App& command, bool& fresh_boot) {
                           "things anew");
 }
 
+CLI::Validator one_of(std::vector<std::string> words) {
+  const std::string all = fmt::format("{}", fmt::join(words, ", "));
+  const std::string shown = fmt::format("{{{}}}", fmt::join(words, ","));
+  return {[words = std::move(words), all](const std::string& word) -> std::string {
+            if (std::ranges::find(words, word) != words.end()) {
+              return {};
+            }
+            const auto near = nearest(word, words);
+            return near ? fmt::format("there is no '{}'; did you mean {}? Expected one of: {}",
+                                      word, *near, all)
+                        : fmt::format("there is no '{}'; expected one of: {}", word, all);
+          },
+          shown};
+}
+
 void add_tag_hash(CLI::App& command, show::TagHash& hash) {
   static const std::map<std::string, show::TagHash> kHashes = {{"sha1", show::TagHash::sha1},
                                                                {"sha256", show::TagHash::sha256}};
@@ -100,7 +117,7 @@ std::function<ExitCode()> with_host(CLI::App& command, vm::Host*& host,
   auto* const vm =
       command
           .add_option("--vm", choice->vm, "Who starts the guests: direct (the default) or libvirt")
-          ->check(CLI::IsMember({"direct", "libvirt"}));
+          ->check(one_of({"direct", "libvirt"}));
   command
       .add_option("--connect", choice->connect,
                   "libvirt's URI, as qemu:///system; by default one of our own, without a daemon")

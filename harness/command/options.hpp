@@ -6,6 +6,8 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "command/commands.hpp"
 #include "run/runner.hpp"
@@ -28,6 +30,17 @@ void add_shard(CLI::App& command, report::Shard& shard, const std::string& help)
 // --jobs; `runner` has its default.
 void add_jobs(CLI::App& command, run::RunnerOptions& runner);
 
+// For a value that is one of a few words; the error names the nearest.
+CLI::Validator one_of(std::vector<std::string> words);
+template <typename Value>
+CLI::Validator one_of(const std::map<std::string, Value>& choices) {
+  std::vector<std::string> words;
+  for (const auto& choice : choices) {
+    words.push_back(choice.first);
+  }
+  return one_of(std::move(words));
+}
+
 // An option whose value is one of a few words. CLI11's own for enums prints their numbers as
 // characters when it refuses one.
 template <typename Enum>
@@ -39,7 +52,7 @@ void add_choice(CLI::App& command, const std::string& option, Enum& value,
           option, [&value, choices](const std::string& word) { value = choices.at(word); },
           description)
       ->type_name(type_name)
-      ->check(CLI::IsMember(choices));
+      ->check(one_of(choices));
 }
 
 // --jit: who makes the code. One of these texts for each, for jit_named().

@@ -62,6 +62,9 @@ Result<std::string> reduced_text(const ReduceArguments& arguments) {
 ExitCode reduce(const ReduceArguments& arguments) {
   const Interruption interruption;
   const auto text = reduced_text(arguments);
+  if (!text && Interruption::signal() != 0) {
+    return Interruption::report("no case was written");
+  }
   return text ? write_or_report(arguments.output, text.value()) : report_error(text.error());
 }
 

@@ -13,6 +13,7 @@
 #include <functional>
 #include <system_error>
 
+#include "base/excerpt.hpp"
 #include "command/commands.hpp"
 #include "command/comparison.hpp"
 #include "command/interruption.hpp"
@@ -97,7 +98,7 @@ void add_formats(CLI::App& command, ReportOptions& options) {
   one_each(command.add_option("--format", options.formats,
                               fmt::format("{}; several, one before each --output",
                                           fmt::join(format_names(), ", "))))
-      ->check(CLI::IsMember(format_names()))
+      ->check(one_of(format_names()))
       ->type_name("FORMAT");
   one_each(command.add_option(
                "--output", options.outputs,
@@ -183,8 +184,7 @@ ExitCode Reporting::run(const run::Documents& documents, run::RunnerOptions runn
   for (const selection::BadFile& file : bad) {
     const model::Cell in_place_of_its_cells{.case_path = file.path,
                                             .name = selection::case_name(file.path)};
-    const model::Verdict verdict{.findings = {model::as_finding(file.error)}};
-    cell({.cell = in_place_of_its_cells, .verdict = verdict, .replay = replay_bad(file)});
+    cell({.cell = in_place_of_its_cells, .verdict = verdict_of(file), .replay = replay_bad(file)});
     progress_->advance(true);
   }
   std::atomic<bool> stop = !bad.empty() && runner.stop_at_failure;
@@ -240,6 +240,12 @@ ExitCode Reporting::end() {
     }
   }
   return Interruption::signal() != 0 ? static_cast<ExitCode>(128 + Interruption::signal()) : code;
+}
+
+model::Verdict verdict_of(const selection::BadFile& file) {
+  model::Finding finding = model::as_finding(file.error);
+  finding.text = excerpt(finding.text);
+  return {.findings = {std::move(finding)}};
 }
 
 ExitCode exit_code(const report::Totals& totals) {

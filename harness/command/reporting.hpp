@@ -80,6 +80,9 @@ class Reporting {
   std::chrono::steady_clock::time_point begin_;
 };
 
+// What a file that cannot be read comes to: what it holds is shown as an excerpt.
+model::Verdict verdict_of(const selection::BadFile& file);
+
 // How a run of these totals ends.
 ExitCode exit_code(const report::Totals& totals);
 

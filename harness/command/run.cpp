@@ -190,7 +190,7 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
           [arguments](const std::string& which) { arguments->selection.edges = which == "edges"; },
           "own: where the cases say (the default); edges: where JITs go wrong instead")
       ->type_name("WHICH")
-      ->check(CLI::IsMember({"own", "edges"}))
+      ->check(one_of({"own", "edges"}))
       ->excludes(from);
   auto* const guest =
       run_app
@@ -200,7 +200,7 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
               "bare: our own (the default); linux: a stock kernel with its own JIT and "
               "interpreter, and its code in our own")
           ->type_name("GUEST")
-          ->check(CLI::IsMember({"bare", "linux"}))
+          ->check(one_of({"bare", "linux"}))
           ->excludes(from);
   one_each(run_app->add_option(
                "--kernel", arguments->kernels,

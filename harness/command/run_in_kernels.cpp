@@ -26,8 +26,8 @@ ExitCode run_in_kernels(
   for (const selection::BadFile& file : bad) {
     const model::Cell in_place_of_its_cells{.case_path = file.path,
                                             .name = selection::case_name(file.path)};
-    const model::Verdict verdict{.findings = {model::as_finding(file.error)}};
-    reporting.cell({.cell = in_place_of_its_cells, .verdict = verdict, .replay = replay_bad(file)});
+    reporting.cell(
+        {.cell = in_place_of_its_cells, .verdict = verdict_of(file), .replay = replay_bad(file)});
   }
   bool failed = false;
   const auto is_over = [&] {

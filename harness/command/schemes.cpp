@@ -13,6 +13,7 @@
 
 #include "base/files.hpp"
 #include "command/commands.hpp"
+#include "command/interruption.hpp"
 #include "command/options.hpp"
 #include "model/json.hpp"
 #include "scheme/measure.hpp"
@@ -90,7 +91,13 @@ ExitCode schemes(const SchemesArguments& arguments) {
     const auto text = compare_policies(arguments.policies);
     return text ? write_or_report(arguments.output, text.value()) : report_error(text.error());
   }
-  const auto study = scheme::study_schemes(arguments.cases, arguments.runner, arguments.tag_hash);
+  const Interruption interruption;
+  run::RunnerOptions runner = arguments.runner;
+  runner.stopped = [] { return Interruption::signal() != 0; };
+  const auto study = scheme::study_schemes(arguments.cases, runner, arguments.tag_hash);
+  if (Interruption::signal() != 0) {
+    return Interruption::report("not all schemes were run, and nothing is shown of them");
+  }
   if (!study) {
     return report_error(study.error());
   }
@@ -115,7 +122,7 @@ Command schemes_command(CLI::App& app, const Invocation& invocation) {
   auto* const explain =
       schemes_app->add_option("--explain", arguments->explain, "Ten lines about one scheme")
           ->type_name("SCHEME")
-          ->check(CLI::IsMember(scheme_names()));
+          ->check(one_of(scheme_names()));
   explain->excludes(schemes_app->get_option("--format"));
   auto* const policy =
       schemes_app

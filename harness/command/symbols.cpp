@@ -124,7 +124,7 @@ Command symbols_command(CLI::App& app, const Invocation& /*unused*/) {
   symbols_app
       ->add_option("--format", arguments->format,
                    "Lines of /proc/kallsyms, a perf map, or an ELF file for debuggers")
-      ->check(CLI::IsMember({"kallsyms", "perf", "elf"}));
+      ->check(one_of({"kallsyms", "perf", "elf"}));
   add_tag_hash(*symbols_app, arguments->tag_hash);
   CLI::Option* const output =
       symbols_app->add_option("--output", arguments->output, "Into this file")->type_name("FILE");

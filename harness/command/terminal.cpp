@@ -24,7 +24,9 @@ constexpr std::array kInAscii = {
     std::pair{"┼"sv, "+"sv},  std::pair{"┴"sv, "+"sv},   std::pair{"├"sv, "+"sv},
     std::pair{"┤"sv, "+"sv},  std::pair{"┌"sv, "+"sv},   std::pair{"┐"sv, "+"sv},
     std::pair{"└"sv, "+"sv},  std::pair{"┘"sv, "+"sv},   std::pair{"⋮"sv, ":"sv},
-    std::pair{"≤"sv, "<="sv}, std::pair{"≥"sv, ">="sv}};
+    std::pair{"≤"sv, "<="sv}, std::pair{"≥"sv, ">="sv},  std::pair{"◄"sv, "<"sv},
+    std::pair{"✗"sv, "x"sv},  std::pair{"·"sv, "."sv},   std::pair{"●"sv, "*"sv},
+    std::pair{"—"sv, "-"sv}};
 
 // Characters that a write to a stream cut in two come together again.
 struct AsciiStream {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "command/commands.hpp"
+#include "command/options.hpp"
 #include "vm/libvirt_host.hpp"
 
 namespace farcall::command {
@@ -43,7 +44,7 @@ Command vm_command(CLI::App& app, const Invocation& /*invocation*/) {
       app.add_subcommand("vm", "Show or remove libvirt's domains that an unclean end left");
   vm_app->add_option("ACTION", arguments->action, "list or clean")
       ->required()
-      ->check(CLI::IsMember({"list", "clean"}));
+      ->check(one_of({"list", "clean"}));
   vm_app
       ->add_option("--connect", arguments->connect,
                    "libvirt's URI; by default those of our own that need no daemon")

@@ -11,7 +11,8 @@ std::atomic<std::uint64_t> code_count = 0;
 
 }  // namespace
 
-Code::Code(engine::Jit jit) : jit_(std::move(jit)), number_(++code_count) {}
+Code::Code(engine::Jit jit, engine::Stopped stopped)
+    : jit_(std::move(jit)), stopped_(std::move(stopped)), number_(++code_count) {}
 
 std::vector<engine::Compiled> Code::compile(
     std::span<const model::Document* const> documents) const {
@@ -19,7 +20,7 @@ std::vector<engine::Compiled> Code::compile(
   static thread_local std::uint64_t number = 0;
   static thread_local std::unique_ptr<engine::Compiler> compiler;
   if (number != number_) {
-    compiler = jit_.start();
+    compiler = jit_.start(stopped_);
     number = number_;
   }
   return compiler->compile(documents);

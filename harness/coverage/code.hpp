@@ -11,7 +11,7 @@ namespace farcall::coverage {
 
 class Code {
  public:
-  explicit Code(engine::Jit jit);
+  Code(engine::Jit jit, engine::Stopped stopped);
 
   // As engine::Compiler has it. Each thread has a compiler of its own, which ends with it.
   std::vector<engine::Compiled> compile(std::span<const model::Document* const> documents) const;
@@ -20,6 +20,7 @@ class Code {
 
  private:
   engine::Jit jit_;
+  engine::Stopped stopped_;
   std::uint64_t number_;  // unlike that of any other Code
 };
 

@@ -30,6 +30,14 @@ struct Trial {
 constexpr std::size_t kSmallSlots = 16384;
 constexpr std::size_t kSmallMemoryBytes = std::size_t{1} << 20;
 
+bool is_stopped(const run::RunnerOptions& runner) {
+  return runner.stopped && runner.stopped();
+}
+
+Error not_all() {
+  return {.code = ErrorCode::machine_lost, .message = "stopped before all faults were tried"};
+}
+
 bool is_small(const model::Document& document) {
   std::size_t bytes = 0;
   for (const bpf::MemoryRegion& region : document.cell.memory) {
@@ -181,6 +189,9 @@ class Right {
   void compile(std::span<model::Document> documents) {
     for_each_index((documents.size() + kAtOnce - 1) / kAtOnce, runner_.machines,
                    [&](std::size_t part) {
+                     if (is_stopped(runner_)) {
+                       return;
+                     }
                      const std::span<model::Document> some = documents.subspan(
                          part * kAtOnce, std::min(kAtOnce, documents.size() - part * kAtOnce));
                      std::vector<const model::Document*> pointers;
@@ -304,7 +315,7 @@ Result<FaultMatrix> try_faults(std::span<const Fault* const> faults,
       count(faults::refused_answer(*answer), matrix.rows[i]);
     }
   }
-  const Code code(runner.jit);
+  const Code code(runner.jit, runner.stopped);
   const faults::CodeOf code_of = [&code](const model::Cell& cell) { return code.of(cell); };
   Found found;  // without any fault
   Right right(code, matrix.is_ours, runner, matrix.cells, found);
@@ -320,18 +331,21 @@ Result<FaultMatrix> try_faults(std::span<const Fault* const> faults,
            !std::holds_alternative<faults::Misanswers>(faults[i]->transform);
   };
   for_each_index(faults.size(), runner.machines, [&](std::size_t i) {
-    if (wants_place(i)) {
+    if (wants_place(i) && !is_stopped(runner)) {
       touched[i] = chosen(*faults[i], small, code_of);
     }
   });
   if (std::ranges::any_of(std::views::iota(std::size_t{0}, faults.size()), wants_place)) {
     FARCALL_TRYV(right.make(large, small_count));
     for_each_index(faults.size(), runner.machines, [&](std::size_t i) {
-      if (wants_place(i)) {
+      if (wants_place(i) && !is_stopped(runner)) {
         touched[i] = chosen(*faults[i], large, code_of);
         std::ranges::for_each(touched[i], [&](std::size_t& index) { index += small_count; });
       }
     });
+  }
+  if (is_stopped(runner)) {
+    return not_all();
   }
   if (!matrix.is_ours && matrix.cells.left() == 0) {
     return Error{.code = ErrorCode::case_selects_nothing,
@@ -373,6 +387,9 @@ Result<FaultMatrix> try_faults(std::span<const Fault* const> faults,
       count(finished, before == found.end() ? Codes() : before->second, matrix.rows[fault]);
     }
   });
+  if (is_stopped(runner)) {
+    return not_all();
+  }
   return matrix;
 }
 

@@ -23,6 +23,9 @@ struct Compiled {
   Result<model::CodeImage> image;
 };
 
+// Whether nobody waits any more; may be empty: somebody does.
+using Stopped = std::function<bool()>;
+
 // A JIT at work, for one thread: it may be a process, which dies with the thread that asked first.
 class Compiler {
  public:
@@ -36,7 +39,7 @@ class Compiler {
 
   // One for each document, which has a program and no image; of its image's functions, those of the
   // program come first and its externals after them. A cell that the JIT says it does not support
-  // is jit.declined, which is not a failure.
+  // is jit.declined, which is not a failure. Once nobody waits, what is not done yet is jit.timeout.
   virtual std::vector<Compiled> compile(std::span<const model::Document* const> documents) = 0;
 };
 
@@ -44,7 +47,7 @@ struct Jit {
   std::string name;  // as the command line has it: `farcall`, `exec:./my-jit`, `kernel:../linux`
   // What it is, whatever its path: `kernel:6.12.107` for a tree of that version, else its name.
   std::string identity;
-  std::function<std::unique_ptr<Compiler>()> start;
+  std::function<std::unique_ptr<Compiler>(const Stopped& stopped)> start;
 };
 
 // Our own.

@@ -101,8 +101,8 @@ std::string declined(const model::Cell& cell, Variant variant) {
 
 class KernelCompiler final : public Compiler {
  public:
-  explicit KernelCompiler(std::shared_ptr<Generators> generators)
-      : generators_(std::move(generators)) {}
+  KernelCompiler(std::shared_ptr<Generators> generators, Stopped stopped)
+      : generators_(std::move(generators)), stopped_(std::move(stopped)) {}
 
   std::size_t batch() const override { return 64; }
 
@@ -143,12 +143,13 @@ class KernelCompiler final : public Compiler {
         }
         return none;
       }
-      processes_[part] = process_jit("", command.value()).start();
+      processes_[part] = process_jit("", command.value()).start(stopped_);
     }
     return processes_[part]->compile(documents);
   }
 
   std::shared_ptr<Generators> generators_;
+  Stopped stopped_;
   std::array<std::unique_ptr<Compiler>, 2> processes_;
 };
 
@@ -162,7 +163,9 @@ Result<Jit> kernel_jit(std::string name, const fs::path& tree, const fs::path& g
       .name = std::move(name),
       .identity = "kernel:" + kernel_version(tree) +
                   (variant == Variant::plain ? "" : fmt::format("+{}", engine::name(variant))),
-      .start = [generators] { return std::make_unique<KernelCompiler>(generators); }};
+      .start = [generators](const Stopped& stopped) {
+        return std::make_unique<KernelCompiler>(generators, stopped);
+      }};
 }
 
 }  // namespace farcall::engine

@@ -34,7 +34,7 @@ class OwnCompiler final : public Compiler {
 }  // namespace
 
 const Jit& farcall_jit() {
-  static const Jit kJit = {.name = "farcall", .identity = "farcall", .start = [] {
+  static const Jit kJit = {.name = "farcall", .identity = "farcall", .start = [](const Stopped&) {
                              return std::make_unique<OwnCompiler>();
                            }};
   return kJit;

@@ -78,10 +78,18 @@ class NoPipeSignal {
   sigset_t before_ = {};
 };
 
+// How often somebody looks whether the user wants to stop.
+constexpr std::chrono::milliseconds kLookAtUser{50};
+
+Error not_waited_for() {
+  return {.code = ErrorCode::jit_timeout, .message = "nobody waits for its answer any more"};
+}
+
 // Sends requests and hands out answers, until all are there or the child is of no more use.
 class Exchange {
  public:
-  Exchange(Child& child, std::chrono::milliseconds patience) : child_(child), patience_(patience) {}
+  Exchange(Child& child, std::chrono::milliseconds patience, const Stopped& stopped)
+      : child_(child), patience_(patience), stopped_(stopped) {}
 
   // Calls `take` with each answer. An error is about the first request that has none.
   template <typename Take>
@@ -99,7 +107,11 @@ class Exchange {
         return Error{.code = ErrorCode::jit_timeout,
                      .message = fmt::format("no answer after {} ms", patience_.count())};
       }
-      if (::poll(ends.data(), ends.size(), static_cast<int>(left.count())) <= 0) {
+      if (stopped_ && stopped_()) {
+        return not_waited_for();
+      }
+      const auto wait = stopped_ ? std::min(left, kLookAtUser) : left;
+      if (::poll(ends.data(), ends.size(), static_cast<int>(wait.count())) <= 0) {
         continue;
       }
       until_hung = process::Patience(patience_, child_.process.id());
@@ -162,12 +174,13 @@ class Exchange {
 
   Child& child_;
   std::chrono::milliseconds patience_;
+  const Stopped& stopped_;
 };
 
 class ProcessCompiler final : public Compiler {
  public:
-  ProcessCompiler(process::Command command, std::chrono::milliseconds patience)
-      : command_(std::move(command)), patience_(patience) {}
+  ProcessCompiler(process::Command command, std::chrono::milliseconds patience, Stopped stopped)
+      : command_(std::move(command)), patience_(patience), stopped_(std::move(stopped)) {}
 
   std::size_t batch() const override { return kBatchCells; }
 
@@ -175,6 +188,10 @@ class ProcessCompiler final : public Compiler {
     std::vector<Compiled> compiled;
     compiled.reserve(documents.size());
     while (compiled.size() < documents.size()) {
+      if (stopped_ && stopped_()) {
+        compiled.push_back({.linked = std::nullopt, .image = not_waited_for()});
+        continue;
+      }
       if (auto done = ask(documents.subspan(compiled.size()), compiled); !done) {
         compiled.push_back({.linked = std::nullopt, .image = failed(std::move(done).error())});
       }
@@ -212,7 +229,7 @@ class ProcessCompiler final : public Compiler {
       compiled.push_back({.linked = std::nullopt, .image = std::move(image)});
       return success();
     };
-    return Exchange(*child_, patience_).run(requests, documents.size(), take);
+    return Exchange(*child_, patience_, stopped_).run(requests, documents.size(), take);
   }
 
   // Ends the child, and says what it said.
@@ -240,6 +257,7 @@ class ProcessCompiler final : public Compiler {
 
   process::Command command_;
   std::chrono::milliseconds patience_;
+  Stopped stopped_;
   std::optional<Child> child_;
   std::uint32_t number_ = 0;
 };
@@ -247,10 +265,11 @@ class ProcessCompiler final : public Compiler {
 }  // namespace
 
 Jit process_jit(std::string name, process::Command command, std::chrono::milliseconds patience) {
-  return {
-      .name = name, .identity = std::move(name), .start = [command = std::move(command), patience] {
-        return std::make_unique<ProcessCompiler>(command, patience);
-      }};
+  return {.name = name,
+          .identity = std::move(name),
+          .start = [command = std::move(command), patience](const Stopped& stopped) {
+            return std::make_unique<ProcessCompiler>(command, patience, stopped);
+          }};
 }
 
 }  // namespace farcall::engine

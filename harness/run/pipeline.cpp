@@ -138,7 +138,7 @@ check::Testimony prepare(const model::Document& document, std::uint64_t seed,
 }
 
 check::Testimony prepare(const model::Document& document, std::uint64_t seed) {
-  return prepare(document, seed, *engine::farcall_jit().start());
+  return prepare(document, seed, *engine::farcall_jit().start({}));
 }
 
 Error no_image(const model::Document& document, const check::Testimony& prepared) {

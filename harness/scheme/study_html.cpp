@@ -14,11 +14,12 @@ constexpr const char* kStyle =
     "body{font:15px/1.4 sans-serif;margin:2em;color:#222}"
     "table{border-collapse:collapse;margin:.5em 0 2em}"
     "th,td{border:1px solid #ccd;padding:.35em .7em;text-align:left;vertical-align:top}"
-    ".scroll{overflow-x:auto}tr>th:first-child{position:sticky;left:0}"
+    ".scroll{overflow-x:auto}tr>th:first-child{position:sticky;left:0;min-width:7em}"
     "@media(max-width:40em){body{margin:1em}}"
     "th{background:#eef2f7}code{font-size:.92em;white-space:pre}"
     ".holds{background:#e3f4e5}.refused{background:#fdeccf}.FAILED{background:#f8cfcf}"
-    ".not-run{background:#eee;color:#666}.cell{color:#667;font-size:.85em;font-weight:normal}";
+    ".not-run{background:#eee;color:#666}.cell{color:#667;font-size:.85em;font-weight:normal;"
+    "overflow-wrap:anywhere}";
 
 pugi::xml_node add(pugi::xml_node parent, const char* tag, const std::string& text) {
   pugi::xml_node node = parent.append_child(tag);

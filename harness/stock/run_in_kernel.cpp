@@ -31,7 +31,7 @@ struct Machine {
   friend auto operator<=>(const Machine&, const Machine&) = default;
 };
 
-// What came of each: those of one machine are asked together.
+// What came of each: those of one machine are asked together. Empty once nobody waits for it.
 std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKernel& kernel,
                               const run::RunnerOptions& runner, const Listener& listener) {
   std::map<Machine, std::vector<std::size_t>> by_machine;
@@ -57,6 +57,9 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
     // After all the others: whatever comes of them, those have been answered.
     std::vector<std::pair<std::size_t, WalkingCopy>> copies;
     for (const std::size_t i : indices) {
+      if (listener.stopped()) {
+        return {};
+      }
       if (cells[i].mode == wire::KernelMode::interpreter ||
           cells[i].cell->cell.expected.rejection ||
           cells[i].cell->cell.program->functions.size() < 2) {
@@ -103,6 +106,9 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
   }
   std::vector<Captured> all;
   for (std::size_t i = 0; i < cells.size(); ++i) {
+    if (listener.stopped()) {
+      return {};
+    }
     const auto plain = unhardened.find(cells[i].cell);
     all.push_back(captured(*cells[i].cell, cells[i].mode, answers[i], asked[i],
                            plain == unhardened.end() ? nullptr : plain->second));

@@ -39,7 +39,8 @@ struct Listener {
   void (*note)(std::string_view line) = nullptr;  // of booting, which takes a while
 };
 
-// Runs them in the kernel, and the code that it makes in the bare guest, and tells of each in order.
+// Runs them in the kernel, and the code that it makes in the bare guest, and tells of each in order,
+// up to where nobody waits any more.
 // What is_of_every_kernel(), and what the runner allows, does not count.
 void run_in_kernel(const std::vector<ModeCell>& cells, const StockKernel& kernel,
                    const run::RunnerOptions& runner, const Listener& listener);

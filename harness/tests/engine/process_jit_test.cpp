@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <string>
@@ -37,7 +38,7 @@ std::vector<Compiled> compile(const process::Command& command,
   for (const model::Document& document : documents) {
     pointers.push_back(&document);
   }
-  return process_jit("test", command, patience).start()->compile(pointers);
+  return process_jit("test", command, patience).start({})->compile(pointers);
 }
 
 std::vector<Compiled> compile_by_shell(const std::string& script,
@@ -113,6 +114,24 @@ TEST(ProcessJit, AnotherChildGoesOnAfterACrash) {
   ASSERT_TRUE(compiled[1].image);
   ASSERT_TRUE(compiled[2].image);
   EXPECT_EQ(compiled[2].image.value().functions[0].words[1], 0x60630003U);
+}
+
+TEST(ProcessJit, NobodyWaitsLongerThanTheUser) {
+  const std::vector<model::Document> documents = {returns(1), returns(2)};
+  const std::array pointers = {documents.data(), &documents[1]};
+  int looks = 0;
+  const auto compiler =
+      process_jit("test", {.program = "/bin/sleep", .arguments = {"1000"}}).start([&looks] {
+        return ++looks > 3;
+      });
+  const auto begin = std::chrono::steady_clock::now();
+  const std::vector<Compiled> compiled = compiler->compile(pointers);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, milliseconds(5'000));
+  ASSERT_EQ(compiled.size(), 2U);
+  for (const Compiled& one : compiled) {
+    ASSERT_FALSE(one.image);
+    EXPECT_THAT(one.image.error().message, HasSubstr("nobody waits"));
+  }
 }
 
 TEST(ProcessJit, AHangIsEnded) {

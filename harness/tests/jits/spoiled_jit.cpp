@@ -173,7 +173,7 @@ int main(int argc, char** argv) {
   if (defects.empty()) {
     defects = {"far", "srawi", "sth"};
   }
-  const auto compiler = farcall_jit().start();
+  const auto compiler = farcall_jit().start({});
   for (farcall_u8 size[4]; std::fread(size, 1, 4, stdin) == 4;) {
     std::vector<farcall_u8> bytes(farcall_get32(size));
     std::memcpy(bytes.data(), size, 4);

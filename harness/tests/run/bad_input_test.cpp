@@ -127,6 +127,19 @@ TEST(BadFile, ThatIsNotThereIsRefused) {
   expect_refused(folder, {"run", "--from", missing}, missing, "file.unreadable");
 }
 
+// What is wrong may be most of the file, and no text.
+TEST(BadFile, IsShownAsAnExcerpt) {
+  const ScratchFolder folder;
+  const std::string path = folder.write("long.case", "-- " + std::string(900'000, 'z') + "\n");
+  const Finished run = run_farcall({"run", path});
+  EXPECT_THAT(run.out, testing::AllOf(HasSubstr("there is no section 'zzz"), HasSubstr("zz'")));
+  EXPECT_LT(run.out.size(), 4'000U);
+  const Finished bytes = run_farcall({"run", folder.write("b.case", "-- asm\nmov %r0, \xff\n")});
+  EXPECT_THAT(bytes.out, HasSubstr("found '\\xff'"));
+  const Finished names = run_farcall({"resolve", folder.write("names", "\x1b[2J \xc2\x9b\n")});
+  EXPECT_THAT(names.err, HasSubstr("'\\x1b[2J \\xc2\\x9b' is not a symbol"));
+}
+
 // Good input under a name that is not UTF-8, as JSON and XML must be.
 TEST(BadFile, NameThatIsNotUtf8IsReported) {
   const ScratchFolder folder;

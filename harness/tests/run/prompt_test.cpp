@@ -27,6 +27,7 @@ namespace {
 using namespace tests;
 
 namespace process = boost::process;
+using testing::AllOf;
 using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
@@ -131,6 +132,10 @@ TEST(Words, ATypoIsNamedWithWhatItMayHaveBeen) {
   const Finished of_inner = run_farcall({"kernel", "fetch", "--arhc", "x"});
   EXPECT_THAT(of_inner.err, StartsWith("error: there is no option --arhc; did you mean --arch? "));
   EXPECT_THAT(of_inner.err, HasSubstr("farcall kernel fetch --help"));
+  const Finished choice = run_farcall({"vm", "lst"});
+  EXPECT_EQ(choice.exit_code, 2);
+  EXPECT_THAT(choice.err, StartsWith("error: ACTION: there is no 'lst'; did you mean list? "
+                                     "Expected one of: list, clean [usage.bad-argument]\n"));
   const Finished code = run_farcall({"explain", "call.out-of-rang"});
   EXPECT_EQ(code.exit_code, 2);
   EXPECT_THAT(code.err, HasSubstr("did you mean call.out-of-range?"));
@@ -182,6 +187,44 @@ TEST(InterruptedBench, SaysHowFarItCame) {
   EXPECT_EQ(farcall.exit_code(), 128 + SIGINT);
 }
 
+struct LongCommand {
+  std::string name;
+  std::vector<std::string> arguments;
+  std::string said;  // to standard output or error
+};
+
+// None of these would end by itself within the bound.
+class InterruptedCommand : public testing::TestWithParam<LongCommand> {};
+
+TEST_P(InterruptedCommand, EndsAtOnceAndSaysWhatItDidNotDo) {
+  const ScratchFolder folder;
+  std::vector<std::string> arguments = GetParam().arguments;
+  if (arguments.front() == "run") {
+    arguments.push_back(folder.write("four.case", kFourCells));
+  }
+  const std::string said = (folder.path() / "said").string();
+  process::child farcall(farcall_binary().string(), process::args(arguments),
+                         (process::std_out & process::std_err) > said);
+  ASSERT_TRUE(eventually([&] { return !children_of(farcall.id()).empty(); }));
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_EQ(::kill(farcall.id(), SIGINT), 0);
+  farcall.wait();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  EXPECT_EQ(farcall.exit_code(), 128 + SIGINT);
+  EXPECT_THAT(contents(said), HasSubstr("ended by SIGINT" + GetParam().said));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Commands, InterruptedCommand,
+    testing::Values(LongCommand{"Run", {"run", "--jit", "exec:sleep 1000"}, "; 4 cells not run"},
+                    LongCommand{"Fuzz",
+                                {"fuzz", "--programs", "100", "--jit", "exec:sleep 1000"},
+                                ": without --corpus, nothing is kept"},
+                    LongCommand{"Faults",
+                                {"faults", "--jit", "exec:sleep 1000"},
+                                ": not all faults were tried, and no matrix is shown"}),
+    [](const auto& of) { return of.param.name; });
+
 // What `command` shows on a terminal of so many columns; script (of Debian's essential bsdutils)
 // is one.
 std::string on_terminal(const std::string& variables, const std::string& command,
@@ -213,6 +256,10 @@ TEST(Terminal, OfAnotherLocaleGetsAscii) {
   EXPECT_THAT(ascii, HasSubstr("main[0] > callee"));
   EXPECT_THAT(ascii, HasSubstr("bytes ok"));
   EXPECT_TRUE(is_ascii(ascii)) << ascii;
+  const std::string layout =
+      "dump --stage=layout " + (cases_folder() / "reach/far-2p.case").string();
+  EXPECT_THAT(on_terminal("-u LC_ALL LANG=C TERM=dumb", layout),
+              AllOf(HasSubstr("<"), Not(HasSubstr("?"))));
   // A file is UTF-8 everywhere.
   const std::string file =
       tests::run_program(farcall_binary(), {"run", (cases_folder() / "reach/far-2p.case").string()},
@@ -252,6 +299,7 @@ TEST(Explain, SaysOfEveryCodeWhatItMeans) {
                                     " +[A-Za-z0-9-]"));
   }
   const Finished one = run_farcall({"explain", "call.out-of-range"});
+  EXPECT_EQ(run_farcall({"explain", "[call.out-of-range]"}).out, one.out);
   EXPECT_EQ(one.exit_code, 0);
   EXPECT_THAT(one.out, StartsWith("call.out-of-range: a call cannot carry"));
   EXPECT_THAT(one.out, HasSubstr("\n  to blame: the code under test: exit code 1\n"));
@@ -294,6 +342,9 @@ TEST(Completion, OfBashKnowsCommandsOptionsAndValues) {
   EXPECT_EQ(completed("farcall run --format j"), "json junit\n");
   EXPECT_EQ(completed("farcall dump cases/a.case --stage = xl"), "xlated\n");
   EXPECT_EQ(completed("farcall vm cl"), "clean\n");
+  EXPECT_EQ(completed("farcall kernel sel"), "selftest\n");
+  EXPECT_EQ(completed("farcall kernel fetch --so"), "--source\n");
+  EXPECT_EQ(completed("farcall kernel distance --arch ri"), "riscv64\n");
   EXPECT_EQ(completed("farcall run cas"), "\n");  // bash looks for files by itself
 }
 
@@ -307,10 +358,15 @@ TEST(Completion, OfOtherShellsIsTheirSyntax) {
       run_program("/usr/bin/fish",
                   {"-c", "source " + fish +
                              "; complete -C 'farcall run --form'; "
-                             "complete -C 'farcall sch'; complete -C 'farcall run --format ju'"});
+                             "complete -C 'farcall sch'; complete -C 'farcall run --format ju'; "
+                             "complete -C 'farcall kernel sel'; complete -C 'farcall kernel list "
+                             "--'; complete -C 'farcall kernel fetch --so'"});
   EXPECT_THAT(fish_knows.out, HasSubstr("--format\t"));
   EXPECT_THAT(fish_knows.out, HasSubstr("schemes\t"));
   EXPECT_THAT(fish_knows.out, HasSubstr("junit\t"));
+  EXPECT_THAT(fish_knows.out, HasSubstr("selftest\t"));
+  EXPECT_THAT(fish_knows.out, HasSubstr("--source\t"));
+  EXPECT_THAT(fish_knows.out, Not(HasSubstr("--filter\t")));  // of another `list`
 }
 
 TEST(Manual, IsAPageThatManShows) {
@@ -321,6 +377,7 @@ TEST(Manual, IsAPageThatManShows) {
   const std::string shown = std::regex_replace(
       run_program("/usr/bin/mandoc", {"-T", "ascii", page}).out, std::regex(".\b"), "");
   EXPECT_THAT(shown, HasSubstr("--filter GLOB"));
+  EXPECT_THAT(shown, HasSubstr("farcall kernel fetch "));
   EXPECT_THAT(shown, HasSubstr("EXIT STATUS"));
 }
 
