@@ -14,11 +14,13 @@ namespace farcall::model {
 
 enum class Endian : std::uint8_t { little, big };
 enum class Cpu : std::uint8_t { power8, power9, power10 };
+inline constexpr std::size_t kCpuCount = 1 + static_cast<std::size_t>(Cpu::power10);
 enum class Mmu : std::uint8_t { hash, radix };
 enum class Abi : std::uint8_t { elfv1, elfv2 };
 enum class CallScheme : std::uint8_t { imm32, aux64, pair64, table };  // model/schemes.hpp
 inline constexpr std::size_t kCallSchemeCount = 1 + static_cast<std::size_t>(CallScheme::table);
 enum class Reach : std::uint8_t { bl, toc, abs64, pcrel };  // how code gets to an address
+inline constexpr std::size_t kReachCount = 1 + static_cast<std::size_t>(Reach::pcrel);
 enum class GuestKind : std::uint8_t { bare, linux };
 
 // The order is that of the values in a cell's name.
