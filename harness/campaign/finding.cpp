@@ -111,8 +111,10 @@ SiteKind site_kind(const bpf::Program& program, const bpf::CallInstruction& call
       return SiteKind::through_register;
     case bpf::Operation::call:
       return SiteKind::local;
-    default:
+    case bpf::Operation::call_external:
       return slot.src == bpf::kKfuncCall ? SiteKind::kfunc : SiteKind::helper;
+    default:
+      bpf::not_implemented("the name of a call site", bpf::find(slot)->operation);
   }
 }
 
