@@ -110,8 +110,7 @@ model::AxisValues machine_axes(Choices& choices) {
     constexpr std::array kCpus = {model::Cpu::power9, model::Cpu::power10, model::Cpu::power8};
     static_assert(kCpus.size() == model::kCpuCount);
     axes.cpu = choices.of(kCpus);
-    axes.mmu = choices.below(2) == 0 && axes.cpu != model::Cpu::power8 ? model::Mmu::radix
-                                                                       : model::Mmu::hash;
+    axes.mmu = choices.below(2) == 0 && has_radix(axes.cpu) ? model::Mmu::radix : model::Mmu::hash;
     axes.abi = axes.endian == model::Endian::big && choices.below(2) != 0 ? model::Abi::elfv1
                                                                           : model::Abi::elfv2;
     if (cases::is_possible(axes)) {
