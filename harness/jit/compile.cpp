@@ -158,7 +158,7 @@ model::CodeFunction external_code(const bpf::Program& program, std::size_t numbe
   return code;
 }
 
-// That, and where it calls back.
+// Adds the code of an external function to the image, and the call with which it calls back.
 void add_external(const bpf::Program& program, std::size_t number, const ExternalPlaces& places,
                   const Target& target, model::CodeImage& image) {
   model::CodeFunction code = external_code(program, number, places, target);
