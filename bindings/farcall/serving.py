@@ -82,7 +82,7 @@ class JitRequest:
 
     endian: Literal["le", "be"]
     abi: Literal["elfv1", "elfv2"]
-    cpu: Literal["power8", "power9", "power10"]
+    cpu: str  # one of farcall.AXES["cpu"]
     toc: int
     call_base: int
     functions: tuple[JitFunction, ...]
@@ -164,7 +164,7 @@ def read_request(message: bytes) -> JitRequest:
     return JitRequest(
         endian="be" if flags & _BIG_ENDIAN else "le",
         abi="elfv1" if flags & _ELFV1 else "elfv2",
-        cpu=f"power{cpu}",  # type: ignore[arg-type]
+        cpu=f"power{cpu}",
         toc=toc,
         call_base=call_base,
         functions=tuple(

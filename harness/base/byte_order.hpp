@@ -75,7 +75,6 @@ class Ordered {
   std::byte bytes_[sizeof(T)] = {};
 };
 
-using ul16 = Ordered<std::uint16_t, std::endian::little>;
 using ul32 = Ordered<std::uint32_t, std::endian::little>;
 using ul64 = Ordered<std::uint64_t, std::endian::little>;
 using ub16 = Ordered<std::uint16_t, std::endian::big>;

@@ -8,8 +8,11 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <memory>
+#include <sstream>
 #include <system_error>
+#include <utility>
 
 namespace farcall {
 namespace {
@@ -53,6 +56,12 @@ Result<std::string> read_file(const std::string& path, std::string_view hint,
                  .where = {path}};
   }
   return text;
+}
+
+std::string file_contents(const std::filesystem::path& path) {
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return std::move(text).str();
 }
 
 Result<OutputFile> OutputFile::open(const std::string& path) {

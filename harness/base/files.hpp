@@ -1,7 +1,8 @@
-// Files that the user names.
+// Files that are read or written as a whole.
 #pragma once
 
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,6 +19,10 @@ inline constexpr std::size_t kMostDocumentBytes = std::size_t{16} << 20;
 // files come from. file.unreadable, file.too-large.
 Result<std::string> read_file(const std::string& path, std::string_view hint,
                               std::size_t most_bytes = kMostReportBytes);
+
+// What a file holds, as far as it can be read: nothing if it is not there. For files of our own, and
+// for those that come and go, as a process's do.
+std::string file_contents(const std::filesystem::path& path);
 
 // A file that is there as a whole or not at all: it is written beside its path, and takes the place
 // of what was there once it is complete. What is not a plain file, such as a pipe or a terminal, is

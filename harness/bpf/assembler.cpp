@@ -16,6 +16,7 @@
 #include "bpf/assembly_line.hpp"
 #include "bpf/codec.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 
 namespace farcall::bpf {
 namespace {
@@ -626,8 +627,7 @@ class Assembler {
       return std::nullopt;
     }
     const Function& function = program_.functions[*function_at(program_, reference.slot)];
-    for (SlotIndex at = function.begin; at < function.end;
-         at += slots_of(program_.slots[at].opcode)) {
+    for (const SlotIndex at : instructions(program_, function)) {
       if (find(program_.slots[at].opcode)->operation == Operation::exit) {
         return at;
       }

@@ -234,7 +234,7 @@ std::optional<Way> same_way(CoreKind kind, const Way& own, BtfType root) {
   return way.steps.empty() ? std::nullopt : std::optional(way);
 }
 
-// What a way comes to. `bytes` and `type` are of a field that is no bit field, for who loads it.
+// What a way comes to. `bytes` and `type` are of a field that is not a bit field, for who loads it.
 struct Measure {
   std::uint64_t value = 0;
   bool is_fixed = true;  // a compiler has no choice

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 
 namespace farcall::bpf {
 namespace {
@@ -128,7 +129,7 @@ Labels function_labels(const Program& program) {
 
 template <typename Visit>
 void for_each_instruction(const Program& program, Visit visit) {
-  for (SlotIndex at = 0; at < program.slots.size(); at += slots_of(program.slots[at].opcode)) {
+  for (const SlotIndex at : instructions(program)) {
     visit(at);
   }
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 
 namespace farcall::bpf {
 
@@ -21,7 +22,7 @@ Slot with_callee_in_dst(Slot slot) {
 
 Result<void> divide_into_functions(Program& program) {
   std::vector<SlotIndex> begins = {0};
-  for (SlotIndex at = 0; at < program.slots.size(); at += slots_of(program.slots[at].opcode)) {
+  for (const SlotIndex at : instructions(program)) {
     Slot& slot = program.slots[at];
     slot = with_callee_in_dst(slot);
     const InstructionInfo* const info = find(slot);

@@ -40,9 +40,11 @@ std::string describe_origin(const Program& program, const Origin& origin) {
     case Origin::Kind::instruction:
       return fmt::format("where the code of {} begins",
                          name_of(program, program.code_pointers[origin.slot].slot));
-    default:
-      return "a value that is not defined";
+    case Origin::Kind::none:
+    case Origin::Kind::return_address:
+      break;
   }
+  return "a value that is not defined";
 }
 
 }  // namespace

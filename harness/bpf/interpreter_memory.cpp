@@ -58,6 +58,22 @@ Result<GuestAddress> checked_address(Machine& machine, const InstructionInfo& in
   return address;
 }
 
+// What an atomic operation does to memory.
+Operation without_atomicity(Operation operation) {
+  switch (operation) {
+    case Operation::atomic_add:
+      return Operation::add;
+    case Operation::atomic_or:
+      return Operation::bit_or;
+    case Operation::atomic_and:
+      return Operation::bit_and;
+    case Operation::atomic_xor:
+      return Operation::bit_xor;
+    default:
+      not_implemented("the interpreter's undefined atomics", operation);
+  }
+}
+
 // What an atomic instruction leaves in memory, as updated() says, of values of its width.
 Result<Value> updated_value(const Machine& machine, const InstructionInfo& info, const Value& old,
                             const Value& source) {
@@ -79,10 +95,7 @@ Result<Value> updated_value(const Machine& machine, const InstructionInfo& info,
         return Value{.bits = bits};
       }
       InstructionInfo alu = info;
-      alu.operation = info.operation == Operation::atomic_add   ? Operation::add
-                      : info.operation == Operation::atomic_or  ? Operation::bit_or
-                      : info.operation == Operation::atomic_and ? Operation::bit_and
-                                                                : Operation::bit_xor;
+      alu.operation = without_atomicity(info.operation);
       return partly_defined(alu, {.a = old, .b = source}, bits);
     }
   }

@@ -7,7 +7,8 @@
 
 // What an instruction makes of numbers that are all known: RFC 9669, sections 4 and 5.3, without a
 // machine. A 32-bit operand or result is in the lower half, and the upper half is zero. An operation
-// of another kind than a function is for ends the process: the instruction table is wrong then.
+// of another kind than a function is for ends in not_implemented(): the instruction table is wrong
+// then.
 namespace farcall::bpf {
 
 // The lower `width` bits, 32 or 64 of them.

@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "bpf/source_line.hpp"
 #include "bpf/stack_argument.hpp"
 
@@ -111,8 +112,7 @@ std::vector<CallInstruction> call_instructions(const Program& program) {
   for (std::uint32_t number = 0; number < program.functions.size(); ++number) {
     const Function& function = program.functions[number];
     std::uint32_t ordinal = 0;
-    for (SlotIndex at = function.begin; at < function.end;
-         at += slots_of(program.slots[at].opcode)) {
+    for (const SlotIndex at : instructions(program, function)) {
       const Slot& slot = program.slots[at];
       const InstructionInfo* info = find(slot);
       if (info == nullptr || !info->is_site()) {

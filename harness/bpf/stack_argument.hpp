@@ -21,7 +21,7 @@ struct StackArgument {
   std::size_t number = 0;  // from 0, the sixth argument
 };
 
-// What a slot, an instruction of the table, loads or stores of them; empty if it is no such access.
+// What a slot, an instruction of the table, loads or stores of them; empty if it is not such an access.
 constexpr std::optional<StackArgument> stack_argument(const Slot& slot,
                                                       const InstructionInfo& info) {
   const bool is_own = info.form == Form::load;

@@ -12,6 +12,7 @@
 
 #include "bpf/helpers.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "bpf/source_line.hpp"
 #include "bpf/stack_argument.hpp"
 
@@ -364,8 +365,7 @@ Result<void> validate(const Program& program) {
     for (std::uint32_t number = 0; number < program.functions.size(); ++number) {
       const Function& function = program.functions[number];
       std::uint32_t calls = 0;
-      for (SlotIndex at = function.begin; at < function.end;
-           at += slots_of(program.slots[at].opcode)) {
+      for (const SlotIndex at : instructions(program, function)) {
         const InstructionInfo* const info = find(program.slots[at]);
         MaybeError found = check(Examined{program, number, at, calls, info});
         if (found) {

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "ppc64/disassembler.hpp"
 #include "ppc64/instruction.hpp"
 
@@ -111,8 +112,10 @@ SiteKind site_kind(const bpf::Program& program, const bpf::CallInstruction& call
       return SiteKind::through_register;
     case bpf::Operation::call:
       return SiteKind::local;
-    default:
+    case bpf::Operation::call_external:
       return slot.src == bpf::kKfuncCall ? SiteKind::kfunc : SiteKind::helper;
+    default:
+      bpf::not_implemented("the name of a call site", bpf::find(slot)->operation);
   }
 }
 
@@ -258,8 +261,7 @@ std::string_view row_mnemonic(std::uint32_t word) {
 
 std::vector<std::string> traits(const bpf::Program& program) {
   std::set<std::string> found;
-  for (bpf::SlotIndex at = 0; at < program.slots.size();
-       at += bpf::slots_of(program.slots[at].opcode)) {
+  for (const bpf::SlotIndex at : instructions(program)) {
     const bpf::InstructionInfo* const info = bpf::find(program.slots[at]);
     if (info == nullptr || !is_everywhere(*info)) {
       found.insert(trait(program, at));

@@ -106,10 +106,11 @@ model::AxisValues machine_axes(Choices& choices) {
   while (true) {
     model::AxisValues axes;
     axes.endian = static_cast<model::Endian>(choices.below(2));
+    // The simplest comes first.
     constexpr std::array kCpus = {model::Cpu::power9, model::Cpu::power10, model::Cpu::power8};
+    static_assert(kCpus.size() == model::kCpuCount);
     axes.cpu = choices.of(kCpus);
-    axes.mmu = choices.below(2) == 0 && axes.cpu != model::Cpu::power8 ? model::Mmu::radix
-                                                                       : model::Mmu::hash;
+    axes.mmu = choices.below(2) == 0 && has_radix(axes.cpu) ? model::Mmu::radix : model::Mmu::hash;
     axes.abi = axes.endian == model::Endian::big && choices.below(2) != 0 ? model::Abi::elfv1
                                                                           : model::Abi::elfv2;
     if (cases::is_possible(axes)) {
@@ -121,7 +122,9 @@ model::AxisValues machine_axes(Choices& choices) {
 void choose_places(Choices& choices, Sketch& sketch) {
   using model::CallScheme;
   using model::Reach;
+  // All that carry a whole address: imm32 is the one that does not.
   constexpr std::array kFar = {CallScheme::table, CallScheme::aux64, CallScheme::pair64};
+  static_assert(kFar.size() + 1 == model::kCallSchemeCount);
   switch (choices.below(4)) {
     case 0:
       sketch.axes.call = choices.of(kFar);

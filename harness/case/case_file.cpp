@@ -40,9 +40,27 @@ Result<void> check_arguments(const Section& section) {
     case SectionKind::verifier:
     case SectionKind::source:
       return expect_end(section.arguments, word_of(section.kind));
-    default:
-      return success();
+    case SectionKind::extension:
+    case SectionKind::helper:
+    case SectionKind::kfunc:
+    case SectionKind::stub:
+    case SectionKind::btf:
+    case SectionKind::elf:
+    case SectionKind::program:
+    case SectionKind::context:
+    case SectionKind::data:
+    case SectionKind::array:
+    case SectionKind::place:
+    case SectionKind::result:
+    case SectionKind::mem_after:
+    case SectionKind::calls:
+    case SectionKind::fail:
+    case SectionKind::known:
+    case SectionKind::spoiled:
+    case SectionKind::no_register_offset:
+      break;
   }
+  return success();
 }
 
 // What selectors may name, once the matrix and the names of placements are read.

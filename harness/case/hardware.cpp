@@ -16,24 +16,6 @@ constexpr std::size_t at(Value value) {
   return static_cast<std::size_t>(value);
 }
 
-// Two values of different axes that never go together.
-struct Exclusion {
-  Axis axis;
-  std::size_t value;
-  Axis other_axis;
-  std::size_t other_value;
-};
-
-constexpr std::array kExclusions = {
-    // Radix translation came with Power ISA 3.0.
-    Exclusion{Axis::mmu, at(model::Mmu::radix), Axis::cpu, at(model::Cpu::power8)},
-    // Prefixed instructions came with Power ISA 3.1.
-    Exclusion{Axis::reach, at(model::Reach::pcrel), Axis::cpu, at(model::Cpu::power8)},
-    Exclusion{Axis::reach, at(model::Reach::pcrel), Axis::cpu, at(model::Cpu::power9)},
-    // ELFv1 was never defined for little-endian.
-    Exclusion{Axis::abi, at(model::Abi::elfv1), Axis::endian, at(model::Endian::little)},
-};
-
 // What no machine of ours runs yet.
 struct AxisValue {
   Axis axis;
@@ -46,10 +28,12 @@ constexpr std::array kNotSupported = {
 }  // namespace
 
 bool is_possible(const model::AxisValues& values) {
-  return std::ranges::none_of(kExclusions, [&](const Exclusion& row) {
-    return value_of(values, row.axis) == row.value &&
-           value_of(values, row.other_axis) == row.other_value;
-  });
+  const bool has_mmu = values.mmu != model::Mmu::radix || has_radix(values.cpu);
+  // Prefixed instructions came with Power ISA 3.1.
+  const bool has_reach = values.reach != model::Reach::pcrel || values.cpu >= model::Cpu::power10;
+  // ELFv1 was never defined for little-endian.
+  const bool has_abi = values.abi != model::Abi::elfv1 || values.endian == model::Endian::big;
+  return has_mmu && has_reach && has_abi;
 }
 
 bool is_supported(Axis axis, std::size_t value) {

@@ -10,6 +10,7 @@
 #include "base/bits.hpp"
 #include "bpf/helpers.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "bpf/map_layout.hpp"
 #include "case/read_section.hpp"
 #include "external/external.hpp"
@@ -219,8 +220,7 @@ std::size_t declare_extern(Reader& reader, const bpf::Program& program,
 
 template <typename Visit>
 void each_instruction(bpf::Program& program, Visit visit) {
-  for (std::size_t at = 0; at < program.slots.size();
-       at += bpf::slots_of(program.slots[at].opcode)) {
+  for (const bpf::SlotIndex at : instructions(program)) {
     if (const bpf::InstructionInfo* const info = bpf::find(program.slots[at])) {
       visit(program.slots[at], *info);
     }

@@ -20,12 +20,13 @@ void append(Findings& findings, Findings more) {
   std::ranges::move(more, std::back_inserter(findings));
 }
 
+// How often the interpreter called from the site, whichever function.
 std::uint64_t interpreted_count(const Interpretation& source, bpf::CallSite site) {
   return static_cast<std::uint64_t>(
       std::ranges::count(source.run.calls, site, &bpf::PseudoCall::site));
 }
 
-// Those of one callee.
+// How often it called that function from the site.
 std::uint64_t interpreted_count(const Interpretation& source, bpf::CallSite site,
                                 std::uint32_t callee) {
   return static_cast<std::uint64_t>(std::ranges::count_if(
@@ -198,8 +199,9 @@ Findings run_findings(const model::Cell& cell, const Testimony& testimony, const
   return findings;
 }
 
-// The CPU's calls from one site, each told in the story of its callee: the one that the run says
-// call by call, else the one that was reached, else the first.
+// Counts the CPU's calls from one site. A site has a story for each of its callees; a call counts in
+// that of the callee that the interpreter's run has for it, else in that of the function that was
+// reached, else in the first.
 void tell_executed(const Testimony& testimony, const model::CodeCall& call, const Callees& callees,
                    std::span<model::SiteStory> stories) {
   for (model::SiteStory& story : stories) {

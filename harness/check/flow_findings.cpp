@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "check/branch_target.hpp"
 #include "check/findings.hpp"
 #include "model/code_map.hpp"
@@ -30,8 +31,7 @@ Lines lines_of(const bpf::Program& program, const bpf::Function& function,
                const model::CodeFunction& code) {
   Lines lines;
   lines.slots.reserve(function.end - function.begin);
-  for (bpf::SlotIndex at = function.begin; at < function.end;
-       at += bpf::slots_of(program.slots[at].opcode)) {
+  for (const bpf::SlotIndex at : instructions(program, function)) {
     lines.slots.push_back(at);
   }
   lines.starts.resize(lines.slots.size() + 1);

@@ -8,6 +8,7 @@
 
 #include "bpf/disassembler.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "check/findings.hpp"
 #include "model/code_map.hpp"
 
@@ -127,8 +128,7 @@ class Comparison {
   }
 
   bool names_r10(const bpf::Function& function) const {
-    for (bpf::SlotIndex at = function.begin; at < function.end;
-         at += bpf::slots_of(program_.slots[at].opcode)) {
+    for (const bpf::SlotIndex at : instructions(program_, function)) {
       const bpf::Slot& slot = program_.slots[at];
       if (slot.dst == bpf::kFramePointer || slot.src == bpf::kFramePointer) {
         return true;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 
 namespace farcall::command {
 namespace {
@@ -44,13 +45,13 @@ void Comparison::add(const run::FinishedCell& finished) {
     const model::CodeFunction& code = finished.testimony.image->functions[i];
     told.words += code.words.size();
     std::uint32_t number = 0;
-    for (bpf::SlotIndex at = program.functions[i].begin; at < program.functions[i].end;
-         at += bpf::slots_of(program.slots[at].opcode), ++number) {
+    for (const bpf::SlotIndex at : instructions(program, program.functions[i])) {
       const bpf::InstructionInfo* const info = bpf::find(program.slots[at]);
       if (number + 1 < code.lines.size() && info != nullptr && info->is_call()) {
         told.call_words += code.lines[number + 1].word - code.lines[number].word;
         ++told.calls;
       }
+      ++number;
     }
   }
 }

@@ -33,7 +33,7 @@ const cases::Undeclared& suite_helpers() {
 
 void set_cpu(model::AxisValues& axes, model::Cpu cpu) {
   axes.cpu = cpu;
-  axes.mmu = cpu == model::Cpu::power8 ? model::Mmu::hash : model::Mmu::radix;
+  axes.mmu = has_radix(cpu) ? model::Mmu::radix : model::Mmu::hash;
 }
 
 Result<model::Cell> suite_cell(const cases::Case& parsed, const Target& target) {

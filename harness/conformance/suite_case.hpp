@@ -18,7 +18,7 @@ struct Target {
   bool far = false;  // every other function 2 PiB away; else all are 64 KiB apart
 };
 
-// Sets the CPU, and the MMU that it has. A power8 has no radix translation.
+// Sets the CPU, and the MMU: radix if it has that.
 void set_cpu(model::AxisValues& axes, model::Cpu cpu);
 
 // The one cell of `parsed`, a case without axes and placements, on that machine. It expects its

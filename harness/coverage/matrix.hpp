@@ -58,7 +58,7 @@ struct FaultMatrix {
 // Puts each fault into those of `documents` that it touches, at most kCellsOfCase of each case,
 // spread over its cells. `runner.jit` makes the code. Without any fault, all of them must pass: with
 // our own JIT, the first that does not is the error; with another one, such cells are left out and
-// counted. What `runner.allowed` has is no failure in a cell that it is found in without any fault.
+// counted. What `runner.allowed` has is not a failure in a cell that it is found in without any fault.
 // case.selects-nothing: no cell is left; machine.lost: `runner.stopped` said so.
 inline constexpr std::size_t kCellsOfCase = 4;
 Result<FaultMatrix> try_faults(std::span<const faults::Fault* const> faults,

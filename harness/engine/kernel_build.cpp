@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/cache_folder.hpp"
+#include "base/files.hpp"
 #include "engine/overlay.hpp"
 #include "process/file_descriptor.hpp"
 #include "process/process.hpp"
@@ -82,12 +83,6 @@ Error not_built(std::string message, std::string hint = {}) {
   return {.code = ErrorCode::jit_not_built, .message = std::move(message), .hint = std::move(hint)};
 }
 
-std::string contents(const fs::path& file) {
-  std::ostringstream text;
-  text << std::ifstream(file, std::ios::binary).rdbuf();
-  return std::move(text).str();
-}
-
 // SHA-256 of texts, each with its length, as hex digits; enough of them for a name.
 class Hash {
  public:
@@ -138,7 +133,7 @@ Result<std::string> run_tool(const std::string& tool, std::vector<std::string> a
   if (child.ending() != "exit status 0") {
     return not_built(fmt::format("{}: {}: {}", tool, child.ending(), child.first_errors()));
   }
-  return contents(fmt::format("/proc/self/fd/{}", output.number()));
+  return process::contents(output);
 }
 
 Result<fs::path> programs_folder() {
@@ -175,7 +170,7 @@ std::string configuration_name(const fs::path& tree, const Configuration& config
                                 "mm/Kconfig",   "kernel/bpf/Kconfig", "net/Kconfig",
                                 "arch/Kconfig", "lib/Kconfig"};
   for (const char* const file : kKconfigs) {
-    hash.add(contents(tree / file));
+    hash.add(file_contents(tree / file));
   }
   std::vector<fs::path> files;
   for (const char* const folder : {"arch/powerpc/configs", "arch/powerpc/platforms"}) {
@@ -190,7 +185,7 @@ std::string configuration_name(const fs::path& tree, const Configuration& config
   files.push_back(tree / "arch/powerpc/Kconfig");
   std::ranges::sort(files);
   for (const fs::path& file : files) {
-    hash.add(contents(file));
+    hash.add(file_contents(file));
   }
   return configuration.name + "-" + hash.name();
 }
@@ -222,14 +217,14 @@ Result<void> configure(const Configured& configured, const Configuration& config
   fs::remove_all(configured.build, error);  // what is there was not finished
   fs::create_directories(configured.build, error);
   std::ofstream(configured.build / ".config")
-      << contents(configured.tree / "arch/powerpc/configs/ppc64_defconfig")
+      << file_contents(configured.tree / "arch/powerpc/configs/ppc64_defconfig")
       << configuration.settings;
   FARCALL_TRYV(make(configured));
   if (!fs::exists(configured.build / "include/generated/autoconf.h")) {
     return not_built(fmt::format("{} made no configuration", configured.source.string()));
   }
   if (!configuration.option.empty() &&
-      contents(configured.build / "include/generated/autoconf.h")
+      file_contents(configured.build / "include/generated/autoconf.h")
               .find(fmt::format("#define {} 1\n", configuration.option)) == std::string::npos) {
     return not_built(fmt::format("{} has no configuration with {}", configured.tree.string(),
                                  configuration.option));
@@ -353,7 +348,7 @@ std::string name_of(const Part& part, const fs::path& work) {
     hash.add(flag);
   }
   for (const fs::path& file : files) {
-    hash.add(contents(file));
+    hash.add(file_contents(file));
   }
   return hash.name();
 }
@@ -401,7 +396,7 @@ Result<void> compile_part(const Part& part, const fs::path& work) {
   const fs::path object = work / (part.name + ".o");
   const fs::path made_of = work / (part.name + ".name");
   if (const std::string name = name_of(part, work);
-      !name.empty() && fs::exists(object) && contents(made_of) == name) {
+      !name.empty() && fs::exists(object) && file_contents(made_of) == name) {
     return success();
   }
   fs::remove(made_of);

@@ -33,7 +33,7 @@ constexpr std::array kNatives = {
            .signature = {.argument_count = 4},
            .meaning = loop,
            .body = loop,
-           .calls_back = true},
+           .callback = loop_callback},
     Native{.name = "map_lookup_elem",
            .signature = {.argument_count = 2},
            .meaning = map_lookup_elem,
@@ -106,6 +106,14 @@ Words toc_check(GuestAddress toc) {
           toc_trap()};
 }
 
+// What is before the body.
+Words entry(const Surroundings& surroundings) {
+  Words words = surroundings.convention.descriptor_bytes != 0 ? descriptor(surroundings)
+                                                              : global_entry(surroundings);
+  append(words, toc_check(surroundings.toc));
+  return words;
+}
+
 }  // namespace
 
 std::uint32_t toc_trap() {
@@ -129,16 +137,18 @@ bpf::External external(const Native& native, bpf::ExternalKind kind, std::int32_
           .kind = kind,
           .id = id,
           .signature = native.signature,
-          .calls_back = native.calls_back,
+          .calls_back = native.callback != nullptr,
           .meaning = native.meaning};
 }
 
 Words code(const bpf::External& external, const Surroundings& surroundings, GuestAddress log) {
-  Words words = surroundings.convention.descriptor_bytes != 0 ? descriptor(surroundings)
-                                                              : global_entry(surroundings);
-  append(words, toc_check(surroundings.toc));
+  Words words = entry(surroundings);
   append(words, external.stub ? stub_body(external, log) : find(external.name)->body(surroundings));
   return words;
+}
+
+std::size_t callback_word(const bpf::External& external, const Surroundings& surroundings) {
+  return entry(surroundings).size() + find(external.name)->callback(surroundings.convention);
 }
 
 }  // namespace farcall::external

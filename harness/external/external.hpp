@@ -17,6 +17,7 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -51,7 +52,8 @@ struct Native {
   bpf::Signature signature;
   Result<std::uint64_t> (*meaning)(bpf::Caller& caller, const bpf::Arguments& arguments) = nullptr;
   Words (*body)(const Surroundings& surroundings) = nullptr;
-  bool calls_back = false;
+  // Which word of the body is the call of a function of the program; null: it calls none.
+  std::size_t (*callback)(const ppc64::CallingConvention& convention) = nullptr;
 };
 
 // All that a case may name; the one called `name`, also if it is what a kernel calls, or null.
@@ -68,6 +70,9 @@ bpf::External external(const Native& native, bpf::ExternalKind kind, std::int32_
 // All words of a native function or a stub, from its descriptor or its global entry on. `log` is
 // where the stub's log begins.
 Words code(const bpf::External& external, const Surroundings& surroundings, GuestAddress log = {});
+
+// Which word of that is the call with which the function calls back. It is one that does.
+std::size_t callback_word(const bpf::External& external, const Surroundings& surroundings);
 
 // weighted_sum(a, b, c, d, e): a + 2b + 3c + 5d + 7e. No two arguments can be exchanged unseen.
 Words weighted_sum(const Surroundings& surroundings);
@@ -92,6 +97,7 @@ Result<std::uint64_t> narrow_sum(bpf::Caller& caller, const bpf::Arguments& argu
 // it does not return 0, at most `count` times; how often it did. flags must be 0 (else −22), count
 // at most 2^23 (else −7).
 Words loop(const Surroundings& surroundings);
+std::size_t loop_callback(const ppc64::CallingConvention& convention);
 Result<std::uint64_t> loop(bpf::Caller& caller, const bpf::Arguments& arguments);
 
 // get_stack(context, buffer, size, flags): as bpf_get_stack of Linux. Walks the stack by its back

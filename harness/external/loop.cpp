@@ -30,7 +30,17 @@ Words call_through_r30(const ppc64::CallingConvention& convention) {
           encode<Op::ld>(r2, convention.saved_toc, r1)};
 }
 
+// Of loop(), before the call through r30; and of that call, before its branch.
+constexpr std::size_t kWordsBeforeCall = 24;
+constexpr std::size_t words_before_branch(const ppc64::CallingConvention& convention) {
+  return convention.descriptor_bytes == 0 ? 2 : 4;
+}
+
 }  // namespace
+
+std::size_t loop_callback(const ppc64::CallingConvention& convention) {
+  return kWordsBeforeCall + words_before_branch(convention);
+}
 
 Words loop(const Surroundings& surroundings) {
   const ppc64::CallingConvention& convention = surroundings.convention;

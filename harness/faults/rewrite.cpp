@@ -10,6 +10,7 @@
 
 #include "base/bits.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 
 namespace farcall::faults {
 namespace {
@@ -44,7 +45,7 @@ bool aim(std::vector<Slot>& slots, SlotIndex at, SlotIndex to) {
 // Brings everything that counts slots to where they lie now.
 bool recount(const bpf::Program& source, Rewritten& all) {
   std::vector<Slot>& slots = all.program.slots;
-  for (SlotIndex at = 0; at < source.slots.size(); at += bpf::slots_of(source.slots[at].opcode)) {
+  for (const SlotIndex at : instructions(source)) {
     const Slot& slot = source.slots[at];
     const InstructionInfo& info = *bpf::find(slot);
     const SlotIndex last = all.moved[at + bpf::slots_of(slot.opcode)] - 1;
@@ -71,7 +72,7 @@ std::optional<Rewritten> rewritten(const bpf::Program& source, const Instead& in
   all.program.origins = {};
   all.program.lines.clear();
   bool changed = false;
-  for (SlotIndex at = 0; at < source.slots.size();) {
+  for (const SlotIndex at : instructions(source)) {
     const SlotIndex count = bpf::slots_of(source.slots[at].opcode);
     const std::span<const Slot> one = std::span(source.slots).subspan(at, count);
     all.moved.resize(at + count, static_cast<SlotIndex>(all.program.slots.size()));
@@ -79,7 +80,6 @@ std::optional<Rewritten> rewritten(const bpf::Program& source, const Instead& in
     changed = changed || other;
     std::ranges::copy(other ? std::span<const Slot>(*other) : one,
                       std::back_inserter(all.program.slots));
-    at += count;
   }
   all.moved.push_back(static_cast<SlotIndex>(all.program.slots.size()));
   return changed && recount(source, all) ? std::optional(std::move(all)) : std::nullopt;
@@ -89,8 +89,7 @@ std::optional<Rewritten> rewritten(const bpf::Program& source, const Instead& in
 std::vector<std::uint32_t> numbers(const bpf::Program& program, const bpf::Function& function) {
   std::vector<std::uint32_t> all;
   std::uint32_t number = 0;
-  for (SlotIndex at = function.begin; at < function.end;
-       at += bpf::slots_of(program.slots[at].opcode)) {
+  for (const SlotIndex at : instructions(program, function)) {
     all.resize(at + bpf::slots_of(program.slots[at].opcode) - function.begin, number++);
   }
   all.push_back(number);
@@ -117,8 +116,7 @@ void tell_lines(const bpf::Program& source, const Rewritten& rewritten, model::C
       }
       ++number;
     };
-    for (SlotIndex at = function.begin; at < function.end;
-         at += bpf::slots_of(source.slots[at].opcode)) {
+    for (const SlotIndex at : instructions(source, function)) {
       tell(at);
     }
     tell(function.end);

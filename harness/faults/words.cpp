@@ -4,6 +4,7 @@
 #include <array>
 #include <vector>
 
+#include "bpf/instruction_range.hpp"
 #include "decode/call_sites.hpp"
 #include "ppc64/prefixed.hpp"
 
@@ -13,11 +14,10 @@ namespace {
 using ppc64::Op;
 using ppc64::Operand;
 
-std::vector<const bpf::Slot*> instructions(const bpf::Program& program,
-                                           const bpf::Function& function) {
+std::vector<const bpf::Slot*> first_slots(const bpf::Program& program,
+                                          const bpf::Function& function) {
   std::vector<const bpf::Slot*> all;
-  for (bpf::SlotIndex at = function.begin; at < function.end;
-       at += bpf::slots_of(program.slots[at].opcode)) {
+  for (const bpf::SlotIndex at : instructions(program, function)) {
     all.push_back(&program.slots[at]);
   }
   return all;
@@ -29,7 +29,7 @@ void walk(const model::Document& right, model::CodeImage& image,
   const bpf::Program& program = *right.cell.program;
   for (std::uint32_t i = 0; i < program.functions.size(); ++i) {
     const model::CodeFunction& code = right.image->functions[i];
-    const auto slots = instructions(program, program.functions[i]);
+    const auto slots = first_slots(program, program.functions[i]);
     std::size_t line = 0;  // so many have begun
     for (std::size_t at = code.descriptor_words; at < code.code_end();
          at += ppc64::instruction_words(std::span(code.words).subspan(at))) {

@@ -135,6 +135,15 @@ ExternalPlaces places_of(const model::LinkedProgram& linked) {
           .toc = linked.toc};
 }
 
+external::Surroundings surroundings_of(const bpf::External& external, GuestAddress address,
+                                       const ExternalPlaces& places, const Target& target) {
+  const bool is_helper = external.kind == bpf::ExternalKind::helper;
+  return {.order = byte_order(target.endian),
+          .convention = target.convention,
+          .address = address,
+          .toc = is_helper ? places.toc : address + external::kModuleTocBytes};
+}
+
 // The code of external number `number`.
 model::CodeFunction external_code(const bpf::Program& program, std::size_t number,
                                   const ExternalPlaces& places, const Target& target) {
@@ -144,11 +153,7 @@ model::CodeFunction external_code(const bpf::Program& program, std::size_t numbe
   model::CodeFunction code{
       .name = external.name,
       .address = address,
-      .words = external::code(external,
-                              {.order = byte_order(target.endian),
-                               .convention = target.convention,
-                               .address = address,
-                               .toc = is_helper ? places.toc : address + external::kModuleTocBytes},
+      .words = external::code(external, surroundings_of(external, address, places, target),
                               external.stub ? places.maps[external.stub->log] : GuestAddress{}),
       .pass_words = {},
       .descriptor_words = target.convention.descriptor_bytes / 4U};
@@ -158,17 +163,17 @@ model::CodeFunction external_code(const bpf::Program& program, std::size_t numbe
   return code;
 }
 
-// That, and where it calls back.
+// Adds the code of an external function to the image, and the call with which it calls back.
 void add_external(const bpf::Program& program, std::size_t number, const ExternalPlaces& places,
                   const Target& target, model::CodeImage& image) {
   model::CodeFunction code = external_code(program, number, places, target);
   if (program.externals[number].calls_back) {
-    constexpr std::uint32_t kCall =
-        ppc64::encode<ppc64::Op::bcctrl>(ppc64::kBranchAlways, ppc64::CrBit{0}, 0);
-    const auto at = std::ranges::find(code.words, kCall) - code.words.begin();
+    const std::size_t at = external::callback_word(
+        program.externals[number],
+        surroundings_of(program.externals[number], code.address, places, target));
     image.calls.push_back(
         {.site = {.function = static_cast<std::uint32_t>(image.functions.size()), .ordinal = 0},
-         .at = code.address + static_cast<std::uint64_t>(at) * 4,
+         .at = code.address + at * 4,
          .callee = {}});
   }
   image.functions.push_back(std::move(code));

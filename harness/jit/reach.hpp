@@ -117,6 +117,7 @@ inline constexpr std::array kReaches = {
               .first_cpu = model::Cpu::power10,
               .emit_call = emit_call_pcrel},
 };
+static_assert(kReaches.size() == model::kReachCount);
 static_assert([] {
   for (std::size_t i = 0; i < kReaches.size(); ++i) {
     if (static_cast<std::size_t>(kReaches[i].reach) != i) {

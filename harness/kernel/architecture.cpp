@@ -113,10 +113,6 @@ Result<const Architecture*> architecture(std::string_view name) {
   return found;
 }
 
-std::span<const AreaRule> area_rules() {
-  return kAreas;
-}
-
 const AreaRule* area_rule(std::string_view architecture, std::string_view series) {
   const auto* const found = std::ranges::find_if(kAreas, [&](const AreaRule& rule) {
     return rule.architecture == architecture && !is_older(series, rule.since);

@@ -58,7 +58,6 @@ struct AreaRule {
   std::uint64_t end = 0;
   bool is_before_kernel = false;
 };
-std::span<const AreaRule> area_rules();
 // nullptr: the architecture, or so old a kernel, has no row.
 const AreaRule* area_rule(std::string_view architecture, std::string_view series);
 Area area_of(const AreaRule& rule, GuestAddress start);

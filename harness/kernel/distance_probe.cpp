@@ -8,9 +8,7 @@
 #include <array>
 #include <charconv>
 #include <chrono>
-#include <fstream>
 #include <span>
-#include <sstream>
 #include <system_error>
 
 #include "base/files.hpp"
@@ -50,12 +48,6 @@ std::string end_of(std::string_view console) {
 
 std::string path_of(int descriptor) {
   return fmt::format("/proc/self/fd/{}", descriptor);
-}
-
-std::string text_of(const process::FileDescriptor& file) {
-  std::ostringstream text;
-  text << std::ifstream(path_of(file.number()), std::ios::binary).rdbuf();
-  return std::move(text).str();
 }
 
 // A folder that goes with this object.
@@ -249,7 +241,7 @@ Result<ProbeReport> boot_probe(const Architecture& architecture, const ProbeTool
     has_ended = machine.wait_for(std::chrono::milliseconds(100));
   }
   machine.kill();
-  const std::string said = text_of(console);
+  const std::string said = process::contents(console);
   if (!has_ended) {
     return Error{.code = ErrorCode::machine_timeout,
                  .message = fmt::format("the guest for {} did not end within {} s; {}",

@@ -58,10 +58,9 @@ Result<Ran> run(const std::string& tool, std::vector<std::string> arguments,
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   child.wait();
-  std::ostringstream text;
-  text << std::ifstream(fmt::format("/proc/self/fd/{}", output.number()), std::ios::binary).rdbuf();
-  return Ran{
-      .succeeded = child.succeeded(), .output = std::move(text).str(), .errors = child.output()};
+  return Ran{.succeeded = child.succeeded(),
+             .output = process::contents(output),
+             .errors = child.output()};
 }
 
 // What apt complains of, a line each.

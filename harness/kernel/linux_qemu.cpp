@@ -6,9 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "process/patience.hpp"
 
@@ -61,10 +59,7 @@ Result<LinuxQemu> LinuxQemu::start(const GuestSpec& spec, std::span<const std::b
 }
 
 std::string LinuxQemu::log() const {
-  std::ostringstream text;
-  text << std::ifstream(fmt::format("/proc/self/fd/{}", started_.log.number()), std::ios::binary)
-              .rdbuf();
-  return std::move(text).str();
+  return process::contents(started_.log);
 }
 
 Result<void> LinuxQemu::wait_while(std::string_view question,

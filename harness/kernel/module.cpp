@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <ranges>
-#include <sstream>
 #include <system_error>
 
 #include "base/files.hpp"
@@ -77,10 +75,7 @@ Result<std::string> unpacked(const Found& found) {
     return fetch_failed(
         fmt::format("{} cannot be unpacked: {}", found.file.string(), child.last_words()));
   }
-  std::ostringstream bytes;
-  bytes
-      << std::ifstream(fmt::format("/proc/self/fd/{}", output.number()), std::ios::binary).rdbuf();
-  return std::move(bytes).str();
+  return process::contents(output);
 }
 
 // Adds the module and what it needs to `bytes`, unless it is there already.

@@ -6,6 +6,7 @@
 
 #include "bpf/codec.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "link/scheme.hpp"
 
 namespace farcall::link {
@@ -27,8 +28,7 @@ Result<void> encode(model::LinkedProgram& linked) {
 
 // Function pointers are the functions' addresses whatever the scheme.
 void fill_in_pointers(bpf::Program& program, std::span<const GuestAddress> addresses) {
-  for (bpf::SlotIndex at = 0; at < program.slots.size();
-       at += bpf::slots_of(program.slots[at].opcode)) {
+  for (const bpf::SlotIndex at : instructions(program)) {
     bpf::Slot& slot = program.slots[at];
     const bpf::InstructionInfo* const info = bpf::find(slot);
     if (info != nullptr && info->operation == bpf::Operation::load_function) {

@@ -11,6 +11,7 @@
 #include "base/bits.hpp"
 #include "bpf/codec.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "link/scheme.hpp"
 
 namespace farcall::link {
@@ -69,8 +70,7 @@ Error branch_out_of_range(const bpf::Program& program, bpf::SlotIndex at, std::i
 // `source_slots` are slots before they moved.
 Result<void> move_branches(bpf::Program& program, std::span<const bpf::Slot> source_slots,
                            std::span<const bpf::SlotIndex> moved) {
-  for (bpf::SlotIndex at = 0; at < source_slots.size();
-       at += bpf::slots_of(source_slots[at].opcode)) {
+  for (const bpf::SlotIndex at : instructions(source_slots)) {
     const bpf::Slot& slot = source_slots[at];
     const bpf::InstructionInfo& info = *bpf::find(slot.opcode);
     if (!info.is_jump()) {

@@ -15,6 +15,7 @@ static_assert(kAxisNames.size() == kAxisCount);
 
 constexpr std::array kEndianNames = {"le"sv, "be"sv};
 constexpr std::array kCpuNames = {"power8"sv, "power9"sv, "power10"sv};
+static_assert(kCpuNames.size() == kCpuCount);
 constexpr std::array kMmuNames = {"hash"sv, "radix"sv};
 constexpr std::array kAbiNames = {"elfv1"sv, "elfv2"sv};
 constexpr std::array kCallNames = [] {
@@ -23,6 +24,7 @@ constexpr std::array kCallNames = [] {
   return names;
 }();
 constexpr std::array kReachNames = {"bl"sv, "toc"sv, "abs64"sv, "pcrel"sv};
+static_assert(kReachNames.size() == kReachCount);
 constexpr std::array kGuestNames = {"bare"sv, "linux"sv};
 
 constexpr std::array<std::span<const std::string_view>, kAxisCount> kValueNames = {

@@ -13,12 +13,14 @@
 namespace farcall::model {
 
 enum class Endian : std::uint8_t { little, big };
-enum class Cpu : std::uint8_t { power8, power9, power10 };
+enum class Cpu : std::uint8_t { power8, power9, power10 };  // the later, the more it has
+inline constexpr std::size_t kCpuCount = 1 + static_cast<std::size_t>(Cpu::power10);
 enum class Mmu : std::uint8_t { hash, radix };
 enum class Abi : std::uint8_t { elfv1, elfv2 };
 enum class CallScheme : std::uint8_t { imm32, aux64, pair64, table };  // model/schemes.hpp
 inline constexpr std::size_t kCallSchemeCount = 1 + static_cast<std::size_t>(CallScheme::table);
 enum class Reach : std::uint8_t { bl, toc, abs64, pcrel };  // how code gets to an address
+inline constexpr std::size_t kReachCount = 1 + static_cast<std::size_t>(Reach::pcrel);
 enum class GuestKind : std::uint8_t { bare, linux };
 
 // The order is that of the values in a cell's name.
@@ -50,6 +52,11 @@ void set_value(AxisValues& values, Axis axis, std::size_t value);
 
 inline std::string_view value_name(const AxisValues& values, Axis axis) {
   return value_names(axis)[value_of(values, axis)];
+}
+
+// Radix translation came with Power ISA 3.0.
+constexpr bool has_radix(Cpu cpu) {
+  return cpu >= Cpu::power9;
 }
 
 constexpr std::endian byte_order(Endian endian) {

@@ -15,11 +15,6 @@ bool is_complete(const CodeImage& image, const bpf::Program& program) {
   return image.functions.size() >= callee_count(program);
 }
 
-const CodeFunction* entry_function(const CodeImage& image) {
-  const auto found = std::ranges::find(image.functions, image.entry, &CodeFunction::address);
-  return found == image.functions.end() ? nullptr : &*found;
-}
-
 CodeCallee callee(const CodeImage& image, const CodeCall& call, std::uint32_t function) {
   const CodeFunction& called = image.functions[function];
   const std::uint32_t left_out = call.is_tail ? called.tail_entry_words : called.local_entry_words;

@@ -139,9 +139,6 @@ struct CodeImage {
 // number a call has, the image has a function of it.
 bool is_complete(const CodeImage& image, const bpf::Program& program);
 
-// The function that runs first; null if the entry is that of none.
-const CodeFunction* entry_function(const CodeImage& image);
-
 // Function number `function` called at `call`, with ELFv1 through its descriptor or straight.
 CodeCallee callee(const CodeImage& image, const CodeCall& call, std::uint32_t function);
 

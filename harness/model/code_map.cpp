@@ -6,6 +6,7 @@
 #include <span>
 
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 
 namespace farcall::model {
 namespace {
@@ -23,8 +24,10 @@ std::optional<GuestAddress> append_function(const bpf::Program& program, const C
   };
   std::uint32_t ordinal = 0;
   bool ends_in_exit = false;
-  for (bpf::SlotIndex at = function.begin; at < function.end && !lines.empty();
-       at += bpf::slots_of(program.slots[at].opcode)) {
+  for (const bpf::SlotIndex at : bpf::instructions(program, function)) {
+    if (lines.empty()) {
+      break;
+    }
     const bpf::InstructionInfo* const info = bpf::find(program.slots[at].opcode);
     ends_in_exit = info != nullptr && info->operation == bpf::Operation::exit;
     if (lines.front().instruction == ordinal) {

@@ -78,8 +78,4 @@ inline constexpr CallingConvention kElfv1 = [] {
   return convention;
 }();
 
-constexpr bool preserves(const CallingConvention& convention, Gpr gpr) {
-  return (convention.preserved_gpr >> static_cast<unsigned>(gpr) & 1) != 0;
-}
-
 }  // namespace farcall::ppc64

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "base/files.hpp"
+
 namespace farcall::process {
 
 Error start_error(std::string_view what) {
@@ -22,6 +24,10 @@ Result<FileDescriptor> memory_file(const char* name, std::uint64_t byte_count) {
     return start_error("cannot make a file in memory");
   }
   return file;
+}
+
+std::string contents(const FileDescriptor& file) {
+  return file_contents(fmt::format("/proc/self/fd/{}", file.number()));
 }
 
 Result<SocketPair> socket_pair() {

@@ -39,6 +39,9 @@ class FileDescriptor {
 // A file that exists in memory only, and ends with its last descriptor.
 Result<FileDescriptor> memory_file(const char* name, std::uint64_t byte_count);
 
+// All that such a file holds, wherever it was read or written last.
+std::string contents(const FileDescriptor& file);
+
 struct SocketPair {
   FileDescriptor ours;
   FileDescriptor theirs;

@@ -91,7 +91,7 @@ using MachineKind = std::tuple<model::GuestKind, model::Endian, model::Cpu, mode
 // translation it can.
 bool can_become(const MachineKind& from, const MachineKind& to) {
   const auto& [guest, endian, cpu, mmu] = from;
-  return from == to || (mmu == model::Mmu::hash && cpu != model::Cpu::power8 &&
+  return from == to || (mmu == model::Mmu::hash && has_radix(cpu) &&
                         to == MachineKind{guest, endian, cpu, model::Mmu::radix});
 }
 

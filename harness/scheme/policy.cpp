@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -24,6 +25,16 @@ constexpr std::int64_t kExbibyte = std::int64_t{1} << 60;
 constexpr std::int64_t hundredths_of_gibibytes(std::int64_t hundredths) {
   return kGibibyte / 100 * hundredths;
 }
+
+// Whether a JITed function is always within 2 GiB of the call base.
+enum class Guarantee : std::uint8_t { yes, no, not_known };
+
+struct AddressMap {
+  std::string_view architecture;
+  std::string_view kernel;               // which one, and how it was set up
+  std::optional<std::int64_t> distance;  // in bytes, from the call base to a JITed function
+  Guarantee guarantee{};                 // by the architecture's address map
+};
 
 constexpr std::array kMaps = {
     AddressMap{"ppc64", "6.1, 6.12, 7.2; radix", 2 * kPebibyte, Guarantee::no},
@@ -103,10 +114,6 @@ bool is_architecture(std::string_view name) {
 }
 
 }  // namespace
-
-std::span<const AddressMap> address_maps() {
-  return kMaps;
-}
 
 std::optional<model::CallScheme> Policy::scheme_of(std::string_view architecture) const {
   for (const std::string_view name : {architecture, kOthers, kAll}) {

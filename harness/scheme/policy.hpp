@@ -6,7 +6,6 @@
 // measured, what the kernel's sources guarantee stands for it.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,18 +19,6 @@
 
 namespace farcall::scheme {
 
-// Whether a JITed function is always within 2 GiB of the call base.
-enum class Guarantee : std::uint8_t { yes, no, not_known };
-
-struct AddressMap {
-  std::string_view architecture;
-  std::string_view kernel;               // which one, and how it was set up
-  std::optional<std::int64_t> distance;  // in bytes, from the call base to a JITed function
-  Guarantee guarantee{};                 // by the architecture's address map
-};
-
-std::span<const AddressMap> address_maps();
-
 // `ppc64=table,others=imm32`: an architecture's own scheme, or that of `others`; `all` is the same.
 struct Policy {
   std::string text;
@@ -44,7 +31,7 @@ struct Policy {
 // usage.bad-argument with what there is.
 Result<Policy> read_policy(std::string_view text);
 
-// What becomes of a call under the policy, for each of address_maps(), and what follows.
+// What becomes of a call under the policy, for each architecture that is known, and what follows.
 std::string policy_text(std::span<const Policy> policies);
 
 }  // namespace farcall::scheme

@@ -9,6 +9,7 @@
 #include "bpf/assembler.hpp"
 #include "bpf/codec.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 
 namespace farcall::selection {
 namespace {
@@ -68,14 +69,13 @@ bpf::Program front(const Lengthening& by) {
 
 // What names the entry is further away from it now.
 void name_entry_again(bpf::Program& program, bpf::SlotIndex added) {
-  for (bpf::SlotIndex at = added; at < program.slots.size();) {
+  for (const bpf::SlotIndex at : bpf::InstructionRange(program.slots, added)) {
     bpf::Slot& slot = program.slots[at];
     const bpf::InstructionInfo* const info = bpf::find(slot);
     if (info != nullptr && info->names_function() &&
         std::int64_t{at} + 1 + slot.imm == std::int64_t{added}) {
       slot.imm -= static_cast<std::int32_t>(added);
     }
-    at += bpf::slots_of(slot.opcode);
   }
 }
 

@@ -11,6 +11,7 @@
 #include "base/byte_order.hpp"
 #include "bpf/codec.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 
 namespace farcall::show {
 namespace {
@@ -27,7 +28,7 @@ Tag digest(std::span<const bpf::Slot> slots, std::endian order, TagHash hash) {
 
 template <typename Visit>
 void for_each_instruction(std::vector<bpf::Slot>& slots, Visit visit) {
-  for (std::size_t at = 0; at < slots.size(); at += bpf::slots_of(slots[at].opcode)) {
+  for (const bpf::SlotIndex at : instructions(slots)) {
     visit(at, slots[at]);
   }
 }

@@ -6,6 +6,7 @@
 
 #include "base/bits.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "show/kernel_syntax.hpp"
 #include "show/listing.hpp"
 #include "show/paint.hpp"
@@ -17,8 +18,7 @@ namespace {
 // also follows copies of r10.
 std::uint32_t stack_bytes(const bpf::Program& program, const bpf::Function& function) {
   std::int32_t lowest = 0;
-  for (bpf::SlotIndex at = function.begin; at < function.end;
-       at += bpf::slots_of(program.slots[at].opcode)) {
+  for (const bpf::SlotIndex at : instructions(program, function)) {
     const bpf::Slot& slot = program.slots[at];
     const bpf::InstructionInfo* const info = bpf::find(slot);
     if (info == nullptr || info->memory_bytes == 0) {

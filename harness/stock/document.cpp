@@ -11,6 +11,7 @@
 
 #include "base/byte_order.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "check/branch_target.hpp"
 #include "engine/image.hpp"
 #include "model/convention.hpp"
@@ -150,8 +151,7 @@ Result<GuestAddress> code_address(const KernelSymbols& symbols, const char* name
 
 // Loads of addresses of that map's values, which begin there, become loads of numbers.
 void load_values_by_address(bpf::Program& program, const std::string& map, GuestAddress values) {
-  for (std::size_t at = 0; at < program.slots.size();
-       at += bpf::slots_of(program.slots[at].opcode)) {
+  for (const bpf::SlotIndex at : instructions(program)) {
     bpf::Slot* const slot = &program.slots[at];
     if (slot->opcode == bpf::kLoadImmediate64 && slot->src == bpf::kPseudoMapValue &&
         program.maps[static_cast<std::size_t>(slot->imm)].name == map) {

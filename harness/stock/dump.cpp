@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "bpf/validator.hpp"
 #include "check/kernel_dump_findings.hpp"
 #include "decode/call_sites.hpp"
@@ -38,8 +39,7 @@ std::vector<Naming> namings(const bpf::Program& program) {
   for (std::uint32_t f = 0; f < program.functions.size(); ++f) {
     std::uint32_t ordinal = 0;
     const bpf::Function& function = program.functions[f];
-    for (bpf::SlotIndex at = function.begin; at < function.end;
-         at += bpf::slots_of(program.slots[at].opcode)) {
+    for (const bpf::SlotIndex at : instructions(program, function)) {
       const bpf::Slot& slot = program.slots[at];
       if (is_pointer(slot)) {
         all.push_back({check::Named::by_pointer, f, ordinal, at});
@@ -69,8 +69,7 @@ bool same_kind(const Naming& one, const Naming& other) {
 std::uint32_t named_stack(const bpf::Program& program, const bpf::Function& function) {
   constexpr std::uint8_t kFrame = 10;
   std::int32_t lowest = 0;
-  for (bpf::SlotIndex at = function.begin; at < function.end;
-       at += bpf::slots_of(program.slots[at].opcode)) {
+  for (const bpf::SlotIndex at : instructions(program, function)) {
     const bpf::Slot& slot = program.slots[at];
     const unsigned kind = slot.opcode & 7U;
     if ((kind == 1 && slot.src == kFrame) || ((kind == 2 || kind == 3) && slot.dst == kFrame)) {
@@ -213,7 +212,7 @@ std::optional<bpf::Program> as_source(std::span<const bpf::Slot> dumped) {
   const auto callee = [&](std::size_t i) {
     return static_cast<std::int64_t>(i) + 1 + dumped[i].offset;
   };
-  for (std::size_t i = 0; i < dumped.size(); i += bpf::slots_of(dumped[i].opcode)) {
+  for (const bpf::SlotIndex i : instructions(dumped)) {
     if (calls(i)) {
       begins.push_back(callee(i));
     } else if (is_pointer(dumped[i])) {
@@ -284,7 +283,7 @@ std::optional<CalledSymbol> called_symbol(std::int32_t imm, const KernelSymbols&
 std::optional<std::vector<CalledSymbol>> called_symbols(std::span<const bpf::Slot> dumped,
                                                         const KernelSymbols& symbols) {
   std::vector<CalledSymbol> all;
-  for (std::size_t at = 0; at < dumped.size(); at += bpf::slots_of(dumped[at].opcode)) {
+  for (const bpf::SlotIndex at : instructions(dumped)) {
     const bpf::Slot& slot = dumped[at];
     if (slot.opcode != kCallOpcode || slot.src != bpf::kHelperCall || is_tail_call(slot)) {
       continue;
@@ -303,8 +302,7 @@ std::optional<bpf::Program> as_dumped(const bpf::Program& loaded, const kernel::
   if (!dumped || dumped->functions.size() != answer.functions.size()) {
     return std::nullopt;
   }
-  for (bpf::SlotIndex at = 0; at < dumped->slots.size();
-       at += bpf::slots_of(dumped->slots[at].opcode)) {
+  for (const bpf::SlotIndex at : instructions(*dumped)) {
     bpf::Slot* const slot = &dumped->slots[at];
     const bool is_call = slot->opcode == kCallOpcode;
     if (!is_pointer(*slot) && !(is_call && slot->src == bpf::kPseudoCall)) {
@@ -335,7 +333,7 @@ std::optional<Rewritten> as_rewritten(const model::Cell& cell, const kernel::Ans
   bpf::Program made = *dumped;
   made.externals = loaded.externals;
   made.maps = loaded.maps;
-  for (bpf::SlotIndex at = 0; at < made.slots.size(); at += bpf::slots_of(made.slots[at].opcode)) {
+  for (const bpf::SlotIndex at : instructions(made)) {
     bpf::Slot* const slot = &made.slots[at];
     constexpr std::uint8_t kMov32 = 0xbc;
     const bool calls_helper = slot->opcode == kCallOpcode && slot->src == bpf::kHelperCall;

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "check/kernel_dump_findings.hpp"
 #include "decode/call_sites.hpp"
 #include "ppc64/abi.hpp"
@@ -69,8 +70,7 @@ class FunctionLines {
 
   // What only the bytes say: where loads begin, whose ends are told, and where the epilogue does.
   void look_at_code() {
-    for (bpf::SlotIndex at = function_.begin; at < function_.end;
-         at += bpf::slots_of(dumped_.slots[at].opcode)) {
+    for (const bpf::SlotIndex at : instructions(dumped_, function_)) {
       const auto end = begins_.find(at + 2);
       if (is_load(at) && !begins_.contains(at) && end != begins_.end()) {
         if (const auto word = begin_of_load(dumped_.slots[at].dst, end->second)) {
@@ -149,8 +149,7 @@ FoundLines of_function(const bpf::Program& loaded, const Parts& parts, const ker
     return word && is_after;
   };
   std::uint32_t number = 0;
-  for (bpf::SlotIndex at = parts.loaded.begin; at < parts.loaded.end;
-       at += bpf::slots_of(loaded.slots[at].opcode)) {
+  for (const bpf::SlotIndex at : instructions(loaded, parts.loaded)) {
     const auto dumped = dumped_slots.find(at);
     const bool is_there = dumped != dumped_slots.end() && dumped->second >= parts.dumped.begin &&
                           dumped->second < parts.dumped.end;
@@ -172,8 +171,7 @@ LineRows line_rows(const kernel::Answer& answer, const kernel::KernelFacts& fact
   const auto sites = decode::call_sites(kernel_image(answer, names, facts),
                                         {.endian = facts.endian, .toc = facts.toc});
   std::vector<bpf::SlotIndex> slots;
-  for (bpf::SlotIndex at = 0; at < answer.program.size();
-       at += bpf::slots_of(answer.program[at].opcode)) {
+  for (const bpf::SlotIndex at : instructions(answer.program)) {
     if (answer.program[at].opcode == kCallOpcode) {
       slots.push_back(at);
     }

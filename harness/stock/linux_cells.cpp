@@ -13,6 +13,7 @@
 
 #include "base/byte_order.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "bpf/stack_argument.hpp"
 #include "stock/programs.hpp"
 
@@ -199,7 +200,7 @@ std::optional<Error> names_inside_of_map(const model::Cell& cell,
     }
   }
   const std::vector<bpf::Slot>& slots = cell.program->slots;
-  for (std::uint32_t i = 0; i < slots.size(); i += bpf::slots_of(slots[i].opcode)) {
+  for (const bpf::SlotIndex i : instructions(slots)) {
     if (slots[i].opcode == bpf::kLoadImmediate64 && slots[i].src == 0 &&
         is_within_own_map(cell, kinds, loaded_value(slots, i))) {
       Error error = named(loaded_value(slots, i));
@@ -394,7 +395,7 @@ LinuxCell linux_cell(const model::Cell& cell, const kernel::KernelFacts& facts) 
   linux.kinds = region_kinds(cell);
   bpf::Program program = with_prologue(*cell.program, prologue(cell));
   std::vector<bpf::Slot> asked = program.slots;
-  for (std::uint32_t i = 0; i < program.slots.size(); i += bpf::slots_of(program.slots[i].opcode)) {
+  for (const bpf::SlotIndex i : instructions(program)) {
     name_region(cell, linux, i, program, asked);
   }
   linux.cell.arguments = {};

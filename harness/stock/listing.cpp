@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "show/listing.hpp"
 #include "show/symbol.hpp"
 #include "stock/dump.hpp"
@@ -369,7 +370,7 @@ void compare_jited(const kernel::ToolOutput& output, Comparison& comparison) {
 
 // Calls of helpers and loads of functions' addresses, which our listings do not have as bpftool's.
 bool names_more_than_functions(std::span<const bpf::Slot> slots) {
-  for (std::size_t i = 0; i < slots.size(); i += bpf::slots_of(slots[i].opcode)) {
+  for (const bpf::SlotIndex i : instructions(slots)) {
     const bool is_helper = slots[i].opcode == kCallOpcode && slots[i].src == bpf::kHelperCall;
     const bool is_pointer =
         slots[i].opcode == bpf::kLoadImmediate64 && slots[i].src == bpf::kPseudoFunction;

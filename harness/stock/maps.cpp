@@ -9,6 +9,7 @@
 #include "base/bits.hpp"
 #include "base/byte_order.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "bpf/map_layout.hpp"
 #include "bpf/program.hpp"
 #include "stock/programs.hpp"
@@ -33,7 +34,7 @@ struct NamedBy {
 
 NamedBy named_by(const bpf::Program& program, std::int32_t number) {
   NamedBy by;
-  for (std::size_t i = 0; i < program.slots.size(); i += bpf::slots_of(program.slots[i].opcode)) {
+  for (const bpf::SlotIndex i : instructions(program)) {
     const bpf::Slot& slot = program.slots[i];
     if (slot.opcode == bpf::kLoadImmediate64 && slot.imm == number) {
       by.map = by.map || slot.src == bpf::kPseudoMap;

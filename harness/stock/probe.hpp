@@ -1,5 +1,5 @@
 // What stock kernels are known to do wrong beside their code: in the dump of a program, in the names
-// and lines of what they JIT, in the interpreter. No case shows it, for it is no single cell's.
+// and lines of what they JIT, in the interpreter. No case shows it, as it is not of a single cell.
 #pragma once
 
 #include <array>

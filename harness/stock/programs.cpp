@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 
 namespace farcall::stock {
 
@@ -41,7 +42,7 @@ bpf::Program alone(const bpf::Program& program, const ProgramPart& part) {
 }
 
 bool makes_tail_calls(const bpf::Program& program) {
-  for (std::size_t i = 0; i < program.slots.size(); i += bpf::slots_of(program.slots[i].opcode)) {
+  for (const bpf::SlotIndex i : instructions(program)) {
     if (is_tail_call(program.slots[i])) {
       return true;
     }

@@ -10,6 +10,7 @@
 
 #include "base/byte_order.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "bpf/program.hpp"
 #include "decode/call_sites.hpp"
 #include "stock/capture.hpp"
@@ -278,7 +279,7 @@ Result<WalkingCopy> walking_copy(const LinuxCell& linux_cell) {
     return no_copy("the program has as many regions of memory as there can be");
   }
   std::vector<Inserted> inserted(slots.size());
-  for (bpf::SlotIndex i = 0; i < slots.size(); i += bpf::slots_of(slots[i].opcode)) {
+  for (const bpf::SlotIndex i : instructions(slots)) {
     if (slots[i].opcode == bpf::kLoadImmediate64 && slots[i].src == bpf::kPseudoFunction) {
       return no_copy("a helper calls a function back, and hands no context on");
     }

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "show/tag.hpp"
 #include "stock/distance.hpp"
 #include "stock/programs.hpp"
@@ -32,8 +33,7 @@ constexpr std::size_t kMostTried = 8;
 
 std::vector<bpf::SlotIndex> tail_calls(const bpf::Program& program) {
   std::vector<bpf::SlotIndex> all;
-  for (bpf::SlotIndex at = 0; at < program.slots.size();
-       at += bpf::slots_of(program.slots[at].opcode)) {
+  for (const bpf::SlotIndex at : instructions(program)) {
     if (is_tail_call(program.slots[at])) {
       all.push_back(at);
     }

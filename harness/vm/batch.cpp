@@ -56,7 +56,7 @@ void fill(std::span<std::byte> area, std::uint64_t begin, std::uint64_t end,
   for (const std::uint64_t first = std::min(begin + 8, end); filled < first; ++filled) {
     area[filled] = pattern_byte(pattern, filled);
   }
-  // What is there is copied behind itself: stacks are large.
+  // What is there is copied after itself: stacks are large.
   while (filled < end) {
     const std::uint64_t more = std::min(filled - begin, end - filled);
     std::memcpy(&area[filled], &area[begin], more);

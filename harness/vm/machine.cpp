@@ -177,8 +177,9 @@ Result<void> Machine::State::wait_for(std::uint64_t batch, std::chrono::nanoseco
 }
 
 Result<Machine> Machine::start(const MachineSpec& spec, Host& host) {
-  if (spec.cpu == model::Cpu::power8 && spec.mmu == model::Mmu::radix) {
-    return Error{ErrorCode::machine_start, "power8 has no radix translation"};
+  if (spec.mmu == model::Mmu::radix && !has_radix(spec.cpu)) {
+    const auto cpu = model::value_names(model::Axis::cpu)[static_cast<std::size_t>(spec.cpu)];
+    return Error{ErrorCode::machine_start, fmt::format("{} has no radix translation", cpu)};
   }
   std::error_code error;
   MachineSpec absolute = spec;

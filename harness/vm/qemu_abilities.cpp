@@ -8,9 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <optional>
-#include <sstream>
 
 #include "base/cache_folder.hpp"
 #include "base/file_identity.hpp"
@@ -46,14 +44,10 @@ std::optional<fs::path> cache_file(const std::string& program) {
 }
 
 std::optional<std::string> cached(const fs::path& file, const std::string& identity) {
-  std::ifstream in(file);
-  std::string line;
-  if (!std::getline(in, line) || line != identity) {
-    return std::nullopt;
-  }
-  std::ostringstream answer;
-  answer << in.rdbuf();
-  return answer.str();
+  const std::string text = file_contents(file);
+  const std::string first_line = identity + "\n";
+  return text.starts_with(first_line) ? std::optional(text.substr(first_line.size()))
+                                      : std::nullopt;
 }
 
 // Without a cache it is slower, no more: nobody needs to hear that it could not be written.

@@ -7,9 +7,10 @@
 #include <charconv>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 #include <stop_token>
+
+#include "base/files.hpp"
 
 namespace farcall::vm {
 namespace {
@@ -17,13 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::chrono::milliseconds kBetweenLooks{5};
-
-// Of a process that has just ended nothing can be read: empty.
-std::string contents(const fs::path& file) {
-  std::ostringstream text;
-  text << std::ifstream(file, std::ios::binary).rdbuf();
-  return text.str();
-}
 
 // What follows the name in /proc/N/stat: the state, the parent, the group, the session.
 struct Status {
@@ -33,7 +27,7 @@ struct Status {
 };
 
 Status status_of(int process) {
-  const std::string line = contents(fmt::format("/proc/{}/stat", process));
+  const std::string line = file_contents(fmt::format("/proc/{}/stat", process));
   const auto begin = line.find('(');
   const auto end = line.rfind(") ");
   if (begin == std::string::npos || end == std::string::npos) {
@@ -53,7 +47,7 @@ Status status_of(int process) {
 void reap_orphans() {
   std::error_code failure;
   for (const auto& task : fs::directory_iterator("/proc/self/task", failure)) {
-    std::istringstream children(contents(task.path() / "children"));
+    std::istringstream children(file_contents(task.path() / "children"));
     for (int child = 0; children >> child;) {
       const Status status = status_of(child);
       if (status.state == 'Z' && status.session != ::getsid(0) &&
@@ -72,7 +66,8 @@ int find_qemu(const std::string& domain_begin) {
     int id = 0;
     const std::string number = process.path().filename().string();
     if (std::from_chars(number.data(), number.data() + number.size(), id).ec == std::errc{} &&
-        contents(process.path() / "cmdline").find("guest=" + domain_begin) != std::string::npos) {
+        file_contents(process.path() / "cmdline").find("guest=" + domain_begin) !=
+            std::string::npos) {
       return id;
     }
   }
@@ -80,7 +75,7 @@ int find_qemu(const std::string& domain_begin) {
 }
 
 bool is_qemu_of(int process, const std::string& domain) {
-  return contents(fmt::format("/proc/{}/cmdline", process)).find("guest=" + domain + ",") !=
+  return file_contents(fmt::format("/proc/{}/cmdline", process)).find("guest=" + domain + ",") !=
          std::string::npos;
 }
 

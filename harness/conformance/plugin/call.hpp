@@ -10,7 +10,7 @@
 namespace farcall::conformance {
 
 // `memory` and `program` are bytes in hex with blanks between; slots lie as on this host.
-// usage.bad-argument for what is no such bytes, and what reading a program fails with.
+// usage.bad-argument for what is not such bytes, and what reading a program fails with.
 Result<model::Cell> called_cell(const Options& options, std::string_view memory,
                                 std::string_view program);
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "build.hpp"
 
 namespace farcall::bpf::disassembler_test {
@@ -215,7 +216,7 @@ TEST(Disassembler, RandomProgramsUseTheWholeTable) {
   std::vector<bool> used(kInstructions.size(), false);
   for (unsigned seed = 0; seed < 500; ++seed) {
     const Program program = RandomProgram(seed).make();
-    for (SlotIndex at = 0; at < program.slots.size(); at += slots_of(program.slots[at].opcode)) {
+    for (const SlotIndex at : instructions(program)) {
       used[static_cast<std::size_t>(find(program.slots[at]) - kInstructions.data())] = true;
     }
   }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "bpf/instruction_range.hpp"
 #include "build.hpp"
 
 namespace farcall::bpf::program_test {
@@ -25,6 +26,24 @@ TEST(Program, PseudoCallsAreNumberedWithinTheirFunction) {
       {.site = {.function = 0, .ordinal = 1}, .slot = 3, .callee = 2},
       {.site = {.function = 1, .ordinal = 0}, .slot = 5, .callee = 1}};
   EXPECT_EQ(pseudo_calls(valid_program_of(kText)), expected);
+}
+
+// kText begins with a load, which takes two slots.
+TEST(Program, InstructionsBeginAtTheirFirstSlots) {
+  const Program program = valid_program_of(kText);
+  const auto slots = [](const InstructionRange& range) {
+    std::vector<SlotIndex> all;
+    for (const SlotIndex at : range) {
+      all.push_back(at);
+    }
+    return all;
+  };
+  EXPECT_EQ(slots(instructions(program)), (std::vector<SlotIndex>{0, 2, 3, 4, 5, 6, 7}));
+  EXPECT_EQ(slots(instructions(program, program.functions[0])),
+            (std::vector<SlotIndex>{0, 2, 3, 4}));
+  EXPECT_EQ(slots(instructions(program, program.functions[1])), (std::vector<SlotIndex>{5, 6}));
+  // A load whose second half is missing is the last instruction.
+  EXPECT_EQ(slots(instructions(std::span(program.slots).first(1))), (std::vector<SlotIndex>{0}));
 }
 
 // The second slot of a 64-bit load can look like a call.

@@ -12,6 +12,7 @@
 
 #include "bpf/assembler.hpp"
 #include "bpf/instruction.hpp"
+#include "bpf/instruction_range.hpp"
 #include "campaign/choices.hpp"
 #include "campaign/finding.hpp"
 #include "campaign/generator.hpp"
@@ -109,8 +110,7 @@ TEST(Generator, MakesProgramsThatMeanSomething) {
     ASSERT_TRUE(run) << to_string(run.error()) << "\n" << case_text(sketch);
     ASSERT_FALSE(run.value().undefined_result) << case_text(sketch);
     const bpf::Program& program = *cell.value().program;
-    for (bpf::SlotIndex at = 0; at < program.slots.size();
-         at += bpf::slots_of(program.slots[at].opcode)) {
+    for (const bpf::SlotIndex at : instructions(program)) {
       mnemonics.insert(std::string(bpf::find(program.slots[at])->mnemonic));
     }
     for (const bpf::PseudoCall& call : run.value().calls) {

@@ -12,6 +12,7 @@
 #include <sstream>
 #include <thread>
 
+#include "model/axes.hpp"
 #include "tests/paths.hpp"
 #include "tests/program.hpp"
 
@@ -90,6 +91,9 @@ TEST_F(Plugin, TakesTheOptionsOfOtherPlugins) {
   for (const char* option :
        {"--interpret", "--jit", "--endian", "--cpu", "--placement", "--elf", "--debug"}) {
     EXPECT_THAT(help.out, HasSubstr(option));
+  }
+  for (const std::string_view cpu : model::value_names(model::Axis::cpu)) {
+    EXPECT_THAT(help.out, HasSubstr(std::string(cpu)));
   }
 }
 

@@ -297,7 +297,7 @@ TEST(CallSites, NothingIsKnownWhereOtherCodeJumpsTo) {
   const Words leaves = {encode<Op::addi>(r12, kZero, 0x100), encode<Op::bc>(12, CrBit{2}, 0x1000),
                         encode<Op::addi>(r12, kZero, 0x200)};
   EXPECT_EQ(only_target(leaves + kCall), "0000000000000200");
-  // From behind, and from another function.
+  // From after the call, and from another function.
   EXPECT_EQ(only_target(kLoad + kCall + Words{encode<Op::b>(-8)}), "unknown");
   model::CodeImage image;
   image.functions.push_back({"f", {kAt}, kLoad + kCall, {}});

@@ -98,7 +98,7 @@ TEST(Reduce, APassIsNothingToReduce) {
       {"reduce", folder.write("good.case", "-- asm\nmov %r0, 1\nexit\n-- result\n1\n")});
   EXPECT_EQ(refused.exit_code, 2);
   EXPECT_NE(refused.err.find("there is nothing to reduce"), std::string::npos) << refused.err;
-  // A case that is wrong itself is no finding either.
+  // A case that is wrong itself is not a finding either.
   EXPECT_EQ(run_farcall({"reduce", folder.write("bad.case",
                                                 "-- asm\nldxdw %r0, [%r1+0]\nexit\n-- result\n"
                                                 "any\n")})
@@ -193,7 +193,7 @@ nlohmann::json done(const std::filesystem::path& folder) {
   return report;
 }
 
-// A program that loses two machines is no finding, and not the end of a night's work: its block runs
+// A program that loses two machines is not a finding, and not the end of a night's work: its block runs
 // once more, and counts once.
 TEST(Fuzz, LostMachinesCostTimeAlone) {
   const ScratchFolder folder;

@@ -155,7 +155,7 @@ TEST(StackWalk, ACopyThatIsTheEndOfTheKernelIsTheCodes) {
   EXPECT_EQ(walk.findings.front().code, ErrorCode::jit_crashed);
 }
 
-// A walk that nobody saw is no agreement: it says so.
+// A walk that nobody saw is not an agreement: it says so.
 TEST(StackWalk, WhereNoneIsSeenItSaysWhy) {
   const auto copy = walking_copy(three_functions());
   const auto unseen = [&](const kernel::Answered& answered) {

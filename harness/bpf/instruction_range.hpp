@@ -1,0 +1,58 @@
+// The instructions of a program, or of a part of it, one by one:
+//
+//   for (const SlotIndex at : instructions(program, function)) {
+//     … program.slots[at] …  // the first slot of each, though one may take two
+//   }
+#pragma once
+
+#include <iterator>
+#include <span>
+
+#include "bpf/instruction.hpp"
+#include "bpf/program.hpp"
+
+namespace farcall::bpf {
+
+class InstructionRange {
+ public:
+  class Iterator {
+   public:
+    Iterator(std::span<const Slot> slots, SlotIndex at) : slots_(slots), at_(at) {}
+
+    SlotIndex operator*() const { return at_; }
+    Iterator& operator++() {
+      at_ += slots_of(slots_[at_].opcode);
+      return *this;
+    }
+    bool operator==(std::default_sentinel_t /*end*/) const { return at_ >= slots_.size(); }
+
+   private:
+    std::span<const Slot> slots_;  // to the end of the range
+    SlotIndex at_;
+  };
+
+  // The slots stay where they are, and keep their opcodes, as long as this is used.
+  InstructionRange(std::span<const Slot> slots, SlotIndex begin) : slots_(slots), begin_(begin) {}
+
+  Iterator begin() const { return {slots_, begin_}; }
+  std::default_sentinel_t end() const { return {}; }
+
+ private:
+  std::span<const Slot> slots_;
+  SlotIndex begin_;
+};
+
+inline InstructionRange instructions(std::span<const Slot> slots) {
+  return {slots, 0};
+}
+inline InstructionRange instructions(const Program& program) {
+  return {program.slots, 0};
+}
+inline InstructionRange instructions(const Program& program, const Function& function) {
+  return {std::span(program.slots).first(function.end), function.begin};
+}
+// A loop over a temporary would read what is gone.
+InstructionRange instructions(const Program&& program) = delete;
+InstructionRange instructions(const Program&& program, const Function& function) = delete;
+
+}  // namespace farcall::bpf
