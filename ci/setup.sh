@@ -45,7 +45,7 @@ missing_packages() {
 # sudo, and asks nothing.
 install_packages() {
   local wanted=("${packages[@]}" "$@") missing
-  command -v dpkg-query >/dev/null || fail "this is no Debian system" "install by hand what these packages hold: ${wanted[*]}"
+  command -v dpkg-query >/dev/null || fail "this is not a Debian system" "install by hand what these packages hold: ${wanted[*]}"
   mapfile -t missing < <(missing_packages "${wanted[@]}")
   ((${#missing[@]} == 0)) && return
   local as_root=()

@@ -29,7 +29,7 @@ _REFUSED = 2
 _NOT_TOLD = 255
 
 
-class Unsupported(Exception):  # noqa: N818 - it is no error: the cell is skipped
+class Unsupported(Exception):  # noqa: N818 - not an error: the cell is skipped
     """To be raised by a JIT that does not do such programs: the cell is skipped with this reason."""
 
 

@@ -9,7 +9,7 @@ import pytest
 from test_reports import FAR, run
 
 TREE = Path(__file__).parents[2]
-# The package is built without farcall's own tests and benchmarks, and is no Debian package.
+# The package is built without farcall's own tests and benchmarks, and does not come from a Debian package.
 NOT_FOR_THE_WHEEL = {"libgtest-dev", "libgmock-dev", "libbenchmark-dev", "dpkg-dev"}
 TEMPLATES = sorted((TREE / "ci/templates").glob("*.yml"))
 

@@ -55,5 +55,5 @@ MORE(46, 45)
 MORE(47, 46)
 MORE(48, 47)
 
-// 5 x, the numbers of the functions that are no leaves, and 1 for each of them.
+// 5 x, the numbers of the functions that are not leaves, and 1 for each of them.
 u64 fifty(u64 x) { return f9(x) + f19(x) + f29(x) + f39(x) + f48(x); }

@@ -38,7 +38,7 @@ class SharedBytes {
     size_ = shared->size();
     data_ = std::shared_ptr<std::byte>(shared, shared->data());
   }
-  // A copy of `first`, then zeros: `size` bytes in all. Zeros are no memory of the machine's before
+  // A copy of `first`, then zeros: `size` bytes in all. Zeros take no memory of the machine before
   // somebody writes them.
   static SharedBytes of(std::span<const std::byte> first, std::size_t size) {
     SharedBytes bytes;

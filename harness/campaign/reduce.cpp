@@ -36,7 +36,7 @@ Result<FindingKind> reducible(const model::Cell& cell, const model::Verdict& ver
       (blamed != Blame::code && first.code != ErrorCode::jit_internal &&
        first.code != ErrorCode::jit_size_changed)) {
     return error(
-        fmt::format("{} is no failure of the code under test: {}", cell.name, to_string(first)));
+        fmt::format("{} is not a failure of the code under test: {}", cell.name, to_string(first)));
   }
   return kind_of(cell, verdict);
 }

@@ -56,7 +56,7 @@ std::vector<std::string> format_names() {
   return names;
 }
 
-// fmt throws where it cannot write, and the stream knows it ever after: that one output fails is no
+// fmt throws where it cannot write, and the stream knows it ever after: that one output fails is not a
 // reason for the others to end.
 template <typename Write>
 void write_to(const std::vector<std::unique_ptr<report::Report>>& reports, Write write) {

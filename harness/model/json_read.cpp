@@ -36,7 +36,7 @@ std::uint64_t read_hex(const Json& json) {
   const bool prefixed = text.starts_with("0x");
   const auto parsed = std::from_chars(text.data() + (prefixed ? 2 : 0), end, value, 16);
   if (!prefixed || parsed.ec != std::errc() || parsed.ptr != end) {
-    throw BadDocument(fmt::format("'{}' is no 64-bit number in hex; expected 0x…", text));
+    throw BadDocument(fmt::format("'{}' is not a 64-bit number in hex; expected 0x…", text));
   }
   return value;
 }

@@ -3,7 +3,7 @@
 // 8-byte instructions of power10 are in ppc64/prefixed.hpp.
 //
 // Encoder, decoder and disassembler read this table and share nothing else. A row's mask covers all
-// bits that are not operands, reserved bits included: a word with a reserved bit set is no
+// bits that are not operands, reserved bits included: a word with a reserved bit set is not an
 // instruction of this table. Where an instruction has a record form (`and.`), its Rc bit is left
 // out of the mask, and the row stands for both.
 #pragma once

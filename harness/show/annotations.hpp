@@ -9,7 +9,7 @@
 //   `lis 12, {{.*}}`    the first instruction that makes an address of a function or of memory;
 //   `...`               then for the rest of them and nops after it: JITs leave out halfwords that
 //                       are 0
-//   `...`               stubs after a function, its descriptor before it, words that are no
+//   `...`               stubs after a function, its descriptor before it, words that are not an
 //                       instruction
 // Each function begins with `func #N:`, as in the printed text: a stub looks like the beginning of
 // a function. The code of external functions is left out, as kernels do not print it.

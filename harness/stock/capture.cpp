@@ -442,7 +442,7 @@ class AnswerComparison {
     add(check::blinding_findings(blinded));
   }
 
-  // Where the bare guest does not run the code, nobody has seen where its branches go: that is no
+  // Where the bare guest does not run the code, nobody has seen where its branches go: that is not a
   // pass. What the kernel itself did is looked at all the same.
   void skip_unless_wrong() {
     if (not_repeated_->code != ErrorCode::jit_declined) {

@@ -48,7 +48,7 @@ MUTANTS = [
     ),
     # A call is wherever the bytes have one.
     Mutant("check/code_findings.cpp", "} else if (found->at != call.at) {", "} else if (found->at != found->at) {"),
-    # Reports: a failure is no line of TAP's, none of JUnit's, none of a summary, and has no bundle.
+    # Reports: a failure is missing from TAP, from JUnit and from the summary, and has no bundle.
     Mutant("report/tap.cpp", '"not ok"', '"ok"'),
     Mutant("report/junit.cpp", 'return "failure";', 'return "skipped";'),
     Mutant("report/junit.cpp", "set_value(totals.failed)", "set_value(totals.passed)"),
