@@ -3,8 +3,11 @@
 //   for (const SlotIndex at : instructions(program, function)) {
 //     … program.slots[at] …  // the first slot of each, though one may take two
 //   }
+//
+// The algorithms of std::ranges that read once take it, too.
 #pragma once
 
+#include <cstddef>
 #include <iterator>
 #include <span>
 
@@ -17,6 +20,9 @@ class InstructionRange {
  public:
   class Iterator {
    public:
+    using value_type = SlotIndex;
+    using difference_type = std::ptrdiff_t;
+
     Iterator(std::span<const Slot> slots, SlotIndex at) : slots_(slots), at_(at) {}
 
     SlotIndex operator*() const { return at_; }
@@ -24,6 +30,7 @@ class InstructionRange {
       at_ += slots_of(slots_[at_].opcode);
       return *this;
     }
+    void operator++(int) { ++*this; }
     bool operator==(std::default_sentinel_t /*end*/) const { return at_ >= slots_.size(); }
 
    private:
@@ -35,7 +42,7 @@ class InstructionRange {
   InstructionRange(std::span<const Slot> slots, SlotIndex begin) : slots_(slots), begin_(begin) {}
 
   Iterator begin() const { return {slots_, begin_}; }
-  std::default_sentinel_t end() const { return {}; }
+  static std::default_sentinel_t end() { return {}; }
 
  private:
   std::span<const Slot> slots_;

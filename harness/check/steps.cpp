@@ -128,13 +128,10 @@ class Comparison {
   }
 
   bool names_r10(const bpf::Function& function) const {
-    for (const bpf::SlotIndex at : instructions(program_, function)) {
+    return std::ranges::any_of(instructions(program_, function), [this](bpf::SlotIndex at) {
       const bpf::Slot& slot = program_.slots[at];
-      if (slot.dst == bpf::kFramePointer || slot.src == bpf::kFramePointer) {
-        return true;
-      }
-    }
-    return false;
+      return slot.dst == bpf::kFramePointer || slot.src == bpf::kFramePointer;
+    });
   }
 
   // What holds a value after the instruction.

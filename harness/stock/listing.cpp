@@ -370,15 +370,12 @@ void compare_jited(const kernel::ToolOutput& output, Comparison& comparison) {
 
 // Calls of helpers and loads of functions' addresses, which our listings do not have as bpftool's.
 bool names_more_than_functions(std::span<const bpf::Slot> slots) {
-  for (const bpf::SlotIndex i : instructions(slots)) {
+  return std::ranges::any_of(instructions(slots), [slots](bpf::SlotIndex i) {
     const bool is_helper = slots[i].opcode == kCallOpcode && slots[i].src == bpf::kHelperCall;
     const bool is_pointer =
         slots[i].opcode == bpf::kLoadImmediate64 && slots[i].src == bpf::kPseudoFunction;
-    if (is_helper || is_pointer) {
-      return true;
-    }
-  }
-  return false;
+    return is_helper || is_pointer;
+  });
 }
 
 }  // namespace

@@ -42,12 +42,9 @@ bpf::Program alone(const bpf::Program& program, const ProgramPart& part) {
 }
 
 bool makes_tail_calls(const bpf::Program& program) {
-  for (const bpf::SlotIndex i : instructions(program)) {
-    if (is_tail_call(program.slots[i])) {
-      return true;
-    }
-  }
-  return false;
+  return std::ranges::any_of(instructions(program), [&program](bpf::SlotIndex i) {
+    return is_tail_call(program.slots[i]);
+  });
 }
 
 }  // namespace farcall::stock
