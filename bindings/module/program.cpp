@@ -105,8 +105,8 @@ void bind_program(py::module_& module) {
       .def_readonly("name", &bpf::MemoryRegion::name)
       .def_readonly("address", &bpf::MemoryRegion::address)
       .def_readonly("writable", &bpf::MemoryRegion::writable)
-      .def_buffer([](bpf::MemoryRegion& self) {
-        return py::buffer_info(reinterpret_cast<unsigned char*>(self.bytes.data()),
+      .def_buffer([](const bpf::MemoryRegion& self) {
+        return py::buffer_info(reinterpret_cast<const unsigned char*>(self.bytes.data()),
                                static_cast<py::ssize_t>(self.bytes.size()), /*readonly=*/true);
       })
       .def("__len__", [](const bpf::MemoryRegion& self) { return self.bytes.size(); })

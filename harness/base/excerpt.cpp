@@ -12,6 +12,7 @@ namespace utf = boost::locale::utf;
 
 constexpr std::size_t kMost = 2000;
 constexpr std::size_t kEnd = 500;
+constexpr std::size_t kMostGoOn = 3;  // bytes of a character after its first
 
 bool goes_on(char byte) {  // a character of UTF-8
   return (static_cast<unsigned char>(byte) & 0xc0U) == 0x80U;
@@ -48,10 +49,10 @@ std::string excerpt(std::string_view message) {
   }
   std::size_t first = kMost - kEnd;
   std::size_t last = message.size() - kEnd;
-  while (first > 0 && goes_on(message[first])) {
+  for (std::size_t i = 0; i < kMostGoOn && goes_on(message[first]); ++i) {
     --first;
   }
-  while (last < message.size() && goes_on(message[last])) {
+  for (std::size_t i = 0; i < kMostGoOn && goes_on(message[last]); ++i) {
     ++last;
   }
   return fmt::format("{} … {}", readable(message.substr(0, first)), readable(message.substr(last)));

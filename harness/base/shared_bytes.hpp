@@ -38,8 +38,19 @@ class SharedBytes {
     size_ = shared->size();
     data_ = std::shared_ptr<std::byte>(shared, shared->data());
   }
-  // A copy of `first`, then zeros: `size` bytes in all. Zeros take no memory of the machine before
-  // somebody writes them.
+  SharedBytes(const SharedBytes&) = default;
+  SharedBytes& operator=(const SharedBytes&) = default;
+  SharedBytes(SharedBytes&& other) noexcept
+      : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)) {}
+  SharedBytes& operator=(SharedBytes&& other) noexcept {
+    data_ = std::move(other.data_);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+  }
+  ~SharedBytes() = default;
+
+  // A copy of `first`, then zeros: `size` bytes in all. Many zeros take no memory of the machine
+  // before somebody writes them, as a rule: calloc() need not clear what is fresh from the kernel.
   static SharedBytes of(std::span<const std::byte> first, std::size_t size) {
     SharedBytes bytes;
     if (size != 0) {
@@ -59,7 +70,7 @@ class SharedBytes {
 
   std::vector<std::byte> to_vector() const { return {begin(), end()}; }
 
-  // To be written: they are no longer those of any copy.
+  // For writing. Copies made before are not changed; the span is good until the next copy.
   std::span<std::byte> own() {
     if (data_.use_count() > 1) {
       *this = of(*this, size_);
@@ -72,11 +83,11 @@ class SharedBytes {
 
   friend bool operator==(const SharedBytes& a, const SharedBytes& b) {
     return a.size_ == b.size_ &&
-           (a.data() == b.data() || std::memcmp(a.data(), b.data(), a.size_) == 0);
+           (a.empty() || a.data() == b.data() || std::memcmp(a.data(), b.data(), a.size_) == 0);
   }
 
  private:
-  // Of many bytes, the zeros stay what `to` is, and no memory.
+  // `to` is all zeros already: pieces of zeros are not written, so that they take no memory.
   static void put(std::span<const std::byte> bytes, std::byte* to) {
     constexpr std::size_t kPiece = 65536;
     while (bytes.size() > kPiece) {

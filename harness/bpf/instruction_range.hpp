@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <iterator>
 #include <span>
+#include <vector>
 
 #include "bpf/instruction.hpp"
 #include "bpf/program.hpp"
@@ -38,7 +39,7 @@ class InstructionRange {
     SlotIndex at_;
   };
 
-  // The slots stay where they are, and keep their opcodes, as long as this is used.
+  // The slots stay where they are, and those that are still to come keep their opcodes.
   InstructionRange(std::span<const Slot> slots, SlotIndex begin) : slots_(slots), begin_(begin) {}
 
   Iterator begin() const { return {slots_, begin_}; }
@@ -59,6 +60,7 @@ inline InstructionRange instructions(const Program& program, const Function& fun
   return {std::span(program.slots).first(function.end), function.begin};
 }
 // A loop over a temporary would read what is gone.
+InstructionRange instructions(const std::vector<Slot>&& slots) = delete;
 InstructionRange instructions(const Program&& program) = delete;
 InstructionRange instructions(const Program&& program, const Function& function) = delete;
 

@@ -274,7 +274,6 @@ namespace {
 // A region for each jump table that has none yet: those of assembly.
 Result<void> add_tables(Reader& reader, const bpf::Program& program) {
   auto& regions = reader.result.data;
-  const std::size_t before = regions.size();
   for (const bpf::CodePointer& pointer : program.code_pointers) {
     const auto known = std::ranges::find(regions, pointer.region, &bpf::MemoryRegion::name);
     if (known == regions.end()) {
@@ -284,10 +283,14 @@ Result<void> add_tables(Reader& reader, const bpf::Program& program) {
                                     "grammar: expected another name",
                                     pointer.region));
       }
-      regions.push_back({.name = pointer.region, .address = {}, .bytes = {}, .writable = false});
-    }
-    if (regions.back().name == pointer.region && regions.size() > before) {
-      regions.back().bytes = SharedBytes::of(regions.back().bytes, pointer.offset + 8);
+      std::uint64_t bytes = 0;
+      for (const bpf::CodePointer& one : program.code_pointers) {
+        bytes = one.region == pointer.region ? std::max(bytes, one.offset + 8) : bytes;
+      }
+      regions.push_back({.name = pointer.region,
+                         .address = {},
+                         .bytes = SharedBytes::of({}, bytes),
+                         .writable = false});
     }
   }
   return success();

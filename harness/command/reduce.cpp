@@ -62,8 +62,14 @@ Result<std::string> reduced_text(const ReduceArguments& arguments) {
 ExitCode reduce(const ReduceArguments& arguments) {
   const Interruption interruption;
   const auto text = reduced_text(arguments);
-  if (!text && Interruption::signal() != 0) {
-    return Interruption::report("no case was written");
+  if (Interruption::signal() != 0) {
+    if (!text) {
+      return Interruption::report("no case was written");
+    }
+    const ExitCode written = write_or_report(arguments.output, text.value());
+    return written == ExitCode::passed
+               ? Interruption::report("the case fails in the same way, and may not be the smallest")
+               : written;
   }
   return text ? write_or_report(arguments.output, text.value()) : report_error(text.error());
 }

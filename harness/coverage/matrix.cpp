@@ -377,8 +377,9 @@ Result<FaultMatrix> try_faults(std::span<const Fault* const> faults,
       trials.size(), [&](std::size_t index) { return documents[trials[index].document].cell.axes; },
       [&](std::size_t index) {
         const auto [fault, document] = trials[index];
+        // Chosen were those in which it can be put: without code of them, the run was stopped.
         return std::make_shared<const model::Document>(
-            *with_fault(*faults[fault], documents[document], code_of));
+            with_fault(*faults[fault], documents[document], code_of).value_or(documents[document]));
       });
   run_all(wrong, runner, [&](const run::FinishedCell& finished) {
     if (!left_alone[finished.index]) {

@@ -111,7 +111,7 @@ class MachineRun {
     if (!suspects_.empty()) {
       return run_first_suspect();
     }
-    while (ready_.jobs.size() < kBatchJobs && more_) {
+    while (ready_.jobs.size() < kBatchJobs && more_ && !listener_.stopped()) {
       FARCALL_TRYV(prepare_next());
     }
     if (!ready_.jobs.empty() && running_.size() < vm::kMaxBatchesInFlight) {

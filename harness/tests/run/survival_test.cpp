@@ -154,6 +154,27 @@ TEST_F(BadFiles, AreRunAgainOnceTheyAreMended) {
 
 // Thousands of cells, whose reports go to files that were there before. They are few enough that a
 // sanitized build on a busy machine writes the reports well within the bound.
+// Whoever stops a run does not wait until the code of all cells that are left has been made.
+TEST(Stopped, AsksForNoMoreCells) {
+  const ScratchFolder folder;
+  const auto selected = selection::select_cells(
+      {.paths = {folder.write("one.case", "-- asm\nmov %r0, 1\nexit\n-- result\n1\n")}});
+  ASSERT_TRUE(selected) << to_string(selected.error());
+  const std::vector<model::Document> documents(1000, selected.value().documents[0]);
+  std::optional<vm::Machine> machine;
+  std::size_t asked = 0;
+  const auto next = [&asked, each = each_of(documents.size())] {
+    ++asked;
+    return each();
+  };
+  EXPECT_TRUE(run_on_machine(
+      machine, Documents(documents), {.images = farcall_binary().parent_path() / "images"},
+      {.next = next,
+       .finish = [](const FinishedCell& cell) { ADD_FAILURE() << cell.index; },
+       .stopped = [&asked] { return asked != 0; }}));
+  EXPECT_EQ(asked, 1U);
+}
+
 class Interrupted : public testing::TestWithParam<int> {};
 
 TEST_P(Interrupted, LeavesReportsOfWhatHasEnded) {
