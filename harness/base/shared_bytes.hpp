@@ -2,10 +2,11 @@
 // on its way, and few of them change it.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
 #include <initializer_list>
 #include <memory>
@@ -36,7 +37,7 @@ class SharedBytes {
       std::vector<std::byte> bytes) {  // NOLINT(google-explicit-constructor): the same value
     auto shared = std::make_shared<std::vector<std::byte>>(std::move(bytes));
     size_ = shared->size();
-    data_ = std::shared_ptr<std::byte>(shared, shared->data());
+    data_ = std::shared_ptr<std::byte[]>(shared, shared->data());
   }
   SharedBytes(const SharedBytes&) = default;
   SharedBytes& operator=(const SharedBytes&) = default;
@@ -50,11 +51,11 @@ class SharedBytes {
   ~SharedBytes() = default;
 
   // A copy of `first`, then zeros: `size` bytes in all. Many zeros take no memory of the machine
-  // before somebody writes them, as a rule: calloc() need not clear what is fresh from the kernel.
+  // before somebody writes them.
   static SharedBytes of(std::span<const std::byte> first, std::size_t size) {
     SharedBytes bytes;
     if (size != 0) {
-      bytes.data_ = allocated(std::calloc(size, 1));
+      bytes.data_ = zeros(size);
       bytes.size_ = size;
       put(first.first(std::min(first.size(), size)), bytes.data_.get());
     }
@@ -103,14 +104,21 @@ class SharedBytes {
       std::memcpy(to, bytes.data(), bytes.size());
     }
   }
-  static std::shared_ptr<std::byte> allocated(void* memory) {
-    if (memory == nullptr) {
+  // Many are the kernel's own: what malloc() has had before it would have to clear.
+  static std::shared_ptr<std::byte[]> zeros(std::size_t size) {
+    constexpr std::size_t kMany = std::size_t{1} << 20;
+    if (size < kMany) {
+      return std::make_shared<std::byte[]>(size);
+    }
+    void* const memory =
+        ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
       throw std::bad_alloc();
     }
-    return {static_cast<std::byte*>(memory), std::free};
+    return {static_cast<std::byte*>(memory), [size](std::byte* at) { ::munmap(at, size); }};
   }
 
-  std::shared_ptr<std::byte> data_;
+  std::shared_ptr<std::byte[]> data_;
   std::size_t size_ = 0;
 };
 

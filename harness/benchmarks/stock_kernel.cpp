@@ -38,9 +38,13 @@ struct Asked {
 
 Asked timed(const kernel::GuestSpec& spec, const std::vector<kernel::Question>& questions) {
   const auto begin = std::chrono::steady_clock::now();
-  auto answers = kernel::ask(spec, questions, {}, std::thread::hardware_concurrency()).value();
+  auto answers = kernel::ask(spec, questions, {}, std::thread::hardware_concurrency());
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  return {.seconds = took.count(), .answers = std::move(answers)};
+  if (!answers) {
+    fmt::print(stderr, "{}\n", to_string(answers.error()));
+    std::exit(3);
+  }
+  return {.seconds = took.count(), .answers = std::move(answers).value()};
 }
 
 void measure(const std::string& version, const std::string& path, unsigned times) {
