@@ -98,16 +98,11 @@ void bind_stages(py::module_& module) {
                            self.target ? fmt::format("{:#x}", self.target->value) : "None");
       });
 
-  module.def("interpret", &interpret_cell, py::arg("cell"),
-             "Runs the cell's program on the host. Raises ProgramError (interpreter.*).");
-  module.def("link", &link_cell, py::arg("cell"),
-             "Encodes the calls by the cell's scheme. Raises CompileError where it cannot.");
-  module.def("jit", &jit_cell, py::arg("cell"), py::arg("linked") = py::none(),
-             "Compiles the cell's program, linked by link() if `linked` is not given. Raises "
-             "CompileError.");
-  module.def("decode", &decode_image, py::arg("image"), py::arg("cell"),
-             "The call sites of any image, found in its bytes alone; `cell` gives byte order and "
-             "TOC.");
+  // What users call, and what help() says, is in farcall/stages.py.
+  module.def("interpret", &interpret_cell, py::arg("cell"));
+  module.def("link", &link_cell, py::arg("cell"));
+  module.def("jit", &jit_cell, py::arg("cell"), py::arg("linked") = py::none());
+  module.def("decode", &decode_image, py::arg("image"), py::arg("cell"));
 }
 
 }  // namespace farcall::python

@@ -178,8 +178,7 @@ void bind_verdict(py::module_& module) {
         return fmt::format("<Result {}: {}>", self.document->cell.name, repr_of(self.verdict));
       });
 
-  module.def("check", &check_document, py::arg("document"), py::arg("observations") = py::none(),
-             "The verdict on a document and what was seen of it. Pure: nothing is run.");
+  module.def("check", &check_document, py::arg("document"), py::arg("observations") = py::none());
 }
 
 }  // namespace farcall::python

@@ -134,7 +134,14 @@ Result<Listings> list_programs(const GuestSpec& spec, std::span<const GuestFile>
     files.push_back(
         {.path = file.path, .mode = S_IFREG | 0755, .bytes = std::as_bytes(std::span(file.bytes))});
   }
-  FARCALL_TRY(guest, boot(spec, files, watcher, batch(questions, wanted.nonce, spec.order)));
+  const Batch programs = batch(questions, wanted.nonce, spec.order);
+  if (programs.question_count != questions.size()) {
+    return Error{
+        .code = ErrorCode::machine_job_too_large,
+        .message = fmt::format("of {} programs to be listed, a Linux guest can be given {}",
+                               questions.size(), programs.question_count)};
+  }
+  FARCALL_TRY(guest, boot(spec, files, watcher, programs.bytes));
   Listings listings{
       .outputs = {}, .symbols = {}, .ids = {}, .answers = {}, .trouble = trouble_in(guest.log)};
   std::string_view rest = guest.reply;

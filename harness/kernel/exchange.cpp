@@ -284,6 +284,32 @@ void put_target(std::vector<std::byte>& bytes, const TailProgram& target, std::e
   put_types(bytes, types, order);
 }
 
+void put_question(std::vector<std::byte>& bytes, const Question& question, std::endian order) {
+  const TypeInformation& types = question.types;
+  put(bytes,
+      wire::KernelProgram{.slot_count = static_cast<std::uint32_t>(question.slots.size()),
+                          .region_count = static_cast<std::uint32_t>(question.regions.size()),
+                          .mode = static_cast<std::uint32_t>(question.mode),
+                          .crowd_mebibytes = question.crowd_mebibytes,
+                          .btf_bytes = static_cast<std::uint32_t>(types.btf.size()),
+                          .function_type_count = static_cast<std::uint32_t>(types.functions.size()),
+                          .line_count = static_cast<std::uint32_t>(types.lines.size()),
+                          .type = static_cast<std::uint32_t>(question.type),
+                          .as_listed = question.as_listed ? 1U : 0U,
+                          .context_bytes = static_cast<std::uint32_t>(question.context.size()),
+                          .target_count = static_cast<std::uint32_t>(question.targets.size())});
+  const std::vector<std::byte> slots = bpf::encode(question.slots, order);
+  bytes.insert(bytes.end(), slots.begin(), slots.end());
+  put_types(bytes, types, order);
+  bytes.insert(bytes.end(), question.context.begin(), question.context.end());
+  for (const Region& region : question.regions) {
+    put_region(bytes, region);
+  }
+  for (const TailProgram& target : question.targets) {
+    put_target(bytes, target, order);
+  }
+}
+
 }  // namespace
 
 std::string_view name(wire::KernelMode mode) {
@@ -291,41 +317,24 @@ std::string_view name(wire::KernelMode mode) {
   return kNames[static_cast<std::size_t>(mode)];
 }
 
-std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t nonce,
-                             std::endian order) {
-  std::vector<std::byte> bytes;
-  put(bytes, wire::KernelBatch{.magic = wire::kKernelBatchMagic,
-                               .nonce = nonce,
-                               .program_count = static_cast<std::uint32_t>(questions.size()),
-                               .byte_count = 0});
+Batch batch(std::span<const Question> questions, std::uint64_t nonce, std::endian order) {
+  Batch batch;
+  batch.bytes.resize(sizeof(wire::KernelBatch));
   for (const Question& question : questions) {
-    const TypeInformation& types = question.types;
-    put(bytes, wire::KernelProgram{
-                   .slot_count = static_cast<std::uint32_t>(question.slots.size()),
-                   .region_count = static_cast<std::uint32_t>(question.regions.size()),
-                   .mode = static_cast<std::uint32_t>(question.mode),
-                   .crowd_mebibytes = question.crowd_mebibytes,
-                   .btf_bytes = static_cast<std::uint32_t>(types.btf.size()),
-                   .function_type_count = static_cast<std::uint32_t>(types.functions.size()),
-                   .line_count = static_cast<std::uint32_t>(types.lines.size()),
-                   .type = static_cast<std::uint32_t>(question.type),
-                   .as_listed = question.as_listed ? 1U : 0U,
-                   .context_bytes = static_cast<std::uint32_t>(question.context.size()),
-                   .target_count = static_cast<std::uint32_t>(question.targets.size())});
-    const std::vector<std::byte> slots = bpf::encode(question.slots, order);
-    bytes.insert(bytes.end(), slots.begin(), slots.end());
-    put_types(bytes, types, order);
-    bytes.insert(bytes.end(), question.context.begin(), question.context.end());
-    for (const Region& region : question.regions) {
-      put_region(bytes, region);
+    const std::size_t before = batch.bytes.size();
+    put_question(batch.bytes, question, order);
+    if (batch.bytes.size() > wire::kMostBatchBytes) {
+      batch.bytes.resize(before);
+      break;
     }
-    for (const TailProgram& target : question.targets) {
-      put_target(bytes, target, order);
-    }
+    ++batch.question_count;
   }
-  const auto size = static_cast<std::uint32_t>(bytes.size());
-  store<std::uint32_t>(&bytes[offsetof(wire::KernelBatch, byte_count)], size, std::endian::little);
-  return bytes;
+  const wire::KernelBatch header{.magic = wire::kKernelBatchMagic,
+                                 .nonce = nonce,
+                                 .program_count = static_cast<std::uint32_t>(batch.question_count),
+                                 .byte_count = static_cast<std::uint32_t>(batch.bytes.size())};
+  std::memcpy(batch.bytes.data(), &header, sizeof header);
+  return batch;
 }
 
 Result<Reply> read_reply(std::span<const std::byte> bytes, std::span<const Question> questions,

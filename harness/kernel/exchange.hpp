@@ -155,9 +155,13 @@ struct Answer {
   std::vector<ProgramBegin> programs = {};
 };
 
-// As wire/kernel_batch.hpp has it, for a kernel of that byte order.
-std::vector<std::byte> batch(std::span<const Question> questions, std::uint64_t nonce,
-                             std::endian order);
+// As many of the questions, from the first on, as wire::kMostBatchBytes hold, as
+// wire/kernel_batch.hpp has them, for a kernel of that byte order.
+struct Batch {
+  std::vector<std::byte> bytes;
+  std::size_t question_count = 0;  // 0: the first alone is too large
+};
+Batch batch(std::span<const Question> questions, std::uint64_t nonce, std::endian order);
 
 // What the agent wrote: answers to the first questions, to all of them if it is whole.
 struct Reply {

@@ -261,9 +261,10 @@ namespace {
 // What one guest came to.
 struct Boot {
   Reply reply;
-  std::string trouble;     // of the kernel's log; empty: none
-  bool has_ended = false;  // by itself; else its time was up
-  std::string end;         // how, in words
+  std::size_t question_count = 0;  // that it was asked
+  std::string trouble;             // of the kernel's log; empty: none
+  bool has_ended = false;          // by itself; else its time was up
+  std::string end;                 // how, in words
 };
 
 // Why the question has no answer that a boot ended at. Only the kernel's own log says that its code
@@ -282,22 +283,24 @@ Error unanswered(const Boot& boot) {
 Result<Boot> ask_once(const GuestSpec& spec, std::span<const Question> questions,
                       const Watcher& watcher) {
   const std::uint64_t nonce = new_nonce();
-  const std::vector<std::byte> programs = batch(questions, nonce, spec.order);
-  if (programs.size() > wire::kMostBatchBytes) {
+  const Batch programs = batch(questions, nonce, spec.order);
+  if (programs.question_count == 0) {
     return error_of(ErrorCode::machine_job_too_large,
-                    fmt::format("the programs for a Linux guest have {} bytes, {} are the most",
-                                programs.size(), wire::kMostBatchBytes));
+                    fmt::format("program and memory have more than {} bytes, the most that a Linux "
+                                "guest is given",
+                                wire::kMostBatchBytes));
   }
-  FARCALL_TRY(guest, hand_over(spec, programs, watcher));
-  FARCALL_TRY(reply,
-              read_reply(std::as_bytes(std::span(guest.reply)), questions, nonce, spec.order));
+  FARCALL_TRY(guest, hand_over(spec, programs.bytes, watcher));
+  FARCALL_TRY(reply, read_reply(std::as_bytes(std::span(guest.reply)),
+                                questions.first(programs.question_count), nonce, spec.order));
   return Boot{.reply = std::move(reply),
+              .question_count = programs.question_count,
               .trouble = trouble_in(guest.log),
               .has_ended = guest.has_ended,
               .end = guest.how};
 }
 
-// One after the other, in one guest if all goes well.
+// One after the other, in one guest if all goes well and they are one batch.
 Result<std::vector<Answered>> ask_in_turn(const GuestSpec& spec,
                                           std::span<const Question> questions,
                                           const Watcher& watcher) {
@@ -305,6 +308,10 @@ Result<std::vector<Answered>> ask_in_turn(const GuestSpec& spec,
   bool is_second = false;  // boot after one that ended, and nobody said why
   while (all.size() < questions.size()) {
     auto attempt = ask_once(spec, questions.subspan(all.size()), watcher);
+    if (!attempt && attempt.error().code == ErrorCode::machine_job_too_large) {
+      all.emplace_back(std::move(attempt).error());
+      continue;
+    }
     if (!attempt) {
       const bool was_lost = attempt.error().code == ErrorCode::machine_lost &&
                             !(watcher.stopped && watcher.stopped());
@@ -320,9 +327,9 @@ Result<std::vector<Answered>> ask_in_turn(const GuestSpec& spec,
       all.emplace_back(std::move(answer));
     }
     if (booted.reply.is_whole) {
-      break;
+      continue;  // what is left did not fit
     }
-    if (all.size() == questions.size()) {
+    if (booted.reply.answers.size() == booted.question_count) {
       return error_of(ErrorCode::machine_bad_answer,
                       "the Linux guest ended after its last answer, and before it said so");
     }

@@ -53,12 +53,12 @@ std::uint64_t new_nonce();
 
 // What came of a question: the kernel's answer, or why there is none: jit.crashed, the kernel's log
 // says that it did not survive it; machine.lost or machine.timeout, the guest ended or hung at it
-// twice and its log does not say why.
+// twice and its log does not say why; machine.job-too-large, it alone is more than a guest is given.
 using Answered = Result<Answer>;
 
 // One for each question. Many questions are asked of up to `most_guests` at the same time, if they
 // are restored. A program that ends its guest is told of, and the rest is asked of another. The
-// watcher is called by several threads. The errors of boot(), and machine.job-too-large.
+// watcher is called by several threads. The errors of boot().
 Result<std::vector<Answered>> ask(const GuestSpec& spec, std::span<const Question> questions,
                                   const Watcher& watcher = {}, std::size_t most_guests = 1);
 

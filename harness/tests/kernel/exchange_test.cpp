@@ -151,7 +151,7 @@ TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
        .mode = wire::KernelMode::interpreter,
        .types = {.btf = {std::byte{5}}, .functions = {{1, 2}}, .lines = {{3, 6}}},
        .as_listed = true}};
-  const std::string bytes = text_of(batch(questions, kNonce, kOrder));
+  const std::string bytes = text_of(batch(questions, kNonce, kOrder).bytes);
   EXPECT_EQ(bytes, std::string("tabkcraf"
                                "\x21\x43\x65\x87\x78\x56\x34\x12"
                                "\1\0\0\0"
@@ -181,6 +181,21 @@ TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
                                24 + 44 + 8 + 1 + 8 + 16 + 24 + 1));
 }
 
+TEST(Exchange, ABatchHoldsAsManyAsFit) {
+  const auto of_bytes = [](std::size_t size) {
+    return Question{.slots = {{.opcode = 0x95}},
+                    .regions = {{.bytes = std::vector<std::byte>(size)}}};
+  };
+  constexpr std::size_t kHalf = wire::kMostBatchBytes / 2;
+  const std::vector<Question> three = {of_bytes(kHalf), of_bytes(kHalf - 1000), of_bytes(1000)};
+  const Batch two = batch(three, kNonce, kOrder);
+  EXPECT_EQ(two.question_count, 2U);
+  EXPECT_EQ(two.bytes, batch(std::span(three).first(2), kNonce, kOrder).bytes);
+  EXPECT_LE(two.bytes.size(), wire::kMostBatchBytes);
+  const std::vector<Question> large = {of_bytes(wire::kMostBatchBytes), of_bytes(1)};
+  EXPECT_EQ(batch(large, kNonce, kOrder).question_count, 0U);
+}
+
 TEST(Exchange, ABatchHoldsMapsAndProgramsForTailCalls) {
   const std::vector<Question> questions = {
       {.slots = {{.opcode = 0x95}},
@@ -191,7 +206,7 @@ TEST(Exchange, ABatchHoldsMapsAndProgramsForTailCalls) {
                                          .programs = {wire::kNoKernelProgram, 1}}}},
        .context = {std::byte{6}},
        .targets = {{.slots = {{.opcode = 0x07}}, .types = {}}}}};
-  const std::string bytes = text_of(batch(questions, kNonce, kOrder));
+  const std::string bytes = text_of(batch(questions, kNonce, kOrder).bytes);
   EXPECT_EQ(bytes.substr(24 + 36), std::string("\1\0\0\0"  // bytes of context, and a target
                                                "\1\0\0\0"
                                                "\x95\0\0\0\0\0\0\0"
@@ -329,7 +344,7 @@ TEST(Exchange, ABatchForABigEndianKernelHasItsByteOrder) {
       {.slots = {{.opcode = 0x85, .dst = 0, .src = 1, .offset = 2, .imm = 3}},
        .regions = {},
        .types = {.btf = {std::byte{5}}, .functions = {{1, 2}}, .lines = {{3, 6}}}}};
-  const std::string bytes = text_of(batch(questions, kNonce, std::endian::big));
+  const std::string bytes = text_of(batch(questions, kNonce, std::endian::big).bytes);
   EXPECT_EQ(bytes, std::string("tabkcraf"
                                "\x21\x43\x65\x87\x78\x56\x34\x12"
                                "\1\0\0\0"
