@@ -104,7 +104,7 @@ class SharedBytes {
       std::memcpy(to, bytes.data(), bytes.size());
     }
   }
-  // Many are the kernel's own: what malloc() has had before it would have to clear.
+  // Many come fresh from the kernel: malloc() would have to clear what it has had before.
   static std::shared_ptr<std::byte[]> zeros(std::size_t size) {
     constexpr std::size_t kMany = std::size_t{1} << 20;
     if (size < kMany) {
