@@ -65,7 +65,7 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
           cells[i].cell->cell.program->functions.size() < 2) {
         continue;
       }
-      auto copy = walking_copy(*cells[i].cell);
+      auto copy = walking_copy(*cells[i].cell, kernel.asked.facts.order());
       if (!copy) {
         walks[i].unseen = copy.error().message;
         continue;
