@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 
@@ -12,6 +13,7 @@
 #include "bpf/instruction.hpp"
 #include "bpf/instruction_range.hpp"
 #include "decode/call_sites.hpp"
+#include "run/pipeline.hpp"
 #include "stock/capture.hpp"
 #include "stock/document.hpp"
 #include "stock/programs.hpp"
@@ -149,14 +151,18 @@ std::optional<Grown> grown(const std::vector<bpf::Slot>& slots,
   return all;
 }
 
+// Where no tail call may lead to the very first function again, its walks would say nothing.
+bool is_observed(const bpf::Program& program, std::uint32_t function) {
+  return function != 0 || makes_tail_calls(program);
+}
+
 // Turns one program of a cell into its copy. jit.declined: a jump would be too long.
 Result<void> instrument(const bpf::Program& program, const ProgramPart& part, std::uint32_t region,
                         std::endian order, std::vector<bpf::Slot>& slots,
                         kernel::TypeInformation& types) {
   std::vector<std::vector<bpf::Slot>> inserted(slots.size());
   for (std::uint32_t f = part.first_function; f < part.end_function; ++f) {
-    // Where no tail call may lead to the very first function again, its walks would say nothing.
-    if (f == 0 && !makes_tail_calls(program)) {
+    if (!is_observed(program, f)) {
       continue;
     }
     for (const bpf::SlotIndex at : instructions(program, program.functions[f])) {
@@ -214,8 +220,7 @@ model::Finding mismatch(const std::string& what) {
 }
 
 // Why the answer tells of no walk; empty: it does.
-std::string why_unseen(const WalkingCopy& copy, const kernel::Answered& answered,
-                       std::endian order) {
+std::string why_unseen(const WalkingCopy& copy, const kernel::Answered& answered) {
   if (!answered) {
     return answered.error().message;
   }
@@ -234,10 +239,10 @@ std::string why_unseen(const WalkingCopy& copy, const kernel::Answered& answered
       answer.regions.size() != copy.question.regions.size()) {
     return "the kernel does not say which functions it has";
   }
-  return walks_in(answer, order).empty() ? "no function that the program calls has returned" : "";
+  return {};
 }
 
-// Follows walks from the inside, see the header.
+// Compares walks with what is expected of them, see the header.
 class WalkReader {
  public:
   WalkReader(const WalkingCopy& copy, const kernel::Answer& answer,
@@ -245,25 +250,15 @@ class WalkReader {
       : program_(*copy.program),
         numbers_(numbers(answer)),
         image_(kernel_image(answer, names(program_, numbers_), facts)),
-        sites_(decode::call_sites(image_, {.endian = facts.endian, .toc = facts.toc})),
-        parts_(program_parts(program_)),
-        tail_called_(parts_.size()) {
-    for (const kernel::Region& region : copy.question.regions) {
-      for (const std::uint32_t number : region.map ? region.map->programs : kNone) {
-        if (number < parts_.size()) {
-          tail_called_[number] = true;
-        }
-      }
-    }
-  }
+        sites_(decode::call_sites(image_, {.endian = facts.endian, .toc = facts.toc})) {}
 
   // What is wrong in it; empty: nothing.
-  std::string wrong_in(const Walk& walk) const {
+  std::string wrong_in(const Walk& walk, const Frames& expected) const {
     if (walk.returned < 0) {
       return fmt::format("bpf_get_stack fails with {}", walk.returned);
     }
-    std::optional<std::uint32_t> inner;  // the function shown before; empty: the helper
-    bool is_after_kernel = true;         // a frame that is not the program's is between
+    std::size_t shown = 0;        // of the expected frames
+    bool is_after_kernel = true;  // a frame that is not the program's is between
     for (const GuestAddress address : walk.addresses) {
       if (!is_programs(address)) {
         is_after_kernel = true;
@@ -273,25 +268,30 @@ class WalkReader {
       if (site == nullptr) {
         return fmt::format("it shows {}, which no call returns to", to_string(address));
       }
-      const std::uint32_t function = numbers_[site->site.function];
-      if (!(inner ? leads_to(*site, *inner, is_after_kernel) : calls_helper(*site))) {
-        return fmt::format("it shows {} in {}, where a call returns that is not of {}",
-                           to_string(address), name(function), whose_call(inner));
+      const std::string place =
+          fmt::format("it shows {} in {}", to_string(address), name(numbers_[site->site.function]));
+      if (shown == expected.size()) {
+        return fmt::format("{}, beyond {}, which nobody called", place,
+                           name(expected.back().function));
       }
-      inner = function;
+      if (numbers_[site->site.function] != expected[shown].function) {
+        return fmt::format("{}, where {} is under way", place, name(expected[shown].function));
+      }
+      const FrameUnderWay* const inner = shown == 0 ? nullptr : &expected[shown - 1];
+      if (!(inner == nullptr ? calls_helper(*site) : enters(*site, *inner, is_after_kernel))) {
+        return fmt::format("{}, where a call returns that is not of {}", place,
+                           inner == nullptr ? "bpf_trace_printk" : name(inner->called));
+      }
+      ++shown;
       is_after_kernel = false;
     }
-    if (!inner) {
-      return "it shows no function of the program";
-    }
-    return walk.is_cut_off() || may_be_the_last(*inner)
+    return shown == expected.size() || walk.is_cut_off()
                ? ""
-               : fmt::format("it ends in {}, and not in the first function", name(*inner));
+               : fmt::format("it does not show {}, which is under way",
+                             name(expected[shown].function));
   }
 
  private:
-  static const std::vector<std::uint32_t> kNone;
-
   // The verifier may have taken functions away.
   static std::vector<std::uint32_t> numbers(const kernel::Answer& answer) {
     std::vector<std::uint32_t> all;
@@ -332,83 +332,100 @@ class WalkReader {
     return site.target && !is_programs(*site.target);
   }
 
-  // Whether a frame of that function is inside of the one with the site.
-  bool is_entered_from(const model::DecodedCall& site, std::uint32_t function,
-                       bool is_after_kernel) const {
+  // The verifier may have put a loop in place of a helper that calls a function back.
+  bool enters(const model::DecodedCall& site, const FrameUnderWay& inner,
+              bool is_after_kernel) const {
     if (is_after_kernel) {
-      return calls_helper(site) && loads_address(numbers_[site.site.function], function);
+      return inner.by_helper && calls_helper(site);
     }
-    const auto code = std::ranges::find(numbers_, function);
+    const auto code = std::ranges::find(numbers_, inner.called);
     return site.target && code != numbers_.end() &&
            is_in(image_.functions[static_cast<std::size_t>(code - numbers_.begin())], *site.target);
-  }
-
-  // The same, of one that a tail call may have entered in place of another.
-  bool leads_to(const model::DecodedCall& site, std::uint32_t inner, bool is_after_kernel) const {
-    if (!is_program(program_, inner)) {
-      return is_entered_from(site, inner, is_after_kernel);
-    }
-    for (std::uint32_t f = 0; f < program_.functions.size(); ++f) {
-      if (!is_program(program_, f) && is_tail_called(inner) && tail_calls_in(f) &&
-          is_entered_from(site, f, is_after_kernel)) {
-        return true;
-      }
-    }
-    return false;
-  }
-
-  bool may_be_the_last(std::uint32_t function) const {
-    return function == 0 ||
-           (is_program(program_, function) && is_tail_called(function) && tail_calls_in(0));
-  }
-
-  // Whether an array of programs has the one that begins with that function.
-  bool is_tail_called(std::uint32_t function) const {
-    return tail_called_[part_of(parts_, function)];
-  }
-
-  bool tail_calls_in(std::uint32_t function) const {
-    return std::ranges::any_of(
-        instructions(program_, program_.functions[function]),
-        [this](bpf::SlotIndex at) { return is_tail_call(program_.slots[at]); });
-  }
-
-  bool loads_address(std::uint32_t function, std::uint32_t pointee) const {
-    return std::ranges::any_of(
-        instructions(program_, program_.functions[function]), [&](bpf::SlotIndex at) {
-          const bpf::Slot& slot = program_.slots[at];
-          return is_function_pointer(slot) &&
-                 std::int64_t{at} + 1 + slot.imm == program_.functions[pointee].begin;
-        });
-  }
-
-  std::string whose_call(std::optional<std::uint32_t> inner) const {
-    if (!inner) {
-      return "bpf_trace_printk";
-    }
-    return is_program(program_, *inner)
-               ? fmt::format("a function that makes a tail call to {}", name(*inner))
-               : name(*inner);
   }
 
   const bpf::Program& program_;
   std::vector<std::uint32_t> numbers_;  // in the program, of each function that the kernel has
   model::CodeImage image_;
   std::vector<model::DecodedCall> sites_;
-  std::vector<ProgramPart> parts_;
-  std::vector<bool> tail_called_;  // of each part
 };
 
-const std::vector<std::uint32_t> WalkReader::kNone = {};
+// Which functions are under way, as the interpreter goes on.
+class FrameWatcher {
+ public:
+  explicit FrameWatcher(const bpf::Program& program) : program_(program) {}
+
+  void operator()(const bpf::InterpreterStep& step) {
+    const std::uint32_t function = function_with(step.slot);
+    while (!frames_.empty() && frames_.back().depth > step.depth) {
+      frames_.pop_back();
+    }
+    // A helper is a frame of the interpreter's, too. It may call back again as soon as a function has
+    // returned.
+    const bool is_new = frames_.empty() || frames_.back().depth < step.depth;
+    if (is_new) {
+      const bool by_helper = !frames_.empty() && step.depth - frames_.back().depth > 1;
+      frames_.push_back({.depth = step.depth,
+                         .last = step.slot,
+                         .frame = {.called = function, .by_helper = by_helper}});
+    } else if (returns(frames_.back().last)) {
+      frames_.back().frame.called = function;
+    }
+    frames_.back().last = step.slot;
+    frames_.back().frame.function = function;
+    if (returns(step.slot) && is_observed(program_, function) && seen_.size() < kMostWalks) {
+      Frames frames;
+      for (const One& one : frames_) {
+        frames.insert(frames.begin(), one.frame);
+      }
+      seen_.push_back(std::move(frames));
+    }
+  }
+
+  const std::vector<Frames>& seen() const { return seen_; }
+
+ private:
+  struct One {
+    std::uint32_t depth = 0;
+    bpf::SlotIndex last = 0;  // that it executed
+    FrameUnderWay frame;
+  };
+
+  bool returns(bpf::SlotIndex slot) const { return program_.slots[slot].opcode == kExitOpcode; }
+
+  std::uint32_t function_with(bpf::SlotIndex slot) const {
+    const auto after =
+        std::ranges::upper_bound(program_.functions, slot, {}, &bpf::Function::begin);
+    return static_cast<std::uint32_t>(after - program_.functions.begin()) - 1;
+  }
+
+  const bpf::Program& program_;
+  std::vector<One> frames_;
+  std::vector<Frames> seen_;
+};
 
 }  // namespace
 
-Result<WalkingCopy> walking_copy(const LinuxCell& linux_cell, std::endian order) {
-  WalkingCopy copy{.question = linux_cell.question, .program = linux_cell.cell.program};
+Result<std::vector<Frames>> expected_walks(const LinuxCell& linux_cell) {
+  model::Cell cell = linux_cell.cell;
+  if (linux_cell.context) {
+    cell.arguments[0] = cell.memory[*linux_cell.context].address.value;
+  }
+  FrameWatcher watcher(*cell.program);
+  if (auto run = run::interpretation(cell, std::ref(watcher)); !run) {
+    return no_copy(run.error().message);
+  }
+  return watcher.seen();
+}
+
+Result<WalkingCopy> walking_copy(const LinuxCell& linux_cell, std::vector<Frames> expected,
+                                 std::endian order) {
+  WalkingCopy copy{.question = linux_cell.question,
+                   .program = linux_cell.cell.program,
+                   .expected = std::move(expected)};
   const bpf::Program& program = *copy.program;
   const auto region = static_cast<std::uint32_t>(copy.question.regions.size());
-  if (program.functions.size() < 2) {
-    return no_copy("the program calls no function of its own");
+  if (copy.expected.empty()) {
+    return no_copy("no function that the program calls returns");
   }
   if (region >= wire::kMostKernelRegions) {
     return no_copy("the program has as many regions of memory as there can be");
@@ -432,12 +449,18 @@ StackWalk stack_walk(const WalkingCopy& copy, const kernel::Answered& answered,
                           fmt::format("{}: {}", kWalkingCopy, answered.error().message)}},
             .unseen = {}};
   }
-  if (std::string why = why_unseen(copy, answered, facts.order()); !why.empty()) {
+  if (std::string why = why_unseen(copy, answered); !why.empty()) {
     return {.findings = {}, .unseen = fmt::format("{}{}", kNoWalk, why)};
   }
+  const std::vector<Walk> walks = walks_in(answered.value(), facts.order());
+  if (walks.size() != copy.expected.size()) {
+    return {.findings = {mismatch(fmt::format("there are {} walks, and {} returns", walks.size(),
+                                              copy.expected.size()))},
+            .unseen = {}};
+  }
   const WalkReader reader(copy, answered.value(), facts);
-  for (const Walk& walk : walks_in(answered.value(), facts.order())) {
-    if (const std::string wrong = reader.wrong_in(walk); !wrong.empty()) {
+  for (std::size_t i = 0; i < walks.size(); ++i) {
+    if (const std::string wrong = reader.wrong_in(walks[i], copy.expected[i]); !wrong.empty()) {
       return {.findings = {mismatch(wrong)}, .unseen = {}};
     }
   }

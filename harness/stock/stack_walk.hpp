@@ -6,17 +6,16 @@
 // and callbacks do not have. Another program observes these calls, and has the kernel walk the
 // stack from there, into a region of memory that the copy has.
 //
-// Of the program's own frames such a walk shows, from the inside:
-//   - the call of bpf_trace_printk;
-//   - of a function that another calls, that call, and nothing between the two;
-//   - of one that a helper calls back, frames of the kernel, and a call of a helper in a function
-//     that loads its address;
-//   - of the first function of a program, nothing more, if the kernel entered it. If a tail call did,
-//     the frame of the function that made it is gone: the call of that function follows, or nothing,
-//     if it was the first that the kernel entered.
+// The interpreter says which functions are under way at each of these returns. The walk has to show,
+// from the inside, one address for each, where a call returns:
+//   - that of bpf_trace_printk;
+//   - of a function that another called, with no frame between the two: the frame of a function that
+//     has made a tail call is gone, and that of the program it led to is in its place;
+//   - of a helper that called a function back, with the kernel's frames between.
 #pragma once
 
 #include <bit>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,14 +33,28 @@ namespace farcall::stock {
 inline constexpr const char* kWalkingCopy =
     "a copy of the program, in which functions have the stack walked before they return";
 
+struct FrameUnderWay {
+  std::uint32_t function = 0;  // that runs
+  std::uint32_t called = 0;    // that was called; a tail call has put the other one in its place
+  bool by_helper = false;      // it was called back
+
+  friend bool operator==(const FrameUnderWay&, const FrameUnderWay&) = default;
+};
+using Frames = std::vector<FrameUnderWay>;  // the innermost first
+
+// At the first returns, as many as walks are looked at. jit.declined: the interpreter fails.
+Result<std::vector<Frames>> expected_walks(const LinuxCell& linux_cell);
+
 struct WalkingCopy {
   kernel::Question question;
   std::shared_ptr<const bpf::Program> program;  // without what the copy has more
+  std::vector<Frames> expected;
 };
 
-// The copy of a cell's program, for a kernel of that byte order. jit.declined, why there is none: it
-// has one function only, or a jump would be too long.
-Result<WalkingCopy> walking_copy(const LinuxCell& linux_cell, std::endian order);
+// The copy of a cell's program, for a kernel of that byte order, of which these walks are expected.
+// jit.declined, why there is none: no function that is called returns, or a jump would be too long.
+Result<WalkingCopy> walking_copy(const LinuxCell& linux_cell, std::vector<Frames> expected,
+                                 std::endian order);
 
 // What came of it: what is wrong in the walks (stack.mismatch, jit.crashed), or why none was seen.
 struct StackWalk {

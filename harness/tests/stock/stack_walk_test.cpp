@@ -9,16 +9,20 @@
 #include <vector>
 
 #include "base/byte_order.hpp"
+#include "selection/select.hpp"
+#include "tests/program.hpp"
 
 namespace farcall::stock::stack_walk_test {
 namespace {
 
 using bpf::Slot;
+using testing::ElementsAre;
 using testing::ElementsAreArray;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr std::endian kOrder = std::endian::little;
+const std::vector<Frames> kOneWalk = {{{.function = 1, .called = 1}, {}}};
 
 LinuxCell cell_of(bpf::Program program) {
   LinuxCell cell;
@@ -62,26 +66,21 @@ LinuxCell callback() {
   return cell_of(std::move(program));
 }
 
-// The array has next and main. main makes a tail call itself, or calls a function that does.
-LinuxCell tail_call(bool by_local) {
+// main calls local, which makes a tail call to next.
+LinuxCell tail_call() {
   bpf::Program program;
   program.slots = {
-      {.opcode = 0x85, .src = 1, .imm = 1},                    // main: call local
-      {.opcode = 0x95},                                        // exit
-      {.opcode = 0x85, .imm = by_local ? bpf::kTailCall : 7},  // local: a tail call
-      {.opcode = 0x95},                                        // exit
-      {.opcode = 0x95},                                        // next: exit
+      {.opcode = 0x85, .src = 1, .imm = 1},     // main: call local
+      {.opcode = 0x95},                         // exit
+      {.opcode = 0x85, .imm = bpf::kTailCall},  // local: the tail call
+      {.opcode = 0x95},                         // exit
+      {.opcode = 0x95},                         // next: exit
   };
-  if (!by_local) {
-    program.slots[1] = {.opcode = 0x85, .imm = bpf::kTailCall};
-  }
   program.functions = {{.name = "main", .begin = 0, .end = 2},
                        {.name = "local", .begin = 2, .end = 4},
                        {.name = "next", .begin = 4, .end = 5, .begins_program = true}};
   LinuxCell cell = cell_of(program);
   cell.question.slots.resize(4);
-  cell.question.regions[0].map = {
-      .type = wire::KernelMapType::programs, .entries = 2, .programs = {1, 0}};
   cell.question.targets = {{.slots = {{.opcode = 0x95}}}};
   return cell;
 }
@@ -102,7 +101,7 @@ std::vector<Slot> and_then(std::vector<Slot> slots, const std::vector<Slot>& mor
 }
 
 TEST(WalkingCopy, EachFunctionThatIsCalledIsObservedBeforeItReturns) {
-  const auto copy = walking_copy(three_functions(), kOrder);
+  const auto copy = walking_copy(three_functions(), kOneWalk, kOrder);
   ASSERT_TRUE(copy) << copy.error().message;
   std::vector<Slot> expected = {
       {.opcode = 0x85, .src = 1, .imm = 1},
@@ -127,7 +126,7 @@ TEST(WalkingCopy, EachFunctionThatIsCalledIsObservedBeforeItReturns) {
 }
 
 TEST(WalkingCopy, TheAddressOfACallbackMovesWithIt) {
-  const auto copy = walking_copy(callback(), kOrder);
+  const auto copy = walking_copy(callback(), kOneWalk, kOrder);
   ASSERT_TRUE(copy) << copy.error().message;
   LinuxCell cell = callback();
   cell.question.slots.pop_back();
@@ -136,7 +135,7 @@ TEST(WalkingCopy, TheAddressOfACallbackMovesWithIt) {
 }
 
 TEST(WalkingCopy, OfProgramsWithTailCallsEachFunctionIsObserved) {
-  const auto copy = walking_copy(tail_call(true), kOrder);
+  const auto copy = walking_copy(tail_call(), kOneWalk, kOrder);
   ASSERT_TRUE(copy) << copy.error().message;
   const kernel::Question& question = copy.value().question;
   std::vector<Slot> expected = {{.opcode = 0x85, .src = 1, .imm = 7}};
@@ -148,19 +147,70 @@ TEST(WalkingCopy, OfProgramsWithTailCallsEachFunctionIsObserved) {
   EXPECT_EQ(question.targets[0].types.functions.size(), 1U);
 }
 
-TEST(WalkingCopy, ThereIsNoneOfAProgramOfOneFunctionOrWithTooLongAJump) {
+TEST(WalkingCopy, ThereIsNoneIfNothingReturnsOrAJumpIsTooLong) {
   bpf::Program program;
   program.slots = {{.opcode = 0x95}};
   program.functions = {{.name = "main", .begin = 0, .end = 1}};
-  EXPECT_FALSE(walking_copy(cell_of(program), kOrder));
+  EXPECT_FALSE(walking_copy(cell_of(program), {}, kOrder));
 
   program.functions.push_back({.name = "far", .begin = 1, .end = 32771});
   program.slots.resize(32771, {.opcode = 0xb7});
   program.slots[1] = {.opcode = 0x05, .offset = 32767};
   program.slots[3] = {.opcode = 0x95};
-  const auto copy = walking_copy(cell_of(program), kOrder);
+  const auto copy = walking_copy(cell_of(program), kOneWalk, kOrder);
   ASSERT_FALSE(copy);
   EXPECT_THAT(copy.error().message, HasSubstr("a jump would be too long"));
+}
+
+// What the interpreter has under way, of a case for a kernel.
+std::vector<Frames> frames_of(const std::string& text) {
+  const tests::ScratchFolder folder;
+  const auto selected = selection::select_cells({.paths = {folder.write("one.case", text)}});
+  EXPECT_TRUE(selected && selected.value().bad.empty()) << text;
+  const auto frames = expected_walks(linux_cells(selected.value().documents, {}).front());
+  EXPECT_TRUE(frames) << frames.error().message;
+  return frames ? frames.value() : std::vector<Frames>{};
+}
+
+constexpr FrameUnderWay plain(std::uint32_t function) {
+  return {.function = function, .called = function};
+}
+
+TEST(ExpectedWalks, FunctionsThatAreCalled) {
+  EXPECT_THAT(frames_of("-- asm\ncall local f\ncall local g\nexit\nf:\ncall local g\nexit\n"
+                        "g:\nmov %r0, 0\nexit\n-- result\n0\n"),
+              ElementsAre(Frames{plain(2), plain(1), plain(0)}, Frames{plain(1), plain(0)},
+                          Frames{plain(2), plain(0)}));
+}
+
+TEST(ExpectedWalks, AsManyAsAreLookedAt) {
+  EXPECT_EQ(frames_of("-- asm\nmov %r6, 20\nagain:\ncall local f\nadd %r6, -1\n"
+                      "jne %r6, 0, again\nexit\nf:\nmov %r0, 0\nexit\n-- result\n0\n")
+                .size(),
+            16U);
+}
+
+TEST(ExpectedWalks, FunctionsThatAHelperCallsBack) {
+  constexpr FrameUnderWay kBack = {.function = 1, .called = 1, .by_helper = true};
+  EXPECT_THAT(frames_of("-- helper 181 loop\n-- asm\nmov %r1, 2\nlddw %r2, local back\nmov %r3, 0\n"
+                        "mov %r4, 0\ncall 181\nexit\nback:\ncall local f\nexit\n"
+                        "f:\nmov %r0, 0\nexit\n-- result\n2\n"),
+              ElementsAre(Frames{plain(2), kBack, plain(0)}, Frames{kBack, plain(0)},
+                          Frames{plain(2), kBack, plain(0)}, Frames{kBack, plain(0)}));
+}
+
+// main calls sub, which makes a tail call to other, and makes one itself then.
+TEST(ExpectedWalks, ProgramsThatTailCallsLeadTo) {
+  constexpr FrameUnderWay kInSub = {.function = 2, .called = 1};
+  constexpr FrameUnderWay kInMain = {.function = 2, .called = 0};
+  EXPECT_THAT(frames_of("-- regs\nr2 = addr(jumps)\n-- asm\nmov %r6, %r1\nmov %r7, %r2\n"
+                        "call local sub\nmov %r1, %r6\nmov %r2, %r7\nmov %r3, 0\ncall 12\nexit\n"
+                        "sub:\nmov %r3, 0\ncall 12\nexit\n"
+                        "-- program other\ncall local deeper\nexit\n"
+                        "deeper:\nmov %r0, 5\nexit\n"
+                        "-- array jumps size=1\n0 = other\n-- result\n5\n"),
+              ElementsAre(Frames{plain(3), kInSub, plain(0)}, Frames{kInSub, plain(0)},
+                          Frames{plain(3), kInMain}, Frames{kInMain}));
 }
 
 constexpr std::uint64_t kFirst = 0xc008000000001000;
@@ -205,94 +255,98 @@ kernel::Answer answer(const std::vector<std::uint64_t>& calls, const Walks& walk
   return said;
 }
 
-std::string found(const LinuxCell& cell, const std::vector<std::uint64_t>& calls,
-                  const Walks& walks) {
-  const auto copy = walking_copy(cell, kOrder);
+std::string found(const LinuxCell& cell, const std::vector<Frames>& expected,
+                  const std::vector<std::uint64_t>& calls, const Walks& walks) {
+  const auto copy = walking_copy(cell, expected, kOrder);
   const StackWalk walk = stack_walk(copy.value(), answer(calls, walks), {});
   EXPECT_EQ(walk.unseen, "");
   return walk.findings.empty() ? "" : walk.findings.front().text;
 }
 
 const std::vector<std::uint64_t> kNestedCalls = {kSecond, kThird, kHelper};
+const Frames kInOuter = {plain(1), plain(0)};
+const Frames kInLeaf = {plain(2), plain(1), plain(0)};
 
 TEST(StackWalk, ExactlyTheCallsUnderWay) {
-  const auto shown = [](const std::vector<std::uint64_t>& walk) {
-    return found(three_functions(), kNestedCalls, {walk});
+  const auto shown = [](const Frames& expected, const std::vector<std::uint64_t>& walk) {
+    return found(three_functions(), {expected}, kNestedCalls, {walk});
   };
-  EXPECT_EQ(shown({kKernel, kThird + kAfterSecond, kSecond + kAfter, kFirst + kAfter, kKernel}),
-            "");
-  EXPECT_EQ(shown({kKernel, kSecond + kAfterSecond, kFirst + kAfter, kKernel}), "");
-  EXPECT_THAT(shown({kKernel, kThird + kAfterSecond, kFirst + kAfter, kKernel}),
-              HasSubstr("that is not of leaf"));
-  EXPECT_THAT(shown({kKernel, kSecond + kAfter, kFirst + kAfter, kKernel}),
+  const std::vector<std::uint64_t> leaf = {kKernel, kThird + kAfterSecond, kSecond + kAfter,
+                                           kFirst + kAfter, kKernel};
+  const std::vector<std::uint64_t> outer = {kKernel, kSecond + kAfterSecond, kFirst + kAfter,
+                                            kKernel};
+  EXPECT_EQ(shown(kInLeaf, leaf), "");
+  EXPECT_EQ(shown(kInOuter, outer), "");
+  EXPECT_THAT(shown(kInLeaf, outer), HasSubstr("in outer, where leaf is under way"));
+  EXPECT_THAT(shown(kInOuter, leaf), HasSubstr("in leaf, where outer is under way"));
+  EXPECT_THAT(shown(kInOuter, {kKernel, kSecond + kAfter, kFirst + kAfter, kKernel}),
               HasSubstr("that is not of bpf_trace_printk"));
-  EXPECT_THAT(shown({kKernel, kThird + kAfterSecond, kSecond + kAfter, kKernel}),
-              HasSubstr("it ends in outer"));
-  EXPECT_THAT(shown({kKernel, kThird + kAfterSecond, kSecond, kFirst + kAfter, kKernel}),
+  EXPECT_THAT(shown(kInOuter, {kKernel, kSecond + kAfterSecond, kFirst + kAfterSecond, kKernel}),
+              HasSubstr("in main, where a call returns that is not of outer"));
+  EXPECT_THAT(shown(kInOuter, {kKernel, kSecond + kAfterSecond, kFirst, kKernel}),
               HasSubstr("which no call returns to"));
-  EXPECT_THAT(shown({kKernel}), HasSubstr("no function of the program"));
+  EXPECT_THAT(shown(kInOuter, {kKernel, kSecond + kAfterSecond, kKernel}),
+              HasSubstr("it does not show main"));
+  EXPECT_THAT(shown(kInOuter, {kKernel, kSecond + kAfterSecond, kFirst + kAfter, kFirst + kAfter}),
+              HasSubstr("beyond main"));
 }
 
 TEST(StackWalk, NothingIsBetweenAFunctionAndItsCaller) {
-  EXPECT_THAT(found(three_functions(), kNestedCalls,
-                    {{kKernel, kThird + kAfterSecond, kKernel, kSecond + kAfter, kFirst + kAfter,
-                      kKernel}}),
-              HasSubstr("in outer, where a call returns that is not of leaf"));
+  EXPECT_THAT(found(three_functions(), {kInOuter}, kNestedCalls,
+                    {{kKernel, kSecond + kAfterSecond, kKernel, kFirst + kAfter, kKernel}}),
+              HasSubstr("in main, where a call returns that is not of outer"));
 }
 
 TEST(StackWalk, EachWalkCounts) {
   const std::vector<std::uint64_t> right = {kKernel, kSecond + kAfterSecond, kFirst + kAfter};
-  EXPECT_EQ(found(three_functions(), kNestedCalls, {right, right}), "");
-  EXPECT_THAT(found(three_functions(), kNestedCalls, {right, {kKernel, kSecond + kAfterSecond}}),
-              HasSubstr("it ends in outer"));
+  EXPECT_EQ(found(three_functions(), {kInOuter, kInOuter}, kNestedCalls, {right, right}), "");
+  EXPECT_THAT(found(three_functions(), {kInOuter, kInOuter}, kNestedCalls,
+                    {right, {kKernel, kSecond + kAfterSecond}}),
+              HasSubstr("it does not show main"));
+  EXPECT_THAT(found(three_functions(), {kInOuter, kInOuter}, kNestedCalls, {right}),
+              HasSubstr("there are 1 walks, and 2 returns"));
 }
 
 TEST(StackWalk, WhatIsCutOffHasNoEnd) {
   std::vector<std::uint64_t> deep(127, kKernel);
   deep.back() = kSecond + kAfterSecond;
-  EXPECT_EQ(found(three_functions(), kNestedCalls, {deep}), "");
-  deep.pop_back();
-  EXPECT_THAT(found(three_functions(), kNestedCalls, {deep}),
-              HasSubstr("no function of the program"));
+  EXPECT_EQ(found(three_functions(), {kInOuter}, kNestedCalls, {deep}), "");
+  deep.erase(deep.begin());
+  EXPECT_THAT(found(three_functions(), {kInOuter}, kNestedCalls, {deep}),
+              HasSubstr("it does not show main"));
 }
 
 TEST(StackWalk, AfterACallbackComesTheCallOfItsHelper) {
-  const std::vector<std::uint64_t> calls = {kHelper, kHelper};
-  EXPECT_EQ(found(callback(), calls,
-                  {{kKernel, kSecond + kAfterSecond, kKernel, kFirst + kAfter, kKernel}}),
-            "");
-  EXPECT_THAT(
-      found(callback(), calls, {{kKernel, kSecond + kAfterSecond, kFirst + kAfter, kKernel}}),
-      HasSubstr("that is not of leaf"));
-  // A helper that main gives no function.
-  EXPECT_THAT(found(three_functions(), kNestedCalls,
-                    {{kKernel, kSecond + kAfterSecond, kKernel, kFirst + kAfterSecond, kKernel}}),
-              HasSubstr("that is not of outer"));
+  const std::vector<Frames> back = {{{.function = 1, .called = 1, .by_helper = true}, plain(0)}};
+  const std::vector<std::uint64_t> by_helper = {kKernel, kSecond + kAfterSecond, kKernel,
+                                                kFirst + kAfter};
+  const std::vector<std::uint64_t> at_once = {kKernel, kSecond + kAfterSecond, kFirst + kAfter};
+  EXPECT_EQ(found(callback(), back, {kHelper, kHelper}, {by_helper}), "");
+  EXPECT_THAT(found(callback(), back, {kHelper, kHelper}, {at_once}),
+              HasSubstr("that is not of leaf"));
+  // The verifier may put a loop in place of the helper.
+  EXPECT_EQ(found(callback(), back, {kSecond, kHelper}, {at_once}), "");
+  // What nobody gave to a helper.
+  EXPECT_THAT(found(callback(), {kInOuter}, {kHelper, kHelper}, {by_helper}),
+              HasSubstr("that is not of leaf"));
 }
 
 TEST(StackWalk, WhoMadeATailCallIsGone) {
   const std::vector<std::uint64_t> calls = {kSecond, kHelper, kHelper};
-  const std::vector<std::uint64_t> next_alone = {kKernel, kThird + kAfterSecond, kKernel};
-  const std::vector<std::uint64_t> under_main = {kKernel, kThird + kAfterSecond, kFirst + kAfter,
-                                                 kKernel};
-  EXPECT_EQ(found(tail_call(false), calls, {next_alone}), "");
-  EXPECT_THAT(found(tail_call(false), calls, {under_main}),
-              HasSubstr("that is not of a function that makes a tail call to next"));
-  EXPECT_EQ(found(tail_call(true), calls, {under_main}), "");
-  EXPECT_THAT(found(tail_call(true), calls, {next_alone}), HasSubstr("it ends in next"));
-  // Once more, from main to itself.
-  EXPECT_EQ(
-      found(tail_call(true), calls, {{kKernel, kFirst + kAfterSecond, kFirst + kAfter, kKernel}}),
-      "");
-  // No array has that program.
-  LinuxCell cell = tail_call(true);
-  cell.question.regions[0].map->programs = {0};
-  EXPECT_THAT(found(cell, calls, {under_main}), HasSubstr("that is not of a function"));
+  const std::vector<Frames> expected = {{{.function = 2, .called = 1}, plain(0)}};
+  EXPECT_EQ(found(tail_call(), expected, calls,
+                  {{kKernel, kThird + kAfterSecond, kFirst + kAfter, kKernel}}),
+            "");
+  EXPECT_THAT(found(tail_call(), expected, calls, {{kKernel, kThird + kAfterSecond, kKernel}}),
+              HasSubstr("it does not show main"));
+  EXPECT_THAT(found(tail_call(), expected, {kThird, kHelper, kHelper},
+                    {{kKernel, kThird + kAfterSecond, kFirst + kAfter, kKernel}}),
+              HasSubstr("in main, where a call returns that is not of local"));
 }
 
 // Of main, outer and leaf it has main and leaf.
 TEST(StackWalk, TheVerifierMayHaveTakenAFunctionAway) {
-  const auto copy = walking_copy(three_functions(), kOrder);
+  const auto copy = walking_copy(three_functions(), {{plain(2), plain(0)}}, kOrder);
   kernel::Answer said = answer({kSecond, kHelper}, {{kSecond + kAfterSecond, kFirst + kAfter}});
   said.function_types[1].type = kernel::kFirstFunctionType + 2;
   EXPECT_THAT(stack_walk(copy.value(), said, {}).findings, IsEmpty());
@@ -303,7 +357,7 @@ TEST(StackWalk, TheVerifierMayHaveTakenAFunctionAway) {
 }
 
 TEST(StackWalk, AHelperThatFailsIsAFinding) {
-  const auto copy = walking_copy(three_functions(), kOrder);
+  const auto copy = walking_copy(three_functions(), {kInLeaf}, kOrder);
   kernel::Answer said = answer(kNestedCalls, {{}});
   store(&said.regions[1].bytes[16], ~std::uint64_t{13}, kOrder);
   const StackWalk walk = stack_walk(copy.value(), said, {});
@@ -312,7 +366,7 @@ TEST(StackWalk, AHelperThatFailsIsAFinding) {
 }
 
 TEST(StackWalk, ACopyThatIsTheEndOfTheKernelIsTheCodes) {
-  const auto copy = walking_copy(three_functions(), kOrder);
+  const auto copy = walking_copy(three_functions(), {kInLeaf}, kOrder);
   const StackWalk walk =
       stack_walk(copy.value(), Error{.code = ErrorCode::jit_crashed, .message = "Oops"}, {});
   ASSERT_EQ(walk.findings.size(), 1U);
@@ -321,7 +375,7 @@ TEST(StackWalk, ACopyThatIsTheEndOfTheKernelIsTheCodes) {
 
 // A walk that nobody saw is not an agreement: it says so.
 TEST(StackWalk, WhereNoneIsSeenItSaysWhy) {
-  const auto copy = walking_copy(three_functions(), kOrder);
+  const auto copy = walking_copy(three_functions(), {kInLeaf}, kOrder);
   const auto unseen = [&](const kernel::Answered& answered) {
     const StackWalk walk = stack_walk(copy.value(), answered, {});
     EXPECT_THAT(walk.findings, IsEmpty());
@@ -330,11 +384,12 @@ TEST(StackWalk, WhereNoneIsSeenItSaysWhy) {
   EXPECT_THAT(unseen(Error{.code = ErrorCode::machine_lost, .message = "the machine is lost"}),
               HasSubstr("the machine is lost"));
   kernel::Answer said = answer(kNestedCalls, {});
-  EXPECT_THAT(unseen(said), HasSubstr("has returned"));
   said.function_types[2].type += 1;
   EXPECT_THAT(unseen(said), HasSubstr("does not say which functions it has"));
   said.function_types.pop_back();
   EXPECT_THAT(unseen(said), HasSubstr("does not say which functions it has"));
+  said.functions.clear();
+  EXPECT_THAT(unseen(said), HasSubstr("made no code of it"));
   said.outcome = wire::KernelOutcome::rejected;
   EXPECT_THAT(unseen(said), HasSubstr("verifier rejects it"));
 }
