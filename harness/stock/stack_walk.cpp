@@ -156,6 +156,18 @@ bool is_observed(const bpf::Program& program, std::uint32_t function) {
   return function != 0 || makes_tail_calls(program);
 }
 
+// How many calls of that function the copy has before the slot, which may be the function's end.
+std::uint32_t calls_before(const bpf::Program& program, std::uint32_t function,
+                           bpf::SlotIndex end) {
+  std::uint32_t count = 0;
+  for (const bpf::SlotIndex at : instructions(program, program.functions[function])) {
+    const std::uint8_t opcode = program.slots[at].opcode;
+    const bool is_observed_exit = opcode == kExitOpcode && is_observed(program, function);
+    count += at < end && (opcode == kCallOpcode || is_observed_exit) ? 1 : 0;
+  }
+  return count;
+}
+
 // Turns one program of a cell into its copy. jit.declined: a jump would be too long.
 Result<void> instrument(const bpf::Program& program, const ProgramPart& part, std::uint32_t region,
                         std::endian order, std::vector<bpf::Slot>& slots,
@@ -282,6 +294,10 @@ class WalkReader {
         return fmt::format("{}, where a call returns that is not of {}", place,
                            inner == nullptr ? "bpf_trace_printk" : name(inner->called));
       }
+      if (has_its_calls(site->site.function) && site->site.ordinal != expected[shown].call) {
+        return fmt::format("{}, where call {} of it returns, and call {} is under way", place,
+                           site->site.ordinal, expected[shown].call);
+      }
       ++shown;
       is_after_kernel = false;
     }
@@ -332,6 +348,14 @@ class WalkReader {
     return site.target && !is_programs(*site.target);
   }
 
+  // Whether the verifier has neither removed nor added any.
+  bool has_its_calls(std::uint32_t code) const {
+    const std::uint32_t number = numbers_[code];
+    return std::ranges::count(sites_, code, [](const model::DecodedCall& call) {
+             return call.site.function;
+           }) == calls_before(program_, number, program_.functions[number].end);
+  }
+
   // The verifier may have put a loop in place of a helper that calls a function back.
   bool enters(const model::DecodedCall& site, const FrameUnderWay& inner,
               bool is_after_kernel) const {
@@ -376,6 +400,7 @@ class FrameWatcher {
       Frames frames;
       for (const One& one : frames_) {
         frames.insert(frames.begin(), one.frame);
+        frames.front().call = calls_before(program_, one.frame.function, one.last);
       }
       seen_.push_back(std::move(frames));
     }

@@ -12,6 +12,8 @@
 //   - of a function that another called, with no frame between the two: the frame of a function that
 //     has made a tail call is gone, and that of the program it led to is in its place;
 //   - of a helper that called a function back, with the kernel's frames between.
+// Which of the function's calls it is, is seen by their order, unless the verifier has removed or
+// added some.
 #pragma once
 
 #include <bit>
@@ -37,6 +39,7 @@ struct FrameUnderWay {
   std::uint32_t function = 0;  // that runs
   std::uint32_t called = 0;    // that was called; a tail call has put the other one in its place
   bool by_helper = false;      // it was called back
+  std::uint32_t call = 0;      // which of its calls in the copy it is at, in program order
 
   friend bool operator==(const FrameUnderWay&, const FrameUnderWay&) = default;
 };

@@ -172,15 +172,15 @@ std::vector<Frames> frames_of(const std::string& text) {
   return frames ? frames.value() : std::vector<Frames>{};
 }
 
-constexpr FrameUnderWay plain(std::uint32_t function) {
-  return {.function = function, .called = function};
+constexpr FrameUnderWay plain(std::uint32_t function, std::uint32_t call = 0) {
+  return {.function = function, .called = function, .call = call};
 }
 
 TEST(ExpectedWalks, FunctionsThatAreCalled) {
   EXPECT_THAT(frames_of("-- asm\ncall local f\ncall local g\nexit\nf:\ncall local g\nexit\n"
                         "g:\nmov %r0, 0\nexit\n-- result\n0\n"),
-              ElementsAre(Frames{plain(2), plain(1), plain(0)}, Frames{plain(1), plain(0)},
-                          Frames{plain(2), plain(0)}));
+              ElementsAre(Frames{plain(2), plain(1), plain(0)}, Frames{plain(1, 1), plain(0)},
+                          Frames{plain(2), plain(0, 1)}));
 }
 
 TEST(ExpectedWalks, AsManyAsAreLookedAt) {
@@ -192,25 +192,28 @@ TEST(ExpectedWalks, AsManyAsAreLookedAt) {
 
 TEST(ExpectedWalks, FunctionsThatAHelperCallsBack) {
   constexpr FrameUnderWay kBack = {.function = 1, .called = 1, .by_helper = true};
+  constexpr FrameUnderWay kReturns = {.function = 1, .called = 1, .by_helper = true, .call = 1};
   EXPECT_THAT(frames_of("-- helper 181 loop\n-- asm\nmov %r1, 2\nlddw %r2, local back\nmov %r3, 0\n"
                         "mov %r4, 0\ncall 181\nexit\nback:\ncall local f\nexit\n"
                         "f:\nmov %r0, 0\nexit\n-- result\n2\n"),
-              ElementsAre(Frames{plain(2), kBack, plain(0)}, Frames{kBack, plain(0)},
-                          Frames{plain(2), kBack, plain(0)}, Frames{kBack, plain(0)}));
+              ElementsAre(Frames{plain(2), kBack, plain(0)}, Frames{kReturns, plain(0)},
+                          Frames{plain(2), kBack, plain(0)}, Frames{kReturns, plain(0)}));
 }
 
 // main calls sub, which makes a tail call to other, and makes one itself then.
 TEST(ExpectedWalks, ProgramsThatTailCallsLeadTo) {
   constexpr FrameUnderWay kInSub = {.function = 2, .called = 1};
   constexpr FrameUnderWay kInMain = {.function = 2, .called = 0};
+  constexpr FrameUnderWay kSubReturns = {.function = 2, .called = 1, .call = 1};
+  constexpr FrameUnderWay kMainReturns = {.function = 2, .called = 0, .call = 1};
   EXPECT_THAT(frames_of("-- regs\nr2 = addr(jumps)\n-- asm\nmov %r6, %r1\nmov %r7, %r2\n"
                         "call local sub\nmov %r1, %r6\nmov %r2, %r7\nmov %r3, 0\ncall 12\nexit\n"
                         "sub:\nmov %r3, 0\ncall 12\nexit\n"
                         "-- program other\ncall local deeper\nexit\n"
                         "deeper:\nmov %r0, 5\nexit\n"
                         "-- array jumps size=1\n0 = other\n-- result\n5\n"),
-              ElementsAre(Frames{plain(3), kInSub, plain(0)}, Frames{kInSub, plain(0)},
-                          Frames{plain(3), kInMain}, Frames{kInMain}));
+              ElementsAre(Frames{plain(3), kInSub, plain(0)}, Frames{kSubReturns, plain(0)},
+                          Frames{plain(3), kInMain}, Frames{kMainReturns}));
 }
 
 constexpr std::uint64_t kFirst = 0xc008000000001000;
@@ -264,7 +267,7 @@ std::string found(const LinuxCell& cell, const std::vector<Frames>& expected,
 }
 
 const std::vector<std::uint64_t> kNestedCalls = {kSecond, kThird, kHelper};
-const Frames kInOuter = {plain(1), plain(0)};
+const Frames kInOuter = {plain(1, 1), plain(0)};
 const Frames kInLeaf = {plain(2), plain(1), plain(0)};
 
 TEST(StackWalk, ExactlyTheCallsUnderWay) {
@@ -289,6 +292,14 @@ TEST(StackWalk, ExactlyTheCallsUnderWay) {
               HasSubstr("it does not show main"));
   EXPECT_THAT(shown(kInOuter, {kKernel, kSecond + kAfterSecond, kFirst + kAfter, kFirst + kAfter}),
               HasSubstr("beyond main"));
+}
+
+// In the answer main and leaf have a call that the copy has not: of outer's alone the order is known.
+TEST(StackWalk, WhichOfTheCallsItIs) {
+  const std::vector<std::uint64_t> walk = {kKernel, kSecond + kAfterSecond, kFirst + kAfter};
+  EXPECT_THAT(found(three_functions(), {{plain(1, 0), plain(0)}}, kNestedCalls, {walk}),
+              HasSubstr("in outer, where call 1 of it returns, and call 0 is under way"));
+  EXPECT_EQ(found(three_functions(), {{plain(1, 1), plain(0, 7)}}, kNestedCalls, {walk}), "");
 }
 
 TEST(StackWalk, NothingIsBetweenAFunctionAndItsCaller) {
