@@ -56,13 +56,10 @@ bool is_jump(const bpf::Slot& slot) {
   return (kind == 5 || kind == 6) && operation != 0x80U && operation != 0x90U;
 }
 
-bool is_function_pointer(const bpf::Slot& slot) {
-  return slot.opcode == bpf::kLoadImmediate64 && slot.src == bpf::kPseudoFunction;
-}
-
 // Whether the slot has in its imm how far away a function is.
 bool names_function(const bpf::Slot& slot) {
-  return is_function_pointer(slot) || (slot.opcode == kCallOpcode && slot.src == bpf::kPseudoCall);
+  return (slot.opcode == bpf::kLoadImmediate64 && slot.src == bpf::kPseudoFunction) ||
+         (slot.opcode == kCallOpcode && slot.src == bpf::kPseudoCall);
 }
 
 void load_address(std::vector<bpf::Slot>& slots, std::uint8_t to, std::uint32_t region,
