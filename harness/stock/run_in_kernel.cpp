@@ -8,6 +8,7 @@
 #include "check/known_failure.hpp"
 #include "kernel/guest.hpp"
 #include "stock/capture.hpp"
+#include "stock/programs.hpp"
 #include "stock/stack_walk.hpp"
 
 namespace farcall::stock {
@@ -60,12 +61,20 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
       if (listener.stopped()) {
         return {};
       }
-      if (cells[i].mode == wire::KernelMode::interpreter ||
-          cells[i].cell->cell.expected.rejection ||
-          cells[i].cell->cell.program->functions.size() < 2) {
+      const model::Cell& cell = cells[i].cell->cell;
+      const bool calls_nothing =
+          cell.program->functions.size() < 2 && !makes_tail_calls(*cell.program);
+      if (cells[i].mode == wire::KernelMode::interpreter || cell.expected.rejection ||
+          calls_nothing) {
         continue;
       }
-      auto copy = walking_copy(*cells[i].cell);
+      auto expected = expected_walks(*cells[i].cell);
+      if (!expected) {
+        walks[i].unseen = expected.error().message;
+        continue;
+      }
+      auto copy =
+          walking_copy(*cells[i].cell, std::move(expected).value(), kernel.asked.facts.order());
       if (!copy) {
         walks[i].unseen = copy.error().message;
         continue;
