@@ -106,7 +106,6 @@ class Assembler {
   Result<Program> run(std::string_view text) {
     const auto lines = static_cast<std::size_t>(std::ranges::count(text, '\n')) + 1;
     program_.slots.reserve(lines);
-    program_.origins.reserve(lines);
     FARCALL_TRYV(read_lines({.text = text, .number = start_.line}));
     if (program_.slots.empty()) {
       return Error{.code = ErrorCode::bpf_empty,

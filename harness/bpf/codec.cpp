@@ -20,17 +20,6 @@ SlotBytes encode(const Slot& slot, std::endian order) {
   return bytes;
 }
 
-Slot decode(std::span<const std::byte, kSlotBytes> bytes, std::endian order) {
-  const auto registers = std::to_integer<unsigned>(bytes[1]);
-  const auto low = static_cast<std::uint8_t>(registers & 15);
-  const auto high = static_cast<std::uint8_t>(registers >> 4);
-  return {.opcode = std::to_integer<std::uint8_t>(bytes[0]),
-          .dst = order == std::endian::little ? low : high,
-          .src = order == std::endian::little ? high : low,
-          .offset = static_cast<std::int16_t>(load<std::uint16_t>(&bytes[2], order)),
-          .imm = static_cast<std::int32_t>(load<std::uint32_t>(&bytes[4], order))};
-}
-
 std::uint64_t word_of(const Slot& slot, std::endian order) {
   return load<std::uint64_t>(encode(slot, order).data(), order);
 }

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/byte_order.hpp"
 #include "base/error.hpp"
 #include "bpf/program.hpp"
 
@@ -23,7 +24,16 @@ inline constexpr std::size_t kSlotBytes = 8;
 using SlotBytes = std::array<std::byte, kSlotBytes>;
 
 SlotBytes encode(const Slot& slot, std::endian order);
-Slot decode(std::span<const std::byte, kSlotBytes> bytes, std::endian order);
+inline Slot decode(std::span<const std::byte, kSlotBytes> bytes, std::endian order) {
+  const auto registers = std::to_integer<unsigned>(bytes[1]);
+  const auto low = static_cast<std::uint8_t>(registers & 15);
+  const auto high = static_cast<std::uint8_t>(registers >> 4);
+  return {.opcode = std::to_integer<std::uint8_t>(bytes[0]),
+          .dst = order == std::endian::little ? low : high,
+          .src = order == std::endian::little ? high : low,
+          .offset = static_cast<std::int16_t>(load<std::uint16_t>(&bytes[2], order)),
+          .imm = static_cast<std::int32_t>(load<std::uint32_t>(&bytes[4], order))};
+}
 
 // A slot as the 64-bit number that its bytes in memory are to a machine of that byte order, and
 // back. Any number is some slot's. With `std::endian::little` the number has the opcode in its low

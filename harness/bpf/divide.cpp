@@ -11,9 +11,8 @@
 namespace farcall::bpf {
 
 Slot with_callee_in_dst(Slot slot) {
-  const InstructionInfo* const info = find(slot);
-  if (info != nullptr && info->operation == Operation::call_register && slot.dst == 0 &&
-      slot.imm > 0 && slot.imm < kRegisterCount) {
+  if (slot.opcode == kCallRegisterOpcode && slot.dst == 0 && slot.imm > 0 &&
+      slot.imm < kRegisterCount) {
     slot.dst = static_cast<std::uint8_t>(slot.imm);
     slot.imm = 0;
   }

@@ -57,6 +57,9 @@ inline constexpr std::uint8_t kFramePointer = 10;
 
 // The opcode that takes two slots.
 inline constexpr std::uint8_t kLoadImmediate64 = 0x18;
+// That of calls by number: of a function of the program, a helper or a kfunc.
+inline constexpr std::uint8_t kCallOpcode = 0x85;
+inline constexpr std::uint8_t kCallRegisterOpcode = 0x8d;
 
 inline constexpr std::uint32_t kMayGotoLimit = 1024;
 

@@ -303,11 +303,24 @@ class ObjectReader {
       name = fmt::format("{}.{}", function.name, number);
     }
     const auto begin = static_cast<SlotIndex>(program_.slots.size());
+    program_.slots.resize(begin + function.size / kSlotBytes);
+    auto relocation =
+        std::ranges::lower_bound(section.relocations, function.value, {}, &ElfRelocation::offset);
     ElfAddress at = start;
     bool is_second = false;  // of an instruction of two slots
-    for (; at.offset < function.value + function.size; at.offset += kSlotBytes) {
-      FARCALL_TRYV(copy_slot(section, at, is_second));
-      is_second = !is_second && slots_of(program_.slots.back().opcode) == 2;
+    for (SlotIndex number = begin; number < program_.slots.size(); ++number) {
+      const Slot slot =
+          is_second ? decode_at(section, at) : with_callee_in_dst(decode_at(section, at));
+      program_.slots[number] = slot;
+      const std::uint64_t end = at.offset + kSlotBytes;
+      const auto after = std::find_if(relocation, section.relocations.end(),
+                                      [end](const auto& one) { return one.offset >= end; });
+      if (after != relocation || (slot.opcode == kCallOpcode && !is_second)) {
+        FARCALL_TRYV(resolve_slot(at, number, {relocation, after}, is_second));
+      }
+      relocation = after;
+      is_second = !is_second && slots_of(slot.opcode) == 2;
+      at.offset = end;
     }
     add_origins(section, function, begin);
     FARCALL_TRYV(fit_to_kernel(section, function, begin));
@@ -365,29 +378,31 @@ class ObjectReader {
     return success();
   }
 
-  Result<void> copy_slot(const ElfCodeSection& section, ElfAddress at, bool is_second) {
-    const Slot slot =
-        is_second ? decode_at(section, at) : with_callee_in_dst(decode_at(section, at));
-    const auto slot_number = static_cast<SlotIndex>(program_.slots.size());
-    program_.slots.push_back(slot);
-    FARCALL_TRY(relocation, relocation_at(section, at));
+  // Makes a call, or a slot with relocations, mean what it does in the program.
+  Result<void> resolve_slot(ElfAddress at, SlotIndex number,
+                            std::span<const ElfRelocation> relocations, bool is_second) {
+    if (relocations.size() > 1 || (!relocations.empty() && relocations[0].offset != at.offset)) {
+      return error_at(code_, at, ErrorCode::elf_malformed,
+                      "expected one relocation at most for a slot, at its start");
+    }
+    Slot& slot = program_.slots[number];
+    const ElfRelocation* const relocation = relocations.empty() ? nullptr : relocations.data();
     const InstructionInfo* info = find(slot);
     if (relocation != nullptr && relocation->type == R_BPF_64_64 && !is_second && info != nullptr &&
         info->operation == Operation::load_immediate64) {
-      return copy_address(section, at, *relocation);
+      return copy_address(at, number, *relocation);
     }
     if (is_second || info == nullptr || info->operation != Operation::call) {
       return relocation == nullptr ? Result<void>(success()) : unsupported(at, *relocation);
     }
     if (relocation != nullptr && relocation->type == R_BPF_64_32 &&
         code_.symbols[relocation->symbol].section == SHN_UNDEF) {
-      program_.slots.back().src = kKfuncCall;
-      program_.slots.back().imm =
-          static_cast<std::int32_t>(extern_number(code_.symbols[relocation->symbol].name));
+      slot.src = kKfuncCall;
+      slot.imm = static_cast<std::int32_t>(extern_number(code_.symbols[relocation->symbol].name));
       return success();
     }
     FARCALL_TRY(callee, callee_of(at, slot, relocation));
-    named_.push_back({.slot = slot_number, .function = number_of(*callee)});
+    named_.push_back({.slot = number, .function = number_of(*callee)});
     return success();
   }
 
@@ -395,11 +410,9 @@ class ObjectReader {
     return decode(section.bytes.subspan(at.offset).first<kSlotBytes>(), code_.order);
   }
 
-  // The 64-bit load at `at`, the slot that was copied last, is of an address.
-  Result<void> copy_address(const ElfCodeSection& section, ElfAddress at,
-                            const ElfRelocation& relocation) {
-    const auto slot = static_cast<SlotIndex>(program_.slots.size() - 1);
-    if (at.offset + 2 * kSlotBytes > section.bytes.size()) {
+  // The 64-bit load at `at` is of an address.
+  Result<void> copy_address(ElfAddress at, SlotIndex slot, const ElfRelocation& relocation) {
+    if (at.offset + 2 * kSlotBytes > code_.sections.at(at.section).bytes.size()) {
       return error_at(code_, at, ErrorCode::elf_malformed,
                       "the second slot of this load is missing");
     }
@@ -425,23 +438,6 @@ class ObjectReader {
                             .addend = target.addend});
     }
     return success();
-  }
-
-  // The relocation of the slot at `at`, or null.
-  Result<const ElfRelocation*> relocation_at(const ElfCodeSection& section, ElfAddress at) const {
-    const auto found =
-        std::ranges::lower_bound(section.relocations, at.offset, {}, &ElfRelocation::offset);
-    const std::uint64_t end = at.offset + kSlotBytes;
-    if (found == section.relocations.end() || found->offset >= end) {
-      return nullptr;
-    }
-    const bool one =
-        std::next(found) == section.relocations.end() || std::next(found)->offset >= end;
-    if (!one || found->offset != at.offset) {
-      return error_at(code_, at, ErrorCode::elf_malformed,
-                      "expected one relocation at most for a slot, at its start");
-    }
-    return &*found;
   }
 
   Error unsupported(ElfAddress at, const ElfRelocation& relocation) const {

@@ -1,6 +1,7 @@
 // Where the slots of a program came from, for messages.
 //
-// A program has many slots, and they come from few files: a slot has only the number of its own.
+// A program has many slots, and they come from few files. Those of an object lie one after the other in
+// it, a hundred thousand at times: they are told of as one run.
 #pragma once
 
 #include <cstddef>
@@ -17,8 +18,7 @@ namespace farcall::bpf {
 class Origins {
  public:
   // How many slots have a place, if only that nobody knows it.
-  std::size_t size() const { return places_.size(); }
-  void reserve(std::size_t slots) { places_.reserve(slots); }
+  std::size_t size() const { return size_; }
 
   // The next slot is from a text.
   void add(const SourceLocation& where);
@@ -37,11 +37,14 @@ class Origins {
   Origins grown(std::span<const std::uint32_t> begins) const;
 
  private:
-  struct Place {
+  // Slots from `begin` up to the next run.
+  struct Run {
+    std::size_t begin = 0;
     std::uint32_t file = 0;  // a number in `files_`
     unsigned line = 0;       // of a text
     unsigned column = 0;
-    std::uint32_t offset = 0;  // of an object
+    std::uint64_t offset = 0;    // of an object
+    std::uint32_t distance = 0;  // from one slot's offset to that of the next
   };
   struct File {
     std::string name;
@@ -49,9 +52,12 @@ class Origins {
   };
 
   std::uint32_t number_of(std::string_view name, bool is_object);
+  void put(Run run, std::size_t slots);
+  Run run_at(std::size_t slot) const;
 
   std::vector<File> files_;
-  std::vector<Place> places_;
+  std::vector<Run> runs_;
+  std::size_t size_ = 0;
 };
 
 }  // namespace farcall::bpf

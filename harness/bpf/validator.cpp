@@ -305,6 +305,18 @@ MaybeError check_alone(const Examined& examined) {
   return problem;
 }
 
+bool is_last(const Examined& examined) {
+  return examined.at + slots_of(examined.info->opcode) ==
+         examined.program.functions[examined.function].end;
+}
+
+// Whether check_targets() has anything to say of an instruction: of most it has not.
+bool may_lead_elsewhere(const Examined& examined) {
+  const InstructionInfo& info = *examined.info;
+  return info.is_jump() || info.names_function() || info.names_map() ||
+         info.operation == Operation::call_external || is_last(examined);
+}
+
 MaybeError check_targets(const Examined& examined, const std::vector<bool>& begins) {
   const InstructionInfo& info = *examined.info;
   MaybeError problem;
@@ -320,9 +332,7 @@ MaybeError check_targets(const Examined& examined, const std::vector<bool>& begi
   if (problem) {
     return problem;
   }
-  const SlotIndex next = examined.at + slots_of(info.opcode);
-  const bool last = next == examined.program.functions[examined.function].end;
-  if (last && info.operation != Operation::exit && info.operation != Operation::jump &&
+  if (is_last(examined) && info.operation != Operation::exit && info.operation != Operation::jump &&
       info.operation != Operation::jump_register) {
     return error_at(examined, ErrorCode::bpf_falls_off_end,
                     fmt::format("{} is the last instruction of {}: expected exit or ja",
@@ -361,30 +371,24 @@ Result<void> validate(const Program& program) {
   }
   MaybeError problem = check_functions(program);
   std::vector<bool> begins(program.slots.size(), false);
-  const auto for_each_instruction = [&program](const auto& check) -> MaybeError {
-    for (std::uint32_t number = 0; number < program.functions.size(); ++number) {
-      const Function& function = program.functions[number];
-      std::uint32_t calls = 0;
-      for (const SlotIndex at : instructions(program, function)) {
-        const InstructionInfo* const info = find(program.slots[at]);
-        MaybeError found = check(Examined{program, number, at, calls, info});
-        if (found) {
-          return found;
-        }
-        calls += info->is_site() ? 1U : 0U;
+  std::vector<Examined> leading;  // where they may lead can be said when all `begins` are known
+  for (std::uint32_t number = 0; number < program.functions.size() && !problem; ++number) {
+    std::uint32_t calls = 0;
+    for (const SlotIndex at : instructions(program, program.functions[number])) {
+      const Examined examined{program, number, at, calls, find(program.slots[at])};
+      begins[at] = true;
+      problem = check_alone(examined);
+      if (problem) {
+        break;
       }
+      if (may_lead_elsewhere(examined)) {
+        leading.push_back(examined);
+      }
+      calls += examined.info->is_site() ? 1U : 0U;
     }
-    return {};
-  };
-  if (!problem) {
-    problem = for_each_instruction([&begins](const Examined& examined) {
-      begins[examined.at] = true;
-      return check_alone(examined);
-    });
   }
-  if (!problem) {
-    problem = for_each_instruction(
-        [&begins](const Examined& examined) { return check_targets(examined, begins); });
+  for (std::size_t i = 0; i < leading.size() && !problem; ++i) {
+    problem = check_targets(leading[i], begins);
   }
   if (!problem) {
     problem = check_code_pointers(program, begins);

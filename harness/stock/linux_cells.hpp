@@ -24,7 +24,7 @@
 namespace farcall::stock {
 
 // Of every call: src says of what kind.
-inline constexpr std::uint8_t kCallOpcode = 0x85;
+using bpf::kCallOpcode;
 
 // A helper of Linux that a native function of farcall's stands for in other guests, with the same
 // meaning. A case that declares that function under that number names the helper.

@@ -53,5 +53,32 @@ TEST(Origins, AProgramThatGrowsKeepsThem) {
   EXPECT_EQ(Origins{}.grown(begins).size(), 0U);
 }
 
+TEST(Origins, SlotsOfAnObjectKeepTheirPlacesWhereOneOfThemGrows) {
+  Origins origins;
+  origins.add("b.o:prog", 0x40, 2);
+  origins.add("b.o:prog", 0x50, 2);
+  const std::array<std::uint32_t, 5> begins = {0, 1, 4, 4, 5};  // the second grows, the third goes
+  const Origins grown = origins.grown(begins);
+  ASSERT_EQ(grown.size(), 5U);
+  EXPECT_EQ(grown.at(0), SourceLocation{"b.o:prog+0x40"});
+  for (const std::size_t slot : {1, 2, 3}) {
+    EXPECT_EQ(grown.at(slot), SourceLocation{"b.o:prog+0x48"});
+  }
+  EXPECT_EQ(grown.at(4), SourceLocation{"b.o:prog+0x58"});
+}
+
+TEST(Origins, APlaceInAnObjectIsNotTakenForTheNextOne) {
+  Origins origins;
+  origins.add("b.o:prog", 0x40, 2);
+  origins.add("b.o:prog", 0x80, 1);
+  origins.add("b.o:other", 0x88, 1);
+  EXPECT_EQ(origins.at(2), SourceLocation{"b.o:prog+0x80"});
+  EXPECT_EQ(origins.at(3), SourceLocation{"b.o:other+0x88"});
+  Origins more;
+  more.add({.file = "c.case", .line = 7, .column = 1});
+  origins.append(4, more);
+  EXPECT_EQ(origins.at(4), (SourceLocation{"c.case", 7, 1}));
+}
+
 }  // namespace
 }  // namespace farcall::bpf::origins_test
