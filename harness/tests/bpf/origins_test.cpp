@@ -61,7 +61,7 @@ TEST(Origins, SlotsOfAnObjectKeepTheirPlacesWhereOneOfThemGrows) {
   const Origins grown = origins.grown(begins);
   ASSERT_EQ(grown.size(), 5U);
   EXPECT_EQ(grown.at(0), SourceLocation{"b.o:prog+0x40"});
-  for (const std::size_t slot : {1, 2, 3}) {
+  for (const std::size_t slot : {1U, 2U, 3U}) {
     EXPECT_EQ(grown.at(slot), SourceLocation{"b.o:prog+0x48"});
   }
   EXPECT_EQ(grown.at(4), SourceLocation{"b.o:prog+0x58"});
