@@ -273,6 +273,38 @@ TEST_P(Isolation, NoPageSurvivesItsJobWhereItsNeighbourIsMappedAgain) {
   }
 }
 
+// With hash translation what was entered for jobs before stays until it is too much.
+TEST_P(Isolation, NoMappingSurvivesManyLargeJobs) {
+  constexpr std::uint64_t kPages = 5000;  // three jobs of these have more than wire::kMaxPages
+  model::Job large = code_job({kStd, kBlr});
+  large.entry.gpr[3] = kData.value + (kPages - 1) * wire::kPageBytes;
+  const model::Job small = large;
+  large.regions.push_back({.address = kData,
+                           .size_bytes = kPages * wire::kPageBytes,
+                           .bytes = {},
+                           .access = Access::read_write});
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(run(large).ending, Ending::returned);
+    expect_fault(run(small), nowhere_data(), kCode);
+  }
+}
+
+// All that these jobs have is in one segment of hash translation.
+TEST_P(Isolation, NoMappingSurvivesInTheJobsOnlySegment) {
+  constexpr GuestAddress kBegin = {0xc008'0000'0000'0000};
+  model::Job with = code_job({kStd, kBlr}, kBegin + 0x10000);
+  with.gate = kBegin + 0x20000;
+  with.entry.lr = with.gate.value;
+  with.entry.gpr[3] = kBegin.value + 0x30000;
+  const model::Job without = with;
+  add_data(with, kBegin + 0x30000, std::vector<std::byte>(8));
+  const auto seen = run(std::vector{with, without, with, without});
+  for (const std::size_t i : {0U, 2U}) {
+    EXPECT_EQ(seen[i].ending, Ending::returned);
+    expect_fault(seen[i + 1], 0x300, kBegin + 0x10000);
+  }
+}
+
 TEST_P(Isolation, NoMemorySurvivesItsJob) {
   model::Job writes = code_job({kStd, kBlr});
   writes.regions.push_back(

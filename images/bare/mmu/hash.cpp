@@ -3,9 +3,10 @@
 // the page table gives each 4 KiB page of a virtual segment its physical page.
 //
 // The page table is the hypervisor's. It has groups of eight entries, and a page has two groups
-// that may hold its entry, chosen by a hash of VSID and page number. A job's segments get VSIDs by
-// their order; should both groups of a page be full, all of the job is entered anew with other
-// VSIDs. So what becomes of a job does not depend on those before it.
+// that may hold its entry, chosen by a hash of VSID and page number. Each job's segments get VSIDs that
+// no entry has. What was entered for jobs before stays until there is no more room to remember it, or
+// both groups of a page are full: no segment leads to it any more, and to remove it after each job
+// has QEMU forget all translations once for each four pages.
 #include "hypercall.hpp"
 #include "layout.h"
 #include "memory_map.hpp"
@@ -65,10 +66,11 @@ std::uint64_t segment_count = 0;
 [[gnu::section(
     ".bss.large")]] std::uint64_t entries[wire::kMaxPages];  // numbers of those in the page table
 std::uint64_t entry_count = 0;
+std::uint64_t attempt = 0;  // which VSIDs the last job has
 
 // VSIDs whose hashes lie far apart, so that neither neighbouring nor regularly spaced pages of
-// different segments crowd into the same groups. Distinct for distinct arguments, never 0.
-std::uint64_t vsid(std::uint64_t attempt, std::uint64_t segment) {
+// different segments crowd into the same groups. Distinct for each attempt and segment, never 0.
+std::uint64_t vsid(std::uint64_t segment) {
   constexpr std::uint64_t kSpread = 10125;  // odd; 2^14 by the golden ratio
   return (attempt * wire::kMaxSegments + segment + 1) * kSpread;
 }
@@ -85,8 +87,8 @@ std::uint64_t segment_of(std::uint64_t address) {
 }
 
 // Whether one of the page's groups had room.
-bool enter(const Page& page, std::uint64_t attempt) {
-  const std::uint64_t virtual_segment = vsid(attempt, page.segment);
+bool enter(const Page& page) {
+  const std::uint64_t virtual_segment = vsid(page.segment);
   const std::uint64_t in_segment = page.address & (kSegmentBytes - 1);
   const std::uint64_t hash = virtual_segment ^ in_segment >> kPageShift;
   const std::uint64_t abbreviated =
@@ -109,9 +111,9 @@ bool enter(const Page& page, std::uint64_t attempt) {
   return false;
 }
 
-[[gnu::cold]] bool enter_all(std::uint64_t attempt) {
+[[gnu::cold]] bool enter_all() {
   for (std::uint64_t i = 0; i < page_count; ++i) {
-    if (!enter(pages[i], attempt)) {
+    if (!enter(pages[i])) {
       return false;
     }
   }
@@ -146,8 +148,7 @@ void set_segment(std::uint64_t slot, std::uint64_t address, std::uint64_t virtua
 }
 
 void drop_segments() {
-  // Entry 0 stays, but every job has a first segment, which takes its place.
-  asm volatile("slbia; isync" : : : "memory");
+  asm volatile("slbie %0; slbia; isync" : : "r"(segments[0]) : "memory");  // slbia leaves entry 0
 }
 
 [[gnu::cold]] void initialize() {
@@ -171,21 +172,23 @@ void drop_segments() {
 
 [[gnu::cold]] void finish_mapping() {
   constexpr std::uint64_t kAttempts = 1000;  // far more than the few hundred pages can ever need
-  std::uint64_t attempt = 0;
-  while (!enter_all(attempt)) {
+  if (entry_count + page_count > wire::kMaxPages) {
     remove_entries();
-    if (++attempt == kAttempts) {
+  }
+  attempt = entry_count == 0 ? 0 : attempt + 1;
+  for (std::uint64_t last = attempt + kAttempts; !enter_all();) {
+    remove_entries();
+    if (++attempt == last) {
       __builtin_trap();
     }
   }
   for (std::uint64_t i = 0; i < segment_count; ++i) {
-    set_segment(i, segments[i], vsid(attempt, i));
+    set_segment(i, segments[i], vsid(i));
   }
   asm volatile("isync" : : : "memory");
 }
 
 [[gnu::cold]] void unmap_all() {
-  remove_entries();
   drop_segments();
   page_count = 0;
   segment_count = 0;
