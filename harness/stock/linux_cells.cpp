@@ -399,8 +399,12 @@ LinuxCell linux_cell(const model::Cell& cell, const kernel::KernelFacts& facts) 
     name_region(cell, linux, i, program, asked);
   }
   linux.cell.arguments = {};
-  if (makes_tail_calls(program)) {
+  // Up to 6.12 only a program that does not sleep may name an array of programs.
+  if (makes_tail_calls(program) ||
+      std::ranges::find(linux.kinds, RegionKind::programs) != linux.kinds.end()) {
     linux.question.type = wire::KernelProgramType::raw_tracepoint;
+  }
+  if (makes_tail_calls(program)) {
     linux.context = context_region(cell);
     if (linux.context) {
       linux.question.context = cell.memory[*linux.context].bytes.to_vector();

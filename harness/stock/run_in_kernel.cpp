@@ -8,6 +8,7 @@
 #include "check/known_failure.hpp"
 #include "kernel/guest.hpp"
 #include "stock/capture.hpp"
+#include "stock/programs.hpp"
 #include "stock/stack_walk.hpp"
 
 namespace farcall::stock {
@@ -63,6 +64,13 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
       if (cells[i].mode == wire::KernelMode::interpreter ||
           cells[i].cell->cell.expected.rejection ||
           cells[i].cell->cell.program->functions.size() < 2) {
+        continue;
+      }
+      if (!cells[i].cell->question.targets.empty() &&
+          !makes_tail_calls(*cells[i].cell->cell.program)) {
+        walks[i].unseen =
+            "no walk over the stack: some of its programs are in an array, and no tail call is "
+            "made";
         continue;
       }
       auto copy = walking_copy(*cells[i].cell);
