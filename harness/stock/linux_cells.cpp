@@ -262,7 +262,10 @@ std::optional<Error> objection(const model::Cell& cell, const kernel::KernelFact
   }
   const auto simplified = std::ranges::find(program.maps, true, &bpf::Map::simplified);
   if (simplified != program.maps.end()) {
-    return not_asked(fmt::format("{} is a per-CPU or LRU map", simplified->name));
+    return not_asked(fmt::format(
+        "{} is a per-CPU or LRU map, of which a kernel has a value for each CPU, or drops "
+        "elements when it is full; here it is a plain one",
+        simplified->name));
   }
   const std::vector<RegionKind> kinds = region_kinds(cell);
   for (std::size_t i = 0; i < cell.memory.size(); ++i) {

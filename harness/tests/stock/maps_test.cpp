@@ -325,6 +325,20 @@ TEST(Maps, OnesOfEachCpuAreNotAsked) {
   EXPECT_THAT(std::string(skipped->message), HasSubstr("flags is a per-CPU or LRU map"));
 }
 
+TEST(Maps, OnesOfEachCpuInAnObjectAreNotAsked) {
+  const auto selected =
+      selection::select_cells({.paths = {(cases_folder() / "c/per-cpu-le.case").string()}});
+  ASSERT_TRUE(selected && selected.value().bad.empty());
+  const auto cells = linux_cells(selected.value().documents, {});
+  ASSERT_EQ(cells.size(), 2U);
+  for (const LinuxCell& cell : cells) {
+    ASSERT_TRUE(cell.skipped) << cell.cell.name;
+    EXPECT_THAT(
+        std::string(cell.skipped->message),
+        HasSubstr("counts is a per-CPU or LRU map, of which a kernel has a value for each CPU"));
+  }
+}
+
 TEST(Maps, MoreThanAnAnswerHoldsIsNotAsked) {
   const auto why_not = [](unsigned arrays, const std::string& header, const std::string& load) {
     std::string text = "-- asm\n";
