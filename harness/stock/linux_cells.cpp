@@ -160,6 +160,21 @@ std::optional<std::uint32_t> context_region(const model::Cell& cell) {
   return makes_tail_calls(*cell.program) && place ? std::optional(place->region) : std::nullopt;
 }
 
+// Whether the programs get the region's address by more than r1 at entry: the others are those of the
+// kernel's map, and the context is a copy of it.
+bool is_named_otherwise(const model::Cell& cell, std::uint32_t region) {
+  const auto is_in_it = [&](std::uint64_t address) {
+    const auto place = place_of(cell, address);
+    return place && place->region == region;
+  };
+  const std::vector<bpf::Slot>& slots = cell.program->slots;
+  return std::any_of(cell.arguments.begin() + 1, cell.arguments.end(), is_in_it) ||
+         std::ranges::any_of(instructions(slots), [&](bpf::SlotIndex i) {
+           return slots[i].opcode == bpf::kLoadImmediate64 && slots[i].src == 0 &&
+                  is_in_it(loaded_value(slots, i));
+         });
+}
+
 // Why r1 cannot be what the case says, in a program that makes tail calls.
 std::optional<Error> no_context(const model::Cell& cell, std::span<const RegionKind> kinds) {
   if (!makes_tail_calls(*cell.program)) {
@@ -177,6 +192,12 @@ std::optional<Error> no_context(const model::Cell& cell, std::span<const RegionK
     return not_asked(
         fmt::format("its r1 points to {}, and a tail call hands on a context of at most {} bytes",
                     region.name, wire::kMostKernelContextBytes));
+  }
+  if (is_named_otherwise(cell, place->region)) {
+    return not_asked(
+        fmt::format("its r1 points to {}, whose address it also has otherwise; a kernel hands on a "
+                    "copy as the context",
+                    region.name));
   }
   return std::nullopt;
 }

@@ -272,6 +272,53 @@ TEST(TailCalls, TheArrayPointsToWhereTheKernelHasThePrograms) {
   EXPECT_EQ(load<std::uint64_t>(&jumps[24], std::endian::little), 0x1000U);
 }
 
+// What is written there would not be read through r1.
+TEST(TailCalls, AContextWithAnotherAddressIsNotAsked) {
+  const model::Cell asked = documents_of(R"(-- regs
+r1 = addr(d)
+r4 = addr(e)
+-- data d size=8
+00
+-- data e size=8
+00
+-- asm
+lddw %r2, map jumps
+mov %r3, 0
+call 12
+mov %r0, 0
+exit
+-- program next
+lddw %r2, 0x1234567890
+mov %r0, 0
+exit
+-- array jumps size=1
+0 = next
+-- result none
+)")
+                                .front()
+                                .cell;
+  const std::uint64_t context = asked.arguments[0];
+  const auto why_not = [&](std::uint64_t in_r4, std::uint64_t loaded) {
+    model::Cell cell = asked;
+    cell.arguments[3] = in_r4;
+    bpf::Program program = *cell.program;
+    bpf::Slot* const load = &program.slots[program.functions[1].begin];
+    load[0].imm = static_cast<std::int32_t>(loaded);
+    load[1].imm = static_cast<std::int32_t>(loaded >> 32U);
+    cell.program = std::make_shared<const bpf::Program>(program);
+    const auto skipped = linux_cell(cell, {}).skipped;
+    return skipped ? std::string(skipped->message) : std::string{};
+  };
+  const std::uint64_t other = asked.arguments[3];
+  EXPECT_EQ(why_not(other, other), "");
+  EXPECT_EQ(why_not(0, 0), "");
+  const auto is_a_copy = HasSubstr("its r1 points to d, whose address it also has otherwise");
+  EXPECT_THAT(why_not(context, other), is_a_copy);
+  EXPECT_THAT(why_not(context + 7, other), is_a_copy);
+  EXPECT_THAT(why_not(other, context), is_a_copy);
+  EXPECT_THAT(why_not(other, context + 7), is_a_copy);
+}
+
 TEST(TailCalls, WhatNoContextCanBeIsNamed) {
   const std::string rest =
       "-- asm\nlddw %r2, map jumps\nmov %r3, 0\ncall 12\nexit\n-- array jumps size=1\n0 = main\n"
