@@ -60,28 +60,39 @@ bool is_looked_into(const std::string& place) {
          });
 }
 
-void mirror(const fs::path& tree, const std::string& place, const fs::path& overlay) {
+// False: nobody waits any more.
+bool mirror(const fs::path& tree, const std::string& place, const fs::path& overlay,
+            const Stopped& stopped) {
   fs::create_directories(overlay / place);
   for (const fs::directory_entry& entry : fs::directory_iterator(tree / place)) {
     const std::string name = entry.path().filename().string();
     const std::string below = place.empty() ? name : place + "/" + name;
+    if (stopped && stopped()) {
+      return false;
+    }
     if (is_generated(entry, below)) {
       continue;
     }
     if (entry.is_directory() && !entry.is_symlink() && is_looked_into(below)) {
-      mirror(tree, below, overlay);
+      if (!mirror(tree, below, overlay, stopped)) {
+        return false;
+      }
     } else {
       fs::create_symlink(entry.path(), overlay / below);
     }
   }
+  return true;
 }
 
 }  // namespace
 
-Result<void> make_overlay(const fs::path& tree, const fs::path& overlay) {
+Result<void> make_overlay(const fs::path& tree, const fs::path& overlay, const Stopped& stopped) {
   try {
     fs::remove_all(overlay);
-    mirror(tree, "", overlay);
+    if (!mirror(tree, "", overlay, stopped)) {
+      return Error{.code = ErrorCode::jit_timeout,
+                   .message = "nobody waits for the links to the tree any more"};
+    }
   } catch (const fs::filesystem_error& error) {
     return Error{.code = ErrorCode::jit_not_built,
                  .message = fmt::format("cannot make links to the tree: {}", error.what())};
