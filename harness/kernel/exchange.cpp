@@ -292,22 +292,25 @@ void put_target(std::vector<std::byte>& bytes, const TailProgram& target, std::e
 
 void put_question(std::vector<std::byte>& bytes, const Question& question, std::endian order) {
   const TypeInformation& types = question.types;
-  put(bytes,
-      wire::KernelProgram{.slot_count = static_cast<std::uint32_t>(question.slots.size()),
-                          .region_count = static_cast<std::uint32_t>(question.regions.size()),
-                          .mode = static_cast<std::uint32_t>(question.mode),
-                          .crowd_mebibytes = question.crowd_mebibytes,
-                          .btf_bytes = static_cast<std::uint32_t>(types.btf.size()),
-                          .function_type_count = static_cast<std::uint32_t>(types.functions.size()),
-                          .line_count = static_cast<std::uint32_t>(types.lines.size()),
-                          .type = static_cast<std::uint32_t>(question.type),
-                          .as_listed = question.as_listed ? 1U : 0U,
-                          .context_bytes = static_cast<std::uint32_t>(question.context.size()),
-                          .target_count = static_cast<std::uint32_t>(question.targets.size())});
+  put(bytes, wire::KernelProgram{
+                 .slot_count = static_cast<std::uint32_t>(question.slots.size()),
+                 .region_count = static_cast<std::uint32_t>(question.regions.size()),
+                 .mode = static_cast<std::uint32_t>(question.mode),
+                 .crowd_mebibytes = question.crowd_mebibytes,
+                 .btf_bytes = static_cast<std::uint32_t>(types.btf.size()),
+                 .function_type_count = static_cast<std::uint32_t>(types.functions.size()),
+                 .line_count = static_cast<std::uint32_t>(types.lines.size()),
+                 .type = static_cast<std::uint32_t>(question.type),
+                 .as_listed = question.as_listed ? 1U : 0U,
+                 .context_bytes = static_cast<std::uint32_t>(question.context.size()),
+                 .target_count = static_cast<std::uint32_t>(question.targets.size()),
+                 .observer_slot_count = static_cast<std::uint32_t>(question.observer.size())});
   const std::vector<std::byte> slots = bpf::encode(question.slots, order);
   bytes.insert(bytes.end(), slots.begin(), slots.end());
   put_types(bytes, types, order);
   bytes.insert(bytes.end(), question.context.begin(), question.context.end());
+  const std::vector<std::byte> observer = bpf::encode(question.observer, order);
+  bytes.insert(bytes.end(), observer.begin(), observer.end());
   for (const Region& region : question.regions) {
     put_region(bytes, region);
   }

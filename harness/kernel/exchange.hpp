@@ -90,6 +90,9 @@ struct Question {
   // wire::kMostKernelContextBytes. Empty: r1 is 0.
   std::vector<std::byte> context = {};
   std::vector<TailProgram> targets = {};
+  // A raw tracepoint that runs at each bpf_trace_printk of the others, in its context of the kernel:
+  // it may walk the stack. Empty: there is none. No answer is about it.
+  std::vector<bpf::Slot> observer = {};
 };
 
 struct JitedFunction {

@@ -151,8 +151,9 @@ Error no_image(const model::Document& document, const check::Testimony& prepared
           .hint = "farcall dump --stage=verdict says why"};
 }
 
-Result<check::Interpretation> interpretation(const model::Cell& cell) {
-  return interpret(*cell.program, cell, {.instructions = cell.budget});
+Result<check::Interpretation> interpretation(
+    const model::Cell& cell, const std::function<void(const bpf::InterpreterStep&)>& watch) {
+  return interpret(*cell.program, cell, {.instructions = cell.budget, .watch = watch});
 }
 
 Result<bpf::InterpreterRun> interpreted(const model::Cell& cell) {

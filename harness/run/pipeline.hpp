@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -37,8 +38,10 @@ std::vector<bpf::InterpreterStep> interpreter_steps(const model::Cell& cell, std
 // Why there is no image, where there is none: what a command says that cannot go on without.
 Error no_image(const model::Document& document, const check::Testimony& prepared);
 
-// The interpreter on the cell's program, and the memory that it leaves.
-Result<check::Interpretation> interpretation(const model::Cell& cell);
+// The interpreter on the cell's program, and the memory that it leaves. `watch` is told before each
+// instruction, if there is one.
+Result<check::Interpretation> interpretation(
+    const model::Cell& cell, const std::function<void(const bpf::InterpreterStep&)>& watch = {});
 Result<bpf::InterpreterRun> interpreted(const model::Cell& cell);
 
 // For programs that nobody wrote expectations for: the cell expects each of its calls as often as

@@ -61,19 +61,20 @@ std::vector<Captured> ask_all(const std::vector<ModeCell>& cells, const StockKer
       if (listener.stopped()) {
         return {};
       }
-      if (cells[i].mode == wire::KernelMode::interpreter ||
-          cells[i].cell->cell.expected.rejection ||
-          cells[i].cell->cell.program->functions.size() < 2) {
+      const model::Cell& cell = cells[i].cell->cell;
+      const bool calls_nothing =
+          cell.program->functions.size() < 2 && !makes_tail_calls(*cell.program);
+      if (cells[i].mode == wire::KernelMode::interpreter || cell.expected.rejection ||
+          calls_nothing) {
         continue;
       }
-      if (!cells[i].cell->question.targets.empty() &&
-          !makes_tail_calls(*cells[i].cell->cell.program)) {
-        walks[i].unseen =
-            "no walk over the stack: some of its programs are in an array, and no tail call is "
-            "made";
+      auto expected = expected_walks(*cells[i].cell);
+      if (!expected) {
+        walks[i].unseen = expected.error().message;
         continue;
       }
-      auto copy = walking_copy(*cells[i].cell);
+      auto copy =
+          walking_copy(*cells[i].cell, std::move(expected).value(), kernel.asked.facts.order());
       if (!copy) {
         walks[i].unseen = copy.error().message;
         continue;

@@ -11,8 +11,8 @@
 // would take a second for a few hundred kilobytes.
 //
 //   batch    KernelBatch, then for each question a KernelProgram, its slots, its BTF, as many
-//            function types and source lines as it says, the context, each of its regions
-//            (KernelRegion, bytes), and each program that its tail calls may go to
+//            function types and source lines as it says, the context, its observer's slots,
+//            each of its regions (KernelRegion, bytes), and each program that its tail calls may go to
 //            (KernelTarget, slots, BTF, function types, source lines)
 //   reply    KernelReply with kReplyBegin, then for each question a KernelAnswer, its functions,
 //            code, program as the kernel has it, the types of its functions, lines
@@ -71,7 +71,7 @@ enum class KernelMode : std::uint32_t { jit = 0, interpreter = 1, hardened = 2 }
 // What a program is to the kernel.
 enum class KernelProgramType : std::uint32_t {
   syscall = 0,         // of all types, it is run without a packet, and may use most helpers
-  raw_tracepoint = 1,  // may walk the stack
+  raw_tracepoint = 1,  // the only one of these, up to 6.12, that may name an array of programs
 };
 
 struct KernelProgram {
@@ -89,8 +89,11 @@ struct KernelProgram {
   ul32 as_listed;
   ul32 context_bytes;  // what r1 points to, of a raw tracepoint; 0: r1 is 0
   ul32 target_count;   // at most kMostKernelTargets
+  // Of a raw tracepoint that runs at each bpf_trace_printk of the others; 0: there is none. Nothing is
+  // said of it.
+  ul32 observer_slot_count;
 };
-static_assert(sizeof(KernelProgram) == 44);
+static_assert(sizeof(KernelProgram) == 48);
 
 // A program that tail calls may go to: of the same type and mode as the one that is run.
 struct KernelTarget {

@@ -111,11 +111,15 @@ inline long load_wanted(const Wanted& wanted, const Regions& regions, KernelProg
   return load(slots, wanted.slot_count, wanted.types, type);
 }
 
-// A question: the program that is run, and those that its tail calls may go to.
+// A question: the program that is run, and those that its tail calls may go to; and who observes
+// them, or nobody.
 struct Programs {
   std::uint32_t count = 0;
   Wanted wanted[1 + wire::kMostKernelTargets];
   long loaded[1 + wire::kMostKernelTargets];
+  Wanted observer;
+  long observer_loaded = -1;
+  long observer_attached = -1;
 };
 
 inline void say(wire::KernelAnswer& said, KernelOutcome outcome, long status) {
@@ -138,6 +142,13 @@ inline bool is_without_code(long loaded) {
   return describe(loaded, info) >= 0 && info.jited_prog_len == 0;
 }
 
+inline wire::KernelAnswer rejected(long status) {
+  wire::KernelAnswer said = {};
+  say(said, KernelOutcome::rejected, status);
+  said.log_bytes = static_cast<std::uint32_t>(length(verifier_log));
+  return said;
+}
+
 // Loads the programs, and runs the first. What is said of it is about the first of them that is
 // rejected, too. `status`: an errno below 0 if there are no regions.
 inline wire::KernelAnswer load_and_run(Programs& programs, Regions& regions,
@@ -152,8 +163,18 @@ inline wire::KernelAnswer load_and_run(Programs& programs, Regions& regions,
   for (std::uint32_t i = 0; i < programs.count; ++i) {
     programs.loaded[i] = load_wanted(programs.wanted[i], regions, type);
     if (programs.loaded[i] < 0) {
-      say(said, KernelOutcome::rejected, programs.loaded[i]);
-      said.log_bytes = static_cast<std::uint32_t>(length(verifier_log));
+      return rejected(programs.loaded[i]);
+    }
+  }
+  if (programs.observer.slot_count != 0) {
+    programs.observer_loaded =
+        load_wanted(programs.observer, regions, KernelProgramType::raw_tracepoint);
+    if (programs.observer_loaded < 0) {
+      return rejected(programs.observer_loaded);
+    }
+    programs.observer_attached = attach(programs.observer_loaded, "bpf_trace_printk");
+    if (programs.observer_attached < 0) {
+      say(said, KernelOutcome::not_run, programs.observer_attached);
       return said;
     }
   }
@@ -204,6 +225,9 @@ inline void answer_next(const Tools& tools, std::size_t& at, std::size_t end, st
   Programs programs;
   programs.wanted[programs.count++] = take_program(at, end, wanted);
   const char* const context = take(at, end, wanted.context_bytes);
+  wire::KernelTarget observer = {};
+  observer.slot_count = wanted.observer_slot_count;
+  programs.observer = take_program(at, end, observer);
   Regions regions;
   const long status = take_regions(regions, at, end, wanted.region_count);
   for (std::uint32_t i = 0; i < wanted.target_count; ++i) {
@@ -223,6 +247,12 @@ inline void answer_next(const Tools& tools, std::size_t& at, std::size_t end, st
     wire::KernelAnswer of_target = {};
     describe_loaded(programs.loaded[1 + i], of_target);
     write_answer(tools, of_target, nullptr, wanted.as_listed != 0);
+  }
+  if (programs.observer_attached >= 0) {
+    close_file(programs.observer_attached);
+  }
+  if (programs.observer_loaded >= 0) {
+    close_file(programs.observer_loaded);
   }
   for (std::uint32_t i = 0; i < programs.count; ++i) {
     if (programs.loaded[i] >= 0) {

@@ -96,6 +96,15 @@ inline long run(long loaded, std::uint32_t& result, const char* context = nullpt
   return status;
 }
 
+// Has a raw tracepoint run each time the kernel comes there, until what it returns is closed.
+inline long attach(long loaded, const char* tracepoint) {
+  bpf_attr attributes;
+  memset(&attributes, 0, sizeof attributes);
+  attributes.raw_tracepoint.name = number(tracepoint);
+  attributes.raw_tracepoint.prog_fd = static_cast<std::uint32_t>(loaded);
+  return bpf(BPF_RAW_TRACEPOINT_OPEN, attributes);
+}
+
 // An array of one value, an errno below 0 if the kernel has none.
 inline long make_map(std::uint32_t byte_count, std::uint32_t flags) {
   bpf_attr attributes;

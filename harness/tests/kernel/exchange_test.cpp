@@ -172,7 +172,7 @@ TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
   EXPECT_EQ(bytes, std::string("tabkcraf"
                                "\x21\x43\x65\x87\x78\x56\x34\x12"
                                "\1\0\0\0"
-                               "\x7e\0\0\0"  // 126 bytes
+                               "\x82\0\0\0"  // 130 bytes
                                "\1\0\0\0"
                                "\1\0\0\0"
                                "\1\0\0\0"
@@ -182,6 +182,7 @@ TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
                                "\1\0\0\0"
                                "\0\0\0\0"
                                "\1\0\0\0"
+                               "\0\0\0\0"
                                "\0\0\0\0"
                                "\0\0\0\0"
                                "\x95\0\0\0\0\0\0\0"
@@ -195,7 +196,7 @@ TEST(Exchange, ABatchHoldsEachProgramAndItsRegions) {
                                "\0\0\0\0"
                                "\0\0\0\0"
                                "\x09",
-                               24 + 44 + 8 + 1 + 8 + 16 + 24 + 1));
+                               24 + 48 + 8 + 1 + 8 + 16 + 24 + 1));
 }
 
 TEST(Exchange, ABatchHoldsAsManyAsFit) {
@@ -222,12 +223,15 @@ TEST(Exchange, ABatchHoldsMapsAndProgramsForTailCalls) {
                                          .entries = 2,
                                          .programs = {wire::kNoKernelProgram, 1}}}},
        .context = {std::byte{6}},
-       .targets = {{.slots = {{.opcode = 0x07}}, .types = {}}}}};
+       .targets = {{.slots = {{.opcode = 0x07}}, .types = {}}},
+       .observer = {{.opcode = 0xbf}}}};
   const std::string bytes = text_of(batch(questions, kNonce, kOrder).bytes);
-  EXPECT_EQ(bytes.substr(24 + 36), std::string("\1\0\0\0"  // bytes of context, and a target
+  EXPECT_EQ(bytes.substr(24 + 36), std::string("\1\0\0\0"  // bytes of context, a target, and slots
+                                               "\1\0\0\0"  // of the observer
                                                "\1\0\0\0"
                                                "\x95\0\0\0\0\0\0\0"
                                                "\6"
+                                               "\xbf\0\0\0\0\0\0\0"
                                                "\x08\0\0\0"  // the region's bytes
                                                "\0\0\0\0"
                                                "\3\0\0\0"
@@ -241,7 +245,7 @@ TEST(Exchange, ABatchHoldsMapsAndProgramsForTailCalls) {
                                                "\0\0\0\0"
                                                "\0\0\0\0"
                                                "\7\0\0\0\0\0\0\0",
-                                               8 + 8 + 1 + 24 + 8 + 16 + 8));
+                                               12 + 8 + 1 + 8 + 24 + 8 + 16 + 8));
 }
 
 // An answer about one slot, one function of one word, its type and its line.
@@ -365,7 +369,7 @@ TEST(Exchange, ABatchForABigEndianKernelHasItsByteOrder) {
   EXPECT_EQ(bytes, std::string("tabkcraf"
                                "\x21\x43\x65\x87\x78\x56\x34\x12"
                                "\1\0\0\0"
-                               "\x65\0\0\0"  // 101 bytes
+                               "\x69\0\0\0"  // 105 bytes
                                "\1\0\0\0"
                                "\0\0\0\0"
                                "\0\0\0\0"
@@ -373,6 +377,7 @@ TEST(Exchange, ABatchForABigEndianKernelHasItsByteOrder) {
                                "\1\0\0\0"
                                "\1\0\0\0"
                                "\1\0\0\0"
+                               "\0\0\0\0"
                                "\0\0\0\0"
                                "\0\0\0\0"
                                "\0\0\0\0"
@@ -381,7 +386,7 @@ TEST(Exchange, ABatchForABigEndianKernelHasItsByteOrder) {
                                "\5"
                                "\0\0\0\1\0\0\0\2"
                                "\0\0\0\3\0\0\0\0\0\0\0\0\0\0\0\6",
-                               24 + 44 + 8 + 1 + 8 + 16));
+                               24 + 48 + 8 + 1 + 8 + 16));
 }
 
 TEST(Exchange, TheCodeOfABigEndianKernelIsReadInItsByteOrder) {
