@@ -117,11 +117,6 @@ Result<bool> compare(const stock::StockKernel& kernel,
 }
 
 Result<bool> compare_all(const ListingArguments& arguments) {
-  FARCALL_TRY(selected, selection::select_cells({.paths = {arguments.cases.string()}}));
-  if (!selected.bad.empty()) {
-    return selected.bad.front().error;
-  }
-  const std::vector<stock::ListedProgram> programs = stock::listed_programs(selected.documents);
   std::vector<stock::StockKernel> kernels;
   for (const std::string& name : arguments.kernels) {
     FARCALL_TRY(kernel, stock::stock_kernel(name));
@@ -130,6 +125,11 @@ Result<bool> compare_all(const ListingArguments& arguments) {
     }
     kernels.push_back(std::move(kernel));
   }
+  FARCALL_TRY(selected, selection::select_cells({.paths = {arguments.cases.string()}}));
+  if (!selected.bad.empty()) {
+    return selected.bad.front().error;
+  }
+  const std::vector<stock::ListedProgram> programs = stock::listed_programs(selected.documents);
   bool all_known = true;
   for (const stock::StockKernel& kernel : kernels) {
     FARCALL_TRY(known, compare(kernel, programs, arguments));
