@@ -60,21 +60,19 @@ std::string zsh_command(const CommandHelp& command) {
       fmt::format("{}:{}", last_word(command), escaped(command.description, ":\\")));
 }
 
-// When fish offers what goes with a command: after all its words, and, as another command may have
-// one inside of that name, after none of these.
-std::string fish_condition(const std::vector<CommandHelp>& commands, const CommandHelp& command) {
-  std::string condition = "__fish_seen_subcommand_from " + last_word(command);
-  if (command.is_inner()) {
-    return fmt::format("__fish_seen_subcommand_from {}; and {}",
-                       command.name.substr(0, command.name.find(' ')), condition);
-  }
-  for (const CommandHelp& other : commands) {
-    if (std::ranges::find(other.inner, command.name) != other.inner.end()) {
-      condition += fmt::format("; and not __fish_seen_subcommand_from {}", other.name);
-    }
-  }
-  return condition;
-}
+// When fish offers what goes with a command: after its words. One of another command may have the same last
+// word, so that what fish has for that, __fish_seen_subcommand_from, does not tell them apart.
+constexpr std::string_view kFishFunctions = R"(function __farcall_words
+    set -l words (commandline -opc)
+    set -e words[1]
+    set -l last (count $argv)
+    test (count $words) -ge $last; and test "$words[1..$last]" = "$argv"
+end
+function __farcall_only
+    set -l words (commandline -opc)
+    test (count $words) -eq (math (count $argv) + 1); and __farcall_words $argv
+end
+)";
 
 // What is one of a few words goes by itself; what else takes a value takes a file, as far as a
 // shell can know.
@@ -211,17 +209,18 @@ _farcall "$@"
 std::string fish_completion(const std::vector<CommandHelp>& commands) {
   // In fish's single quotes, a backslash escapes itself and the quote.
   const auto word = [](std::string_view text) { return "'" + escaped(text, "\\'") + "'"; };
-  std::string script = "# fish completion for farcall; made by `farcall completion fish`.\n";
+  std::string script = fmt::format(
+      "# fish completion for farcall; made by `farcall completion fish`.\n{}", kFishFunctions);
   for (const CommandHelp& command : commands) {
     if (!command.is_inner()) {
       script += fmt::format("complete -c farcall -f -n __fish_use_subcommand -a {} -d {}\n",
                             command.name, word(command.description));
     }
-    const std::string condition = fish_condition(commands, command);
+    const std::string condition = fmt::format(
+        "{} {}", command.inner.empty() ? "__farcall_words" : "__farcall_only", command.name);
     for (const CommandHelp* const inner : inner_of(commands, command)) {
-      script += fmt::format(
-          "complete -c farcall -f -n '{}; and not __fish_seen_subcommand_from {}' -a {} -d {}\n",
-          condition, fmt::join(command.inner, " "), last_word(*inner), word(inner->description));
+      script += fmt::format("complete -c farcall -f -n '{}' -a {} -d {}\n", condition,
+                            last_word(*inner), word(inner->description));
     }
     for (const OptionHelp& option : command.options) {
       if (option.positional && option.choices.empty()) {
@@ -234,7 +233,10 @@ std::string fish_completion(const std::vector<CommandHelp>& commands) {
               ? fmt::format("{} -a {}", option.positional ? "" : " -x",
                             word(fmt::format("{}", fmt::join(option.choices, " "))))
               : (option.value.empty() ? "" : " -r");
-      script += fmt::format("complete -c farcall -n '{}' {}{} -d {}\n", condition, name, value,
+      // An argument that is one of a few words is a command's first.
+      const bool is_once = option.positional && !option.repeats;
+      script += fmt::format("complete -c farcall -n '{}' {}{} -d {}\n",
+                            is_once ? "__farcall_only " + command.name : condition, name, value,
                             word(option.description));
     }
   }

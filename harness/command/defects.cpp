@@ -205,7 +205,7 @@ Result<DefectTable> find_defects(std::span<const std::string> trees,
   DefectTable table;
   std::vector<engine::Jit> jits;
   for (const std::string& tree : trees) {
-    FARCALL_TRY(jit, engine::jit_named("kernel:" + tree, runner.images));
+    FARCALL_TRY(jit, engine::jit_named("kernel:" + tree, runner.images, stopped));
     table.jits.push_back(jit.identity);
     jits.push_back(std::move(jit));
   }
@@ -228,9 +228,9 @@ Result<DefectTable> find_defects(std::span<const std::string> trees,
       if (stopped()) {
         return not_all();
       }
-      const auto jit = variant.empty()
-                           ? Result<engine::Jit>(jits[i])
-                           : engine::jit_named("kernel:" + trees[i] + variant, runner.images);
+      const auto jit = variant.empty() ? Result<engine::Jit>(jits[i])
+                                       : engine::jit_named("kernel:" + trees[i] + variant,
+                                                           runner.images, stopped);
       defect.states.push_back(jit ? run_case(one, jit.value(), runner, stopped)
                                   : DefectState{Found::not_applicable, jit.error().message});
     }

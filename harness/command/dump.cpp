@@ -14,6 +14,7 @@
 #include "bpf/disassembler.hpp"
 #include "check/findings.hpp"
 #include "command/commands.hpp"
+#include "command/interruption.hpp"
 #include "command/listing_stages.hpp"
 #include "command/options.hpp"
 #include "jit/call_target.hpp"
@@ -250,7 +251,10 @@ ExitCode dump(const DumpArguments& arguments) {
     return report_error(document.error());
   }
   const Stage& stage = *std::ranges::find(stages(), arguments.stage, &Stage::name);
-  auto jit = engine::jit_named(arguments.jit, arguments.runner.images);
+  auto jit = [&] {
+    const EarlyInterruption early;
+    return engine::jit_named(arguments.jit, arguments.runner.images, until_signal());
+  }();
   if (!jit) {
     return report_error(jit.error());
   }

@@ -95,7 +95,10 @@ ExitCode run_faults(const FaultsArguments& arguments) {
   if (arguments.list) {
     return write_or_report(arguments.output, fault_list(wanted.value()));
   }
-  const auto named = engine::jits_named(arguments.jits, arguments.runner.images);
+  const auto named = [&] {
+    const EarlyInterruption early;
+    return engine::jits_named(arguments.jits, arguments.runner.images, until_signal());
+  }();
   if (!named) {
     return report_error(named.error());
   }

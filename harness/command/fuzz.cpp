@@ -92,7 +92,7 @@ Result<ExitCode> fuzz(FuzzArguments& arguments) {
     }
   }
   campaign::CampaignOptions& options = arguments.campaign;
-  FARCALL_TRY(jits, engine::jits_named(arguments.jits, arguments.runner.images));
+  FARCALL_TRY(jits, engine::jits_named(arguments.jits, arguments.runner.images, until_signal()));
   options.jits = std::move(jits);
   options.runner = arguments.runner;
   options.runner.stopped = [] { return Interruption::signal() != 0; };
@@ -178,6 +178,9 @@ Command fuzz_command(CLI::App& app, const Invocation& invocation) {
   return {fuzz_app, with_host(*fuzz_app, arguments->runner.host, [arguments] {
             const Interruption interruption;
             const auto code = fuzz(*arguments);
+            if (!code && code.error().code == ErrorCode::jit_timeout && until_signal()()) {
+              return Interruption::report("no program was run");
+            }
             return code ? code.value() : report_error(code.error());
           })};
 }

@@ -61,6 +61,23 @@ std::string Interruption::name() {
   return number == 0 ? "" : std::string("SIG") + ::sigabbrev_np(number);
 }
 
+std::function<bool()> until_signal() {
+  return [] { return Interruption::signal() != 0; };
+}
+
+EarlyInterruption::EarlyInterruption() {
+  ::sigaction(SIGPIPE, nullptr, &pipe_);
+  interruption_.emplace();
+}
+
+EarlyInterruption::~EarlyInterruption() {
+  interruption_.reset();
+  ::sigaction(SIGPIPE, &pipe_, nullptr);
+  if (const int number = Interruption::signal(); number != 0) {
+    ::raise(number);
+  }
+}
+
 ExitCode Interruption::report(std::string_view not_done) {
   note(fmt::format("ended by {}: {}", name(), not_done));
   return static_cast<ExitCode>(128 + signal());

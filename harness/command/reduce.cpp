@@ -33,7 +33,7 @@ Result<model::Document> load_subject(const std::string& subject) {
 
 Result<std::string> reduced_text(const ReduceArguments& arguments) {
   FARCALL_TRY(document, load_subject(arguments.subject));
-  FARCALL_TRY(jit, engine::jit_named(arguments.jit, arguments.runner.images));
+  FARCALL_TRY(jit, engine::jit_named(arguments.jit, arguments.runner.images, until_signal()));
   run::RunnerOptions runner = arguments.runner;
   runner.jit = std::move(jit);
   runner.stopped = [] { return Interruption::signal() != 0; };

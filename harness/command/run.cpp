@@ -9,6 +9,7 @@
 
 #include "command/bless.hpp"
 #include "command/commands.hpp"
+#include "command/interruption.hpp"
 #include "command/options.hpp"
 #include "command/reporting.hpp"
 #include "command/run_in_kernels.hpp"
@@ -109,7 +110,10 @@ ExitCode run(const RunArguments& arguments) {
          .message = fmt::format("--repeat {} --seeds {}: {} cells; expected at most {}",
                                 arguments.repeat, arguments.seeds, once * times, kMostCells)});
   }
-  const auto named = engine::jits_named(arguments.jits, arguments.runner.images);
+  const auto named = [&] {
+    const EarlyInterruption early;
+    return engine::jits_named(arguments.jits, arguments.runner.images, until_signal());
+  }();
   if (!named) {
     return report_error(named.error());
   }

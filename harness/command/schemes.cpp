@@ -95,7 +95,7 @@ ExitCode schemes(const SchemesArguments& arguments) {
   run::RunnerOptions runner = arguments.runner;
   runner.stopped = [] { return Interruption::signal() != 0; };
   const auto study = scheme::study_schemes(arguments.cases, runner, arguments.tag_hash);
-  if (Interruption::signal() != 0) {
+  if (!study && Interruption::signal() != 0) {
     return Interruption::report("not all schemes were run, and nothing is shown of them");
   }
   if (!study) {

@@ -56,12 +56,15 @@ const Jit& farcall_jit();
 // The one of that name: `farcall`, `exec:COMMAND`, `kernel:DIR`, `kernel:VERSION` of a source that
 // was fetched, where no folder has that name; with `+pcrel`, `+blinded` or `+probed` after it, that
 // variant of a kernel's, see kernel_build.hpp. `images` is the folder of guest images.
-// usage.bad-argument, kernel.not-fetched, and what kernel_jit() and process_jit() fail with.
-Result<Jit> jit_named(const std::string& name, const std::filesystem::path& images);
+// usage.bad-argument, kernel.not-fetched, and what kernel_jit() and process_jit() fail with: of a
+// kernel's, jit.timeout once nobody waits.
+Result<Jit> jit_named(const std::string& name, const std::filesystem::path& images,
+                      const Stopped& stopped = {});
 
 // All of them, or what the first that cannot be had fails with.
 Result<std::vector<Jit>> jits_named(std::span<const std::string> names,
-                                    const std::filesystem::path& images);
+                                    const std::filesystem::path& images,
+                                    const Stopped& stopped = {});
 
 // The folder with what makes a process of a kernel's JIT, and its defects' cases.
 std::filesystem::path kernel_glue(const std::filesystem::path& images);

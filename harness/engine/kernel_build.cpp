@@ -8,12 +8,15 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <map>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "base/cache_folder.hpp"
@@ -119,17 +122,61 @@ Result<std::string> find_tool(const std::string& name) {
   return path;
 }
 
-// Runs a tool to its end; its output. What it says of errors is the error.
-Result<std::string> run_tool(const std::string& tool, std::vector<std::string> arguments) {
+// How often somebody looks whether anybody still waits.
+constexpr std::chrono::milliseconds kLookAtBuilder{50};
+
+Error not_built_on() {
+  return {.code = ErrorCode::jit_timeout,
+          .message = "nobody waits for the JIT to be built any more"};
+}
+
+// Where tools work.
+class Workshop {
+ public:
+  // `temporary` is the folder of their temporary files, which none of those that are killed removes.
+  Workshop(fs::path temporary, const Stopped& stopped)
+      : temporary_(std::move(temporary)), stopped_(stopped) {
+    clear();
+    std::error_code error;
+    fs::create_directories(temporary_, error);
+  }
+  Workshop(const Workshop&) = delete;
+  Workshop& operator=(const Workshop&) = delete;
+  ~Workshop() { clear(); }
+
+  const fs::path& temporary() const { return temporary_; }
+  bool is_waited_for() const { return !stopped_ || !stopped_(); }
+
+ private:
+  void clear() const {
+    std::error_code error;
+    fs::remove_all(temporary_, error);
+  }
+
+  fs::path temporary_;
+  const Stopped& stopped_;
+};
+
+// Runs a tool to its end; its output. What it says of errors is the error. It is killed, with all that it
+// has started, once nobody waits.
+Result<std::string> run_tool(const std::string& tool, std::vector<std::string> arguments,
+                             const Workshop& workshop) {
   FARCALL_TRY(program, find_tool(tool));
   FARCALL_TRY(output, process::memory_file("farcall-tool", 0));
-  FARCALL_TRY(child, process::Process::start({.program = program,
-                                              .arguments = std::move(arguments),
-                                              .environment = {{"LC_ALL", "C"}},
-                                              .input = {},
-                                              .output = output.number()},
-                                             {}));
-  child.wait();
+  FARCALL_TRY(child,
+              process::Process::start(
+                  {.program = program,
+                   .arguments = std::move(arguments),
+                   .environment = {{"LC_ALL", "C"}, {"TMPDIR", workshop.temporary().string()}},
+                   .input = {},
+                   .output = output.number()},
+                  {}));
+  while (!child.wait_for(kLookAtBuilder)) {
+    if (!workshop.is_waited_for()) {
+      child.kill();
+      return not_built_on();
+    }
+  }
   if (child.ending() != "exit status 0") {
     return not_built(fmt::format("{}: {}: {}", tool, child.ending(), child.first_errors()));
   }
@@ -152,11 +199,17 @@ Result<fs::path> programs_folder() {
 }
 
 // Held while one process builds: others wait, and find what it made.
-Result<process::FileDescriptor> lock(const fs::path& folder) {
+Result<process::FileDescriptor> lock(const fs::path& folder, const Stopped& stopped) {
   process::FileDescriptor file(
       ::open((folder / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (file.number() < 0 || ::flock(file.number(), LOCK_EX) != 0) {
-    return not_built(fmt::format("cannot lock {}", folder.string()));
+  while (file.number() < 0 || ::flock(file.number(), LOCK_EX | LOCK_NB) != 0) {
+    if (file.number() < 0 || (errno != EWOULDBLOCK && errno != EINTR)) {
+      return not_built(fmt::format("cannot lock {}", folder.string()));
+    }
+    if (stopped && stopped()) {
+      return not_built_on();
+    }
+    std::this_thread::sleep_for(kLookAtBuilder);
   }
   return file;
 }
@@ -198,17 +251,20 @@ struct Configured {
 };
 
 // Configures the tree, as its `.config` says and by default: one pass, of which each takes seconds.
-Result<void> make(const Configured& configured) {
-  FARCALL_TRYV(run_tool(
-      "make", {"-s", "-C", configured.source.string(), "ARCH=powerpc",
-               fmt::format("CROSS_COMPILE={}", kCross), "HOSTCFLAGS=-O0",
-               fmt::format("O={}", configured.build.string()), "olddefconfig", "asm-generic"}));
+Result<void> make(const Configured& configured, const Workshop& workshop) {
+  FARCALL_TRYV(
+      run_tool("make",
+               {"-s", "-C", configured.source.string(), "ARCH=powerpc",
+                fmt::format("CROSS_COMPILE={}", kCross), "HOSTCFLAGS=-O0",
+                fmt::format("O={}", configured.build.string()), "olddefconfig", "asm-generic"},
+               workshop));
   return success();
 }
 
 // `autoconf.h` and the headers that stand for generic ones. No more is needed: the JIT looks into
 // no structure whose size a build finds out.
-Result<void> configure(const Configured& configured, const Configuration& configuration) {
+Result<void> configure(const Configured& configured, const Configuration& configuration,
+                       const Workshop& workshop) {
   const fs::path done = configured.build / "configured";
   if (fs::exists(done)) {
     return success();
@@ -219,7 +275,7 @@ Result<void> configure(const Configured& configured, const Configuration& config
   std::ofstream(configured.build / ".config")
       << file_contents(configured.tree / "arch/powerpc/configs/ppc64_defconfig")
       << configuration.settings;
-  FARCALL_TRYV(make(configured));
+  FARCALL_TRYV(make(configured, workshop));
   if (!fs::exists(configured.build / "include/generated/autoconf.h")) {
     return not_built(fmt::format("{} made no configuration", configured.source.string()));
   }
@@ -384,15 +440,15 @@ std::string stand_ins(const std::string& undefined) {
   return text;
 }
 
-Result<void> compile(const fs::path& input, const fs::path& output,
-                     std::vector<std::string> flags) {
+Result<void> compile(const fs::path& input, const fs::path& output, std::vector<std::string> flags,
+                     const Workshop& workshop) {
   flags.insert(flags.end(), {"-c", "-o", output.string(), input.string()});
-  FARCALL_TRYV(run_tool(fmt::format("{}gcc", kCross), std::move(flags)));
+  FARCALL_TRYV(run_tool(fmt::format("{}gcc", kCross), std::move(flags), workshop));
   return success();
 }
 
 // Makes the part's object, unless the one that is there is of the same files.
-Result<void> compile_part(const Part& part, const fs::path& work) {
+Result<void> compile_part(const Part& part, const fs::path& work, const Workshop& workshop) {
   const fs::path object = work / (part.name + ".o");
   const fs::path made_of = work / (part.name + ".name");
   if (const std::string name = name_of(part, work);
@@ -402,11 +458,11 @@ Result<void> compile_part(const Part& part, const fs::path& work) {
   fs::remove(made_of);
   std::vector<std::string> flags = part.flags;
   flags.insert(flags.end(), {"-MD", "-MF", (work / (part.name + ".d")).string()});
-  FARCALL_TRYV(compile(part.source, object, std::move(flags)));
+  FARCALL_TRYV(compile(part.source, object, std::move(flags), workshop));
   if (part.name == kWithStubs) {
     // What stubs the JIT appends to a function, it keeps to itself.
     FARCALL_TRYV(run_tool(fmt::format("{}objcopy", kCross),
-                          {"--globalize-symbol=bpf_jit_ool_stub", object.string()}));
+                          {"--globalize-symbol=bpf_jit_ool_stub", object.string()}, workshop));
   }
   std::ofstream(made_of) << name_of(part, work);
   return success();
@@ -414,15 +470,15 @@ Result<void> compile_part(const Part& part, const fs::path& work) {
 
 // Compiles and links in `work`, and leaves the program there as `jit`.
 Result<void> build(const std::vector<Part>& parts, const fs::path& work,
-                   const Configuration& configuration) {
+                   const Configuration& configuration, const Workshop& workshop) {
   for (const Part& part : parts) {
-    FARCALL_TRYV(compile_part(part, work));
+    FARCALL_TRYV(compile_part(part, work, workshop));
   }
   const std::string ld = fmt::format("{}ld", kCross);
   const auto link = [&](const std::vector<std::string>& more) {
     std::vector<std::string> all = configuration.linker;
     all.insert(all.end(), more.begin(), more.end());
-    return run_tool(ld, std::move(all));
+    return run_tool(ld, std::move(all), workshop);
   };
   const std::string all = (work / "all.o").string();
   std::vector<std::string> together = {"-r", "-o", all};
@@ -430,11 +486,11 @@ Result<void> build(const std::vector<Part>& parts, const fs::path& work,
     together.push_back((work / (part.name + ".o")).string());
   }
   FARCALL_TRYV(link(together));
-  FARCALL_TRY(undefined, run_tool(fmt::format("{}nm", kCross), {"-u", all}));
+  FARCALL_TRY(undefined, run_tool(fmt::format("{}nm", kCross), {"-u", all}, workshop));
   std::ofstream(work / "missing.s") << stand_ins(undefined);
   std::vector<std::string> assembler = {"-mabi=elfv2"};
   assembler.insert(assembler.end(), configuration.compiler.begin(), configuration.compiler.end());
-  FARCALL_TRYV(compile(work / "missing.s", work / "missing.o", assembler));
+  FARCALL_TRYV(compile(work / "missing.s", work / "missing.o", assembler, workshop));
   FARCALL_TRYV(
       link({"-e", "_start", "-o", (work / "jit").string(), all, (work / "missing.o").string()}));
   return success();
@@ -454,7 +510,7 @@ std::optional<Variant> variant_named(std::string_view name) {
 }
 
 Result<fs::path> build_kernel_jit(const fs::path& tree, const fs::path& glue, model::Endian endian,
-                                  Variant variant) {
+                                  Variant variant, const Stopped& stopped) {
   if (!fs::exists(tree / "arch/powerpc/net/bpf_jit_comp64.c") || !fs::exists(tree / "Makefile")) {
     return not_built(fmt::format("{} is not a Linux source tree: it has no "
                                  "arch/powerpc/net/bpf_jit_comp64.c",
@@ -467,7 +523,7 @@ Result<fs::path> build_kernel_jit(const fs::path& tree, const fs::path& glue, mo
   const fs::path folder = cache / configuration_name(source, wanted);
   std::error_code error;
   fs::create_directories(folder / "work", error);
-  const auto locked = lock(folder);
+  const auto locked = lock(folder, stopped);
   if (!locked) {
     return locked.error();
   }
@@ -485,9 +541,10 @@ Result<fs::path> build_kernel_jit(const fs::path& tree, const fs::path& glue, mo
   for (const std::string_view tool : {"gcc", "ld", "objcopy", "nm"}) {
     FARCALL_TRYV(find_tool(fmt::format("{}{}", kCross, tool)));
   }
-  FARCALL_TRYV(make_overlay(source, configured.source));
-  FARCALL_TRYV(configure(configured, wanted));
-  FARCALL_TRYV(build(parts, work, wanted));
+  const Workshop workshop(folder / "temporary", stopped);
+  FARCALL_TRYV(make_overlay(source, configured.source, stopped));
+  FARCALL_TRYV(configure(configured, wanted, workshop));
+  FARCALL_TRYV(build(parts, work, wanted, workshop));
   fs::path program = folder / program_name(parts, work);
   fs::rename(work / "jit", program, error);
   if (error) {

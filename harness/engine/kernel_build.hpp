@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/error.hpp"
+#include "engine/jit.hpp"
 #include "model/axes.hpp"
 
 namespace farcall::engine {
@@ -21,10 +22,12 @@ enum class Variant : std::uint8_t { plain, pcrel, blinded, probed };
 std::string_view name(Variant variant);
 std::optional<Variant> variant_named(std::string_view name);
 
-// The program, from the cache or made now. jit.not-built.
+// The program, from the cache or made now. jit.not-built; jit.timeout once nobody waits: the compiler is
+// ended, and what was made of the tree so far is not made again.
 Result<std::filesystem::path> build_kernel_jit(const std::filesystem::path& tree,
                                                const std::filesystem::path& glue,
-                                               model::Endian endian, Variant variant);
+                                               model::Endian endian, Variant variant,
+                                               const Stopped& stopped);
 
 // The emulator that runs it. jit.not-built if it is not installed.
 Result<std::string> user_emulator(model::Endian endian);

@@ -28,19 +28,19 @@ class Generators {
 
   Variant variant() const { return variant_; }
 
-  Result<process::Command> of(model::Endian endian) {
+  Result<process::Command> of(model::Endian endian, const Stopped& stopped) {
     const std::scoped_lock lock(mutex_);
     std::optional<Result<process::Command>>& made = commands_[static_cast<std::size_t>(endian)];
     if (!made) {
-      made = make(endian);
+      made = make(endian, stopped);
     }
     return *made;
   }
 
  private:
-  Result<process::Command> make(model::Endian endian) const {
+  Result<process::Command> make(model::Endian endian, const Stopped& stopped) const {
     FARCALL_TRY(emulator, user_emulator(endian));
-    FARCALL_TRY(program, build_kernel_jit(tree_, glue_, endian, variant_));
+    FARCALL_TRY(program, build_kernel_jit(tree_, glue_, endian, variant_, stopped));
     return process::Command{.program = emulator, .arguments = {program.string()}};
   }
 
@@ -135,7 +135,7 @@ class KernelCompiler final : public Compiler {
   std::vector<Compiled> compile_part(std::size_t part,
                                      std::span<const model::Document* const> documents) {
     if (!processes_[part]) {
-      const auto command = generators_->of(static_cast<model::Endian>(part));
+      const auto command = generators_->of(static_cast<model::Endian>(part), stopped_);
       if (!command) {
         std::vector<Compiled> none;
         for (std::size_t i = 0; i < documents.size(); ++i) {
@@ -156,15 +156,15 @@ class KernelCompiler final : public Compiler {
 }  // namespace
 
 Result<Jit> kernel_jit(std::string name, const fs::path& tree, const fs::path& glue,
-                       Variant variant) {
+                       Variant variant, const Stopped& stopped) {
   const auto generators = std::make_shared<Generators>(tree, glue, variant);
-  FARCALL_TRYV(generators->of(model::Endian::little));
+  FARCALL_TRYV(generators->of(model::Endian::little, stopped));
   return Jit{
       .name = std::move(name),
       .identity = "kernel:" + kernel_version(tree) +
                   (variant == Variant::plain ? "" : fmt::format("+{}", engine::name(variant))),
-      .start = [generators](const Stopped& stopped) {
-        return std::make_unique<KernelCompiler>(generators, stopped);
+      .start = [generators](const Stopped& nobody_waits) {
+        return std::make_unique<KernelCompiler>(generators, nobody_waits);
       }};
 }
 

@@ -19,7 +19,8 @@ namespace farcall::engine {
 // The JIT of the tree `tree`, named `name`. `glue` is the folder of glue.c. The little-endian one
 // is made at once if it is not in the cache, the other when a cell first wants it.
 // jit.not-built: no such tree, a tool is missing, or it does not compile; the compiler's own words.
+// jit.timeout: nobody waited until it was made.
 Result<Jit> kernel_jit(std::string name, const std::filesystem::path& tree,
-                       const std::filesystem::path& glue, Variant variant);
+                       const std::filesystem::path& glue, Variant variant, const Stopped& stopped);
 
 }  // namespace farcall::engine

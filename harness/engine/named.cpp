@@ -58,7 +58,8 @@ std::filesystem::path kernel_glue(const std::filesystem::path& images) {
   return images / "kernel-jit";
 }
 
-Result<Jit> jit_named(const std::string& name, const std::filesystem::path& images) {
+Result<Jit> jit_named(const std::string& name, const std::filesystem::path& images,
+                      const Stopped& stopped) {
   if (name == farcall_jit().name) {
     return farcall_jit();
   }
@@ -76,7 +77,7 @@ Result<Jit> jit_named(const std::string& name, const std::filesystem::path& imag
       }
     }
     FARCALL_TRY(tree, tree_named(of));
-    return kernel_jit(name, tree, kernel_glue(images), variant);
+    return kernel_jit(name, tree, kernel_glue(images), variant, stopped);
   }
   return Error{.code = ErrorCode::usage_bad_argument,
                .message = fmt::format(
@@ -84,10 +85,10 @@ Result<Jit> jit_named(const std::string& name, const std::filesystem::path& imag
 }
 
 Result<std::vector<Jit>> jits_named(std::span<const std::string> names,
-                                    const std::filesystem::path& images) {
+                                    const std::filesystem::path& images, const Stopped& stopped) {
   std::vector<Jit> jits;
   for (const std::string& name : names) {
-    FARCALL_TRY(jit, jit_named(name, images));
+    FARCALL_TRY(jit, jit_named(name, images, stopped));
     jits.push_back(std::move(jit));
   }
   return jits;

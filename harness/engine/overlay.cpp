@@ -60,33 +60,38 @@ bool is_looked_into(const std::string& place) {
          });
 }
 
-void mirror(const fs::path& tree, const std::string& place, const fs::path& overlay) {
+Result<void> mirror(const fs::path& tree, const std::string& place, const fs::path& overlay,
+                    const Stopped& stopped) {
   fs::create_directories(overlay / place);
   for (const fs::directory_entry& entry : fs::directory_iterator(tree / place)) {
     const std::string name = entry.path().filename().string();
     const std::string below = place.empty() ? name : place + "/" + name;
+    if (stopped && stopped()) {
+      return Error{.code = ErrorCode::jit_timeout,
+                   .message = "nobody waits for the links to the tree any more"};
+    }
     if (is_generated(entry, below)) {
       continue;
     }
     if (entry.is_directory() && !entry.is_symlink() && is_looked_into(below)) {
-      mirror(tree, below, overlay);
+      FARCALL_TRYV(mirror(tree, below, overlay, stopped));
     } else {
       fs::create_symlink(entry.path(), overlay / below);
     }
   }
+  return success();
 }
 
 }  // namespace
 
-Result<void> make_overlay(const fs::path& tree, const fs::path& overlay) {
+Result<void> make_overlay(const fs::path& tree, const fs::path& overlay, const Stopped& stopped) {
   try {
     fs::remove_all(overlay);
-    mirror(tree, "", overlay);
+    return mirror(tree, "", overlay, stopped);
   } catch (const fs::filesystem_error& error) {
     return Error{.code = ErrorCode::jit_not_built,
                  .message = fmt::format("cannot make links to the tree: {}", error.what())};
   }
-  return success();
 }
 
 }  // namespace farcall::engine

@@ -183,7 +183,7 @@ Result<void> read_program(Taker& taker, const wire::KernelAnswer& said, Origin o
 
 Result<wire::KernelAnswer> take_answer(Taker& taker) {
   const auto said = taker.get<wire::KernelAnswer>();
-  if (said.outcome > static_cast<std::uint32_t>(wire::KernelOutcome::no_memory)) {
+  if (said.outcome > static_cast<std::uint32_t>(wire::KernelOutcome::not_put)) {
     return bad_answer(fmt::format("an answer has outcome {}", std::uint32_t{said.outcome}));
   }
   return said;
@@ -223,6 +223,12 @@ Result<Answer> read_one(Taker& taker, const Question& question, std::endian orde
                 .regions = {},
                 .log = {},
                 .kernel_log = {}};
+  const bool is_about_one = answer.outcome == wire::KernelOutcome::no_code_of_one ||
+                            answer.outcome == wire::KernelOutcome::not_put;
+  if (is_about_one && answer.result > question.targets.size()) {
+    return bad_answer(fmt::format("an array does not take program {}, which there is not",
+                                  std::uint32_t{said.result}));
+  }
   FARCALL_TRYV(read_program(taker, said, {}, order, answer));
   for (std::uint32_t i = 0; i < said.region_count && !taker.is_short(); ++i) {
     answer.regions.push_back(take_region(taker));

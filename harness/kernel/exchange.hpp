@@ -144,8 +144,9 @@ struct ProgramBegin {
 // of functions count on, as in a bpf::Program that holds them all.
 struct Answer {
   wire::KernelOutcome outcome{};
-  std::uint32_t error = 0;               // the kernel's errno, where it did not come to the end
-  std::uint32_t result = 0;              // r0, the lower half
+  std::uint32_t error = 0;  // the kernel's errno, where it did not come to the end
+  // r0, the lower half; of no_code_of_one and not_put the program: 0 the question's, 1 its first target.
+  std::uint32_t result = 0;
   std::vector<JitedFunction> functions;  // in the program's order; none: it was interpreted
   std::vector<bpf::Slot> program;        // as the kernel has it
   // Which functions of the question's BTFs these are, and where each begins in `program`.

@@ -175,9 +175,13 @@ class Study {
     }
     documents_ = std::move(selected.documents);
     run::run_all(documents_, runner, [this](const run::FinishedCell& finished) {
-      const auto index = ran_.size();
-      ran_.push_back(judge(documents_[index], finished.verdict));
+      ran_.push_back(judge(documents_[finished.index], finished.verdict));
     });
+    if (ran_.size() != documents_.size()) {
+      return Error{.code = ErrorCode::machine_lost,
+                   .message = fmt::format("stopped when {} of {} cells were run", ran_.size(),
+                                          documents_.size())};
+    }
     return success();
   }
 

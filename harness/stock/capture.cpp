@@ -21,6 +21,7 @@
 #include "stock/document.hpp"
 #include "stock/dump.hpp"
 #include "stock/maps.hpp"
+#include "stock/programs.hpp"
 #include "stock/symbol_stories.hpp"
 
 namespace farcall::stock {
@@ -72,6 +73,12 @@ std::string paragraph(const std::string& log, std::string_view heading) {
   return text;
 }
 
+std::string not_put(const kernel::Answer& answer) {
+  return fmt::format(
+      "the kernel's array of programs does not take it: {}; no reason of the kernel's is known",
+      std::strerror(static_cast<int>(answer.error)));
+}
+
 // The verifier's reason: its last line counts what it did; before it stands why. Since 7.3 advice is
 // between them, and the reason has a paragraph of its own.
 std::string reason_in(std::string log, std::uint32_t error) {
@@ -95,17 +102,61 @@ bool is_of_trace(const std::string& line) {
          (line.starts_with("from ") && line.find(" to ") != std::string::npos);
 }
 
-// An array of programs that has compiled ones takes no other: where the JIT fails, the program is
-// rejected after the verifier has accepted it, see bpf_check_tail_call() of kernel/bpf/core.c. Its log
-// then ends without a reason.
+// Where the JIT has no tail calls in programs with local calls, the verifier says so, in the words that it
+// also has of an interpreted one, when it comes to the call. Otherwise it has been through the program.
+bool is_about_tail_call(const std::string& log, const std::string& reason) {
+  const std::string before = log.substr(0, log.rfind(reason));
+  const std::size_t line = before.find_last_of('\n', before.size() - 2);
+  return before.substr(line == std::string::npos ? 0 : line).find("call bpf_tail_call") !=
+         std::string::npos;
+}
+
+// Whether the verifier has nothing against a program that was rejected with the JIT on: then the JIT has
+// made no code of it. Its log then ends without a reason, or with one that it has of interpreted programs
+// only. EINVAL: an array of programs that has ones with code takes no other, see bpf_check_tail_call() of
+// kernel/bpf/core.c.
 bool is_refused_by_jit(const LinuxCell& linux_cell, const kernel::Answer& answer) {
-  const bool has_programs =
-      std::ranges::find(linux_cell.kinds, RegionKind::programs) != linux_cell.kinds.end();
-  if (!has_programs || answer.outcome != wire::KernelOutcome::rejected || answer.error != EINVAL) {
+  constexpr std::uint32_t kNotSupported = 524;  // ENOTSUPP, which only the kernel knows
+  if (answer.outcome != wire::KernelOutcome::rejected) {
     return false;
   }
   const std::string reason = reason_in(answer.log, answer.error);
-  return reason == std::strerror(EINVAL) || is_of_trace(reason);
+  if (reason.ends_with("not allowed in non-JITed programs with bpf-to-bpf calls")) {
+    return !is_about_tail_call(answer.log, reason);
+  }
+  if (reason.ends_with("not allowed in non-JITed programs")) {
+    return true;
+  }
+  const bool has_programs =
+      std::ranges::find(linux_cell.kinds, RegionKind::programs) != linux_cell.kinds.end();
+  const bool may_be = answer.error == kNotSupported || (answer.error == EINVAL && has_programs);
+  return may_be && (reason == std::strerror(static_cast<int>(answer.error)) || is_of_trace(reason));
+}
+
+// Of programs that an array of programs does not take all of: what is wrong. A program without code is
+// known to be refused; whatever else is, is a mistake of ours or of the kernel's, and no reason to skip.
+std::optional<model::Finding> refused_by_array(const LinuxCell& linux_cell,
+                                               const kernel::Answer& answer) {
+  const auto name = [&] {
+    const bpf::Program& program = *linux_cell.cell.program;
+    return program.functions[program_parts(program).at(answer.result).first_function].name;
+  };
+  switch (answer.outcome) {
+    case wire::KernelOutcome::no_code_of_one:
+      return model::Finding{
+          ErrorCode::jit_refused, name(),
+          "the kernel interprets it: its JIT made no code, and an array of programs that have code "
+          "does not take it"};
+    case wire::KernelOutcome::not_put:
+      return model::Finding{ErrorCode::machine_bad_answer, name(), not_put(answer)};
+    case wire::KernelOutcome::done:
+    case wire::KernelOutcome::rejected:
+    case wire::KernelOutcome::not_run:
+    case wire::KernelOutcome::not_known:
+    case wire::KernelOutcome::no_memory:
+      break;
+  }
+  return std::nullopt;
 }
 
 // What a hardened kernel made of the functions, beside what the same kernel makes of them otherwise,
@@ -484,13 +535,20 @@ std::optional<Error> skipped(const kernel::Answer& answer) {
       return declined(fmt::format("the kernel does not tell of it: {}", errno_text));
     case wire::KernelOutcome::no_memory:
       return declined(fmt::format("the kernel has no map for its memory: {}", errno_text));
+    case wire::KernelOutcome::no_code_of_one:
+      return declined("the kernel's JIT made no code of a program that tail calls go to");
+    case wire::KernelOutcome::not_put:
+      return declined(not_put(answer));
   }
   return declined("an outcome that nobody knows");
 }
 
 std::optional<Error> why_not_asked(const LinuxCell& linux_cell, wire::KernelMode mode) {
   constexpr std::size_t kMostBlindedSlots = 10'000;
-  const std::size_t count = linux_cell.question.slots.size();
+  std::size_t count = linux_cell.question.slots.size();
+  for (const kernel::TailProgram& target : linux_cell.question.targets) {
+    count += target.slots.size();
+  }
   if (linux_cell.skipped || mode != wire::KernelMode::hardened || count <= kMostBlindedSlots) {
     return linux_cell.skipped;
   }
@@ -524,6 +582,13 @@ Captured captured(const LinuxCell& linux_cell, wire::KernelMode mode,
         {ErrorCode::jit_refused, "",
          "the verifier has nothing against it, and its JIT made no code of one of "
          "the programs"});
+    return all;
+  }
+  if (auto refused = refused_by_array(linux_cell, answer)) {
+    all.findings.push_back(*std::move(refused));
+    if (!trouble.empty()) {
+      all.findings.push_back(warned(trouble));
+    }
     return all;
   }
   if (auto why = skipped(answer)) {

@@ -160,6 +160,21 @@ std::optional<std::uint32_t> context_region(const model::Cell& cell) {
   return makes_tail_calls(*cell.program) && place ? std::optional(place->region) : std::nullopt;
 }
 
+// Whether the programs get the region's address by more than r1 at entry: the others are those of the
+// kernel's map, and the context is a copy of it.
+bool is_named_otherwise(const model::Cell& cell, std::uint32_t region) {
+  const auto is_in_it = [&](std::uint64_t address) {
+    const auto place = place_of(cell, address);
+    return place && place->region == region;
+  };
+  const std::vector<bpf::Slot>& slots = cell.program->slots;
+  return std::any_of(cell.arguments.begin() + 1, cell.arguments.end(), is_in_it) ||
+         std::ranges::any_of(instructions(slots), [&](bpf::SlotIndex i) {
+           return slots[i].opcode == bpf::kLoadImmediate64 && slots[i].src == 0 &&
+                  is_in_it(loaded_value(slots, i));
+         });
+}
+
 // Why r1 cannot be what the case says, in a program that makes tail calls.
 std::optional<Error> no_context(const model::Cell& cell, std::span<const RegionKind> kinds) {
   if (!makes_tail_calls(*cell.program)) {
@@ -177,6 +192,12 @@ std::optional<Error> no_context(const model::Cell& cell, std::span<const RegionK
     return not_asked(
         fmt::format("its r1 points to {}, and a tail call hands on a context of at most {} bytes",
                     region.name, wire::kMostKernelContextBytes));
+  }
+  if (is_named_otherwise(cell, place->region)) {
+    return not_asked(
+        fmt::format("its r1 points to {}, whose address it also has otherwise; a kernel hands on a "
+                    "copy as the context",
+                    region.name));
   }
   return std::nullopt;
 }
@@ -262,7 +283,10 @@ std::optional<Error> objection(const model::Cell& cell, const kernel::KernelFact
   }
   const auto simplified = std::ranges::find(program.maps, true, &bpf::Map::simplified);
   if (simplified != program.maps.end()) {
-    return not_asked(fmt::format("{} is a per-CPU or LRU map", simplified->name));
+    return not_asked(fmt::format(
+        "{} is a per-CPU or LRU map, of which a kernel has a value for each CPU, or drops "
+        "elements when it is full; here it is a plain one",
+        simplified->name));
   }
   const std::vector<RegionKind> kinds = region_kinds(cell);
   for (std::size_t i = 0; i < cell.memory.size(); ++i) {
@@ -399,8 +423,12 @@ LinuxCell linux_cell(const model::Cell& cell, const kernel::KernelFacts& facts) 
     name_region(cell, linux, i, program, asked);
   }
   linux.cell.arguments = {};
-  if (makes_tail_calls(program)) {
+  // Up to 6.12 only a program that does not sleep may name an array of programs.
+  if (makes_tail_calls(program) ||
+      std::ranges::find(linux.kinds, RegionKind::programs) != linux.kinds.end()) {
     linux.question.type = wire::KernelProgramType::raw_tracepoint;
+  }
+  if (makes_tail_calls(program)) {
     linux.context = context_region(cell);
     if (linux.context) {
       linux.question.context = cell.memory[*linux.context].bytes.to_vector();

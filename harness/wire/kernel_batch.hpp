@@ -163,13 +163,18 @@ enum class KernelOutcome : std::uint32_t {
   not_run = 2,    // the test run failed
   not_known = 3,  // the kernel does not tell of it
   no_memory = 4,  // there is no map for its regions, or the map does not take its elements
+  // An array of programs does not take one of the programs, `result` says which: because the JIT is on
+  // and has made no code of it, or nobody knows why.
+  no_code_of_one = 5,
+  not_put = 6,
 };
 
 // What follows it: KernelFunction[function_count], then as many bytes as each says, in this order.
 struct KernelAnswer {
   ul32 outcome;
   ul32 error;
-  ul32 result;  // what the test run returned: r0, the lower half
+  ul32
+      result;  // what the test run returned: r0, the lower half; or 0 for the program, 1 for its first target
   ul32 function_count;
   ul32 code_bytes;  // of all functions, back to back; 0: it is not JITed
   ul32 program_bytes;

@@ -137,6 +137,11 @@ inline void describe_loaded(long loaded, wire::KernelAnswer& said) {
   }
 }
 
+inline bool is_without_code(long loaded) {
+  bpf_prog_info info = {};
+  return describe(loaded, info) >= 0 && info.jited_prog_len == 0;
+}
+
 inline wire::KernelAnswer rejected(long status) {
   wire::KernelAnswer said = {};
   say(said, KernelOutcome::rejected, status);
@@ -173,11 +178,17 @@ inline wire::KernelAnswer load_and_run(Programs& programs, Regions& regions,
       return said;
     }
   }
-  if (status = put_programs(regions, programs.loaded, programs.count); status < 0) {
-    say(said, KernelOutcome::no_memory, status);
+  const bool jit = wanted.mode != static_cast<std::uint32_t>(wire::KernelMode::interpreter);
+  if (const Put put = put_programs(regions, programs.loaded, programs.count); put.status < 0) {
+    // The first program that names an array says which it takes: of one type, all with code or all
+    // without (bpf_prog_map_compatible() of kernel/bpf/core.c). That is one of find_addresses().
+    const bool no_code =
+        jit && put.status == -EINVAL && is_without_code(programs.loaded[put.program_number]);
+    say(said, no_code ? KernelOutcome::no_code_of_one : KernelOutcome::not_put, put.status);
+    said.result = put.program_number;
     return said;
   }
-  if (wanted.mode != static_cast<std::uint32_t>(wire::KernelMode::interpreter)) {
+  if (jit) {
     read_structures(regions, reader);
   }
   std::uint32_t result = 0;

@@ -233,8 +233,14 @@ inline long take_regions(Regions& regions, std::size_t& at, std::size_t end, std
   return status;
 }
 
-// The programs of arrays of programs. An errno below 0: the kernel does not take one.
-inline long put_programs(const Regions& regions, const long* loaded, std::uint32_t loaded_count) {
+// An errno below 0: an array of programs does not take that program.
+struct Put {
+  long status = 0;
+  std::uint32_t program_number = 0;
+};
+
+// The programs of arrays of programs.
+inline Put put_programs(const Regions& regions, const long* loaded, std::uint32_t loaded_count) {
   for (std::uint32_t i = 0; i < regions.count; ++i) {
     const Region& region = regions.all[i];
     if (!region.is(KernelMapType::programs)) {
@@ -254,11 +260,11 @@ inline long put_programs(const Regions& regions, const long* loaded, std::uint32
       }
       const auto program_file = static_cast<std::uint32_t>(loaded[program_number]);
       if (const long put = change(BPF_MAP_UPDATE_ELEM, region.map, &key, &program_file); put < 0) {
-        return put;
+        return {.status = put, .program_number = program_number};
       }
     }
   }
-  return 0;
+  return {};
 }
 
 inline void read_piece(Regions& regions, Region& region, std::uint64_t address, std::size_t size,

@@ -112,6 +112,23 @@ TEST(Exchange, WhatIsCutOffIsNotWhole) {
   }
 }
 
+TEST(Exchange, AProgramThatAnArrayDoesNotTakeIsOneOfTheQuestions) {
+  for (const auto outcome : {wire::KernelOutcome::no_code_of_one, wire::KernelOutcome::not_put}) {
+    for (const std::uint32_t program : {0U, 1U, 2U}) {
+      std::vector<Question> questions = kQuestions;
+      questions[0].targets = {{.slots = {{.opcode = 0x95}}}};
+      wire::KernelAnswer answer = {};
+      answer.outcome = static_cast<std::uint32_t>(outcome);
+      answer.result = program;
+      std::vector<std::byte> bytes;
+      put(bytes, wire::KernelReply{wire::kReplyBegin, kNonce, 1, 0});
+      put(bytes, answer);
+      put(bytes, wire::KernelReply{wire::kReplyEnd, kNonce, 1, 0});
+      EXPECT_EQ(read_reply(bytes, questions, kNonce, kOrder).has_value(), program < 2) << program;
+    }
+  }
+}
+
 TEST(Exchange, WhatIsNoReplyToThisBatchIsRefused) {
   const std::vector<std::byte> whole = reply();
   const std::vector<Question> two = {kQuestions[0], kQuestions[0]};

@@ -1,7 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
 
+#include <boost/process.hpp>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -124,6 +127,60 @@ TEST(Jit, OneThatIsNotThereIsBadUsage) {
     const Finished run = run_farcall({"run", seven, "--jit", jit});
     EXPECT_EQ(run.exit_code, 2) << jit << run.out << run.err;
     EXPECT_THAT(run.err, HasSubstr(message));
+  }
+}
+
+// How many processes have that text in their command line.
+std::size_t processes_about(const std::string& text) {
+  std::size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream file(entry.path() / "cmdline", std::ios::binary);
+    std::string line;
+    for (std::string word; std::getline(file, word, '\0');) {  // it may end meanwhile
+      line += word + ' ';
+    }
+    count += line.find(text) != std::string::npos ? 1U : 0U;
+  }
+  return count;
+}
+
+// The little-endian one is made before anything is run, the other when the first cell wants it.
+TEST(Jit, AKernelsIsNotBuiltOnOnceNobodyWaitsForIt) {
+  namespace process = boost::process;
+  const std::filesystem::path tree = kernel_tree("6.1");
+  ASSERT_TRUE(std::filesystem::exists(tree)) << "farcall kernel fetch --source 6.1 brings it";
+  const ScratchFolder folder;
+  const std::string seven =
+      folder.write("seven.case", std::string(kReturnsSeven) + "-- matrix\nendian be\n");
+  const std::string cache = path_in(folder, "cache");
+  const std::filesystem::path temporary = folder.path() / "temporary";
+  std::filesystem::create_directory(temporary);
+  process::environment environment = boost::this_process::environment();
+  environment.set("XDG_CACHE_HOME", cache);
+  environment.set("TMPDIR", temporary.string());
+  for (const std::string awaited : {"kernel-jit/le-", "kernel-jit/be-"}) {
+    const std::string said = path_in(folder, "said");
+    process::child farcall(farcall_binary().string(),
+                           process::args({"run", seven, "--jit", "kernel:" + tree.string()}),
+                           environment, (process::std_out & process::std_err) > said);
+    ASSERT_TRUE(eventually([&] { return processes_about(cache + "/farcall/" + awaited) != 0; }))
+        << awaited << contents(said);
+    const auto begin = std::chrono::steady_clock::now();
+    ASSERT_EQ(::kill(farcall.id(), SIGINT), 0);
+    farcall.wait();
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1)) << awaited;
+    if (awaited == "kernel-jit/le-") {
+      EXPECT_EQ(farcall.native_exit_code(), SIGINT) << contents(said);
+    } else {
+      EXPECT_EQ(farcall.exit_code(), 128 + SIGINT) << contents(said);
+      EXPECT_THAT(contents(said), HasSubstr("ended by SIGINT; 1 cell not run"));
+    }
+    EXPECT_EQ(processes_about(cache), 0U) << awaited;
+    EXPECT_TRUE(std::filesystem::is_empty(temporary)) << awaited;
+  }
+  for (const auto& entry :
+       std::filesystem::directory_iterator(folder.path() / "cache/farcall/kernel-jit")) {
+    EXPECT_FALSE(std::filesystem::exists(entry.path() / "temporary")) << entry.path();
   }
 }
 
@@ -297,7 +354,7 @@ constexpr Mutant kMutants[] = {
 TEST(KernelMutants, AreEachNoticed) {
   const ScratchFolder folder;
   const std::filesystem::path tree = folder.path() / "tree";
-  ASSERT_TRUE(engine::make_overlay(kernel_tree("6.1"), tree));
+  ASSERT_TRUE(engine::make_overlay(kernel_tree("6.1"), tree, {}));
   ::setenv("XDG_CACHE_HOME", path_in(folder, "cache").c_str(), 1);
   for (const Mutant& mutant : kMutants) {
     SCOPED_TRACE(mutant.name);

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <regex>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -367,6 +368,37 @@ TEST(Completion, OfOtherShellsIsTheirSyntax) {
   EXPECT_THAT(fish_knows.out, HasSubstr("selftest\t"));
   EXPECT_THAT(fish_knows.out, HasSubstr("--source\t"));
   EXPECT_THAT(fish_knows.out, Not(HasSubstr("--filter\t")));  // of another `list`
+}
+
+// The first words of what fish offers after each of these.
+std::vector<std::string> offered_by_fish(const std::string& before) {
+  const ScratchFolder folder;
+  const std::string script = folder.write("farcall.fish", run_farcall({"completion", "fish"}).out);
+  std::istringstream lines(
+      run_program("/usr/bin/fish", {"-c", "source " + script + "; complete -C '" + before + "'"})
+          .out);
+  std::vector<std::string> words;
+  for (std::string line; std::getline(lines, line);) {
+    words.push_back(line.substr(0, line.find('\t')));
+  }
+  return words;
+}
+
+TEST(Completion, OfFishIsOfTheCommandThatIsThereAndOfNoOtherOfItsName) {
+  const auto of_list = offered_by_fish("farcall list --");
+  EXPECT_THAT(of_list, testing::Contains("--filter"));
+  const auto has_no_filter =
+      testing::AllOf(testing::Contains("--help"), testing::Not(testing::Contains("--filter")));
+  EXPECT_THAT(offered_by_fish("farcall vm list --"), has_no_filter);
+  EXPECT_THAT(offered_by_fish("farcall kernel list --"), has_no_filter);
+  EXPECT_THAT(offered_by_fish("farcall vm --"), has_no_filter);
+  // A file may be called like a command, and a command's word may stand anywhere.
+  const auto of_run = offered_by_fish("farcall run --");
+  EXPECT_EQ(offered_by_fish("farcall run list --"), of_run);
+  EXPECT_EQ(offered_by_fish("farcall run kernel list --"), of_run);
+  EXPECT_THAT(offered_by_fish("farcall vm "), testing::UnorderedElementsAre("clean", "list"));
+  EXPECT_THAT(offered_by_fish("farcall vm list "), testing::Not(testing::Contains("clean")));
+  EXPECT_THAT(offered_by_fish("farcall kernel fetch --arch ri"), testing::ElementsAre("riscv64"));
 }
 
 TEST(Manual, IsAPageThatManShows) {

@@ -8,6 +8,7 @@
 #include <pugixml.hpp>
 #include <set>
 
+#include "scheme/measure.hpp"
 #include "tests/farcall_process.hpp"
 
 namespace farcall::run::schemes_test {
@@ -86,6 +87,17 @@ TEST(Schemes, ThatCouldNotBeRunSaySo) {
   EXPECT_EQ(finished.exit_code, 3);
   EXPECT_THAT(finished.out, HasSubstr("aux64   not run"));
   EXPECT_THAT(finished.out, HasSubstr("machine.no-qemu"));
+}
+
+// Whoever stops a run when all of it is done gets what it came to.
+TEST(Schemes, AreNoneOfARunThatWasStoppedBeforeItsEnd) {
+  const auto study = scheme::study_schemes(
+      cases_folder(),
+      {.images = farcall_binary().parent_path() / "images", .stopped = [] { return true; }},
+      show::TagHash::sha1);
+  ASSERT_FALSE(study);
+  EXPECT_EQ(study.error().code, ErrorCode::machine_lost);
+  EXPECT_THAT(std::string(study.error().message), HasSubstr("stopped when 0 of "));
 }
 
 TEST(Schemes, AreAPageOfHtml) {

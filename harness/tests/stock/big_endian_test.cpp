@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -16,6 +17,7 @@
 #include "stock/capture.hpp"
 #include "stock/document.hpp"
 #include "tests/farcall_process.hpp"
+#include "tests/stock/stock_guest.hpp"
 
 namespace farcall::stock::big_endian_test {
 namespace {
@@ -220,6 +222,19 @@ TEST_F(BigEndianKernel, CasesPassInIt) {
   EXPECT_GE(passed["jit"], 110U);
   EXPECT_GE(passed["interpreter"], 110U);
   EXPECT_GE(passed["hardened"], 110U);
+}
+
+// Before the little-endian one is listed, which takes a minute.
+TEST_F(BigEndianKernel, CannotRunBpftoolAndSaysSoAtOnce) {
+  const auto begin = std::chrono::steady_clock::now();
+  const Finished listing = run_farcall({"kernel", "listing", kKernel, vmlinux()});
+  EXPECT_EQ(listing.exit_code, 2) << listing.out;
+  EXPECT_THAT(listing.err, HasSubstr(vmlinux() + " is a big-endian kernel, which cannot run the "
+                                                 "bpftool of Debian's ppc64el, a "
+                                                 "little-endian program"));
+  EXPECT_THAT(listing.err, HasSubstr("farcall run cases --guest linux --kernel " + vmlinux()));
+  EXPECT_EQ(listing.out, "");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
 }
 
 TEST_F(BigEndianKernel, ItsCodeIsFollowedAndWhatIsSpoiltIsFound) {
