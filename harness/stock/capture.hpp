@@ -21,10 +21,6 @@
 
 namespace farcall::stock {
 
-// Why a kernel's answer tells nothing of a run: jit.declined. The verifier rejected the program, or the
-// kernel did not run it. Empty: it ran.
-std::optional<Error> skipped(const kernel::Answer& answer);
-
 // Why the kernel is not asked about that cell in that mode: jit.declined. Besides what
 // linux_cell.skipped says, a hardened kernel is not asked about large programs: for each constant that
 // it blinds it goes through the whole program, which takes minutes in an emulator.

@@ -17,6 +17,7 @@
 #include "stock/capture.hpp"
 #include "stock/document.hpp"
 #include "stock/programs.hpp"
+#include "stock/refusal.hpp"
 
 namespace farcall::stock {
 namespace {

@@ -178,34 +178,6 @@ TEST(Capture, WhatTheVerifierRejectsIsSaidInItsWords) {
               AllOf(HasSubstr("verifier rejects it: R6 !read_ok"), HasSubstr("[jit.declined]")));
 }
 
-std::string said_of_rejected(const std::string& log) {
-  kernel::Answer answer;
-  answer.outcome = wire::KernelOutcome::rejected;
-  answer.error = EINVAL;
-  answer.log = log;
-  return skipped(answer)->message;
-}
-
-TEST(VerifiersReason, IsTheLineBeforeTheCounts) {
-  EXPECT_EQ(said_of_rejected("0: (bf) r0 = r6\nR6 !read_ok\nprocessed 1 insns (limit 1000000)\n"),
-            "the kernel's verifier rejects it: R6 !read_ok");
-}
-
-// What 7.3~rc7-1~exp1 wrote of the same program.
-TEST(VerifiersReason, IsNotTheAdviceOfNewerKernels) {
-  EXPECT_EQ(said_of_rejected(
-                "5: (bf) r0 = r6\nR6 !read_ok\n\n"
-                "Verification failed: Register Type Safety: Unreadable register\n\n"
-                "Reason:\n"
-                "  R6 has never been initialized on this path, so the verifier cannot use it\n"
-                "  as an input.\n\n"
-                "At:\n  insn 5\n       | ^-- error: R6 is not readable\n\n"
-                "Suggestion:\n  Initialize R6 on every path before this instruction.\n\n"
-                "processed 6 insns (limit 1000000) max_states_per_insn 0\n"),
-            "the kernel's verifier rejects it: R6 has never been initialized on this path, so the "
-            "verifier cannot use it as an input.");
-}
-
 TEST(Capture, WhatAStockKernelIsNotAskedAboutIsNamed) {
   const ScratchFolder folder;
   const std::string end = "exit\n-- place\nmain = text+64K\n-- result none\n";

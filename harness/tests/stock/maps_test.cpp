@@ -19,6 +19,7 @@
 #include "stock/linux_cells.hpp"
 #include "stock/programs.hpp"
 #include "tests/farcall_process.hpp"
+#include "tests/stock/cells.hpp"
 #include "tests/stock/stock_guest.hpp"
 
 namespace farcall::stock::maps_test {
@@ -30,17 +31,6 @@ using model::Json;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-std::vector<model::Document> documents_of(const std::string& text) {
-  const ScratchFolder folder;
-  const auto selected = selection::select_cells({.paths = {folder.write("one.case", text)}});
-  EXPECT_TRUE(selected && selected.value().bad.empty()) << text;
-  return selected.value().documents;
-}
-
-LinuxCell cell_of(const std::string& text) {
-  return linux_cells(documents_of(text), {}).front();
-}
 
 std::vector<std::byte> bytes_of(std::initializer_list<unsigned> values) {
   std::vector<std::byte> bytes;
@@ -209,35 +199,6 @@ TEST(Maps, AHashTableThatCodeOverwroteIsNotReadPastItsEnd) {
   EXPECT_THAT(bytes_after(cut, {}, RegionKind::hash, std::endian::little), IsEmpty());
 }
 
-constexpr const char* kTailCall = R"(-- regs
-r1 = addr(number)
-r2 = addr(jumps)
--- data number
-28
--- asm
-mov %r6, %r1
-mov %r3, 1
-call 12
-mov %r0, 99
-exit
--- program next
-ldxb %r6, [%r1+0]
-call local more
-add %r0, %r6
-exit
-more:
-mov %r0, 2
-exit
--- program other
-mov %r0, 3
-exit
--- array jumps size=3
-1 = next
-2 = main
--- result
-42
-)";
-
 TEST(TailCalls, EachProgramIsLoadedByItself) {
   const LinuxCell cell = cell_of(kTailCall);
   ASSERT_FALSE(cell.skipped) << cell.skipped->message;
@@ -401,119 +362,6 @@ TEST(Maps, MoreThanAnAnswerHoldsIsNotAsked) {
   EXPECT_THAT(why_not(32, "size=4 value=131070", ""), HasSubstr("32 pieces"));
   EXPECT_EQ(why_not(3, "size=256", "0 = main\n"), "");
   EXPECT_THAT(why_not(4, "size=256", "0 = main\n"), HasSubstr("1028 pieces"));
-}
-
-// 524 is ENOTSUPP. Of what its verifier rejects the log has a reason, but of what it has of interpreted programs only.
-TEST(Jit, OneThatFailsIsNotAVerifierThatRejects) {
-  const LinuxCell cell = cell_of("-- asm\nmov %r0, 1\nexit\n-- result\n1\n");
-  const auto came = [&](std::uint32_t error, const std::string& log, wire::KernelMode mode) {
-    kernel::Answer answer;
-    answer.outcome = wire::KernelOutcome::rejected;
-    answer.error = error;
-    answer.log = log + "processed 2 insns (limit 1000000) max_states_per_insn 0\n";
-    return captured(cell, mode, answer, {.name = "k"});
-  };
-  using enum wire::KernelMode;
-  constexpr std::uint32_t kNotSupported = 524;
-  const std::string tail_calls =
-      "tail_calls are not allowed in non-JITed programs with bpf-to-bpf calls\n";
-  const std::string exit = "8: (95) exit\n";
-  for (const auto& [error, log] :
-       {std::pair{kNotSupported, std::string()}, std::pair{kNotSupported, exit},
-        std::pair{std::uint32_t{EINVAL}, exit + tail_calls},
-        std::pair{std::uint32_t{EINVAL},
-                  exit + "callbacks are not allowed in non-JITed programs\n"}}) {
-    const Captured refused = came(error, log, jit);
-    ASSERT_EQ(refused.findings.size(), 1U) << log;
-    EXPECT_EQ(refused.findings[0].code, ErrorCode::jit_refused);
-    EXPECT_EQ(came(error, log, hardened).findings.size(), 1U) << log;
-    EXPECT_TRUE(came(error, log, interpreter).skipped) << log;
-  }
-  // A JIT that has no tail calls in such programs, said at the call; and a reason of any kind.
-  for (const auto& [error, log] :
-       {std::pair{std::uint32_t{EINVAL}, "4: (85) call bpf_tail_call#12\n" + tail_calls},
-        std::pair{std::uint32_t{EINVAL}, std::string()},
-        std::pair{kNotSupported, std::string("0: (85) call bpf_sys_bpf#166\nno helper\n")}}) {
-    EXPECT_THAT(came(error, log, jit).findings, IsEmpty()) << log;
-    EXPECT_TRUE(came(error, log, jit).skipped) << log;
-  }
-}
-
-TEST(TailCalls, AProgramThatAnArrayDoesNotTakeIsNoReasonToSkip) {
-  const LinuxCell cell = cell_of(kTailCall);
-  const auto came = [&](wire::KernelOutcome outcome, std::uint32_t program) {
-    kernel::Answer answer;
-    answer.outcome = outcome;
-    answer.error = EINVAL;
-    answer.result = program;
-    const Captured all = captured(cell, wire::KernelMode::jit, answer, {.name = "k"});
-    EXPECT_FALSE(all.skipped || all.document);
-    return all.findings;
-  };
-  const auto refused = came(wire::KernelOutcome::no_code_of_one, 2);
-  ASSERT_EQ(refused.size(), 1U);
-  EXPECT_EQ(refused[0].code, ErrorCode::jit_refused);
-  EXPECT_EQ(refused[0].site, "other");
-  EXPECT_EQ(model::outcome_of(refused[0]), model::Outcome::fail);
-  const auto unknown = came(wire::KernelOutcome::not_put, 0);
-  ASSERT_EQ(unknown.size(), 1U);
-  EXPECT_EQ(unknown[0].site, "main");
-  EXPECT_THAT(unknown[0].text, HasSubstr("does not take it: Invalid argument"));
-  EXPECT_EQ(model::outcome_of(unknown[0]), model::Outcome::error);
-}
-
-// Blinding makes of a load of 64 bits as many slots as make its jump longer than 16 bits: the JIT gives up,
-// and what has local calls is interpreted.
-TEST(LinuxGuest, AProgramOfAnArrayThatTheJitGivesUpFails) {
-  std::string text =
-      "-- regs\nr1 = addr(number)\nr2 = addr(jumps)\n-- data number\n28\n-- asm\nmov %r3, 0\n"
-      "call 12\nmov %r0, 99\nexit\n-- program far\nmov %r9, %r1\ncall local small\nldxb %r2, "
-      "[%r9+0]\n"
-      "jeq %r2, 5, end\n";
-  for (unsigned i = 0; i < 4800; ++i) {
-    text += fmt::format("lddw %r3, 0x12345678{:08x}\n", i);
-  }
-  const ScratchFolder folder;
-  (void)folder.write("untouched.case",
-                     "-- asm\nmov %r0, 7\nexit\n-- program next\nmov %r0, 3\nexit\n"
-                     "-- array jumps size=2\n1 = next\n-- result\n7\n");
-  (void)folder.write("far.case", text +
-                                     "mov %r0, 3\nend: exit\nsmall:\nmov %r0, 1\nexit\n"
-                                     "-- array jumps size=1\n0 = far\n-- result\n3\n");
-  const Finished run = run_farcall(
-      {"run", folder.path().string(), "--guest", "linux", "--kernel", kKernel, "--format", "json"});
-  EXPECT_EQ(run.exit_code, 1) << run.out << run.err;
-  EXPECT_THAT(
-      outcomes(Json::parse(run.out)),
-      ElementsAre(std::pair("far@linux-hardened", "fail"),
-                  std::pair("far@linux-interpreter", "pass"), std::pair("far@linux-jit", "pass"),
-                  std::pair("untouched@linux-hardened", "pass"),
-                  std::pair("untouched@linux-interpreter", "pass"),
-                  std::pair("untouched@linux-jit", "pass")))
-      << run.out;
-  EXPECT_THAT(run.out, HasSubstr("an array of programs that have code does not take it"));
-}
-
-// The kernel says EINVAL for both; of what its verifier rejects the log has a reason.
-TEST(TailCalls, AJitThatFailsIsNotAVerifierThatRejects) {
-  const LinuxCell cell = cell_of(kTailCall);
-  const auto came = [&](const std::string& log, wire::KernelMode mode) {
-    kernel::Answer answer;
-    answer.outcome = wire::KernelOutcome::rejected;
-    answer.error = EINVAL;
-    answer.log = log + "processed 9 insns (limit 1000000) max_states_per_insn 0\n";
-    return captured(cell, mode, answer, {.name = "k"});
-  };
-  for (const char* const trace :
-       {"", "func#0 @0\n8: (95) exit\n", "8: (95) exit\nfrom 3 to 8: safe\n", "; return 1;\n"}) {
-    const Captured refused = came(trace, wire::KernelMode::jit);
-    ASSERT_EQ(refused.findings.size(), 1U) << trace;
-    EXPECT_EQ(refused.findings[0].code, ErrorCode::jit_refused);
-    EXPECT_TRUE(came(trace, wire::KernelMode::interpreter).skipped) << trace;
-  }
-  const Captured rejected = came("0: (bf) r0 = r6\nR6 !read_ok\n", wire::KernelMode::jit);
-  EXPECT_THAT(rejected.findings, IsEmpty());
-  EXPECT_TRUE(rejected.skipped);
 }
 
 TEST(TailCalls, ProgramsOfOneCellAreTakenApart) {
