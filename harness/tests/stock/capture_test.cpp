@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>

@@ -6,8 +6,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
