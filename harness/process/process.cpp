@@ -44,7 +44,7 @@ void prepare_input_and_output(const Command& command, int errors) {
   ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
 }
 
-void prepare_child(pid_t parent, const Command& command, int errors,
+void prepare_child(pid_t parent, const Command& command, int errors, int alive,
                    std::span<const int> inherited) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::setpgid(0, 0);  // Ctrl-C at the terminal is for the parent, and for a debugger beside it
@@ -52,10 +52,13 @@ void prepare_child(pid_t parent, const Command& command, int errors,
     ::_exit(EXIT_FAILURE);
   }
   prepare_input_and_output(command, errors);
+  ::fcntl(alive, F_SETFD, 0);
   for (const int descriptor : inherited) {
     ::fcntl(descriptor, F_SETFD, 0);
   }
 }
+
+constexpr int kDeathOfGroupMilliseconds = 1'000;
 
 void prepare_detached(const Command& command) {
   ::setsid();
@@ -87,11 +90,15 @@ Result<Process> Process::start(const Command& command, std::span<const int> inhe
   Process process;
   FARCALL_TRY(output, memory_file("farcall-output", 0));
   process.output_ = std::move(output);
+  FARCALL_TRY(life, make_pipe());
   const pid_t parent = ::getpid();
   const int output_number = process.output_.number();
-  FARCALL_TRY(child,
-              started(command, [&] { prepare_child(parent, command, output_number, inherited); }));
+  const int alive = life.write_end.number();
+  FARCALL_TRY(child, started(command, [&] {
+                prepare_child(parent, command, output_number, alive, inherited);
+              }));
   process.child_ = std::move(child);
+  process.alive_ = std::move(life.read_end);
   return process;
 }
 
@@ -121,13 +128,16 @@ bool Process::wait_for(std::chrono::milliseconds most) {
 
 void Process::kill() {
   // With all that it has started: it may be a script that does not become QEMU itself.
-  if (child_.valid() && !std::exchange(group_killed_, true)) {
-    ::kill(-child_.id(), SIGKILL);
-  }
+  const bool group_dies =
+      child_.valid() && !std::exchange(group_killed_, true) && ::kill(-child_.id(), SIGKILL) == 0;
   if (running()) {
     ::kill(child_.id(), SIGKILL);  // if it has not come as far as having a group
     std::error_code error;
     child_.wait(error);  // child::terminate() does not wait, and would leave a zombie
+  }
+  if (group_dies) {  // those that the child started are not ours to reap
+    pollfd end = {.fd = alive_.number(), .events = 0, .revents = 0};
+    ::poll(&end, 1, kDeathOfGroupMilliseconds);
   }
 }
 

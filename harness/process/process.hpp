@@ -45,7 +45,9 @@ class Process {
   // At most so long; true: it has ended.
   bool wait_for(std::chrono::milliseconds most);
 
-  // Ends it and what it has started at once, and reaps it.
+  // Ends it and what it has started at once, and reaps it. Once it returns, none of them runs any
+  // more, except one that left the child's group and that is not told apart from those that die:
+  // that one is waited for a second.
   void kill();
 
   // How it ended: `exit status 1`, `signal 9`. Only after running() was false or kill().
@@ -75,6 +77,8 @@ class Process {
 
   boost::process::child child_;
   bool group_killed_ = false;
+  FileDescriptor
+      alive_;  // of a pipe that ends once the child, and all that it has started, has ended
   FileDescriptor output_;
 };
 

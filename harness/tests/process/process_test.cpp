@@ -6,8 +6,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
+#include <fstream>
 #include <sstream>
 #include <string>
+#include <thread>
 
 namespace farcall::process {
 namespace {
@@ -20,6 +23,62 @@ std::string read_to_end(int descriptor) {
     text.append(piece.data(), static_cast<std::size_t>(got));
   }
   return text;
+}
+
+// Up to the end of a line, which is left out.
+std::string read_line(int descriptor) {
+  std::string text;
+  for (char letter = 0; ::read(descriptor, &letter, 1) == 1 && letter != '\n';) {
+    text += letter;
+  }
+  return text;
+}
+
+bool runs(pid_t number) {
+  std::ifstream file("/proc/" + std::to_string(number) + "/cmdline");
+  return file.peek() !=
+         std::ifstream::traits_type::eof();  // one that is only to be reaped has none
+}
+
+// A process with 256 MiB of memory takes a while to die.
+TEST(Kill, LeavesNothingThatTheChildStarted) {
+  constexpr const char* kScript =
+      "dd if=/dev/zero of=/dev/null bs=256M count=100000 status=none & echo $!; wait";
+  auto from = make_pipe();
+  ASSERT_TRUE(from);
+  for (int time = 0; time < 5; ++time) {
+    auto child = Process::start({.program = "/bin/sh",
+                                 .arguments = {"-c", kScript},
+                                 .input = {},
+                                 .output = from.value().write_end.number()},
+                                {});
+    ASSERT_TRUE(child) << to_string(child.error());
+    pid_t grandchild = 0;
+    std::istringstream(read_line(from.value().read_end.number())) >> grandchild;
+    ASSERT_TRUE(runs(grandchild));
+    child.value().kill();
+    EXPECT_FALSE(runs(grandchild));
+  }
+}
+
+// It is told from one that dies by time only.
+TEST(Kill, DoesNotWaitForGoodForOneThatLeftTheGroup) {
+  auto from = make_pipe();
+  ASSERT_TRUE(from);
+  auto child = Process::start({.program = "/bin/sh",
+                               .arguments = {"-c", "setsid sleep 1000 & echo $!; wait"},
+                               .input = {},
+                               .output = from.value().write_end.number()},
+                              {});
+  ASSERT_TRUE(child) << to_string(child.error());
+  pid_t stranger = 0;
+  std::istringstream(read_line(from.value().read_end.number())) >> stranger;
+  while (::getpgid(stranger) != stranger) {
+    std::this_thread::yield();
+  }
+  child.value().kill();
+  EXPECT_TRUE(runs(stranger));
+  EXPECT_EQ(::kill(stranger, SIGKILL), 0);
 }
 
 TEST(Detached, IsInASessionOfItsOwnAndReadsWhatItWasGiven) {
