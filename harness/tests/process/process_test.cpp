@@ -8,9 +8,11 @@
 #include <array>
 #include <csignal>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 
 namespace farcall::process {
 namespace {
@@ -34,51 +36,51 @@ std::string read_line(int descriptor) {
   return text;
 }
 
-bool runs(pid_t number) {
-  std::ifstream file("/proc/" + std::to_string(number) + "/cmdline");
-  return file.peek() !=
-         std::ifstream::traits_type::eof();  // one that is only to be reaped has none
+// The words that a process was started with, each with a zero byte; empty: its memory is gone, since it
+// dies or becomes another program.
+std::string command_line(pid_t number) {
+  std::ifstream file("/proc/" + std::to_string(number) + "/cmdline", std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// A shell that runs a script and says the number of the process that this starts; once that is `program`.
+struct ShellAndChild {
+  Process shell;
+  pid_t child;
+};
+
+ShellAndChild started(const std::string& script, const std::string& program) {
+  const Pipe said = make_pipe().value();
+  Process shell = Process::start({.program = "/bin/sh",
+                                  .arguments = {"-c", script + " & echo $!; wait"},
+                                  .input = {},
+                                  .output = said.write_end.number()},
+                                 {})
+                      .value();
+  pid_t child = 0;
+  std::istringstream(read_line(said.read_end.number())) >> child;
+  while (!command_line(child).starts_with(program)) {
+    std::this_thread::yield();
+  }
+  return {std::move(shell), child};
 }
 
 // A process with 256 MiB of memory takes a while to die.
 TEST(Kill, LeavesNothingThatTheChildStarted) {
-  constexpr const char* kScript =
-      "dd if=/dev/zero of=/dev/null bs=256M count=100000 status=none & echo $!; wait";
-  auto from = make_pipe();
-  ASSERT_TRUE(from);
   for (int time = 0; time < 5; ++time) {
-    auto child = Process::start({.program = "/bin/sh",
-                                 .arguments = {"-c", kScript},
-                                 .input = {},
-                                 .output = from.value().write_end.number()},
-                                {});
-    ASSERT_TRUE(child) << to_string(child.error());
-    pid_t grandchild = 0;
-    std::istringstream(read_line(from.value().read_end.number())) >> grandchild;
-    ASSERT_TRUE(runs(grandchild));
-    child.value().kill();
-    EXPECT_FALSE(runs(grandchild));
+    ShellAndChild all =
+        started("dd if=/dev/zero of=/dev/null bs=256M count=100000 status=none", "dd");
+    all.shell.kill();
+    EXPECT_EQ(command_line(all.child), "");
   }
 }
 
 // It is told from one that dies by time only.
 TEST(Kill, DoesNotWaitForGoodForOneThatLeftTheGroup) {
-  auto from = make_pipe();
-  ASSERT_TRUE(from);
-  auto child = Process::start({.program = "/bin/sh",
-                               .arguments = {"-c", "setsid sleep 1000 & echo $!; wait"},
-                               .input = {},
-                               .output = from.value().write_end.number()},
-                              {});
-  ASSERT_TRUE(child) << to_string(child.error());
-  pid_t stranger = 0;
-  std::istringstream(read_line(from.value().read_end.number())) >> stranger;
-  while (::getpgid(stranger) != stranger) {
-    std::this_thread::yield();
-  }
-  child.value().kill();
-  EXPECT_TRUE(runs(stranger));
-  EXPECT_EQ(::kill(stranger, SIGKILL), 0);
+  ShellAndChild all = started("setsid sleep 1000", "sleep");
+  all.shell.kill();
+  EXPECT_TRUE(command_line(all.child).starts_with("sleep"));
+  EXPECT_EQ(::kill(all.child, SIGKILL), 0);
 }
 
 TEST(Detached, IsInASessionOfItsOwnAndReadsWhatItWasGiven) {
