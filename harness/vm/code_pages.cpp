@@ -9,6 +9,12 @@
 #include "wire/mailbox.hpp"
 
 namespace farcall::vm {
+namespace {
+
+constexpr std::uint64_t kPagesAtFirst = 512;
+
+}  // namespace
+
 void fill_with_traps(std::span<std::byte> words, model::Endian endian) {
   std::array<std::byte, sizeof(wire::kTrapWord)> word = {};
   store(word.data(), wire::kTrapWord, byte_order(endian));
@@ -20,8 +26,14 @@ void fill_with_traps(std::span<std::byte> words, model::Endian endian) {
 CodePages::CodePages(std::uint64_t area_bytes, model::Endian endian)
     : first_(align_up(area_bytes / 4, wire::kPageBytes)),
       endian_(endian),
+      end_(std::min<std::uint64_t>(kPagesAtFirst, area_bytes / 4 / wire::kPageBytes)),
       written_(area_bytes / 4 / wire::kPageBytes) {
   forget();
+}
+
+void CodePages::begin_anew() {
+  next_ = 0;
+  end_ = written_.size();
 }
 
 std::uint64_t CodePages::take(std::uint64_t count, std::span<std::byte> area) {

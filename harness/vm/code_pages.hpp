@@ -2,7 +2,8 @@
 //
 // QEMU takes no note of what the host writes, so a page that has been executed may get other code only
 // after the guest had QEMU forget all translations (wire::BatchHeader::forget_code). That costs as much
-// as a hundred jobs. Hence each job takes pages that nobody has had since then, and there are thousands.
+// as thirty jobs. Hence each job takes pages that nobody has had since then. Fresh memory costs, too, so
+// there are few pages at first, and thousands for whoever has many jobs.
 //
 // All that is not code of the job holds trap words: a job that runs off its code is seen.
 #pragma once
@@ -26,10 +27,10 @@ class CodePages {
   CodePages(std::uint64_t area_bytes, model::Endian endian);
 
   // Whether so many pages are left.
-  bool have(std::uint64_t count) const { return next_ + count <= written_.size(); }
+  bool have(std::uint64_t count) const { return next_ + count <= end_; }
 
   // All pages are to be had again: the guest will have forgotten them.
-  void begin_anew() { next_ = 0; }
+  void begin_anew();
 
   // The next pages, with trap words only: the offset of the first one in the area. There are as many.
   std::uint64_t take(std::uint64_t count, std::span<std::byte> area);
@@ -50,6 +51,7 @@ class CodePages {
   std::uint64_t first_;  // offset in the area
   model::Endian endian_;
   std::size_t next_ = 0;
+  std::size_t end_;
   std::vector<Written> written_;
 };
 

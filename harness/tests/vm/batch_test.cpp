@@ -291,6 +291,7 @@ TEST_F(Batch, TakesTheLongestPrefixThatFits) {
   EXPECT_EQ(header().job_count, 7U);  // of 8 MiB, some is for records
   EXPECT_EQ(layout_.jobs.size(), 7U);
 
+  code_ = CodePages(wire::kAreaBytes, spec().endian);
   ASSERT_TRUE(encode(std::vector(1000, code_job({kBlr}))).has_value());
   EXPECT_EQ(header().job_count, wire::kMaxJobs);
 }
