@@ -430,7 +430,7 @@ constexpr std::array kRows = {
         {"the guest's own runner failed, not the program in it", "a defect of farcall",
          "report it, with the case"}},
     Row{machine_job_too_large,
-        {"a cell needs more memory than the guest has for one", "code of more than 40 MiB",
+        {"a cell needs more memory than the guest has for one", "code of more than 48 MiB",
          "make the program or its memory smaller"}},
 };
 

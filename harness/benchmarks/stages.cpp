@@ -94,9 +94,10 @@ void prepare(benchmark::State& state) {
 
 void encode_job(benchmark::State& state) {
   std::vector<std::byte> area(std::size_t{32} << 20);
+  vm::CodePages code(area.size(), model::Endian::little);
   vm::BatchLayout layout;
   for ([[maybe_unused]] const auto _ : state) {
-    benchmark::DoNotOptimize(vm::encode_batch({}, inputs().jobs, 1, area, layout));
+    benchmark::DoNotOptimize(vm::encode_batch({}, inputs().jobs, 1, area, code, layout));
   }
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(layout.jobs.size()));
 }

@@ -45,7 +45,8 @@ struct Answered {
 Answered answered(std::uint64_t nonce) {
   const std::array jobs = {returning_job(0), returning_job(1)};
   Answered batch;
-  if (!vm::encode_batch({}, jobs, nonce, batch.area, batch.layout)) {
+  vm::CodePages code(kAreaBytes, model::Endian::little);
+  if (!vm::encode_batch({}, jobs, nonce, batch.area, code, batch.layout)) {
     return batch;  // then any answer is refused, the right one too
   }
   for (std::size_t i = 0; i < jobs.size(); ++i) {

@@ -53,7 +53,8 @@ Answered answered() {
   for (std::uint64_t i = 0; i < 3; ++i) {
     all.jobs.push_back(small_job(i));
   }
-  const auto encoded = vm::encode_batch({}, all.jobs, kNonce, all.area, all.layout);
+  vm::CodePages code(kAreaBytes, model::Endian::little);
+  const auto encoded = vm::encode_batch({}, all.jobs, kNonce, all.area, code, all.layout);
   require(encoded.has_value() && all.layout.jobs.size() == all.jobs.size(), "jobs that fit");
   auto& header = all.at<wire::BatchHeader>(0);
   for (std::size_t i = 0; i < all.jobs.size(); ++i) {

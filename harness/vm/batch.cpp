@@ -157,10 +157,11 @@ model::TakenBranch from_wire(const wire::TakenBranch& branch) {
   return {{branch.from}, {branch.to}, {branch.link}};
 }
 
-// Where the next job goes: between `front` and `back` the area is free.
+// Where the next job goes: between `front` and `back` the area is free, but for pages of code.
 struct Cursor {
   std::uint64_t front;
   std::uint64_t back;
+  std::uint64_t code;
 };
 
 // The regions of a job that data pages hold.
@@ -172,8 +173,11 @@ std::span<const PlacedRegion> regions_of(const BatchLayout& layout, const JobLay
   return std::span(layout.regions).subspan(job.first_region, job.data_count + job.other_count);
 }
 
+// `write_code(offset, bytes)` writes to the job's pages of code, which begin at `cursor.code`.
+template <typename WriteCode>
 void write_job(const model::Job& job, const Plan& plan, std::uint64_t nonce,
-               std::span<std::byte> area, Cursor& cursor, BatchLayout& layout) {
+               std::span<std::byte> area, Cursor& cursor, BatchLayout& layout,
+               const WriteCode& write_code) {
   const auto take = [&cursor](std::uint64_t size) {
     return static_cast<std::uint32_t>(std::exchange(cursor.front, cursor.front + size));
   };
@@ -181,8 +185,6 @@ void write_job(const model::Job& job, const Plan& plan, std::uint64_t nonce,
   cursor.front = align_up(cursor.front, wire::kPageBytes);
   placed.record = take(sizeof(wire::JobRecord));
   const std::uint32_t mappings = take(plan.mappings.size() * sizeof(wire::Mapping));
-  std::uint32_t piece = take(plan.code_parts * sizeof(wire::CodePiece));
-  std::uint32_t code = take(align_up(plan.code_bytes, 8));
   placed.trace = take(job.trace_events * sizeof(wire::TakenBranch));
   placed.trace_capacity = job.trace_events;
   placed.steps = take(job.steps * sizeof(wire::Step));
@@ -203,8 +205,6 @@ void write_job(const model::Job& job, const Plan& plan, std::uint64_t nonce,
   record.budget = job.budget_instructions;
   record.mappings = mappings;
   record.mapping_count = static_cast<std::uint32_t>(plan.mappings.size());
-  record.code = piece;
-  record.code_count = static_cast<std::uint32_t>(plan.code_parts);
   record.trace = placed.trace;
   record.trace_capacity = job.trace_events;
   record.alias = plan.alias;
@@ -229,24 +229,18 @@ void write_job(const model::Job& job, const Plan& plan, std::uint64_t nonce,
   constexpr auto kExecute = static_cast<std::uint32_t>(wire::Access::execute);
   for (std::size_t i = 0; i < plan.mappings.size(); ++i) {
     wire::Mapping mapping = plan.mappings[i];
-    if (mapping.access != kExecute) {
-      mapping.source = mapping.source + cursor.back;
-    }
+    mapping.source = mapping.source + (mapping.access == kExecute ? cursor.code : cursor.back);
     at<wire::Mapping>(area, mappings + i * sizeof(wire::Mapping)) = mapping;
   }
   for (const Part& part : plan.parts) {
-    std::uint64_t offset = cursor.back + part.offset;
-    if (part.access == model::Access::execute) {
-      offset = code;
-      at<wire::CodePiece>(area, piece) = {code, static_cast<std::uint32_t>(part.offset),
-                                          static_cast<std::uint32_t>(part.bytes.size()), 0U};
-      piece += sizeof(wire::CodePiece);
-      code += static_cast<std::uint32_t>(part.bytes.size());
-    }
-    if (!part.bytes.empty()) {
+    const bool is_code = part.access == model::Access::execute;
+    const std::uint64_t offset = (is_code ? cursor.code : cursor.back) + part.offset;
+    if (is_code) {
+      write_code(offset, part.bytes);
+    } else if (!part.bytes.empty()) {
       std::memcpy(&area[offset], part.bytes.data(), part.bytes.size());
     }
-    if (part.access != model::Access::execute) {
+    if (!is_code) {
       fill(area, offset + part.bytes.size(), offset + part.size, job.fill);
       layout.regions.insert(layout.regions.end() - placed.other_count,
                             {part.address, part.size, offset, part.access, part.reported});
@@ -381,12 +375,16 @@ void read_memory(std::span<const std::byte> area, std::span<const PlacedRegion> 
 }  // namespace
 
 Result<void> encode_batch(const MachineSpec& spec, std::span<const model::Job> jobs,
-                          std::uint64_t nonce, std::span<std::byte> area, BatchLayout& layout) {
+                          std::uint64_t nonce, std::span<std::byte> area, CodePages& code,
+                          BatchLayout& layout) {
+  const std::uint64_t usual_bytes = std::min(kUsualBytes, area.size() / 8);
   layout.nonce = nonce;
   layout.jobs.clear();
   layout.regions.clear();
-  Cursor cursor{sizeof(wire::BatchHeader), area.size()};
+  Cursor cursor{.front = sizeof(wire::BatchHeader), .back = area.size(), .code = 0};
+  std::uint64_t taken = 0;  // bytes, by all jobs so far
   auto& header = at<wire::BatchHeader>(area, 0);
+  header.forget_code = 0;
   Plan plan;
   for (const model::Job& job : jobs) {
     const std::size_t index = layout.jobs.size();
@@ -397,13 +395,34 @@ Result<void> encode_batch(const MachineSpec& spec, std::span<const model::Job> j
       }
       break;
     }
-    const std::uint64_t needed = plan.front_bytes(job) + plan.data_pages * wire::kPageBytes;
-    const std::uint64_t free = cursor.back - align_up(cursor.front, wire::kPageBytes);
-    const bool fits = needed <= free && (index == 0 || area.size() - free + needed <= kUsualBytes);
+    taken += align_up(plan.front_bytes(job), wire::kPageBytes) + plan.page_bytes();
+    const bool is_large = taken > usual_bytes;
+    const bool fits = index == 0 ? taken + sizeof(wire::BatchHeader) <= area.size()
+                                 : !is_large && code.have(plan.code_pages);
     if (index == wire::kMaxJobs || !fits) {
       break;
     }
-    write_job(job, plan, job_nonce(nonce, index), area, cursor, layout);
+    if (is_large) {
+      // Alone in the area, and over the pages of code, too.
+      code.forget();
+      header.forget_code = 1;
+      cursor.code = cursor.back - plan.page_bytes();
+      fill_with_traps(area.subspan(cursor.code, plan.code_pages * wire::kPageBytes), spec.endian);
+    } else {
+      if (!code.have(plan.code_pages)) {
+        code.begin_anew();
+        header.forget_code = 1;
+      }
+      cursor.code = code.take(plan.code_pages, area);
+    }
+    write_job(job, plan, job_nonce(nonce, index), area, cursor, layout,
+              [&](std::uint64_t offset, std::span<const std::byte> bytes) {
+                if (!is_large) {
+                  code.put(offset, bytes, area);
+                } else if (!bytes.empty()) {
+                  std::memcpy(&area[offset], bytes.data(), bytes.size());
+                }
+              });
     ul32& link = index == 0 ? header.first_job
                             : at<wire::JobRecord>(area, layout.jobs[index - 1].record).next;
     link = layout.jobs.back().record;

@@ -1,8 +1,9 @@
 // Jobs to wire records, and back to observations. Pure functions on the bytes of a batch area.
 //
-// In an area, records, mappings, code and room for traces grow from the start, so that what a job
-// needs of them is on one page, if it is small. Data pages, which lie page-aligned and are mapped by
-// the guest as they are, grow from the end. What a job does not give of its data pages, in a region or
+// In an area, records, mappings and room for traces grow from the start, so that what a job needs of
+// them is on one page, if it is small. Data pages, which lie page-aligned and are mapped by the guest as
+// they are, grow from the end. Pages of code lie between them, see CodePages; in a batch of one job that
+// is larger than others, before its data. What a job does not give of its data pages, in a region or
 // outside, holds the job's fill: a store outside the regions is seen afterwards, and no job finds what
 // another has left. Of what the code under test can read, nothing depends on the nonce or on a job's
 // place in its batch.
@@ -16,6 +17,7 @@
 #include "base/address.hpp"
 #include "base/error.hpp"
 #include "model/job.hpp"
+#include "vm/code_pages.hpp"
 #include "vm/machine_spec.hpp"
 
 namespace farcall::vm {
@@ -56,11 +58,12 @@ struct BatchLayout {
 };
 
 // Writes the longest prefix of `jobs` that fits into `area` and that is fit to run, and says in
-// `layout` what it wrote. Nothing is written, and the first job's error returned, if it cannot even
+// `layout` what it wrote. `code` are the pages of that area. Nothing is written, and the first job's error returned, if it cannot even
 // run alone: machine.job-too-large (more pages, bytes, or segments of hash translation than there
 // are), place.misaligned, place.overlap, place.unmappable.
 Result<void> encode_batch(const MachineSpec& spec, std::span<const model::Job> jobs,
-                          std::uint64_t nonce, std::span<std::byte> area, BatchLayout& layout);
+                          std::uint64_t nonce, std::span<std::byte> area, CodePages& code,
+                          BatchLayout& layout);
 
 // What the guest saw, one for each job of the batch. machine.bad-answer: the area does not hold the
 // complete results of that batch.

@@ -108,10 +108,6 @@ void map_parts(Plan& plan) {
       pages += fresh;
     }
     mapped = last;
-    if (is_code) {
-      ++plan.code_parts;
-      plan.code_bytes += part.bytes.size();
-    }
   }
 }
 
@@ -221,16 +217,14 @@ Result<void> make_plan(const MachineSpec& spec, const model::Job& job, Plan& pla
     find_reservations(spec.endian, job.watch, plan);
   }
   if (byte_count > wire::kAreaBytes || plan.code_pages + plan.data_pages + 1 > wire::kMaxPages ||
-      plan.code_pages > wire::kMaxCodePages || plan.mappings.size() + 1 > wire::kMaxMappings ||
-      plan.front_bytes(job) + plan.data_pages * wire::kPageBytes >
-          wire::kAreaBytes - wire::kPageBytes) {
+      plan.mappings.size() + 1 > wire::kMaxMappings ||
+      plan.front_bytes(job) + plan.page_bytes() > wire::kAreaBytes - wire::kPageBytes) {
     return Error{
         ErrorCode::machine_job_too_large,
         fmt::format("a job with {} bytes of memory and a trace of {} calls and returns; a "
-                    "machine maps up to {} pages in {} pieces, {} of them code, and takes {} bytes "
-                    "with the trace",
+                    "machine maps up to {} pages in {} pieces, and takes {} bytes with the trace",
                     byte_count, job.trace_events, wire::kMaxPages, wire::kMaxMappings,
-                    wire::kMaxCodePages, wire::kAreaBytes - wire::kPageBytes)};
+                    wire::kAreaBytes - wire::kPageBytes)};
   }
   if (spec.mmu == model::Mmu::hash) {
     const std::uint64_t segments = count_segments(plan.parts, job.gate);

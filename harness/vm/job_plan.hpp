@@ -24,7 +24,7 @@ struct Part {
   std::span<const std::byte> bytes;  // the first of them
   model::Access access;
   int reported = -1;
-  std::uint64_t offset = 0;  // in the code arena, or from the job's first data page
+  std::uint64_t offset = 0;  // from the job's first page of code, or of data
 
   GuestAddress last() const { return address + (size - 1); }
 };
@@ -38,9 +38,7 @@ constexpr std::uint64_t page_of(GuestAddress address) {
 struct Plan {
   std::vector<Part> parts;  // by address
   std::vector<Part> empty;  // regions without bytes, which take no page
-  std::vector<wire::Mapping> mappings;
-  std::uint64_t code_parts = 0;
-  std::uint64_t code_bytes = 0;
+  std::vector<wire::Mapping> mappings;  // `source` as Part::offset
   std::uint64_t code_pages = 0;
   std::uint64_t data_pages = 0;
   std::vector<GuestAddress> unstepped;  // addresses, for wire::JobRecord
@@ -48,10 +46,11 @@ struct Plan {
   std::uint32_t reported_count = 0;
   std::uint32_t alias = 0;
 
+  std::uint64_t page_bytes() const { return (code_pages + data_pages) * wire::kPageBytes; }
+
   // Bytes that the job needs at the start of the area.
   std::uint64_t front_bytes(const model::Job& job) const {
     return sizeof(wire::JobRecord) + mappings.size() * sizeof(wire::Mapping) +
-           code_parts * sizeof(wire::CodePiece) + align_up(code_bytes, 8) +
            job.trace_events * sizeof(wire::TakenBranch) + job.steps * sizeof(wire::Step) +
            unstepped.size() * sizeof(ul64) + guarded_stores.size() * sizeof(wire::GuardedStore);
   }

@@ -65,6 +65,8 @@ struct Machine::State {
   std::unique_ptr<RunningQemu> qemu;  // after what it uses: it ends first
 
   std::array<InFlight, kMaxBatchesInFlight> batches = {};  // batch n is in batches[n % size]
+  std::array<CodePages, wire::kAreaCount> code = {CodePages(wire::kAreaBytes, spec.endian),
+                                                  CodePages(wire::kAreaBytes, spec.endian)};
   std::uint64_t submitted = 0;
   std::uint64_t collected = 0;
   std::uint64_t nonce = first_nonce();
@@ -211,7 +213,7 @@ Result<std::size_t> Machine::submit(std::span<const model::Job> jobs) {
   InFlight& batch = state.batches[state.submitted % kMaxBatchesInFlight];
   state.nonce += wire::kMaxJobs + 1;  // its jobs have the nonces in between
   FARCALL_TRYV(encode_batch(state.spec, jobs, state.nonce, state.memory.area(state.submitted),
-                            batch.layout));
+                            state.code[state.submitted % wire::kAreaCount], batch.layout));
   const std::size_t count = batch.layout.jobs.size();
   batch.budget = 0;
   for (const model::Job& job : jobs.first(count)) {

@@ -23,7 +23,7 @@
 
 namespace farcall::wire {
 
-inline constexpr std::uint32_t kVersion = 8;
+inline constexpr std::uint32_t kVersion = 9;
 inline constexpr std::uint64_t kControlMagic = 0x66617263'616c6c21;  // "farcall!"
 inline constexpr std::uint64_t kBatchMagic = 0x66617263'62617463;    // "farcbatc"
 
@@ -40,9 +40,6 @@ inline constexpr std::uint32_t kMaxJobs = 512;  // in a batch
 inline constexpr std::uint32_t kMaxPages = 12288;
 inline constexpr std::uint32_t kMaxMappings = 1024;
 inline constexpr std::uint32_t kMaxSegments = 32;  // of hash translation, 256 MiB each: the SLB
-// As many does the guest's code arena hold: a function from end to end of a branch's reach, 32 MiB,
-// and more.
-inline constexpr std::uint32_t kMaxCodePages = 10240;
 inline constexpr std::uint32_t kLastBranches = 16;          // the ring of branches of any kind
 inline constexpr std::uint64_t kMaxBudget = 4'000'000'000;  // instructions; the decrementer's width
 
@@ -110,8 +107,8 @@ static_assert(sizeof(GuardedStore) == 24);
 
 enum class Access : std::uint32_t { execute = 0, read = 1, read_write = 2 };
 
-// `page_count` pages from `address` on. Code is in the guest's code arena, where the host cannot
-// write, and data in the batch area itself; `source` is an offset in that.
+// `page_count` pages from `address` on, which the job finds at offset `source` of the batch area as
+// they are.
 struct Mapping {
   ul64 address;
   ul32 page_count;
@@ -120,15 +117,8 @@ struct Mapping {
 };
 static_assert(sizeof(Mapping) == 24);
 
-// `byte_count` bytes that the guest copies from the batch area to its code arena, and replaces by
-// trap words after the job. Whole instruction words.
-struct CodePiece {
-  ul32 source;
-  ul32 arena_offset;
-  ul32 byte_count;
-  ul32 reserved;
-};
-static_assert(sizeof(CodePiece) == 16);
+// What the pages of code hold wherever there is no code.
+inline constexpr std::uint32_t kTrapWord = 0x7fe00008;
 
 enum class Mmu : std::uint32_t { radix = 0, hash = 1 };
 
@@ -164,8 +154,6 @@ struct JobRecord {
   ul64 budget;    // instructions
   ul32 mappings;  // offset of Mapping[mapping_count]
   ul32 mapping_count;
-  ul32 code;  // offset of CodePiece[code_count]
-  ul32 code_count;
   ul32 trace;  // offset of TakenBranch[trace_capacity], which the guest fills
   ul32 trace_capacity;
   ul32 alias;  // a top nibble with which kResumePage holds no code of the job
@@ -182,7 +170,7 @@ struct JobRecord {
   Registers entry;
   JobResult result;
 };
-static_assert(sizeof(JobRecord) == 104 + sizeof(Registers) + sizeof(JobResult));
+static_assert(sizeof(JobRecord) == 96 + sizeof(Registers) + sizeof(JobResult));
 
 // At the start of an area. The guest runs `job_count` jobs, the first of which is at offset
 // `first_job`, and then writes the completion, which counts only if all three words are as they must
@@ -192,11 +180,16 @@ struct BatchHeader {
   ul64 nonce;
   ul32 job_count;
   ul32 first_job;
+  // Not 0: jobs of this batch have code on pages that earlier batches had code on. QEMU translates code
+  // and takes note of what the guest writes, but not of what the host does: the guest has it forget
+  // all translations first.
+  ul32 forget_code;
+  ul32 reserved;
   ul64 completed_nonce;
   ul64 completed_jobs;
   ul64 completion_word;
 };
-static_assert(sizeof(BatchHeader) == 48);
+static_assert(sizeof(BatchHeader) == 56);
 
 // The guest's own word for "I ran all of this": no stale or half-written area has it by accident.
 constexpr std::uint64_t completion_word(std::uint64_t nonce, std::uint64_t job_count) {

@@ -6,7 +6,8 @@
 namespace farcall::bare {
 
 enum class Hypercall : std::uint64_t {
-  enter = 0x08,  // H_ENTER
+  enter = 0x08,      // H_ENTER
+  page_init = 0x2c,  // H_PAGE_INIT
   get_term_char = 0x54,
   put_term_char = 0x58,
   end_of_interrupt = 0x64,  // H_EOI

@@ -50,9 +50,6 @@
 #define VECTOR_DECREMENTER 0x900
 #define VECTOR_TRACE 0xd00
 
-// Trap word: what code pages hold wherever there is no code.
-#define TRAP_WORD 0x7fe00008
-
 // JobState lies low in memory: an interrupt handler reaches it with a 16-bit absolute address and
 // needs no register to begin with.
 #define JOB_STATE 0x3000

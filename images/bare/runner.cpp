@@ -1,7 +1,7 @@
 // The runner: takes batches of jobs from shared memory, runs each in an address space of its own,
 // and writes down what happened. It stays in real mode with interrupts off, except while it sleeps.
 #include "base/byte_order.hpp"
-#include "code_arena.hpp"
+#include "code.hpp"
 #include "console.hpp"
 #include "hypercall.hpp"
 #include "job_state.hpp"
@@ -111,20 +111,14 @@ void watch(std::byte* area, wire::JobRecord& job) {
 }
 
 void run_job(const Mmu& mmu, std::byte* area, wire::JobRecord& job) {
-  const auto* pieces = reinterpret_cast<const wire::CodePiece*>(area + job.code);
   const auto* mappings = reinterpret_cast<const wire::Mapping*>(area + job.mappings);
-  const std::uint32_t piece_count = job.code_count;
   const std::uint32_t mapping_count = job.mapping_count;
-  for (std::uint32_t i = 0; i < piece_count; ++i) {
-    place_code(pieces[i].arena_offset, area + pieces[i].source, pieces[i].byte_count);
-  }
   const std::uint64_t gate_in_page = job.gate % wire::kPageBytes;
   mmu.map_gate(job.gate - gate_in_page, gate_page(gate_in_page));
   for (std::uint32_t i = 0; i < mapping_count; ++i) {
     const auto access = static_cast<wire::Access>(static_cast<std::uint32_t>(mappings[i].access));
-    const std::uint64_t base =
-        access == wire::Access::execute ? kCodeArena : reinterpret_cast<std::uint64_t>(area);
-    mmu.map_pages(mappings[i].address, base + mappings[i].source, mappings[i].page_count, access);
+    mmu.map_pages(mappings[i].address, reinterpret_cast<std::uint64_t>(area) + mappings[i].source,
+                  mappings[i].page_count, access);
   }
   mmu.finish_mapping();
 
@@ -154,9 +148,6 @@ void run_job(const Mmu& mmu, std::byte* area, wire::JobRecord& job) {
     turn(*step);
   }
   mmu.unmap_all();
-  for (std::uint32_t i = 0; i < piece_count; ++i) {
-    remove_code(pieces[i].arena_offset, pieces[i].byte_count);
-  }
   result.srr0 = job_state.srr0;
   result.srr1 = job_state.srr1;
   result.dar = job_state.dar;
@@ -176,6 +167,9 @@ void run_job(const Mmu& mmu, std::byte* area, wire::JobRecord& job) {
   const std::uint32_t job_count = batch.job_count;
   if (batch.magic != wire::kBatchMagic || job_count > wire::kMaxJobs) {
     __builtin_trap();  // the host is broken: nothing here can be believed
+  }
+  if (batch.forget_code != 0) {
+    forget_code();
   }
   std::uint32_t next = batch.first_job;
   for (std::uint32_t i = 0; i < job_count; ++i) {

@@ -1,7 +1,10 @@
 // Jobs to wire records and back, without a guest: the tests write what a guest would.
 #include "vm/batch.hpp"
 
+#include <algorithm>
 #include <array>
+#include <map>
+#include <set>
 
 #include "guest.hpp"
 #include "wire/mailbox.hpp"
@@ -17,7 +20,7 @@ constexpr std::uint64_t kNonce = 0x1234'5678'0000'0000;
 class Batch : public testing::Test {
  protected:
   Result<void> encode(std::span<const model::Job> jobs) {
-    return encode_batch(spec(), jobs, kNonce, area_, layout_);
+    return encode_batch(spec(), jobs, kNonce, area_, code_, layout_);
   }
   ErrorCode refusal(const model::Job& job) {
     const auto result = encode(std::span(&job, 1));
@@ -34,9 +37,6 @@ class Batch : public testing::Test {
   std::span<wire::Mapping> mappings(std::size_t job) {
     return {&at<wire::Mapping>(record(job).mappings), record(job).mapping_count};
   }
-  std::span<wire::CodePiece> code(std::size_t job) {
-    return {&at<wire::CodePiece>(record(job).code), record(job).code_count};
-  }
 
   // What the guest does for jobs that return at once.
   void complete() {
@@ -52,6 +52,7 @@ class Batch : public testing::Test {
   }
 
   std::vector<std::byte> area_ = std::vector<std::byte>(wire::kAreaBytes, std::byte{0xee});
+  CodePages code_ = CodePages(wire::kAreaBytes, spec().endian);
   BatchLayout layout_;
 };
 
@@ -88,13 +89,75 @@ TEST_F(Batch, RegionsInOnePageShareItsMapping) {
   EXPECT_EQ(mappings(0)[0].address, 0xc008'0000'0012'a000U);
   EXPECT_EQ(mappings(0)[0].page_count, 2U);
   EXPECT_EQ(mappings(0)[0].access, static_cast<std::uint32_t>(wire::Access::execute));
-  ASSERT_EQ(code(0).size(), 3U);
-  EXPECT_EQ(code(0)[0].arena_offset, 0x400U);
-  EXPECT_EQ(code(0)[1].arena_offset, 0x500U);
-  EXPECT_EQ(code(0)[2].arena_offset, 0xffcU);
-  EXPECT_EQ(code(0)[2].byte_count, 8U);
-  EXPECT_EQ(at<ul32>(code(0)[0].source), kNop);
-  EXPECT_EQ(at<ul32>(code(0)[0].source + 4), kBlr);
+  const std::uint64_t page = mappings(0)[0].source;
+  EXPECT_EQ(page % 0x1000, 0U);
+  const std::map<std::uint64_t, std::uint32_t> words = {
+      {0x400, kNop}, {0x404, kBlr}, {0x500, kBlr}, {0xffc, kBlr}, {0x1000, kBlr}};
+  for (std::uint64_t offset = 0; offset < 0x2000; offset += 4) {
+    const auto word = words.find(offset);
+    ASSERT_EQ(at<ul32>(page + offset), word == words.end() ? wire::kTrapWord : word->second)
+        << offset;
+  }
+}
+
+TEST_F(Batch, CodeIsWhereNoCodeHasBeenBeforeUnlessTheGuestForgetsIt) {
+  constexpr std::uint64_t kJobs = 3;
+  const std::vector jobs(kJobs, code_job({kNop, kBlr}));
+  std::set<std::uint64_t> executed;
+  std::size_t times_forgotten = 0;
+  std::size_t most_executed = 0;
+  for (unsigned batch = 0; batch < 4000; ++batch) {
+    ASSERT_TRUE(encode(jobs).has_value());
+    if (header().forget_code != 0) {
+      most_executed = std::max(most_executed, executed.size());
+      executed.clear();
+      ++times_forgotten;
+    }
+    for (std::size_t i = 0; i < layout_.jobs.size(); ++i) {
+      EXPECT_TRUE(executed.insert(mappings(i)[0].source).second) << batch;
+    }
+  }
+  EXPECT_GE(times_forgotten, 2U);
+  EXPECT_GE(most_executed, 4000U) << "it takes a while";
+}
+
+TEST_F(Batch, PagesOfCodeHoldNothingOfEarlierJobs) {
+  const auto small = [&](std::uint64_t offset) {
+    model::Job job = code_job({kBlr});
+    job.regions[0].address = {kCode.value / 0x1000 * 0x1000 + offset};
+    return job;
+  };
+  model::Job large = code_job({kBlr});
+  large.regions.push_back(
+      {.address = kData, .size_bytes = 40 << 20, .bytes = {}, .access = Access::read_write});
+  for (unsigned batch = 0; batch < 9000; ++batch) {
+    const model::Job job = batch == 4500 ? large : small(batch % 1024 * 4);
+    ASSERT_TRUE(encode(std::span(&job, 1)).has_value());
+    const std::uint64_t page = mappings(0)[0].source;
+    for (std::uint64_t offset = 0; offset < 0x1000; offset += 4) {
+      const bool is_code = offset == job.regions[0].address.value % 0x1000;
+      ASSERT_EQ(at<ul32>(page + offset), is_code ? kBlr : wire::kTrapWord)
+          << batch << " " << offset;
+    }
+  }
+}
+
+TEST_F(Batch, CodeOfALargeJobMayBeWhereThatOfAnotherWas) {
+  model::Job large = code_job({kBlr});
+  add_code(large, kCode + 0x100000, {kNop});
+  large.regions[1].size_bytes = 9 << 20;
+  for (int time = 0; time < 2; ++time) {
+    ASSERT_TRUE(encode(std::span(&large, 1)).has_value());
+    EXPECT_EQ(header().forget_code, 1U);
+    ASSERT_EQ(mappings(0).size(), 2U);
+    EXPECT_EQ(at<ul32>(mappings(0)[1].source + 0x3fc), wire::kTrapWord);
+    EXPECT_EQ(at<ul32>(mappings(0)[1].source + 0x400), kNop);
+    EXPECT_EQ(at<ul32>(mappings(0)[1].source + 0x404), wire::kTrapWord);
+    EXPECT_EQ(at<ul32>(mappings(0)[1].source + 0x400 + (9 << 20)), wire::kTrapWord);
+  }
+  const model::Job small = code_job({kBlr});
+  ASSERT_TRUE(encode(std::span(&small, 1)).has_value());
+  EXPECT_EQ(header().forget_code, 0U);
 }
 
 TEST_F(Batch, DistantPagesAreContiguousInTheArea) {
@@ -228,6 +291,7 @@ TEST_F(Batch, TakesTheLongestPrefixThatFits) {
   EXPECT_EQ(header().job_count, 7U);  // of 8 MiB, some is for records
   EXPECT_EQ(layout_.jobs.size(), 7U);
 
+  code_ = CodePages(wire::kAreaBytes, spec().endian);
   ASSERT_TRUE(encode(std::vector(1000, code_job({kBlr}))).has_value());
   EXPECT_EQ(header().job_count, wire::kMaxJobs);
 }
@@ -247,7 +311,7 @@ TEST_F(Batch, RefusesMoreCodeThanTheGuestHasRoomFor) {
   model::JobRegion& code = job.regions.front();
   code.address = {0xc008'0000'0010'0000};
   job.entry_point = code.address;
-  code.size_bytes = std::uint64_t{40} << 20;
+  code.size_bytes = (std::uint64_t{48} << 20) - 0x1000;  // and the gate's page
   code.bytes = SharedBytes::of(code.bytes, code.size_bytes);
   EXPECT_TRUE(encode(std::span(&job, 1)).has_value());
   code.size_bytes += 4;
@@ -310,10 +374,11 @@ TEST_F(Batch, HashTranslatesEveryAddressIn32Segments) {
   for (const std::uint64_t address :
        {0x0010'0000'0000'0000UL, 0xbfff'ffff'ffff'fff0UL, 0xffff'ffff'ffff'fff8UL}) {
     const model::Job job = code_job({kNop, kBlr}, {address});
-    EXPECT_TRUE(encode_batch(kHashSpec, std::span(&job, 1), kNonce, area_, layout_).has_value());
+    EXPECT_TRUE(
+        encode_batch(kHashSpec, std::span(&job, 1), kNonce, area_, code_, layout_).has_value());
   }
   const auto accepts = [&](const model::Job& job) {
-    const auto result = encode_batch(kHashSpec, std::span(&job, 1), kNonce, area_, layout_);
+    const auto result = encode_batch(kHashSpec, std::span(&job, 1), kNonce, area_, code_, layout_);
     return result.has_value() || result.error().code != ErrorCode::machine_job_too_large;
   };
   model::Job job = code_job({kBlr});
@@ -334,7 +399,7 @@ TEST_F(Batch, TheTraceHandlersAliasAvoidsTheJobsCode) {
   ASSERT_TRUE(encode(std::span(&job, 1)).has_value());
   EXPECT_EQ(record(0).alias, 4U);
   const auto alias_of = [&](const model::Job& one) {
-    const auto result = encode_batch(kHashSpec, std::span(&one, 1), kNonce, area_, layout_);
+    const auto result = encode_batch(kHashSpec, std::span(&one, 1), kNonce, area_, code_, layout_);
     return result.has_value() ? static_cast<std::uint32_t>(record(0).alias) : 99;
   };
   add_code(job, {0x4000'0000'0000'1ffc}, {kNop});
@@ -350,7 +415,7 @@ TEST_F(Batch, TheTraceHandlersAliasAvoidsTheJobsCode) {
   }
   EXPECT_EQ(alias_of(job), 3U);
   add_code(job, {0x3000'0000'0000'2000}, {kNop});
-  const auto refused = encode_batch(kHashSpec, std::span(&job, 1), kNonce, area_, layout_);
+  const auto refused = encode_batch(kHashSpec, std::span(&job, 1), kNonce, area_, code_, layout_);
   ASSERT_TRUE(refused.has_error());
   EXPECT_EQ(refused.error().code, ErrorCode::place_unmappable);
 }

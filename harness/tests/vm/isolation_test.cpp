@@ -1,5 +1,6 @@
 // Jobs that do all they can to harm: each is one fault, and the next job finds nothing of it.
 #include <array>
+#include <vector>
 
 #include "guest.hpp"
 
@@ -120,6 +121,30 @@ TEST_P(Isolation, CodePagesHoldTrapsWhereThereIsNoCode) {
   for (const GuestAddress address : {kGate + 4, kGate + 0xffc, kCode + 0x100}) {
     job.entry.gpr[3] = address.value;
     expect_fault(run(job), 0x700, address);
+  }
+}
+
+// Each job runs code of its own, though in the end that lies where other code has been.
+TEST_P(Isolation, NoJobRunsCodeOfAnEarlierOne) {
+  constexpr std::uint32_t kJobs = 1300;  // of 17 pages each: twice as many as there are
+  std::vector<model::Job> jobs;
+  for (std::uint32_t i = 0; i < kJobs; ++i) {
+    jobs.push_back(code_job({0x38600000 | i, kBlr}));  // li r3, i
+    jobs.back().regions[0].size_bytes = 0x10000;
+  }
+  const auto seen = run(jobs);
+  for (std::uint32_t i = 0; i < kJobs; ++i) {
+    ASSERT_EQ(seen[i].ending, Ending::returned) << i;
+    ASSERT_EQ(seen[i].registers.gpr[3], i) << i;
+  }
+}
+
+TEST_P(Isolation, NoJobRunsCodeOfAnEarlierLargeOne) {
+  for (const std::uint32_t number : {1U, 2U, 3U, 4U}) {
+    model::Job job = code_job({0x38600000 | number, kBlr});  // li r3, number
+    job.regions.push_back(
+        {.address = kData, .size_bytes = 12 << 20, .bytes = {}, .access = Access::read_write});
+    EXPECT_EQ(run(job).registers.gpr[3], number);
   }
 }
 
