@@ -214,6 +214,8 @@ TEST(KernelPointers, AFunctionThatIsRemovedHasNoAddress) {
   alone.program = {{.opcode = 0x95}};
   alone.lines = {{.slot = 0, .loaded_slot = 4}};
   EXPECT_FALSE(removed_pointee(loaded(), alone));
+  alone.lines = {{.slot = 0, .loaded_slot = 0}};  // something else is in its place
+  EXPECT_FALSE(removed_pointee(loaded(), alone));
 }
 
 TEST(KernelPointers, TheCodeLoadsWhatJitedKsymsHas) {
