@@ -155,6 +155,27 @@ exit
   EXPECT_THAT(of_all.out, HasSubstr("expected-failure.missing"));
 }
 
+TEST(LinuxGuest, AReplayIsOfTheSameBudgetAndBoot) {
+  const ScratchFolder folder;
+  const Finished run =
+      run_farcall({"run", folder.write("a.case", "-- asm\nmov %r0, 1\nexit\n-- result\n2\n"),
+                   "--guest", "linux", "--budget", "9", "--fresh-boot"});
+  EXPECT_EQ(run.exit_code, 1) << run.out << run.err;
+  EXPECT_THAT(run.out, HasSubstr("--filter a --budget 9 --guest linux --fresh-boot --kernel 6.1."));
+}
+
+TEST(LinuxGuest, AKernelIsNotForTheBareGuest) {
+  for (const std::vector<std::string>& of_linux :
+       {std::vector<std::string>{"--kernel", "6.1"}, std::vector<std::string>{"--fresh-boot"}}) {
+    std::vector<std::string> arguments = {"run", (cases_folder() / "calls/backward.case").string(),
+                                          "--guest", "bare"};
+    arguments.insert(arguments.end(), of_linux.begin(), of_linux.end());
+    const Finished run = run_farcall(arguments);
+    EXPECT_EQ(run.exit_code, 2) << run.out;
+    EXPECT_THAT(run.err, HasSubstr(of_linux.front() + " requires --guest linux"));
+  }
+}
+
 // Programs have memory one after another that others had before.
 TEST(LinuxGuest, MemoryIsAsItsCaseSaysWhoeverHadItBefore) {
   const ScratchFolder folder;
