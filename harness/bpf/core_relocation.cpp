@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <limits>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "bpf/btf_type.hpp"
@@ -357,8 +359,11 @@ Result<KernelTypes> KernelTypes::read(const std::string& path) {
   kernel.btf_.reset(btf__parse(path.c_str(), nullptr),
                     [](const ::btf* parsed) { btf__free(const_cast<::btf*>(parsed)); });
   if (kernel.btf_ == nullptr) {
+    const int why = errno;
     return Error{.code = ErrorCode::file_unreadable,
-                 .message = "expected BTF, or an ELF file with a section .BTF",
+                 .message = why == ENOENT || why == EACCES || why == EISDIR
+                                ? std::generic_category().message(why)
+                                : "expected BTF, or an ELF file with a section .BTF",
                  .where = {.file = path}};
   }
   for (std::uint32_t id = 1; id < btf__type_cnt(kernel.types()); ++id) {

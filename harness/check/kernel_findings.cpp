@@ -50,7 +50,8 @@ std::vector<model::Finding> kernel_findings(const model::Cell& cell, const Inter
         {ErrorCode::jit_warned, "", fmt::format("the kernel's log says: {}", run.trouble)});
   }
   const auto expected = static_cast<std::uint32_t>(source.run.r0);
-  const bool has_result = !cell.expected.no_result && !source.run.undefined_result;
+  const bool has_result = !cell.expected.no_result && !source.run.undefined_result &&
+                          source.run.r0_frame == 0;  // that one is a pointer into the stack
   if (has_result && expected != run.result) {
     findings.push_back(
         {ErrorCode::result_mismatch, "",

@@ -56,6 +56,10 @@ Result<selection::Selected> load(const RunArguments& arguments) {
   return selected;
 }
 
+std::string budget_option(const RunArguments& arguments) {
+  return arguments.budget ? fmt::format(" --budget {}", *arguments.budget) : "";
+}
+
 // In stock kernels, of which each has a JIT of its own.
 ExitCode run_in_linux(const RunArguments& arguments, const selection::Selected& selected,
                       Reporting& reporting) {
@@ -69,9 +73,10 @@ ExitCode run_in_linux(const RunArguments& arguments, const selection::Selected& 
   }
   stock::tell_apart(kernels);
   const std::string program = shell_word(arguments.program);
+  const std::string budget = budget_option(arguments);
   const auto replay = [&](const std::string& path, const std::string& cell) {
-    return fmt::format("{} run {} --filter {} --guest linux", program, shell_word(path),
-                       shell_word(cell));
+    return fmt::format("{} run {} --filter {}{} --guest linux{}", program, shell_word(path),
+                       shell_word(cell), budget, arguments.fresh_boot ? " --fresh-boot" : "");
   };
   const auto replay_bad = [&](const selection::BadFile& file) {
     return fmt::format("{} run {} --guest linux", program, shell_word(file.path));
@@ -129,10 +134,8 @@ ExitCode run(const RunArguments& arguments) {
   const std::string program = shell_word(arguments.program);
   const auto replay = [&](const run::FinishedCell& finished) {
     const model::Cell& cell = finished.document->cell;
-    std::string seed = finished.seed == 0 ? "" : fmt::format(" --seed {}", finished.seed);
-    if (arguments.budget) {
-      seed += fmt::format(" --budget {}", *arguments.budget);
-    }
+    const std::string seed = (finished.seed == 0 ? "" : fmt::format(" --seed {}", finished.seed)) +
+                             budget_option(arguments);
     return good_from.empty()
                ? fmt::format("{} run {} --filter {}{}{}{}", program, shell_word(cell.case_path),
                              shell_word(cell.name),
@@ -248,6 +251,11 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
     check_pairs(*run_app);
     if (arguments->selection.paths.empty() && arguments->from.empty()) {
       throw CLI::RequiredError("PATH or --from");
+    }
+    for (const char* const of_linux : {"--kernel", "--fresh-boot"}) {
+      if (!arguments->in_linux && run_app->count(of_linux) != 0) {
+        throw CLI::RequiresError(of_linux, "--guest linux");
+      }
     }
   });
   return {run_app, with_host(*run_app, arguments->runner.host, [arguments] {

@@ -67,7 +67,8 @@ inline constexpr std::uint32_t kFirstFunctionType = 3;  // the number of the fir
 TypeInformation type_information(std::span<const bpf::Slot> slots,
                                  std::span<const NamedFunction> functions, std::endian order);
 
-// What the kernel is told that this function is called.
+// What the kernel is told that this function is called: the beginning of a name that is too long to
+// be told whole of its symbol, bpf_prog_TAG_NAME.
 std::string name_in_c(const std::string& name);
 
 // A program that tail calls may go to.

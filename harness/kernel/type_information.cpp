@@ -7,10 +7,12 @@
 #include <concepts>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/byte_order.hpp"
 #include "bpf/instruction.hpp"
 #include "kernel/exchange.hpp"
+#include "wire/kernel_batch.hpp"
 
 namespace farcall::kernel {
 namespace {
@@ -61,14 +63,18 @@ class Btf {
 }  // namespace
 
 std::string name_in_c(const std::string& name) {
+  constexpr std::size_t kMostBytes =
+      wire::kKernelSymbolBytes - std::string_view("bpf_prog_0123456789abcdef_").size() - 1;
   std::string valid = name;
   for (char& letter : valid) {
     if (std::isalnum(static_cast<unsigned char>(letter)) == 0) {
       letter = '_';
     }
   }
-  return valid.empty() || std::isdigit(static_cast<unsigned char>(valid.front())) != 0 ? "_" + valid
-                                                                                       : valid;
+  if (valid.empty() || std::isdigit(static_cast<unsigned char>(valid.front())) != 0) {
+    valid.insert(valid.begin(), '_');
+  }
+  return valid.substr(0, kMostBytes);
 }
 
 TypeInformation type_information(std::span<const bpf::Slot> slots,

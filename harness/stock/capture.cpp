@@ -29,6 +29,10 @@ constexpr const char* kRunsAsRewritten =
 constexpr const char* kChanged =
     "the kernel's dump is not checked: its verifier has changed which calls the program makes";
 
+constexpr const char* kOfPlaces =
+    "what the case states depends on where it places functions and memory, and is not checked: the "
+    "kernel places them elsewhere";
+
 constexpr const char* kNoTags =
     "the names of symbols are not checked: what the kernel has of the program is not known";
 
@@ -257,6 +261,14 @@ class AnswerComparison {
                                         : "the kernel's JIT made code, and it is off"});
       return;
     }
+    if (const auto pointee = removed_pointee(*asked_, plain_ != nullptr ? *plain_ : answer_)) {
+      skip_unless_warned(declined(fmt::format(
+                             "the program loads the address of {}, which the kernel's verifier has "
+                             "removed, as nothing calls it: there is no such address",
+                             *pointee)),
+                         kernel::trouble_in(answer_.kernel_log), all_);
+      return;
+    }
     if (auto placed = place_helpers(answer_, kernel_.symbols, kernel_.facts.abi, all_.cell);
         !placed) {
       not_repeated_ = std::move(placed).error();
@@ -267,6 +279,7 @@ class AnswerComparison {
       return;
     }
     source_ = std::move(source).value();
+    drop_what_is_of_places();
     run_ = {.engine = is_jit() ? "the kernel's JIT" : "the kernel's interpreter",
             .result = answer_.result,
             .memory = all_.cell.memory,
@@ -314,6 +327,24 @@ class AnswerComparison {
                       "checked",
                       kernel_.series.major, kernel_.series.minor));
     }
+  }
+
+  // A case that is right where it has placed all, and not where the kernel has, says something of
+  // places.
+  void drop_what_is_of_places() {
+    if (check::objections(all_.cell, source_).empty()) {
+      return;
+    }
+    const auto own = run::interpretation(linux_cell_.cell);
+    if (!own || !check::objections(linux_cell_.cell, own.value()).empty()) {
+      return;
+    }
+    model::Expectation& expected = all_.cell.expected;
+    expected.result.reset();
+    expected.memory.clear();
+    expected.calls.clear();
+    expected.any_other_call = true;
+    all_.notes.emplace_back(kOfPlaces);
   }
 
   // Of the code, or in the interpreter's mode of what stands for it.

@@ -369,6 +369,25 @@ std::optional<Rewritten> as_rewritten(const model::Cell& cell, const kernel::Ans
   return Rewritten{.dumped = *std::move(dumped), .program = std::move(made)};
 }
 
+std::optional<std::string> removed_pointee(const bpf::Program& loaded,
+                                           const kernel::Answer& answer) {
+  const auto dumped = with_functions(loaded, answer);
+  if (!dumped || dumped->functions.size() == loaded.functions.size()) {
+    return std::nullopt;
+  }
+  for (const Naming& naming : namings(loaded)) {
+    const std::string& pointee = loaded.functions[callee_in(loaded, naming)].name;
+    const auto row = std::ranges::find(answer.lines, naming.slot, &kernel::LineRow::loaded_slot);
+    if (naming.named == check::Named::by_pointer && row != answer.lines.end() &&
+        row->slot < answer.program.size() && is_pointer(answer.program[row->slot]) &&
+        std::ranges::find(dumped->functions, pointee, &bpf::Function::name) ==
+            dumped->functions.end()) {
+      return pointee;
+    }
+  }
+  return std::nullopt;
+}
+
 std::vector<model::Finding> dump_findings(const bpf::Program& loaded, const bpf::Program& dumped,
                                           const kernel::Answer& answer, wire::KernelMode mode,
                                           const AskedKernel& kernel) {

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "bpf/program.hpp"
@@ -50,6 +51,11 @@ std::optional<std::vector<CalledSymbol>> called_symbols(std::span<const bpf::Slo
 // calls and what it loads.
 std::optional<Rewritten> as_rewritten(const model::Cell& cell, const kernel::Answer& answer,
                                       const KernelSymbols& symbols);
+
+// A function that the verifier has removed though it has left a load of its address: that leads to some
+// other function, or to none.
+std::optional<std::string> removed_pointee(const bpf::Program& loaded,
+                                           const kernel::Answer& answer);
 
 // What each call and load of a function's address has in the dump, see check::kDumpRows; `dumped` is
 // as_source() of both. dump.mismatch.

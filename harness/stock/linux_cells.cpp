@@ -55,9 +55,14 @@ std::string foreign(const bpf::Program& program, const bpf::Slot& slot) {
     }
     const auto called = external_with_id(program, bpf::ExternalKind::helper, slot.imm);
     const std::size_t functions = program.functions.size();
-    return called && real_helper(program.externals[*called - functions]) != nullptr
-               ? std::string{}
-               : fmt::format("helper {} is the case's own function", slot.imm);
+    if (called && real_helper(program.externals[*called - functions]) != nullptr) {
+      return {};
+    }
+    const auto* const real = std::ranges::find(kRealHelpers, slot.imm, &RealHelper::number);
+    return fmt::format("helper {} is the case's own function", slot.imm) +
+           (real == kRealHelpers.end() ? ""
+                                       : fmt::format("; the kernel's {} would be `-- helper {} {}`",
+                                                     real->symbol, real->number, real->native));
   }
   if (slot.opcode == kCallOpcode && slot.src != bpf::kPseudoCall) {
     return "a kfunc is the case's own function";
@@ -257,7 +262,8 @@ std::optional<Error> objection(const model::Cell& cell, const kernel::KernelFact
   }
   const std::vector<ProgramPart> parts = program_parts(program);
   if (parts.size() > 1 + wire::kMostKernelTargets) {
-    return not_asked(fmt::format("{} programs", parts.size()));
+    return not_asked(fmt::format("{} programs, and a kernel is given {} at most", parts.size(),
+                                 1 + wire::kMostKernelTargets));
   }
   for (const bpf::PseudoCall& call : pseudo_calls(program)) {
     if (call.callee >= program.functions.size()) {
@@ -279,7 +285,8 @@ std::optional<Error> objection(const model::Cell& cell, const kernel::KernelFact
     return not_asked(fmt::format("the case expects {}", name(cell.expected.failure->code)));
   }
   if (cell.memory.size() > wire::kMostKernelRegions) {
-    return not_asked(fmt::format("{} regions of memory", cell.memory.size()));
+    return not_asked(fmt::format("{} regions of memory, and a kernel is given {} at most",
+                                 cell.memory.size(), wire::kMostKernelRegions));
   }
   const auto simplified = std::ranges::find(program.maps, true, &bpf::Map::simplified);
   if (simplified != program.maps.end()) {
@@ -292,7 +299,8 @@ std::optional<Error> objection(const model::Cell& cell, const kernel::KernelFact
   for (std::size_t i = 0; i < cell.memory.size(); ++i) {
     const bpf::MemoryRegion& region = cell.memory[i];
     if (region.bytes.empty() || region.bytes.size() > wire::kMostKernelRegionBytes) {
-      return not_asked(fmt::format("{} has {} bytes", region.name, region.bytes.size()));
+      return not_asked(fmt::format("{} has {} bytes, and a kernel is given 1 to {}", region.name,
+                                   region.bytes.size(), wire::kMostKernelRegionBytes));
     }
     if (kinds[i] != RegionKind::programs && holds_addresses(cell, region)) {
       return not_asked(fmt::format("{} holds addresses", region.name));

@@ -267,8 +267,12 @@ TEST(CoreRelocation, AnInstructionMustHaveWhatItsOwnTypesSay) {
 TEST(CoreRelocation, WhatIsNoBtfIsRefused) {
   const std::string path = temporary("text");
   std::ofstream(path) << "no types\n";
-  EXPECT_EQ(KernelTypes::read(path).error().code, ErrorCode::file_unreadable);
-  EXPECT_EQ(KernelTypes::read(path + "-not-there").error().code, ErrorCode::file_unreadable);
+  const auto text = KernelTypes::read(path);
+  EXPECT_EQ(text.error().code, ErrorCode::file_unreadable);
+  EXPECT_EQ(text.error().message, "expected BTF, or an ELF file with a section .BTF");
+  const auto missing = KernelTypes::read(path + "-not-there");
+  EXPECT_EQ(missing.error().code, ErrorCode::file_unreadable);
+  EXPECT_EQ(missing.error().message, "No such file or directory");
 }
 
 }  // namespace

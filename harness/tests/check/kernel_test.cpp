@@ -50,6 +50,9 @@ TEST(KernelFindings, TheLowerHalfOfR0Counts) {
   Interpretation undefined = interpreted();
   undefined.run.undefined_result = Error{.code = ErrorCode::case_undefined_value, .message = "r0"};
   EXPECT_THAT(codes(other, undefined), IsEmpty());
+  Interpretation pointer = interpreted();
+  pointer.run.r0_frame = 1;  // where the stack lies is nobody's business
+  EXPECT_THAT(codes(other, pointer), IsEmpty());
 }
 
 TEST(KernelFindings, EachByteOfMemoryCountsButPointersIntoTheStack) {

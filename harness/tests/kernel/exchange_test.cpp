@@ -452,5 +452,13 @@ TEST(TypeInformation, IsBtfWithALineForEachInstruction) {
   EXPECT_THAT(lines, ElementsAre(0U, 2U, 3U, 4U));  // not the second half of the first
 }
 
+// 128 bytes of a symbol are told, with a zero; the kernel itself refuses names of 512.
+TEST(TypeInformation, OfALongNameTheKernelIsToldWhatItsSymbolShows) {
+  const std::string most(101, 'a');
+  EXPECT_EQ(name_in_c(most), most);
+  EXPECT_EQ(name_in_c(most + "b"), most);
+  EXPECT_EQ(name_in_c("2" + most), "_2" + most.substr(2));
+}
+
 }  // namespace
 }  // namespace farcall::kernel::exchange_test

@@ -202,6 +202,22 @@ TEST(KernelDump, IsAProgramThatCouldBeLoadedWhateverTheVerifierDid) {
   EXPECT_EQ(rest->dumped.slots[1].imm, 1);
 }
 
+TEST(KernelPointers, AFunctionThatIsRemovedHasNoAddress) {
+  EXPECT_FALSE(removed_pointee(loaded(), told()));
+  kernel::Answer alone = told();
+  alone.functions.pop_back();
+  alone.function_types.pop_back();
+  alone.program = {{.opcode = 0x18, .dst = 2, .src = 4, .imm = 4}, {}, {.opcode = 0x95}};
+  alone.lines = {{.slot = 0, .loaded_slot = 0}, {.slot = 2, .loaded_slot = 4}};
+  EXPECT_EQ(removed_pointee(loaded(), alone), "f");
+  // The load is gone, too.
+  alone.program = {{.opcode = 0x95}};
+  alone.lines = {{.slot = 0, .loaded_slot = 4}};
+  EXPECT_FALSE(removed_pointee(loaded(), alone));
+  alone.lines = {{.slot = 0, .loaded_slot = 0}};  // something else is in its place
+  EXPECT_FALSE(removed_pointee(loaded(), alone));
+}
+
 TEST(KernelPointers, TheCodeLoadsWhatJitedKsymsHas) {
   EXPECT_THAT(pointer_findings(loaded(), told(), kFacts), IsEmpty());
   kernel::Answer beside = told();

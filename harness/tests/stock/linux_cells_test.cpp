@@ -72,14 +72,26 @@ TEST(LinuxCells, WhatOnlyFarcallsLinkerKnowsIsOneCell) {
 
 TEST(LinuxCells, WhatTheKernelIsNotAskedAboutIsNamed) {
   const std::string end = "exit\n-- place\nmain = text+64K\n-- result none\n";
+  std::string regions;
+  std::string programs;
+  for (int i = 0; i < 33; ++i) {
+    regions += fmt::format("-- data d{}\n01\n", i);
+    programs += fmt::format("-- program p{}\nmov %r0, 0\nexit\n", i);
+  }
   for (const auto& [text, why] :
        {std::pair{"-- helper 7 no_op\n-- asm\ncall 7\n" + end, "helper 7 is the case's own"},
-        std::pair{"-- helper 181 no_op\n-- asm\ncall 181\n" + end, "helper 181 is the case's own"},
+        std::pair{"-- helper 181 no_op\n-- asm\ncall 181\n" + end,
+                  "the kernel's bpf_loop would be `-- helper 181 loop`"},
         std::pair{"-- helper 6 loop\n-- asm\ncall 6\n" + end, "helper 6 is the case's own"},
         std::pair{"-- asm\nstdw [%r11-8], 1\nmov %r0, 0\n" + end, "arguments six and more"},
         std::pair{"-- matrix\nendian be\n-- asm\nmov %r0, 0\n" + end, "a big-endian cell"},
         std::pair{"-- data e\n01\n-- data d\naddr(e)\n-- asm\nmov %r0, 0\n" + end,
-                  "d holds addresses"}}) {
+                  "d holds addresses"},
+        std::pair{regions + "-- asm\nmov %r0, 0\n" + end,
+                  "33 regions of memory, and a kernel is given 32"},
+        std::pair{programs + "-- asm\nmov %r0, 0\n" + end, "34 programs, and a kernel is given 33"},
+        std::pair{"-- data d size=1048577\n01\n-- asm\nmov %r0, 0\n" + end,
+                  "d has 1048577 bytes, and a kernel is given 1 to 1048576"}}) {
     const std::vector<LinuxCell> cells = cells_of(text);
     ASSERT_EQ(cells.size(), 1U) << text;
     ASSERT_TRUE(cells[0].skipped) << text;
@@ -153,6 +165,27 @@ exit
   EXPECT_EQ(of_all.exit_code, 1);
   EXPECT_THAT(of_all.out, HasSubstr("2 passed, 1 failed"));
   EXPECT_THAT(of_all.out, HasSubstr("expected-failure.missing"));
+}
+
+TEST(LinuxGuest, AReplayIsOfTheSameBudgetAndBoot) {
+  const ScratchFolder folder;
+  const Finished run =
+      run_farcall({"run", folder.write("a.case", "-- asm\nmov %r0, 1\nexit\n-- result\n2\n"),
+                   "--guest", "linux", "--budget", "9", "--fresh-boot"});
+  EXPECT_EQ(run.exit_code, 1) << run.out << run.err;
+  EXPECT_THAT(run.out, HasSubstr("--filter a --budget 9 --guest linux --fresh-boot --kernel 6.1."));
+}
+
+TEST(LinuxGuest, AKernelIsNotForTheBareGuest) {
+  for (const std::vector<std::string>& of_linux :
+       {std::vector<std::string>{"--kernel", "6.1"}, std::vector<std::string>{"--fresh-boot"}}) {
+    std::vector<std::string> arguments = {"run", (cases_folder() / "calls/backward.case").string(),
+                                          "--guest", "bare"};
+    arguments.insert(arguments.end(), of_linux.begin(), of_linux.end());
+    const Finished run = run_farcall(arguments);
+    EXPECT_EQ(run.exit_code, 2) << run.out;
+    EXPECT_THAT(run.err, HasSubstr(of_linux.front() + " requires --guest linux"));
+  }
 }
 
 // Programs have memory one after another that others had before.

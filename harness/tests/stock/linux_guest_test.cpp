@@ -144,6 +144,42 @@ TEST(LinuxGuest, EachCellHasItsVerdictAndAPanicCostsOne) {
   EXPECT_THAT(run.out, HasSubstr("linux:6.1."));
 }
 
+// The distance of two functions, a pointer to one that the verifier removes, one into the stack, and a
+// name of more than the kernel admits: none of these is wrong.
+TEST(LinuxGuest, WhatACaseSaysOfItsPlacesIsNotHeldAgainstTheKernel) {
+  const ScratchFolder folder;
+  (void)folder.write("a-distance.case",
+                     "-- asm\ncall local f\nlddw %r0, local f\nlddw %r1, local g\n"
+                     "sub %r0, %r1\nexit\nf:\ncall local g\nexit\ng:\nmov %r0, 1\nexit\n"
+                     "-- result\n-65536\n");
+  (void)folder.write("b-removed.case",
+                     "-- asm\ncall local g\nlddw %r0, local f\nexit\nf:\nmov %r0, 1\nexit\n"
+                     "g:\nmov %r0, 2\nexit\n-- result\naddr(f)\n");
+  (void)folder.write("c-stack.case", "-- asm\nmov %r0, %r10\nexit\n-- result\nany\n");
+  const std::string name(600, 'a');
+  (void)folder.write("d-name.case", "-- asm\ncall local " + name + "\nexit\n" + name +
+                                        ":\nmov %r0, 7\nexit\n-- result\n7\n");
+  const Finished run = run_farcall(
+      {"run", folder.path().string(), "--guest", "linux", "--kernel", kKernel, "--format", "json"});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(outcomes(Json::parse(run.out)),
+              testing::UnorderedElementsAre(testing::Pair("a-distance@linux-jit", "pass"),
+                                            testing::Pair("a-distance@linux-interpreter", "skip"),
+                                            testing::Pair("a-distance@linux-hardened", "pass"),
+                                            testing::Pair("b-removed@linux-jit", "skip"),
+                                            testing::Pair("b-removed@linux-interpreter", "skip"),
+                                            testing::Pair("b-removed@linux-hardened", "skip"),
+                                            testing::Pair("c-stack@linux-jit", "pass"),
+                                            testing::Pair("c-stack@linux-interpreter", "pass"),
+                                            testing::Pair("c-stack@linux-hardened", "pass"),
+                                            testing::Pair("d-name@linux-jit", "pass"),
+                                            testing::Pair("d-name@linux-interpreter", "pass"),
+                                            testing::Pair("d-name@linux-hardened", "pass")))
+      << run.out;
+  EXPECT_THAT(run.out, AllOf(HasSubstr("depends on where it places functions and memory"),
+                             HasSubstr("loads the address of f")));
+}
+
 // The verifier leaves one function of the second.
 TEST(LinuxGuest, AWalkOverTheStackBelongsToBothModesOfTheJit) {
   const ScratchFolder folder;
