@@ -252,8 +252,7 @@ TEST(Lifetime, QemuDiesWithAKilledParent) {
   ::kill(parent, SIGKILL);
   ::waitpid(parent, nullptr, 0);
   int status = 0;
-  EXPECT_TRUE(
-      tests::eventually([&] { return ::waitpid(process, &status, WNOHANG) == process; }));
+  EXPECT_TRUE(tests::eventually([&] { return ::waitpid(process, &status, WNOHANG) == process; }));
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
   ::prctl(PR_SET_CHILD_SUBREAPER, 0);
   ::close(channel[0]);
