@@ -188,17 +188,19 @@ sys.path.insert(0, sys.argv[1])
 from test_machine import endless
 with farcall.Machine() as machine:
     batch = [endless()] * 20_000
-    print("ready", flush=True)
+    told = []
+    def progress(done, total):
+        if not told:
+            told.append(print("running", flush=True))
     try:
-        machine.run(batch)
+        machine.run(batch, progress=progress)
     except KeyboardInterrupt:
         print(time.monotonic(), machine.running, flush=True)
 """
     process = subprocess.Popen(
         [sys.executable, "-c", script, os.path.dirname(__file__)], stdout=subprocess.PIPE, text=True
     )
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(1)  # it is within run() now, for some seconds
+    assert process.stdout.readline() == "running\n"  # and will for some seconds
     sent = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)

@@ -58,7 +58,9 @@ void prepare_child(pid_t parent, const Command& command, int errors, int alive,
   }
 }
 
-constexpr int kDeathOfGroupMilliseconds = 1'000;
+// How often, and how long at most, somebody looks whether a killed group is gone.
+constexpr int kLookAtGroupMilliseconds = 10;
+constexpr int kDeathOfGroupMilliseconds = 10'000;
 
 void prepare_detached(const Command& command) {
   ::setsid();
@@ -135,9 +137,16 @@ void Process::kill() {
     std::error_code error;
     child_.wait(error);  // child::terminate() does not wait, and would leave a zombie
   }
-  if (group_dies) {  // those that the child started are not ours to reap
+  if (group_dies) {
+    // Those that the child started are not ours to reap. One that dies leaves the pipe before it
+    // leaves the group, which it does not before somebody has reaped it; one that lives on, outside
+    // of the group, leaves neither.
     pollfd end = {.fd = alive_.number(), .events = 0, .revents = 0};
-    ::poll(&end, 1, kDeathOfGroupMilliseconds);
+    for (int waited = 0;
+         waited < kDeathOfGroupMilliseconds && ::poll(&end, 1, kLookAtGroupMilliseconds) <= 0 &&
+         ::kill(-child_.id(), 0) == 0;
+         waited += kLookAtGroupMilliseconds) {
+    }
   }
 }
 

@@ -46,8 +46,7 @@ class Process {
   bool wait_for(std::chrono::milliseconds most);
 
   // Ends it and what it has started at once, and reaps it. Once it returns, none of them runs any
-  // more, except one that left the child's group and that is not told apart from those that die:
-  // that one is waited for a second.
+  // more, except one that left the child's group: that one goes on, and is not waited for.
   void kill();
 
   // How it ended: `exit status 1`, `signal 9`. Only after running() was false or kill().

@@ -187,8 +187,8 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
           InOrder& results) {
   std::optional<vm::Machine> machine;
   std::optional<MachineKind> kind;
-  for (Schedule::Group* group = schedule.join(kind); group != nullptr && !results.stopped();
-       group = schedule.join(kind)) {
+  Schedule::Group* group = schedule.join(kind);
+  while (group != nullptr && !results.stopped()) {
     if (!kind || !can_become(*kind, group->kind)) {
       machine.reset();
     } else if (machine && kind != group->kind) {
@@ -207,12 +207,20 @@ void work(const Documents& documents, const RunnerOptions& options, Schedule& sc
                         .finish = [&](FinishedCell&& cell) { results.finish(std::move(cell)); },
                         .stopped = [&] { return results.stopped(); },
                         .lost = [&] { results.lost_machine(); }});
-    if (schedule.leave(*group) > 0 || done) {
+    if (done) {
+      // Joined before the other is left: in between, what this machine can become has a machine that
+      // comes to it, and nobody boots another.
+      Schedule::Group* const following = schedule.join(kind);
+      schedule.leave(*group);
+      group = following;
       continue;
     }
-    while (const auto index = next()) {
-      results.finish(not_run(documents, *index, options.jit, done.error()));
+    if (schedule.leave(*group) == 0) {
+      while (const auto index = next()) {
+        results.finish(not_run(documents, *index, options.jit, done.error()));
+      }
     }
+    group = schedule.join(kind);
   }
 }
 

@@ -120,13 +120,12 @@ TEST(ProcessJit, NobodyWaitsLongerThanTheUser) {
   const std::vector<model::Document> documents = {returns(1), returns(2)};
   const std::array pointers = {documents.data(), &documents[1]};
   int looks = 0;
+  const process::Command command = {.program = "/bin/sleep", .arguments = {"1000"}};
   const auto compiler =
-      process_jit("test", {.program = "/bin/sleep", .arguments = {"1000"}}).start([&looks] {
-        return ++looks > 3;
-      });
+      process_jit("test", command, std::chrono::hours(1)).start([&looks] { return ++looks > 3; });
   const auto begin = std::chrono::steady_clock::now();
   const std::vector<Compiled> compiled = compiler->compile(pointers);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, milliseconds(5'000));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60));
   ASSERT_EQ(compiled.size(), 2U);
   for (const Compiled& one : compiled) {
     ASSERT_FALSE(one.image);
@@ -134,14 +133,15 @@ TEST(ProcessJit, NobodyWaitsLongerThanTheUser) {
   }
 }
 
+// The patience is one that is measured in CPU time: enough for what is said before.
 TEST(ProcessJit, AHangIsEnded) {
   const auto begin = std::chrono::steady_clock::now();
   const auto compiled =
-      compile_by_shell("echo thinking >&2; exec sleep 1000", {returns(1)}, milliseconds(100));
+      compile_by_shell("echo thinking >&2; exec sleep 1000", {returns(1)}, milliseconds(1'000));
   ASSERT_FALSE(compiled[0].image);
   EXPECT_EQ(compiled[0].image.error().code, ErrorCode::jit_timeout);
   EXPECT_THAT(compiled[0].image.error().message, HasSubstr("thinking"));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(120));
 }
 
 TEST(ProcessJit, HalfAnAnswerIsACrash) {

@@ -4,11 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <boost/process.hpp>
-#include <chrono>
 #include <csignal>
 #include <fstream>
 #include <regex>
-#include <thread>
 
 #include "tests/farcall_process.hpp"
 
@@ -215,10 +213,10 @@ struct Running {
                 boost::process::env["TMPDIR"] = scratch.path().string(),
                 boost::process::std_in<commands, boost::process::std_out> out,
                 boost::process::std_err > boost::process::null) {
-    for (int tries = 0; tries < 4000 && children.size() < wanted; ++tries) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    (void)eventually([&] {
       children = children_of(farcall.id());
-    }
+      return children.size() >= wanted;
+    });
   }
 };
 

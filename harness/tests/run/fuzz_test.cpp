@@ -162,6 +162,14 @@ TEST(Fuzz, OurOwnJitHasNoFinding) {
   EXPECT_NE(run.out.find("2048 programs, 2048 passed"), std::string::npos) << run.out;
 }
 
+// How many blocks a campaign has done so far.
+std::size_t blocks_in(const std::filesystem::path& corpus) {
+  // From then on whoever opens the state changes nothing of it.
+  return std::filesystem::exists(corpus / "campaign.sqlite-wal")
+             ? campaign::Store::open(corpus / "campaign.sqlite").value().blocks().size()
+             : 0;
+}
+
 // Killed in the middle and started anew, a campaign comes to what one comes to that was not.
 TEST(Fuzz, AKilledCampaignGoesOn) {
   const ScratchFolder folder;
@@ -171,9 +179,12 @@ TEST(Fuzz, AKilledCampaignGoesOn) {
   };
   const Finished whole = run_farcall(campaign("whole"));
   ASSERT_EQ(whole.exit_code, 0) << whole.out << whole.err;
-  std::vector<std::string> killed = campaign("parts");
-  killed.insert(killed.begin(), {"-s", "KILL", "0.9", farcall_binary()});
-  ASSERT_NE(run_program("/usr/bin/timeout", killed).exit_code, 0);
+  process::child killed(farcall_binary().string(), process::args(campaign("parts")),
+                        process::std_out > process::null, process::std_err > process::null);
+  ASSERT_TRUE(eventually([&] { return blocks_in(folder.path() / "parts") > 0; }));
+  ASSERT_EQ(::kill(killed.id(), SIGKILL), 0);
+  killed.wait();
+  ASSERT_EQ(killed.native_exit_code(), SIGKILL);
   const Finished again = run_farcall(campaign("parts"));
   ASSERT_EQ(again.exit_code, 0) << again.out << again.err;
   const auto counts = [](const std::string& text) { return text.substr(0, text.find(';')); };
@@ -203,8 +214,12 @@ TEST(Fuzz, LostMachinesCostTimeAlone) {
       farcall_binary().string(),
       process::args({"fuzz", "--seed", "7", "--programs", "1024", "--jobs", "1"}),
       process::std_out > out, process::std_err > err);
+  const auto is_repeated = [&err] {
+    return contents(err).find("run once more on a new machine") != std::string::npos;
+  };
+  // How many it takes depends on how far each has come: three that do not boot, or two that do.
   std::set<int> killed;
-  while (killed.size() < 3 && farcall.running()) {
+  while (!is_repeated() && farcall.running()) {
     for (const int child : children_of(farcall.id())) {
       const std::string command = contents(fmt::format("/proc/{}/cmdline", child));
       if (command.find("pseries") != std::string::npos && !killed.contains(child)) {
@@ -214,11 +229,10 @@ TEST(Fuzz, LostMachinesCostTimeAlone) {
     }
   }
   farcall.wait();
-  EXPECT_EQ(killed.size(), 3U);
+  EXPECT_GE(killed.size(), 2U);
   EXPECT_EQ(farcall.exit_code(), 0) << contents(err);
   EXPECT_NE(contents(out).find("1024 programs, 1024 passed"), std::string::npos) << contents(out);
-  EXPECT_NE(contents(err).find("run once more on a new machine"), std::string::npos)
-      << contents(err);
+  EXPECT_TRUE(is_repeated()) << contents(err);
 }
 
 // Cut into parts, it sees what it sees as a whole; merged twice, it counts nothing twice.

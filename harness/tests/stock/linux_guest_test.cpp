@@ -243,7 +243,9 @@ TEST(LinuxGuest, DistancesAreThoseOfEachBoot) {
     EXPECT_THAT(row.at("__bpf_call_base").get<std::string>(), testing::StartsWith("0xc00000000"));
     EXPECT_FALSE(row.at("fits 32 bits").get<bool>());
   }
-  EXPECT_THAT(tests::contents(picture), HasSubstr("ppc64el 6.1.176-1, hash, 128 MiB taken"));
+  const std::string name = Json::parse(run.out).at("distances")[0].at("kernel");
+  EXPECT_THAT(name, testing::StartsWith("6.1."));  // Debian's newest of that series
+  EXPECT_THAT(tests::contents(picture), HasSubstr("ppc64el " + name + ", hash, 128 MiB taken"));
 }
 
 }  // namespace

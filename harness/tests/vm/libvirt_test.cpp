@@ -1,16 +1,18 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <regex>
 
+#include "tests/program.hpp"
 #include "tests/vm/guest.hpp"
 #include "vm/domain_xml.hpp"
 #include "vm/libvirt_host.hpp"
@@ -145,12 +147,7 @@ TEST_F(Embedded, RunsJobsOnEveryMachine) {
     EXPECT_TRUE(is_machine_listed()) << machine_name(which);
   }
   // libvirt attends to the end of a QEMU by itself.
-  bool left = true;
-  for (int tries = 0; left && tries < 1000; ++tries) {
-    ::poll(nullptr, 0, 10);
-    left = is_machine_listed();
-  }
-  EXPECT_FALSE(left);
+  EXPECT_TRUE(tests::eventually([] { return !is_machine_listed(); }));
 }
 
 TEST_F(Embedded, AQemuThatIsKilledIsNamed) {

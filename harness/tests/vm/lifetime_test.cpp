@@ -17,6 +17,7 @@
 
 #include "guest.hpp"
 #include "process/process.hpp"
+#include "tests/program.hpp"
 #include "vm/command_line.hpp"
 #include "vm/guest_memory.hpp"
 #include "vm/qmp.hpp"
@@ -78,6 +79,12 @@ std::byte* guest_memory() {
   return nullptr;
 }
 
+// Whether the guest sleeps until it is woken up; it may take its time.
+bool falls_asleep(const std::byte* memory) {
+  const auto& control = *reinterpret_cast<const wire::Control*>(memory + wire::kControlAddress);
+  return tests::eventually([&control] { return control.sleeping.load_acquire() == 1U; });
+}
+
 TEST(Lifetime, MachineEndsWithItsObjectAndLeavesNoZombie) {
   std::optional<Machine> machine = start();
   const int process = machine->process_id();
@@ -124,14 +131,13 @@ TEST(Lifetime, MachinesThatNeverWereAreRefused) {
 
 TEST(Lifetime, QemuThatWillNotStartSaysWhy) {
   // The command line offers an image that is too large for QEMU.
-  const std::string path = testing::TempDir() + "farcall-large-image";
-  std::ofstream(path) << "x";
+  const tests::ScratchFolder folder;
+  const std::string path = folder.write("large-image", "x");
   std::filesystem::resize_file(path, 64 << 20);
   auto machine = Machine::start({.image = path});
   ASSERT_TRUE(machine.has_value());
   ASSERT_TRUE(machine.value().submit(std::vector{code_job({kBlr})}).has_value());
   const auto seen = machine.value().collect();
-  std::filesystem::remove(path);
   ASSERT_TRUE(seen.has_error());
   EXPECT_EQ(seen.error().code, ErrorCode::machine_start);
   EXPECT_THAT(seen.error().message, HasSubstr("QEMU says: qemu-system-ppc64: "));
@@ -174,7 +180,10 @@ TEST(Lifetime, IdleMachineUsesNoCpuAndWakesUp) {
   Machine machine = start();
   ASSERT_TRUE(machine.submit(std::vector{code_job({kBlr})}).has_value());
   ASSERT_TRUE(machine.collect().has_value());
-  std::this_thread::sleep_for(200ms);
+  std::byte* memory = guest_memory();
+  ASSERT_NE(memory, nullptr);
+  ASSERT_TRUE(falls_asleep(memory));
+  ::munmap(memory, wire::kRamBytes);
   const long before = cpu_ticks(machine.process_id());
   std::this_thread::sleep_for(1s);
   EXPECT_LE(cpu_ticks(machine.process_id()) - before, 2);  // of 100 a second
@@ -204,11 +213,7 @@ TEST(Lifetime, AMachineStaysAwakeAsLongAsItIsToldAndNoLonger) {
   // It has begun to look for an hour: what is said now is for the next batch.
   machine.stay_awake(5ms);
   run_one();
-  const auto deadline = std::chrono::steady_clock::now() + 60s;
-  while (control.sleeping.load_acquire() == 0 && std::chrono::steady_clock::now() < deadline) {
-    std::this_thread::sleep_for(1ms);
-  }
-  EXPECT_EQ(control.sleeping.load_acquire(), 1U);
+  EXPECT_TRUE(falls_asleep(memory));
   run_one();
   ::munmap(memory, wire::kRamBytes);
 }
@@ -247,12 +252,7 @@ TEST(Lifetime, QemuDiesWithAKilledParent) {
   ::kill(parent, SIGKILL);
   ::waitpid(parent, nullptr, 0);
   int status = 0;
-  pid_t reaped = 0;
-  for (int tries = 0; reaped == 0 && tries < 500; ++tries) {
-    reaped = ::waitpid(process, &status, WNOHANG);
-    std::this_thread::sleep_for(10ms);
-  }
-  EXPECT_EQ(reaped, process);
+  EXPECT_TRUE(tests::eventually([&] { return ::waitpid(process, &status, WNOHANG) == process; }));
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
   ::prctl(PR_SET_CHILD_SUBREAPER, 0);
   ::close(channel[0]);
@@ -308,10 +308,7 @@ TEST(Qmp, AsksAndQuits) {
   ASSERT_TRUE(qmp.execute("stop").has_value());
   ASSERT_TRUE(qmp.execute("query-status").has_value());
   ASSERT_TRUE(qmp.execute("quit").has_value());
-  for (int tries = 0; qemu.running() && tries < 500; ++tries) {
-    std::this_thread::sleep_for(10ms);
-  }
-  ASSERT_FALSE(qemu.running());
+  ASSERT_TRUE(tests::eventually([&qemu] { return !qemu.running(); }));
   EXPECT_EQ(qemu.ending(), "exit status 0");
   EXPECT_EQ(qmp.execute("query-status").error().code, ErrorCode::machine_lost);
 }
