@@ -36,8 +36,8 @@ constexpr std::uint64_t page_of(GuestAddress address) {
 
 // All that is known of a job before any of it is written.
 struct Plan {
-  std::vector<Part> parts;  // by address
-  std::vector<Part> empty;  // regions without bytes, which take no page
+  std::vector<Part> parts;              // by address
+  std::vector<Part> empty;              // regions without bytes, which take no page
   std::vector<wire::Mapping> mappings;  // `source` as Part::offset
   std::uint64_t code_pages = 0;
   std::uint64_t data_pages = 0;

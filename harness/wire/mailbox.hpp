@@ -39,8 +39,8 @@ inline constexpr std::uint32_t kMaxJobs = 512;  // in a batch
 // That a job maps, code and data together, the gate's too: 48 MiB, in so many pieces.
 inline constexpr std::uint32_t kMaxPages = 12288;
 inline constexpr std::uint32_t kMaxMappings = 1024;
-inline constexpr std::uint32_t kMaxSegments = 32;  // of hash translation, 256 MiB each: the SLB
-inline constexpr std::uint32_t kLastBranches = 16;          // the ring of branches of any kind
+inline constexpr std::uint32_t kMaxSegments = 32;   // of hash translation, 256 MiB each: the SLB
+inline constexpr std::uint32_t kLastBranches = 16;  // the ring of branches of any kind
 inline constexpr std::uint64_t kMaxBudget = 4'000'000'000;  // instructions; the decrementer's width
 
 // The instruction with which the guest's branch trace goes back to a job lies on this page of
