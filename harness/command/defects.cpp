@@ -143,7 +143,7 @@ std::vector<DefectState> run_cases(std::span<const KnownCase> cases,
       numbers.push_back(i);
     }
   }
-  const std::vector<stock::ModeCell> cells = stock::in_all_modes(linux_cells);
+  const std::vector<stock::ModeCell> cells = stock::in_modes(linux_cells, stock::kAllModes);
   const std::size_t modes = linux_cells.empty() ? 1 : cells.size() / linux_cells.size();
   const auto keep = [&](std::size_t index, const report::CellReport& report) {
     const std::size_t number = numbers[index / modes];

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -14,8 +15,11 @@
 #include "command/reporting.hpp"
 #include "command/run_in_kernels.hpp"
 #include "command/shell_word.hpp"
+#include "kernel/exchange.hpp"
 #include "run/runner.hpp"
 #include "selection/select.hpp"
+#include "stock/kernel.hpp"
+#include "stock/run_in_kernel.hpp"
 
 namespace farcall::command {
 namespace {
@@ -32,7 +36,9 @@ struct RunArguments {
   std::size_t seeds = 1;   // all cells with each
   std::optional<std::uint64_t> budget;
   bool in_linux = false;
-  std::vector<std::string> kernels = {stock::kDefaultKernel};  // of the guest linux
+  // Of the guest linux.
+  std::vector<std::string> kernels = {stock::kDefaultKernel};
+  std::vector<wire::KernelMode> modes = {stock::kAllModes.begin(), stock::kAllModes.end()};
   bool fresh_boot = false;
   run::RunnerOptions runner;
 };
@@ -81,8 +87,8 @@ ExitCode run_in_linux(const RunArguments& arguments, const selection::Selected& 
   const auto replay_bad = [&](const selection::BadFile& file) {
     return fmt::format("{} run {} --guest linux", program, shell_word(file.path));
   };
-  return run_in_kernels(selected.documents, selected.bad, kernels, arguments.runner,
-                        arguments.selection.shard, reporting, replay, replay_bad);
+  return run_in_kernels(selected.documents, selected.bad, kernels, arguments.modes,
+                        arguments.runner, arguments.selection.shard, reporting, replay, replay_bad);
 }
 
 ExitCode run(const RunArguments& arguments) {
@@ -215,6 +221,26 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
                "one, vmlinux; several, to run in each"))
       ->type_name("VERSION")
       ->needs(guest);
+  static const std::map<std::string, wire::KernelMode> kModes = [] {
+    std::map<std::string, wire::KernelMode> modes;
+    for (const wire::KernelMode mode : stock::kAllModes) {
+      modes.emplace(kernel::name(mode), mode);
+    }
+    return modes;
+  }();
+  one_each(run_app->add_option_function<std::vector<std::string>>(
+               "--mode",
+               [arguments](const std::vector<std::string>& words) {
+                 arguments->modes.clear();
+                 for (const std::string& word : words) {
+                   arguments->modes.push_back(kModes.at(word));
+                 }
+               },
+               "With --guest linux: only with the JIT on (jit), off (interpreter), or blinding "
+               "constants (hardened); may be given several times"))
+      ->type_name("MODE")
+      ->check(one_of(kModes))
+      ->needs(guest);
   add_fresh_boot(*run_app, arguments->fresh_boot)->needs(guest);
   run_app->add_option("--seed", arguments->seed,
                       "What registers and memory hold that nobody has written is made of this "
@@ -252,7 +278,7 @@ Command run_command(CLI::App& app, const Invocation& invocation) {
     if (arguments->selection.paths.empty() && arguments->from.empty()) {
       throw CLI::RequiredError("PATH or --from");
     }
-    for (const char* const of_linux : {"--kernel", "--fresh-boot"}) {
+    for (const char* const of_linux : {"--kernel", "--mode", "--fresh-boot"}) {
       if (!arguments->in_linux && run_app->count(of_linux) != 0) {
         throw CLI::RequiresError(of_linux, "--guest linux");
       }

@@ -57,6 +57,10 @@ bool make_private(const fs::path& folder) {
 
 // Whether the kernel is there that a snapshot is of.
 bool has_its_kernel(const fs::path& snapshot) {
+  std::error_code error;
+  if (!fs::is_regular_file(snapshot, error)) {
+    return false;
+  }
   std::string line;
   std::getline(std::ifstream(snapshot, std::ios::binary), line);
   return line.starts_with(kFirst) && fs::exists(line.substr(kFirst.size()));
@@ -100,7 +104,9 @@ Snapshot::Snapshot(const fs::path& folder, const vm::LinuxMachine& machine, cons
 }
 
 std::optional<process::FileDescriptor> Snapshot::open() const {
-  process::FileDescriptor file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  // It may be a pipe, of all things: nobody waits for who writes to it.
+  process::FileDescriptor file(
+      ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   struct stat status = {};
   std::string begin(key_.size(), '\0');
   if (file.number() < 0 || ::fstat(file.number(), &status) != 0 || !is_ours_alone(status) ||

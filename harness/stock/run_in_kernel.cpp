@@ -178,11 +178,11 @@ model::Verdict without(std::span<const ErrorCode> allowed, model::Verdict verdic
   return verdict;
 }
 
-std::vector<ModeCell> in_all_modes(std::span<const LinuxCell> linux_cells) {
+std::vector<ModeCell> in_modes(std::span<const LinuxCell> linux_cells,
+                               std::span<const wire::KernelMode> modes) {
   std::vector<ModeCell> cells;
   for (const LinuxCell& cell : linux_cells) {
-    using enum wire::KernelMode;
-    for (const wire::KernelMode mode : {jit, interpreter, hardened}) {
+    for (const wire::KernelMode mode : modes) {
       cells.push_back({.cell = &cell, .mode = mode});
     }
   }

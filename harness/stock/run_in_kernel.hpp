@@ -1,6 +1,7 @@
 // Runs cells in a stock kernel, and the code that it makes in the bare guest.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <span>
 #include <string_view>
@@ -29,8 +30,13 @@ struct ModeCell {
   wire::KernelMode mode{};
 };
 
-// With the JIT on, off, and hardened; they refer to `linux_cells`.
-std::vector<ModeCell> in_all_modes(std::span<const LinuxCell> linux_cells);
+// With the JIT on, off, and hardened.
+inline constexpr std::array kAllModes = {wire::KernelMode::jit, wire::KernelMode::interpreter,
+                                         wire::KernelMode::hardened};
+
+// Each in these modes; they refer to `linux_cells`.
+std::vector<ModeCell> in_modes(std::span<const LinuxCell> linux_cells,
+                               std::span<const wire::KernelMode> modes);
 
 // What is told while cells run.
 struct Listener {
@@ -40,7 +46,8 @@ struct Listener {
 };
 
 // Runs them in the kernel, and the code that it makes in the bare guest, and tells of each in order,
-// up to where nobody waits any more.
+// up to where nobody waits any more. A hardened cell is held against the one of the JIT, which has to be
+// among `cells`.
 // What is_of_every_kernel(), and what the runner allows, does not count.
 void run_in_kernel(const std::vector<ModeCell>& cells, const StockKernel& kernel,
                    const run::RunnerOptions& runner, const Listener& listener);

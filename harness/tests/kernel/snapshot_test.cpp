@@ -105,6 +105,16 @@ TEST_F(SnapshotFile, IsTheUsersAlone) {
   EXPECT_FALSE(SnapshotWriter::begin(snapshot()));
 }
 
+TEST_F(SnapshotFile, APipeInItsPlaceIsNone) {
+  write("a guest");
+  const fs::path path = snapshot().path();
+  fs::remove(path);
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_EQ(read(), "");
+  write("another");
+  EXPECT_EQ(read(), "another");
+}
+
 TEST_F(SnapshotFile, OneThatIsNotCommittedIsNone) {
   {
     const auto writer = SnapshotWriter::begin(snapshot());

@@ -6,6 +6,7 @@
 
 #include <boost/process/search_path.hpp>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "run/pipeline.hpp"
 #include "selection/select.hpp"
@@ -173,7 +174,31 @@ TEST(LinuxGuest, AReplayIsOfTheSameBudgetAndBoot) {
       run_farcall({"run", folder.write("a.case", "-- asm\nmov %r0, 1\nexit\n-- result\n2\n"),
                    "--guest", "linux", "--budget", "9", "--fresh-boot"});
   EXPECT_EQ(run.exit_code, 1) << run.out << run.err;
-  EXPECT_THAT(run.out, HasSubstr("--filter a --budget 9 --guest linux --fresh-boot --kernel 6.1."));
+  EXPECT_THAT(run.out, HasSubstr("--filter a --budget 9 --guest linux --fresh-boot --mode jit "
+                                 "--kernel 6.1."));
+}
+
+// What a hardened cell is held against runs, too, and is not told of.
+TEST(LinuxGuest, ModesAreThoseThatAreNamed) {
+  const auto told = [](std::vector<std::string> modes) {
+    std::vector<std::string> arguments = {
+        "run", (cases_folder() / "reach/far-2p.case").string(), "--guest", "linux", "--format",
+        "json"};
+    for (std::string& mode : modes) {
+      arguments.insert(arguments.end(), {"--mode", std::move(mode)});
+    }
+    const Finished run = run_farcall(arguments);
+    EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+    return outcomes(model::Json::parse(run.out));
+  };
+  const auto all = told({});
+  EXPECT_THAT(all, ElementsAre(std::pair("far-2p@linux-hardened", "pass"),
+                               std::pair("far-2p@linux-interpreter", "pass"),
+                               std::pair("far-2p@linux-jit", "pass")));
+  EXPECT_THAT(told({"hardened"}), ElementsAre(std::pair("far-2p@linux-hardened", "pass")));
+  EXPECT_THAT(told({"jit", "interpreter"}),
+              ElementsAre(std::pair("far-2p@linux-interpreter", "pass"),
+                          std::pair("far-2p@linux-jit", "pass")));
 }
 
 TEST(LinuxGuest, AKernelIsNotForTheBareGuest) {
