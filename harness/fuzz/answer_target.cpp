@@ -13,7 +13,7 @@ namespace farcall::fuzz {
 namespace {
 
 constexpr std::uint64_t kNonce = 0x1234'5678'0000'0000;
-constexpr std::size_t kAreaBytes = 256 << 10;
+constexpr std::size_t kAreaBytes = 512 << 10;  // of which a batch of several takes an eighth
 constexpr std::size_t kPatchBytes = 11;
 
 struct Answered {
