@@ -76,8 +76,8 @@ class Process {
 
   boost::process::child child_;
   bool group_killed_ = false;
-  FileDescriptor
-      alive_;  // of a pipe that ends once the child, and all that it has started, has ended
+  // Of a pipe that ends once the child, and all that it has started, has ended.
+  FileDescriptor alive_;
   FileDescriptor output_;
 };
 

@@ -404,7 +404,7 @@ Result<void> encode_batch(const MachineSpec& spec, std::span<const model::Job> j
     }
     if (is_large) {
       // Alone in the area, and over the pages of code, too.
-      code.forget();
+      code.take_all();
       header.forget_code = 1;
       cursor.code = cursor.back - plan.page_bytes();
       fill_with_traps(area.subspan(cursor.code, plan.code_pages * wire::kPageBytes), spec.endian);

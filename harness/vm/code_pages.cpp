@@ -1,6 +1,7 @@
 #include "vm/code_pages.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -27,9 +28,7 @@ CodePages::CodePages(std::uint64_t area_bytes, model::Endian endian)
     : first_(align_up(area_bytes / 4, wire::kPageBytes)),
       endian_(endian),
       end_(std::min<std::uint64_t>(kPagesAtFirst, area_bytes / 4 / wire::kPageBytes)),
-      written_(area_bytes / 4 / wire::kPageBytes) {
-  forget();
-}
+      written_(area_bytes / 4 / wire::kPageBytes, kAnything) {}
 
 void CodePages::begin_anew() {
   next_ = 0;
@@ -69,8 +68,9 @@ void CodePages::put(std::uint64_t offset, std::span<const std::byte> code,
   }
 }
 
-void CodePages::forget() {
-  std::ranges::fill(written_, Written{0, static_cast<std::uint32_t>(wire::kPageBytes)});
+void CodePages::take_all() {
+  next_ = end_;
+  std::ranges::fill(written_, kAnything);
 }
 
 }  // namespace farcall::vm

@@ -8,13 +8,13 @@
 // All that is not code of the job holds trap words: a job that runs off its code is seen.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "model/axes.hpp"
+#include "wire/mailbox.hpp"
 
 namespace farcall::vm {
 
@@ -38,8 +38,8 @@ class CodePages {
   // Code on pages that were taken.
   void put(std::uint64_t offset, std::span<const std::byte> code, std::span<std::byte> area);
 
-  // Something else was written to the whole area.
-  void forget();
+  // Takes all pages: a job that is larger than others has anything anywhere in the area, code included.
+  void take_all();
 
  private:
   // The part of a page that may hold other than trap words, as offsets in it. Empty: none.
@@ -47,6 +47,7 @@ class CodePages {
     std::uint32_t begin = 0;
     std::uint32_t end = 0;
   };
+  static constexpr Written kAnything = {0, static_cast<std::uint32_t>(wire::kPageBytes)};
 
   std::uint64_t first_;  // offset in the area
   model::Endian endian_;

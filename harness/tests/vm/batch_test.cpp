@@ -155,7 +155,17 @@ TEST_F(Batch, CodeOfALargeJobMayBeWhereThatOfAnotherWas) {
     EXPECT_EQ(at<ul32>(mappings(0)[1].source + 0x404), wire::kTrapWord);
     EXPECT_EQ(at<ul32>(mappings(0)[1].source + 0x400 + (9 << 20)), wire::kTrapWord);
   }
+}
+
+// A larger one has code on pages that others take later.
+TEST_F(Batch, CodeAfterALargeJobMayBeWhereItsCodeWas) {
   const model::Job small = code_job({kBlr});
+  model::Job large = small;
+  large.regions.push_back(
+      {.address = kData, .size_bytes = 40 << 20, .bytes = {}, .access = Access::read_write});
+  ASSERT_TRUE(encode(std::span(&large, 1)).has_value());
+  ASSERT_TRUE(encode(std::span(&small, 1)).has_value());
+  EXPECT_EQ(header().forget_code, 1U);
   ASSERT_TRUE(encode(std::span(&small, 1)).has_value());
   EXPECT_EQ(header().forget_code, 0U);
 }

@@ -148,6 +148,26 @@ TEST_P(Isolation, NoJobRunsCodeOfAnEarlierLargeOne) {
   }
 }
 
+// The code of a job with so much data lies among pages that others have code on.
+TEST_P(Isolation, NoJobRunsCodeOfALargeOneBefore) {
+  constexpr std::uint32_t kJobs = 1200;
+  TearDownTestSuite();  // on a new machine it is known which pages come first
+  model::Job large = code_job({0x38607fff, kBlr});  // li r3, 32767
+  large.regions.push_back({.address = kData,
+                           .size_bytes = (std::uint64_t{48} << 20) - 100 * wire::kPageBytes,
+                           .bytes = {},
+                           .access = Access::read_write});
+  EXPECT_EQ(run(large).registers.gpr[3], 32767U);
+  std::vector<model::Job> jobs;
+  for (std::uint32_t i = 0; i < kJobs; ++i) {
+    jobs.push_back(code_job({0x38600000 | i, kBlr}));  // li r3, i
+  }
+  const auto seen = run(jobs);
+  for (std::uint32_t i = 0; i < kJobs; ++i) {
+    ASSERT_EQ(seen[i].registers.gpr[3], i);
+  }
+}
+
 TEST_P(Isolation, GateMovesWithTheJob) {
   model::Job job = code_job({kBlr});
   job.gate = kGate + 0x40;
